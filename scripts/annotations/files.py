@@ -1,0 +1,67 @@
+"""Files that appear whole or not at all, and their digests."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+TEMPORARY = ".tmp-"  # what this prefix names was left by a run that died, unless a run holds the folder's lock
+
+
+@contextmanager
+def whole_path(path: Path) -> Iterator[Path]:
+    """Give a path to write to; what is written there appears under its name only when the block ends well.
+
+    path (Path): Where the file shall be. Its folder is made.
+    YIELDS (Path): A path beside it where nothing is yet, for what wants to open its file itself (SQLite).
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}"[:240])
+    temporary.unlink(missing_ok=True)
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file that appears under its name only when it is complete; on any error nothing changes.
+
+    path (Path): Where the file shall be. Its folder is made.
+    YIELDS (IO[bytes]): The open temporary file beside it.
+    """
+    with whole_path(path) as temporary, temporary.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write indented JSON with a final newline, whole or not at all. Keys keep their order."""
+    with whole_file(path) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n")
+
+
+def open_maybe_gzip(path: Path) -> IO[bytes]:
+    """Open for reading bytes; what starts like gzip is unpacked, whatever its name."""
+    file = path.open("rb")
+    if file.read(2) == b"\x1f\x8b":
+        file.close()
+        return gzip.open(path, "rb")  # type: ignore[return-value]
+    file.seek(0)
+    return file
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,75 @@
+"""The records that travel through the pipeline: an answer (Task) and a text with all its labels (GoldText)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Answer = Literal["accept", "reject", "ignore"]
+Kind = Literal["manual", "binary", "review"]
+
+
+class Span(msgspec.Struct, frozen=True, order=True, gc=False):
+    """An entity: [start, end) in code points of the text, and its label."""
+
+    start: int
+    end: int
+    label: str
+
+
+class Task(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
+    """One answer about one text in one dataset; a line of `assets/annotations/<dataset>.jsonl`.
+
+    text (str): The text.
+    input_hash (int): Prodigy's input hash, recomputed from the text.
+    labels (list[str]): What this answer speaks about, sorted.
+    spans (list[Span]): Sorted, without repeats, inside the text, without blanks at their edges.
+    answer (Answer): "accept", "reject" or "ignore".
+    kind (Kind): "manual": the answer is complete for its labels. "binary": it judges its one span only.
+        "review": complete for its labels, and it decides over the versions it shows.
+    annotator (str): Who answered; empty where the source cannot say.
+    timestamp (int | None): When, in seconds since 1970; None where the source cannot say.
+    dataset (str): The name of the `[datasets.*]` block.
+    source (str): Where it came from, ending in ":" and a number that grows with time within the dataset.
+    meta (dict): The task's meta, as it was.
+    versions (list[list[Span]]): Of a review: the spans of every version it shows.
+    """
+
+    input_hash: int = msgspec.field(name="_input_hash")
+    text: str
+    labels: list[str]
+    spans: list[Span]
+    answer: Answer
+    kind: Kind
+    annotator: str
+    timestamp: int | None
+    dataset: str
+    source: str
+    meta: dict[str, Any]
+    versions: list[list[Span]] = []
+
+
+class GoldText(msgspec.Struct, kw_only=True, gc=False):
+    """One text and what is known of it, label by label; a line of `corpus/gold.jsonl`.
+
+    A label is *covered* (its spans are known, everything else is known not to be it), *partly known* (some
+    spans are known to be or not to be it) or *unknown*. Unknown is never "no".
+
+    spans (list[Span]): The entities of the covered labels. Those of different labels may overlap.
+    covered (list[str]): Labels that are completely annotated here, sorted.
+    accepted (list[Span]), rejected (list[Span]): Of labels not covered: spans known to be, or not to be, entities.
+    unresolved (list[str]): Labels whose answers disagree beyond what the policy could decide: not covered.
+    sources (list[str]): The datasets whose answers took part, sorted.
+    meta (dict): Metadata of the answers; the first in order of dataset and source wins a key.
+    """
+
+    input_hash: int = msgspec.field(name="_input_hash")
+    text: str
+    spans: list[Span]
+    covered: list[str]
+    accepted: list[Span]
+    rejected: list[Span]
+    unresolved: list[str]
+    sources: list[str]
+    meta: dict[str, Any]

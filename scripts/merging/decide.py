@@ -1,0 +1,97 @@
+"""What is true of one label in one text, when several people answered. Pure functions over spans."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from typing import Literal, NamedTuple
+
+from scripts.annotations.records import Span
+
+Policy = Literal["majority", "union", "intersection", "latest"]
+Spans = tuple[Span, ...]
+
+
+class Vote(NamedTuple):
+    """One annotator's complete answer for one label: when, and the spans, without overlaps."""
+
+    timestamp: int | None
+    spans: Spans
+
+
+class Decision(NamedTuple):
+    """The entities of a label, or, if it could not be decided, those that all agree on."""
+
+    resolved: bool
+    spans: Spans
+
+
+def longest_first(spans: Iterable[Span]) -> tuple[Spans, Spans]:
+    """Spans of one label without overlaps, which no tagger could learn: of those that overlap the longest stays,
+    of equally long ones the first.
+
+    RETURNS (tuple[Spans, Spans]): Those that stay and those that go, both sorted.
+    """
+    ordered = sorted(spans)
+    if all(left.end <= right.start for left, right in zip(ordered, ordered[1:], strict=False)):
+        return tuple(ordered), ()
+    kept: list[Span] = []
+    for span in sorted(ordered, key=lambda s: (s.start - s.end, s.start)):
+        if all(span.end <= other.start or other.end <= span.start for other in kept):
+            kept.append(span)
+    return tuple(sorted(kept)), tuple(sorted(set(ordered) - set(kept)))
+
+
+def decide(votes: Sequence[Vote], policy: Policy) -> Decision:
+    """Settle one label of one text between annotators.
+
+    votes (Sequence[Vote]): At least one, one an annotator.
+    policy (Policy): "majority": what more than half of the annotators marked; "union": what anyone marked;
+        "intersection": what all marked; "latest": the newest answer.
+    RETURNS (Decision): Unresolved on a tie: half of the annotators against half; more than half marked
+        something in one place but no more than half the same; or the newest answer is not known.
+    """
+    every = {vote.spans for vote in votes}
+    if len(every) == 1:
+        return Decision(True, votes[0].spans)
+    agreed = tuple(sorted(set.intersection(*map(set, every))))
+    if policy == "intersection":
+        return Decision(True, agreed)
+    if policy == "union":
+        return Decision(True, longest_first(set().union(*every))[0])
+    spans = _latest(votes) if policy == "latest" else _majority(votes)
+    return Decision(False, agreed) if spans is None else Decision(True, spans)
+
+
+def _latest(votes: Sequence[Vote]) -> Spans | None:
+    times = [vote.timestamp for vote in votes]
+    if None in times:
+        return None
+    newest = {vote.spans for vote in votes if vote.timestamp == max(times)}  # type: ignore[type-var]
+    return newest.pop() if len(newest) == 1 else None
+
+
+def _majority(votes: Sequence[Vote]) -> Spans | None:
+    half = len(votes) / 2
+    counts = Counter(span for vote in votes for span in vote.spans)
+    winners = []
+    for place in _places(counts):
+        won = [span for span in place if counts[span] > half]
+        marked = sum(not place.isdisjoint(vote.spans) for vote in votes)
+        if not won and marked >= half:
+            return None
+        winners += won
+    return tuple(sorted(winners))
+
+
+def _places(spans: Collection[Span]) -> list[set[Span]]:
+    """Spans that overlap, directly or through others, belong to one place of the text."""
+    places: list[set[Span]] = []
+    end = -1
+    for span in sorted(spans):
+        if span.start < end:
+            places[-1].add(span)
+        else:
+            places.append({span})
+        end = max(end, span.end)
+    return places
