@@ -5,14 +5,50 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
+from filelock import FileLock, Timeout
+
+from scripts.annotations.errors import UserError
 
 TEMPORARY = ".tmp-"  # what this prefix names was left by a run that died, unless a run holds the folder's lock
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Be the only run that writes to a folder, and clear away what a run that was killed left in it.
+
+    folder (Path): It is made if it is not there.
+    RAISES (UserError): If another run is at work there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as err:
+        raise UserError(f"{folder}: another run is at work there; wait until it is done") from err
+    try:
+        for leftover in folder.glob(f"{TEMPORARY}*"):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def work_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder inside another, on the same disk, that is gone when the block ends."""
+    path = folder / f"{TEMPORARY}work"
+    path.mkdir(parents=True)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager
@@ -63,5 +99,8 @@ def open_maybe_gzip(path: Path) -> IO[bytes]:
 
 def sha256(path: Path) -> str:
     """Hex digest of a file's bytes, read in blocks."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
