@@ -11,7 +11,8 @@ from murmurhash.mrmr import hash as murmur
 
 # Keys that are no part of a Prodigy task hash, in the task or in its spans.
 _NOT_HASHED = frozenset(
-    "score rank model source pattern priority path _view_id _session_id _annotator_id answer".split()
+    {"score", "rank", "model", "source", "pattern", "priority", "path"}
+    | {"_view_id", "_session_id", "_annotator_id", "answer"}
 )
 
 

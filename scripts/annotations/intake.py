@@ -11,12 +11,11 @@ from scripts.annotations.records import Span, Task
 
 
 class Source(Protocol):
-    """A place annotations come from. Readers are registered functions that return one; it must pickle.
+    """A place annotations come from. Readers are registered functions that return one; it must pickle."""
 
-    labels (list[str]): The labels whose annotations are taken from it.
-    """
-
-    labels: list[str]
+    @property
+    def labels(self) -> list[str]:
+        """The labels whose annotations are taken from it."""
 
     def check(self) -> None:
         """Look whether it can be read at all. RAISES (UserError): In one line, what is wrong and what exists."""
@@ -50,10 +49,10 @@ class Intake:
     A reader calls `record` once a record, `span` with the number of spans in it, and, for what it does not
     yield, `refuse`, `refuse_span` or `leave_out`; what it yields is counted by whoever consumes it.
 
-    on_refusal (Callable[[Refusal], None]): Called with each refusal, so that all are listed in constant memory.
+    on_refusal (Callable[[Refusal], object]): Called with each refusal, so that all are listed in constant memory.
     """
 
-    on_refusal: Callable[[Refusal], None]
+    on_refusal: Callable[[Refusal], object]
     records: Counter[str] = field(default_factory=Counter)
     spans: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 from rich.console import Console
@@ -54,11 +55,18 @@ def _map(work: Callable[[In], Out], items: Sequence[In], processes: int) -> Iter
                 pool.shutdown(cancel_futures=True)
                 raise
     except BrokenProcessPool as err:
-        raise UserError("a worker process was killed, most likely for want of memory; lower memory_mb or processes") from err
+        raise UserError(
+            "a worker process was killed, most likely for want of memory; lower memory_mb or processes"
+        ) from err
 
 
 def _die_with_parent() -> None:
     """A worker whose parent was killed would wait for work for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    threading.Thread(target=_exit_after, args=[parent], daemon=True).start()
+
+
+def _exit_after(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)

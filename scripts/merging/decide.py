@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from scripts.annotations.records import Span
@@ -33,7 +34,7 @@ def longest_first(spans: Iterable[Span]) -> tuple[Spans, Spans]:
     RETURNS (tuple[Spans, Spans]): Those that stay and those that go, both sorted.
     """
     ordered = sorted(spans)
-    if all(left.end <= right.start for left, right in zip(ordered, ordered[1:], strict=False)):
+    if all(left.end <= right.start for left, right in pairwise(ordered)):
         return tuple(ordered), ()
     kept: list[Span] = []
     for span in sorted(ordered, key=lambda s: (s.start - s.end, s.start)):

@@ -62,7 +62,17 @@ def position(task: Task) -> int:
 
 def _order(task: Task) -> tuple[Any, ...]:
     when = -1 if task.timestamp is None else task.timestamp
-    return (task.dataset, position(task), task.source, when, task.kind, task.answer, task.labels, task.spans, task.annotator)
+    return (
+        task.dataset,
+        position(task),
+        task.source,
+        when,
+        task.kind,
+        task.answer,
+        task.labels,
+        task.spans,
+        task.annotator,
+    )
 
 
 def _annotator(task: Task) -> tuple[str, str]:

@@ -1,0 +1,194 @@
+"""Every source becomes a file of answers; what was read before and did not change is not read again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from scripts.annotations.errors import UserError
+from scripts.annotations.files import code_digest, exclusive, whole_file, work_folder
+from scripts.annotations.intake import Intake, Source
+from scripts.annotations.manifest import Entry, Manifest, entry, file_name, load, save
+from scripts.annotations.parallel import spread
+
+_SEEN = ".fingerprints.json"  # what was read, so that it need not be read again; it can always be deleted
+_REFUSED = "refused"
+_CODE = (Path(__file__).parent, Path(__file__).parent.parent / "sources")
+_ENCODER = msgspec.json.Encoder()
+
+
+class Seen(msgspec.Struct):
+    """How a dataset was read: a digest of its source, and the size and time of the file made of it."""
+
+    source: str
+    size: int
+    changed: int
+
+
+class Pulled(NamedTuple):
+    """The new manifest, and the names of the datasets that were as before."""
+
+    manifest: Manifest
+    unchanged: list[str]
+
+
+def pull(
+    sources: Mapping[str, Source], folder: Path, max_refused: float, processes: int, fresh: bool = False
+) -> Pulled:
+    """Read all sources into a folder. Nothing there changes before all of them have been read.
+
+    sources (Mapping[str, Source]): By the name of their dataset.
+    folder (Path): For `<dataset>.jsonl`, `refused/<dataset>.jsonl` and the manifest. What it holds of datasets that
+        are no longer asked for is deleted.
+    max_refused (float): Share of a dataset's records, or of its spans, that may be unusable.
+    processes (int): How many datasets are read at a time.
+    fresh (bool): Read unchanged sources too.
+    RAISES (UserError): If a source cannot be read, holds too much that is unusable, or all are empty.
+    """
+    for name, source in sources.items():
+        _check(name, source)
+    with exclusive(folder):
+        before, seen = _remembered(folder)
+        prints = {name: _fingerprint(source) for name, source in sources.items()}
+        same = (_is_unchanged(folder, before.get(name), seen.get(name), prints[name]) for name in sources)
+        unchanged = [] if fresh else [name for name, is_same in zip(sources, same, strict=True) if is_same]
+        entries = {name: before[name] for name in unchanged}
+        with work_folder(folder) as work:
+            jobs = [_Job(name, source, work) for name, source in sources.items() if name not in unchanged]
+            read = zip(jobs, spread(_read, jobs, processes, "Pulling"), strict=True)
+            entries |= {job.dataset: found for job, found in read}
+            _judge(entries, folder, work, max_refused)
+            _publish([job.dataset for job in jobs], entries, folder, work)
+        manifest = Manifest(entries)
+        save(manifest, folder)
+        _remember(folder, entries, prints)
+    return Pulled(manifest, unchanged)
+
+
+def refusals(folder: Path, found: Entry) -> Path:
+    """Where what was refused of a dataset is listed; there is no such file if nothing was."""
+    return folder / _REFUSED / found.file
+
+
+# Reading
+
+
+class _Job(NamedTuple):
+    dataset: str
+    source: Source
+    folder: Path
+
+
+def _check(name: str, source: Source) -> None:
+    try:
+        source.check()
+    except UserError as err:
+        raise UserError(f"[datasets.{name}] {err}") from err
+
+
+def _read(job: _Job) -> Entry:
+    """Stream a source into its file. RAISES (UserError): If it cannot be read to its end."""
+    path = job.folder / file_name(job.dataset)
+    listed = job.folder / _REFUSED / path.name
+    listed.parent.mkdir(exist_ok=True)
+    with path.open("wb") as out, listed.open("wb") as refused:
+        intake = Intake(lambda refusal: refused.write(_ENCODER.encode_lines([refusal])))
+        digest = hashlib.sha256()
+        try:
+            for line in _lines(job, intake):
+                digest.update(line)
+                out.write(line)
+        except UserError as err:
+            raise UserError(f"[datasets.{job.dataset}] {err}") from err
+    if not intake.reasons:
+        listed.unlink()
+    return entry(job.dataset, job.source.labels, intake, digest.hexdigest(), path.stat().st_size)
+
+
+def _lines(job: _Job, intake: Intake) -> Iterator[bytes]:
+    for tasks in job.source.read(job.dataset, intake):
+        intake.keep(len(tasks), sum(len(task.spans) for task in tasks))
+        yield _ENCODER.encode_lines(tasks)
+
+
+# What need not be read again
+
+
+def _fingerprint(source: Source) -> str:
+    what = f"{source!r}\n{source.fingerprint()}\n{code_digest(*_CODE)}"
+    return hashlib.sha256(what.encode()).hexdigest()
+
+
+def _remembered(folder: Path) -> tuple[dict[str, Entry], dict[str, Seen]]:
+    """What the folder holds and how it was read; nothing, if either cannot be told."""
+    try:
+        return load(folder).datasets, msgspec.json.decode((folder / _SEEN).read_bytes(), type=dict[str, Seen])
+    except (UserError, OSError, msgspec.DecodeError):
+        return {}, {}
+
+
+def _is_unchanged(folder: Path, found: Entry | None, seen: Seen | None, fingerprint: str) -> bool:
+    if found is None or seen is None or seen.source != fingerprint:
+        return False
+    try:
+        stat = (folder / found.file).stat()
+    except OSError:
+        return False
+    listed = refusals(folder, found).exists() == bool(found.reasons)
+    return listed and (stat.st_size, stat.st_mtime_ns) == (seen.size, seen.changed)
+
+
+def _remember(folder: Path, entries: dict[str, Entry], prints: dict[str, str]) -> None:
+    seen = {}
+    for name in sorted(entries):
+        stat = (folder / entries[name].file).stat()
+        seen[name] = Seen(prints[name], stat.st_size, stat.st_mtime_ns)
+    with whole_file(folder / _SEEN) as file:
+        file.write(_ENCODER.encode(seen))
+
+
+# Judging and publishing
+
+
+def _judge(entries: dict[str, Entry], folder: Path, work: Path, max_refused: float) -> None:
+    """RAISES (UserError): If too much is unusable; the list of what was refused is published all the same."""
+    for name, found in sorted(entries.items()):
+        for what, counts in (("records", found.records), ("spans", found.spans)):
+            if counts["refused"] > max_refused * counts["read"]:
+                if (work / _REFUSED / found.file).exists():
+                    _replace(work / _REFUSED / found.file, refusals(folder, found))
+                raise UserError(_too_many(name, what, counts, found, max_refused, refusals(folder, found)))
+    if not any(found.records["read"] for found in entries.values()):
+        raise UserError(f"nothing to pull: no record in {', '.join(sorted(entries))}")
+
+
+def _too_many(name: str, what: str, counts: dict[str, int], found: Entry, allowed: float, listed: Path) -> str:
+    reason = max(found.reasons, key=lambda reason: found.reasons[reason])
+    return (
+        f"[datasets.{name}] {counts['refused']:,} of {counts['read']:,} {what} cannot be used, most often since: "
+        f"{reason}. More than {allowed:.0%} ([pull] max_refused) stops the step; {listed} lists them all"
+    )
+
+
+def _publish(read: list[str], entries: dict[str, Entry], folder: Path, work: Path) -> None:
+    for name in read:
+        found = entries[name]
+        _replace(work / found.file, folder / found.file)
+        _replace(work / _REFUSED / found.file, refusals(folder, found))
+    wanted = {found.file for found in entries.values()}
+    for path in (*folder.glob("*.jsonl"), *folder.glob(f"{_REFUSED}/*.jsonl")):
+        if path.name not in wanted:
+            path.unlink()
+
+
+def _replace(new: Path, place: Path) -> None:
+    """Put a new file in its place; where there is none, the old one goes."""
+    if new.exists():
+        place.parent.mkdir(exist_ok=True)
+        new.replace(place)
+    else:
+        place.unlink(missing_ok=True)

@@ -1,0 +1,36 @@
+"""Pull the annotations of every dataset into files of one form, and say what became of every record."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from scripts import settings
+from scripts.annotations.errors import run_step
+from scripts.annotations.pulling import pull
+from scripts.reporting.accounts import listed, plural, print_intake
+
+
+def main() -> None:
+    """Read the config, pull, report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path, help="names the datasets: configs/datasets.cfg")
+    parser.add_argument("output", type=Path, help="folder for the annotations: assets/annotations")
+    parser.add_argument("--fresh", action="store_true", help="read unchanged sources too")
+    args, config = settings.parse(parser)
+    manifest, unchanged = pull(config.datasets, args.output, config.pull.max_refused, config.processes, args.fresh)
+    console = Console()
+    print_intake(console, manifest)
+    empty = [name for name, found in manifest.datasets.items() if not found.records["read"]]
+    if empty:
+        console.print(f"⚠ no records at all in {listed(empty)}", markup=False)
+    if any(found.reasons for found in manifest.datasets.values()):
+        console.print(f"Everything refused is listed in {args.output}/refused/", markup=False)
+    same = f", {len(unchanged)} of them unchanged" if unchanged else ""
+    console.print(f"✔ {args.output}: {plural(len(manifest.datasets), 'dataset')}{same}", markup=False)
+
+
+if __name__ == "__main__":
+    run_step(main)
