@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import spacy
 from confection import Config, ConfigValidationError
 
 import scripts.sources
 from scripts.annotations.errors import UserError
 from scripts.annotations.intake import Source
 from scripts.annotations.parallel import available_cores
+from scripts.annotations.registry import registry
 from scripts.merging.decide import Policy
 
 for _module in pkgutil.iter_modules(scripts.sources.__path__, "scripts.sources."):
@@ -64,7 +64,7 @@ class Docs:
     misaligned: Literal["snap", "refuse"]
 
 
-@spacy.registry.misc("labelwise.Pull.v1")
+@registry.misc("labelwise.Pull.v1")
 def pull(max_refused: float = 0.2) -> Pull:
     """Rules of `pull`.
 
@@ -74,7 +74,7 @@ def pull(max_refused: float = 0.2) -> Pull:
     return Pull(max_refused)
 
 
-@spacy.registry.misc("labelwise.Merge.v1")
+@registry.misc("labelwise.Merge.v1")
 def merge(between_annotators: Policy = "majority", memory_mb: int = 512, buckets: int = 0) -> Merge:
     """Rules of `merge`.
 
@@ -89,7 +89,7 @@ def merge(between_annotators: Policy = "majority", memory_mb: int = 512, buckets
     return Merge(between_annotators, memory_mb, buckets)
 
 
-@spacy.registry.misc("labelwise.HashSplit.v1")
+@registry.misc("labelwise.HashSplit.v1")
 def hash_split(
     dev: float = 0.1,
     test: float = 0.2,
@@ -108,7 +108,7 @@ def hash_split(
     return HashSplit(dev, test, document, list(dev_datasets), list(test_datasets))
 
 
-@spacy.registry.misc("labelwise.Docs.v1")
+@registry.misc("labelwise.Docs.v1")
 def docs(misaligned: Literal["snap", "refuse"] = "snap") -> Docs:
     """How texts become Docs.
 
@@ -232,12 +232,12 @@ def _resolve(path: Path, section: str, block: Any, kind: str) -> Any:
     if not isinstance(block, dict) or f"@{kind}" not in block:
         raise UserError(f'{where}: needs a line like @{kind} = "{_registered(kind)[0]}"')
     name = block[f"@{kind}"]
-    if not isinstance(name, str) or not spacy.registry.has(kind, name):
+    if not isinstance(name, str) or not registry.has(kind, name):
         raise UserError(f"{where}: there is no {name!r}; there is {', '.join(_registered(kind))}")
     try:
-        return spacy.registry.resolve({"block": block})["block"]
+        return registry.resolve({"block": block})["block"]
     except ConfigValidationError as err:
-        allowed = ", ".join(inspect.signature(spacy.registry.get(kind, name)).parameters)
+        allowed = ", ".join(inspect.signature(registry.get(kind, name)).parameters)
         raise UserError(f"{where}: {_problem(err)}; {name} takes {allowed}") from err
     except UserError as err:
         raise UserError(f"{where}: {err}") from err
@@ -245,7 +245,7 @@ def _resolve(path: Path, section: str, block: Any, kind: str) -> Any:
 
 def _registered(kind: str) -> list[str]:
     """Names of the project's own functions: spaCy's readers are no sources of annotations."""
-    found = getattr(spacy.registry, kind).get_all()
+    found = getattr(registry, kind).get_all()
     return sorted(name for name, function in found.items() if function.__module__.startswith("scripts."))
 
 

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from spacy.util import registry
-
 from scripts.annotations.errors import UserError
 from scripts.annotations.hashing import input_hash
 from scripts.annotations.intake import Intake, Source, fit_span
 from scripts.annotations.records import Kind, Span, Task
+from scripts.annotations.registry import registry
 
 Discontinuous = Literal["refuse", "cover", "split"]
 Mismatch = Literal["refuse", "keep"]

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from spacy.util import registry
-
 from scripts.annotations.errors import UserError
 from scripts.annotations.intake import Intake, Source
 from scripts.annotations.records import Task
+from scripts.annotations.registry import registry
 from scripts.sources.prodigy_tasks import KindSetting, TaskReader
 
 _TABLES = {"dataset", "example", "link"}

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from spacy.util import registry
-
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import open_maybe_gzip
 from scripts.annotations.intake import Intake, Source
 from scripts.annotations.records import Task
+from scripts.annotations.registry import registry
 from scripts.sources.prodigy_tasks import KindSetting, TaskReader
 
 
