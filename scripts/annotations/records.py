@@ -9,6 +9,8 @@ import msgspec
 Answer = Literal["accept", "reject", "ignore"]
 Kind = Literal["manual", "binary", "review"]
 
+_HASH_FIRST = b'{"_input_hash":'
+
 
 class Span(msgspec.Struct, frozen=True, order=True, gc=False):
     """An entity: [start, end) in code points of the text, and its label."""
@@ -73,3 +75,13 @@ class GoldText(msgspec.Struct, kw_only=True, gc=False):
     unresolved: list[str]
     sources: list[str]
     meta: dict[str, Any]
+
+
+def hash_of_line(line: bytes) -> int:
+    """The input hash of a line of Tasks or GoldTexts without decoding the rest: it is the first key.
+
+    RAISES (ValueError): If it is no such line.
+    """
+    if not line.startswith(_HASH_FIRST):
+        raise ValueError("the line does not start with its input hash")
+    return int(line[len(_HASH_FIRST) : line.index(b",")])

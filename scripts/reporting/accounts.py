@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from scripts.annotations.manifest import Manifest
+from scripts.merging.account import ANSWERS
+from scripts.merging.merging import Merged
 
 MOST_LINES = 8  # of reasons and notes each; the files have them all
 
@@ -30,21 +33,46 @@ def print_intake(console: Console, manifest: Manifest) -> None:
     print_counts(console, "Noted", notes)
 
 
-def print_sums(console: Console, first: str, rows: Mapping[str, Counter[str]], columns: Sequence[str]) -> None:
-    """A table of counts with their sum, in which each "<what> read" is the sum of what follows it.
+def print_merge(console: Console, merged: Merged) -> None:
+    """Per dataset: answers read = their fates; per label: texts by what is known of it; conflicts by kind."""
+    rows = {
+        name: Counter({f"answers {fate}": count for fate, count in fates.items()})
+        for name, fates in merged.answers.items()
+    }
+    print_sums(console, "dataset", rows, [f"answers {fate}" for fate in ("read", *ANSWERS)])
+    states = ("covered", "partly", "unresolved", "unknown")
+    rows = {
+        label: Counter({"texts read": counts["texts"], "spans read": counts["spans"]})
+        + Counter({f"texts {state}": counts[state] for state in states})
+        for label, counts in merged.coverage.items()
+    }
+    console.print()
+    columns = ["texts read", *(f"texts {state}" for state in states), "spans read"]
+    print_sums(console, "label", rows, columns, add_up=False)
+    conflicts = {what.removeprefix("conflicts: "): n for what, n in merged.totals.items() if what.startswith("conf")}
+    if conflicts:
+        console.print()
+        print_counts(console, "Conflicts", conflicts)
 
-    Columns in which there is nothing are not shown.
+
+def print_sums(
+    console: Console, first: str, rows: Mapping[str, Counter[str]], columns: Sequence[str], add_up: bool = True
+) -> None:
+    """A table of counts in which each "<what> read" is the sum of the columns that follow it.
+
+    Columns in which there is nothing are not shown. With `add_up`, the last row sums the others.
     """
     total: Counter[str] = sum(rows.values(), Counter())
     shown = [column for column in columns if total[column] or column.endswith(" read")]
     table = Table(first, box=None, pad_edge=False)
+    sign = "="
     for column in shown:
         what, fate = column.split(" ", 1)
-        heading = what if fate == "read" else f"{'=' if fate == 'kept' else '+'} {fate.replace('_', ' ')}"
-        table.add_column(heading, justify="right")
+        table.add_column(what if fate == "read" else f"{sign} {fate.replace('_', ' ')}", justify="right")
+        sign = "=" if fate == "read" else "+"
     for name, counts in rows.items():
-        table.add_row(name, *(f"{counts[column]:,}" for column in shown))
-    if len(rows) > 1:
+        table.add_row(escape(name), *(f"{counts[column]:,}" for column in shown))
+    if add_up and len(rows) > 1:
         table.add_row("all", *(f"{total[column]:,}" for column in shown), style="bold")
     console.print(table)
 

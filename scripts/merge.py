@@ -1,0 +1,34 @@
+"""Merge the answers about each text, chunkwise by hash, into what is known of it, label by label."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from scripts import settings
+from scripts.annotations import manifest
+from scripts.annotations.errors import run_step
+from scripts.merging.merging import Resources, merge
+from scripts.reporting.accounts import plural, print_merge
+
+
+def main() -> None:
+    """Read the config, merge, report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path, help="says how answers are merged: configs/datasets.cfg")
+    parser.add_argument("annotations", type=Path, help="folder of what was pulled: assets/annotations")
+    parser.add_argument("output", type=Path, help="folder for the result: corpus")
+    args, config = settings.parse(parser)
+    resources = Resources(config.merge.memory_mb, config.processes, config.merge.buckets)
+    pulled = manifest.load(args.annotations)
+    merged, is_new = merge(pulled, args.annotations, args.output, config.merge.between_annotators, resources)
+    console = Console()
+    print_merge(console, merged)
+    said = f"{plural(merged.totals['texts'], 'text')}, {plural(merged.totals['spans'], 'span')}"
+    console.print(f"✔ {args.output}/gold.jsonl: {said}{'' if is_new else ', as before'}", markup=False)
+
+
+if __name__ == "__main__":
+    run_step(main)

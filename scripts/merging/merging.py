@@ -1,0 +1,193 @@
+"""Merging as a whole: partition the datasets, merge the buckets, put the parts together."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from scripts.annotations.errors import UserError
+from scripts.annotations.files import code_digest, exclusive, sha256, work_folder, write_json
+from scripts.annotations.manifest import Manifest
+from scripts.annotations.parallel import spread
+from scripts.merging.account import Account
+from scripts.merging.bucket import Bucket, merge_bucket
+from scripts.merging.decide import Policy
+from scripts.merging.partition import (
+    ALL,
+    Input,
+    Partition,
+    largest_bucket,
+    number_of_buckets,
+    partition_dataset,
+)
+
+NAME = "merge.json"
+OUTPUTS = ("gold.jsonl", "conflicts.jsonl", "coverage.csv")
+_CODE = (Path(__file__).parent, Path(__file__).parent.parent / "annotations")
+
+
+class Resources(NamedTuple):
+    """What a merge may use; the result does not depend on it.
+
+    memory_mb (int): Of memory, for all processes together.
+    processes (int): At a time.
+    buckets (int): 0 to choose by the size of the data and the memory.
+    """
+
+    memory_mb: int
+    processes: int
+    buckets: int = 0
+
+
+class Merged(msgspec.Struct, kw_only=True):
+    """corpus/merge.json: what was merged, by which rules, and where everything went.
+
+    policy (str): How disagreements between annotators were decided.
+    code (str): Digest of the modules that merged.
+    inputs (dict[str, str]): The datasets and the digests of their files.
+    outputs (dict[str, str]): The digests of the files beside it.
+    labels (list[str]): All that were annotated, sorted.
+    totals (dict[str, int]): Texts, spans in the gold, conflicts by kind.
+    answers (dict[str, dict[str, int]]): By dataset: read, and the fates that make it up, see `account`.
+    spans (dict[str, dict[str, dict[str, int]]]): By dataset and label: the same for spans.
+    coverage (dict[str, dict[str, int]]): By label: texts by what is known of it, and spans in the gold.
+    """
+
+    policy: Policy
+    code: str
+    inputs: dict[str, str]
+    outputs: dict[str, str] = {}
+    labels: list[str] = []
+    totals: dict[str, int] = {}
+    answers: dict[str, dict[str, int]] = {}
+    spans: dict[str, dict[str, dict[str, int]]] = {}
+    coverage: dict[str, dict[str, int]] = {}
+
+
+def load(corpus: Path) -> Merged:
+    """Read merge.json. RAISES (UserError): If it is not there, or damaged."""
+    path = corpus / NAME
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Merged)
+    except FileNotFoundError as err:
+        raise UserError(f"{path}: no such file; merge the annotations first") from err
+    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+        raise UserError(f"{path}: is damaged ({err}); merge again") from err
+
+
+def merge(
+    manifest: Manifest, annotations: Path, corpus: Path, policy: Policy, resources: Resources
+) -> tuple[Merged, bool]:
+    """Merge all answers into gold.jsonl, conflicts.jsonl, coverage.csv and merge.json.
+
+    manifest (Manifest): What was pulled into the folder `annotations`.
+    corpus (Path): The folder for the results. They change together, when everything is merged.
+    policy (Policy): How disagreements between annotators are decided.
+    resources (Resources): What may be used.
+    RETURNS (tuple[Merged, bool]): The account, and whether there was anything to do.
+    RAISES (UserError): If a file is not as it was pulled.
+    """
+    entries = sorted(manifest.datasets.items())
+    asked = Merged(policy=policy, code=code_digest(*_CODE), inputs={name: entry.sha256 for name, entry in entries})
+    with exclusive(corpus):
+        before = _is_done(asked, corpus)
+        if before:
+            return before, False
+        with work_folder(corpus) as work:
+            account = _merge_all(manifest, annotations, work, policy, resources)
+            merged = _account_for(asked, account, manifest)
+            (work / "coverage.csv").write_bytes(_coverage_csv(merged, account))
+            merged.outputs = {name: sha256(work / name) for name in OUTPUTS}
+            for name in OUTPUTS:
+                (work / name).replace(corpus / name)
+        write_json(corpus / NAME, merged)
+    return merged, True
+
+
+def _is_done(asked: Merged, corpus: Path) -> Merged | None:
+    """The account of an earlier merge of the same, if what it made is still there."""
+    try:
+        done = load(corpus)
+        same = (done.policy, done.code, done.inputs) == (asked.policy, asked.code, asked.inputs)
+        return done if same and all(sha256(corpus / name) == digest for name, digest in done.outputs.items()) else None
+    except (UserError, OSError):
+        return None
+
+
+def _merge_all(manifest: Manifest, annotations: Path, work: Path, policy: Policy, resources: Resources) -> Account:
+    """Partition, merge and join; leaves gold.jsonl and conflicts.jsonl in the work folder."""
+    entries = manifest.datasets.values()
+    processes = resources.processes
+    largest = largest_bucket(resources.memory_mb, processes)
+    number = resources.buckets or number_of_buckets(sum(entry.bytes for entry in entries), largest, processes)
+    jobs = [
+        Partition(Input(annotations / entry.file, entry.sha256), work / f"dataset-{index}", number)
+        for index, entry in enumerate(entries)
+    ]
+    divided = list(spread(partition_dataset, jobs, processes, "Dividing"))
+    buckets = [
+        Bucket(list(paths), hashes, largest, work / f"gold-{index}", work / f"conflicts-{index}", policy)
+        for index, (hashes, *paths) in enumerate(zip(ALL.split(number), *divided, strict=True))
+    ]
+    account = Account()
+    for part in spread(merge_bucket, buckets, processes, "Merging"):
+        account.add(part)
+    _join((bucket.gold for bucket in buckets), work / "gold.jsonl")
+    _join((bucket.conflicts for bucket in buckets), work / "conflicts.jsonl")
+    return account
+
+
+def _join(parts: Iterable[Path], path: Path) -> None:
+    with path.open("wb") as whole:
+        for part in parts:
+            with part.open("rb") as file:
+                shutil.copyfileobj(file, whole, 2**20)
+            part.unlink()
+
+
+def _account_for(asked: Merged, account: Account, manifest: Manifest) -> Merged:
+    """RAISES (AssertionError): If an answer that was pulled, or a span, went missing."""
+    for name, entry in manifest.datasets.items():
+        assert account.answers[name, "read"] == entry.records["answers"], (name, "answers")
+        assert sum(account.spans[name, label, "read"] for label in entry.labels) == entry.spans["kept"], (name, "spans")
+        account.answers[name, "read"] += entry.records["refused"]
+        account.answers[name, "refused"] += entry.records["refused"]
+    account.settle()
+    counts = account.to_dict()
+    labels = sorted({label for entry in manifest.datasets.values() for label in entry.labels})
+    return Merged(
+        policy=asked.policy, code=asked.code, inputs=asked.inputs, labels=labels, **counts,
+        coverage={label: _states(label, account) for label in labels},
+    )  # fmt: skip
+
+
+def _states(label: str, account: Account) -> dict[str, int]:
+    counts = {state: account.coverage[label, "", state] for state in ("covered", "partly", "unresolved")}
+    unknown = account.totals["texts"] - sum(counts.values())
+    assert unknown >= 0, (label, counts)
+    return {
+        "texts": account.totals["texts"],
+        **counts,
+        "unknown": unknown,
+        "spans": account.coverage[label, "", "spans"],
+    }
+
+
+def _coverage_csv(merged: Merged, account: Account) -> bytes:
+    """A row a label, with dataset "*", and a row for each dataset that covers texts for it."""
+    out = io.StringIO(newline="")
+    rows = csv.writer(out, lineterminator="\n")
+    states = ("texts", "covered", "partly", "unresolved", "unknown", "spans")
+    rows.writerow(("label", "dataset", *states))
+    for label, counts in merged.coverage.items():
+        rows.writerow((label, "*", *(counts[state] for state in states)))
+        for dataset in merged.inputs:
+            if covered := account.coverage[label, dataset, "covered"]:
+                rows.writerow((label, dataset, "", covered, "", "", "", account.spans[dataset, label, "gold"]))
+    return out.getvalue().encode()
