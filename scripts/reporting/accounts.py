@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,7 +12,11 @@ from rich.table import Table
 
 from scripts.annotations.manifest import Manifest
 from scripts.merging.account import ANSWERS
-from scripts.merging.merging import Merged
+from scripts.model.split import SIDES
+
+if TYPE_CHECKING:  # a step imports no more than it needs, and spaCy is much
+    from scripts.merging.merging import Merged
+    from scripts.model.corpus import Corpus
 
 MOST_LINES = 8  # of reasons and notes each; the files have them all
 
@@ -53,6 +58,26 @@ def print_merge(console: Console, merged: Merged) -> None:
     if conflicts:
         console.print()
         print_counts(console, "Conflicts", conflicts)
+
+
+def print_corpus(console: Console, corpus: Corpus) -> None:
+    """Per label: its spans on each side; texts and tokens; then what became of spans that are off the tokens."""
+    table = Table("label", *SIDES, box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for label, spans in corpus.spans.items():
+        table.add_row(escape(label), *(f"{spans[side]:,}" for side in SIDES))
+    for name, counts in (("tokens", corpus.tokens), ("texts", corpus.texts)):
+        table.add_row(name, *(f"{counts[side]:,}" for side in SIDES), style="bold")
+    console.print(table)
+    odd = {fate: times for fate, times in corpus.fates.items() if fate not in ("read", "exact")}
+    if odd or corpus.too_long:
+        total = " + ".join(f"{corpus.fates[fate]:,} {fate}" for fate in corpus.fates if fate != "read")
+        console.print(f"Spans: {corpus.fates['read']:,} = {total}; corpus/misaligned/ lists them", highlight=False)
+    if corpus.too_long:
+        console.print(f"⚠ {plural(corpus.too_long, 'text')} left out: longer than the pipeline takes")
+    if not corpus.texts["test"]:
+        console.print("⚠ no text for test: nothing can be evaluated")
 
 
 def print_sums(

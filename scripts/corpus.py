@@ -1,0 +1,37 @@
+"""Split what was merged into train, dev and test, tokenize it as the pipeline will, and write it in shards."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from scripts import settings
+from scripts.annotations.errors import run_step
+from scripts.model.corpus import Plan, build
+from scripts.model.pipeline import nlp_block
+from scripts.reporting.accounts import plural, print_corpus
+
+
+def main() -> None:
+    """Read the configs, build, report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path, help="says how texts are split: configs/datasets.cfg")
+    parser.add_argument("training", type=Path, help="training config, whose [nlp] tokenizes: configs/ner.cfg")
+    parser.add_argument("folder", type=Path, help="holds what was merged, and gets the result: corpus")
+    args, config = settings.parse(parser)
+    split = config.split
+    plan = Plan(
+        nlp_block(args.training), split.dev, split.test, split.document, split.dev_datasets, split.test_datasets,
+        config.docs.misaligned,
+    )  # fmt: skip
+    corpus, kept = build(args.folder, plan, config.processes)
+    console = Console()
+    print_corpus(console, corpus)
+    same = f", {kept} of them as before" if kept else ""
+    console.print(f"✔ {args.folder}: {plural(len(corpus.shards), 'shard')}{same}", markup=False)
+
+
+if __name__ == "__main__":
+    run_step(main)

@@ -1,0 +1,168 @@
+"""The training corpus: what was merged, split, tokenized and in shards."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import spacy
+
+from scripts.annotations.errors import UserError
+from scripts.annotations.files import code_digest, exclusive, sha256, work_folder, write_json
+from scripts.annotations.parallel import spread
+from scripts.merging import merging
+from scripts.model.documents import Misaligned
+from scripts.model.shards import Cut, Job, Rules, Shard, cut, make_shard, read_gold
+from scripts.model.split import SIDES, Side, Splitter, reserved
+
+NAME = "split.json"
+_CODE = (Path(__file__).parent, Path(__file__).parent.parent / "annotations")
+
+
+class Plan(NamedTuple):
+    """How texts are split and tokenized.
+
+    nlp (dict[str, Any]): The [nlp] block of the training config.
+    dev (float), test (float), document (str): See `Splitter`.
+    dev_datasets, test_datasets (list[str]): All their texts are evaluation data.
+    misaligned (Misaligned): What happens to spans whose borders are inside tokens.
+    """
+
+    nlp: dict[str, Any]
+    dev: float
+    test: float
+    document: str
+    dev_datasets: list[str]
+    test_datasets: list[str]
+    misaligned: Misaligned
+
+
+class Corpus(msgspec.Struct, kw_only=True):
+    """corpus/split.json.
+
+    digest (str): Of the texts, what is known of them, how they are split and tokenized; whatever made it.
+    made_by (str): Digest of that, and of the code and the version of spaCy.
+    texts (dict[Side, int]), tokens (dict[Side, int]): How many on each side.
+    spans (dict[str, dict[Side, int]]): Gold spans by label and side.
+    fates (dict[str, int]): What became of all spans: "read" is the sum of the others, see `DocMaker`.
+    too_long (int): Texts left out since the pipeline does not take them.
+    shards (dict[str, Shard]): What was made of each part.
+    """
+
+    digest: str
+    made_by: str
+    texts: dict[Side, int] = {}
+    tokens: dict[Side, int] = {}
+    spans: dict[str, dict[Side, int]] = {}
+    fates: dict[str, int] = {}
+    too_long: int = 0
+    shards: dict[str, Shard] = {}
+
+
+def build(folder: Path, plan: Plan, processes: int) -> tuple[Corpus, int]:
+    """Make `{train,dev,test}/*.spacy`, `misaligned/*.jsonl`, labels.json and split.json of a folder's gold.jsonl.
+
+    folder (Path): The corpus. What is there changes when everything is made.
+    plan (Plan): How.
+    processes (int): How many shards are made at a time.
+    RETURNS (tuple[Corpus, int]): The account, and how many shards were as before.
+    RAISES (UserError): If there is no gold, it is not as it was merged, or none is left to train or to evaluate with.
+    """
+    with exclusive(folder):
+        merged = merging.load(folder)
+        gold = folder / "gold.jsonl"
+        if not gold.exists() or sha256(gold) != merged.outputs[gold.name]:
+            raise UserError(f"{gold}: is not as it was merged; merge again")
+        labels = [label for label, counts in merged.coverage.items() if counts["unknown"] < counts["texts"]]
+        rules = Rules(plan.nlp, frozenset(labels), plan.misaligned, _splitter(plan, gold))
+        corpus = Corpus(
+            digest=_digest([merged.outputs[gold.name], labels, plan]),
+            made_by=_digest([labels, plan, _reserved(rules.splitter), code_digest(*_CODE), spacy.__version__]),
+        )
+        cuts = list(cut(gold))
+        kept = _unchanged(folder, corpus.made_by, cuts)
+        with work_folder(folder) as work:
+            jobs = [Job(piece, gold, rules, work) for piece in cuts if piece.name not in kept]
+            made = spread(make_shard, jobs, processes, "Tokenizing")
+            corpus.shards = kept | {job.cut.name: shard for job, shard in zip(jobs, made, strict=True)}
+            _sum_up(corpus, labels)
+            _demand_sides(corpus, plan)
+            _publish(folder, work, corpus)
+        write_json(folder / "labels.json", labels)
+        write_json(folder / NAME, corpus)
+    return corpus, len(kept)
+
+
+def _splitter(plan: Plan, gold: Path) -> Splitter:
+    sides = {}
+    for side, datasets in (("dev", plan.dev_datasets), ("test", plan.test_datasets)):
+        sides[side] = reserved(read_gold(gold), datasets, plan.document) if datasets else frozenset()
+    return Splitter(plan.dev, plan.test, plan.document, sides["dev"], sides["test"])
+
+
+def _reserved(splitter: Splitter) -> list[str]:
+    return [_digest([key.hex() for key in sorted(keys)]) for keys in (splitter.reserved_dev, splitter.reserved_test)]
+
+
+def _digest(data: Any) -> str:
+    return hashlib.sha256(msgspec.json.encode(data, order="sorted")).hexdigest()
+
+
+def _unchanged(folder: Path, made_by: str, cuts: list[Cut]) -> dict[str, Shard]:
+    """The shards of an earlier build whose gold, rules and files are the same."""
+    try:
+        before = msgspec.json.decode((folder / NAME).read_bytes(), type=Corpus)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+    if before.made_by != made_by:
+        return {}
+    found = ((piece, before.shards.get(piece.name)) for piece in cuts)
+    return {
+        piece.name: shard
+        for piece, shard in found
+        if shard and shard.gold == piece.sha256 and all(_is(folder / name, sha) for name, sha in shard.files.items())
+    }
+
+
+def _is(path: Path, digest: str) -> bool:
+    return path.is_file() and sha256(path) == digest
+
+
+def _sum_up(corpus: Corpus, labels: list[str]) -> None:
+    corpus.shards = dict(sorted(corpus.shards.items()))
+    shards = corpus.shards.values()
+    corpus.texts = {side: sum(shard.texts.get(side, 0) for shard in shards) for side in SIDES}
+    corpus.tokens = {side: sum(shard.tokens.get(side, 0) for shard in shards) for side in SIDES}
+    corpus.spans = {
+        label: {side: sum(shard.spans.get(side, {}).get(label, 0) for shard in shards) for side in SIDES}
+        for label in labels
+    }
+    fates = sum((Counter(shard.fates) for shard in shards), Counter[str]())
+    corpus.fates = dict(sorted(fates.items()))
+    corpus.too_long = sum(shard.too_long for shard in shards)
+
+
+def _demand_sides(corpus: Corpus, plan: Plan) -> None:
+    """RAISES (UserError): If there is nothing to train with, or nothing to evaluate with while training."""
+    for side in ("train", "dev"):
+        if not corpus.texts[side]:
+            counts = ", ".join(f"{count} {name}" for name, count in corpus.texts.items())
+            raise UserError(
+                f"no text is left for {side} ({counts}): annotate more, or change the shares of [split] "
+                f"(dev = {plan.dev}, test = {plan.test}) or its dev_datasets and test_datasets"
+            )
+
+
+def _publish(folder: Path, work: Path, corpus: Corpus) -> None:
+    wanted = {name for shard in corpus.shards.values() for name in shard.files}
+    for name in sorted(wanted):
+        if (work / name).exists():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (work / name).replace(folder / name)
+    for place in (*SIDES, "misaligned"):
+        for path in folder.glob(f"{place}/*"):
+            if f"{place}/{path.name}" not in wanted:
+                path.unlink()

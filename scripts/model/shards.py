@@ -1,0 +1,157 @@
+"""The gold in shards: ranges of hashes, each of them three DocBins. A shard that did not change is not made again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import srsly
+from spacy.tokens import Doc, DocBin
+
+from scripts.annotations.records import GoldText, hash_of_line
+from scripts.model.documents import GOLD, DocMaker, Misaligned
+from scripts.model.pipeline import tokenizer
+from scripts.model.split import SIDES, Side, Splitter
+
+_SHARD_BYTES = 2**18  # of gold, at most, on average
+_MOST_BITS = 12
+_ATTRS = ["ENT_IOB", "ENT_TYPE"]
+_decode = msgspec.json.Decoder(GoldText).decode
+_encode = msgspec.json.Encoder().encode_lines
+
+
+class Cut(NamedTuple):
+    """A shard's place in gold.jsonl: where it starts, how many bytes it has, and their digest."""
+
+    name: str
+    start: int
+    size: int
+    sha256: str
+
+
+class Shard(msgspec.Struct):
+    """What was made of a shard.
+
+    gold (str): Digest of its lines of gold.
+    files (dict[str, str]): Digests of its files by their paths in the corpus; a side without texts has none.
+    texts (dict[Side, int]), tokens (dict[Side, int]): How many.
+    spans (dict[Side, dict[str, int]]): Gold spans by label.
+    fates (dict[str, int]): What became of the spans, see `DocMaker`.
+    too_long (int): Texts left out.
+    """
+
+    gold: str
+    files: dict[str, str] = {}
+    texts: dict[Side, int] = {}
+    tokens: dict[Side, int] = {}
+    spans: dict[Side, dict[str, int]] = {}
+    fates: dict[str, int] = {}
+    too_long: int = 0
+
+
+class Rules(NamedTuple):
+    """What a shard is made by, apart from its gold.
+
+    nlp (dict[str, Any]): The [nlp] block of the training config.
+    """
+
+    nlp: dict[str, Any]
+    labels: frozenset[str]
+    misaligned: Misaligned
+    splitter: Splitter
+
+
+def cut(gold: Path) -> Iterator[Cut]:
+    """Cut sorted gold into shards, small ones and not many: as the gold grows, each is cut in two at a time.
+
+    RAISES (ValueError): If it is damaged.
+    """
+    bits = min(max(0, gold.stat().st_size // _SHARD_BYTES).bit_length(), _MOST_BITS)
+    start, place, name = 0, 0, ""
+    digest = hashlib.sha256()
+    with gold.open("rb") as lines:
+        for line in lines:
+            this = f"{(hash_of_line(line) + 2**31) >> (32 - bits):04}"
+            if this != name and place > start:
+                yield Cut(name, start, place - start, digest.hexdigest())
+                start, digest = place, hashlib.sha256()
+            name = this
+            place += len(line)
+            digest.update(line)
+    if place > start:
+        yield Cut(name, start, place - start, digest.hexdigest())
+
+
+class Job(NamedTuple):
+    """The work of making a shard; its files go to the folder."""
+
+    cut: Cut
+    gold: Path
+    rules: Rules
+    folder: Path
+
+
+def make_shard(job: Job) -> Shard:
+    """Tokenize a shard's texts: `<side>/<name>.spacy`, and `misaligned/<name>.jsonl` if there is anything to list."""
+    maker = DocMaker(tokenizer(job.rules.nlp), job.rules.labels, job.rules.misaligned)
+    shard = Shard(job.cut.sha256)
+    bins = {side: DocBin(attrs=_ATTRS) for side in SIDES}
+    with _encoders_looked_up():
+        for text in read_gold(job.gold, job.cut.start, job.cut.size):
+            doc = maker.make(text)
+            if doc is None:
+                shard.too_long += 1
+                continue
+            side = job.rules.splitter.side(text)
+            bins[side].add(doc)
+            _count(shard, side, doc)
+    shard.fates = dict(sorted(maker.spans.items()))
+    assert 2 * maker.spans["read"] == maker.spans.total(), shard.fates
+    contents = {f"{side}/{job.cut.name}.spacy": docs.to_bytes() for side, docs in bins.items() if len(docs)}
+    if maker.misfits:
+        contents[f"misaligned/{job.cut.name}.jsonl"] = _encode(maker.misfits)
+    shard.files = {name: _write(job.folder / name, content) for name, content in contents.items()}
+    return shard
+
+
+def read_gold(path: Path, start: int = 0, size: int = -1) -> Iterator[GoldText]:
+    """Stream gold.jsonl, or a part of it: so many bytes from its start on, which must be whole lines."""
+    with path.open("rb") as lines:
+        lines.seek(start)
+        while size and (line := lines.readline()):
+            size -= len(line)
+            yield _decode(line)
+
+
+def _count(shard: Shard, side: Side, doc: Doc) -> None:
+    shard.texts[side] = shard.texts.get(side, 0) + 1
+    shard.tokens[side] = shard.tokens.get(side, 0) + len(doc)
+    spans = shard.spans.setdefault(side, {})
+    for label, times in sorted(Counter(span.label_ for span in doc.spans[GOLD]).items()):
+        spans[label] = spans.get(label, 0) + times
+
+
+def _write(path: Path, content: bytes) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+@contextmanager
+def _encoders_looked_up() -> Iterator[None]:
+    """Let srsly look for encoders that other packages install once, instead of twice for each Doc with spans:
+    five sixths of the time it takes to add one to a DocBin.
+    """
+    encoders = srsly.msgpack_encoders
+    for name, function in encoders.get_entry_points().items():
+        encoders.register(name, func=function)
+    before, encoders.entry_points = encoders.entry_points, False
+    try:
+        yield
+    finally:
+        encoders.entry_points = before

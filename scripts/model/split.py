@@ -1,0 +1,56 @@
+"""Which texts are for training and which for evaluation."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from scripts.annotations.hashing import fraction, normalized
+from scripts.annotations.records import GoldText
+
+Side = Literal["train", "dev", "test"]
+SIDES: tuple[Side, ...] = get_args(Side)
+
+
+@dataclass(frozen=True)
+class Splitter:
+    """Decides on which side a text is, by the text (or its document) alone, so that it stays there for ever.
+
+    dev (float), test (float): Shares of the texts.
+    document (str): The key of the texts' meta that names the document; those of one document stay together.
+    reserved_dev, reserved_test (Collection[bytes]): Keys of texts that are on a side whatever their hash.
+    """
+
+    dev: float
+    test: float
+    document: str = ""
+    reserved_dev: Collection[bytes] = field(default=frozenset(), repr=False)
+    reserved_test: Collection[bytes] = field(default=frozenset(), repr=False)
+
+    def side(self, text: GoldText) -> Side:
+        """The side of a text. Texts that are equal but for case, blanks and punctuation are on the same."""
+        key = _key(text, self.document)
+        digest = _digest(key)
+        if digest in self.reserved_test or digest in self.reserved_dev:
+            return "test" if digest in self.reserved_test else "dev"
+        place = fraction(key)
+        if place < self.test:
+            return "test"
+        return "dev" if place < self.test + self.dev else "train"
+
+
+def reserved(texts: Iterable[GoldText], datasets: Collection[str], document: str) -> frozenset[bytes]:
+    """Keys of the texts in which one of these datasets took part: evaluation data, and what is equal to it."""
+    return frozenset(_digest(_key(text, document)) for text in texts if not set(datasets).isdisjoint(text.sources))
+
+
+def _key(text: GoldText, document: str) -> str:
+    if document and document in text.meta:
+        return f"{document}={text.meta[document]}"
+    return normalized(text.text)
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.blake2b(key.encode(), digest_size=12).digest()
