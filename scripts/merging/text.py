@@ -104,6 +104,8 @@ class _Text:
         self.account = account
         self.fates: dict[int, set[str]] = defaultdict(set)  # by id of a task: its fates, one a label
         self.conflicts: list[Conflict] = []
+        # By ids of the answers that reject the text, or accept it: the labels for which both were given.
+        self.contested: dict[tuple[int, ...], list[str]] = defaultdict(list)
         self.gold = GoldText(
             input_hash=tasks[0].input_hash, text=tasks[0].text, spans=[], covered=[], accepted=[], rejected=[],
             unresolved=[], sources=[], meta={},
@@ -170,7 +172,7 @@ class _Text:
             self._judge(task, label, "rejected", "rejected")
         voters = [task for task in voters if task.answer == "accept"]
         if rejects and voters:
-            self._conflict("rejected text", [label], "the answers that accept it count", [], rejects + voters)
+            self.contested[tuple(map(id, rejects + voters))].append(label)
         if voters:
             self._vote(label, voters)
 
@@ -333,6 +335,9 @@ class _Text:
             spans.sort()
         gold.sources = sorted({task.dataset for task in live if "kept" in self.fates[id(task)]})
         self._list_crossing(live)
+        for answers, labels in self.contested.items():
+            tasks = [task for task in live if id(task) in answers]
+            self._conflict("rejected text", labels, "the answers that accept it count", [], tasks)
         self._count_states()
         self.conflicts.sort(key=msgspec.json.encode)
 

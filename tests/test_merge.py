@@ -1,0 +1,196 @@
+"""Merging as a whole: the same bytes whatever the order, the buckets and the processes."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scripts.annotations.errors import UserError
+from scripts.annotations.files import write_json
+from scripts.annotations.hashing import input_hash
+from scripts.annotations.manifest import Entry, Manifest, file_name
+from scripts.annotations.records import GoldText, Span, Task
+from scripts.merging import bucket, merging, partition
+from scripts.merging.account import Account
+from scripts.merging.merging import Resources, merge
+from scripts.merging.text import merge_text
+
+TEXTS = ["Ada met Bob.", "Grüße aus Köln 🦆", "x", "y " * 40, "same", "Same"]
+LABELS = ["ORG", "PERSON", 'ODD "LABEL", ü']
+RESOURCES = Resources(memory_mb=512, processes=1)
+
+
+@st.composite
+def tasks(draw):
+    """An answer of any kind. Two of the texts collide: they share a hash."""
+    text = draw(st.sampled_from(TEXTS))
+    dataset = draw(st.integers(0, len(LABELS) - 1))
+    kind = draw(st.sampled_from(["manual", "manual", "binary", "review"]))
+    span = st.tuples(st.integers(0, len(text) - 1), st.integers(1, 6)).map(
+        lambda at: Span(at[0], min(len(text), at[0] + at[1]), LABELS[dataset])
+    )
+    spans = [draw(span)] if kind == "binary" else draw(st.lists(span, max_size=3, unique=True))
+    return Task(
+        input_hash=input_hash(text.lower()),  # "same" and "Same" collide
+        text=text,
+        labels=[LABELS[dataset]],
+        spans=sorted(spans),
+        answer=draw(st.sampled_from(["accept", "accept", "accept", "reject", "ignore"])),
+        kind=kind,
+        annotator=draw(st.sampled_from(["", "a", "b", "c"])),
+        timestamp=draw(st.sampled_from([None, 1, 2, 3])),
+        dataset=f"dataset {dataset}",
+        source=f"link:{draw(st.integers(1, 5))}",
+        meta=draw(st.dictionaries(st.sampled_from(["a", "b"]), st.integers(0, 3), max_size=1)),
+        versions=[sorted(draw(st.lists(span, max_size=2, unique=True)))] if kind == "review" else [],
+    )
+
+
+def write(folder, tasks):
+    """Annotations as `pull` leaves them."""
+    folder.mkdir(parents=True)
+    entries = {}
+    for name in sorted({task.dataset for task in tasks}):
+        own = [task for task in tasks if task.dataset == name]
+        content = msgspec.json.Encoder().encode_lines(own)
+        (folder / file_name(name)).write_bytes(content)
+        records = {"read": len(own) + 2, "kept": len(own), "left_out": 0, "refused": 2, "answers": len(own)}
+        spans = sum(len(task.spans) for task in own)
+        entries[name] = Entry(
+            file=file_name(name), sha256=hashlib.sha256(content).hexdigest(), bytes=len(content),
+            labels=sorted({label for task in own for label in task.labels}), records=records,
+            spans={"read": spans, "kept": spans, "left_out": 0, "refused": 0}, reasons={"odd": 2}, notes={},
+        )  # fmt: skip
+    manifest = Manifest(entries)
+    write_json(folder / "manifest.json", manifest)
+    return manifest
+
+
+def outputs(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
+
+
+def obvious(tasks, policy):
+    """The gold, with everything in memory."""
+    groups = {}
+    for task in tasks:
+        groups.setdefault((task.input_hash, task.text), []).append(task)
+    return msgspec.json.Encoder().encode_lines([merge_text(groups[key], policy, Account())[0] for key in sorted(groups)])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    found=st.lists(tasks(), min_size=1, max_size=25),
+    seed=st.integers(0, 2**16),
+    buckets=st.integers(1, 128),
+    policy=st.sampled_from(["majority", "union", "intersection", "latest"]),
+)
+def test_the_same_bytes_for_any_order_and_any_number_of_buckets(found, seed, buckets, policy, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("merge")
+    merge(write(folder / "1", found), folder / "1", folder / "corpus1", policy, RESOURCES)
+    shuffled = random.Random(seed).sample(found, len(found))
+    manifest = write(folder / "2", shuffled)
+    manifest.datasets = dict(reversed(manifest.datasets.items()))
+    merge(manifest, folder / "2", folder / "corpus2", policy, RESOURCES._replace(buckets=buckets))
+    first, second = outputs(folder / "corpus1"), outputs(folder / "corpus2")
+    for made in (first, second):  # the digests of shuffled inputs differ, and nothing else
+        record = msgspec.json.decode(made.pop("merge.json"))
+        del record["inputs"]
+        made["account"] = record
+    assert first == second
+    assert first["gold.jsonl"] == obvious(found, policy)
+
+
+@pytest.fixture
+def many():
+    rng = random.Random(0)
+    return [
+        Task(
+            input_hash=input_hash(text), text=text, labels=[label], spans=[Span(0, 1, label)] if rng.random() < 0.5 else [],
+            answer="accept", kind="manual", annotator="", timestamp=None, dataset=label.lower(), source=f"link:{number}",
+            meta={},
+        )  # fmt: skip
+        for number, text in enumerate(f"text {number} " * 20 for number in range(2000))
+        for label in ("ORG", "PERSON")
+    ]
+
+
+def test_the_same_bytes_for_any_number_of_processes_and_buckets(many, tmp_path):
+    manifest = write(tmp_path / "in", many)
+    made = []
+    for processes, buckets in [(1, 0), (2, 0), (2, 7), (1, 64)]:
+        corpus = tmp_path / f"{processes}-{buckets}"
+        merge(manifest, tmp_path / "in", corpus, "majority", Resources(512, processes, buckets))
+        made.append(outputs(corpus))
+    assert all(one == made[0] for one in made)
+    gold = msgspec.json.decode(b"[" + made[0]["gold.jsonl"].strip().replace(b"\n", b",") + b"]", type=list[GoldText])
+    assert len(gold) == 2000
+    assert [(text.input_hash, text.text) for text in gold] == sorted((text.input_hash, text.text) for text in gold)
+
+
+def test_a_bucket_that_outgrows_its_share_is_divided_again(many, tmp_path, monkeypatch):
+    manifest = write(tmp_path / "in", many)
+    merge(manifest, tmp_path / "in", tmp_path / "whole", "majority", RESOURCES)
+    sizes = []
+    monkeypatch.setattr(bucket, "size", lambda paths: sizes.append(partition.size(paths)) or sizes[-1])
+    monkeypatch.setattr(merging, "largest_bucket", lambda *_: 10_000)
+    merge(manifest, tmp_path / "in", tmp_path / "divided", "majority", RESOURCES._replace(buckets=1))
+    assert max(sizes) > 500_000 > 10_000 > min(sizes)
+    assert outputs(tmp_path / "divided") == outputs(tmp_path / "whole")
+
+
+def test_one_giant_group_is_merged_although_it_cannot_be_divided(tmp_path, monkeypatch):
+    found = [
+        Task(
+            input_hash=7, text="same" * 100, labels=["ORG"], spans=[], answer="accept", kind="manual",
+            annotator=str(number), timestamp=None, dataset="org", source=f"link:{number}", meta={},
+        )  # fmt: skip
+        for number in range(300)
+    ]
+    manifest = write(tmp_path / "in", found)
+    monkeypatch.setattr(merging, "largest_bucket", lambda *_: 10_000)
+    merged, _ = merge(manifest, tmp_path / "in", tmp_path / "corpus", "majority", RESOURCES)
+    assert merged.totals["texts"] == 1
+    assert merged.answers["org"]["kept"] == 300
+    assert not [path for path in (tmp_path / "corpus").iterdir() if path.name.startswith(".tmp-")]
+
+
+def test_the_account_counts_what_pull_refused(many, tmp_path):
+    merged, _ = merge(write(tmp_path / "in", many), tmp_path / "in", tmp_path / "corpus", "majority", RESOURCES)
+    assert merged.answers["org"]["read"] == 2002
+    assert merged.answers["org"]["refused"] == 2
+    assert merged.coverage["ORG"]["covered"] == 2000
+
+
+def test_nothing_is_done_twice(many, tmp_path):
+    manifest = write(tmp_path / "in", many)
+    merge(manifest, tmp_path / "in", tmp_path / "corpus", "majority", RESOURCES)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "corpus").glob("*.*")}
+    merged, is_new = merge(manifest, tmp_path / "in", tmp_path / "corpus", "majority", RESOURCES)
+    assert not is_new
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "corpus").glob("*.*")} == before
+    (tmp_path / "corpus" / "gold.jsonl").write_text("edited")
+    again, is_new = merge(manifest, tmp_path / "in", tmp_path / "corpus", "majority", RESOURCES)
+    assert is_new
+    assert again == merged
+
+
+@pytest.mark.parametrize("damage", ["edited", "missing", "garbage"])
+def test_annotations_that_are_not_as_pulled_stop_the_merge_and_harm_nothing(damage, many, tmp_path):
+    manifest = write(tmp_path / "in", many)
+    merge(manifest, tmp_path / "in", tmp_path / "corpus", "majority", RESOURCES)
+    before = outputs(tmp_path / "corpus")
+    path = tmp_path / "in" / "org.jsonl"
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-500] if damage == "edited" else b"\xff\x00 no JSON\n")
+    with pytest.raises(UserError, match=r"org\.jsonl: is not as it was pulled"):
+        merge(manifest, tmp_path / "in", tmp_path / "corpus", "union", RESOURCES)
+    assert outputs(tmp_path / "corpus") == before
+    assert not [path for path in (tmp_path / "corpus").iterdir() if path.name.startswith(".tmp-")]
