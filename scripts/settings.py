@@ -131,7 +131,8 @@ class Settings:
     processes: int = 1
 
 
-_SECTIONS = ("paths", "datasets", "pull", "merge", "split", "docs", "system")
+_RULES: dict[str, type] = {"pull": Pull, "merge": Merge, "split": HashSplit, "docs": Docs}
+_SECTIONS = ("paths", "datasets", *_RULES, "system")
 
 
 def parse(parser: ArgumentParser, args: Sequence[str] | None = None) -> tuple[Namespace, Settings]:
@@ -155,9 +156,10 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> Settings:
     unknown = [name for name in config if name not in _SECTIONS]
     if unknown:
         raise UserError(f"{path}: [{unknown[0]}] is no section; there are {', '.join(_SECTIONS)}")
-    datasets = {name: _resolve(path, f"datasets.{name}", block, "readers") for name, block in _blocks(path, config)}
+    blocks = _blocks(path, config)
+    datasets = {name: _resolve(path, f"datasets.{name}", block, "readers", Source) for name, block in blocks}
     _no_twins(path, datasets)
-    rules = {name: _resolve(path, name, config[name], "misc") for name in _SECTIONS[2:-1] if name in config}
+    rules = {name: _resolve(path, name, config[name], "misc", of) for name, of in _RULES.items() if name in config}
     settings = Settings(datasets, **rules, processes=_processes(path, config.get("system", {})))
     _known_datasets(path, settings)
     return settings
@@ -226,8 +228,8 @@ def _processes(path: Path, system: dict[str, Any]) -> int:
     return processes or available_cores()
 
 
-def _resolve(path: Path, section: str, block: Any, kind: str) -> Any:
-    """Call the function that a block names with the rest of the block."""
+def _resolve(path: Path, section: str, block: Any, kind: str, expected: type) -> Any:
+    """Call the function that a block names with the rest of the block; it must return what is expected."""
     where = f"{path}: [{section}]"
     if not isinstance(block, dict) or f"@{kind}" not in block:
         raise UserError(f'{where}: needs a line like @{kind} = "{_registered(kind)[0]}"')
@@ -235,12 +237,15 @@ def _resolve(path: Path, section: str, block: Any, kind: str) -> Any:
     if not isinstance(name, str) or not registry.has(kind, name):
         raise UserError(f"{where}: there is no {name!r}; there is {', '.join(_registered(kind))}")
     try:
-        return registry.resolve({"block": block})["block"]
+        resolved = registry.resolve({"block": block})["block"]
     except ConfigValidationError as err:
         allowed = ", ".join(inspect.signature(registry.get(kind, name)).parameters)
         raise UserError(f"{where}: {_problem(err)}; {name} takes {allowed}") from err
     except UserError as err:
         raise UserError(f"{where}: {err}") from err
+    if not isinstance(resolved, expected):
+        raise UserError(f"{where}: {name} is for something else; there is {', '.join(_registered(kind))}")
+    return resolved
 
 
 def _registered(kind: str) -> list[str]:

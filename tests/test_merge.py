@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 
 import msgspec
@@ -11,14 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scripts.annotations.errors import UserError
-from scripts.annotations.files import write_json
 from scripts.annotations.hashing import input_hash
-from scripts.annotations.manifest import Entry, Manifest, file_name
 from scripts.annotations.records import GoldText, Span, Task
 from scripts.merging import bucket, merging, partition
 from scripts.merging.account import Account
 from scripts.merging.merging import Resources, merge
 from scripts.merging.text import merge_text
+from tests.annotated import task, write
 
 TEXTS = ["Ada met Bob.", "Grüße aus Köln 🦆", "x", "y " * 40, "same", "Same"]
 LABELS = ["ORG", "PERSON", 'ODD "LABEL", ü']
@@ -26,7 +24,7 @@ RESOURCES = Resources(memory_mb=512, processes=1)
 
 
 @st.composite
-def tasks(draw):
+def answers(draw):
     """An answer of any kind. Two of the texts collide: they share a hash."""
     text = draw(st.sampled_from(TEXTS))
     dataset = draw(st.integers(0, len(LABELS) - 1))
@@ -51,26 +49,6 @@ def tasks(draw):
     )
 
 
-def write(folder, tasks):
-    """Annotations as `pull` leaves them."""
-    folder.mkdir(parents=True)
-    entries = {}
-    for name in sorted({task.dataset for task in tasks}):
-        own = [task for task in tasks if task.dataset == name]
-        content = msgspec.json.Encoder().encode_lines(own)
-        (folder / file_name(name)).write_bytes(content)
-        records = {"read": len(own) + 2, "kept": len(own), "left_out": 0, "refused": 2, "answers": len(own)}
-        spans = sum(len(task.spans) for task in own)
-        entries[name] = Entry(
-            file=file_name(name), sha256=hashlib.sha256(content).hexdigest(), bytes=len(content),
-            labels=sorted({label for task in own for label in task.labels}), records=records,
-            spans={"read": spans, "kept": spans, "left_out": 0, "refused": 0}, reasons={"odd": 2}, notes={},
-        )  # fmt: skip
-    manifest = Manifest(entries)
-    write_json(folder / "manifest.json", manifest)
-    return manifest
-
-
 def outputs(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
 
@@ -80,12 +58,14 @@ def obvious(tasks, policy):
     groups = {}
     for task in tasks:
         groups.setdefault((task.input_hash, task.text), []).append(task)
-    return msgspec.json.Encoder().encode_lines([merge_text(groups[key], policy, Account())[0] for key in sorted(groups)])
+    return msgspec.json.Encoder().encode_lines(
+        [merge_text(groups[key], policy, Account())[0] for key in sorted(groups)]
+    )
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    found=st.lists(tasks(), min_size=1, max_size=25),
+    found=st.lists(answers(), min_size=1, max_size=25),
     seed=st.integers(0, 2**16),
     buckets=st.integers(1, 128),
     policy=st.sampled_from(["majority", "union", "intersection", "latest"]),
@@ -108,14 +88,14 @@ def test_the_same_bytes_for_any_order_and_any_number_of_buckets(found, seed, buc
 
 @pytest.fixture
 def many():
+    """2,000 texts, annotated for two labels."""
     rng = random.Random(0)
+    texts = [f"text {number} " * 20 for number in range(2000)]
     return [
-        Task(
-            input_hash=input_hash(text), text=text, labels=[label], spans=[Span(0, 1, label)] if rng.random() < 0.5 else [],
-            answer="accept", kind="manual", annotator="", timestamp=None, dataset=label.lower(), source=f"link:{number}",
-            meta={},
-        )  # fmt: skip
-        for number, text in enumerate(f"text {number} " * 20 for number in range(2000))
+        task(
+            text, *([(0, 1, label)] * rng.randrange(2)), labels=[label], dataset=label.lower(), source=f"link:{number}"
+        )
+        for number, text in enumerate(texts)
         for label in ("ORG", "PERSON")
     ]
 
@@ -145,13 +125,8 @@ def test_a_bucket_that_outgrows_its_share_is_divided_again(many, tmp_path, monke
 
 
 def test_one_giant_group_is_merged_although_it_cannot_be_divided(tmp_path, monkeypatch):
-    found = [
-        Task(
-            input_hash=7, text="same" * 100, labels=["ORG"], spans=[], answer="accept", kind="manual",
-            annotator=str(number), timestamp=None, dataset="org", source=f"link:{number}", meta={},
-        )  # fmt: skip
-        for number in range(300)
-    ]
+    texts = ["same" * 100] * 300
+    found = [task(text, dataset="org", annotator=str(n), source=f"link:{n}") for n, text in enumerate(texts)]
     manifest = write(tmp_path / "in", found)
     monkeypatch.setattr(merging, "largest_bucket", lambda *_: 10_000)
     merged, _ = merge(manifest, tmp_path / "in", tmp_path / "corpus", "majority", RESOURCES)

@@ -140,9 +140,7 @@ def test_binary_answers_are_checked_against_what_is_covered():
 
 
 def test_binary_answers_against_each_other_decide_nothing():
-    gold, conflicts, _ = merged(
-        answer(ADA, kind="binary", by="a"), answer(ADA, kind="binary", by="b", answer="reject")
-    )
+    gold, conflicts, _ = merged(answer(ADA, kind="binary", by="a"), answer(ADA, kind="binary", by="b", answer="reject"))
     assert (gold.accepted, gold.rejected) == ([], [])
     assert len(conflicts) == 1
 

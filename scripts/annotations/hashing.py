@@ -38,7 +38,7 @@ def task_hash(input_hash: int, spans: list[dict[str, Any]]) -> int:
 def normalized(text: str) -> str:
     """The text as splits see it: NFKC, case folded, letters and digits only. Near-identical texts meet here."""
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(filter(str.isalnum, folded)) or folded
+    return "".join(filter(str.isalnum, folded)) or " ".join(folded.split())
 
 
 def fraction(key: str) -> float:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from scripts.annotations.records import Span, Task
 
 
+@runtime_checkable
 class Source(Protocol):
     """A place annotations come from. Readers are registered functions that return one; it must pickle."""
 

@@ -1,0 +1,42 @@
+"""Answers as `pull` leaves them, for the tests of the steps that follow."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from scripts.annotations.files import write_json
+from scripts.annotations.hashing import input_hash
+from scripts.annotations.manifest import Entry, Manifest, file_name
+from scripts.annotations.records import Span, Task
+
+
+def task(text, *spans, labels=("ORG",), **fields):
+    """A complete answer about a text; spans are (start, end, label)."""
+    found = {
+        "input_hash": input_hash(text), "text": text, "labels": sorted(labels),
+        "spans": sorted(Span(*span) for span in spans), "answer": "accept", "kind": "manual", "annotator": "",
+        "timestamp": None, "dataset": "data", "source": "link:1", "meta": {},
+    }  # fmt: skip
+    return Task(**(found | fields))
+
+
+def write(folder, tasks):
+    """The files and the manifest. Two records a dataset were refused."""
+    folder.mkdir(parents=True)
+    entries = {}
+    for name in sorted({task.dataset for task in tasks}):
+        own = [task for task in tasks if task.dataset == name]
+        content = msgspec.json.Encoder().encode_lines(own)
+        (folder / file_name(name)).write_bytes(content)
+        records = {"read": len(own) + 2, "kept": len(own), "left_out": 0, "refused": 2, "answers": len(own)}
+        spans = sum(len(task.spans) for task in own)
+        entries[name] = Entry(
+            file=file_name(name), sha256=hashlib.sha256(content).hexdigest(), bytes=len(content),
+            labels=sorted({label for task in own for label in task.labels}), records=records,
+            spans={"read": spans, "kept": spans, "left_out": 0, "refused": 0}, reasons={"odd": 2}, notes={},
+        )  # fmt: skip
+    manifest = Manifest(entries)
+    write_json(folder / "manifest.json", manifest)
+    return manifest

@@ -1,0 +1,228 @@
+"""The training corpus: splits that last, and Docs that say what is known and what is not."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+import spacy
+from hypothesis import given
+from hypothesis import strategies as st
+from spacy.tokens import DocBin
+
+from scripts.annotations.errors import UserError
+from scripts.annotations.records import GoldText, Span
+from scripts.merging.merging import Resources, merge
+from scripts.model.corpus import Plan, build
+from scripts.model.documents import DocMaker
+from scripts.model.shards import _encoders_looked_up
+from scripts.model.split import SIDES, Splitter
+from tests.annotated import task, write
+
+NLP = {"lang": "en"}
+PLAN = Plan(NLP, dev=0.2, test=0.2, document="", dev_datasets=[], test_datasets=[], misaligned="snap")
+LABELS = frozenset(["ORG", "PER"])
+
+
+def gold(text, *spans, covered=("ORG", "PER"), accepted=(), rejected=()):
+    spans, accepted, rejected = ([Span(*span) for span in found] for found in (spans, accepted, rejected))
+    return GoldText(
+        input_hash=0, text=text, spans=spans, covered=list(covered), accepted=accepted, rejected=rejected,
+        unresolved=[], sources=["data"], meta={},
+    )  # fmt: skip
+
+
+def groups(doc):
+    return {key: [(span.start, span.end, span.label_) for span in doc.spans[key]] for key in doc.spans}
+
+
+def entities(doc):
+    return [(ent.text, ent.label_) for ent in doc.ents]
+
+
+@pytest.fixture(scope="module")
+def nlp():
+    return spacy.blank("en")
+
+
+@pytest.fixture
+def maker(nlp):
+    maker = DocMaker(nlp, LABELS, "snap")
+    yield maker
+    assert 2 * maker.spans["read"] == maker.spans.total()
+
+
+def test_a_text_covered_for_all_labels_has_no_missing_token(maker):
+    doc = maker.make(gold("IBM hired Ada .", (0, 3, "ORG"), (10, 13, "PER")))
+    assert groups(doc) == {
+        "gold": [(0, 1, "ORG"), (2, 3, "PER")],
+        "covered": [(0, 4, "ORG"), (0, 4, "PER")],
+        "incorrect_spans": [],
+    }
+    assert [token.ent_iob_ for token in doc] == ["B", "O", "B", "O"]
+
+
+def test_what_is_not_covered_is_missing_and_never_outside(maker):
+    doc = maker.make(gold("IBM hired Ada .", (0, 3, "ORG"), covered=["ORG"]))
+    assert [token.ent_iob_ for token in doc] == ["B", "", "", ""]
+    assert groups(doc)["covered"] == [(0, 4, "ORG")]
+
+
+def test_binary_knowledge_covers_its_tokens_alone(maker):
+    doc = maker.make(gold("IBM hired Ada .", covered=[], accepted=[(10, 13, "PER")], rejected=[(0, 3, "PER")]))
+    assert groups(doc) == {"gold": [(2, 3, "PER")], "covered": [(2, 3, "PER")], "incorrect_spans": [(0, 1, "PER")]}
+    assert [token.ent_iob_ for token in doc] == ["", "", "B", ""]
+
+
+def test_overlapping_spans_are_all_gold_and_the_longest_is_the_entity(maker):
+    doc = maker.make(gold("Bank of Ada Lovelace", (0, 20, "ORG"), (8, 20, "PER")))
+    assert len(doc.spans["gold"]) == 2
+    assert entities(doc) == [("Bank of Ada Lovelace", "ORG")]
+
+
+def test_tokens_of_an_entity_that_lost_are_missing(maker):
+    doc = maker.make(gold("a b c d", (0, 5, "ORG"), (4, 7, "PER")))
+    assert entities(doc) == [("a b c", "ORG")]
+    assert [token.ent_iob_ for token in doc] == ["B", "I", "I", ""]
+
+
+def test_a_span_off_the_tokens_is_snapped_and_listed(maker):
+    doc = maker.make(gold("500mL.x of IBMs", (11, 14, "ORG")))
+    assert entities(doc) == [("IBMs", "ORG")]
+    assert maker.spans == Counter(read=1, snapped=1)
+    assert [(misfit.span, misfit.became) for misfit in maker.misfits] == [("IBM", "IBMs")]
+
+
+def test_a_span_off_the_tokens_is_refused_and_its_tokens_are_not_known(nlp):
+    maker = DocMaker(nlp, LABELS, "refuse")
+    doc = maker.make(gold("of IBMs and", (3, 6, "ORG")))
+    assert groups(doc)["covered"] == [(0, 1, "ORG"), (2, 3, "ORG"), (0, 3, "PER")]
+    assert [token.ent_iob_ for token in doc] == ["O", "", "O"]
+    assert maker.spans == Counter(read=1, refused=1)
+
+
+def test_spans_that_overlap_once_snapped_are_one(maker):
+    doc = maker.make(gold("of IBMs", (3, 4, "ORG"), (5, 6, "ORG")))
+    assert groups(doc)["gold"] == [(1, 2, "ORG")]
+    assert maker.spans == Counter(read=2, snapped=1, overlapping=1)
+
+
+def test_a_text_longer_than_the_pipeline_takes_is_left_out_and_listed():
+    nlp = spacy.blank("en")
+    nlp.max_length = 5
+    maker = DocMaker(nlp, LABELS, "snap")
+    assert maker.make(gold("too long", (0, 3, "ORG"))) is None
+    assert maker.spans == Counter({"read": 1, "too long": 1})
+    assert [misfit.fate for misfit in maker.misfits] == ["too long"]
+
+
+@given(text=st.text(min_size=1), share=st.floats(0, 0.4))
+def test_a_text_never_changes_sides_and_equal_ones_are_together(text, share):
+    splitter = Splitter(dev=0.1, test=share)
+    side = splitter.side(gold(text))
+    assert splitter.side(gold(f"  {text.upper().lower()} ")) == splitter.side(gold(text.upper().lower()))
+    if side == "test":
+        assert Splitter(dev=0.1, test=share + 0.1).side(gold(text)) == "test"
+
+
+def test_texts_of_one_document_are_together():
+    splitter = Splitter(0.3, 0.3, "page")
+    texts = [gold(f"text {number}") for number in range(100)]
+    for number, text in enumerate(texts):
+        text.meta = {"page": number // 10}
+    sides = [splitter.side(text) for text in texts]
+    assert all(len(set(sides[page : page + 10])) == 1 for page in range(0, 100, 10))
+    assert len(set(sides)) == 3
+
+
+# The step as a whole
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Merged, of two datasets; a tenth of the texts is only in the first."""
+    found = [task(f"IBM number {n} is big", (0, 3, "ORG"), dataset="org", source=f"l:{n}") for n in range(3000)]
+    found += [task(f"IBM number {n} is big", labels=["PER"], dataset="per", source=f"l:{n}") for n in range(2700)]
+    manifest = write(tmp_path / "annotations", found)
+    merge(manifest, tmp_path / "annotations", tmp_path / "corpus", "majority", Resources(512, 1))
+    return tmp_path / "corpus"
+
+
+def docs(corpus, side):
+    vocab = spacy.blank("en").vocab
+    return [doc for path in sorted((corpus / side).iterdir()) for doc in DocBin().from_disk(path).get_docs(vocab)]
+
+
+def snapshot(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_all_texts_are_on_one_side_each(corpus):
+    made, _ = build(corpus, PLAN, 1)
+    texts = {side: {doc.text for doc in docs(corpus, side)} for side in SIDES}
+    assert {side: len(found) for side, found in texts.items()} == made.texts
+    assert len(set.union(*texts.values())) == sum(made.texts.values()) == 3000
+    assert json.loads((corpus / "labels.json").read_text()) == ["ORG", "PER"]
+    assert made.fates == {"exact": 3000, "read": 3000}
+    missing = sum(doc[-1].ent_iob == 0 for side in SIDES for doc in docs(corpus, side))
+    assert missing == 300
+
+
+def test_the_same_bytes_with_more_processes(corpus, tmp_path):
+    build(corpus, PLAN, 1)
+    once = snapshot(corpus)
+    for side in SIDES:
+        for path in (corpus / side).iterdir():
+            path.unlink()
+    build(corpus, PLAN, 2)
+    assert snapshot(corpus) == once
+
+
+def test_only_shards_that_changed_are_made_again(corpus, tmp_path):
+    made, kept = build(corpus, PLAN, 1)
+    assert kept == 0
+    assert len(made.shards) > 2
+    _, kept = build(corpus, PLAN, 1)
+    assert kept == len(made.shards)
+    next((corpus / "train").iterdir()).write_bytes(b"damaged")
+    _, kept = build(corpus, PLAN, 1)
+    assert kept == len(made.shards) - 1
+    _, kept = build(corpus, PLAN._replace(misaligned="refuse"), 1)
+    assert kept == 0
+
+
+def test_evaluation_datasets_take_their_texts_and_those_equal_to_them(tmp_path):
+    found = [task(f"Text {n}!", dataset="org", source=f"l:{n}") for n in range(200)]
+    found += [task(f"text {n}", dataset="held_out", source=f"l:{n}") for n in range(0, 200, 4)]
+    manifest = write(tmp_path / "annotations", found)
+    merge(manifest, tmp_path / "annotations", tmp_path / "corpus", "majority", Resources(512, 1))
+    build(tmp_path / "corpus", PLAN._replace(test=0, test_datasets=["held_out"]), 1)
+    texts = {doc.text for doc in docs(tmp_path / "corpus", "test")}
+    assert texts == {f"Text {n}!" for n in range(0, 200, 4)} | {f"text {n}" for n in range(0, 200, 4)}
+
+
+def test_nothing_left_to_train_with_is_said(tmp_path):
+    manifest = write(tmp_path / "annotations", [task("one text")])
+    merge(manifest, tmp_path / "annotations", tmp_path / "corpus", "majority", Resources(512, 1))
+    with pytest.raises(UserError, match=r"no text is left for (train|dev) \(.*\): annotate more, or change the shares"):
+        build(tmp_path / "corpus", PLAN, 1)
+
+
+def test_gold_that_is_not_as_merged_stops(corpus):
+    build(corpus, PLAN, 1)
+    before = snapshot(corpus)
+    with (corpus / "gold.jsonl").open("ab") as file:
+        file.write(b"more\n")
+    with pytest.raises(UserError, match=r"gold\.jsonl: is not as it was merged; merge again"):
+        build(corpus, PLAN, 1)
+    del before["gold.jsonl"]
+    assert before.items() <= snapshot(corpus).items()
+
+
+def test_looking_up_encoders_once_changes_no_byte(nlp):
+    doc = DocMaker(nlp, LABELS, "snap").make(gold("IBM hired Ada .", (0, 3, "ORG"), (10, 13, "PER")))
+    slow = DocBin(docs=[doc]).to_bytes()
+    with _encoders_looked_up():
+        assert DocBin(docs=[doc]).to_bytes() == slow
+    assert DocBin(docs=[doc]).to_bytes() == slow

@@ -1,0 +1,89 @@
+"""configs/datasets.cfg: what is wrong with it is said in one line, with what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scripts import settings
+from scripts.annotations.errors import UserError
+
+ROOT = Path(__file__).parent.parent
+BLOCK = '[datasets.org]\n@readers = "labelwise.ProdigyJsonl.v1"\npath = "org.jsonl"\nlabels = ["ORG"]\n'
+
+
+def load(tmp_path, text, **overrides):
+    path = tmp_path / "datasets.cfg"
+    path.write_text(text, "utf8")
+    return settings.load(path, {key.replace("__", "."): value for key, value in overrides.items()})
+
+
+def test_the_shipped_config_resolves():
+    config = settings.load(ROOT / "configs" / "datasets.cfg")
+    assert len(config.datasets) == 17
+    assert config.merge.between_annotators == "majority"
+
+
+def test_defaults_stand_for_sections_that_are_left_out(tmp_path):
+    config = load(tmp_path, f"[datasets]\n{BLOCK}")
+    assert config.datasets["org"].labels == ["ORG"]
+    assert (config.merge.memory_mb, config.split.test, config.docs.misaligned) == (512, 0.2, "snap")
+    assert config.processes >= 1
+
+
+def test_values_can_be_set_from_the_command_line(tmp_path):
+    config = load(tmp_path, f'[merge]\n@misc = "labelwise.Merge.v1"\n[datasets]\n{BLOCK}', merge__memory_mb=1024)
+    assert config.merge.memory_mb == 1024
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            BLOCK.replace("ProdigyJsonl", "Prodigal"),
+            "[datasets.org]: there is no 'labelwise.Prodigal.v1'; there is lab",
+        ),
+        (BLOCK.replace("path", "file"), "takes path, labels, kind"),
+        (BLOCK + "color = 3\n", "color"),
+        (BLOCK.replace('["ORG"]', "3"), "labels: "),
+        (BLOCK + 'kind = "odd"\n', "kind: "),
+        (BLOCK.replace("@readers", "@reader"), '[datasets.org]: needs a line like @readers = "labelwise.Brat.v1"'),
+        (BLOCK + BLOCK, "already exists"),
+        (BLOCK.replace('"org.jsonl"', "${paths.nowhere}"), "nowhere"),
+        (BLOCK + "[datasets.ORG]" + BLOCK.partition("]")[2], "differ only in case"),
+        ("", "names no dataset"),
+        (BLOCK + "[odd]\nx = 1\n", "[odd] is no section; there are paths, datasets, pull, merge, split, docs, system"),
+        (BLOCK + '[merge]\n@misc = "labelwise.Merge.v1"\nbetween_annotators = "dice"\n', "between_annotators"),
+        (BLOCK + '[merge]\n@misc = "labelwise.Merge.v1"\nmemory_mb = 1\n', "memory_mb = 1: must be at least 128"),
+        (
+            BLOCK + '[split]\n@misc = "labelwise.HashSplit.v1"\ndev = 0.6\ntest = 0.6\n',
+            "must be shares that leave some",
+        ),
+        (
+            BLOCK + '[split]\n@misc = "labelwise.HashSplit.v1"\ntest_datasets = ["per"]\n',
+            "no dataset 'per'; there are org",
+        ),
+        (BLOCK + '[split]\n@misc = "labelwise.Merge.v1"\n', "labelwise.HashSplit.v1"),
+        (BLOCK + "[system]\nprocesses = -1\n", "must be 0 (all cores) or more"),
+        (BLOCK + "[system]\ngpu = 1\n", "allowed: processes"),
+        ("no config at all", "datasets.cfg: "),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(text, said, tmp_path):
+    with pytest.raises(UserError) as caught:
+        load(tmp_path, f"[datasets]\n{text}")
+    line = " ".join(str(caught.value).split())
+    assert line.startswith(str(tmp_path / "datasets.cfg"))
+    assert said in line
+    assert len(line) < 600
+
+
+def test_a_missing_config_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"nowhere\.cfg: no such file"):
+        settings.load(tmp_path / "nowhere.cfg")
+
+
+def test_an_override_of_nothing_is_refused(tmp_path):
+    with pytest.raises(UserError, match="memory_mb"):
+        load(tmp_path, f"[datasets]\n{BLOCK}", merge__memory_mb=1024)
