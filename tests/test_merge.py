@@ -56,8 +56,8 @@ def outputs(folder):
 def obvious(tasks, policy):
     """The gold, with everything in memory."""
     groups = {}
-    for task in tasks:
-        groups.setdefault((task.input_hash, task.text), []).append(task)
+    for found in tasks:
+        groups.setdefault((found.input_hash, found.text), []).append(found)
     return msgspec.json.Encoder().encode_lines(
         [merge_text(groups[key], policy, Account())[0] for key in sorted(groups)]
     )

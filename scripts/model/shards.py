@@ -6,11 +6,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import srsly
+from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 
 from scripts.annotations.records import GoldText, hash_of_line
@@ -20,6 +22,7 @@ from scripts.model.split import SIDES, Side, Splitter
 
 _SHARD_BYTES = 2**18  # of gold, at most, on average
 _MOST_BITS = 12
+_SHARDS_A_VOCABULARY = 64
 _ATTRS = ["ENT_IOB", "ENT_TYPE"]
 _decode = msgspec.json.Decoder(GoldText).decode
 _encode = msgspec.json.Encoder().encode_lines
@@ -98,7 +101,8 @@ class Job(NamedTuple):
 
 def make_shard(job: Job) -> Shard:
     """Tokenize a shard's texts: `<side>/<name>.spacy`, and `misaligned/<name>.jsonl` if there is anything to list."""
-    maker = DocMaker(tokenizer(job.rules.nlp), job.rules.labels, job.rules.misaligned)
+    nlp = _pipeline(msgspec.json.encode(job.rules.nlp), int(job.cut.name) // _SHARDS_A_VOCABULARY)
+    maker = DocMaker(nlp, job.rules.labels, job.rules.misaligned)
     shard = Shard(job.cut.sha256)
     bins = {side: DocBin(attrs=_ATTRS) for side in SIDES}
     with _encoders_looked_up():
@@ -117,6 +121,12 @@ def make_shard(job: Job) -> Shard:
         contents[f"misaligned/{job.cut.name}.jsonl"] = _encode(maker.misfits)
     shard.files = {name: _write(job.folder / name, content) for name, content in contents.items()}
     return shard
+
+
+@lru_cache(maxsize=1)
+def _pipeline(nlp: bytes, generation: int) -> Language:
+    """The pipeline of an [nlp] block, for some shards: a vocabulary grows with all it reads and never shrinks."""
+    return tokenizer(msgspec.json.decode(nlp))
 
 
 def read_gold(path: Path, start: int = 0, size: int = -1) -> Iterator[GoldText]:
