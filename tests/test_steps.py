@@ -1,0 +1,168 @@
+"""The steps as a user runs them, above all when something is wrong: one clear line, exit 1, and nothing harmed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.prodigy import line, task, write_database
+
+ROOT = Path(__file__).parent.parent
+CONFIG = """
+[paths]
+prodigy = "prodigy.db"
+
+[split]
+@misc = "labelwise.HashSplit.v1"
+dev = 0.2
+test = 0.2
+
+[datasets]
+
+[datasets.org]
+@readers = "labelwise.ProdigyDatabase.v1"
+path = ${paths.prodigy}
+dataset = "org_2024"
+labels = ["ORG"]
+
+[datasets.per]
+@readers = "labelwise.ProdigyJsonl.v1"
+path = "per.jsonl"
+labels = ["PER"]
+"""
+TRAINING = '[nlp]\nlang = "en"\npipeline = []\n'
+STEPS = {
+    "pull": ["datasets.cfg", "annotations"],
+    "merge": ["datasets.cfg", "annotations", "corpus"],
+    "corpus": ["datasets.cfg", "training.cfg", "corpus"],
+}
+
+
+def run(folder, step, *options):
+    """Run a step in a folder; with the project's modules, whatever the folder."""
+    return subprocess.run(
+        [sys.executable, "-m", f"scripts.{step}", *STEPS[step], *options],
+        cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, encoding="utf8",
+    )  # fmt: skip
+
+
+def succeed(folder, step, *options):
+    """What a step says, on one line."""
+    done = run(folder, step, *options)
+    assert done.returncode == 0, done.stderr
+    return " ".join(done.stdout.split())
+
+
+def fail(folder, step, *options):
+    """The one line a step says when it fails."""
+    done = run(folder, step, *options)
+    assert done.returncode == 1, done.stdout
+    assert done.stderr.startswith("✘ ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def outputs(folder):
+    files = (path for name in ("annotations", "corpus") for path in (folder / name).rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """A folder with a config and two datasets."""
+    texts = [f"IBM hired Ada number {number} ." for number in range(100)]
+    write_database(
+        tmp_path / "prodigy.db",
+        {"org_2024": [task(text, [(0, 3, "ORG")]) for text in texts], "org_2023": []},
+        sessions={"org_2024-ada": "org_2024"},
+    )
+    (tmp_path / "per.jsonl").write_text("\n".join(line(task(text, [(10, 13, "PER")])) for text in texts))
+    (tmp_path / "datasets.cfg").write_text(CONFIG)
+    (tmp_path / "training.cfg").write_text(TRAINING)
+    return tmp_path
+
+
+@pytest.fixture
+def done(fresh):
+    """The same, with all three steps done."""
+    for step in STEPS:
+        succeed(fresh, step)
+    return fresh
+
+
+def replace(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_three_steps_make_a_corpus(fresh):
+    assert "all 200 200 200 200 ✔ annotations: 2 datasets" in succeed(fresh, "pull")
+    assert "label texts = covered spans ORG 100 100 100 PER 100 100 100" in succeed(fresh, "merge")
+    assert "label train dev test ORG" in succeed(fresh, "corpus")
+    assert json.loads((fresh / "corpus" / "labels.json").read_text()) == ["ORG", "PER"]
+
+
+def test_a_second_time_nothing_changes(done):
+    before = outputs(done)
+    assert "2 of them unchanged" in succeed(done, "pull")
+    assert "as before" in succeed(done, "merge")
+    assert "as before" in succeed(done, "corpus")
+    assert outputs(done) == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("labelwise.ProdigyJsonl.v1", "labelwise.Odd.v1", "there is no 'labelwise.Odd.v1'; there is labelwise.Brat.v1"),
+        ('path = "per.jsonl"', 'file = "per.jsonl"', "takes path, labels, kind"),
+        ('"per.jsonl"', '"nowhere.jsonl"', "[datasets.per] nowhere.jsonl: no such file"),
+        ('"prodigy.db"', '"nowhere.db"', "[datasets.org] nowhere.db: no such file"),
+        ('"prodigy.db"', '"per.jsonl"', "[datasets.org] per.jsonl: cannot be read as a SQLite database"),
+        ('"org_2024"', '"org_2042"', "has no dataset 'org_2042'. There is org_2024, org_2023"),
+        ("dev = 0.2", "dev = 0.9", "dev + test"),
+    ],
+)
+def test_a_wrong_config_is_explained_and_harms_nothing(old, new, said, done):
+    before = outputs(done)
+    replace(done / "datasets.cfg", old, new)
+    assert said in fail(done, "pull")
+    assert outputs(done) == before
+
+
+def test_damaged_lines_are_refused_and_the_rest_goes_on(fresh):
+    path = fresh / "per.jsonl"
+    path.write_text(path.read_text() + '\n{"text": "half a l\n\xff\n{"text": 3}\n')
+    assert "3" in succeed(fresh, "pull")
+    places = [json.loads(line)["place"] for line in (fresh / "annotations/refused/per.jsonl").read_text().splitlines()]
+    assert places == ["per.jsonl:101", "per.jsonl:102", "per.jsonl:103"]
+    manifest = json.loads((fresh / "annotations/manifest.json").read_text())
+    assert manifest["datasets"]["per"]["records"]["kept"] == 100
+
+
+def test_an_empty_dataset_is_named(done):
+    replace(done / "datasets.cfg", '"org_2024"', '"org_2023"')
+    assert "⚠ no records at all in org" in succeed(done, "pull")
+
+
+@pytest.mark.parametrize("step", ["merge", "corpus"])
+def test_a_step_before_its_time_says_what_comes_first(step, fresh):
+    assert "first" in fail(fresh, step)
+
+
+def test_an_unknown_option_is_explained(fresh):
+    assert "not an option" in fail(fresh, "pull", "--frehs")
+
+
+def test_a_wrong_training_config_is_explained(done):
+    before = outputs(done)
+    (done / "training.cfg").write_text('[nlp]\nlang = "xx-odd"\n')
+    assert "training.cfg: no tokenizer can be made of its [nlp]" in fail(done, "corpus")
+    (done / "training.cfg").write_text("no config")
+    assert "training.cfg: " in fail(done, "corpus")
+    assert outputs(done) == before
