@@ -93,8 +93,8 @@ def test_two_annotators_disagree_and_all_of_it_is_listed(trials, tmp_path):
     disagreements = [conflict for conflict in conflicts if conflict["kind"] == "disagreement"]
     assert len(disagreements) == kinds["disagreement"] > 100
     for conflict in disagreements:
-        assert len({(voice["annotator"], voice["dataset"]) for voice in conflict["answers"]}) == 2
-        assert len({json.dumps(voice["spans"]) for voice in conflict["answers"]}) == 2
+        assert len({(voice["annotator"], voice["dataset"]) for voice in conflict["answers"]}) >= 2
+        assert len({json.dumps(voice["spans"]) for voice in conflict["answers"]}) >= 2
     unresolved = sum(counts["unresolved"] for counts in merged.coverage.values())
     assert unresolved == sum("unresolved" in conflict["decision"] for conflict in disagreements)
 
