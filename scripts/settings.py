@@ -188,7 +188,10 @@ def _read(path: Path, overrides: dict[str, Any]) -> Config:
     except UnicodeDecodeError as err:
         raise UserError(f"{path}: is not UTF-8") from err
     try:
-        return Config().from_str(text, overrides=overrides)
+        written = Config().from_str(text, interpolate=False)
+        for section in {key.partition(".")[0] for key in overrides} - set(written):
+            written[section] = {"@misc": f"labelwise.{_RULES[section].__name__}.v1"} if section in _RULES else {}
+        return Config().from_str(written.to_str(), overrides=overrides)
     except ConfigValidationError as err:
         raise UserError(f"{path}: {_problem(err)}") from err
     except (configparser.Error, ValueError) as err:

@@ -84,6 +84,12 @@ def test_a_missing_config_is_named(tmp_path):
         settings.load(tmp_path / "nowhere.cfg")
 
 
-def test_an_override_of_nothing_is_refused(tmp_path):
-    with pytest.raises(UserError, match="memory_mb"):
-        load(tmp_path, f"[datasets]\n{BLOCK}", merge__memory_mb=1024)
+def test_values_of_sections_that_are_left_out_can_be_set_too(tmp_path):
+    config = load(tmp_path, f"[datasets]\n{BLOCK}", merge__memory_mb=1024, system__processes=7)
+    assert (config.merge.memory_mb, config.processes) == (1024, 7)
+
+
+@pytest.mark.parametrize("key", ["merge__memory", "system__gpu", "odd__key", "datasets__org__color"])
+def test_an_override_of_nothing_is_refused(key, tmp_path):
+    with pytest.raises(UserError, match=key.rpartition("__")[2] if key != "odd__key" else "odd"):
+        load(tmp_path, f"[datasets]\n{BLOCK}", **{key: 1024})

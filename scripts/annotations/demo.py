@@ -6,6 +6,7 @@ import itertools
 import re
 import sqlite3
 import string
+import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -29,6 +30,7 @@ ANNOTATOR = "demo"
 _EDGE = ',;:()"' + string.whitespace
 _CREATED = 1_735_689_600  # 2025-01-01, fixed so that the file's bytes are too
 _SECONDS_A_TASK = 2
+_MARK = 0x1ABE1  # the database's user_version, which Prodigy leaves at 0
 # The schema of real Prodigy databases, statement by statement.
 _SCHEMA = """
 CREATE TABLE "dataset" ("id" INTEGER NOT NULL PRIMARY KEY, "name" VARCHAR(255) NOT NULL, "created" INTEGER NOT NULL, \
@@ -111,8 +113,6 @@ def dataset_name(label: str) -> str:
 def write_database(addresses: list[Address], path: Path) -> list[Dataset]:
     """Write a Prodigy database, whole or not at all; the same addresses make the same bytes.
 
-    `user_version` holds the number of links, by which `is_pristine` sees whether anybody added to it.
-
     addresses (list[Address]): Texts without repeats.
     path (Path): Where. A file that is there is replaced.
     RETURNS (list[Dataset]): What is in it.
@@ -120,25 +120,28 @@ def write_database(addresses: list[Address], path: Path) -> list[Dataset]:
     found = datasets(addresses)
     prepared = list(_prepare(addresses))
     with whole_path(path) as temporary, closing(sqlite3.connect(temporary)) as database, database:
-        database.executescript(f"PRAGMA journal_mode = MEMORY; BEGIN; {_SCHEMA}")
+        database.executescript(f"PRAGMA journal_mode = MEMORY; BEGIN; {_SCHEMA} PRAGMA user_version = {_MARK};")
         for number, dataset in enumerate(found):
             _insert(database, dataset, prepared, _CREATED + number * len(prepared) * _SECONDS_A_TASK)
-        database.execute(f"PRAGMA user_version = {2 * len(found) * len(prepared)}")
     return found
 
 
 def is_pristine(path: Path) -> bool:
-    """Whether a database is a demo as it was written: nothing was annotated in it since, nothing dropped.
+    """Whether a database is a demo as it was written: nothing was written to it since.
 
-    RAISES (UserError): If the file is no Prodigy database at all.
+    It was written in one transaction, and SQLite counts those in the file's header, where our mark is too. In
+    WAL mode it does not; so whatever is in that mode, or has a log or journal beside it, was in use.
+    See https://www.sqlite.org/fileformat.html#the_database_header.
+
+    RAISES (UserError): If the file is no SQLite database at all.
     """
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            (written,) = database.execute("PRAGMA user_version").fetchone()
-            (links,) = database.execute("SELECT count(*) FROM link").fetchone()
-    except sqlite3.DatabaseError as err:
-        raise UserError(f"{path}: is no Prodigy database, and is not overwritten; choose another --output") from err
-    return bool(written and written == links)
+    with path.open("rb") as file:
+        header = file.read(100)
+    if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
+        raise UserError(f"{path}: is no Prodigy database, and is not overwritten; choose another --output")
+    versions, transactions, mark = header[18:20], *struct.unpack(">24xI32xI", header[:64])
+    beside = any(path.with_name(path.name + suffix).exists() for suffix in ("-wal", "-journal"))
+    return (versions, transactions, mark) == (b"\1\1", 1, _MARK) and not beside
 
 
 class _Prepared(NamedTuple):
@@ -192,9 +195,10 @@ def _prodigy_span(span: Span, token_start: int, token_end: int) -> dict[str, Any
 def _insert(database: sqlite3.Connection, dataset: Dataset, prepared: list[_Prepared], began: int) -> None:
     """Add the dataset, the dataset of its one session, and the examples, which are linked to both."""
     session = f"{dataset.name}-{ANNOTATOR}"
-    insert = "INSERT INTO dataset (name, created, meta, session) VALUES (?, ?, ?, ?)"
+    add_dataset = "INSERT INTO dataset (name, created, meta, session) VALUES (?, ?, ?, ?)"
+    add_example = "INSERT INTO example (input_hash, task_hash, content) VALUES (?, ?, ?)"
     ids = [
-        database.execute(insert, (name, began, b"{}", is_session)).lastrowid
+        database.execute(add_dataset, (name, began, b"{}", is_session)).lastrowid
         for name, is_session in ((dataset.name, 0), (session, 1))
     ]
     examples = []
@@ -207,7 +211,6 @@ def _insert(database: sqlite3.Connection, dataset: Dataset, prepared: list[_Prep
             "_session_id": session,
         }
         row = (task["_input_hash"], task["_task_hash"], srsly.json_dumps(answered).encode("utf8"))
-        insert = "INSERT INTO example (input_hash, task_hash, content) VALUES (?, ?, ?)"
-        examples.append(database.execute(insert, row).lastrowid)
+        examples.append(database.execute(add_example, row).lastrowid)
     links = itertools.product(ids, examples)
     database.executemany("INSERT INTO link (dataset_id, example_id) VALUES (?, ?)", links)

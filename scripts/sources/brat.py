@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ Discontinuous = Literal["refuse", "cover", "split"]
 Mismatch = Literal["refuse", "keep"]
 
 _BOM = "\ufeff"
-_ANNOTATION = re.compile(r"T[0-9]+\t(\S+) ([0-9]+ [0-9]+(?:;[0-9]+ [0-9]+)*)\t(.*)")
+_ANNOTATION = re.compile(r"T[0-9]+\t(\S+) (@ @(?:;@ @)*)\t(.*)".replace("@", "[0-9]{1,15}"))
 _LABEL = re.compile(r"T[0-9]+\s+(\S+)")
 _STARTS_ANNOTATION = re.compile(rb"^T[0-9]", re.MULTILINE)
 _STARTS_OTHER = re.compile(r"[EMARN][0-9]+\t|\*\t|#")  # events, attributes, relations, normalizations, notes
@@ -99,7 +100,7 @@ class Brat:
         return Path(self.path).expanduser()
 
     def _name(self, path: Path) -> str:
-        return path.relative_to(self._folder()).as_posix()
+        return os.fsencode(path.relative_to(self._folder()).as_posix()).decode("utf8", "replace")
 
     def _files(self, suffix: str) -> list[Path]:
         return sorted((path for path in self._folder().rglob(f"*{suffix}") if path.is_file()), key=self._name)
@@ -110,12 +111,11 @@ class Brat:
 
     def _load(self, path: Path, intake: Intake) -> _Document | None:
         """The document of an .ann file, or None if the whole of it had to be refused."""
-        content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
         try:
             text = _decode(path.with_suffix(".txt"))
             lines = _decode(path).removeprefix(_BOM).split("\n")
         except _Unusable as err:
-            found = len(_STARTS_ANNOTATION.findall(content))
+            found = len(_STARTS_ANNOTATION.findall(path.read_bytes().removeprefix(codecs.BOM_UTF8)))
             intake.record(found)
             intake.refuse(self._name(path), str(err), found)
             return None
@@ -255,8 +255,8 @@ def _parse(name: str, text: str, lines: list[str], intake: Intake) -> _Document 
 def _annotation(number: int, line: str) -> _Annotation:
     match = _ANNOTATION.fullmatch(line)
     if match is None:
-        label = _LABEL.match(line)
-        return _Annotation(number, label[1] if label else "", [], "")
+        readable = _LABEL.match(line)
+        return _Annotation(number, readable[1] if readable else "", [], "")
     label, offsets, quote = match.groups()
     pairs = (fragment.split() for fragment in offsets.split(";"))
     return _Annotation(number, label, sorted((int(start), int(end)) for start, end in pairs), quote)

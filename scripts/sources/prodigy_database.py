@@ -5,18 +5,20 @@ from __future__ import annotations
 import difflib
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.intake import Intake, Source
 from scripts.annotations.records import Task
 from scripts.annotations.registry import registry
-from scripts.sources.prodigy_tasks import KindSetting, TaskReader
+from scripts.sources.prodigy_tasks import KindSetting, TaskReader, labels_in
 
-_TABLES = {"dataset", "example", "link"}
+_TABLES = ("dataset", "example", "link")
+_PAGE = 200
 
 
 @registry.readers("labelwise.ProdigyDatabase.v1")
@@ -42,12 +44,16 @@ class ProdigyDatabase:
     kind: KindSetting
 
     def check(self) -> None:
-        """RAISES (UserError): If it is no Prodigy database, or has no such dataset (naming those it has)."""
-        with closing(self._open()) as database:
-            self._dataset_id(database)
+        """RAISES (UserError): If it is no Prodigy database, has no such dataset, or no label is asked for."""
+        with self._open() as database:
+            rows = self._rows(database, self._find(database).id)
+            if not self.labels:
+                found = labels_in(content for _, content in rows)
+                raise UserError(f"{self.path}: labels is empty. In {self.dataset} is {', '.join(found) or 'none'}")
 
     def fingerprint(self) -> str:
-        """Count, newest id and sums over the dataset's links and examples, without reading their content.
+        """When the dataset was made, and count, newest id and sums over its links and examples, without reading
+        their content.
 
         Prodigy only ever adds and drops whole examples; an example changed in place by other means, with its
         hashes and length unchanged, is not seen: `--fresh` reads everything.
@@ -56,49 +62,62 @@ class ProdigyDatabase:
             SELECT count(*), max(link.id), sum(link.example_id), sum(example.task_hash),
                    sum(CASE typeof(example.content) WHEN 'blob' THEN length(example.content) END)
             FROM link JOIN example ON example.id = link.example_id WHERE link.dataset_id = ?"""
-        with closing(self._open()) as database:
-            row = database.execute(query, [self._dataset_id(database)]).fetchone()
-        return ":".join(str(value or 0) for value in row)
+        with self._open() as database:
+            found = self._find(database)
+            sums = database.execute(query, [found.id]).fetchone()
+        return ":".join(str(value or 0) for value in (found.created, *sums))
 
     def read(self, dataset: str, intake: Intake) -> Iterator[list[Task]]:
-        """Stream the dataset's tasks in the order they were linked, in one read transaction."""
+        """Stream the dataset's tasks in the order they were linked."""
         reader = TaskReader(dataset, frozenset(self.labels), self.kind, origin=self.dataset)
+        with self._open() as database:
+            yield from reader.read(self._rows(database, self._find(database).id), intake)
+
+    def _rows(self, database: sqlite3.Connection, dataset_id: int) -> Iterator[tuple[str, Any]]:
+        """Where each task stands, and its content.
+
+        They are fetched page by page: while a query is open Prodigy cannot save, and gives up after five seconds.
+        """
         query = """
             SELECT link.id, example.content
-            FROM link JOIN example ON example.id = link.example_id
-            WHERE link.dataset_id = ? ORDER BY link.id"""
-        with closing(self._open()) as database:
-            before = self._file().stat()
-            for link, content in database.execute(query, [self._dataset_id(database)]):
-                if tasks := reader.answers(content, f"link:{link}", intake):
-                    yield tasks
-            after = self._file().stat()
-        if _immutable(self._file()) and (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            raise UserError(f"{self.path}: was written to while it was read; run the step again")
+            FROM link LEFT JOIN example ON example.id = link.example_id
+            WHERE link.dataset_id = ? AND link.id > ? ORDER BY link.id LIMIT ?"""
+        last = -1
+        while page := database.execute(query, (dataset_id, last, _PAGE)).fetchall():
+            for last, content in page:
+                yield f"link:{last}", content
 
     def _file(self) -> Path:
         return Path(self.path).expanduser()
 
-    def _open(self) -> sqlite3.Connection:
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """RAISES (UserError): If it is no Prodigy database, or turns out to be damaged later on."""
         path = self._file()
         if not path.is_file():
             raise UserError(f"{self.path}: no such file. Where is Prodigy's database? Usually ~/.prodigy/prodigy.db")
-        mode = "immutable=1" if _immutable(path) else "mode=ro"
-        database = sqlite3.connect(f"file:{quote(str(path.absolute()))}?{mode}", uri=True)
-        database.text_factory = bytes
+        immutable, before = _immutable(path), path.stat()
+        where = f"file:{quote(str(path.absolute()))}?{'immutable=1' if immutable else 'mode=ro'}"
         try:
-            found = {name.decode() for (name,) in database.execute("SELECT name FROM sqlite_master")}
-        except sqlite3.DatabaseError as err:
-            database.close()
-            raise UserError(f"{self.path}: cannot be read as a SQLite database ({err})") from err
-        if not found >= _TABLES:
-            database.close()
-            raise UserError(f"{self.path}: is no Prodigy database: it lacks {', '.join(sorted(_TABLES - found))}")
-        return database
+            with closing(sqlite3.connect(where, uri=True)) as database:
+                database.text_factory = bytes  # what is no UTF-8 is the business of who reads the content
+                self._check_tables(database)
+                yield database
+        except sqlite3.Error as err:
+            raise UserError(f"{self.path}: cannot be read as a Prodigy database in SQLite ({err})") from err
+        after = path.stat()
+        if immutable and (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise UserError(f"{self.path}: was written to while it was read; run the step again")
 
-    def _dataset_id(self, database: sqlite3.Connection) -> int:
-        rows = database.execute("SELECT name, id, session FROM dataset ORDER BY name").fetchall()
-        named = {name.decode("utf-8", "replace"): row_id for name, row_id, session in rows if not session}
+    def _check_tables(self, database: sqlite3.Connection) -> None:
+        found = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+        lacking = [name for name in _TABLES if name.encode() not in found]
+        if lacking:
+            raise UserError(f"{self.path}: is no Prodigy database: it lacks {', '.join(lacking)}")
+
+    def _find(self, database: sqlite3.Connection) -> _Dataset:
+        rows = database.execute("SELECT CAST(name AS TEXT), id, created FROM dataset WHERE NOT session ORDER BY name")
+        named = {str(name or b"", "utf8", "replace"): _Dataset(*rest) for name, *rest in rows}
         if self.dataset in named:
             return named[self.dataset]
         close = difflib.get_close_matches(self.dataset, named, n=20, cutoff=0.4) or list(named)[:20]
@@ -106,6 +125,11 @@ class ProdigyDatabase:
         raise UserError(
             f"{self.path}: has no dataset {self.dataset!r}. There is {', '.join(close) or 'none at all'}{more}"
         )
+
+
+class _Dataset(NamedTuple):
+    id: int
+    created: int
 
 
 def _immutable(path: Path) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from gzip import BadGzipFile
 from pathlib import Path
 
 from scripts.annotations.errors import UserError
@@ -11,7 +14,7 @@ from scripts.annotations.files import open_maybe_gzip
 from scripts.annotations.intake import Intake, Source
 from scripts.annotations.records import Task
 from scripts.annotations.registry import registry
-from scripts.sources.prodigy_tasks import KindSetting, TaskReader
+from scripts.sources.prodigy_tasks import KindSetting, TaskReader, labels_in
 
 
 @registry.readers("labelwise.ProdigyJsonl.v1")
@@ -34,25 +37,39 @@ class ProdigyJsonl:
     kind: KindSetting
 
     def check(self) -> None:
-        """RAISES (UserError): If there is no such file."""
-        if not Path(self.path).expanduser().is_file():
+        """RAISES (UserError): If there is no such file, or no label is asked for (naming those in it)."""
+        if not self._file().is_file():
             raise UserError(f"{self.path}: no such file")
+        if not self.labels:
+            found = labels_in(line for _, line in self._lines())
+            raise UserError(f"{self.path}: labels is empty. There is {', '.join(found) or 'none'}")
 
     def fingerprint(self) -> str:
         """Size and time of change."""
-        stat = Path(self.path).expanduser().stat()
+        stat = self._file().stat()
         return f"{stat.st_size}:{stat.st_mtime_ns}"
 
     def read(self, dataset: str, intake: Intake) -> Iterator[list[Task]]:
         """Stream the file's tasks, a line each. Blank lines do not count."""
-        path = Path(self.path).expanduser()
-        reader = TaskReader(dataset, frozenset(self.labels), self.kind, origin=path.name.split(".")[0])
+        origin = self._file().name.split(".")[0]
+        return TaskReader(dataset, frozenset(self.labels), self.kind, origin).read(self._lines(), intake)
+
+    def _file(self) -> Path:
+        return Path(self.path).expanduser()
+
+    def _lines(self) -> Iterator[tuple[str, bytes]]:
+        name = self._file().name
         try:
-            with open_maybe_gzip(path) as lines:
+            with open_maybe_gzip(self._file()) as lines:
                 for number, line in enumerate(lines, 1):
                     if number == 1:
-                        line = line.removeprefix(b"\xef\xbb\xbf")
-                    if line.strip() and (tasks := reader.answers(line, f"{path.name}:{number}", intake)):
-                        yield tasks
-        except EOFError as err:
-            raise UserError(f"{self.path}: the gzip file ends before its end; it is damaged or incomplete") from err
+                        line = self._without_mark(line)
+                    if line.strip():
+                        yield f"{name}:{number}", line
+        except (EOFError, BadGzipFile, zlib.error) as err:
+            raise UserError(f"{self.path}: the gzip file is damaged or incomplete ({err})") from err
+
+    def _without_mark(self, line: bytes) -> bytes:
+        if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise UserError(f"{self.path}: is UTF-16, as the > of PowerShell writes; save it as UTF-8")
+        return line.removeprefix(codecs.BOM_UTF8)

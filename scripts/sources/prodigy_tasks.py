@@ -6,8 +6,10 @@ What the fields mean was found in real databases and exports: see https://prodi.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 import msgspec
@@ -19,7 +21,8 @@ from scripts.annotations.records import Answer, Kind, Span, Task
 KindSetting = Literal["auto", "manual", "binary"]
 
 # Sessions that nobody named are called by their start; they say nothing about who answered.
-_UNNAMED_SESSION = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")
+_UNNAMED_SESSION = re.compile(r"(.*-)?\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", re.DOTALL)
+_DEEPEST_META = 100
 
 
 class _Span(msgspec.Struct, gc=False):
@@ -50,10 +53,24 @@ class _Record(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Record).decode
+_UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError, TypeError)
 
 
 class _Unusable(Exception):
     """Why a record yields no answer."""
+
+
+def labels_in(contents: Iterable[Any], most: int = 1000) -> list[str]:
+    """The labels of the spans in the first tasks, sorted.
+
+    contents (Iterable): The JSON of a task each; what is none does not count.
+    most (int): How many tasks to look at.
+    """
+    found: set[str] = set()
+    for content in islice(contents, most):
+        with suppress(*_UNREADABLE):
+            found.update(span.label for span in _decode(content).spans or ())
+    return sorted(found)
 
 
 @dataclass(frozen=True)
@@ -67,20 +84,34 @@ class TaskReader:
     """
 
     dataset: str
-    labels: Sequence[str]
+    labels: Collection[str]
     kind: KindSetting
     origin: str
 
-    def answers(self, content: bytes | str, source: str, intake: Intake) -> list[Task]:
+    def read(self, contents: Iterable[tuple[str, Any]], intake: Intake) -> Iterator[list[Task]]:
+        """The answers in many tasks, those of one task at a time.
+
+        contents (Iterable): Where each task stands, and its JSON.
+        intake (Intake): The account; it is noted there if a label never occurs.
+        """
+        unseen = set(self.labels)
+        for source, content in contents:
+            if tasks := self.answers(content, source, intake):
+                unseen.difference_update(span.label for task in tasks for span in task.spans)
+                yield tasks
+        for label in sorted(unseen):
+            intake.note(f"label {label} never occurs")
+
+    def answers(self, content: Any, source: str, intake: Intake) -> list[Task]:
         """The answers in one task: usually one, one a span for binary tasks, none if refused or left out.
 
-        content (bytes | str): The JSON.
+        content (Any): The JSON as bytes or text; anything else is refused.
         source (str): Where it stands.
         intake (Intake): The account; the record is counted in it.
         """
         try:
             record = _decode(content)
-        except (msgspec.DecodeError, UnicodeError, RecursionError, TypeError) as err:
+        except _UNREADABLE as err:
             intake.record()
             intake.refuse(source, _reason(err))
             return []
@@ -93,22 +124,40 @@ class TaskReader:
             return []
 
     def _judge(self, record: _Record, source: str, intake: Intake) -> list[Task]:
-        if not record.text or record.text.isspace():
-            raise _Unusable("text is empty")
-        kind = self._kind(record)
-        spans = [(_fit(record.text, span), span.answer) for span in record.spans or ()]
-        taken = [(span, answer) for span, answer in spans if span.label in self.labels]
-        if kind == "binary":
-            tasks = self._binary(record, spans, taken)
+        spans = record.spans or []
+        _check(record)
+        taken = [(span, _fit(record.text, span)) for span in spans if span.label in self.labels]
+        task = self._task(record, source)
+        if task.kind == "binary":
+            tasks = _binary(record, task, taken)
         else:
-            tasks = [self._complete(record, kind, taken)]
-            for _ in range(len(taken) - len(tasks[0].spans)):
+            task.spans = sorted({fitted for _, fitted in taken})
+            if task.kind == "review":
+                task.versions = [self._version(record.text, version) for version in record.versions or ()]
+            tasks = [task]
+            for _ in range(len(taken) - len(task.spans)):
                 intake.refuse_span(source, "span repeated in the same task")
-        for task in tasks:
-            task.source = source
-        self._notes(record, spans, intake)
         intake.leave_out(len(spans) - len(taken), whole_record=not tasks)
+        trimmed = sum((span.start, span.end) != (fitted.start, fitted.end) for span, fitted in taken)
+        intake.note("blanks at the edges of a span trimmed", trimmed)
+        self._note(record, task, intake)
         return tasks
+
+    def _task(self, record: _Record, source: str) -> Task:
+        """The answer, but for its spans."""
+        return Task(
+            input_hash=input_hash(record.text),
+            text=record.text,
+            labels=sorted(self.labels),
+            spans=[],
+            answer=record.answer or "accept",
+            kind=self._kind(record),
+            annotator=self._annotator(record),
+            timestamp=_seconds(record.timestamp),
+            dataset=self.dataset,
+            source=source,
+            meta=record.meta if isinstance(record.meta, dict) else {},
+        )
 
     def _kind(self, record: _Record) -> Kind:
         if record.versions is not None or record.view_id == "review":
@@ -121,66 +170,61 @@ class TaskReader:
             return "binary"  # exports of ner.teach from before tasks named their view
         return "manual"
 
-    def _complete(self, record: _Record, kind: Kind, taken: list[tuple[Span, Answer | None]]) -> Task:
-        task = self._task(record, kind, record.answer or "accept", sorted({span for span, _ in taken}))
-        if kind == "review":
-            task.versions = [self._version(record.text, version) for version in record.versions or ()]
-        return task
-
     def _version(self, text: str, version: _Version) -> list[Span]:
         spans = (fit_span(text, span.start, span.end, span.label) for span in version.spans or ())
         return sorted({span for span in spans if isinstance(span, Span) and span.label in self.labels})
 
-    def _binary(self, record: _Record, spans: list[Any], taken: list[tuple[Span, Answer | None]]) -> list[Task]:
-        if not spans:
-            raise _Unusable("binary answer without a span")
-        judged = [answer or record.answer or "accept" for _, answer in spans]
-        if len(spans) > 1 and not spans[0][1] and judged[0] == "reject":
-            raise _Unusable("binary reject of several spans at once: which one is wrong is not known")
-        return [
-            self._task(record, "binary", answer or record.answer or "accept", [span], [span.label])
-            for span, answer in taken
-        ]
-
-    def _task(
-        self, record: _Record, kind: Kind, answer: Answer, spans: list[Span], labels: list[str] | None = None
-    ) -> Task:
-        return Task(
-            input_hash=input_hash(record.text),
-            text=record.text,
-            labels=sorted(self.labels) if labels is None else labels,
-            spans=spans,
-            answer=answer,
-            kind=kind,
-            annotator=self._annotator(record),
-            timestamp=_seconds(record.timestamp),
-            dataset=self.dataset,
-            source="",
-            meta=record.meta if isinstance(record.meta, dict) else {},
-        )
-
     def _annotator(self, record: _Record) -> str:
         """Prodigy names a session "<dataset>-<annotator>", or after the moment it began if nobody named it."""
         name = record.annotator_id or record.session_id or ""
-        name = name.removeprefix(f"{self.origin}-")
-        return "" if _UNNAMED_SESSION.fullmatch(name) or name == self.origin else name
+        unnamed = name == self.origin or _UNNAMED_SESSION.fullmatch(name)
+        return "" if unnamed else name.removeprefix(f"{self.origin}-")
 
-    def _notes(self, record: _Record, spans: list[Any], intake: Intake) -> None:
-        trimmed = sum(
-            (span.start, span.end) != (raw.start, raw.end)
-            for (span, _), raw in zip(spans, record.spans or (), strict=True)
-        )
-        intake.note("blanks at the edges of a span trimmed", trimmed)
+    def _note(self, record: _Record, task: Task, intake: Intake) -> None:
+        if record.meta is not None and not isinstance(record.meta, dict):
+            intake.note("meta that is no object left out")
+        if self.kind == "auto" and task.kind == "manual" and record.view_id is None and record.is_binary is None:
+            intake.note("does not say whether it is manual or binary: taken for manual")
         stored = record.input_hash
-        if stored is None or stored == input_hash(record.text):
+        if stored is None or stored == task.input_hash:
             return
         old = stored == old_input_hash(record.text)
         intake.note("input hash of an old Prodigy version" if old else "stored input hash is not that of the text")
 
 
-def _fit(text: str, span: _Span) -> Span:
-    if not span.label:
+def _check(record: _Record) -> None:
+    """RAISES (_Unusable): If nothing can be made of the record, whatever its kind."""
+    if not record.text or record.text.isspace():
+        raise _Unusable("text is empty")
+    if not all(span.label for span in record.spans or ()):
         raise _Unusable("span without a label")
+    if _is_deeper(record.meta, _DEEPEST_META):  # a later step, with a deeper stack, could not decode it
+        raise _Unusable("meta is nested too deeply")
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    """Whether JSON is nested more deeply."""
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return depth == 0 or any(_is_deeper(item, depth - 1) for item in inner)
+
+
+def _binary(record: _Record, task: Task, taken: list[tuple[_Span, Span]]) -> list[Task]:
+    """An answer for each span. A span's own goes before that of the record, unless all of it is ignored."""
+    spans = record.spans or []
+    if not spans:
+        raise _Unusable("binary answer without a span")
+    if task.answer == "reject" and sum(span.answer is None for span in spans) > 1:
+        raise _Unusable("binary reject of several spans at once: which one is wrong is not known")
+    answers = ["ignore" if task.answer == "ignore" else span.answer or task.answer for span, _ in taken]
+    return [
+        msgspec.structs.replace(task, answer=answer, labels=[fitted.label], spans=[fitted])
+        for answer, (_, fitted) in zip(answers, taken, strict=True)
+    ]
+
+
+def _fit(text: str, span: _Span) -> Span:
     fitted = fit_span(text, span.start, span.end, span.label)
     if isinstance(fitted, str):
         raise _Unusable(f"span: {fitted}")
@@ -199,6 +243,8 @@ def _reason(err: Exception) -> str:
         return "not UTF-8"
     if isinstance(err, TypeError):
         return "content is neither text nor bytes"
-    if isinstance(err, msgspec.ValidationError):
-        return re.sub(r"\[\.*\d*\]", "[]", str(err))  # `$.spans[3].start` and `$.spans[7].start` are one reason
-    return re.sub(r" \(byte \d+\)", "", f"malformed JSON: {err}")
+    if isinstance(err, msgspec.ValidationError):  # what is the same fault must be the same reason
+        said = re.sub(r"\[\.*\d*\]", "[]", str(err))  # `$.spans[3].start` and `$.spans[7].start`
+        return re.sub(r"Invalid enum value .*(?= - at )", "not accept, reject or ignore", said, flags=re.DOTALL)
+    said = re.sub(r" \(byte \d+\)", "", str(err))
+    return f"malformed JSON: {said.removeprefix('JSON is malformed: ')}"
