@@ -1,4 +1,4 @@
-"""Prodigy's tasks and databases, as the tests need them."""
+"""Prodigy's tasks and databases, as the tests need them, and what a source holds."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sqlite3
 from contextlib import closing
 
 from scripts.annotations.hashing import input_hash, task_hash
+from scripts.annotations.intake import Intake
 
 # As in databases of 2018 to 2023.
 SCHEMA = """
@@ -93,3 +94,17 @@ def add_task(database, dataset_ids, content):
     example = database.execute(insert, (*hashes, content)).lastrowid
     for dataset_id in dataset_ids:
         database.execute("INSERT INTO link (example_id, dataset_id) VALUES (?, ?)", (example, dataset_id))
+
+
+def read(source):
+    """What a source of any format holds: its answers, the account, which adds up, and the refusals."""
+    refusals = []
+    intake = Intake(refusals.append)
+    tasks = []
+    for answers in source.read("data", intake):
+        assert answers
+        intake.keep(len(answers), sum(len(answer.spans) for answer in answers))
+        tasks += answers
+    intake.settle()
+    assert sum(intake.reasons.values()) == len(refusals)
+    return tasks, intake, refusals

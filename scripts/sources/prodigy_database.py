@@ -101,7 +101,7 @@ class ProdigyDatabase:
         try:
             with closing(sqlite3.connect(where, uri=True)) as database:
                 database.text_factory = bytes  # what is no UTF-8 is the business of who reads the content
-                self._check_tables(database)
+                self._check(database, before.st_size)
                 yield database
         except sqlite3.Error as err:
             raise UserError(f"{self.path}: cannot be read as a Prodigy database in SQLite ({err})") from err
@@ -109,7 +109,10 @@ class ProdigyDatabase:
         if immutable and (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise UserError(f"{self.path}: was written to while it was read; run the step again")
 
-    def _check_tables(self, database: sqlite3.Connection) -> None:
+    def _check(self, database: sqlite3.Connection, size: int) -> None:
+        (page_size,) = database.execute("PRAGMA page_size").fetchone()
+        if size % page_size:  # SQLite would take the rest of the last page for zeros
+            raise UserError(f"{self.path}: is cut off: its last page is not whole. Copy it again")
         found = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
         lacking = [name for name in _TABLES if name.encode() not in found]
         if lacking:
