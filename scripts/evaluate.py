@@ -1,0 +1,45 @@
+"""Evaluate the models of a run on the test texts, label by label, and keep what they scored."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from scripts import functions  # noqa: F401 (what the models are made of is registered)
+from scripts.annotations.errors import run_step
+from scripts.annotations.files import write_json
+from scripts.reporting.accounts import plural
+from scripts.reporting.scores import print_scores
+from scripts.scoring import models, runs
+from scripts.scoring.running import evaluate_run
+
+
+def main() -> None:
+    """Evaluate, write, report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", required=True, help="its name: ner")
+    parser.add_argument("--models", type=Path, required=True, help="folder with seed-<n>/model-best: training/ner")
+    parser.add_argument("--corpus", type=Path, default=Path("corpus"), help="default: %(default)s")
+    parser.add_argument("--output", type=Path, default=Path("metrics"), help="holds the runs, default: %(default)s")
+    parser.add_argument("--latest", type=Path, default=Path("metrics.json"), help="copy of the scores: %(default)s")
+    args = parser.parse_args()
+    console = Console()
+    found, without = models.find(args.models)
+    run, metrics, counts = evaluate_run(args.run, found, args.corpus)
+    folder = runs.save(run, metrics, counts, args.output)
+    write_json(args.latest, metrics)
+    print_scores(console, metrics)
+    console.print()
+    for path in without:
+        console.print(f"⚠ {path}: has no {models.BEST}, left out", markup=False)
+    if run.data.trained != run.data.evaluated:
+        said = "do not say what they were trained on" if run.data.trained is None else "were trained on other data"
+        console.print(f"⚠ the models {said} than {args.corpus} holds now", markup=False)
+    seeds = f", means over {plural(len(run.seeds), 'seed')}" if len(run.seeds) > 1 else ""
+    console.print(f"✔ {folder}: {plural(metrics.micro.texts, 'text')}{seeds}; copied to {args.latest}", markup=False)
+
+
+if __name__ == "__main__":
+    run_step(main)

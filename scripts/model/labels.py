@@ -1,0 +1,37 @@
+"""The labels of the corpus as spaCy's own components want them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+import spacy
+from confection import ConfigValidationError
+from spacy.pipeline._parser_internals.ner import BiluoPushDown
+
+from scripts.annotations.errors import UserError
+
+
+@spacy.registry.readers("labelwise.NerLabels.v1")
+def ner_labels(path: str) -> dict[int, Counter[str]]:
+    """For [initialize.components.ner.labels]: labels.json as transitions, so that no pass over the corpus is needed.
+
+    path (str): Path to corpus/labels.json, a list of names.
+    RETURNS (dict[int, Counter[str]]): Labels by the number of the action, as `spacy init labels` writes them.
+    RAISES (ConfigValidationError): If there is no such list; `spacy train` shows it without a traceback.
+    """
+    try:
+        return BiluoPushDown.get_actions(entity_types=read_labels(Path(path)))
+    except UserError as err:
+        raise ConfigValidationError(title="No labels", desc=str(err), show_config=False) from err
+
+
+def read_labels(path: Path) -> list[str]:
+    """Read corpus/labels.json. RAISES (UserError): If there is none, or it is damaged."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=list[str])
+    except FileNotFoundError as err:
+        raise UserError(f"{path}: no such file; make the corpus first: weasel run corpus") from err
+    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+        raise UserError(f"{path}: is damaged ({err}); make the corpus again: weasel run corpus") from err

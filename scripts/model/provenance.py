@@ -1,0 +1,97 @@
+"""A model's meta.json says what it was trained on, so that its scores can be told from those of another."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy
+import spacy
+import thinc
+from confection import ConfigValidationError
+from spacy.language import Language
+
+from scripts.annotations.errors import UserError
+from scripts.annotations.files import code_digest
+
+KEY = "labelwise"  # in the meta
+_FUNCTIONS = Path(__file__).parent.parent / "functions.py"
+
+
+class Split(msgspec.Struct):
+    """What of corpus/split.json says which corpus it is.
+
+    digest (str): Of the texts, what is known of them, how they are split and tokenized.
+    texts (dict[str, int]): How many on each side.
+    """
+
+    digest: str
+    texts: dict[str, int]
+
+
+class Provenance(msgspec.Struct, kw_only=True):
+    """What is known of a model's training; `nlp.meta["labelwise"]`.
+
+    corpus (str), texts (dict[str, int]): See `Split`.
+    code (str): Digest of the project's modules that took part in training.
+    versions (dict[str, str]): Of Python, spaCy, thinc and numpy.
+    """
+
+    corpus: str
+    texts: dict[str, int]
+    code: str
+    versions: dict[str, str]
+
+
+@spacy.registry.callbacks("labelwise.RecordData.v1")
+def record_data(split: str) -> Callable[[Language], Language]:
+    """For [training.before_to_disk]: writes into each saved model's meta what it is trained on.
+
+    split (str): Path to corpus/split.json. It is read when training starts: when it ends, there may be another.
+    RETURNS (Callable[[Language], Language]): Adds the record and gives the pipeline back.
+    RAISES (ConfigValidationError): If there is no corpus; `spacy train` shows it without a traceback.
+    """
+    try:
+        found = read_split(Path(split))
+    except UserError as err:
+        raise ConfigValidationError(title="No corpus", desc=str(err), show_config=False) from err
+    known = Provenance(corpus=found.digest, texts=found.texts, code=training_code(), versions=versions())
+
+    def record(nlp: Language) -> Language:
+        nlp.meta[KEY] = msgspec.to_builtins(known)
+        return nlp
+
+    return record
+
+
+def read_split(path: Path) -> Split:
+    """Read corpus/split.json. RAISES (UserError): If there is none, or it is damaged."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Split)
+    except FileNotFoundError as err:
+        raise UserError(f"{path}: no such file; make the corpus first: weasel run corpus") from err
+    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+        raise UserError(f"{path}: is damaged ({err}); make the corpus again: weasel run corpus") from err
+
+
+def provenance(nlp: Language) -> Provenance | None:
+    """What a model says of its training, or None if it was trained without `labelwise.RecordData.v1`."""
+    try:
+        return msgspec.convert(nlp.meta.get(KEY), Provenance)
+    except msgspec.ValidationError:
+        return None
+
+
+def training_code() -> str:
+    """Digest of scripts/functions.py and of the modules of scripts/model that are loaded, as it has them loaded."""
+    found = (module.__file__ for name, module in list(sys.modules.items()) if name.startswith("scripts.model."))
+    return code_digest(_FUNCTIONS, *sorted(Path(file) for file in found if file))
+
+
+def versions() -> dict[str, str]:
+    """Of all that a model's scores depend on, beside its inputs."""
+    packages = (spacy, thinc, numpy)
+    return {"python": platform.python_version()} | {package.__name__: package.__version__ for package in packages}

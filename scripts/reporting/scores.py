@@ -1,0 +1,41 @@
+"""The scores of one run on one screen."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from scripts.scoring.metrics import Metrics, Score
+
+_COUNTS = ("support", "tp", "fp", "fn", "texts")
+
+
+def print_scores(console: Console, metrics: Metrics) -> None:
+    """Per label: precision, recall, F1, and the counts they are made of; then over all labels."""
+    table = Table("label", "P", "R", "F", *_COUNTS, box=None, pad_edge=False)
+    table.columns[0].overflow = "fold"
+    for column in table.columns[1:]:
+        column.justify = "right"
+        column.no_wrap = True
+    for label, score in metrics.labels.items():
+        table.add_row(escape(label), *_cells(score), style="" if score.texts else "dim")
+    table.add_row("micro (all entities)", *_cells(metrics.micro), style="bold")
+    table.add_row(f"macro ({metrics.macro.labels} labels)", "", "", ratio(metrics.macro.f), style="bold")
+    console.print(table)
+
+
+def ratio(value: float | None, sign: bool = False) -> str:
+    """`.912`, `1.000`, with sign `+.012`; a dash where it is undefined."""
+    if value is None:
+        return "–"
+    return f"{value:{'+' if sign else ''}.3f}".replace("0.", ".", 1)
+
+
+def _cells(score: Score) -> list[str]:
+    counts = [getattr(score, name) for name in _COUNTS]
+    return [ratio(score.p), ratio(score.r), ratio(score.f), *(_count(number) for number in counts)]
+
+
+def _count(number: float) -> str:
+    return f"{number:,.0f}" if number == int(number) else f"{number:,.1f}"
