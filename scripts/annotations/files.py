@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from scripts.annotations.errors import UserError
 
+BUFFER = 2**20  # bytes to read or write at a time: with Python's own 8 kB, lines of 20 kB take three times as long
 TEMPORARY = ".tmp-"  # what this prefix names was left by a run that died, unless a run holds the folder's lock
 
 
@@ -89,7 +90,7 @@ def write_json(path: Path, data: Any) -> None:
 
 def open_maybe_gzip(path: Path) -> IO[bytes]:
     """Open for reading bytes; what starts like gzip is unpacked, whatever its name."""
-    file = path.open("rb")
+    file = path.open("rb", BUFFER)
     if file.read(2) == b"\x1f\x8b":
         file.close()
         return gzip.open(path, "rb")  # type: ignore[return-value]

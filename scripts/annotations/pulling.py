@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from scripts.annotations.errors import UserError
-from scripts.annotations.files import code_digest, exclusive, whole_file, work_folder
+from scripts.annotations.files import BUFFER, code_digest, exclusive, whole_file, work_folder
 from scripts.annotations.intake import Intake, Source
 from scripts.annotations.manifest import Entry, Manifest, entry, file_name, load, save
 from scripts.annotations.parallel import spread
@@ -95,13 +95,13 @@ def _read(job: _Job) -> Entry:
     path = job.folder / file_name(job.dataset)
     listed = job.folder / _REFUSED / path.name
     listed.parent.mkdir(exist_ok=True)
-    with path.open("wb") as out, listed.open("wb") as refused:
+    digest = hashlib.sha256()
+    with path.open("wb", 0) as out, listed.open("wb") as refused:
         intake = Intake(lambda refusal: refused.write(_ENCODER.encode_lines([refusal])))
-        digest = hashlib.sha256()
         try:
-            for line in _lines(job, intake):
-                digest.update(line)
-                out.write(line)
+            for block in _blocks(job, intake):
+                digest.update(block)
+                out.write(block)
         except UserError as err:
             raise UserError(f"[datasets.{job.dataset}] {err}") from err
     if not intake.reasons:
@@ -109,10 +109,20 @@ def _read(job: _Job) -> Entry:
     return entry(job.dataset, job.source.labels, intake, digest.hexdigest(), path.stat().st_size)
 
 
-def _lines(job: _Job, intake: Intake) -> Iterator[bytes]:
+def _blocks(job: _Job, intake: Intake) -> Iterator[bytearray]:
+    """The answers as JSONL, many lines at a time."""
+    block = bytearray()
     for tasks in job.source.read(job.dataset, intake):
-        intake.keep(len(tasks), sum(len(task.spans) for task in tasks))
-        yield _ENCODER.encode_lines(tasks)
+        spans = 0
+        for task in tasks:
+            _ENCODER.encode_into(task, block, -1)
+            block += b"\n"
+            spans += len(task.spans)
+        intake.keep(len(tasks), spans)
+        if len(block) >= BUFFER:
+            yield block
+            block = bytearray()
+    yield block
 
 
 # What need not be read again

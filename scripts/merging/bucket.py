@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator
 from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from scripts.annotations.files import BUFFER
 from scripts.annotations.records import Task, hash_of_line
 from scripts.merging.account import Account
 from scripts.merging.decide import Policy
@@ -54,9 +56,9 @@ def merge_bucket(bucket: Bucket) -> Account:
 def _groups(paths: list[Path], hashes: Range, largest: int) -> Iterator[Iterable[bytes]]:
     """Lines that share a hash, in the order of hashes; no more of them in memory than a bucket may have."""
     if size(paths) <= largest:
-        lines = sorted(chain.from_iterable(map(_consume, paths)), key=hash_of_line)
-        for _, group in groupby(lines, hash_of_line):
-            yield group
+        lines = sorted(((hash_of_line(line), line) for path in paths for line in _consume(path)), key=itemgetter(0))
+        for _, group in groupby(lines, itemgetter(0)):
+            yield map(itemgetter(1), group)
     elif hashes.stop - hashes.start > 1:
         folder = paths[0].with_name(f"{paths[0].name}-divided")
         parts = partition(chain.from_iterable(map(_consume, paths)), folder, hashes, _SUBDIVIDE)
@@ -68,7 +70,7 @@ def _groups(paths: list[Path], hashes: Range, largest: int) -> Iterator[Iterable
 
 
 def _consume(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as lines:
+    with path.open("rb", BUFFER) as lines:
         yield from lines
     path.unlink()
 
@@ -76,9 +78,11 @@ def _consume(path: Path) -> Iterator[bytes]:
 def _texts(lines: Iterable[bytes]) -> Iterator[list[Task]]:
     """Group answers by text, in the order of texts. A text is held once, however many answers it has."""
     texts: dict[str, list[Task]] = {}
+    same: list[Task] = []
     for line in lines:
         task = _decode(line)
-        same = texts.setdefault(task.text, [])
+        if not same or task.text != same[0].text:  # mostly equal, and comparing is cheaper than hashing
+            same = texts.setdefault(task.text, [])
         if same:
             task.text = same[0].text
         same.append(task)

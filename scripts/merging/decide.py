@@ -34,7 +34,7 @@ def longest_first(spans: Iterable[Span]) -> tuple[Spans, Spans]:
     RETURNS (tuple[Spans, Spans]): Those that stay and those that go, both sorted.
     """
     ordered = sorted(spans)
-    if all(left.end <= right.start for left, right in pairwise(ordered)):
+    if len(ordered) < 2 or all(left.end <= right.start for left, right in pairwise(ordered)):
         return tuple(ordered), ()
     kept: list[Span] = []
     for span in sorted(ordered, key=lambda s: (s.start - s.end, s.start)):

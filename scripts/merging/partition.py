@@ -9,18 +9,20 @@ from __future__ import annotations
 import hashlib
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 from scripts.annotations.errors import UserError
+from scripts.annotations.files import BUFFER
 from scripts.annotations.records import hash_of_line
 
 HASHES = 2**32
 MOST_BUCKETS = 128  # each is an open file in every process; systems allow from 256 on
 _MB = 2**20
+_BUFFER = 2**16  # of each of many open files
 _TARGET = 16 * _MB  # larger buckets are not merged faster
 _PROCESS_MB = 64  # what Python and the modules of a merge take
 _FACTOR = 1.6  # measured: how much more than its bytes a bucket takes in memory
@@ -67,7 +69,7 @@ def partition(lines: Iterable[bytes], folder: Path, whole: Range, buckets: int) 
     starts = [part.start - 2**31 for part in whole.split(buckets)]
     paths = [folder / f"{number:04}" for number in range(len(starts))]
     with ExitStack() as stack:
-        writers = [stack.enter_context(path.open("wb")).write for path in paths]
+        writers = [stack.enter_context(path.open("wb", _BUFFER)).write for path in paths]
         for line in lines:
             writers[bisect_right(starts, hash_of_line(line)) - 1](line)
     return paths
@@ -93,8 +95,7 @@ def partition_dataset(job: Partition) -> list[Path]:
     digest = hashlib.sha256()
     changed = UserError(f"{job.source.path}: is not as it was pulled; pull again")
     try:
-        with job.source.path.open("rb") as lines:
-            paths = partition(_digested(lines, digest), job.folder, ALL, job.buckets)
+        paths = partition(_digested(job.source.path, digest), job.folder, ALL, job.buckets)
     except (FileNotFoundError, ValueError) as err:
         raise changed from err
     if digest.hexdigest() != job.source.sha256:
@@ -102,10 +103,11 @@ def partition_dataset(job: Partition) -> list[Path]:
     return paths
 
 
-def _digested(lines: Iterable[bytes], digest: hashlib._Hash) -> Iterable[bytes]:
-    for line in lines:
-        digest.update(line)
-        yield line
+def _digested(path: Path, digest: hashlib._Hash) -> Iterator[bytes]:
+    with path.open("rb", BUFFER) as lines:
+        for line in lines:
+            digest.update(line)
+            yield line
 
 
 def size(paths: Sequence[Path]) -> int:

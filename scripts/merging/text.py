@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
 
 from scripts.annotations.records import Answer, GoldText, Kind, Span, Task
 from scripts.merging.account import Account
-from scripts.merging.decide import Policy, Spans, Vote, decide, longest_first
+from scripts.merging.decide import Decision, Policy, Spans, Vote, decide, longest_first
 
 
 class Voice(msgspec.Struct):
@@ -61,18 +61,11 @@ def position(task: Task) -> int:
 
 
 def _order(task: Task) -> tuple[Any, ...]:
-    when = -1 if task.timestamp is None else task.timestamp
+    """An order of all answers; those that it does not tell apart are the same but for their meta."""
     return (
-        task.dataset,
-        position(task),
-        task.source,
-        when,
-        task.kind,
-        task.answer,
-        task.labels,
-        task.spans,
-        task.annotator,
-    )
+        task.dataset, task.source, -1 if task.timestamp is None else task.timestamp, task.kind, task.answer,
+        task.labels, task.spans, task.annotator,
+    )  # fmt: skip
 
 
 def _annotator(task: Task) -> tuple[str, str]:
@@ -103,6 +96,8 @@ class _Text:
         self.policy = policy
         self.account = account
         self.fates: dict[int, set[str]] = defaultdict(set)  # by id of a task: its fates, one a label
+        self.complete: dict[str, list[Task]] = defaultdict(list)  # by label, of the answers that count
+        self.binary: dict[str, list[Task]] = defaultdict(list)
         self.conflicts: list[Conflict] = []
         # By ids of the answers that reject the text, or accept it: the labels for which both were given.
         self.contested: dict[tuple[int, ...], list[str]] = defaultdict(list)
@@ -115,8 +110,7 @@ class _Text:
         for task in self.tasks:
             self.account.answers[task.dataset, "read"] += 1
             self._count_spans(task, task.spans, "read")
-        complete: dict[str, list[Task]] = defaultdict(list)
-        binary: dict[str, list[Task]] = defaultdict(list)
+        complete, binary = self.complete, self.binary
         live = self._distinct(self._heeded())
         for task in live:
             for label in task.labels:
@@ -138,8 +132,8 @@ class _Text:
 
     def _distinct(self, tasks: list[Task]) -> list[Task]:
         """Of identical answers of one annotator, the latest."""
-        if len(tasks) == 1:
-            return tasks
+        if len({tuple(task.labels) for task in tasks}) == len(tasks):
+            return tasks  # no two of them are about the same
         latest: dict[Any, Task] = {}
         for task in sorted(tasks, key=_later):
             versions = tuple(tuple(version) for version in task.versions)
@@ -153,7 +147,10 @@ class _Text:
         self.account.answers[task.dataset, fate] += 1
         self._count_spans(task, task.spans, fate)
 
-    def _count_spans(self, task: Task, spans: Iterable[Span], fate: str) -> None:
+    def _count_spans(self, task: Task, spans: Collection[Span], fate: str) -> None:
+        if len(task.labels) == 1:
+            self.account.spans[task.dataset, task.labels[0], fate] += len(spans)
+            return
         for label, times in Counter(span.label for span in spans).items():
             self.account.spans[task.dataset, label, fate] += times
 
@@ -166,7 +163,10 @@ class _Text:
     # Complete answers
 
     def _settle_label(self, label: str, tasks: list[Task]) -> None:
-        voters = self._reviewed(label, self._current(label, tasks))
+        voters = tasks if len(tasks) == 1 else self._reviewed(label, self._current(label, tasks))
+        if len(voters) == 1 and voters[0].answer == "accept":
+            self._take(label, voters[0])
+            return
         rejects = [task for task in voters if task.answer == "reject"]
         for task in rejects:
             self._judge(task, label, "rejected", "rejected")
@@ -178,8 +178,6 @@ class _Text:
 
     def _current(self, label: str, tasks: list[Task]) -> list[Task]:
         """The answers that no later answer of the same annotator replaces."""
-        if len(tasks) == 1:
-            return tasks
         by_annotator = defaultdict(list)
         for task in tasks:
             by_annotator[_annotator(task)].append(task)
@@ -192,6 +190,8 @@ class _Text:
     def _reviewed(self, label: str, tasks: list[Task]) -> list[Task]:
         """The answers without those that a review showed and decided otherwise."""
         reviews = [task for task in tasks if task.kind == "review"]
+        if not reviews:
+            return tasks
         overruled = set()
         for review in reviews:
             shown = [[span for span in version if span.label == label] for version in review.versions]
@@ -204,40 +204,45 @@ class _Text:
                 self._judge(task, label, "replaced", "replaced")
         return [task for task in tasks if id(task) not in overruled]
 
+    def _take(self, label: str, task: Task) -> None:
+        """The answer is the only one: what `_vote` comes to, for nearly all labels of nearly all texts."""
+        spans = self._without_overlaps(label, task)
+        self._judge(task, label, "kept")
+        self._count_spans(task, spans, "gold")
+        self._record(label, [task], Decision(True, spans))
+
     def _vote(self, label: str, voters: list[Task]) -> None:
-        votes = []
-        for task in voters:
-            kept, overlapping = longest_first(_of(task, label))
-            votes.append(Vote(task.timestamp, kept))
-            if overlapping:
-                self._count_spans(task, overlapping, "overlapping")
-                self._conflict("overlap within a label", [label], "the longest span stays", kept, [task])
+        votes = [Vote(task.timestamp, self._without_overlaps(label, task)) for task in voters]
         decision = decide(votes, self.policy)
         for task, vote in zip(voters, votes, strict=True):
             self._judge(task, label, "kept")
-            self._count_vote(task, vote.spans, decision.spans, decision.resolved)
-        self._record(label, voters, decision.resolved, decision.spans)
+            self._count_vote(task, vote.spans, decision)
+        self._record(label, voters, decision)
         if len({vote.spans for vote in votes}) > 1:
             how = f"by {self.policy}" if decision.resolved else "unresolved: only what all agree on is taken"
             self._conflict("disagreement", [label], how, decision.spans, voters)
 
-    def _count_vote(self, task: Task, spans: Spans, decided: Spans, resolved: bool) -> None:
-        if spans == decided:
-            self._count_spans(task, spans, "gold" if resolved else "known")
-            return
-        inside = set(decided)
-        self._count_spans(task, (span for span in spans if span in inside), "gold" if resolved else "known")
-        self._count_spans(
-            task, (span for span in spans if span not in inside), "outvoted" if resolved else "unresolved"
-        )
+    def _without_overlaps(self, label: str, task: Task) -> Spans:
+        kept, overlapping = longest_first(_of(task, label))
+        if overlapping:
+            self._count_spans(task, overlapping, "overlapping")
+            self._conflict("overlap within a label", [label], "the longest span stays", kept, [task])
+        return kept
 
-    def _record(self, label: str, voters: list[Task], resolved: bool, spans: Spans) -> None:
-        if not resolved:
+    def _count_vote(self, task: Task, spans: Spans, decision: Decision) -> None:
+        decided = set(decision.spans)
+        won = [span for span in spans if span in decided]
+        lost = [span for span in spans if span not in decided]
+        self._count_spans(task, won, "gold" if decision.resolved else "known")
+        self._count_spans(task, lost, "outvoted" if decision.resolved else "unresolved")
+
+    def _record(self, label: str, voters: list[Task], decision: Decision) -> None:
+        if not decision.resolved:
             self.gold.unresolved.append(label)
-            self.gold.accepted.extend(spans)
+            self.gold.accepted.extend(decision.spans)
             return
         self.gold.covered.append(label)
-        self.gold.spans.extend(spans)
+        self.gold.spans.extend(decision.spans)
         for dataset in {task.dataset for task in voters}:
             self.account.coverage[label, dataset, "covered"] += 1
 
@@ -306,7 +311,9 @@ class _Text:
 
     # The end
 
-    def _conflict(self, kind: str, labels: list[str], decision: str, spans: Iterable[Span], tasks: list[Task]) -> None:
+    def _conflict(
+        self, kind: str, labels: list[str], decision: str, spans: Iterable[Span], tasks: Iterable[Task]
+    ) -> None:
         answers = [
             Voice(
                 task.dataset, task.annotator, task.timestamp, task.source, task.kind, task.answer,
@@ -334,22 +341,26 @@ class _Text:
         for spans in (gold.spans, gold.accepted, gold.rejected):
             spans.sort()
         gold.sources = sorted({task.dataset for task in live if "kept" in self.fates[id(task)]})
-        self._list_crossing(live)
+        self._list_crossing()
         for answers, labels in self.contested.items():
             tasks = [task for task in live if id(task) in answers]
             self._conflict("rejected text", labels, "the answers that accept it count", [], tasks)
         self._count_states()
-        self.conflicts.sort(key=msgspec.json.encode)
+        self.conflicts.sort(
+            key=lambda found: msgspec.json.encode((found.kind, found.labels, found.spans, found.answers))
+        )
 
-    def _list_crossing(self, live: list[Task]) -> None:
+    def _list_crossing(self) -> None:
         """List spans of different labels that overlap. They are kept."""
         open_spans: list[Span] = []
         for span in self.gold.spans:
             open_spans = [other for other in open_spans if other.end > span.start]
             for other in open_spans:
-                voters = [task for task in live if span in task.spans or other in task.spans]
+                voters = {
+                    id(task): task for one in (other, span) for task in self.complete[one.label] if one in task.spans
+                }
                 labels = sorted({span.label, other.label})
-                self._conflict("overlap between labels", labels, "both are kept", [other, span], voters)
+                self._conflict("overlap between labels", labels, "both are kept", [other, span], voters.values())
             open_spans.append(span)
 
     def _count_states(self) -> None:
