@@ -1,0 +1,348 @@
+"""brat standoff: every quirk met in real corpora, and every annotation accounted for."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+
+import pytest
+
+from scripts.annotations.errors import UserError
+from scripts.annotations.records import Span
+from scripts.sources.brat import brat
+from tests.prodigy import read
+
+TEXT = "Ada Lovelace met Charles Babbage in London.\nThey talked."
+ADA = "T1\tPERSON 0 12\tAda Lovelace"
+CHARLES = "T2\tPERSON 17 32\tCharles Babbage"
+LONDON = "T3\tPLACE 36 42\tLondon"
+BOTH = ("PERSON", "PLACE")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Write documents; a function of name, annotation lines and text."""
+
+    def write(*lines, text=TEXT, name="doc", end="\n", encoding="utf8"):
+        path = tmp_path / "corpus" / f"{name}.ann"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes("".join(line + end for line in lines).encode(encoding))
+        if text is not None:
+            path.with_suffix(".txt").write_bytes(text if isinstance(text, bytes) else text.encode("utf8"))
+        return tmp_path / "corpus"
+
+    return write
+
+
+def source(folder, labels=BOTH, **settings):
+    return brat(str(folder), list(labels), **settings)
+
+
+def spans_of(tasks):
+    return [(span.start, span.end, span.label) for task in tasks for span in task.spans]
+
+
+def test_a_document_is_complete_for_the_labels_asked_for(folder):
+    (found,), intake, _ = read(source(folder(ADA, CHARLES, LONDON), annotator="me"))
+    assert found.text == TEXT
+    assert (found.kind, found.answer, found.labels, found.annotator) == ("manual", "accept", ["PERSON", "PLACE"], "me")
+    assert found.spans == [Span(0, 12, "PERSON"), Span(17, 32, "PERSON"), Span(36, 42, "PLACE")]
+    assert (found.source, found.meta, found.timestamp) == ("doc.ann:1", {"document": "doc"}, None)
+    assert not intake.notes
+
+
+def test_spans_of_other_labels_are_left_out(folder):
+    (found,), intake, _ = read(source(folder(ADA, LONDON), ["PERSON"]))
+    assert spans_of([found]) == [(0, 12, "PERSON")]
+    assert +intake.spans == {"read": 2, "kept": 1, "left_out": 1}
+
+
+def test_a_document_without_annotations_has_none_of_the_labels(folder):
+    (found,), intake, _ = read(source(folder()))
+    assert (found.labels, found.spans) == (["PERSON", "PLACE"], [])
+    assert intake.notes == {"label PERSON never occurs": 1, "label PLACE never occurs": 1}
+
+
+def test_folders_in_folders_are_read_in_order_of_their_names(folder):
+    for name in ("b/2", "a/10", "a/9", "c"):
+        path = folder(ADA, name=name)
+    assert [task.source for task in read(source(path))[0]] == ["a/10.ann:1", "a/9.ann:1", "b/2.ann:1", "c.ann:1"]
+
+
+def test_other_kinds_of_lines_are_no_matter(folder):
+    others = ["E1\tMEET:T1 Who:T2", "R1\tKNOWS Arg1:T1 Arg2:T2\t", "A1\tSure T1", "M1\tSure T1", "*\tEquiv T1 T2"]
+    path = folder(*others, "N1\tReference T1 Wiki:1\tAda", "#1\tAnnotatorNotes T1\tnote", "", " ", ADA, *others)
+    (found,), intake, _ = read(source(path))
+    assert len(found.spans) == 1
+    assert intake.notes == {"label PLACE never occurs": 1}
+
+
+@pytest.mark.parametrize("ann_end", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("counted", [True, False])
+def test_line_ends_and_byte_order_marks_however_the_offsets_count_them(folder, ann_end, mark, counted):
+    """brat counts all characters of the file; after git or an editor has been at it, the offsets do not."""
+    text = f"{mark}Ada\r\nmet\r\nBob"
+    start, end = (text.index("Bob"), len(text)) if counted else (8, 11)
+    path = folder(f"{mark}T1\tPERSON {start} {end}\tBob", text=text, end=ann_end)
+    (found,), intake, _ = read(source(path, ["PERSON"]))
+    assert [found.text[span.start : span.end] for span in found.spans] == ["Bob"]
+    assert not found.text.startswith("\ufeff")
+    assert not intake.notes
+
+
+def test_offsets_are_code_points_and_blanks_of_any_kind_are_equal(folder):
+    text = "👩‍💻 5\u00a0µl of Tris\u00a0HCl"
+    path = folder("T1\tAMOUNT 4 8\t5 µl", "T2\tREAGENT 12 20\tTris HCl", text=text)
+    (found,), _, _ = read(source(path, ["AMOUNT", "REAGENT"]))
+    assert [found.text[span.start : span.end] for span in found.spans] == ["5\u00a0µl", "Tris\u00a0HCl"]
+
+
+# Discontinuous spans
+
+GAP = "T1\tPERSON 0 3;17 24\tAda Charles"
+
+
+def test_a_discontinuous_span_is_refused_and_its_label_no_longer_complete(folder):
+    found, intake, refusals = read(source(folder(GAP, "T2\tPERSON 25 32\tBabbage", LONDON)))
+    assert [(task.kind, task.labels, spans_of([task]), task.source) for task in found] == [
+        ("manual", ["PLACE"], [(36, 42, "PLACE")], "doc.ann:1"),
+        ("binary", ["PERSON"], [(25, 32, "PERSON")], "doc.ann:2"),
+    ]
+    assert [(refusal.place, refusal.reason, refusal.what) for refusal in refusals] == [
+        ("doc.ann:1", "discontinuous span", "span")
+    ]
+    assert +intake.spans == {"read": 3, "kept": 2, "refused": 1}
+    assert intake.notes == {"labels not taken as complete in a text, since a span of theirs was refused": 1}
+
+
+@pytest.mark.parametrize(
+    ("policy", "spans"),
+    [("cover", [(0, 24, "PERSON")]), ("split", [(0, 3, "PERSON"), (17, 24, "PERSON")])],
+)
+def test_a_discontinuous_span_by_policy(folder, policy, spans):
+    found, intake, refusals = read(source(folder(GAP), discontinuous=policy))
+    assert (spans_of(found), refusals) == (spans, [])
+    assert intake.spans["read"] == intake.spans["kept"] == len(spans)
+
+
+@pytest.mark.parametrize("policy", ["refuse", "cover", "split"])
+def test_fragments_with_blanks_between_are_one_span(folder, policy):
+    """So brat writes what crosses the end of a line."""
+    path = folder("T1\tTHING 36 43;44 48\tLondon. They", "T2\tTHING 17 24;25 32\tCharles Babbage")
+    found, _, _ = read(source(path, ["THING"], discontinuous=policy))
+    assert spans_of(found) == [(17, 32, "THING"), (36, 48, "THING")]
+
+
+@pytest.mark.parametrize("policy", ["cover", "split"])
+def test_fragments_in_any_order_and_overlapping(folder, policy):
+    path = folder("T1\tX 17 24;0 3\tAda Charles", "T2\tX 4 8;6 12\tLove velace")
+    found, _, _ = read(source(path, ["X"], discontinuous=policy))
+    expected = {"cover": [(0, 24, "X"), (4, 12, "X")], "split": [(0, 3, "X"), (4, 8, "X"), (6, 12, "X"), (17, 24, "X")]}
+    assert spans_of(found) == expected[policy]
+
+
+# What cannot be used
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("T1\tPERSON 0 99\tAda Lovelace", "offsets outside the text"),
+        ("T1\tPERSON 90 99\tAda Lovelace", "offsets outside the text"),
+        ("T1\tPERSON 12 0\tAda Lovelace", "offsets negative, reversed or empty"),
+        ("T1\tPERSON 3 3\t", "offsets negative, reversed or empty"),
+        ("T1\tPERSON 3 4\t ", "span of blanks only"),
+        ("T1\tPERSON 0 12\tCharles Babbage", "quoted text is not what stands at the offsets"),
+        ("T1\tPERSON -1 12\tAda Lovelace", "malformed annotation"),
+        ("T1\tPERSON 0\tAda", "malformed annotation"),
+        ("T1\tPERSON 0 x\tAda", "malformed annotation"),
+        ("T1\tPERSON 0 12", "malformed annotation"),
+        ("T1 PERSON 0 12 Ada Lovelace", "malformed annotation"),
+        ("T1\tPERSON 0 12;\tAda Lovelace", "malformed annotation"),
+        (f"T1\tPERSON 0 {'9' * 5000}\tAda", "malformed annotation"),
+        ("T1\tPERSON 0 999999999999999\tAda", "offsets outside the text"),
+        ("T1\tPERSON ٠ ١٢\tAda Lovelace", "malformed annotation"),
+    ],
+)
+def test_a_span_that_cannot_be_used_is_refused_and_the_rest_goes_on(folder, line, reason):
+    found, intake, refusals = read(source(folder(line, CHARLES, LONDON)))
+    assert [(refusal.place, refusal.reason, refusal.spans) for refusal in refusals] == [("doc.ann:1", reason, 1)]
+    assert {task.kind: task.labels for task in found} == {"manual": ["PLACE"], "binary": ["PERSON"]}
+    assert sorted(spans_of(found)) == [(17, 32, "PERSON"), (36, 42, "PLACE")]
+    assert +intake.records == {"read": 1, "kept": 1, "answers": 2}
+
+
+@pytest.mark.parametrize("line", ["T1", "T1\t", "T99\t\t\t"])
+def test_where_the_label_cannot_be_read_it_may_have_been_any(folder, line):
+    found, _, refusals = read(source(folder(line, CHARLES, LONDON)))
+    assert [refusal.reason for refusal in refusals] == ["malformed annotation"]
+    assert [(task.kind, task.labels) for task in found] == [("binary", ["PERSON"]), ("binary", ["PLACE"])]
+
+
+def test_a_document_of_which_nothing_is_left_is_refused(folder):
+    found, intake, refusals = read(source(folder("T1\tPERSON 0 99\tAda"), ["PERSON"]))
+    assert not found
+    assert +intake.records == {"read": 1, "refused": 1}
+    assert [refusal.what for refusal in refusals] == ["span", "record"]
+
+
+def test_a_quoted_text_that_differs_can_be_kept(folder):
+    found, intake, refusals = read(source(folder("T1\tPERSON 0 12\tAda, Countess"), ["PERSON"], mismatch="keep"))
+    assert (spans_of(found), refusals) == ([(0, 12, "PERSON")], [])
+    assert intake.notes == {"quoted text is not what stands at the offsets, kept": 1}
+
+
+def test_a_quoted_text_broken_by_a_newline(folder):
+    path = folder("T1\tPERSON 0 3\tAda", "Lovelace", CHARLES)
+    found, intake, _ = read(source(path, ["PERSON"]))
+    assert spans_of(found) == [(0, 3, "PERSON"), (17, 32, "PERSON")]
+    assert intake.notes == {"line of an .ann that is no annotation (a quoted text broken by a newline?)": 1}
+
+
+def test_overlapping_nested_and_repeated_spans(folder):
+    path = folder(ADA, "T9\tPERSON 4 12\tLovelace", "T8\tPLACE 0 12\tAda Lovelace", "T7\tPERSON 0 12\tAda Lovelace")
+    found, _, refusals = read(source(path))
+    assert spans_of(found) == [(0, 12, "PERSON"), (0, 12, "PLACE"), (4, 12, "PERSON")]
+    assert [(refusal.place, refusal.reason) for refusal in refusals] == [
+        ("doc.ann:4", "span repeated in the same document")
+    ]
+    assert found[0].kind == "manual"  # nothing is missing
+
+
+def test_blanks_at_the_edges_are_trimmed_and_noted(folder):
+    found, intake, _ = read(source(folder("T1\tPERSON 12 25\t met Charles "), ["PERSON"]))
+    assert spans_of(found) == [(13, 24, "PERSON")]
+    assert intake.notes == {"blanks at the edges of a span trimmed": 1}
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ({"text": None}, "no .txt beside it"),
+        ({"text": b"caf\xe9"}, ".txt is not UTF-8"),
+        ({"text": TEXT.encode("utf-16")}, ".txt is not UTF-8"),
+        ({"text": ""}, "text is empty"),
+        ({"text": " \n\u00a0"}, "text is empty"),
+    ],
+)
+def test_a_document_that_cannot_be_used_is_refused_with_its_spans(folder, how, reason):
+    folder(ADA, CHARLES, "R1\tKNOWS Arg1:T1 Arg2:T2", **how, name="bad")
+    found, intake, refusals = read(source(folder(LONDON, name="good")))
+    assert [task.source for task in found] == ["good.ann:1"]
+    assert [(refusal.place, refusal.reason, refusal.what) for refusal in refusals] == [("bad.ann", reason, "record")]
+    assert +intake.spans == {"read": 3, "kept": 1, "refused": 2}
+
+
+def test_annotations_that_are_not_utf_8(folder):
+    folder("T1\tPERSON 0 3\tAdá", ADA, name="bad", encoding="latin1")
+    _, _, refusals = read(source(folder(LONDON, name="good")))
+    assert [(refusal.reason, refusal.spans) for refusal in refusals] == [(".ann is not UTF-8", 2)]
+
+
+def test_a_text_nobody_annotated_is_noted(folder):
+    path = folder(ADA, LONDON)
+    (path / "other.txt").write_text("Nobody looked at it.")
+    found, intake, _ = read(source(path))
+    assert len(found) == 1
+    assert intake.notes == {"a .txt without an .ann: not annotated": 1}
+
+
+@pytest.mark.skipif(os.name != "posix" or os.uname().sysname == "Darwin", reason="such names are Linux's alone")
+def test_a_file_name_that_is_no_utf_8(folder):
+    path = folder(ADA)
+    for suffix in ("ann", "txt"):
+        (path / f"doc.{suffix}").rename(path / os.fsdecode(b"caf\xe9." + suffix.encode()))
+    assert source(path).fingerprint()
+    (found,), _, _ = read(source(path))
+    assert found.source == "caf\ufffd.ann:1"
+
+
+# Checks
+
+
+def test_what_is_wrong_is_said_in_one_line(folder, tmp_path):
+    with pytest.raises(UserError, match=r"nowhere: no such folder"):
+        source(tmp_path / "nowhere").check()
+    with pytest.raises(UserError, match=r"no \.ann file in it"):
+        source(tmp_path).check()
+    path = folder(ADA, LONDON)
+    source(path).check()
+    with pytest.raises(UserError, match=r"no such folder"):
+        source(path / "doc.ann").check()
+    with pytest.raises(UserError, match=r"labels is empty. There is PERSON, PLACE$"):
+        source(path, []).check()
+    with pytest.raises(UserError, match=r"labels is empty. There is none$"):
+        source(folder(), []).check()
+
+
+def test_a_source_pickles_and_labels_named_twice_do_no_harm(folder):
+    twice = source(folder(ADA), ["PERSON", "PERSON"])
+    assert pickle.loads(pickle.dumps(twice)) == twice
+    (found,), _, _ = read(twice)
+    assert found.labels == ["PERSON"]
+
+
+def test_the_fingerprint_follows_every_file(folder):
+    path = folder(ADA)
+    prints = [source(path).fingerprint()]
+    (path / "doc.txt").write_text(f"{TEXT} ")
+    prints.append(source(path).fingerprint())
+    (path / "doc.txt").rename(path / "other.txt")
+    prints.append(source(path).fingerprint())
+    (path / "notes.md").write_text("no matter")
+    prints.append(source(path).fingerprint())
+    assert len(set(prints)) == 3
+    assert prints[2] == prints[3]
+
+
+# Real corpora
+
+# Documents and T lines.
+CORPORA = {
+    "brat-wlp": (622, 60745),
+    "brat-ibm-diagnosis": (193, 6980),
+    "brat-litbank": (100, 13912),
+}
+
+
+def lines_of(folder):
+    """Label and fragments of every line that starts like a T line, found without the reader."""
+    for path in sorted(folder.rglob("*.ann")):
+        for line in re.findall(r"^T\d.*$", path.read_bytes().decode("utf8"), re.MULTILINE):
+            yield line.split("\t")[1].split(" ")[0], line.split("\t")[1].count(";") + 1
+
+
+@pytest.mark.parametrize("discontinuous", ["refuse", "cover"])
+@pytest.mark.parametrize("corpus", CORPORA)
+def test_every_annotation_of_a_real_corpus_is_accounted_for(shared_data, corpus, discontinuous):
+    documents, annotations = CORPORA[corpus]
+    lines = list(lines_of(shared_data / corpus))
+    assert len(lines) == annotations
+    labels = sorted({label for label, _ in lines})
+    taken = labels[: len(labels) - 2]
+    one = source(shared_data / corpus, taken, discontinuous=discontinuous)
+    one.check()
+    found, intake, refusals = read(one)
+    assert intake.records["read"] == documents
+    assert intake.spans["read"] == annotations
+    assert intake.spans["left_out"] == sum(label not in taken for label, _ in lines)
+    assert intake.spans["kept"] == sum(len(task.spans) for task in found)
+    assert intake.spans["refused"] == sum(refusal.spans for refusal in refusals)
+    quotes = [task.text[span.start : span.end] for task in found for span in task.spans]
+    assert all(quote == quote.strip() != "" for quote in quotes)
+    assert intake.spans["refused"] < 0.01 * annotations, intake.reasons
+
+
+def test_the_wet_lab_protocols(shared_data):
+    """What the corpus is known for: discontinuous spans, quotes that differ by blanks, a broken line."""
+    labels = sorted({label for label, _ in lines_of(shared_data / "brat-wlp")})
+    _, intake, _ = read(source(shared_data / "brat-wlp", labels))
+    broken = "line of an .ann that is no annotation (a quoted text broken by a newline?)"
+    assert (intake.reasons, intake.notes[broken]) == ({"discontinuous span": 103}, 1)
+    assert intake.notes["blanks at the edges of a span trimmed"] == 49
+    for policy, spans in (("split", 60848), ("cover", 60745)):
+        found, intake, _ = read(source(shared_data / "brat-wlp", labels, discontinuous=policy))
+        assert (intake.spans["kept"], len(found)) == (spans, 622)
+        assert not intake.reasons
