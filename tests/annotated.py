@@ -27,7 +27,7 @@ def write(folder, tasks):
     folder.mkdir(parents=True)
     entries = {}
     for name in sorted({task.dataset for task in tasks}):
-        own = [task for task in tasks if task.dataset == name]
+        own = sorted((task for task in tasks if task.dataset == name), key=lambda task: task.input_hash)
         content = msgspec.json.Encoder().encode_lines(own)
         (folder / file_name(name)).write_bytes(content)
         records = {"read": len(own) + 2, "kept": len(own), "left_out": 0, "refused": 2, "answers": len(own)}

@@ -10,10 +10,11 @@ from typing import NamedTuple
 import msgspec
 
 from scripts.annotations.errors import UserError
-from scripts.annotations.files import BUFFER, code_digest, exclusive, whole_file, work_folder
+from scripts.annotations.files import code_digest, exclusive, whole_file, work_folder
 from scripts.annotations.intake import Intake, Source
 from scripts.annotations.manifest import Entry, Manifest, entry, file_name, load, save
 from scripts.annotations.parallel import spread
+from scripts.annotations.sorting import sorted_blocks
 
 _SEEN = ".fingerprints.json"  # what was read, so that it need not be read again; it can always be deleted
 _REFUSED = "refused"
@@ -91,7 +92,7 @@ def _check(name: str, source: Source) -> None:
 
 
 def _read(job: _Job) -> Entry:
-    """Stream a source into its file. RAISES (UserError): If it cannot be read to its end."""
+    """Stream a source into its file, sorted by hash. RAISES (UserError): If it cannot be read to its end."""
     path = job.folder / file_name(job.dataset)
     listed = job.folder / _REFUSED / path.name
     listed.parent.mkdir(exist_ok=True)
@@ -99,7 +100,7 @@ def _read(job: _Job) -> Entry:
     with path.open("wb", 0) as out, listed.open("wb") as refused:
         intake = Intake(lambda refusal: refused.write(_ENCODER.encode_lines([refusal])))
         try:
-            for block in _blocks(job, intake):
+            for block in sorted_blocks(_lines(job, intake), job.folder / f"{path.name}.runs"):
                 digest.update(block)
                 out.write(block)
         except UserError as err:
@@ -109,20 +110,14 @@ def _read(job: _Job) -> Entry:
     return entry(job.dataset, job.source.labels, intake, digest.hexdigest(), path.stat().st_size)
 
 
-def _blocks(job: _Job, intake: Intake) -> Iterator[bytearray]:
-    """The answers as JSONL, many lines at a time."""
-    block = bytearray()
+def _lines(job: _Job, intake: Intake) -> Iterator[tuple[int, bytes]]:
+    """The answers with their hashes."""
     for tasks in job.source.read(job.dataset, intake):
         spans = 0
         for task in tasks:
-            _ENCODER.encode_into(task, block, -1)
-            block += b"\n"
             spans += len(task.spans)
+            yield task.input_hash, _ENCODER.encode(task) + b"\n"
         intake.keep(len(tasks), spans)
-        if len(block) >= BUFFER:
-            yield block
-            block = bytearray()
-    yield block
 
 
 # What need not be read again

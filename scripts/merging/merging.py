@@ -1,4 +1,4 @@
-"""Merging as a whole: partition the datasets, merge the buckets, put the parts together."""
+"""Merging as a whole: divide the hashes into buckets, merge each of them, put the parts together."""
 
 from __future__ import annotations
 
@@ -17,15 +17,8 @@ from scripts.annotations.manifest import Manifest
 from scripts.annotations.parallel import spread
 from scripts.merging.account import Account
 from scripts.merging.bucket import Bucket, merge_bucket
+from scripts.merging.buckets import ALL, largest_bucket, number_of_buckets
 from scripts.merging.decide import Policy
-from scripts.merging.partition import (
-    ALL,
-    Input,
-    Partition,
-    largest_bucket,
-    number_of_buckets,
-    partition_dataset,
-)
 
 NAME = "merge.json"
 OUTPUTS = ("gold.jsonl", "conflicts.jsonl", "coverage.csv")
@@ -121,26 +114,38 @@ def _is_done(asked: Merged, corpus: Path) -> Merged | None:
 
 
 def _merge_all(manifest: Manifest, annotations: Path, work: Path, policy: Policy, resources: Resources) -> Account:
-    """Partition, merge and join; leaves gold.jsonl and conflicts.jsonl in the work folder."""
+    """Merge bucket by bucket, and join; leaves gold.jsonl and conflicts.jsonl in the work folder."""
     entries = manifest.datasets.values()
-    processes = resources.processes
-    largest = largest_bucket(resources.memory_mb, processes)
-    number = resources.buckets or number_of_buckets(sum(entry.bytes for entry in entries), largest, processes)
-    jobs = [
-        Partition(Input(annotations / entry.file, entry.sha256), work / f"dataset-{index}", number)
-        for index, entry in enumerate(entries)
-    ]
-    divided = list(spread(partition_dataset, jobs, processes, "Dividing"))
+    paths = [annotations / entry.file for entry in entries]
+    vouched = [Vouched(path, entry.sha256) for path, entry in zip(paths, entries, strict=True)]
+    for _ in spread(_verify, vouched, resources.processes, "Checking"):
+        pass
+    largest = largest_bucket(resources.memory_mb, resources.processes)
+    size = sum(entry.bytes for entry in entries)
+    number = resources.buckets or number_of_buckets(size, largest, resources.processes)
     buckets = [
-        Bucket(list(paths), hashes, largest, work / f"gold-{index}", work / f"conflicts-{index}", policy)
-        for index, (hashes, *paths) in enumerate(zip(ALL.split(number), *divided, strict=True))
+        Bucket(paths, hashes, largest, work / f"gold-{index}", work / f"conflicts-{index}", policy)
+        for index, hashes in enumerate(ALL.split(number))
     ]
     account = Account()
-    for part in spread(merge_bucket, buckets, processes, "Merging"):
+    for part in spread(merge_bucket, buckets, resources.processes, "Merging"):
         account.add(part)
     _join((bucket.gold for bucket in buckets), work / "gold.jsonl")
     _join((bucket.conflicts for bucket in buckets), work / "conflicts.jsonl")
     return account
+
+
+class Vouched(NamedTuple):
+    """A file, and the digest that the manifest vouches for."""
+
+    path: Path
+    sha256: str
+
+
+def _verify(file: Vouched) -> None:
+    """RAISES (UserError): If the file is not what was pulled."""
+    if not file.path.is_file() or sha256(file.path) != file.sha256:
+        raise UserError(f"{file.path}: is not as it was pulled; pull again")
 
 
 def _join(parts: Iterable[Path], path: Path) -> None:
