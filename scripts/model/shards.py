@@ -154,14 +154,12 @@ def _write(path: Path, content: bytes) -> str:
 
 @contextmanager
 def _encoders_looked_up() -> Iterator[None]:
-    """Let srsly look for encoders that other packages install once, instead of twice for each Doc with spans:
-    five sixths of the time it takes to add one to a DocBin.
-    """
+    """Let srsly look up once which encoders there are, instead of four times for each Doc with spans: two thirds of
+    the time it takes to add one to a DocBin."""
     encoders = srsly.msgpack_encoders
-    for name, function in encoders.get_entry_points().items():
-        encoders.register(name, func=function)
-    before, encoders.entry_points = encoders.entry_points, False
+    found = encoders.get_all()
+    encoders.get_all = lambda: found
     try:
         yield
     finally:
-        encoders.entry_points = before
+        del encoders.get_all
