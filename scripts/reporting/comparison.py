@@ -18,11 +18,12 @@ from scripts.scoring.runs import Run, Scored
 
 MOST_RUNS = 4  # that fit 80 columns
 _COLUMNS = (
-    "run", "time", "row", "name", "p", "r", "f", "support", "tp", "fp", "fn", "texts", "baseline", "same_test", "delta_f",
+    "run", "time", "row", "name", "p", "r", "f", "support", "tp", "fp", "fn", "texts",
+    "baseline", "same_test", "delta_f",
 )  # fmt: skip
 _SEED_NOISE = (
-    "Another seed alone moves a label's F by .014 to .054 (SD, measured on restaurant queries): {runs} one seed each, "
-    "which cannot tell a smaller difference from chance. Train with several seeds to see more."
+    "{runs} one seed. Another seed alone moves a label's F by .014 to .054 (SD): one seed cannot tell "
+    "a change from chance."
 )
 
 
@@ -119,7 +120,7 @@ def _line(scored: Scored, baseline: Scored | None, row: Row) -> list[object]:
 def print_comparison(console: Console, runs: Sequence[Scored], baseline: Scored | None) -> None:
     """F1 of the last runs, and of the baseline; how far they are from it; what was not compared, and why."""
     shown = _shown(runs, baseline)
-    table = Table("F", box=None, pad_edge=False)
+    table = Table("label", box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.columns[0].overflow = "fold"
     for scored in shown:
         table.add_column(_heading(scored, baseline), justify="right", no_wrap=len(scored.run.folder) <= 14)
@@ -160,13 +161,13 @@ def notes(shown: Sequence[Scored], runs: Sequence[Scored], baseline: Scored | No
     if len(shown) < len(runs):
         yield f"{plural(len(runs) - len(shown), 'earlier run')} not shown; all are in the file."
     if baseline is None:
-        yield "There is one run, and nothing to compare it with yet: annotate more, run again, compare."
+        yield "There is one run, and nothing to compare it with yet: annotate more, and run again."
         return
     for scored in shown:
         yield from _not_compared(scored, baseline)
     single = [scored for scored in shown if len(scored.run.seeds) == 1]
     if single:
-        yield _SEED_NOISE.format(runs="all runs have" if len(single) == len(shown) else f"{len(single)} runs have")
+        yield _SEED_NOISE.format(runs="Each run has" if len(single) == len(shown) else _some(len(single)))
 
 
 def _not_compared(scored: Scored, baseline: Scored) -> Iterator[str]:
@@ -183,3 +184,7 @@ def _not_compared(scored: Scored, baseline: Scored) -> Iterator[str]:
     )
     said = "; ".join(f"{plural(len(found), 'label')} {why} ({listed(found)})" for found, why in parts if found)
     yield f"n/c: {scored.run.folder} cannot be compared in micro and macro: {said}."
+
+
+def _some(number: int) -> str:
+    return f"{number} of these runs {'has' if number == 1 else 'have'}"

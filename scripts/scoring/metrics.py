@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from scripts.scoring.counts import Counts
+if TYPE_CHECKING:  # what only looks at scores needs no spaCy
+    from scripts.scoring.counts import Counts
 
 _DIGITS = 6
 

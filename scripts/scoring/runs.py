@@ -9,15 +9,17 @@ import io
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import whole_file, write_json
-from scripts.scoring.counts import Counts
 from scripts.scoring.metrics import Metrics
+
+if TYPE_CHECKING:  # what only looks at scores needs no spaCy
+    from scripts.scoring.counts import Counts
 
 METRICS, COUNTS, RUN = "metrics.json", "counts.csv.gz", "run.json"
 _SHOWN = 8  # characters of the digest in the folder's name

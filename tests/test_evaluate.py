@@ -1,0 +1,210 @@
+"""evaluate, as a user runs it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from typing import NamedTuple
+
+import pytest
+import spacy
+
+from scripts.annotations.errors import run_step
+from scripts.evaluate import main
+from tests.scored import known_doc, one_line, step, write_corpus, write_model
+
+NLP = spacy.blank("en")
+
+
+class Done(NamedTuple):
+    """What a step did, as subprocess says it."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Five test texts, the last of which is not annotated for ORG, and a model that knows Ada and IBM."""
+    docs = [
+        known_doc(NLP, f"IBM hired Ada number {n} .", [(0, 1, "ORG"), (2, 3, "PER")], ["ORG", "PER"]) for n in range(3)
+    ]
+    docs.append(known_doc(NLP, "Bob likes IBM .", [(0, 1, "PER"), (2, 3, "ORG")], ["ORG", "PER"]))
+    docs.append(known_doc(NLP, "IBM likes Ada .", [(2, 3, "PER")], ["PER"]))
+    write_corpus(tmp_path / "corpus", docs)
+    write_model(tmp_path / "training" / "ner", {"ORG": ["IBM"], "PER": ["Ada"]}, tmp_path / "corpus" / "split.json")
+    return tmp_path
+
+
+OPTIONS = ("--run", "ner", "--models", "training/ner")
+
+
+@pytest.fixture
+def evaluate(monkeypatch, capsys):
+    """Runs the step in a folder, in this process: it is spaCy that takes long to start."""
+
+    def run(folder):
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("COLUMNS", "80")
+        monkeypatch.setattr("sys.argv", ["evaluate", *OPTIONS])
+        try:
+            run_step(main)
+            code = 0
+        except SystemExit as err:
+            code = err.code
+        return Done(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def succeed(evaluate):
+    return lambda folder: said(evaluate(folder))
+
+
+def said(done):
+    assert done.returncode == 0, done.stderr
+    assert all(len(line) <= 80 for line in done.stdout.splitlines())
+    return " ".join(done.stdout.split())
+
+
+def folders(project):
+    return sorted(path for path in (project / "metrics").iterdir())
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def outputs(project):
+    found = [*(project / "metrics").rglob("*"), project / "metrics.json"]
+    return {path.relative_to(project): path.read_bytes() for path in found if path.is_file()}
+
+
+def test_scores_by_label_where_they_are_known(project, succeed):
+    told = said(step(project, "scripts.evaluate", *OPTIONS))
+    assert "ORG 1.000 1.000 1.000 4 4 0 0 4 PER 1.000 .800 .889 5 4 0 1 5" in told
+    assert "micro (all entities) 1.000 .889 .941 9 8 0 1 5 macro (2 labels) .944" in told
+    assert "trained" not in told
+    (folder,) = folders(project)
+    assert f"✔ metrics/{folder.name}: 5 texts; copied to metrics.json" in told
+    assert (folder / "metrics.json").read_bytes() == (project / "metrics.json").read_bytes()
+    found = read(project / "metrics.json")
+    assert found["labels"]["PER"] == {
+        "p": 1.0, "r": 0.8, "f": 0.888889, "tp": 4, "fp": 0, "fn": 1, "support": 5, "texts": 5,
+    }  # fmt: skip
+    assert set(found) == {"labels", "micro", "macro"}
+    lines = gzip.decompress((folder / "counts.csv.gz").read_bytes()).decode().splitlines()
+    assert len(lines) == 1 + 4 + 5
+
+
+def test_run_json_says_what_the_run_was_made_of(project, succeed):
+    succeed(project)
+    run = read(folders(project)[0] / "run.json")
+    assert (run["run"], run["seeds"]) == ("ner", [0])
+    assert folders(project)[0].name == f"ner-{run['digest'][:8]}"
+    assert run["data"] == {"trained": "dddddddd", "evaluated": "dddddddd"}
+    assert run["versions"]["training"] == run["versions"]["evaluation"]
+    assert list(run["tests"]) == ["ORG", "PER"]
+    assert "[training]" in run["config"]["text"]
+    assert str(project) not in json.dumps(run)
+    assert run["model_bytes"] > 1000
+
+
+def test_a_second_time_every_byte_is_the_same(project, succeed):
+    succeed(project)
+    run = folders(project)[0] / "run.json"
+    run.write_text(json.dumps(read(run) | {"time": "2020-02-02T00:00:00Z"}))
+    before = outputs(project)
+    succeed(project)
+    after = outputs(project)
+    assert read(run)["time"] == "2020-02-02T00:00:00Z"
+    run = run.relative_to(project)
+    assert {path: after[path] for path in after if path != run} == {
+        path: before[path] for path in before if path != run
+    }
+    succeed(project)
+    assert outputs(project) == after
+
+
+def test_where_the_project_lies_makes_no_other_run(project, tmp_path_factory, succeed):
+    succeed(project)
+    other = tmp_path_factory.mktemp("other") / "place"
+    shutil.copytree(project, other, ignore=shutil.ignore_patterns("metrics*"))
+    succeed(other)
+    assert folders(other)[0].name == folders(project)[0].name
+
+
+def test_other_data_make_another_run_and_it_is_said_if_they_are_not_those_of_training(project, succeed):
+    succeed(project)
+    write_corpus(project / "corpus", [known_doc(NLP, "Ada .", [(0, 1, "PER")], ["PER"])], digest="other")
+    assert "⚠ the models were trained on other data than corpus holds now" in succeed(project)
+    assert len(folders(project)) == 2
+    assert {read(folder / "run.json")["data"]["evaluated"] for folder in folders(project)} == {"d" * 8, "other"}
+
+
+def test_a_model_that_does_not_say_its_data_is_known_by_its_weights(project, succeed):
+    write_model(project / "training" / "ner", {"PER": ["Ada"]})
+    assert "⚠ the models do not say what they were trained on" in succeed(project)
+    write_model(project / "training" / "ner", {"PER": ["Bob"]})
+    succeed(project)
+    assert len(folders(project)) == 2
+
+
+def test_several_seeds_are_one_run(project, succeed):
+    write_model(project / "training" / "ner", {"PER": ["Ada", "Bob"]}, project / "corpus" / "split.json", seed=11)
+    (project / "training" / "ner" / "seed-2").mkdir()
+    told = succeed(project)
+    assert "⚠ training/ner/seed-2: has no model-best, left out" in told
+    assert "means over 2 seeds" in told
+    found = read(project / "metrics.json")
+    assert found["labels"]["PER"]["f"] == round((0.888889 + 1) / 2, 6)
+    assert found["labels"]["PER"]["tp"] == 4.5
+    assert list(found["seeds"]) == ["0", "11"]
+    assert read(folders(project)[0] / "run.json")["seeds"] == [0, 11]
+
+
+# What a user can mend
+
+
+def test_no_model(project, evaluate):
+    shutil.rmtree(project / "training" / "ner" / "seed-0" / "model-best")
+    assert "train a model first: weasel run train" in one_line(evaluate(project))
+    shutil.rmtree(project / "training")
+    assert "train a model first: weasel run train" in one_line(step(project, "scripts.evaluate", *OPTIONS))
+
+
+def test_no_corpus(project, evaluate):
+    shutil.rmtree(project / "corpus")
+    assert "make the corpus first: weasel run corpus" in one_line(evaluate(project))
+
+
+def test_no_texts(project, evaluate):
+    write_corpus(project / "corpus", [], train=[known_doc(NLP, "Ada .", [], ["PER"])])
+    assert "corpus/test: no text to evaluate with" in one_line(evaluate(project))
+
+
+def test_a_damaged_shard(project, evaluate):
+    (project / "corpus" / "test" / "0000.spacy").write_bytes(b"odd")
+    assert "corpus/test/0000.spacy: is damaged" in one_line(evaluate(project))
+    assert not (project / "metrics").exists()
+
+
+def test_a_damaged_model(project, evaluate):
+    (project / "training/ner/seed-0/model-best/meta.json").write_text("{")
+    assert "training/ner/seed-0/model-best: cannot be loaded" in one_line(evaluate(project))
+    (project / "training/ner/seed-0/model-best/config.cfg").unlink()
+    assert "training/ner/seed-0/model-best: its config cannot be read" in one_line(evaluate(project))
+
+
+def test_a_seed_that_is_another(project, evaluate):
+    (project / "training/ner/seed-0").rename(project / "training/ner/seed-5")
+    assert "seed-5/model-best: was trained with seed 0, not 5" in one_line(evaluate(project))
+
+
+def test_seeds_that_differ_in_more_than_the_seed(project, evaluate):
+    write_corpus(project / "other", [known_doc(NLP, "Ada .", [], ["PER"])], digest="other")
+    write_model(project / "training" / "ner", {"PER": ["Ada"]}, project / "other" / "split.json", seed=1)
+    assert "were trained with different data, so they are not one run" in one_line(evaluate(project))

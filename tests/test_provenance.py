@@ -1,0 +1,72 @@
+"""A model says what it was trained on, for ever."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import spacy
+from confection import ConfigValidationError
+
+from scripts.annotations.errors import UserError
+from scripts.model.labels import ner_labels, read_labels
+from scripts.model.provenance import Split, provenance, read_split, record_data, training_code, versions
+
+
+@pytest.fixture
+def split(tmp_path):
+    path = tmp_path / "split.json"
+    path.write_text(json.dumps({"digest": "abc", "texts": {"train": 5, "dev": 2, "test": 1}, "shards": {}}))
+    return path
+
+
+def test_the_record_survives_the_disk(split, tmp_path):
+    nlp = record_data(str(split))(spacy.blank("en"))
+    nlp.to_disk(tmp_path / "model")
+    found = provenance(spacy.load(tmp_path / "model"))
+    assert (found.corpus, found.texts) == ("abc", {"train": 5, "dev": 2, "test": 1})
+    assert (found.code, found.versions) == (training_code(), versions())
+    assert found.versions["spacy"] == spacy.__version__
+
+
+def test_the_record_is_of_the_corpus_with_which_training_began(split):
+    record = record_data(str(split))
+    split.write_text(json.dumps({"digest": "later", "texts": {}}))
+    assert provenance(record(spacy.blank("en"))).corpus == "abc"
+
+
+def test_a_model_without_a_record_has_none():
+    nlp = spacy.blank("en")
+    assert provenance(nlp) is None
+    nlp.meta["labelwise"] = {"corpus": 3}
+    assert provenance(nlp) is None
+
+
+def test_split_json_may_say_more(split):
+    assert read_split(split) == Split("abc", {"train": 5, "dev": 2, "test": 1})
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "make the corpus first"), (b'{"dig', "damaged"), (b"\xff", "damaged")]
+)
+@pytest.mark.parametrize(("read", "function"), [(read_split, record_data), (read_labels, ner_labels)])
+def test_what_is_missing_or_damaged_is_named(content, said, read, function, tmp_path):
+    path = tmp_path / "some.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"some\.json: .*{said}"):
+        read(path)
+    with pytest.raises(ConfigValidationError) as caught:
+        function(str(path))
+    assert said in caught.value.desc
+
+
+def test_labels_are_what_ner_counts_itself(tmp_path):
+    path = tmp_path / "labels.json"
+    path.write_text('["ORG", "PER"]')
+    nlp = spacy.blank("en")
+    ner = nlp.add_pipe("ner")
+    doc = nlp.make_doc("Ada Lovelace")
+    ner.initialize(lambda: [spacy.training.Example(doc, doc)], nlp=nlp, labels=ner_labels(str(path)))
+    assert ner.labels == ("ORG", "PER")
+    assert set(ner.move_names) >= {"B-ORG", "I-ORG", "L-ORG", "U-ORG", "B-PER", "U-PER", "O"}

@@ -1,0 +1,216 @@
+"""Counts by text and label: spaCy's where everything is known, and none where nothing is."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import itertools
+
+import numpy as np
+import pytest
+import spacy
+from hypothesis import given
+from hypothesis import strategies as st
+from spacy.scorer import Scorer
+from spacy.tokens import Span
+from spacy.training import Example
+from spacy.util import filter_spans
+
+from scripts.scoring.counts import Tally, known, merged, predictions, text_id
+from scripts.scoring.metrics import Macro, metrics, over_seeds, score
+from scripts.scoring.runs import Data, identity, pack
+from tests.scored import known_doc
+
+NLP = spacy.blank("en")
+LABELS = ["LOC", "ORG", "PER"]
+TEXT = "Ada met Bob at IBM in Rome ."
+
+spans = st.lists(st.tuples(st.integers(0, 7), st.integers(1, 4), st.sampled_from(LABELS)), max_size=6)
+
+
+def made(found):
+    return [(start, min(start + size, 8), label) for start, size, label in found if start < 8]
+
+
+def tally(pairs, labels=LABELS):
+    result = Tally(labels)
+    for gold, predicted in pairs:
+        result.add(gold.text, known(gold), predictions(predicted))
+    return result
+
+
+def predicted(text, ents):
+    doc = NLP.make_doc(text)
+    doc.ents = [Span(doc, *ent) for ent in ents]
+    return doc
+
+
+def counted(gold, ents, text=TEXT):
+    """Per scored label: (tp, fp, fn)."""
+    counts = tally([(gold, predicted(text, ents))]).counts()
+    return {
+        label: tuple(counts.values[0, column].tolist())
+        for column, label in enumerate(counts.labels)
+        if counts.is_scored[0, column]
+    }
+
+
+@given(st.lists(st.tuples(spans, spans), min_size=1, max_size=5))
+def test_where_all_is_known_counts_are_those_of_spacy(texts):
+    pairs = []
+    for number, (gold, found) in enumerate(texts):
+        text = f"{TEXT} {number}"
+        doc = NLP.make_doc(text)
+        right, ents = ([Span(doc, *span) for span in made(some)] for some in (gold, found))
+        right = [(span.start, span.end, span.label_) for span in filter_spans(right)]
+        ents = [(span.start, span.end, span.label_) for span in filter_spans(ents)]
+        pairs.append((known_doc(NLP, text, right, LABELS), predicted(text, ents)))
+    theirs = Scorer.score_spans([Example(found, gold) for gold, found in pairs], "ents")
+    ours = metrics(tally(pairs).counts())
+    for label in LABELS:
+        mine, spacys = ours.labels[label], (theirs["ents_per_type"] or {}).get(label, dict.fromkeys("prf", 0.0))
+        assert [mine.p or 0, mine.r or 0, mine.f or 0] == pytest.approx([spacys[key] for key in "prf"], abs=1e-6)
+        assert mine.texts == len(texts)
+    assert (ours.micro.f or 0) == pytest.approx(theirs["ents_f"] or 0, abs=1e-6)
+
+
+@given(spans, spans, st.sets(st.sampled_from(LABELS)))
+def test_what_is_not_covered_is_not_counted(gold, found, covered):
+    doc = NLP.make_doc(TEXT)
+    ents = [(span.start, span.end, span.label_) for span in filter_spans([Span(doc, *span) for span in made(found)])]
+    right = filter_spans([Span(doc, *span) for span in made(gold)])
+    right = [(span.start, span.end, span.label_) for span in right if span.label_ in covered]
+    everything = counted(known_doc(NLP, TEXT, right, LABELS), ents)
+    assert counted(known_doc(NLP, TEXT, right, covered), ents) == {label: everything[label] for label in covered}
+
+
+def test_accepted_spans_alone_cannot_tell_a_false_prediction_so_they_do_not_score():
+    gold = known_doc(NLP, TEXT, [(0, 1, "PER"), (4, 5, "ORG")], ["ORG"], partly=[(0, 1, "PER")])
+    assert counted(gold, [(0, 1, "PER"), (2, 3, "PER"), (4, 5, "ORG")]) == {"ORG": (1, 0, 0)}
+
+
+def test_in_a_hole_nothing_counts():
+    """Tokens 2 to 4 are not known: gold there is not missed, and a prediction that reaches into it is not false."""
+    gold = known_doc(NLP, TEXT, [(0, 1, "PER"), (2, 3, "PER")], [(0, 2, "PER"), (4, 8, "PER")])
+    assert counted(gold, []) == {"PER": (0, 0, 1)}
+    assert counted(gold, [(0, 1, "PER"), (2, 3, "PER"), (4, 5, "PER")]) == {"PER": (1, 1, 0)}
+    assert counted(gold, [(1, 3, "PER"), (3, 6, "PER")]) == {"PER": (0, 0, 1)}
+
+
+def test_neighbouring_ranges_are_one():
+    gold = known_doc(NLP, TEXT, [], [(0, 2, "PER"), (2, 4, "PER")])
+    assert known(gold)["PER"].covered == [(0, len("Ada met Bob at "))]
+    assert counted(gold, [(1, 3, "PER")]) == {"PER": (0, 1, 0)}
+
+
+def test_a_text_that_is_one_entity_is_scored_if_it_is_covered():
+    assert counted(known_doc(NLP, "Rome", [(0, 1, "LOC")], ["LOC"]), [], "Rome") == {"LOC": (0, 0, 1)}
+
+
+def test_labels_may_overlap_in_the_gold():
+    gold = known_doc(NLP, TEXT, [(0, 3, "PER"), (2, 3, "ORG")], ["ORG", "PER"])
+    assert counted(gold, [(2, 3, "ORG")]) == {"ORG": (1, 0, 0), "PER": (0, 0, 1)}
+
+
+def test_borders_are_compared_in_characters_whatever_the_tokens():
+    gold = known_doc(NLP, "I like New-York", [(2, 5, "LOC")], ["LOC"])
+    doc = spacy.tokens.Doc(NLP.vocab, ["I", "like", "New-York"], [True, True, False])
+    doc.ents = [Span(doc, 2, 3, "LOC")]
+    assert tally([(gold, doc)]).counts().values.sum(0).tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
+
+
+def test_labels_the_corpus_does_not_have_are_passed_over():
+    gold = known_doc(NLP, TEXT, [(0, 1, "ODD")], ["ODD"])
+    assert counted(gold, [(0, 1, "ODD")]) == {}
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 5)).map(lambda pair: (pair[0], sum(pair)))))
+def test_merged_ranges_cover_the_same_ground_and_do_not_touch(ranges):
+    result = merged(ranges)
+    assert {x for a, b in result for x in range(a, b)} == {x for a, b in ranges for x in range(a, b)}
+    assert all(end < start for (_, end), (start, _) in itertools.pairwise(result))
+
+
+# Scores
+
+
+def test_what_is_undefined_is_none():
+    assert (score((0, 0, 0), 3).p, score((0, 0, 0), 3).r, score((0, 0, 0), 3).f) == (None, None, None)
+    assert (score((0, 0, 2), 3).p, score((0, 0, 2), 3).r, score((0, 0, 2), 3).f) == (None, 0, 0)
+    assert (score((0, 2, 0), 3).p, score((0, 2, 0), 3).r, score((0, 2, 0), 3).f) == (0, None, 0)
+    assert (score((1, 1, 3), 3).p, score((1, 1, 3), 3).r, score((1, 1, 3), 3).support) == (0.5, 0.25, 4)
+
+
+def test_macro_leaves_out_labels_without_entities():
+    gold = known_doc(NLP, TEXT, [(0, 1, "PER")], LABELS)
+    found = metrics(tally([(gold, predicted(TEXT, [(0, 1, "PER"), (4, 5, "ORG")]))]).counts())
+    assert found.labels["ORG"].f == 0
+    assert found.macro == Macro(1.0, 1)
+    assert found.micro.p == 0.5
+
+
+def test_nothing_at_all_is_no_score():
+    found = metrics(Tally(LABELS).counts())
+    assert (found.micro.f, found.macro.f, found.micro.texts) == (None, None, 0)
+
+
+def test_several_seeds_are_averaged_and_kept():
+    gold = known_doc(NLP, TEXT, [(0, 1, "PER")], ["PER"])
+    seeds = {seed: metrics(tally([(gold, predicted(TEXT, ents))]).counts()) for seed, ents in
+             ((3, [(0, 1, "PER")]), (1, []))}  # fmt: skip
+    found = over_seeds(seeds)
+    assert (found.labels["PER"].f, found.labels["PER"].p, found.labels["PER"].tp) == (0.5, 1.0, 0.5)
+    assert found.macro == Macro(0.5, 1)
+    assert list(found.seeds) == ["1", "3"]
+    assert over_seeds({3: seeds[3]}) is seeds[3]
+
+
+# What was scored, and under which name
+
+
+def test_the_digest_of_a_test_goes_by_its_texts_and_gold_and_not_by_their_order():
+    docs = [known_doc(NLP, f"{TEXT} {number}", [(0, 1, "PER")], ["ORG", "PER"]) for number in range(3)]
+    pairs = [(doc, predicted(doc.text, [])) for doc in docs]
+    before = tally(pairs).digests()
+    assert tally(pairs[::-1]).digests() == before
+    assert tally([(doc, predicted(doc.text, [(0, 1, "PER")])) for doc in docs]).digests() == before
+    other = known_doc(NLP, docs[0].text, [(0, 2, "PER")], ["ORG", "PER"])
+    after = tally([(other, pairs[0][1]), *pairs[1:]]).digests()
+    assert [label for label in LABELS if after[label] != before[label]] == ["PER"]
+    assert [label for label in LABELS if tally(pairs[1:]).digests()[label] != before[label]] == ["ORG", "PER"]
+
+
+def test_counts_are_written_sorted_and_only_where_they_were_scored():
+    docs = [known_doc(NLP, f"{TEXT} {number}", [(0, 1, "PER")], ["PER"]) for number in range(3)]
+    counts = tally([(doc, predicted(doc.text, [])) for doc in docs]).counts()
+    packed = pack({10: counts, 2: counts})
+    rows = list(csv.DictReader(io.StringIO(gzip.decompress(packed).decode())))
+    assert [row["seed"] for row in rows] == ["2"] * 3 + ["10"] * 3
+    assert [row["text"] for row in rows[:3]] == sorted(text_id(doc.text) for doc in docs)
+    assert {(row["label"], row["tp"], row["fp"], row["fn"]) for row in rows} == {("PER", "0", "0", "1")}
+    backwards = tally([(doc, predicted(doc.text, [])) for doc in docs[::-1]]).counts()
+    assert pack({10: backwards, 2: backwards}) == packed
+
+
+def test_counts_are_zero_where_nothing_is_scored():
+    gold = known_doc(NLP, TEXT, [(0, 1, "PER")], ["PER"])
+    counts = tally([(gold, predicted(TEXT, [(4, 5, "ORG")]))]).counts()
+    assert counts.values.shape == (1, 3, 3)
+    assert not counts.values[~counts.is_scored].any()
+    assert counts.values.dtype == np.int32
+
+
+def test_a_run_is_what_it_was_made_of():
+    first = identity(Data("a", "b"), "config", [0], "code", {"0": "weights"})
+    assert identity(Data("a", "b"), "config", [0], "code", {"0": "other weights"}) == first
+    others = [
+        identity(Data("x", "b"), "config", [0], "code", {}),
+        identity(Data("a", "x"), "config", [0], "code", {}),
+        identity(Data("a", "b"), "x", [0], "code", {}),
+        identity(Data("a", "b"), "config", [0, 1], "code", {}),
+        identity(Data("a", "b"), "config", [0], "x", {}),
+        identity(Data(None, "b"), "config", [0], None, {"0": "weights"}),
+        identity(Data(None, "b"), "config", [0], None, {"0": "other weights"}),
+    ]
+    assert len({first, *others}) == 8
