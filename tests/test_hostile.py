@@ -231,7 +231,15 @@ def test_brat_documents_of_anything(ann, text, discontinuous, mismatch):
     judge_brat(ann, text, discontinuous, mismatch)
 
 
-@given(st.lists(ann_lines, min_size=1, max_size=8), policies)
+fragments = st.lists(st.integers(1, 15), min_size=2, max_size=2, unique=True).map(sorted)
+sound_lines = st.builds(
+    lambda label, pairs: f"T1\t{label} {';'.join(f'{start} {end}' for start, end in pairs)}\tquote",
+    st.sampled_from(["PERSON", "ORG", "OTHER"]),
+    st.lists(fragments, min_size=1, max_size=3),
+)
+
+
+@given(st.lists(sound_lines | sound_lines | ann_lines, min_size=1, max_size=8), policies)
 def test_brat_annotations_of_any_place(lines, discontinuous):
     judge_brat("\n".join(lines).encode(), "\ufeff Ada\r\nmet Böb🦆.".encode(), discontinuous, "keep")
 
