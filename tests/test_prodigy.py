@@ -17,7 +17,7 @@ from random import Random
 import pytest
 
 from scripts.annotations.errors import UserError
-from scripts.annotations.hashing import input_hash, old_input_hash
+from scripts.annotations.hashing import input_hash, input_hashes
 from scripts.annotations.intake import Intake
 from scripts.annotations.records import Span
 from scripts.sources.prodigy_database import prodigy_database
@@ -104,7 +104,7 @@ def test_a_task_without_an_answer_was_accepted(answer):
 def old_export(**fields):
     """A task as versions of 2018 wrote them: another hash, no view, no `ws`, no session."""
     span = {"start": 0, "end": 12, "label": "PERSON", "text": TEXT[:12], "source": "core_web_sm", "input_hash": 1}
-    hashed = {"_input_hash": old_input_hash(TEXT), "_task_hash": 5}
+    hashed = {"_input_hash": input_hashes(TEXT)[1], "_task_hash": 5}
     return {"text": TEXT, "spans": [span], "answer": "accept", **hashed, **fields}
 
 

@@ -155,7 +155,8 @@ def _write(path: Path, content: bytes) -> str:
 @contextmanager
 def _encoders_looked_up() -> Iterator[None]:
     """Let srsly look up once which encoders there are, instead of four times for each Doc with spans: two thirds of
-    the time it takes to add one to a DocBin."""
+    the time it takes to add one to a DocBin.
+    """
     encoders = srsly.msgpack_encoders
     found = encoders.get_all()
     encoders.get_all = lambda: found

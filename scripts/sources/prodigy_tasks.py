@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from scripts.annotations.hashing import input_hash, old_input_hash
+from scripts.annotations.hashing import input_hashes
 from scripts.annotations.intake import Intake, fit_span
 from scripts.annotations.records import Answer, Kind, Span, Task
 
@@ -127,7 +127,8 @@ class TaskReader:
         spans = record.spans or []
         _check(record)
         taken = [(span, _fit(record.text, span)) for span in spans if span.label in self.labels]
-        task = self._task(record, source)
+        current_hash, old_hash = input_hashes(record.text)
+        task = self._task(record, source, current_hash)
         if task.kind == "binary":
             tasks = _binary(record, task, taken)
         else:
@@ -140,13 +141,13 @@ class TaskReader:
         intake.leave_out(len(spans) - len(taken), whole_record=not tasks)
         trimmed = sum((span.start, span.end) != (fitted.start, fitted.end) for span, fitted in taken)
         intake.note("blanks at the edges of a span trimmed", trimmed)
-        self._note(record, task, intake)
+        self._note(record, task, old_hash, intake)
         return tasks
 
-    def _task(self, record: _Record, source: str) -> Task:
+    def _task(self, record: _Record, source: str, input_hash: int) -> Task:
         """The answer, but for its spans."""
         return Task(
-            input_hash=input_hash(record.text),
+            input_hash=input_hash,
             text=record.text,
             labels=sorted(self.labels),
             spans=[],
@@ -180,7 +181,7 @@ class TaskReader:
         unnamed = name == self.origin or _UNNAMED_SESSION.fullmatch(name)
         return "" if unnamed else name.removeprefix(f"{self.origin}-")
 
-    def _note(self, record: _Record, task: Task, intake: Intake) -> None:
+    def _note(self, record: _Record, task: Task, old_hash: int, intake: Intake) -> None:
         if record.meta is not None and not isinstance(record.meta, dict):
             intake.note("meta that is no object left out")
         if self.kind == "auto" and task.kind == "manual" and record.view_id is None and record.is_binary is None:
@@ -188,8 +189,8 @@ class TaskReader:
         stored = record.input_hash
         if stored is None or stored == task.input_hash:
             return
-        old = stored == old_input_hash(record.text)
-        intake.note("input hash of an old Prodigy version" if old else "stored input hash is not that of the text")
+        is_old = stored == old_hash
+        intake.note("input hash of an old Prodigy version" if is_old else "stored input hash is not that of the text")
 
 
 def _check(record: _Record) -> None:
