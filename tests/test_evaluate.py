@@ -12,6 +12,7 @@ import spacy
 
 from scripts.annotations.errors import run_step
 from scripts.evaluate import main
+from scripts.scoring.models import find
 from tests.scored import known_doc, one_line, step, write_corpus, write_model
 
 NLP = spacy.blank("en")
@@ -208,3 +209,25 @@ def test_seeds_that_differ_in_more_than_the_seed(project, evaluate):
     write_corpus(project / "other", [known_doc(NLP, "Ada .", [], ["PER"])], digest="other")
     write_model(project / "training" / "ner", {"PER": ["Ada"]}, project / "other" / "split.json", seed=1)
     assert "were trained with different data, so they are not one run" in one_line(evaluate(project))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_same"),
+    [
+        ("train = null", 'train = "/home/ada/corpus/train"', True),
+        ("vectors = null", 'vectors = "en_core_web_md"', False),
+        ("dropout = 0.1", "dropout = 0.2", False),
+        ("seed = 0", "seed = 1", True),
+    ],
+)
+def test_what_makes_a_config_another(old, new, is_same, tmp_path):
+    folder = write_model(tmp_path, {"PER": ["Ada"]})
+    (before,), _ = find(folder)
+    config = folder / "seed-0" / "model-best" / "config.cfg"
+    text = config.read_text()
+    assert old in text
+    config.write_text(text.replace(old, new, 1))
+    if "seed" in old:
+        (folder / "seed-0").rename(folder / "seed-1")
+    (after,), _ = find(folder)
+    assert (after.config == before.config) is is_same

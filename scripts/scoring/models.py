@@ -15,6 +15,7 @@ from scripts.annotations.errors import UserError
 from scripts.annotations.files import sha256
 
 BEST = "model-best"
+_OF_THE_MODEL = ("vectors", "init_tok2vec")  # paths, or names of packages, that make the model another
 
 
 class Trained(NamedTuple):
@@ -22,7 +23,8 @@ class Trained(NamedTuple):
 
     path (Path): Its folder.
     seed (int): What it was trained with.
-    config (str): Its config without paths and seeds, which are not what makes a run another.
+    config (str): Its config without seeds and without paths (but for vectors and pretrained weights): where the data
+        lie makes no run another.
     """
 
     path: Path
@@ -55,7 +57,8 @@ def _trained(path: Path, seed: int) -> Trained:
 
 
 def _without_paths(config: Config) -> str:
-    config["paths"] = dict.fromkeys(config.get("paths", {}))
+    paths = config.get("paths", {})
+    config["paths"] = {name: path if name in _OF_THE_MODEL else None for name, path in paths.items()}
     for section in ("system", "training"):
         if isinstance(config.get(section, {}).get("seed"), int):
             config[section]["seed"] = None

@@ -41,7 +41,7 @@ class Code(msgspec.Struct):
 
 
 class TrainingConfig(msgspec.Struct):
-    """The models' config without paths and seeds, and its digest."""
+    """The models' config without paths and seeds, see `Trained`, and its digest."""
 
     digest: str
     text: str

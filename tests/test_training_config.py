@@ -1,0 +1,97 @@
+"""configs/ner.cfg is whole, trains, and what it trains is evaluated: the way from a corpus to a table of runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import spacy
+from spacy.cli.init_config import fill_config
+
+from scripts import functions  # noqa: F401 (registers)
+from scripts.model.provenance import read_split
+from tests.project import ROOT
+from tests.scored import known_doc, one_line, step, write_corpus
+
+CONFIG = ROOT / "configs" / "ner.cfg"
+CODE = ROOT / "scripts" / "functions.py"
+NLP = spacy.blank("en")
+
+
+def doc(number):
+    text = f"IBM hired Ada number {number} ."
+    return known_doc(NLP, text, [(0, 1, "ORG"), (2, 3, "PER")], ["ORG", "PER"])
+
+
+@pytest.fixture
+def project(tmp_path):
+    write_corpus(
+        tmp_path / "corpus",
+        [doc(number) for number in range(4)],
+        train=[doc(number) for number in range(20, 40)],
+        dev=[doc(number) for number in range(10, 15)],
+    )
+    return tmp_path
+
+
+def train(project, *options):
+    return step(
+        project, "spacy train", CONFIG, "--code", CODE, "--output", "training/ner/seed-0", *options,
+        "--training.max_steps", 20, "--training.eval_frequency", 10, "--training.optimizer.learn_rate.warmup_steps", 1,
+    )  # fmt: skip
+
+
+def test_the_config_is_valid(project):
+    done = step(project, "spacy debug config", CONFIG, "--code", CODE)
+    assert done.returncode == 0, done.stdout
+    assert "Config is valid" in done.stdout
+
+
+def test_the_config_says_all_that_spacy_would_fill_in():
+    found, filled = fill_config("-", CONFIG, silent=True)
+    assert found == filled
+
+
+def test_from_training_to_a_table(project):
+    done = train(project, "--system.seed", 0)
+    assert done.returncode == 0, done.stderr
+    model = project / "training/ner/seed-0/model-best"
+    nlp = spacy.load(model)  # without --code
+    assert nlp.meta["labelwise"]["corpus"] == read_split(project / "corpus/split.json").digest
+    assert nlp.get_pipe("ner").labels == ("ORG", "PER")
+    done = step(project, "scripts.evaluate", "--run", "ner", "--models", "training/ner")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((project / "metrics.json").read_text())["micro"]["support"] == 8
+    done = step(project, "scripts.compare", "metrics")
+    assert "nothing to compare it with yet" in done.stdout
+
+
+def test_training_before_there_is_a_corpus_says_so_without_a_traceback(tmp_path):
+    done = train(tmp_path)
+    assert done.returncode == 1
+    assert "make the corpus first: weasel run corpus" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_evaluation_before_training_says_so(project):
+    assert "weasel run train" in one_line(step(project, "scripts.evaluate", "--run", "ner", "--models", "training/ner"))
+
+
+@pytest.mark.parametrize("name", ["labels.json", "split.json"])
+def test_what_training_needs_of_the_corpus_is_named(name, project):
+    (project / "corpus" / name).unlink()
+    done = train(project)
+    assert done.returncode == 1
+    assert f"corpus/{name}: no such file" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_incorrect_spans_of_the_corpus_can_be_trained_with(project):
+    docs = [doc(number) for number in range(20)]
+    for some in docs:
+        some.spans["incorrect_spans"] = [spacy.tokens.Span(some, 1, 2, "PER")]
+    shutil.rmtree(project / "corpus" / "train")
+    write_corpus(project / "corpus", [doc(1)], train=docs, dev=[doc(2)])
+    done = train(project)
+    assert done.returncode == 0, done.stderr
