@@ -22,7 +22,9 @@ _PAGE = 200
 
 
 @registry.readers("labelwise.ProdigyDatabase.v1")
-def prodigy_database(path: str, dataset: str, labels: list[str], kind: KindSetting = "auto") -> Source:
+def prodigy_database(
+    path: str, dataset: str, labels: list[str], kind: KindSetting = "auto", annotator: str = ""
+) -> Source:
     """Read one named dataset of a Prodigy SQLite database. Session datasets hold the same answers again and
     are left out. The database is opened read-only.
 
@@ -30,8 +32,10 @@ def prodigy_database(path: str, dataset: str, labels: list[str], kind: KindSetti
     dataset (str): The dataset's name in Prodigy.
     labels (list[str]): The labels that were annotated in it; spans of others are left out.
     kind (str): "manual" or "binary" where the tasks do not say themselves what their answers mean, else "auto".
+    annotator (str): Who answered, where the tasks do not say. Of one annotator's answers the latest counts, whatever
+        the dataset.
     """
-    return ProdigyDatabase(path, dataset, labels, kind)
+    return ProdigyDatabase(path, dataset, labels, kind, annotator)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class ProdigyDatabase:
     dataset: str
     labels: list[str]
     kind: KindSetting
+    annotator: str
 
     def check(self) -> None:
         """RAISES (UserError): If it is no Prodigy database, has no such dataset, or no label is asked for."""
@@ -69,7 +74,7 @@ class ProdigyDatabase:
 
     def read(self, dataset: str, intake: Intake) -> Iterator[list[Task]]:
         """Stream the dataset's tasks in the order they were linked."""
-        reader = TaskReader(dataset, frozenset(self.labels), self.kind, origin=self.dataset)
+        reader = TaskReader(dataset, frozenset(self.labels), self.kind, self.dataset, self.annotator)
         with self._open() as database:
             yield from reader.read(self._rows(database, self._find(database).id), intake)
 

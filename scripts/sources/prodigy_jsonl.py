@@ -18,14 +18,16 @@ from scripts.sources.prodigy_tasks import KindSetting, TaskReader, labels_in
 
 
 @registry.readers("labelwise.ProdigyJsonl.v1")
-def prodigy_jsonl(path: str, labels: list[str], kind: KindSetting = "auto") -> Source:
+def prodigy_jsonl(path: str, labels: list[str], kind: KindSetting = "auto", annotator: str = "") -> Source:
     """Read a Prodigy export of any age: manual, binary and review tasks.
 
     path (str): The file, plain or gzipped.
     labels (list[str]): The labels that were annotated in it; spans of others are left out.
     kind (str): "manual" or "binary" where the tasks do not say themselves what their answers mean, else "auto".
+    annotator (str): Who answered, where the tasks do not say. Of one annotator's answers the latest counts, whatever
+        the dataset.
     """
-    return ProdigyJsonl(path, labels, kind)
+    return ProdigyJsonl(path, labels, kind, annotator)
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class ProdigyJsonl:
     path: str
     labels: list[str]
     kind: KindSetting
+    annotator: str
 
     def check(self) -> None:
         """RAISES (UserError): If there is no such file, or no label is asked for (naming those in it)."""
@@ -52,7 +55,8 @@ class ProdigyJsonl:
     def read(self, dataset: str, intake: Intake) -> Iterator[list[Task]]:
         """Stream the file's tasks, a line each. Blank lines do not count."""
         origin = self._file().name.split(".")[0]
-        return TaskReader(dataset, frozenset(self.labels), self.kind, origin).read(self._lines(), intake)
+        reader = TaskReader(dataset, frozenset(self.labels), self.kind, origin, self.annotator)
+        return reader.read(self._lines(), intake)
 
     def _file(self) -> Path:
         return Path(self.path).expanduser()
@@ -64,7 +68,7 @@ class ProdigyJsonl:
                 for number, line in enumerate(lines, 1):
                     if number == 1:
                         line = self._without_mark(line)
-                    if line.strip():
+                    if not line.isspace():
                         yield f"{name}:{number}", line
         except (EOFError, BadGzipFile, zlib.error) as err:
             raise UserError(f"{self.path}: the gzip file is damaged or incomplete ({err})") from err

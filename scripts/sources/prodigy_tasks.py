@@ -81,12 +81,14 @@ class TaskReader:
     labels (Sequence[str]): The labels that were annotated in it.
     kind (KindSetting): What its answers mean, if the tasks themselves are not to be believed ("auto").
     origin (str): Prodigy's own name of the dataset, a prefix of its session names.
+    annotator (str): Who answered, where a task does not say.
     """
 
     dataset: str
     labels: Collection[str]
     kind: KindSetting
     origin: str
+    annotator: str = ""
 
     def read(self, contents: Iterable[tuple[str, Any]], intake: Intake) -> Iterator[list[Task]]:
         """The answers in many tasks, those of one task at a time.
@@ -179,7 +181,8 @@ class TaskReader:
         """Prodigy names a session "<dataset>-<annotator>", or after the moment it began if nobody named it."""
         name = record.annotator_id or record.session_id or ""
         unnamed = name == self.origin or _UNNAMED_SESSION.fullmatch(name)
-        return "" if unnamed else name.removeprefix(f"{self.origin}-")
+        own = "" if unnamed else name.removeprefix(f"{self.origin}-")
+        return own or self.annotator
 
     def _note(self, record: _Record, task: Task, old_hash: int, intake: Intake) -> None:
         if record.meta is not None and not isinstance(record.meta, dict):
