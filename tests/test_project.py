@@ -1,0 +1,110 @@
+"""The project as a template: every command is explained, tells all it depends on, and the README is current."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+
+import pytest
+import srsly
+
+from tests.imports import ROOT, imported
+
+PROJECT = srsly.read_yaml(ROOT / "project.yml")
+COMMANDS = {command["name"]: command for command in PROJECT["commands"]}
+VARS = {f"${{vars.{name}}}": str(value) for name, value in PROJECT["vars"].items()}
+GENERATED = ("assets/", "corpus/", "training/", "metrics")
+
+
+def filled(text):
+    for name, value in VARS.items():
+        text = text.replace(name, value)
+    return text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_has_help_a_script_and_outputs(name):
+    command = COMMANDS[name]
+    assert len(command["help"]) > 20
+    assert command["script"]
+    assert command["outputs"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_a_command_depends_on_is_there_or_is_made_before(name):
+    made = set()
+    for step in PROJECT["workflows"]["all"]:
+        if step == name:
+            break
+        made |= {filled(output) for output in COMMANDS[step]["outputs"]}
+    for dependency in map(filled, COMMANDS[name]["deps"]):
+        assert dependency in made or ((ROOT / dependency).is_file() and not dependency.startswith("corpus/"))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_names_every_module_it_runs(name):
+    script = filled(" ".join(COMMANDS[name]["script"]))
+    steps = [ROOT / f"scripts/{step}.py" for step in re.findall(r"-m scripts\.(\w+)", script)]
+    steps += [ROOT / path for path in re.findall(r"--code (\S+)", script)]
+    if name == "pull":  # settings imports all of them, whatever they are called
+        steps += list((ROOT / "scripts/sources").glob("[!_]*.py"))
+    needed = {module.relative_to(ROOT).as_posix() for step in steps for module in imported(step)}
+    assert {dependency for dependency in COMMANDS[name]["deps"] if dependency.endswith(".py")} == needed
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_script_line_survives_every_shell(name):
+    for line in COMMANDS[name]["script"]:
+        assert line.startswith("python -m ")
+        assert not set(line) & set("\"'|&;<>\\*")
+
+
+def test_every_step_explains_itself():
+    steps = sorted(path.stem for path in (ROOT / "scripts").glob("*.py") if "run_step(main)" in path.read_text("utf8"))
+    assert set(steps) == set(COMMANDS) - {"train"}
+    for step in steps:
+        done = subprocess.run(
+            [sys.executable, "-m", f"scripts.{step}", "--help"], cwd=ROOT, capture_output=True, encoding="utf8"
+        )
+        assert done.returncode == 0
+        first_sentence = importlib.import_module(f"scripts.{step}").__doc__.split(",")[0]
+        assert first_sentence in " ".join(done.stdout.split())
+
+
+def test_the_readme_has_the_current_commands(tmp_path):
+    """`weasel document --no-emoji --output README.md` replaces what is between its markers."""
+    readme = (ROOT / "README.md").read_text("utf8")
+    (tmp_path / "README.md").write_text(readme, "utf8")
+    document = ["weasel", "document", "--no-emoji", "--output", str(tmp_path / "README.md"), str(ROOT)]
+    subprocess.run([sys.executable, "-m", *document], check=True, capture_output=True)
+    assert (tmp_path / "README.md").read_text("utf8") == readme
+
+
+def test_the_readme_names_every_setting_and_reader():
+    readme = (ROOT / "README.md").read_text("utf8")
+    config = (ROOT / "configs/datasets.cfg").read_text("utf8")
+    for name in re.findall(r"^(\w+) = ", config.partition("[datasets]")[0], re.MULTILINE):
+        assert name in readme or name in ("prodigy", "processes")
+    for module in (ROOT / "scripts/sources").glob("[!_]*.py"):
+        for reader in re.findall(r'registry\.readers\("([^"]+)"\)', module.read_text("utf8")):
+            assert reader in readme
+
+
+def test_every_step_is_short():
+    for path in (ROOT / "scripts").glob("*.py"):
+        if "run_step(main)" in path.read_text("utf8") and path.stem != "demo":
+            assert len(path.read_text("utf8").splitlines()) <= 60
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "scripts").rglob("*.py")), ids=lambda path: path.stem)
+def test_imports_go_along_the_data(path):
+    rooms = ["annotations", "sources", "merging", "model", "scoring", "reporting"]
+    source = path.read_text("utf8")
+    assert not re.search(r"from scripts import (demo|pull|merge|corpus|evaluate|compare)\b", source)
+    if path.parent.name == "annotations":
+        assert not re.search(rf"scripts\.({'|'.join(rooms[1:])})", source.replace('"sources"', ""))
+    if path.parent.name in ("sources", "merging"):
+        others = set(rooms) - {"annotations", path.parent.name}
+        assert not re.search(rf"^from scripts\.({'|'.join(others)})", source, re.MULTILINE)
