@@ -12,7 +12,7 @@ from scripts.annotations.errors import run_step
 from scripts.annotations.files import write_json
 from scripts.reporting.accounts import plural
 from scripts.reporting.scores import print_scores
-from scripts.scoring import models, runs
+from scripts.scoring import runs
 from scripts.scoring.running import evaluate_run
 
 
@@ -26,17 +26,16 @@ def main() -> None:
     parser.add_argument("--latest", type=Path, default=Path("metrics.json"), help="copy of the scores: %(default)s")
     args = parser.parse_args()
     console = Console()
-    found, without = models.find(args.models)
-    run, metrics, counts = evaluate_run(args.run, found, args.corpus)
+    run, metrics, counts, left_out = evaluate_run(args.run, args.models, args.corpus)
     folder = runs.save(run, metrics, counts, args.output)
     write_json(args.latest, metrics)
     print_scores(console, metrics)
     console.print()
-    for path in without:
-        console.print(f"⚠ {path}: has no {models.BEST}, left out", markup=False)
+    for reason in left_out:
+        console.print(f"⚠ left out: {reason}", markup=False)
     if run.data.trained != run.data.evaluated:
-        said = "do not say what they were trained on" if run.data.trained is None else "were trained on other data"
-        console.print(f"⚠ the models {said} than {args.corpus} holds now", markup=False)
+        said = "was trained on other data than" if run.data.trained else "does not say whether it was trained on what"
+        console.print(f"⚠ the model {said} {args.corpus} holds now", markup=False)
     seeds = f", means over {plural(len(run.seeds), 'seed')}" if len(run.seeds) > 1 else ""
     console.print(f"✔ {folder}: {plural(metrics.micro.texts, 'text')}{seeds}; copied to {args.latest}", markup=False)
 

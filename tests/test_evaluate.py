@@ -141,14 +141,14 @@ def test_where_the_project_lies_makes_no_other_run(project, tmp_path_factory, su
 def test_other_data_make_another_run_and_it_is_said_if_they_are_not_those_of_training(project, succeed):
     succeed(project)
     write_corpus(project / "corpus", [known_doc(NLP, "Ada .", [(0, 1, "PER")], ["PER"])], digest="other")
-    assert "⚠ the models were trained on other data than corpus holds now" in succeed(project)
+    assert "⚠ the model was trained on other data than corpus holds now" in succeed(project)
     assert len(folders(project)) == 2
     assert {read(folder / "run.json")["data"]["evaluated"] for folder in folders(project)} == {"d" * 8, "other"}
 
 
 def test_a_model_that_does_not_say_its_data_is_known_by_its_weights(project, succeed):
     write_model(project / "training" / "ner", {"PER": ["Ada"]})
-    assert "⚠ the models do not say what they were trained on" in succeed(project)
+    assert "⚠ the model does not say whether it was trained on what corpus holds now" in succeed(project)
     write_model(project / "training" / "ner", {"PER": ["Bob"]})
     succeed(project)
     assert len(folders(project)) == 2
@@ -158,7 +158,7 @@ def test_several_seeds_are_one_run(project, succeed):
     write_model(project / "training" / "ner", {"PER": ["Ada", "Bob"]}, project / "corpus" / "split.json", seed=11)
     (project / "training" / "ner" / "seed-2").mkdir()
     told = succeed(project)
-    assert "⚠ training/ner/seed-2: has no model-best, left out" in told
+    assert "⚠ left out: training/ner/seed-2: has no model-best" in told
     assert "means over 2 seeds" in told
     found = read(project / "metrics.json")
     assert found["labels"]["PER"]["f"] == round((0.888889 + 1) / 2, 6)
@@ -195,9 +195,9 @@ def test_a_damaged_shard(project, evaluate):
 
 def test_a_damaged_model(project, evaluate):
     (project / "training/ner/seed-0/model-best/meta.json").write_text("{")
-    assert "training/ner/seed-0/model-best: cannot be loaded" in one_line(evaluate(project))
+    assert "training/ner/seed-0/model-best: its config or meta cannot be read" in one_line(evaluate(project))
     (project / "training/ner/seed-0/model-best/config.cfg").unlink()
-    assert "training/ner/seed-0/model-best: its config cannot be read" in one_line(evaluate(project))
+    assert "training/ner/seed-0/model-best: its config or meta cannot be read" in one_line(evaluate(project))
 
 
 def test_a_seed_that_is_another(project, evaluate):
@@ -205,10 +205,24 @@ def test_a_seed_that_is_another(project, evaluate):
     assert "seed-5/model-best: was trained with seed 0, not 5" in one_line(evaluate(project))
 
 
+def test_a_component_that_cannot_be_loaded(project, evaluate):
+    (project / "training/ner/seed-0/model-best/entity_ruler/patterns.jsonl").write_text("{")
+    assert "training/ner/seed-0/model-best: cannot be loaded" in one_line(evaluate(project))
+
+
 def test_seeds_that_differ_in_more_than_the_seed(project, evaluate):
+    split = project / "corpus" / "split.json"
+    write_model(project / "training" / "ner", {"PER": ["Ada"]}, split, seed=1)
+    config = project / "training/ner/seed-1/model-best/config.cfg"
+    config.write_text(config.read_text().replace("dropout = 0.1", "dropout = 0.2"))
+    assert "were trained with different configs, so they are not one run" in one_line(evaluate(project))
+
+
+def test_a_seed_left_by_earlier_data_is_left_out(project, succeed):
     write_corpus(project / "other", [known_doc(NLP, "Ada .", [], ["PER"])], digest="other")
     write_model(project / "training" / "ner", {"PER": ["Ada"]}, project / "other" / "split.json", seed=1)
-    assert "were trained with different data, so they are not one run" in one_line(evaluate(project))
+    assert "⚠ left out: training/ner/seed-1: was trained on other data" in succeed(project)
+    assert read(folders(project)[0] / "run.json")["seeds"] == [0]
 
 
 @pytest.mark.parametrize(
@@ -222,12 +236,12 @@ def test_seeds_that_differ_in_more_than_the_seed(project, evaluate):
 )
 def test_what_makes_a_config_another(old, new, is_same, tmp_path):
     folder = write_model(tmp_path, {"PER": ["Ada"]})
-    (before,), _ = find(folder)
+    (before,), _ = find(folder, "")
     config = folder / "seed-0" / "model-best" / "config.cfg"
     text = config.read_text()
     assert old in text
     config.write_text(text.replace(old, new, 1))
     if "seed" in old:
         (folder / "seed-0").rename(folder / "seed-1")
-    (after,), _ = find(folder)
+    (after,), _ = find(folder, "")
     assert (after.config == before.config) is is_same

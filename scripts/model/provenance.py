@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy
@@ -77,10 +78,10 @@ def read_split(path: Path) -> Split:
         raise UserError(f"{path}: is damaged ({err}); make the corpus again: weasel run corpus") from err
 
 
-def provenance(nlp: Language) -> Provenance | None:
-    """What a model says of its training, or None if it was trained without `labelwise.RecordData.v1`."""
+def provenance(meta: Mapping[str, Any]) -> Provenance | None:
+    """What a model's meta says of its training; None if it was trained without `labelwise.RecordData.v1`."""
     try:
-        return msgspec.convert(nlp.meta.get(KEY), Provenance)
+        return msgspec.convert(meta.get(KEY), Provenance)
     except msgspec.ValidationError:
         return None
 

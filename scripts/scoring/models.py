@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import msgspec
 import spacy
 from confection import Config, ConfigValidationError
 from spacy.language import Language
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import sha256
+from scripts.model.provenance import Provenance, provenance
 
 BEST = "model-best"
 _OF_THE_MODEL = ("vectors", "init_tok2vec")  # paths, or names of packages, that make the model another
@@ -30,30 +32,63 @@ class Trained(NamedTuple):
     path: Path
     seed: int
     config: str
+    told: Provenance | None
 
 
-def find(folder: Path) -> tuple[list[Trained], list[Path]]:
-    """The models `seed-<n>/model-best` of a run, by seed, and the folders `seed-<n>` which have none.
+class Found(NamedTuple):
+    """The models of a run, by seed, and why others were left out."""
+
+    models: list[Trained]
+    left_out: list[str]
+
+
+def find(folder: Path, corpus: str) -> Found:
+    """The models `seed-<n>/model-best` of a run.
 
     folder (Path): The run's models, for example training/ner.
-    RAISES (UserError): If there is no model, or one's config cannot be read or tells another seed than its folder.
+    corpus (str): Digest of the corpus as it is. If some of the models were trained on it, those are the run; others
+        were left by an earlier one.
+    RAISES (UserError): If there is no model, one cannot be read or is of another seed than its folder says, or they
+        differ in more than their seeds.
     """
     seeds = {int(match[1]): path for path in folder.glob("seed-*") if (match := re.fullmatch(r"seed-(\d+)", path.name))}
-    found = [_trained(seeds[seed] / BEST, seed) for seed in sorted(seeds) if (seeds[seed] / BEST).is_dir()]
-    if not found:
+    whole = [_trained(seeds[seed] / BEST, seed) for seed in sorted(seeds) if (seeds[seed] / BEST).is_dir()]
+    if not whole:
         raise UserError(f"{folder}: has no seed-<n>/{BEST}; train a model first: weasel run train")
-    return found, [seeds[seed] for seed in sorted(seeds) if not (seeds[seed] / BEST).is_dir()]
+    left_out = [f"{seeds[seed]}: has no {BEST}" for seed in sorted(seeds) if not (seeds[seed] / BEST).is_dir()]
+    current = [model for model in whole if model.told and model.told.corpus == corpus] or whole
+    left_out += [f"{model.path.parent}: was trained on other data" for model in whole if model not in current]
+    for model in current[1:]:
+        _demand_alike(current[0], model)
+    return Found(current, left_out)
+
+
+def _demand_alike(first: Trained, other: Trained) -> None:
+    """RAISES (UserError): If two models of a run differ in more than their seeds."""
+    mine, theirs = first.told, other.told
+    differs = {
+        "configs": first.config != other.config,
+        "data": (mine and mine.corpus) != (theirs and theirs.corpus),
+        "code": (mine and mine.code) != (theirs and theirs.code),
+    }
+    what = " and ".join(name for name, is_so in differs.items() if is_so)
+    if what:
+        raise UserError(
+            f"{first.path} and {other.path}: were trained with different {what}, so they are not one run; "
+            "train the older one again, or remove it"
+        )
 
 
 def _trained(path: Path, seed: int) -> Trained:
     try:
         config = Config().from_disk(path / "config.cfg", interpolate=False)
-        told = config.interpolate().get("training", {}).get("seed")
-    except (OSError, ValueError, ConfigValidationError) as err:
-        raise UserError(f"{path}: its config cannot be read ({err}); train it again") from err
-    if told != seed:
-        raise UserError(f"{path}: was trained with seed {told}, not {seed}; name its folder seed-{told}")
-    return Trained(path, seed, _without_paths(config))
+        used = config.interpolate().get("training", {}).get("seed")
+        meta = msgspec.json.decode((path / "meta.json").read_bytes(), type=dict[str, Any])
+    except (OSError, ValueError, ConfigValidationError, msgspec.DecodeError) as err:
+        raise UserError(f"{path}: its config or meta cannot be read ({err}); train it again") from err
+    if used != seed:
+        raise UserError(f"{path}: was trained with seed {used}, not {seed}; name its folder seed-{used}")
+    return Trained(path, seed, _without_paths(config), provenance(meta))
 
 
 def _without_paths(config: Config) -> str:

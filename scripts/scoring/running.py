@@ -10,7 +10,7 @@ from typing import NamedTuple
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import code_digest
 from scripts.model.labels import read_labels
-from scripts.model.provenance import Provenance, Split, provenance, read_split, versions
+from scripts.model.provenance import Split, read_split, versions
 from scripts.scoring import models, runs
 from scripts.scoring.counts import Counts, Tally
 from scripts.scoring.evaluation import evaluate
@@ -22,53 +22,39 @@ _SCORING = Path(__file__).parent
 
 
 class Evaluated(NamedTuple):
-    """A run, its scores, and the counts they are made of, by seed."""
+    """A run, its scores, the counts they are made of by seed, and which models were left out."""
 
     run: Run
     metrics: Metrics
     counts: dict[int, Counts]
+    left_out: list[str]
 
 
-def evaluate_run(name: str, found: Sequence[Trained], corpus: Path) -> Evaluated:
+def evaluate_run(name: str, folder: Path, corpus: Path) -> Evaluated:
     """Evaluate the models of a run on the test texts of a corpus.
 
     name (str): The run's name.
-    found (Sequence[Trained]): Its models, at least one.
+    folder (Path): Its models, see `find`.
     corpus (Path): The folder with labels.json, split.json and test.
-    RAISES (UserError): If there is no corpus or no text to test with, a model cannot be loaded, or the models
-        differ in more than their seeds.
+    RAISES (UserError): If there is no corpus, no text to test with or no model, or one cannot be loaded.
     """
     split, labels = read_split(corpus / "split.json"), read_labels(corpus / "labels.json")
     if not split.texts.get("test"):
         raise UserError(f"{corpus}/test: no text to evaluate with; raise test in [split] and make the corpus again")
-    tallies, told = {}, []
-    for model in found:
-        nlp = models.load(model.path)
-        told.append(provenance(nlp))
-        _demand_alike(found[0], told[0], model, told[-1])
-        title = f"Evaluating {model.path.parent.name}"
-        tallies[model.seed] = evaluate(nlp, corpus / "test", labels, split.texts["test"], title)
+    found, left_out = models.find(folder, split.digest)
+    tallies = {
+        model.seed: evaluate(
+            models.load(model.path), corpus / "test", labels, split.texts["test"], f"Evaluating seed {model.seed}"
+        )
+        for model in found
+    }
     counts = {seed: tally.counts() for seed, tally in tallies.items()}
     scores = over_seeds({seed: metrics(found) for seed, found in counts.items()})
-    return Evaluated(_run(name, found, told[0], split, tallies[found[0].seed]), scores, counts)
+    return Evaluated(_run(name, found, split, tallies[found[0].seed]), scores, counts, left_out)
 
 
-def _demand_alike(first: Trained, known: Provenance | None, other: Trained, told: Provenance | None) -> None:
-    """RAISES (UserError): If two models of a run differ in more than their seeds."""
-    differs = {
-        "configs": first.config != other.config,
-        "data": (known and known.corpus) != (told and told.corpus),
-        "code": (known and known.code) != (told and told.code),
-    }
-    what = " and ".join(name for name, is_so in differs.items() if is_so)
-    if what:
-        raise UserError(
-            f"{first.path} and {other.path}: were trained with different {what}, so they are not one run; "
-            "train the older one again, or remove it"
-        )
-
-
-def _run(name: str, found: Sequence[Trained], told: Provenance | None, split: Split, tally: Tally) -> Run:
+def _run(name: str, found: Sequence[Trained], split: Split, tally: Tally) -> Run:
+    told = found[0].told
     data = runs.Data(told.corpus if told else None, split.digest)
     code = runs.Code(told.code if told else None, code_digest(_SCORING))
     files = {str(model.seed): models.weights(model.path) for model in found}
