@@ -13,7 +13,7 @@ _COUNTS = ("support", "tp", "fp", "fn", "texts")
 
 def print_scores(console: Console, metrics: Metrics) -> None:
     """Per label: precision, recall, F1, and the counts they are made of; then over all labels."""
-    table = Table("label", "P", "R", "F", *_COUNTS, box=None, pad_edge=False)
+    table = Table("label", "P", "R", "F", *_COUNTS, box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.columns[0].overflow = "fold"
     for column in table.columns[1:]:
         column.justify = "right"
