@@ -245,3 +245,8 @@ def test_what_makes_a_config_another(old, new, is_same, tmp_path):
         (folder / "seed-0").rename(folder / "seed-1")
     (after,), _ = find(folder, "")
     assert (after.config == before.config) is is_same
+
+
+def test_a_run_whose_name_is_a_path(project):
+    done = step(project, "scripts.evaluate", "--run", "../ner", "--models", "training/ner")
+    assert "'../ner': is no name for a run" in one_line(done)

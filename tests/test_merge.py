@@ -146,10 +146,10 @@ def test_the_account_counts_what_pull_refused(many, tmp_path):
 def test_nothing_is_done_twice(many, tmp_path):
     manifest = write(tmp_path / "in", many)
     merge(manifest, tmp_path / "in", tmp_path / "corpus", "majority", RESOURCES)
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "corpus").glob("*.*")}
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "corpus").glob("[!.]*")}
     merged, is_new = merge(manifest, tmp_path / "in", tmp_path / "corpus", "majority", RESOURCES)
     assert not is_new
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "corpus").glob("*.*")} == before
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "corpus").glob("[!.]*")} == before
     (tmp_path / "corpus" / "gold.jsonl").write_text("edited")
     again, is_new = merge(manifest, tmp_path / "in", tmp_path / "corpus", "majority", RESOURCES)
     assert is_new

@@ -51,7 +51,11 @@ def test_a_second_time_nothing_changes(done):
         ('path = "per.jsonl"', 'file = "per.jsonl"', "takes path, labels, kind"),
         ('"per.jsonl"', '"nowhere.jsonl"', "[datasets.per] nowhere.jsonl: no such file"),
         ('"prodigy.db"', '"nowhere.db"', "[datasets.org] nowhere.db: no such file"),
-        ('"prodigy.db"', '"per.jsonl"', "[datasets.org] per.jsonl: cannot be read as a SQLite database"),
+        (
+            '"prodigy.db"',
+            '"per.jsonl"',
+            "[datasets.org] per.jsonl: cannot be read as a Prodigy database in SQLite (file is not a database)",
+        ),
         ('"org_2024"', '"org_2042"', "has no dataset 'org_2042'. There is org_2024, org_2023"),
         ("dev = 0.2", "dev = 0.9", "dev + test"),
     ],

@@ -97,7 +97,7 @@ def _read(job: _Job) -> Entry:
     listed = job.folder / _REFUSED / path.name
     listed.parent.mkdir(exist_ok=True)
     digest = hashlib.sha256()
-    with path.open("wb", 0) as out, listed.open("wb") as refused:
+    with path.open("wb") as out, listed.open("wb") as refused:
         intake = Intake(lambda refusal: refused.write(_ENCODER.encode_lines([refusal])))
         try:
             for block in sorted_blocks(_lines(job, intake), job.folder / f"{path.name}.runs"):

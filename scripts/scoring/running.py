@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -33,11 +34,13 @@ class Evaluated(NamedTuple):
 def evaluate_run(name: str, folder: Path, corpus: Path) -> Evaluated:
     """Evaluate the models of a run on the test texts of a corpus.
 
-    name (str): The run's name.
+    name (str): The run's name; its folder begins with it.
     folder (Path): Its models, see `find`.
     corpus (Path): The folder with labels.json, split.json and test.
-    RAISES (UserError): If there is no corpus, no text to test with or no model, or one cannot be loaded.
+    RAISES (UserError): If the name is no part of a folder's name, there is no corpus, no text to test with or no model, or one cannot be loaded.
     """
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise UserError(f"{name!r}: is no name for a run; use letters, digits, '.', '_' and '-'")
     split, labels = read_split(corpus / "split.json"), read_labels(corpus / "labels.json")
     if not split.texts.get("test"):
         raise UserError(f"{corpus}/test: no text to evaluate with; raise test in [split] and make the corpus again")

@@ -115,10 +115,10 @@ class ProdigyDatabase:
             raise UserError(f"{self.path}: was written to while it was read; run the step again")
 
     def _check(self, database: sqlite3.Connection, size: int) -> None:
+        found = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
         (page_size,) = database.execute("PRAGMA page_size").fetchone()
         if size % page_size:  # SQLite would take the rest of the last page for zeros
             raise UserError(f"{self.path}: is cut off: its last page is not whole. Copy it again")
-        found = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
         lacking = [name for name in _TABLES if name.encode() not in found]
         if lacking:
             raise UserError(f"{self.path}: is no Prodigy database: it lacks {', '.join(lacking)}")
