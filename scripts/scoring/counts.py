@@ -58,7 +58,9 @@ def text_id(text: str) -> str:
 def known(doc: Doc) -> dict[str, Known]:
     """What is known of each label that is covered anywhere in a Doc of the corpus."""
     gold, covered = _by_label(doc, GOLD), _by_label(doc, COVERED)
-    return {label: _known(doc, gold.get(label, []), ranges) for label, ranges in covered.items()}
+    # So that ranges include blanks, and neighbours touch, a range ends where the next token starts.
+    starts = [*(token.idx for token in doc), len(doc.text)]
+    return {label: _known(doc, starts, gold.get(label, []), ranges) for label, ranges in covered.items()}
 
 
 def _by_label(doc: Doc, key: str) -> dict[str, list[Range]]:
@@ -68,20 +70,15 @@ def _by_label(doc: Doc, key: str) -> dict[str, list[Range]]:
     return found
 
 
-def _known(doc: Doc, gold: Collection[Range], covered: Collection[Range]) -> Known:
+def _known(doc: Doc, starts: Sequence[int], gold: Collection[Range], covered: Collection[Range]) -> Known:
     ranges = merged(covered)
     inside = [span for span in gold if _is_within(span, ranges)]
     tokens = _size(ranges)
     return Known(
-        gold=frozenset((doc[start].idx, doc[end - 1].idx + len(doc[end - 1])) for start, end in inside),
-        covered=[(_start(doc, start), _start(doc, end)) for start, end in ranges],
+        gold=frozenset((starts[start], starts[end - 1] + len(doc[end - 1])) for start, end in inside),
+        covered=[(starts[start], starts[end]) for start, end in ranges],
         is_scored=tokens == len(doc) or tokens > _size(merged(inside)),
     )
-
-
-def _start(doc: Doc, token: int) -> int:
-    """Where a token starts; so that ranges include blanks, and neighbours touch, a range ends where the next does."""
-    return doc[token].idx if token < len(doc) else len(doc.text)
 
 
 def merged(ranges: Iterable[Range]) -> list[Range]:

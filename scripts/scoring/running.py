@@ -37,7 +37,8 @@ def evaluate_run(name: str, folder: Path, corpus: Path) -> Evaluated:
     name (str): The run's name; its folder begins with it.
     folder (Path): Its models, see `find`.
     corpus (Path): The folder with labels.json, split.json and test.
-    RAISES (UserError): If the name is no part of a folder's name, there is no corpus, no text to test with or no model, or one cannot be loaded.
+    RAISES (UserError): If the name is none for a folder, there is no corpus, no text to test with or no model, or one
+        cannot be loaded.
     """
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise UserError(f"{name!r}: is no name for a run; use letters, digits, '.', '_' and '-'")
