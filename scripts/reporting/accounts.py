@@ -54,6 +54,13 @@ def print_merge(console: Console, merged: Merged) -> None:
     console.print()
     columns = ["texts read", *(f"texts {state}" for state in states), "spans read"]
     print_sums(console, "label", rows, columns, add_up=False)
+    console.print()
+    pairs = sum(counts["texts"] for counts in merged.coverage.values())
+    covered = sum(counts["covered"] for counts in merged.coverage.values())
+    known = f"{covered:,} of {pairs:,} text × label pairs are covered ({covered / max(pairs, 1):.1%})"
+    console.print(known, highlight=False)
+    if covered < pairs:
+        console.print("⚠ spaCy's ner learns what is no entity only from texts covered for all labels.")
     conflicts = {what.removeprefix("conflicts: "): n for what, n in merged.totals.items() if what.startswith("conf")}
     if conflicts:
         console.print()
