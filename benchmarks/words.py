@@ -1,0 +1,113 @@
+"""Synthetic text: words by a Zipf-like vocabulary, a few of them not ASCII, and texts whose input hashes collide."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from itertools import accumulate, count
+from random import Random
+from typing import NamedTuple
+
+from scripts.annotations.hashing import input_hash
+
+_TYPES = 30_000
+_EXPONENT = 1.05
+_RARE_EVERY = 20  # one word in so many is not ASCII, from frequent to rare: about 5 % of a text too
+_ONSETS = ("", *"bcdfghklmnprstvw", "br", "ch", "cl", "cr", "dr", "fr", "gr", "pl", "pr", "sh", "st", "th", "tr")
+_VOWELS = ("a", "e", "i", "o", "u", "ai", "ea", "ee", "ou")
+_CODAS = ["", "", "", "l", "m", "n", "nd", "ng", "r", "rt", "s", "st", "t"]
+_ACCENTS = str.maketrans("aeioucns", "áéïöüçñš")
+_CJK = "東京大阪名古屋会社銀行北海道新聞電力株式中国科学技術"
+_ASTRAL = "😀🚀🏦𝒜𝔹𐍈𠮷🌍"
+
+
+class Vocabulary:
+    """Words, the same for the same seed."""
+
+    def __init__(self, seed: int) -> None:
+        random = Random(f"vocabulary {seed}")
+        self.words = [_word(random, rank) for rank in range(_TYPES)]
+        self.weights = list(accumulate((rank + 2.7) ** -_EXPONENT for rank in range(_TYPES)))
+
+    def draw(self, random: Random, number: int) -> list[str]:
+        """So many words, each with its chance."""
+        return random.choices(self.words, cum_weights=self.weights, k=number)
+
+
+def _word(random: Random, rank: int) -> str:
+    """Frequent words are short; of those that are not ASCII half are accented, the others CJK or astral."""
+    syllables = 1 if rank < 100 else random.choice((1, 2, 2, 3) if rank < 3000 else (2, 3, 3, 4))
+    word = "".join(map(random.choice, (_ONSETS, _VOWELS, _CODAS) * syllables))
+    if rank % _RARE_EVERY != _RARE_EVERY // 2:
+        return word
+    kind = rank // _RARE_EVERY % 20
+    if kind < 11:
+        return (word + random.choice("aeiou")).translate(_ACCENTS)
+    if kind < 18:
+        return "".join(random.choices(_CJK, k=random.choice((2, 3, 4))))
+    return random.choice(_ASTRAL)
+
+
+class Text(NamedTuple):
+    """A text as tasks need it: what takes time to make is made once.
+
+    text (bytes), tokens (bytes): As JSON.
+    starts (array), ends (array): Of the tokens, in code points.
+    """
+
+    content: str
+    text: bytes
+    tokens: bytes
+    starts: array[int]
+    ends: array[int]
+
+
+def make_text(words: list[str], random: Random) -> Text:
+    """Put words together to sentences, with commas and full stops as tokens of their own."""
+    tokens: list[tuple[str, bool]] = []
+    left = 0
+    for word in words:
+        if not left:
+            left = random.randint(6, 24)
+            word = word.capitalize()
+        left -= 1
+        mark = "." if not left else "," if random.random() < 0.05 else ""
+        tokens.append((word, not mark))
+        if mark:
+            tokens.append((mark, True))
+    return encode(tokens)
+
+
+def encode(tokens: list[tuple[str, bool]]) -> Text:
+    """The text of tokens, each with whether a blank follows it."""
+    tokens[-1] = (tokens[-1][0], False)
+    content = "".join(token + " " if blank else token for token, blank in tokens)
+    starts, ends, encoded = array("I"), array("I"), []
+    place = 0
+    for number, (token, blank) in enumerate(tokens):
+        end = place + len(token)
+        starts.append(place)
+        ends.append(end)
+        encoded.append(
+            f'{{"text":"{token}","start":{place},"end":{end},"id":{number},"ws":{"true" if blank else "false"}}}'
+        )
+        place = end + blank
+    text = json.dumps(content, ensure_ascii=False).encode()
+    return Text(content, text, f"[{','.join(encoded)}]".encode(), starts, ends)
+
+
+def collisions(vocabulary: Vocabulary, random: Random, pairs: int) -> list[Text]:
+    """So many pairs of different texts with the same input hash, found by a birthday search over short texts.
+
+    Among 200,000 texts there are 4.7 such pairs, as 32 bits have it.
+    """
+    stem = " ".join(vocabulary.draw(random, 5))
+    seen: dict[int, int] = {}
+    found: list[Text] = []
+    for number in count():
+        if len(found) == 2 * pairs:
+            return found
+        twin = seen.setdefault(input_hash(f"{stem} {number}"), number)
+        if twin != number:
+            found += (encode([(word, True) for word in f"{stem} {one}".split()]) for one in (twin, number))
+    raise AssertionError
