@@ -1,0 +1,223 @@
+"""Measure pull, merge and corpus at the scale of a large team, beside the obvious ways, in one run.
+
+    python -m benchmarks.run --scale full --folder /tmp/bench      # 2.7 GB of JSON, twice; needs about 40 GB of disk
+    python -m benchmarks.run --scale small --folder /tmp/bench
+
+It writes benchmarks/results/<scale>.json. Nothing else should be running.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import hashlib
+import json
+import os
+import platform
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import generate
+from benchmarks.measure import Failed, Measured, measure
+
+STEPS = ("pull", "merge", "corpus")
+SCALES = {"small": 600, "full": 6000}
+DATASETS = 20
+_TRAINING = Path("configs/ner.cfg")
+_OBVIOUS_MB = 14_000  # the obvious way is stopped if it takes more
+
+
+class Target(NamedTuple):
+    """What a ratio shall be: at least, or at most."""
+
+    what: str
+    value: float
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether it is."""
+        return (self.at_least is None or self.value >= self.at_least) and (
+            self.at_most is None or self.value <= self.at_most
+        )
+
+
+class Bench:
+    """Runs and remembers measurements in a folder."""
+
+    def __init__(self, folder: Path, texts: int) -> None:
+        self.folder = folder
+        self.texts = texts
+        self.results: dict[str, Any] = {}
+        self.targets: list[Target] = []
+        self.console = Console()
+
+    def data(self, name: str, *options: object) -> Path:
+        """The folder of generated annotations; they are made if they are not there."""
+        folder = self.folder / name
+        words = ["python", "-m", "benchmarks.generate", folder, "--tasks", self.texts, *options]
+        measure([str(word) for word in words])
+        return folder
+
+    def steps(self, name: str, config: Path, *options: str, again: str = "") -> dict[str, Measured]:
+        """All three steps, one after the other; from nothing, or again, which then has a name of its own."""
+        annotations, corpus = self.folder / "out" / name / "annotations", self.folder / "out" / name / "corpus"
+        if not again:
+            shutil.rmtree(annotations.parent, ignore_errors=True)
+        words = {"pull": [annotations], "merge": [annotations, corpus], "corpus": [_TRAINING, corpus]}
+        return {
+            step: self.one(
+                f"{again or name}: {step}", "python", "-m", f"scripts.{step}", config, *words[step], *options
+            )
+            for step in STEPS
+        }
+
+    def one(self, name: str, *words: object, stop_mb: float = float("inf")) -> Measured:
+        """One command."""
+        found = measure([str(word) for word in words], stop_mb)
+        self.results[name] = {
+            "seconds": round(found.seconds, 2),
+            "cpu": round(found.cpu, 2),
+            "mb": round(found.peak_mb),
+        }
+        self.console.print(f"{name:52} {found.seconds:8.1f} s {found.peak_mb:8.0f} MB", highlight=False)
+        return found
+
+    def digests(self, name: str) -> dict[str, str]:
+        """What came out, but for where answers stood in their sources."""
+        corpus = self.folder / "out" / name / "corpus"
+        files = [corpus / "gold.jsonl", corpus / "coverage.csv", *sorted(corpus.glob("*/*.spacy"))]
+        return {str(path.relative_to(corpus)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+    def expect(self, what: str, value: float, at_least: float | None = None, at_most: float | None = None) -> None:
+        """Note a ratio and its target."""
+        self.targets.append(Target(what, round(value, 3), at_least, at_most))
+
+
+def seconds(found: dict[str, Measured], *steps: str) -> float:
+    """By the clock, of some steps or of all."""
+    return sum(found[step].seconds for step in steps or STEPS)
+
+
+def peak(found: dict[str, Measured]) -> float:
+    """The largest of all steps."""
+    return max(measured.peak_mb for measured in found.values())
+
+
+def compare_ways(bench: Bench, data: Path) -> None:
+    """Ours with one and two processes, the obvious way, DuckDB, and the floor."""
+    floor = bench.one("floor: decode the exports once", "python", "-m", "benchmarks.baselines", "decode-jsonl", data)
+    bench.one("floor: decode the database once", "python", "-m", "benchmarks.baselines", "decode-sqlite", data)
+    one = bench.steps("one process, jsonl", data / "datasets-jsonl.cfg", "--system.processes", "1")
+    two = bench.steps("two processes, jsonl", data / "datasets-jsonl.cfg", "--system.processes", "2")
+    bench.steps("one process, sqlite", data / "datasets-sqlite.cfg", "--system.processes", "1")
+    database = bench.steps("two processes, sqlite", data / "datasets-sqlite.cfg", "--system.processes", "2")
+    obvious = _obvious(bench, data)
+    bench.one("DuckDB, grouping alone", "python", "-m", "benchmarks.baselines", "duckdb", data)
+    bench.expect("the srsly way / ours, two processes", obvious / seconds(two), at_least=7)
+    bench.expect("pull + merge, one process / floor", seconds(one, "pull", "merge") / floor.seconds, at_most=2)
+    ratio = seconds(one, "pull", "merge") / seconds(two, "pull", "merge")
+    bench.expect("pull + merge, one process / two processes", ratio, at_least=1.6)
+    bench.expect("peak with two processes, MB", max(peak(two), peak(database)), at_most=500)
+    bench.expect("peak with one process, MB", peak(one), at_most=280)
+
+
+def _obvious(bench: Bench, data: Path) -> float:
+    """Seconds of the srsly way for all datasets, extrapolated from as many as memory lets it."""
+    found = {}
+    for datasets in (5, 10):
+        words = ("python", "-m", "benchmarks.baselines", "srsly", data, "--datasets", datasets)
+        try:
+            found[datasets] = bench.one(f"the srsly way, {datasets} datasets", *words, stop_mb=_OBVIOUS_MB).seconds
+        except Failed as err:
+            bench.console.print(str(err))
+    per_dataset = (found[10] - found[5]) / 5 if 10 in found else found[5] / 5
+    most = max(found)
+    total = found[most] + (DATASETS - most) * per_dataset
+    bench.results[f"the srsly way, {DATASETS} datasets, extrapolated linearly"] = {"seconds": round(total, 2)}
+    return total
+
+
+def same_bytes(bench: Bench, data: Path) -> None:
+    """Any number of processes and buckets, any order, either source."""
+    for buckets in (1, 7, 64):
+        bench.steps(f"{buckets} buckets", data / "datasets-sqlite.cfg", "--merge.buckets", str(buckets))
+    shuffled = bench.data("shuffled", "--format", "jsonl", "--shuffle", 1)
+    bench.steps("shuffled", shuffled / "datasets-jsonl.cfg")
+    names = ["one process, jsonl", "two processes, jsonl", "one process, sqlite", "two processes, sqlite"]
+    found = [bench.digests(name) for name in (*names, "1 buckets", "7 buckets", "64 buckets", "shuffled")]
+    bench.expect("ways of eight that give other bytes", sum(one != found[0] for one in found), at_most=0)
+
+
+def again(bench: Bench) -> None:
+    """A second time with nothing new, and with ten new answers in one of the datasets."""
+    shutil.rmtree(bench.folder / "growing", ignore_errors=True)
+    data = bench.data("growing", "--format", "sqlite")
+    config = data / "datasets-sqlite.cfg"
+    first = bench.steps("the first time", config)
+    nothing = bench.steps("the first time", config, again="nothing new")
+    measure(["python", "-m", "benchmarks.generate", str(data), "--add", "10"])
+    ten = bench.steps("the first time", config, again="ten new answers")
+    for what, found in (("the first time", first), ("nothing new", nothing), ("ten new answers", ten)):
+        bench.results[what] = {"seconds": round(seconds(found), 2)}
+    bench.expect("nothing new / the first time", seconds(nothing) / seconds(first), at_most=0.15)
+    bench.expect("ten new answers / the first time", seconds(ten) / seconds(first), at_most=0.4)
+
+
+def growth(bench: Bench, data: Path) -> None:
+    """Memory with more datasets, and with more texts."""
+    peaks = {}
+    for datasets in (5, 10, 20):
+        config = data / f"{datasets}-datasets.cfg"
+        generate.write_config(config, data, "jsonl", datasets)
+        peaks[datasets] = peak(bench.steps(f"{datasets} datasets", config))
+    largest, smallest = max(peaks.values()), min(peaks.values())
+    bench.expect("peak of 5, 10, 20 datasets: largest / smallest", largest / smallest, at_most=1.1)
+    more = bench.data("more", "--format", "jsonl", "--datasets", 5, "--tasks", 4 * bench.texts)
+    found = peak(bench.steps("5 datasets, 4 times the texts", more / "datasets-jsonl.cfg"))
+    bench.expect("peak with 4 times the texts / as it was", found / peaks[5], at_most=1.15)
+
+
+def report(bench: Bench, path: Path) -> None:
+    """The targets on the screen, all of it as JSON."""
+    table = Table("", "measured", "target", "", box=None)
+    for target in bench.targets:
+        wanted = f"≥ {target.at_least:g}" if target.at_least is not None else f"≤ {target.at_most:g}"
+        table.add_row(target.what, f"{target.value:g}", wanted, "✔" if target.is_reached else "✘")
+    bench.console.print(table)
+    machine = {
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("spacy", "msgspec", "srsly", "duckdb")},
+    }
+    size = {"datasets": DATASETS, "texts": bench.texts}
+    targets = [{**target._asdict(), "reached": target.is_reached} for target in bench.targets]
+    found = {"machine": machine, "size": size, "targets": targets, "measured": bench.results}
+    path.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+    bench.console.print(f"✔ {path}")
+
+
+def main() -> None:
+    """Generate, measure, report."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--scale", choices=SCALES, default="small")
+    parser.add_argument("--folder", type=Path, required=True, help="for data and outputs; kept")
+    args = parser.parse_args()
+    bench = Bench(args.folder.absolute() / args.scale, SCALES[args.scale])
+    data = bench.data("data")
+    compare_ways(bench, data)
+    same_bytes(bench, data)
+    again(bench)
+    growth(bench, data)
+    report(bench, Path("benchmarks/results") / f"{args.scale}.json")
+
+
+if __name__ == "__main__":
+    main()
