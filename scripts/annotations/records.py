@@ -63,7 +63,7 @@ class GoldText(msgspec.Struct, kw_only=True, gc=False):
     accepted (list[Span]), rejected (list[Span]): Of labels not covered: spans known to be, or not to be, entities.
     unresolved (list[str]): Labels whose answers disagree beyond what the policy could decide: not covered.
     sources (list[str]): The datasets whose answers took part, sorted.
-    meta (dict): Metadata of the answers; the first in order of dataset and source wins a key.
+    meta (dict): Metadata of the answers; of a key, the first by dataset and time.
     """
 
     input_hash: int = msgspec.field(name="_input_hash")

@@ -61,10 +61,10 @@ def position(task: Task) -> int:
 
 
 def _order(task: Task) -> tuple[Any, ...]:
-    """An order of all answers; those that it does not tell apart are the same but for their meta."""
+    """By dataset and time. Answers that it does not tell apart are the same but for their meta."""
+    when = -1 if task.timestamp is None else task.timestamp
     return (
-        task.dataset, task.source, -1 if task.timestamp is None else task.timestamp, task.kind, task.answer,
-        task.labels, task.spans, task.annotator,
+        task.dataset, when, task.source, task.kind, task.answer, task.labels, task.spans, task.annotator,
     )  # fmt: skip
 
 
