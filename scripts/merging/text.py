@@ -132,16 +132,24 @@ class _Text:
 
     def _distinct(self, tasks: list[Task]) -> list[Task]:
         """Of identical answers of one annotator, the latest."""
-        if len({tuple(task.labels) for task in tasks}) == len(tasks):
-            return tasks  # no two of them are about the same
+        about: dict[tuple[str, ...], list[Task]] = defaultdict(list)
+        for task in tasks:
+            about[tuple(task.labels)].append(task)
+        dropped = {id(task) for same in about.values() if len(same) > 1 for task in self._repeated(same)}
+        return [task for task in tasks if id(task) not in dropped] if dropped else tasks
+
+    def _repeated(self, tasks: list[Task]) -> list[Task]:
+        """Those that the same annotator gave again, of answers about the same labels."""
         latest: dict[Any, Task] = {}
+        repeated = []
         for task in sorted(tasks, key=_later):
             versions = tuple(tuple(version) for version in task.versions)
-            same = (_annotator(task), task.kind, task.answer, tuple(task.labels), tuple(task.spans), versions)
+            same = (_annotator(task), task.kind, task.answer, tuple(task.spans), versions)
             if same in latest:
                 self._drop(latest[same], "duplicates")
+                repeated.append(latest[same])
             latest[same] = task
-        return sorted(latest.values(), key=_order)
+        return repeated
 
     def _drop(self, task: Task, fate: str) -> None:
         self.account.answers[task.dataset, fate] += 1
@@ -243,8 +251,10 @@ class _Text:
             return
         self.gold.covered.append(label)
         self.gold.spans.extend(decision.spans)
-        for dataset in {task.dataset for task in voters}:
-            self.account.coverage[label, dataset, "covered"] += 1
+        coverage = self.account.coverage
+        coverage[label, "", "spans"] += len(decision.spans)
+        for dataset in {"", *(task.dataset for task in voters)}:
+            coverage[label, dataset, "covered"] += 1
 
     # Binary answers
 
@@ -330,17 +340,20 @@ class _Text:
         )  # fmt: skip
 
     def _finish(self, live: list[Task]) -> None:
+        gold = self.gold
+        kept = []
         for task in live:
             fates = self.fates[id(task)]
-            fate = next(fate for fate in ("kept", "rejected", "replaced") if fate in fates)
+            fate = "kept" if "kept" in fates else "rejected" if "rejected" in fates else "replaced"
             self.account.answers[task.dataset, fate] += 1
             if fate == "kept":
-                for key, value in task.meta.items():
-                    self.gold.meta.setdefault(key, value)
-        gold = self.gold
+                kept.append(task)
+        for task in kept:
+            for key, value in task.meta.items():
+                gold.meta.setdefault(key, value)
+        gold.sources = sorted({task.dataset for task in kept})
         for spans in (gold.spans, gold.accepted, gold.rejected):
             spans.sort()
-        gold.sources = sorted({task.dataset for task in live if "kept" in self.fates[id(task)]})
         self._list_crossing()
         for answers, labels in self.contested.items():
             tasks = [task for task in live if id(task) in answers]
@@ -366,11 +379,9 @@ class _Text:
     def _count_states(self) -> None:
         gold, coverage = self.gold, self.account.coverage
         partly = {span.label for span in (*gold.accepted, *gold.rejected)} - set(gold.unresolved)
-        for state, labels in (("covered", gold.covered), ("unresolved", gold.unresolved), ("partly", partly)):
+        for state, labels in (("unresolved", gold.unresolved), ("partly", partly)):
             for label in labels:
                 coverage[label, "", state] += 1
-        for span in gold.spans:
-            coverage[span.label, "", "spans"] += 1
         self.account.totals["texts"] += 1
         self.account.totals["spans"] += len(gold.spans)
 
