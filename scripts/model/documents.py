@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Literal
 
 import msgspec
@@ -130,11 +130,12 @@ class DocMaker:
 
     def _set_ents(self, doc: Doc, text: GoldText, holes: dict[str, set[int]]) -> None:
         gold = list(doc.spans[GOLD])
-        ents = filter_spans(gold)
+        overlap = any(span.end > other.start for span, other in pairwise(gold))
+        ents = filter_spans(gold) if overlap else gold
         known = [self.labels <= set(text.covered)] * len(doc)
         for token in (token for tokens in holes.values() for token in tokens):
             known[token] = False
-        if len(ents) < len(gold):
+        if overlap:
             kept = {token for span in ents for token in range(span.start, span.end)}
             for token in {token for span in gold for token in range(span.start, span.end)} - kept:
                 known[token] = False

@@ -22,7 +22,7 @@ from scripts.model.split import SIDES, Side, Splitter
 
 _SHARD_BYTES = 2**18  # of gold, at most, on average
 _MOST_BITS = 12
-_SHARDS_A_VOCABULARY = 64
+_SHARDS_A_VOCABULARY = 256
 _ATTRS = ["ENT_IOB", "ENT_TYPE"]
 _decode = msgspec.json.Decoder(GoldText).decode
 _encode = msgspec.json.Encoder().encode_lines
@@ -142,8 +142,9 @@ def _count(shard: Shard, side: Side, doc: Doc) -> None:
     shard.texts[side] = shard.texts.get(side, 0) + 1
     shard.tokens[side] = shard.tokens.get(side, 0) + len(doc)
     spans = shard.spans.setdefault(side, {})
-    for label, times in sorted(Counter(span.label_ for span in doc.spans[GOLD]).items()):
-        spans[label] = spans.get(label, 0) + times
+    for label, times in Counter(span.label for span in doc.spans[GOLD]).items():
+        name = doc.vocab.strings[label]
+        spans[name] = spans.get(name, 0) + times
 
 
 def _write(path: Path, content: bytes) -> str:

@@ -202,16 +202,17 @@ def _check(record: _Record) -> None:
         raise _Unusable("text is empty")
     if not all(span.label for span in record.spans or ()):
         raise _Unusable("span without a label")
-    if _is_deeper(record.meta, _DEEPEST_META):  # a later step, with a deeper stack, could not decode it
+    if isinstance(record.meta, (dict, list)) and _is_deeper(
+        record.meta, _DEEPEST_META
+    ):  # a later step, with a deeper stack, could not decode it
         raise _Unusable("meta is nested too deeply")
 
 
 def _is_deeper(value: Any, depth: int) -> bool:
     """Whether JSON is nested more deeply."""
-    if not isinstance(value, dict | list):
-        return False
     inner = value.values() if isinstance(value, dict) else value
-    return depth == 0 or any(_is_deeper(item, depth - 1) for item in inner)
+    nested = [item for item in inner if isinstance(item, (dict, list))]
+    return bool(nested) and (depth == 0 or any(_is_deeper(item, depth - 1) for item in nested))
 
 
 def _binary(record: _Record, task: Task, taken: list[tuple[_Span, Span]]) -> list[Task]:
