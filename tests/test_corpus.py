@@ -16,7 +16,7 @@ from scripts.annotations.records import GoldText, Span
 from scripts.merging.merging import Resources, merge
 from scripts.model.corpus import Plan, build
 from scripts.model.documents import DocMaker
-from scripts.model.shards import _encoders_looked_up
+from scripts.model.shards import EntityBin, _encoders_looked_up
 from scripts.model.split import SIDES, Splitter
 from tests.annotated import task, write
 
@@ -226,3 +226,27 @@ def test_looking_up_encoders_once_changes_no_byte(nlp):
     with _encoders_looked_up():
         assert DocBin(docs=[doc]).to_bytes() == slow
     assert DocBin(docs=[doc]).to_bytes() == slow
+
+
+WORDS = st.lists(st.text(min_size=1, max_size=8).filter(str.strip), min_size=1, max_size=12)
+
+
+@given(words=WORDS, spans=st.lists(st.tuples(st.integers(0, 11), st.integers(1, 3), st.sampled_from(["ORG", "PER"]))))
+def test_what_comes_out_of_a_bin_is_what_comes_out_of_spacys(words, spans, nlp):
+    doc = nlp.make_doc(" ".join(words))
+    doc.spans["gold"] = [span_of(doc, start, width, label) for start, width, label in spans if start < len(doc)]
+    doc.set_ents(spacy.util.filter_spans(list(doc.spans["gold"])), default="missing")
+    ours, theirs = EntityBin(attrs=["ENT_IOB", "ENT_TYPE"]), DocBin(attrs=["ENT_IOB", "ENT_TYPE"])
+    read = []
+    for docs_in in (ours, theirs):
+        docs_in.add(doc)
+        (back,) = DocBin().from_bytes(docs_in.to_bytes()).get_docs(spacy.blank("en").vocab)
+        read.append(
+            (back.text, [(t.text, t.ent_iob_, t.ent_type_, t.norm_) for t in back], groups(back), back.to_json())
+        )
+    assert read[0] == read[1]
+    assert set(ours.strings) <= set(theirs.strings)
+
+
+def span_of(doc, start, width, label):
+    return spacy.tokens.Span(doc, start, min(start + width, len(doc)), label)

@@ -15,7 +15,7 @@ from scripts.annotations.files import code_digest, exclusive, sha256, work_folde
 from scripts.annotations.parallel import spread
 from scripts.merging import merging
 from scripts.model.documents import Misaligned
-from scripts.model.shards import Cut, Job, Rules, Shard, cut, make_shard, read_gold
+from scripts.model.shards import Cut, Job, Rules, Shard, cut, make_shard, pipeline, read_gold
 from scripts.model.split import SIDES, Side, Splitter, reserved
 
 NAME = "split.json"
@@ -86,6 +86,7 @@ def build(folder: Path, plan: Plan, processes: int) -> tuple[Corpus, int]:
         kept = _unchanged(folder, corpus.made_by, cuts)
         with work_folder(folder) as work:
             jobs = [Job(piece, gold, rules, work) for piece in cuts if piece.name not in kept]
+            pipeline(msgspec.json.encode(plan.nlp))  # here, so that the processes need not each make it
             made = spread(make_shard, jobs, processes, "Tokenizing")
             corpus.shards = kept | {job.cut.name: shard for job, shard in zip(jobs, made, strict=True)}
             _sum_up(corpus, labels)

@@ -54,6 +54,9 @@ class DocMaker:
     spans: Counter[str] = field(default_factory=Counter)
     misfits: list[Misfit] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.ids = {label: self.nlp.vocab.strings.add(label) for label in self.labels}
+
     def make(self, text: GoldText) -> Doc | None:
         """The Doc of a text, or None if it is longer than the pipeline allows.
 
@@ -82,11 +85,11 @@ class DocMaker:
         """Spans on tokens. Where one is refused, its tokens are holes in what is known of its label."""
         exact, snapped = [], []
         for span in spans:
-            aligned = doc.char_span(span.start, span.end, span.label)
+            aligned = doc.char_span(span.start, span.end, self.ids[span.label])
             if aligned is not None:
                 exact.append(aligned)
                 continue
-            aligned = doc.char_span(span.start, span.end, span.label, alignment_mode="expand")
+            aligned = doc.char_span(span.start, span.end, self.ids[span.label], alignment_mode="expand")
             assert aligned is not None  # the span is inside the text
             if self.misaligned == "snap":
                 snapped.append((span, aligned))

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import srsly
+from spacy.attrs import ENT_TYPE, ORTH, SPACY
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 
@@ -101,10 +102,10 @@ class Job(NamedTuple):
 
 def make_shard(job: Job) -> Shard:
     """Tokenize a shard's texts: `<side>/<name>.spacy`, and `misaligned/<name>.jsonl` if there is anything to list."""
-    nlp = _pipeline(msgspec.json.encode(job.rules.nlp), int(job.cut.name) // _SHARDS_A_VOCABULARY)
+    nlp = pipeline(msgspec.json.encode(job.rules.nlp), int(job.cut.name) // _SHARDS_A_VOCABULARY)
     maker = DocMaker(nlp, job.rules.labels, job.rules.misaligned)
     shard = Shard(job.cut.sha256)
-    bins = {side: DocBin(attrs=_ATTRS) for side in SIDES}
+    bins = {side: EntityBin(attrs=_ATTRS) for side in SIDES}
     with _encoders_looked_up():
         for text in read_gold(job.gold, job.cut.start, job.cut.size):
             doc = maker.make(text)
@@ -124,7 +125,7 @@ def make_shard(job: Job) -> Shard:
 
 
 @lru_cache(maxsize=1)
-def _pipeline(nlp: bytes, generation: int) -> Language:
+def pipeline(nlp: bytes, generation: int = 0) -> Language:
     """The pipeline of an [nlp] block, for some shards: a vocabulary grows with all it reads and never shrinks."""
     return tokenizer(msgspec.json.decode(nlp))
 
@@ -151,6 +152,26 @@ def _write(path: Path, content: bytes) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return hashlib.sha256(content).hexdigest()
+
+
+class EntityBin(DocBin):
+    """A DocBin for Docs with entities and spans alone.
+
+    spaCy's collects the strings of nine attributes of every token, stored or not, which takes as long as it takes to
+    tokenize; here it is those of the attributes that are stored.
+    """
+
+    def add(self, doc: Doc) -> None:
+        """Add a Doc. See https://spacy.io/api/docbin#add."""
+        array = doc.to_array(self.attrs)
+        self.tokens.append(array)
+        self.spaces.append(doc.to_array(SPACY).astype(bool).reshape(-1, 1))
+        self.flags.append({"has_unknown_spaces": doc.has_unknown_spaces})
+        self.cats.append(doc.cats)
+        self.span_groups.append(doc.spans.to_bytes())
+        strings = doc.vocab.strings
+        stored = {strings[key] for name in (ORTH, ENT_TYPE) for key in array[:, list(self.attrs).index(name)].tolist()}
+        self.strings.update(stored, (strings[span.label] for group in doc.spans.values() for span in group))
 
 
 @contextmanager
