@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from scripts.annotations.files import sha256
 from scripts.annotations.hashing import input_hash
 from scripts.annotations.pulling import pull
 from scripts.merging.merging import Resources, merge
+from tests.imports import ROOT
 from tests.prodigy import SCHEMA
 
 SIZE = Size(datasets=4, tasks=120, kilobytes=3)
@@ -154,3 +157,17 @@ def test_command_line(tmp_path):
     assert not (tmp_path / "new" / "prodigy.db").exists()
     said = subprocess.run([*command, "--add", "3"], check=True, capture_output=True, encoding="utf8").stdout
     assert "3 new answers in label_00" in said
+
+
+def test_the_readme_quotes_the_results():
+    found = json.loads((ROOT / "benchmarks/results/full.json").read_text("utf8"))["measured"]
+    readme = (ROOT / "README.md").read_text("utf8")
+    two, one, nothing, ten = (
+        [found[f"{name}: {step}"] for step in ("pull", "merge", "corpus")]
+        for name in ("two processes, jsonl", "one process, jsonl", "nothing new", "ten new answers")
+    )
+    some, extrapolated = found["the srsly way, 10 datasets"], found["the srsly way, 20 datasets, extrapolated linearly"]
+    rows = [(some["seconds"], f"{some['mb']:,}"), (extrapolated["seconds"], "")]
+    rows += [(sum(s["seconds"] for s in steps), max(s["mb"] for s in steps)) for steps in (two, one, nothing, ten)]
+    for seconds, memory in rows:
+        assert re.search(rf"\| {seconds:.1f} \| {memory} ?\|", readme), (seconds, memory)

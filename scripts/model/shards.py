@@ -163,14 +163,15 @@ class EntityBin(DocBin):
 
     def add(self, doc: Doc) -> None:
         """Add a Doc. See https://spacy.io/api/docbin#add."""
-        array = doc.to_array(self.attrs)
+        attrs: list[int | str] = list(self.attrs)
+        array = doc.to_array(attrs)
         self.tokens.append(array)
         self.spaces.append(doc.to_array(SPACY).astype(bool).reshape(-1, 1))
         self.flags.append({"has_unknown_spaces": doc.has_unknown_spaces})
         self.cats.append(doc.cats)
         self.span_groups.append(doc.spans.to_bytes())
         strings = doc.vocab.strings
-        stored = {strings[key] for name in (ORTH, ENT_TYPE) for key in array[:, list(self.attrs).index(name)].tolist()}
+        stored = {strings[key] for name in (ORTH, ENT_TYPE) for key in array[:, attrs.index(name)].tolist()}
         self.strings.update(stored, (strings[span.label] for group in doc.spans.values() for span in group))
 
 
