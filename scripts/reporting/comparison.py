@@ -42,14 +42,15 @@ def choose_baseline(runs: Sequence[Scored], wanted: str | None) -> Scored | None
     """The run the others are compared with.
 
     runs (Sequence[Scored]): By time.
-    wanted (str | None): Its folder or how that begins: the newest that fits, if possible not the newest of all. None:
+    wanted (str | None): Its name, its folder, or how that begins: the newest that fits, if possible not the newest of all. None:
         the run before the newest.
     RETURNS (Scored | None): None if there is but one run, and no other is wanted.
     RAISES (UserError): If none fits.
     """
     if wanted is None:
         return runs[-2] if len(runs) > 1 else None
-    fitting = [scored for scored in runs if scored.run.folder.startswith(wanted.rstrip("/").rpartition("/")[2])]
+    named = [scored for scored in runs if scored.run.run == wanted]
+    fitting = named or [run for run in runs if run.run.folder.startswith(wanted.rstrip("/").rpartition("/")[2])]
     if not fitting:
         raise UserError(f"there is no run {wanted!r}; there are {', '.join(scored.run.folder for scored in runs)}")
     return fitting[-2] if len(fitting) > 1 and fitting[-1] is runs[-1] else fitting[-1]
