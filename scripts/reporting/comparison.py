@@ -42,8 +42,8 @@ def choose_baseline(runs: Sequence[Scored], wanted: str | None) -> Scored | None
     """The run the others are compared with.
 
     runs (Sequence[Scored]): By time.
-    wanted (str | None): Its name, its folder, or how that begins: the newest that fits, if possible not the newest of all. None:
-        the run before the newest.
+    wanted (str | None): Its name, its folder, or how that begins: the newest that fits, if possible not the newest
+        of all. None: the run before the newest.
     RETURNS (Scored | None): None if there is but one run, and no other is wanted.
     RAISES (UserError): If none fits.
     """
