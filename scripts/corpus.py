@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts import settings
+from scripts import functions, settings  # noqa: F401 (what the tokenizer is made of is registered)
 from scripts.annotations.errors import run_step
 from scripts.model.corpus import Plan, build
 from scripts.model.pipeline import nlp_block

@@ -120,6 +120,13 @@ def test_a_second_run_at_once_is_told_so(step, tmp_path):
     assert visible(folder) == before
 
 
+def test_nothing_is_merged_while_something_is_pulled(tmp_path):
+    folder = make(tmp_path)
+    succeed(folder, "pull")
+    with _locked(folder / "annotations"):
+        assert "annotations: another run is at work there" in fail(folder, "merge")
+
+
 @contextmanager
 def _locked(folder):
     """Another process holds the folder."""

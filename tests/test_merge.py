@@ -80,7 +80,7 @@ def test_the_same_bytes_for_any_order_and_any_number_of_buckets(found, seed, buc
     first, second = outputs(folder / "corpus1"), outputs(folder / "corpus2")
     for made in (first, second):  # the digests of shuffled inputs differ, and nothing else
         record = msgspec.json.decode(made.pop("merge.json"))
-        del record["inputs"]
+        del record["inputs"], record["manifest"]
         made["account"] = record
     assert first == second
     assert first["gold.jsonl"] == obvious(found, policy)
@@ -154,6 +154,14 @@ def test_nothing_is_done_twice(many, tmp_path):
     again, is_new = merge(manifest, tmp_path / "in", tmp_path / "corpus", "majority", RESOURCES)
     assert is_new
     assert again == merged
+
+
+def test_what_pull_refused_since_is_in_the_account(many, tmp_path):
+    manifest = write(tmp_path / "in", many)
+    merge(manifest, tmp_path / "in", tmp_path / "corpus", "majority", RESOURCES)
+    manifest.datasets["org"].records["refused"] += 3
+    merged, _ = merge(manifest, tmp_path / "in", tmp_path / "corpus", "majority", RESOURCES)
+    assert merged.answers["org"]["refused"] == 5
 
 
 @pytest.mark.parametrize("damage", ["edited", "missing", "garbage"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import shutil
 from collections.abc import Iterable
@@ -43,6 +44,7 @@ class Merged(msgspec.Struct, kw_only=True):
 
     policy (str): How disagreements between annotators were decided.
     code (str): Digest of the modules that merged.
+    manifest (str): Digest of all that is known of the datasets.
     inputs (dict[str, str]): The datasets and the digests of their files.
     outputs (dict[str, str]): The digests of the files beside it.
     labels (list[str]): All that were annotated, sorted.
@@ -54,6 +56,7 @@ class Merged(msgspec.Struct, kw_only=True):
 
     policy: Policy
     code: str
+    manifest: str
     inputs: dict[str, str]
     outputs: dict[str, str] = {}
     labels: list[str] = []
@@ -87,8 +90,13 @@ def merge(
     RAISES (UserError): If a file is not as it was pulled.
     """
     entries = sorted(manifest.datasets.items())
-    asked = Merged(policy=policy, code=code_digest(*_CODE), inputs={name: entry.sha256 for name, entry in entries})
-    with exclusive(corpus):
+    asked = Merged(
+        policy=policy,
+        code=code_digest(*_CODE),
+        manifest=hashlib.sha256(msgspec.json.encode(entries, order="sorted")).hexdigest(),
+        inputs={name: entry.sha256 for name, entry in entries},
+    )
+    with exclusive(annotations), exclusive(corpus):  # so that nothing is pulled meanwhile
         before = _is_done(asked, corpus)
         if before:
             return before, False
@@ -107,7 +115,7 @@ def _is_done(asked: Merged, corpus: Path) -> Merged | None:
     """The account of an earlier merge of the same, if what it made is still there."""
     try:
         done = load(corpus)
-        same = (done.policy, done.code, done.inputs) == (asked.policy, asked.code, asked.inputs)
+        same = (done.policy, done.code, done.manifest) == (asked.policy, asked.code, asked.manifest)
         return done if same and all(sha256(corpus / name) == digest for name, digest in done.outputs.items()) else None
     except (UserError, OSError):
         return None
@@ -167,7 +175,7 @@ def _account_for(asked: Merged, account: Account, manifest: Manifest) -> Merged:
     counts = account.to_dict()
     labels = sorted({label for entry in manifest.datasets.values() for label in entry.labels})
     return Merged(
-        policy=asked.policy, code=asked.code, inputs=asked.inputs, labels=labels, **counts,
+        policy=asked.policy, code=asked.code, manifest=asked.manifest, inputs=asked.inputs, labels=labels, **counts,
         coverage={label: _states(label, account) for label in labels},
     )  # fmt: skip
 

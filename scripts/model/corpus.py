@@ -19,7 +19,8 @@ from scripts.model.shards import Cut, Job, Rules, Shard, cut, make_shard, pipeli
 from scripts.model.split import SIDES, Side, Splitter, reserved
 
 NAME = "split.json"
-_CODE = (Path(__file__).parent, Path(__file__).parent.parent / "annotations")
+_SCRIPTS = Path(__file__).parent.parent
+_CODE = (_SCRIPTS / "model", _SCRIPTS / "annotations", _SCRIPTS / "functions.py")
 
 
 class Plan(NamedTuple):
