@@ -89,7 +89,11 @@ def test_only_what_changed_is_read_again(sources, tmp_path):
         file.write("\n" + line("Eve.", (0, 3, "PER")))
     found, unchanged = pull(sources, tmp_path / "out", max_refused=0.5, processes=1)
     assert unchanged == ["org"]
+    assert list(found.datasets) == ["org", "per"]
     assert found.datasets["per"].records["kept"] == 2
+    (tmp_path / "org.jsonl").touch()
+    found, unchanged = pull(sources, tmp_path / "out", max_refused=0.5, processes=1)
+    assert (unchanged, list(found.datasets)) == (["per"], ["org", "per"])
     (tmp_path / "out" / "org.jsonl").write_text("edited")
     _, unchanged = pull(sources, tmp_path / "out", max_refused=0.5, processes=1)
     assert unchanged == ["per"]

@@ -82,4 +82,4 @@ def load(folder: Path) -> Manifest:
 
 def save(manifest: Manifest, folder: Path) -> None:
     """Write a folder's manifest; it comes last and vouches for the rest."""
-    write_json(folder / NAME, Manifest(dict(sorted(manifest.datasets.items()))))
+    write_json(folder / NAME, manifest)

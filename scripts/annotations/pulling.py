@@ -64,7 +64,7 @@ def pull(
             entries |= {job.dataset: found for job, found in read}
             _judge(entries, folder, work, max_refused)
             _publish([job.dataset for job in jobs], entries, folder, work)
-        manifest = Manifest(entries)
+        manifest = Manifest(dict(sorted(entries.items())))
         save(manifest, folder)
         _remember(folder, entries, prints)
     return Pulled(manifest, unchanged)
