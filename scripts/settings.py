@@ -9,7 +9,6 @@ from __future__ import annotations
 import configparser
 import importlib
 import inspect
-import json
 import pkgutil
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from scripts.annotations.intake import Source
 from scripts.annotations.parallel import available_cores
 from scripts.annotations.registry import registry
 from scripts.merging.decide import Policy
+from scripts.overrides import overrides
 
 for _module in pkgutil.iter_modules(scripts.sources.__path__, "scripts.sources."):
     importlib.import_module(_module.name)  # so that its reader is registered
@@ -142,17 +142,17 @@ def parse(parser: ArgumentParser, args: Sequence[str] | None = None) -> tuple[Na
     RETURNS (tuple[Namespace, Settings]): The arguments, and the config with overrides like `--merge.memory_mb 1024`.
     """
     known, rest = parser.parse_known_args(args)
-    return known, load(known.config, _overrides(rest))
+    return known, load(known.config, overrides(rest, "--merge.memory_mb 1024"))
 
 
-def load(path: Path, overrides: dict[str, Any] | None = None) -> Settings:
+def load(path: Path, values: dict[str, Any] | None = None) -> Settings:
     """Read and resolve a config.
 
     path (Path): The file.
-    overrides (dict[str, Any]): Values by dotted key, as for any spaCy config.
+    values (dict[str, Any]): Values by dotted key, as for any spaCy config.
     RAISES (UserError): In one line: which section and key, what is wrong with it, and what is allowed.
     """
-    config = _read(path, overrides or {})
+    config = _read(path, values or {})
     unknown = [name for name in config if name not in _SECTIONS]
     if unknown:
         raise UserError(f"{path}: [{unknown[0]}] is no section; there are {', '.join(_SECTIONS)}")
@@ -165,22 +165,7 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> Settings:
     return settings
 
 
-def _overrides(args: Sequence[str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    pending = list(args)
-    while pending:
-        name, equals, value = pending.pop(0).partition("=")
-        if not name.startswith("--") or "." not in name or not (equals or pending):
-            raise UserError(f"{name}: not an option. Values of the config are set like --merge.memory_mb 1024")
-        value = value if equals else pending.pop(0)
-        try:
-            values[name[2:]] = json.loads(value)
-        except ValueError:
-            values[name[2:]] = value
-    return values
-
-
-def _read(path: Path, overrides: dict[str, Any]) -> Config:
+def _read(path: Path, values: dict[str, Any]) -> Config:
     try:
         text = path.read_text("utf-8-sig")
     except FileNotFoundError as err:
@@ -189,9 +174,9 @@ def _read(path: Path, overrides: dict[str, Any]) -> Config:
         raise UserError(f"{path}: is not UTF-8") from err
     try:
         written = Config().from_str(text, interpolate=False)
-        for section in {key.partition(".")[0] for key in overrides} - set(written):
+        for section in {key.partition(".")[0] for key in values} - set(written):
             written[section] = {"@misc": f"labelwise.{_RULES[section].__name__}.v1"} if section in _RULES else {}
-        return Config().from_str(written.to_str(), overrides=overrides)
+        return Config().from_str(written.to_str(), overrides=values)
     except ConfigValidationError as err:
         raise UserError(f"{path}: {_problem(err)}") from err
     except (configparser.Error, ValueError) as err:

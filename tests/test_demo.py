@@ -15,9 +15,12 @@ from pathlib import Path
 import pytest
 import spacy
 
-from scripts.annotations.demo import dataset_name, is_pristine, parse_addresses, write_database
+from benchmarks.corpora import text
+from scripts.annotations.demo import dataset_name, is_annotated, is_pristine, parse_addresses, write_database
 from scripts.annotations.errors import UserError
 from scripts.annotations.hashing import input_hash, task_hash
+from scripts.model.split import Splitter
+from scripts.settings import load
 from scripts.sources.prodigy_database import prodigy_database
 from tests.prodigy import SCHEMA, add_task, read, task
 
@@ -63,8 +66,8 @@ def test_tokens_of_one_label_are_joined_and_their_edges_stripped():
 
 def test_every_span_lies_on_spacy_s_tokens(addresses):
     nlp = spacy.blank("en")
-    for text, spans in addresses:
-        doc = nlp.make_doc(text)
+    for words, spans in addresses:
+        doc = nlp.make_doc(words)
         for span in spans:
             assert doc.char_span(span.start, span.end, span.label), (text, span)
         assert spans == sorted(spans)
@@ -112,7 +115,7 @@ def test_the_schema_is_prodigy_s(written):
 def test_a_dataset_for_every_label_with_fifty_entities(written, addresses):
     path, datasets = written
     counts = Counter(span.label for address in addresses for span in address.spans)
-    assert {dataset.label: dataset.entities for dataset in datasets} == {k: n for k, n in counts.items() if n >= 50}
+    assert {dataset.label for dataset in datasets} == {label for label, count in counts.items() if count >= 50}
     assert len(datasets) == 17
     named = query(path, "SELECT name FROM dataset WHERE session = 0 ORDER BY name")
     assert [name for (name,) in named] == [dataset.name for dataset in datasets]
@@ -120,10 +123,24 @@ def test_a_dataset_for_every_label_with_fifty_entities(written, addresses):
     assert [name for (name,) in sessions] == [f"{dataset.name}-demo" for dataset in datasets]
 
 
+def test_a_fifth_is_left_out_of_what_is_trained_on_and_nothing_of_what_is_evaluated_on(written, addresses):
+    config = load(ROOT / "configs/datasets.cfg").split
+    splitter = Splitter(config.dev, config.test, config.document)
+    sides = Counter(splitter.side(text(address.text, [], [])) for address in addresses)
+    missing = Counter()
+    for dataset in written[1]:
+        for address in addresses:
+            if not is_annotated(address.text, dataset.label):
+                missing[splitter.side(text(address.text, [], []))] += 1
+        assert dataset.texts == sum(is_annotated(address.text, dataset.label) for address in addresses)
+    assert set(missing) == {"train"}
+    assert missing["train"] / (17 * sides["train"]) == pytest.approx(0.2, abs=0.01)
+
+
 def test_tasks_are_what_ner_manual_saves(written):
-    path, _ = written
+    path, datasets = written
     rows = query(path, "SELECT input_hash, task_hash, content FROM example")
-    assert len(rows) == 17 * 1488
+    assert len(rows) == sum(dataset.texts for dataset in datasets)
     for stored_input, stored_task, content in rows[::97]:
         found = json.loads(content)
         text, tokens = found["text"], found["tokens"]
@@ -250,8 +267,8 @@ def test_the_step_fetches_writes_and_reports(fetched):
     path, said = fetched
     assert is_pristine(path)
     flat = " ".join(said.split())
-    assert "zip_code ZipCode 1,488 946" in flat
-    assert "17 Prodigy datasets, 8,601 entities, by one annotator" in flat
+    assert "zip_code ZipCode 1,291 824" in flat
+    assert "17 Prodigy datasets, 7,439 entities, by one annotator" in flat
     assert "US addresses, not prose" in flat
     assert [entry.name for entry in path.parent.iterdir()] == ["prodigy.db"]
 

@@ -1,0 +1,98 @@
+"""Real corpora whose texts are annotated for all labels, so that annotations can be taken away and missed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from scripts.annotations.demo import datasets, parse_addresses
+from scripts.annotations.hashing import input_hash
+from scripts.annotations.intake import Intake
+from scripts.annotations.records import GoldText, Span, Task
+from scripts.merging.account import Account
+from scripts.merging.text import merge_text
+from scripts.model.split import SIDES, Side, Splitter
+from scripts.sources.brat import brat
+
+Sides = dict[Side, list[GoldText]]
+
+PROTOCOLS = [
+    "Action", "Amount", "Concentration", "Device", "Generic-Measure", "Location", "Measure-Type", "Mention", "Method",
+    "Modifier", "Numerical", "Reagent", "Seal", "Size", "Speed", "Temperature", "Time", "Unit", "pH", "Misc",
+]  # fmt: skip
+
+
+def protocols(data: Path) -> Sides:
+    """Wet lab protocols: long texts, about twenty labels."""
+    return _apart({side: _of_brat(data / "brat-wlp" / side) for side in SIDES})
+
+
+def addresses(data: Path) -> Sides:
+    """The demo: US addresses, 17 labels."""
+    found = parse_addresses((data / "usaddress" / "labeled.xml").read_bytes())
+    labels = sorted(dataset.label for dataset in datasets(found))
+    splitter = Splitter(0.1, 0.2)
+    sides: Sides = {side: [] for side in SIDES}
+    for address in found:
+        gold = text(address.text, [span for span in address.spans if span.label in labels], labels)
+        sides[splitter.side(gold)].append(gold)
+    return sides
+
+
+def posts(data: Path) -> Sides:
+    """WNUT 17: posts of the web, six labels, test texts of other sources and times than those for training."""
+    folder = data / "conll-wnut17"
+    files = {"train": "wnut17train.conll", "dev": "emerging.dev.conll", "test": "emerging.test.annotated"}
+    read = {side: _of_conll((folder / name).read_text("utf8")) for side, name in files.items()}
+    labels = sorted({span.label for found in read.values() for _, spans in found for span in spans})
+    return _apart({side: [text(words, spans, labels) for words, spans in found] for side, found in read.items()})
+
+
+CORPORA: dict[str, Callable[[Path], Sides]] = {"protocols": protocols, "addresses": addresses, "posts": posts}
+
+
+def text(words: str, spans: Iterable[Span], covered: Iterable[str]) -> GoldText:
+    """A text that is annotated for some labels."""
+    return GoldText(
+        input_hash=input_hash(words), text=words, spans=sorted(spans), covered=sorted(covered), accepted=[],
+        rejected=[], unresolved=[], sources=[], meta={},
+    )  # fmt: skip
+
+
+def _of_brat(folder: Path) -> list[GoldText]:
+    answers: dict[str, list[Task]] = defaultdict(list)
+    for tasks in brat(str(folder), PROTOCOLS).read("protocols", Intake(lambda refusal: None)):
+        for task in tasks:
+            answers[task.text].append(task)
+    return [merge_text(tasks, "majority", Account())[0] for _, tasks in sorted(answers.items())]
+
+
+def _of_conll(lines: str) -> list[tuple[str, list[Span]]]:
+    """Sentences of tokens and IOB tags, the tokens joined by blanks."""
+    found = []
+    for block in "\n".join(line.strip() for line in lines.splitlines()).split("\n\n"):
+        words, spans = "", []
+        for token, _, tag in (line.partition("\t") for line in block.splitlines() if line):
+            start = len(words) + bool(words)
+            words = f"{words} {token}" if words else token
+            if tag.startswith("B-"):
+                spans.append(Span(start, len(words), tag[2:]))
+            elif tag.startswith("I-") and spans:
+                spans[-1] = Span(spans[-1].start, len(words), spans[-1].label)
+        if words:
+            found.append((words, spans))
+    return found
+
+
+def _apart(sides: Sides) -> Sides:
+    """Each text once, and none of a later side on an earlier one."""
+    seen: set[str] = set()
+    result: Sides = {}
+    for side in reversed(SIDES):
+        result[side] = []
+        for gold in sides[side]:
+            if gold.text not in seen:
+                seen.add(gold.text)
+                result[side].append(gold)
+    return result
