@@ -17,7 +17,8 @@ from spacy.tokens import Span
 from spacy.training import Example
 from spacy.util import filter_spans
 
-from scripts.scoring.counts import Tally, known, merged, predictions, text_id
+from scripts.model.label_heads import known, merged, predictions
+from scripts.scoring.counts import Tally, text_id
 from scripts.scoring.metrics import Macro, metrics, over_seeds, score
 from scripts.scoring.runs import Data, identity, pack
 from tests.scored import known_doc

@@ -61,10 +61,12 @@ def position(task: Task) -> int:
 
 
 def _order(task: Task) -> tuple[Any, ...]:
-    """By dataset and time. Answers that it does not tell apart are the same but for their meta."""
+    """By dataset and time. Answers that it does not tell apart are the same."""
     when = -1 if task.timestamp is None else task.timestamp
+    meta = msgspec.json.encode(task.meta, order="sorted") if task.meta else b""
     return (
         task.dataset, when, task.source, task.kind, task.answer, task.labels, task.spans, task.annotator,
+        task.versions, meta,
     )  # fmt: skip
 
 

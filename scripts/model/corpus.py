@@ -48,6 +48,7 @@ class Corpus(msgspec.Struct, kw_only=True):
     made_by (str): Digest of that, and of the code and the version of spaCy.
     texts (dict[Side, int]), tokens (dict[Side, int]): How many on each side.
     spans (dict[str, dict[Side, int]]): Gold spans by label and side.
+    covered (dict[str, dict[Side, int]]): Texts in which a label is known everywhere, by label and side.
     fates (dict[str, int]): What became of all spans: "read" is the sum of the others, see `DocMaker`.
     too_long (int): Texts left out since the pipeline does not take them.
     shards (dict[str, Shard]): What was made of each part.
@@ -58,6 +59,7 @@ class Corpus(msgspec.Struct, kw_only=True):
     texts: dict[Side, int] = {}
     tokens: dict[Side, int] = {}
     spans: dict[str, dict[Side, int]] = {}
+    covered: dict[str, dict[Side, int]] = {}
     fates: dict[str, int] = {}
     too_long: int = 0
     shards: dict[str, Shard] = {}
@@ -138,10 +140,10 @@ def _sum_up(corpus: Corpus, labels: list[str]) -> None:
     shards = corpus.shards.values()
     corpus.texts = {side: sum(shard.texts.get(side, 0) for shard in shards) for side in SIDES}
     corpus.tokens = {side: sum(shard.tokens.get(side, 0) for shard in shards) for side in SIDES}
-    corpus.spans = {
-        label: {side: sum(shard.spans.get(side, {}).get(label, 0) for shard in shards) for side in SIDES}
-        for label in labels
-    }
+    for name in ("spans", "covered"):
+        parts = [getattr(shard, name) for shard in shards]
+        sums = {label: {s: sum(part.get(s, {}).get(label, 0) for part in parts) for s in SIDES} for label in labels}
+        setattr(corpus, name, sums)
     fates = sum((Counter(shard.fates) for shard in shards), Counter[str]())
     corpus.fates = dict(sorted(fates.items()))
     corpus.too_long = sum(shard.too_long for shard in shards)

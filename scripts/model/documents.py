@@ -15,8 +15,8 @@ from spacy.util import filter_spans
 
 from scripts.annotations import records
 from scripts.annotations.records import GoldText
+from scripts.model.label_heads import COVERED, GOLD, INCORRECT
 
-GOLD, COVERED, INCORRECT = "gold", "covered", "incorrect_spans"  # keys of doc.spans; the last is spaCy's own name
 Misaligned = Literal["snap", "refuse"]
 
 

@@ -17,7 +17,8 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 
 from scripts.annotations.records import GoldText, hash_of_line
-from scripts.model.documents import GOLD, DocMaker, Misaligned
+from scripts.model.documents import DocMaker, Misaligned
+from scripts.model.label_heads import COVERED, GOLD
 from scripts.model.pipeline import tokenizer
 from scripts.model.split import SIDES, Side, Splitter
 
@@ -45,6 +46,7 @@ class Shard(msgspec.Struct):
     files (dict[str, str]): Digests of its files by their paths in the corpus; a side without texts has none.
     texts (dict[Side, int]), tokens (dict[Side, int]): How many.
     spans (dict[Side, dict[str, int]]): Gold spans by label.
+    covered (dict[Side, dict[str, int]]): Texts in which a label is known everywhere.
     fates (dict[str, int]): What became of the spans, see `DocMaker`.
     too_long (int): Texts left out.
     """
@@ -54,6 +56,7 @@ class Shard(msgspec.Struct):
     texts: dict[Side, int] = {}
     tokens: dict[Side, int] = {}
     spans: dict[Side, dict[str, int]] = {}
+    covered: dict[Side, dict[str, int]] = {}
     fates: dict[str, int] = {}
     too_long: int = 0
 
@@ -142,10 +145,12 @@ def read_gold(path: Path, start: int = 0, size: int = -1) -> Iterator[GoldText]:
 def _count(shard: Shard, side: Side, doc: Doc) -> None:
     shard.texts[side] = shard.texts.get(side, 0) + 1
     shard.tokens[side] = shard.tokens.get(side, 0) + len(doc)
-    spans = shard.spans.setdefault(side, {})
-    for label, times in Counter(span.label for span in doc.spans[GOLD]).items():
-        name = doc.vocab.strings[label]
-        spans[name] = spans.get(name, 0) + times
+    everywhere = (span for span in doc.spans[COVERED] if span.end - span.start == len(doc))
+    for counts, found in ((shard.spans, doc.spans[GOLD]), (shard.covered, everywhere)):
+        own = counts.setdefault(side, {})
+        for label, times in Counter(span.label for span in found).items():
+            name = doc.vocab.strings[label]
+            own[name] = own.get(name, 0) + times
 
 
 def _write(path: Path, content: bytes) -> str:

@@ -7,32 +7,15 @@ prediction where nobody looked for its label, nor a text for a label of which no
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from spacy.tokens import Doc
 
 from scripts.annotations.hashing import input_hash
-from scripts.model.documents import COVERED, GOLD
-
-Range = tuple[int, int]  # [start, end)
-
-
-class Known(NamedTuple):
-    """What is known of one label in one text, in characters.
-
-    gold (frozenset[Range]): Its entities, those that lie in covered ranges.
-    covered (list[Range]): Where it is known, sorted and apart from each other.
-    is_scored (bool): Whether a false prediction could be told: somewhere it is known not to be.
-    """
-
-    gold: frozenset[Range]
-    covered: list[Range]
-    is_scored: bool
+from scripts.model.label_heads import Known, Range, count
 
 
 class Counts(NamedTuple):
@@ -53,66 +36,6 @@ class Counts(NamedTuple):
 def text_id(text: str) -> str:
     """Names a text by its input hash, under which its annotations are found, and by what does not collide."""
     return f"{input_hash(text)}:{_sha256(text.encode('utf-8', 'surrogatepass'))[:16]}"
-
-
-def known(doc: Doc) -> dict[str, Known]:
-    """What is known of each label that is covered anywhere in a Doc of the corpus."""
-    gold, covered = _by_label(doc, GOLD), _by_label(doc, COVERED)
-    # So that ranges include blanks, and neighbours touch, a range ends where the next token starts.
-    starts = [*(token.idx for token in doc), len(doc.text)]
-    return {label: _known(doc, starts, gold.get(label, []), ranges) for label, ranges in covered.items()}
-
-
-def _by_label(doc: Doc, key: str) -> dict[str, list[Range]]:
-    found: dict[str, list[Range]] = defaultdict(list)
-    for span in doc.spans.get(key, []):
-        found[span.label_].append((span.start, span.end))
-    return found
-
-
-def _known(doc: Doc, starts: Sequence[int], gold: Collection[Range], covered: Collection[Range]) -> Known:
-    ranges = merged(covered)
-    inside = [span for span in gold if _is_within(span, ranges)]
-    tokens = _size(ranges)
-    return Known(
-        gold=frozenset((starts[start], starts[end - 1] + len(doc[end - 1])) for start, end in inside),
-        covered=[(starts[start], starts[end]) for start, end in ranges],
-        is_scored=tokens == len(doc) or tokens > _size(merged(inside)),
-    )
-
-
-def merged(ranges: Iterable[Range]) -> list[Range]:
-    """The same ground in the fewest ranges, sorted."""
-    result: list[Range] = []
-    for start, end in sorted(ranges):
-        if result and start <= result[-1][1]:
-            result[-1] = result[-1][0], max(end, result[-1][1])
-        else:
-            result.append((start, end))
-    return result
-
-
-def _size(ranges: Iterable[Range]) -> int:
-    return sum(end - start for start, end in ranges)
-
-
-def _is_within(span: Range, ranges: Iterable[Range]) -> bool:
-    return any(start <= span[0] and span[1] <= end for start, end in ranges)
-
-
-def count(label: Known, predicted: Collection[Range]) -> tuple[int, int, int]:
-    """True positives, false positives and false negatives of one label in one text, where it is known."""
-    predicted = {span for span in predicted if _is_within(span, label.covered)}
-    hits = len(label.gold & predicted)
-    return hits, len(predicted) - hits, len(label.gold) - hits
-
-
-def predictions(doc: Doc) -> dict[str, set[Range]]:
-    """The entities of a Doc by label, in characters."""
-    found: dict[str, set[Range]] = defaultdict(set)
-    for span in doc.ents:
-        found[span.label_].add((span.start_char, span.end_char))
-    return found
 
 
 class Tally:
