@@ -8,10 +8,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc
 
-from scripts.annotations.errors import UserError
-from scripts.scoring.counts import Tally, known, predictions
+from scripts.model.label_heads import known, predictions
+from scripts.model.reading import read_docs
+from scripts.scoring.counts import Tally
 
 
 def evaluate(nlp: Language, folder: Path, labels: Sequence[str], texts: int, title: str) -> Tally:
@@ -37,8 +38,5 @@ def evaluate(nlp: Language, folder: Path, labels: Sequence[str], texts: int, tit
 
 def _with_predictions(nlp: Language, folder: Path) -> Iterator[tuple[Doc, Doc]]:
     for path in sorted(folder.glob("*.spacy")):
-        try:
-            docs = list(DocBin().from_disk(path).get_docs(nlp.vocab))
-        except Exception as err:  # zlib, msgpack and spaCy each have their own
-            raise UserError(f"{path}: is damaged ({err}); make the corpus again: weasel run corpus") from err
+        docs = list(read_docs([path], nlp.vocab))
         yield from zip(docs, nlp.pipe([doc.text for doc in docs]), strict=True)
