@@ -1,4 +1,4 @@
-"""configs/ner.cfg is whole, trains, and what it trains is evaluated: the way from a corpus to a table of runs."""
+"""The configs are whole, train, and what they train is evaluated: the way from a corpus to a table of runs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.project import ROOT
 from tests.scored import known_doc, one_line, step, write_corpus
 
 CONFIG = ROOT / "configs" / "ner.cfg"
+CONFIGS = sorted((ROOT / "configs").glob("ner*.cfg"))
 CODE = ROOT / "scripts" / "functions.py"
 NLP = spacy.blank("en")
 
@@ -35,31 +36,34 @@ def project(tmp_path):
     return tmp_path
 
 
-def train(project, *options):
+def train(project, *options, config=CONFIG):
     return step(
-        project, "spacy train", CONFIG, "--code", CODE, "--output", "training/ner/seed-0", *options,
+        project, "spacy train", config, "--code", CODE, "--output", "training/ner/seed-0", *options,
         "--training.max_steps", 20, "--training.eval_frequency", 10, "--training.optimizer.learn_rate.warmup_steps", 1,
     )  # fmt: skip
 
 
-def test_the_config_is_valid(project):
-    done = step(project, "spacy debug config", CONFIG, "--code", CODE)
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_the_config_is_valid(config, project):
+    done = step(project, "spacy debug config", config, "--code", CODE)
     assert done.returncode == 0, done.stdout
     assert "Config is valid" in done.stdout
 
 
-def test_the_config_says_all_that_spacy_would_fill_in():
-    found, filled = fill_config("-", CONFIG, silent=True)
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_the_config_says_all_that_spacy_would_fill_in(config):
+    found, filled = fill_config("-", config, silent=True)
     assert found == filled
 
 
-def test_from_training_to_a_table(project):
-    done = train(project, "--system.seed", 0)
+@pytest.mark.parametrize("name", ["ner", "ner_transition"])
+def test_from_training_to_a_table(name, project):
+    done = train(project, "--system.seed", 0, config=ROOT / f"configs/{name}.cfg")
     assert done.returncode == 0, done.stderr
     model = project / "training/ner/seed-0/model-best"
     nlp = spacy.load(model)  # without --code
     assert nlp.meta["labelwise"]["corpus"] == read_split(project / "corpus/split.json").digest
-    assert nlp.get_pipe("ner").labels == ("ORG", "PER")
+    assert nlp.get_pipe(nlp.pipe_names[0]).labels == ("ORG", "PER")
     done = step(project, "scripts.evaluate", "--run", "ner", "--models", "training/ner")
     assert done.returncode == 0, done.stderr
     assert json.loads((project / "metrics.json").read_text())["micro"]["support"] == 8

@@ -19,6 +19,7 @@ from scripts.annotations.errors import UserError
 from scripts.annotations.files import code_digest
 
 KEY = "labelwise"  # in the meta
+BEST = "model-best"  # as spaCy calls the folder of the model that did best on the dev texts
 _FUNCTIONS = Path(__file__).parent.parent / "functions.py"
 
 
@@ -27,24 +28,31 @@ class Split(msgspec.Struct):
 
     digest (str): Of the texts, what is known of them, how they are split and tokenized.
     texts (dict[str, int]): How many on each side.
+    covered (dict[str, dict[str, int]]): By label and side: texts in which the label is known everywhere.
     """
 
     digest: str
     texts: dict[str, int]
+    covered: dict[str, dict[str, int]] = {}
 
 
 class Provenance(msgspec.Struct, kw_only=True):
     """What is known of a model's training; `nlp.meta["labelwise"]`.
 
     corpus (str), texts (dict[str, int]): See `Split`.
+    covered (dict[str, int]): By label: texts to train on in which the label is known everywhere.
     code (str): Digest of the project's modules that took part in training.
     versions (dict[str, str]): Of Python, spaCy, thinc and numpy.
+    relearned (dict[str, str]): By label that was learned again, alone, afterwards: the corpus it was learned from,
+        which is then part of `corpus` too.
     """
 
     corpus: str
     texts: dict[str, int]
     code: str
     versions: dict[str, str]
+    covered: dict[str, int] = {}
+    relearned: dict[str, str] = {}
 
 
 @spacy.registry.callbacks("labelwise.RecordData.v1")
@@ -59,7 +67,10 @@ def record_data(split: str) -> Callable[[Language], Language]:
         found = read_split(Path(split))
     except UserError as err:
         raise ConfigValidationError(title="No corpus", desc=str(err), show_config=False) from err
-    known = Provenance(corpus=found.digest, texts=found.texts, code=training_code(), versions=versions())
+    covered = {label: sides.get("train", 0) for label, sides in found.covered.items()}
+    known = Provenance(
+        corpus=found.digest, texts=found.texts, code=training_code(), versions=versions(), covered=covered
+    )
 
     def record(nlp: Language) -> Language:
         nlp.meta[KEY] = msgspec.to_builtins(known)

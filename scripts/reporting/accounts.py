@@ -59,8 +59,6 @@ def print_merge(console: Console, merged: Merged) -> None:
     covered = sum(counts["covered"] for counts in merged.coverage.values())
     known = f"{covered:,} of {pairs:,} text × label pairs are covered ({covered / max(pairs, 1):.1%})"
     console.print(known, highlight=False)
-    if covered < pairs:
-        console.print("⚠ spaCy's ner learns what is no entity only from texts covered for all labels.")
     conflicts = {what.removeprefix("conflicts: "): n for what, n in merged.totals.items() if what.startswith("conf")}
     if conflicts:
         console.print()

@@ -14,9 +14,8 @@ from spacy.language import Language
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import sha256
-from scripts.model.provenance import Provenance, provenance
+from scripts.model.provenance import BEST, Provenance, provenance
 
-BEST = "model-best"
 _OF_THE_MODEL = ("vectors", "init_tok2vec")  # paths, or names of packages, that make the model another
 
 

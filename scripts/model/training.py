@@ -1,0 +1,118 @@
+"""A pipeline is trained, its heads are tuned, and it appears in its folder when it is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import spacy
+from confection import Config, ConfigValidationError
+from spacy.cli.train import train as spacy_train
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.util import minibatch, walk_dict
+
+from scripts.annotations.errors import UserError
+from scripts.annotations.files import exclusive, work_folder
+from scripts.model.label_heads import LabelHeads
+from scripts.model.provenance import BEST, Split
+from scripts.model.reading import Reader
+from scripts.model.tuning import tune
+
+STATIC = "include_static_vectors"
+_LEARNS_FROM_PARTS = "label_heads"
+_TRANSITION = ("ner", "beam_ner")
+_BATCH = 64
+
+
+def load_config(path: Path, values: Mapping[str, Any], vectors: str | None) -> tuple[Config, dict[str, Any]]:
+    """Read a training config.
+
+    path (Path): The file.
+    values (Mapping[str, Any]): Set on the command line, by dotted key.
+    vectors (Optional[str]): A pipeline with static vectors, by path or package, which all layers that can then use.
+    RETURNS (tuple[Config, dict[str, Any]]): The config, and all that was set.
+    RAISES (UserError): If it cannot be read, or no layer can use vectors.
+    """
+    try:
+        values = dict(values)
+        config = spacy.util.load_config(path, overrides=values)
+        if vectors:
+            layers = [".".join(keys) for keys, _ in walk_dict(config) if keys[-1] == STATIC]
+            if not layers:
+                raise UserError(f"{path}: has no {STATIC}: none of its layers can use the vectors of {vectors}")
+            values |= dict.fromkeys(layers, True) | {"paths.vectors": vectors}
+            config = spacy.util.load_config(path, overrides=values)
+    except ConfigValidationError as err:
+        raise UserError(f"{path}: {' '.join(str(err).split())}") from err
+    except (OSError, ValueError) as err:
+        raise UserError(f"{path}: {err}") from err
+    return config, values
+
+
+def is_transition_based(config: Config) -> bool:
+    """Whether what finds entities is spaCy's `ner`, which knows of a token that it is unknown, but not for whom."""
+    factories = [block.get("factory") for block in config.get("components", {}).values()]
+    return any(factory in _TRANSITION for factory in factories) and _LEARNS_FROM_PARTS not in factories
+
+
+def unknown_share(split: Split) -> float:
+    """Of all pairs of a text to train on and a label, the share of which nobody looked for the label in all of it."""
+    pairs = split.texts.get("train", 0) * len(split.covered)
+    return 1 - sum(sides.get("train", 0) for sides in split.covered.values()) / pairs if pairs else 0.0
+
+
+def train(config: Path, values: Mapping[str, Any], dev: Path, folder: Path, gpu: int) -> dict[str, float]:
+    """Train with `spacy train`, tune on the dev texts, and put `model-best` into a folder.
+
+    config (Path): The training config.
+    values (Mapping[str, Any]): Set on the command line, by dotted key.
+    dev (Path): The texts to tune on, shards of Docs.
+    folder (Path): For example training/ner/seed-0. The model there is replaced when the new one is whole.
+    gpu (int): Which, or -1.
+    RETURNS (dict[str, float]): The biases by label, see `tune`; none if there are no label heads.
+    """
+    with publishing(folder) as work:
+        spacy_train(config, work / "trained", use_gpu=gpu, overrides=dict(values))
+        nlp = spacy.load(work / "trained" / BEST)
+        biases = tune_on(nlp, dev)
+        nlp.to_disk(work / BEST)
+    return biases
+
+
+@contextmanager
+def publishing(folder: Path) -> Iterator[Path]:
+    """Give a folder to make `model-best` in; when the block ends well, it takes the place of the one there was."""
+    with exclusive(folder), work_folder(folder) as work:
+        yield work
+        if (folder / BEST).exists():
+            (folder / BEST).rename(work / "before")
+        (work / BEST).rename(folder / BEST)
+
+
+def tune_on(nlp: Language, dev: Path) -> dict[str, float]:
+    """Tune the heads of a pipeline on a folder of Docs, see `tune`. A pipeline without is left as it is."""
+    found = heads(nlp)
+    return tune(found, prepared(nlp, Reader(dev)(nlp))) if found else {}
+
+
+def heads(nlp: Language) -> LabelHeads | None:
+    """The component of a pipeline that has the heads, if there is one."""
+    return next((pipe for _, pipe in nlp.pipeline if isinstance(pipe, LabelHeads)), None)
+
+
+def prepared(nlp: Language, examples: Iterable[Example]) -> Iterator[Example]:
+    """Run what comes before the heads on the Docs of examples: layers below them may be there."""
+    names = nlp.pipe_names[: [isinstance(pipe, LabelHeads) for _, pipe in nlp.pipeline].index(True)]
+    if not names:
+        yield from examples
+        return
+    below: list[Any] = [nlp.get_pipe(name) for name in names]
+    for batch in minibatch(examples, _BATCH):
+        docs: Iterable[Doc] = [example.predicted.copy() for example in batch]
+        for pipe in below:
+            docs = pipe.pipe(docs)
+        yield from (Example(doc, example.reference) for doc, example in zip(docs, batch, strict=True))

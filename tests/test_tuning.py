@@ -1,0 +1,79 @@
+"""How readily a label is found is chosen on texts that were not trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import spacy
+from spacy.training import Example
+
+from scripts.model.label_heads import BEGIN, LAST, OUT, TAGS, UNIT, LabelHeads
+from scripts.model.tuning import BIASES, Curve, choose, curve, tune
+from tests.scored import known_doc
+
+NLP = spacy.blank("en")
+
+
+class Scored(LabelHeads):
+    """Heads that say what is given, whatever the text."""
+
+    def __init__(self, labels, by_word):
+        super().__init__(NLP.vocab, model=None)
+        self.cfg["labels"] = labels
+        self.by_word = by_word
+
+    def scores(self, docs):
+        found = np.full((sum(map(len, docs)), len(self.labels), TAGS), -20, "f")
+        found[:, :, OUT] = 0
+        for row, token in enumerate(token for doc in docs for token in doc):
+            for column, label in enumerate(self.labels):
+                for tag, score in self.by_word.get((token.text, label), {}).items():
+                    found[row, column, tag] = score
+        return found
+
+
+def example(text, gold=(), covered=("ORG",)):
+    reference = known_doc(NLP, text, gold, covered)
+    return Example(NLP.make_doc(text), reference)
+
+
+def test_the_curve_counts_what_each_bias_finds_where_it_is_known():
+    pipe = Scored(["ORG", "PER"], {("IBM", "ORG"): {UNIT: 1.0}, ("hired", "ORG"): {UNIT: -1.0}})
+    found = curve(pipe, [example("IBM hired", [(0, 1, "ORG")])], biases=[-2.0, 0.0, 2.0])
+    assert found.counts[:, 0].tolist() == [[1, 1, 0], [1, 0, 0], [0, 0, 1]]
+    assert not found.counts[:, 1].any()  # PER is not known in the text
+
+
+def test_a_label_that_is_missed_is_found_more_readily_and_another_less():
+    scores = {("IBM", "ORG"): {UNIT: -0.6}, ("Ada", "PER"): {UNIT: 0.6}, ("hired", "PER"): {UNIT: 0.6}}
+    pipe = Scored(["ORG", "PER"], scores | {("Bob", "PER"): {UNIT: 2.0}})
+    text = example("IBM hired Ada Bob", [(0, 1, "ORG"), (3, 4, "PER")], ["ORG", "PER"])
+    chosen = tune(pipe, [text] * 200)
+    assert chosen == pipe.out_bias
+    assert chosen["ORG"] < -0.6
+    assert 0.6 < chosen["PER"] < 2.0
+
+
+def test_of_biases_that_are_as_good_it_is_the_one_nearest_to_zero():
+    pipe = Scored(["ORG"], {("Big", "ORG"): {BEGIN: 9.0}, ("Blue", "ORG"): {LAST: 9.0}, ("is", "ORG"): {OUT: 9.0}})
+    assert tune(pipe, [example("Big Blue is", [(0, 2, "ORG")])]) == {"ORG": 0.0}
+    assert tune(pipe, []) == {"ORG": 0.0}
+
+
+def test_a_label_of_little_support_leans_on_the_others():
+    rare, common = np.zeros((len(BIASES), 3), int), np.zeros((len(BIASES), 3), int)
+    common[:, 2] = 1000
+    common[BIASES.index(-1.0)] = 1000, 0, 0
+    rare[:, 2] = 1
+    rare[BIASES.index(3.0)] = 1, 0, 0
+    counts = np.stack([rare, common], 1)
+    assert choose(Curve(("RARE", "COMMON"), counts)) == {"RARE": -1.0, "COMMON": -1.0}
+    assert choose(Curve(("RARE", "COMMON"), counts), prior=0)["RARE"] == 3.0
+
+
+@pytest.mark.parametrize("lengths", [(1, 2, 3), (64, 70)])
+def test_batches_are_counted_as_one(lengths):
+    pipe = Scored(["ORG"], {("IBM", "ORG"): {UNIT: 1.0}})
+    for length in lengths:
+        found = curve(pipe, [example("IBM hired", [(0, 1, "ORG")])] * length, biases=[0.0])
+        assert found.counts.tolist() == [[[length, 0, 0]]]
