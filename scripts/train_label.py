@@ -1,0 +1,43 @@
+"""Train the head of one label on what is annotated now, and leave what the model says of all others as it is."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from scripts import functions  # noqa: F401 (what the model is made of is registered)
+from scripts.annotations.errors import UserError, run_step
+from scripts.model.labels import read_labels
+from scripts.model.provenance import BEST
+from scripts.model.relearning import relearn
+from scripts.reporting.accounts import plural
+from scripts.reporting.scores import ratio
+
+
+def main() -> None:
+    """Train, report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--label", required=True, help="which: ORG")
+    parser.add_argument("--model", type=Path, required=True, help="to begin with: training/ner/seed-0/model-best")
+    parser.add_argument("--corpus", type=Path, default=Path("corpus"), help="default: %(default)s")
+    parser.add_argument("--output", type=Path, required=True, help="gets model-best: training/ner-ORG/seed-0")
+    parser.add_argument("--steps", type=int, help="batches; default: a third of what the model was trained for")
+    args = parser.parse_args()
+    labels = read_labels(args.corpus / "labels.json")
+    if args.label not in labels:
+        raise UserError(f"{args.label!r}: is no label of {args.corpus}; --vars.label is one of {', '.join(labels)}")
+    done = relearn(args.model, args.label, args.corpus, args.output, args.steps)
+    console = Console()
+    before = "new" if done.is_new else f"was {ratio(done.before)}"
+    console.print(
+        f"{args.label}: {plural(done.texts, 'text')}, {done.steps:,} steps; F on the dev texts {ratio(done.after)}, "
+        f"{before}. All other labels are found as before.",
+        markup=False, highlight=False,
+    )  # fmt: skip
+    console.print(f"✔ {args.output / BEST}", markup=False, highlight=False)
+
+
+if __name__ == "__main__":
+    run_step(main)
