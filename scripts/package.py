@@ -1,0 +1,29 @@
+"""Package a model as a wheel that needs spaCy alone, with a card that says what it scored on what."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from scripts import functions  # noqa: F401 (what the model is made of is registered)
+from scripts.annotations.errors import run_step
+from scripts.reporting.wheel import build
+
+
+def main() -> None:
+    """Build, report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="training/ner/seed-0/model-best")
+    parser.add_argument("--metrics", type=Path, default=Path("metrics"), help="the runs; default: %(default)s")
+    parser.add_argument("--output", type=Path, default=Path("packages"), help="default: %(default)s")
+    parser.add_argument("--name", required=True, help="without the language, which goes before: ner")
+    parser.add_argument("--version", default="0.1.0", help="default: %(default)s")
+    args = parser.parse_args()
+    wheel = build(args.model, args.metrics, args.output, args.name, args.version)
+    Console().print(f"✔ {wheel}: pip install it where there is spaCy, or nothing yet", markup=False, highlight=False)
+
+
+if __name__ == "__main__":
+    run_step(main)
