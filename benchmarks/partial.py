@@ -1,0 +1,282 @@
+"""Take label annotations away from complete corpora, and see what still can be learned from the rest.
+
+    python -m benchmarks.partial --data ../shared/data                      # three seeds: an hour on two cores
+    python -m benchmarks.partial --data ../shared/data --corpora addresses --seeds 1 --steps 300
+
+Each text keeps the annotation of each label with probability p, by hash. All systems are trained for as many steps,
+with the shipped configs and on the same texts, and are tested on texts that are annotated completely. Speed is
+measured at the end, one training at a time: nothing else should be running. It writes
+benchmarks/results/partial.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import itertools
+import json
+import os
+import platform
+import random
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.corpora import CORPORA, text
+from scripts.annotations.records import GoldText
+
+HEADS, NER, COMPLETE, SINGLE = "heads", "ner, unknown is no", "ner, complete texts only", "one ner a label"
+KEPT = (1.0, 0.8, 0.5, 0.25)
+OUTPUT = Path("benchmarks/results/partial.json")
+_CONFIGS = {HEADS: Path("configs/ner.cfg"), NER: Path("configs/ner_transition.cfg")}
+_LOOP = ("optimizer", "batcher", "dropout")
+_WARM_UP = 20  # steps before the clock starts
+
+
+class Job(NamedTuple):
+    """One training: of a system, on a corpus of which a share of the annotations is kept."""
+
+    data: Path
+    corpus: str
+    system: str
+    kept: float
+    seed: int
+    steps: int
+    settings: tuple[tuple[str, Any], ...] = ()  # other values of the config
+
+
+class Result(NamedTuple):
+    """Micro and macro F1 on the test texts, micro F1 after tuning on the dev texts, words a second."""
+
+    f: float
+    macro: float
+    tuned: float
+    training_speed: float
+    running_speed: float
+
+
+def thin(gold: Iterable[GoldText], kept: float, seed: int) -> list[GoldText]:
+    """Texts with each label's annotation kept with a probability: a hash decides, whatever the system."""
+    result = []
+    for each in gold:
+        covered = [label for label in each.covered if _fraction(f"{seed} {label} {each.text}") < kept]
+        result.append(text(each.text, (span for span in each.spans if span.label in covered), covered))
+    return result
+
+
+def _fraction(key: str) -> float:
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=6).digest(), "big") / 2**48
+
+
+def run(job: Job) -> Result | None:
+    """Train one system and test it. None if nothing is left to train on."""
+    sides = CORPORA[job.corpus](job.data)
+    labels = sorted({label for each in sides["train"] for label in each.covered})
+    partial = thin(sides["train"], job.kept, job.seed)
+    counts: dict[str, list[int]] = {}
+    tuned = speeds = None
+    if job.system == SINGLE:
+        for label in labels:
+            own = [_only(each, label) for each in partial if label in each.covered]
+            nlp, *speeds = train(job, own, [label])
+            found, *running = test(nlp, [_only(each, label) for each in sides["test"]], [label])
+            counts |= found
+    else:
+        if job.system == COMPLETE:
+            partial = [each for each in partial if len(each.covered) == len(labels)]
+        elif job.system == NER:
+            partial = [text(each.text, each.spans, labels) for each in partial]
+        if not partial:
+            return None
+        nlp, *speeds = train(job, partial, labels)
+        counts, *running = test(nlp, sides["test"], labels)
+        if job.system == HEADS:
+            tuned, _ = test(tune(nlp, thin(sides["dev"], job.kept, job.seed), labels), sides["test"], labels)
+    return Result(_micro(counts), _macro(counts), _micro(tuned or counts), *speeds, *running)
+
+
+def _only(gold: GoldText, label: str) -> GoldText:
+    return text(gold.text, (span for span in gold.spans if span.label == label), [label])
+
+
+def _micro(counts: dict[str, list[int]]) -> float:
+    from scripts.model.label_heads import prf
+
+    return prf(*(sum(column) for column in zip(*counts.values(), strict=True)))["f"] or 0.0
+
+
+def _macro(counts: dict[str, list[int]]) -> float:
+    from scripts.model.label_heads import prf
+
+    return fmean(prf(*found)["f"] or 0.0 for found in counts.values() if found[0] + found[2])
+
+
+def train(job: Job, gold: list[GoldText], labels: list[str]) -> tuple[Any, float]:
+    """Train with a shipped config for so many steps, and take the averaged weights.
+
+    RETURNS (tuple[Language, float]): The pipeline, and words a second.
+    """
+    import spacy
+    from spacy.util import fix_random_seed, registry
+
+    from scripts import functions  # noqa: F401 (registers)
+
+    path = _CONFIGS.get(job.system, _CONFIGS[NER])
+    config = spacy.util.load_config(path, {"training.max_steps": job.steps, **dict(job.settings)}, interpolate=True)
+    fix_random_seed(job.seed)
+    nlp = spacy.util.load_model_from_config(config)
+    loop = registry.resolve({name: config["training"][name] for name in _LOOP})
+    examples = _examples(nlp, gold, labels)
+    nlp.config["initialize"]["components"] = {}
+    nlp.initialize(lambda: examples)
+    optimizer, words, began = loop["optimizer"], 0, 0.0
+    batches = _batches(examples, loop["batcher"], random.Random(job.seed))
+    for step, batch in enumerate(itertools.islice(batches, job.steps)):
+        if step == _WARM_UP:
+            words, began = 0, time.perf_counter()
+        nlp.update(batch, sgd=optimizer, drop=loop["dropout"], losses={})
+        optimizer.step_schedules()
+        words += sum(len(example.predicted) for example in batch)
+    speed = words / (time.perf_counter() - began)
+    with nlp.use_params(optimizer.averages):
+        averaged = nlp.to_bytes()
+    return nlp.from_bytes(averaged), speed
+
+
+def _batches(examples: list[Any], batcher: Any, order: random.Random) -> Iterable[Any]:
+    while True:
+        order.shuffle(examples)
+        yield from batcher(examples)
+
+
+def _examples(nlp: Any, gold: list[GoldText], labels: list[str]) -> list[Any]:
+    from spacy.training import Example
+
+    from scripts.model.documents import DocMaker
+
+    maker = DocMaker(nlp, frozenset(labels), "snap")
+    docs = [maker.make(each) for each in gold]
+    return [Example(nlp.make_doc(doc.text), doc) for doc in docs if doc is not None and len(doc)]
+
+
+def tune(nlp: Any, gold: list[GoldText], labels: list[str]) -> Any:
+    """Tune the heads of a pipeline as the training step does."""
+    from scripts.model import tuning
+
+    tuning.tune(nlp.get_pipe("label_heads"), _examples(nlp, gold, labels))
+    return nlp
+
+
+def test(nlp: Any, gold: list[GoldText], labels: list[str]) -> tuple[dict[str, list[int]], float]:
+    """Run a pipeline on raw texts. RETURNS: Counts by label, and words a second."""
+    from scripts.model.label_heads import count_known
+
+    examples = _examples(nlp, gold, labels)
+    texts = [example.text for example in examples]
+    list(nlp.pipe(texts[:64]))
+    began = time.perf_counter()
+    docs = list(nlp.pipe(texts))
+    seconds = time.perf_counter() - began
+    for example, doc in zip(examples, docs, strict=True):
+        example.predicted = doc
+    return count_known(examples), sum(map(len, docs)) / seconds
+
+
+def jobs(data: Path, corpora: list[str], seeds: int, steps: int, single_seeds: int) -> list[Job]:
+    """All trainings. One ner a label takes as many steps for each label, and so is run for fewer seeds, at p = .5."""
+    found = []
+    for corpus, seed in itertools.product(corpora, range(seeds)):
+        found += [Job(data, corpus, system, 1.0, seed, steps) for system in (HEADS, NER)]
+        found += [Job(data, corpus, s, kept, seed, steps) for kept in KEPT[1:] for s in (HEADS, NER, COMPLETE)]
+        if seed < single_seeds:
+            found.append(Job(data, corpus, SINGLE, 0.5, seed, steps))
+    return sorted(found, key=lambda job: job.system != SINGLE)  # what takes longest, first
+
+
+def summarise(done: list[tuple[Job, Result | None]]) -> list[dict[str, Any]]:
+    """A row a corpus, system and share: means and standard deviations over seeds."""
+    groups: dict[tuple[str, str, float], list[Result]] = defaultdict(list)
+    for job, result in done:
+        groups[job.corpus, job.system, job.kept] += [result] if result else []
+    return [
+        {
+            "corpus": corpus, "system": system, "kept": kept, "seeds": len(found),
+            **{
+                name: round(fmean(getattr(each, name) for each in found), 4) if found else None
+                for name in ("f", "macro", "tuned")
+            },
+            "f_sd": round(stdev(each.f for each in found), 4) if len(found) > 1 else None,
+        }
+        for (corpus, system, kept), found in groups.items()
+    ]  # fmt: skip
+
+
+def speeds(data: Path, corpora: list[str], steps: int) -> list[dict[str, Any]]:
+    """Words a second of the heads and of ner on complete texts, one after the other."""
+    rows = []
+    for corpus in corpora:
+        found = {system: run(Job(data, corpus, system, 1.0, 0, steps)) for system in (HEADS, NER)}
+        for name in ("training_speed", "running_speed"):
+            heads, ner = (getattr(found[system], name) for system in (HEADS, NER))
+            rows.append({"corpus": corpus, "what": name, "heads": round(heads), "ner": round(ner),
+                         "ratio": round(heads / ner, 2)})  # fmt: skip
+    return rows
+
+
+def show(console: Console, rows: list[dict[str, Any]], speed: list[dict[str, Any]]) -> None:
+    """Print micro F1 in tables, a corpus each."""
+    for corpus, found in itertools.groupby(rows, key=lambda row: row["corpus"]):
+        table = Table(corpus, *(f"p = {kept}" for kept in KEPT), box=None)
+        own = list(found)
+        for system in dict.fromkeys(row["system"] for row in own):
+            cells = {row["kept"]: row for row in own if row["system"] == system}
+            table.add_row(system, *(_cell(cells.get(kept)) for kept in KEPT))
+        console.print(table)
+    for row in speed:
+        console.print(f"{row['corpus']} {row['what']}: {row['heads']:,} / {row['ner']:,} words/s = {row['ratio']}")
+
+
+def _cell(row: dict[str, Any] | None) -> str:
+    if row is None or row["f"] is None:
+        return "–"
+    return f"{row['f']:.3f}" + (f" ± {row['f_sd']:.3f}" if row["f_sd"] is not None else "")
+
+
+def main() -> None:
+    """Run all trainings, then measure speed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the real corpora")
+    parser.add_argument("--corpora", nargs="+", default=list(CORPORA), choices=list(CORPORA))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--single-seeds", type=int, default=1, help="seeds of one ner a label")
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--processes", type=int, default=2)
+    args = parser.parse_args()
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"  # for all systems, in trainings side by side
+    todo = jobs(args.data, args.corpora, args.seeds, args.steps, args.single_seeds)
+    console = Console()
+    with ProcessPoolExecutor(args.processes) as pool:
+        done = []
+        for job, result in zip(todo, pool.map(run, todo), strict=True):
+            done.append((job, result))
+            f = f"{result.f:.3f}" if result else "–"
+            console.print(f"{len(done)}/{len(todo)} {job.corpus}: {job.system}, p = {job.kept}, seed {job.seed}: {f}")
+    order = {job: number for number, job in enumerate(jobs(args.data, args.corpora, args.seeds, args.steps, 0))}
+    done.sort(key=lambda pair: (args.corpora.index(pair[0].corpus), order.get(pair[0], len(order))))
+    rows, speed = summarise(done), speeds(args.data, args.corpora, min(args.steps, 200))
+    show(console, rows, speed)
+    machine = {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
+    result = {"steps": args.steps, "seeds": args.seeds, "machine": machine, "scores": rows, "speed": speed}
+    OUTPUT.write_text(json.dumps(result, indent=2) + "\n", "utf8")
+
+
+if __name__ == "__main__":
+    main()
