@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 
@@ -13,9 +14,17 @@ from scripts import functions  # noqa: F401 (registers)
 from scripts.model.provenance import read_split
 from tests.project import ROOT
 from tests.scored import known_doc, one_line, step, write_corpus
+from tests.transformers import write_transformer
 
 CONFIG = ROOT / "configs" / "ner.cfg"
-CONFIGS = sorted((ROOT / "configs").glob("ner*.cfg"))
+TRANSFORMER = ROOT / "configs" / "ner_trf.cfg"
+needs_transformers = pytest.mark.skipif(
+    importlib.util.find_spec("spacy_transformers") is None, reason="pip install -r requirements-trf.txt"
+)
+CONFIGS = [
+    pytest.param(path, id=path.stem, marks=needs_transformers if path == TRANSFORMER else ())
+    for path in sorted((ROOT / "configs").glob("ner*.cfg"))
+]
 CODE = ROOT / "scripts" / "functions.py"
 NLP = spacy.blank("en")
 
@@ -43,14 +52,14 @@ def train(project, *options, config=CONFIG):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("config", CONFIGS)
 def test_the_config_is_valid(config, project):
     done = step(project, "spacy debug config", config, "--code", CODE)
     assert done.returncode == 0, done.stdout
     assert "Config is valid" in done.stdout
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("config", CONFIGS)
 def test_the_config_says_all_that_spacy_would_fill_in(config):
     found, filled = fill_config("-", config, silent=True)
     assert found == filled
@@ -99,3 +108,25 @@ def test_incorrect_spans_of_the_corpus_can_be_trained_with(project):
     write_corpus(project / "corpus", [doc(1)], train=docs, dev=[doc(2)])
     done = train(project)
     assert done.returncode == 0, done.stderr
+
+
+@needs_transformers
+def test_heads_over_a_transformer_learn_and_one_of_them_is_learned_again(project):
+    write_transformer(project / "tiny", ["IBM", "hired", "Ada", "number"])
+    done = step(
+        project, "scripts.train", TRANSFORMER, "--output", "training/trf",
+        "--components.transformer.model.name", "tiny", "--components.transformer.model.mixed_precision", "false",
+        "--training.max_steps", 30, "--training.eval_frequency", 10,
+        "--training.optimizer.learn_rate.warmup_steps", 1, "--training.optimizer.learn_rate.initial_rate", 0.002,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    shutil.rmtree(project / "tiny")  # all of it is in the model
+    done = step(project, "scripts.evaluate", "--run", "trf", "--models", "training/trf")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((project / "metrics.json").read_text())["micro"]["f"] == 1
+    model = "training/trf/seed-0/model-best"
+    done = step(
+        project, "scripts.train_label", "--label", "PER", "--model", model, "--output", "training/trf-PER/seed-0"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "F on the dev texts 1.000, was 1.000" in done.stdout

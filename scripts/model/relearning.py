@@ -165,7 +165,7 @@ class _Head:
             self.model.finish_update(optimizer)
             optimizer.step_schedules()
             if step % max(1, steps // _EVALUATIONS) == 0 or step == steps:
-                with self.model.use_params(optimizer.averages):
+                with self.model.use_params(optimizer.averages or {}):
                     reached = score() or 0.0
                     if reached >= best:
                         best, kept = reached, {name: self.model.get_param(name).copy() for name in _PARAMS}

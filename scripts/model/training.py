@@ -9,6 +9,7 @@ from typing import Any
 
 import spacy
 from confection import Config, ConfigValidationError
+from spacy.cli._util import setup_gpu
 from spacy.cli.train import train as spacy_train
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -22,7 +23,7 @@ from scripts.model.provenance import BEST, Split
 from scripts.model.reading import Reader
 from scripts.model.tuning import tune
 
-STATIC = "include_static_vectors"
+STATIC, MIXED = "include_static_vectors", "mixed_precision"  # keys of layers
 _LEARNS_FROM_PARTS = "label_heads"
 _TRANSITION = ("ner", "beam_ner")
 _BATCH = 64
@@ -35,22 +36,51 @@ def load_config(path: Path, values: Mapping[str, Any], vectors: str | None) -> t
     values (Mapping[str, Any]): Set on the command line, by dotted key.
     vectors (Optional[str]): A pipeline with static vectors, by path or package, which all layers that can then use.
     RETURNS (tuple[Config, dict[str, Any]]): The config, and all that was set.
-    RAISES (UserError): If it cannot be read, or no layer can use vectors.
+    RAISES (UserError): If it cannot be read, has no such value, no layer can use vectors, or a component is not
+        installed.
     """
+    values = dict(values)
+    written = _read(path, {})
+    _demand_keys(path, written, values)
+    if vectors:
+        layers = [".".join(keys) for keys, _ in walk_dict(written) if keys[-1] == STATIC]
+        if not layers:
+            raise UserError(f"{path}: has no {STATIC}: none of its layers can use the vectors of {vectors}")
+        values |= dict.fromkeys(layers, True) | {"paths.vectors": vectors}
+    config = _read(path, values)
+    _demand_factories(path, config)
+    return config, values
+
+
+def _read(path: Path, values: dict[str, Any]) -> Config:
     try:
-        values = dict(values)
-        config = spacy.util.load_config(path, overrides=values)
-        if vectors:
-            layers = [".".join(keys) for keys, _ in walk_dict(config) if keys[-1] == STATIC]
-            if not layers:
-                raise UserError(f"{path}: has no {STATIC}: none of its layers can use the vectors of {vectors}")
-            values |= dict.fromkeys(layers, True) | {"paths.vectors": vectors}
-            config = spacy.util.load_config(path, overrides=values)
+        return spacy.util.load_config(path, overrides=values)
     except ConfigValidationError as err:
         raise UserError(f"{path}: {' '.join(str(err).split())}") from err
     except (OSError, ValueError) as err:
         raise UserError(f"{path}: {err}") from err
-    return config, values
+
+
+def _demand_keys(path: Path, config: Config, values: Iterable[str]) -> None:
+    """RAISES (UserError): If a value that is set is none of the config, which spaCy would take and never use."""
+    for key in values:
+        *sections, name = key.split(".")
+        block: Any = config
+        for section in sections:
+            block = block.get(section) if isinstance(block, dict) else None
+        if not isinstance(block, dict) or name not in block:
+            inside = f"; [{'.'.join(sections)}] has {', '.join(block)}" if isinstance(block, dict) else ""
+            raise UserError(f"{path}: has no {key}{inside}")
+
+
+def _demand_factories(path: Path, config: Config) -> None:
+    """RAISES (UserError): If the pipeline has a component that is not installed."""
+    nlp = spacy.blank(config["nlp"]["lang"])
+    for name, block in config.get("components", {}).items():
+        factory = block.get("factory")
+        if factory and not nlp.has_factory(factory):
+            hint = "; pip install -r requirements-trf.txt" if factory == "transformer" else ""
+            raise UserError(f"{path}: [components.{name}]: there is no component {factory!r} installed{hint}")
 
 
 def is_transition_based(config: Config) -> bool:
@@ -74,13 +104,29 @@ def train(config: Path, values: Mapping[str, Any], dev: Path, folder: Path, gpu:
     folder (Path): For example training/ner/seed-0. The model there is replaced when the new one is whole.
     gpu (int): Which, or -1.
     RETURNS (dict[str, float]): The biases by label, see `tune`; none if there are no label heads.
+    RAISES (UserError): If the GPU cannot be used, or there is none and the config demands it.
     """
+    _demand_gpu(config, values, gpu)
     with publishing(folder) as work:
         spacy_train(config, work / "trained", use_gpu=gpu, overrides=dict(values))
         nlp = spacy.load(work / "trained" / BEST)
         biases = tune_on(nlp, dev)
         nlp.to_disk(work / BEST)
     return biases
+
+
+def _demand_gpu(config: Path, values: Mapping[str, Any], gpu: int) -> None:
+    if gpu < 0:
+        mixed = [
+            ".".join(keys) for keys, value in walk_dict(_read(config, dict(values))) if keys[-1] == MIXED and value
+        ]
+        if mixed:
+            raise UserError(f"{config}: mixed precision needs a GPU: --vars.gpu 0; without one, --{mixed[0]} false")
+        return
+    try:
+        setup_gpu(gpu, silent=True)
+    except ValueError as err:
+        raise UserError(f"GPU {gpu}: {err}; without one it is --vars.gpu -1") from err
 
 
 @contextmanager

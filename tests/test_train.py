@@ -1,0 +1,219 @@
+"""train and train-label as a user runs them, and what they promise of the models they make."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import spacy
+from spacy.tokens import DocBin
+from spacy.vectors import Vectors
+
+from scripts import functions  # noqa: F401 (registers)
+from scripts.model.provenance import provenance
+from tests.project import ROOT
+from tests.scored import known_doc, one_line, step, write_corpus
+
+CONFIG = ROOT / "configs" / "ner.cfg"
+TRANSITION = ROOT / "configs" / "ner_transition.cfg"
+FEW = (
+    "--training.max_steps", 60, "--training.eval_frequency", 20,
+    "--training.optimizer.learn_rate.warmup_steps", 5, "--training.batcher.size", 100,
+)  # fmt: skip
+NLP = spacy.blank("en")
+NAMES = ["Ada", "Bob", "Cyd", "Dan", "Eve", "Fay", "Gus"]
+PLACES = ["Rome", "Oslo", "Lima", "Bern"]
+
+
+def doc(number, covered=("LOC", "ORG", "PER")):
+    """One text, annotated for some labels."""
+    text = f"IBM hired {NAMES[number % 7]} in {PLACES[number % 4]} , says {NAMES[number % 5]} {number} ."
+    spans = [(0, 1, "ORG"), (2, 3, "PER"), (4, 5, "LOC"), (7, 8, "PER")]
+    return known_doc(NLP, text, [span for span in spans if span[2] in covered], covered)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Half of the texts to train on are annotated for ORG and PER, the other half for ORG alone: none for LOC."""
+    train = [doc(number, ["ORG", "PER"] if number % 2 else ["ORG"]) for number in range(20, 60)]
+    write_corpus(tmp_path / "corpus", [doc(n) for n in range(10)], train=train, dev=[doc(n) for n in range(10, 20)])
+    (tmp_path / "corpus/labels.json").write_text('["ORG", "PER"]')
+    return tmp_path
+
+
+def train(project, *options, config=CONFIG, output="training/ner"):
+    return step(project, "scripts.train", config, "--output", output, *FEW, *options)
+
+
+def annotate_places(project):
+    """What `corpus` makes once LOC was annotated too."""
+    write_corpus(
+        project / "corpus", [doc(n) for n in range(10)], digest="e" * 8,
+        train=[doc(n) for n in range(20, 60)], dev=[doc(n) for n in range(10, 20)],
+    )  # fmt: skip
+
+
+def found(path, texts):
+    """What a model says of each label, to the last bit of its probabilities."""
+    nlp = spacy.load(path)
+    result = {}
+    for parsed in nlp.pipe(texts):
+        group = parsed.spans["predicted"]
+        for span, score in zip(group, group.attrs["scores"], strict=True):
+            result.setdefault(span.label_, []).append((parsed.text, span.start, span.end, float(score)))
+    return result
+
+
+TEXTS = [doc(number).text for number in range(100, 120)]
+
+
+# train
+
+
+def test_one_model_comes_of_texts_annotated_for_some_labels_each(project):
+    done = train(project)
+    assert done.returncode == 0, done.stderr
+    assert "✔ training/ner/seed-0/model-best: trained on 40 texts, tuned on 10 texts" in done.stdout
+    model = project / "training/ner/seed-0/model-best"
+    nlp = spacy.load(model)
+    assert nlp.get_pipe("label_heads").labels == ("ORG", "PER")
+    assert set(nlp.get_pipe("label_heads").out_bias) == {"ORG", "PER"}
+    assert [ent.label_ for ent in nlp("IBM hired Ada in Rome .").ents] == ["ORG", "PER"]
+    assert sorted(path.name for path in model.parent.iterdir() if not path.name.startswith(".")) == ["model-best"]
+
+
+def test_the_same_again_gives_the_same_bytes(project):
+    for output in ("training/one", "training/two"):
+        assert train(project, output=output).returncode == 0
+    one, two = (project / f"training/{name}/seed-0/model-best" for name in ("one", "two"))
+    for path in (path for path in one.rglob("*") if path.is_file()):
+        assert path.read_bytes() == (two / path.relative_to(one)).read_bytes(), path
+
+
+def test_with_epochs_that_end_patience_and_epochs_mean_what_they_say(project):
+    done = train(project, "--training.max_epochs", 2, "--training.max_steps", 0, "--training.eval_frequency", 1)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines() if line.strip()[:1].isdigit()]
+    assert {row[0] for row in rows} == {"0", "1"}
+
+
+def test_transition_based_training_warns_with_numbers_where_not_all_is_covered(project):
+    split = {"digest": "d", "texts": {"train": 40, "dev": 10, "test": 10}, "covered": {}}
+    split["covered"] = {"ORG": {"train": 40, "dev": 10, "test": 10}, "PER": {"train": 20, "dev": 10, "test": 10}}
+    (project / "corpus/split.json").write_text(json.dumps(split))
+    done = train(project, config=TRANSITION)
+    assert done.returncode == 0, done.stderr
+    assert "for 25.0% of the pairs of a text and a label nobody looked" in " ".join(done.stdout.split())
+    assert "nobody looked" not in train(project).stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--gpu", 0], "GPU 0: "),
+        (["--vectors", "nowhere"], "nowhere"),
+        (["--training.odd", 3], "has no training.odd; [training] has "),
+        (["--traning.max_steps", 3], "has no traning.max_steps"),
+        (["--max_steps", 3], "--max_steps: not an option"),
+        (["--corpus", "nowhere"], "nowhere/split.json: no such file; make the corpus first: weasel run corpus"),
+    ],
+)
+def test_what_cannot_be_is_one_line(options, said, project):
+    if options[0] == "--gpu" and spacy.prefer_gpu():
+        pytest.skip("there is a GPU")
+    assert said in one_line(train(project, *options))
+    assert not list(project.glob("training/**/model-best"))
+
+
+def test_a_component_that_is_not_installed_is_named(project):
+    config = project / "odd.cfg"
+    config.write_text(CONFIG.read_text().replace('factory = "label_heads"', 'factory = "label_hats"'))
+    assert "there is no component 'label_hats' installed" in one_line(train(project, config=config))
+
+
+def test_a_failure_leaves_the_model_there_was(project):
+    assert train(project).returncode == 0
+    model = project / "training/ner/seed-0/model-best"
+    before = {path: path.read_bytes() for path in model.rglob("*") if path.is_file()}
+    for path in (project / "corpus/dev").iterdir():
+        path.write_bytes(b"odd")
+    assert "is damaged" in one_line(train(project))
+    assert {path: path.read_bytes() for path in model.rglob("*") if path.is_file()} == before
+
+
+def test_static_vectors_are_used_by_a_var(project):
+    with_vectors = spacy.blank("en")
+    words = [*NAMES, *PLACES, "IBM"]
+    with_vectors.vocab.vectors = Vectors(data=np.eye(12, dtype="f"), keys=words, strings=with_vectors.vocab.strings)
+    with_vectors.to_disk(project / "vectors")
+    done = train(project, "--vectors", "vectors")
+    assert done.returncode == 0, done.stderr
+    nlp = spacy.load(project / "training/ner/seed-0/model-best")
+    assert nlp.vocab.vectors_length == 12
+    assert nlp.config["components"]["label_heads"]["model"]["tok2vec"]["embed"]["include_static_vectors"] is True
+
+
+# train-label
+
+
+@pytest.fixture
+def trained(project):
+    assert train(project).returncode == 0
+    return project
+
+
+def relearn(project, label):
+    return step(
+        project, "scripts.train_label", "--label", label, "--model", "training/ner/seed-0/model-best",
+        "--output", f"training/ner-{label}/seed-0", "--steps", 60,
+    )  # fmt: skip
+
+
+def test_a_new_label_is_learned_and_all_others_are_found_exactly_as_before(trained):
+    before = found(trained / "training/ner/seed-0/model-best", TEXTS)
+    annotate_places(trained)
+    done = relearn(trained, "LOC")
+    assert done.returncode == 0, done.stderr
+    assert "LOC: 40 texts, 60 steps" in done.stdout
+    assert ", new." in " ".join(done.stdout.split())
+    after = found(trained / "training/ner-LOC/seed-0/model-best", TEXTS)
+    assert {label: after[label] for label in before} == before
+    assert len(after["LOC"]) == len(TEXTS)
+    told = provenance(spacy.load(trained / "training/ner-LOC/seed-0/model-best").meta)
+    assert told.relearned == {"LOC": "e" * 8}
+
+
+def test_a_label_is_learned_again_and_all_others_are_found_exactly_as_before(trained):
+    before = found(trained / "training/ner/seed-0/model-best", TEXTS)
+    annotate_places(trained)
+    done = relearn(trained, "PER")
+    assert done.returncode == 0, done.stderr
+    assert ", was " in " ".join(done.stdout.split())
+    after = found(trained / "training/ner-PER/seed-0/model-best", TEXTS)
+    assert after["ORG"] == before["ORG"]
+    assert after["PER"] != before["PER"]
+    assert found(trained / "training/ner/seed-0/model-best", TEXTS) == before
+
+
+def test_what_was_learned_alone_is_a_run_of_its_own_and_is_compared(trained):
+    annotate_places(trained)
+    assert relearn(trained, "PER").returncode == 0
+    for run in ("ner", "ner-PER"):
+        done = step(trained, "scripts.evaluate", "--run", run, "--models", f"training/{run}")
+        assert done.returncode == 0, done.stderr
+    done = step(trained, "scripts.compare", "metrics")
+    assert done.returncode == 0, done.stderr
+    assert "ner-PER-" in done.stdout
+
+
+def test_what_cannot_be_learned_alone_is_one_line(trained):
+    assert "'LOC': is no label of corpus; --vars.label is one of ORG, PER" in one_line(relearn(trained, "LOC"))
+    annotate_places(trained)
+    docs = [doc(number, ["ORG"]) for number in range(20)]
+    DocBin(docs=docs).to_disk(trained / "corpus/train/0000.spacy")
+    for path in sorted((trained / "corpus/train").iterdir())[1:]:
+        path.unlink()
+    assert "no text is annotated for LOC" in one_line(relearn(trained, "LOC"))
+    assert train(trained, config=TRANSITION).returncode == 0
+    assert "has no label heads" in one_line(relearn(trained, "ORG"))
