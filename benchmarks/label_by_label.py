@@ -1,0 +1,138 @@
+"""More was annotated for one label: train all anew, or that label alone? What each costs, and what it gives.
+
+    python -m benchmarks.label_by_label --data ../shared/data --folder benchmarks/data     # ten minutes on two cores
+
+Three labels of a corpus are annotated in half of the texts, all others in all of them, and a model is trained. Then the
+other half is annotated too: `train-label` starts from that model, once a label, and `train` from nothing. Both are run
+as a user runs them, one after the other; nothing else should be running. It writes
+benchmarks/results/label_by_label.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import spacy
+from rich.console import Console
+from rich.table import Table
+from spacy.tokens import DocBin
+
+from benchmarks.corpora import CORPORA, Sides, text
+from benchmarks.partial import test, thin
+from scripts import functions  # noqa: F401 (registers)
+from scripts.annotations.records import GoldText
+from scripts.model.documents import DocMaker
+
+OUTPUT = Path("benchmarks/results/label_by_label.json")
+LABELS = {"protocols": ("Reagent", "Time", "Device"), "addresses": ("StreetName", "PlaceName", "StateName")}
+HALF = 0.5
+
+
+def halved(gold: list[GoldText], labels: tuple[str, ...], seed: int) -> list[GoldText]:
+    """Texts with these labels annotated in half of them, and the others in all."""
+    result = []
+    for full, half in zip(gold, thin(gold, HALF, seed), strict=True):
+        covered = [label for label in full.covered if label not in labels or label in half.covered]
+        result.append(text(full.text, (span for span in full.spans if span.label in covered), covered))
+    return result
+
+
+def write(folder: Path, sides: Sides, labels: list[str]) -> None:
+    """Write a corpus as the step of that name does: a shard a side."""
+    nlp = spacy.blank("en")
+    maker = DocMaker(nlp, frozenset(labels), "snap")
+    for side, gold in sides.items():
+        docs = [doc for doc in map(maker.make, gold) if doc is not None and len(doc)]
+        (folder / side).mkdir(parents=True, exist_ok=True)
+        DocBin(docs=docs).to_disk(folder / side / "0000.spacy")
+    (folder / "labels.json").write_text(json.dumps(labels))
+    counts = {side: len(gold) for side, gold in sides.items()}
+    (folder / "split.json").write_text(json.dumps({"digest": folder.name, "texts": counts}))
+
+
+def run(*args: str) -> float:
+    """Run a step. RETURNS (float): Seconds."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-m", *args], check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+def measure(data: Path, corpus: str, folder: Path, seed: int, steps: int) -> list[dict[str, Any]]:
+    """A row a label: F1 before, learned alone and with all others, and the seconds both took."""
+    sides, chosen = CORPORA[corpus](data), LABELS[corpus]
+    labels = sorted({label for each in sides["train"] for label in each.covered})
+    write(folder / "half", sides | {"train": halved(sides["train"], chosen, seed)}, labels)
+    write(folder / "full", sides, labels)
+    common = ("--seed", str(seed), "--training.max_steps", str(steps))
+    train = ("scripts.train", "configs/ner.cfg", *common)
+    for name in ("half", "full"):
+        paths = [f"--paths.{key}={folder / name / key}" for key in ("train", "dev")]
+        paths += [f"--paths.{key}={folder / name / key}.json" for key in ("labels", "split")]
+        took = run(*train, "--corpus", str(folder / name), "--output", str(folder / f"model-{name}"), *paths)
+    best = f"seed-{seed}/model-best"
+    rows = []
+    for label in chosen:
+        alone = folder / f"model-{label}"
+        quick = run("scripts.train_label", "--label", label, "--model", str(folder / "model-half" / best),
+                    "--corpus", str(folder / "full"), "--output", str(alone))  # fmt: skip
+        models = {
+            "before": folder / "model-half" / best,
+            "alone": alone / "model-best",
+            "anew": folder / "model-full" / best,
+        }
+        f = {name: _f1(path, sides["test"], labels, label) for name, path in models.items()}
+        rows.append({"corpus": corpus, "label": label, "seed": seed, **f, "alone_s": quick, "anew_s": took})
+    return rows
+
+
+def _f1(model: Path, gold: list[GoldText], labels: list[str], label: str) -> float:
+    from scripts.model.label_heads import prf
+
+    counts, _ = test(spacy.load(model), gold, labels)
+    return prf(*counts[label])["f"] or 0.0
+
+
+def show(console: Console, rows: list[dict[str, Any]]) -> None:
+    """Means over seeds, a row a label; what was gained a second."""
+    table = Table(
+        "corpus", "label", "F before", "learned alone", "all anew", "seconds alone", "anew", "ratio", box=None
+    )
+    for corpus, label in dict.fromkeys((row["corpus"], row["label"]) for row in rows):
+        own = [row for row in rows if (row["corpus"], row["label"]) == (corpus, label)]
+        cells = [_cell([row[name] for row in own]) for name in ("before", "alone", "anew")]
+        alone, anew = (fmean(row[name] for row in own) for name in ("alone_s", "anew_s"))
+        table.add_row(corpus, label, *cells, f"{alone:.1f}", f"{anew:.1f}", f"{anew / alone:.1f}")
+    console.print(table)
+
+
+def _cell(values: list[float]) -> str:
+    return f"{fmean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the real corpora")
+    parser.add_argument("--folder", type=Path, required=True, help="for corpora and models")
+    parser.add_argument("--corpora", nargs="+", default=list(LABELS), choices=list(LABELS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=900)
+    args = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    for corpus in args.corpora:
+        for seed in range(args.seeds):
+            rows += measure(args.data, corpus, args.folder / f"{corpus}-{seed}", seed, args.steps)
+            print(json.dumps(rows[-3:]), flush=True)
+    show(Console(), rows)
+    OUTPUT.write_text(json.dumps({"steps": args.steps, "rows": rows}, indent=2) + "\n", "utf8")
+
+
+if __name__ == "__main__":
+    main()

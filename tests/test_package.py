@@ -1,0 +1,112 @@
+"""package: a wheel that installs into an empty environment and finds there what the model found here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+
+import pytest
+import spacy
+
+from tests.scored import one_line, step
+from tests.test_train import TEXTS, doc, found, train, write_corpus
+
+PACKAGE = ("--metrics", "metrics", "--output", "packages", "--name", "people", "--version", "1.2.0")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A trained and evaluated model."""
+    folder = tmp_path_factory.mktemp("project")
+    docs = [doc(number) for number in range(60)]
+    write_corpus(folder / "corpus", docs[:10], dev=docs[10:20], train=docs[20:])
+    covered = {label: {"train": 40, "dev": 10, "test": 10} for label in ("LOC", "ORG", "PER")}
+    split = json.loads((folder / "corpus/split.json").read_text()) | {"covered": covered}
+    (folder / "corpus/split.json").write_text(json.dumps(split))
+    assert train(folder).returncode == 0
+    done = step(folder, "scripts.evaluate", "--run", "ner", "--models", "training/ner")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def package(project, *options):
+    return step(project, "scripts.package", "--model", "training/ner/seed-0/model-best", *PACKAGE, *options)
+
+
+@pytest.fixture(scope="module")
+def wheel(project):
+    done = package(project)
+    if "the network are needed" in done.stderr:
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stderr
+    (path,) = (project / "packages").glob("*.whl")
+    assert path.name == "en_people-1.2.0-py3-none-any.whl"
+    return path
+
+
+def test_an_empty_environment_finds_the_same(project, wheel, tmp_path):
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", wheel], check=True)
+    code = (
+        "import json, sys, spacy\n"
+        "nlp = spacy.load('en_people')\n"
+        "found = {}\n"
+        "for doc in nlp.pipe(json.loads(sys.argv[1])):\n"
+        "    group = doc.spans['predicted']\n"
+        "    for span, score in zip(group, group.attrs['scores']):\n"
+        "        found.setdefault(span.label_, []).append((doc.text, span.start, span.end, float(score)))\n"
+        "print(json.dumps([found, 'scripts' in sys.modules, nlp.meta['version']]))"
+    )
+    done = subprocess.run(
+        [python, "-c", code, json.dumps(TEXTS)], cwd=tmp_path, capture_output=True, encoding="utf8"
+    )  # not in the project, whose modules would be found
+    assert done.returncode == 0, done.stderr
+    there, has_project, version = json.loads(done.stdout)
+    here = found(project / "training/ner/seed-0/model-best", TEXTS)
+    assert {label: [tuple(each) for each in spans] for label, spans in there.items()} == here
+    assert not has_project
+    assert version == "1.2.0"
+
+
+def test_the_card_has_the_scores_and_what_the_model_was_made_of(project, wheel):
+    metrics = json.loads((project / "metrics.json").read_text())
+    card = wheel.with_name(f"{wheel.name}.md").read_text()
+    for label, score in metrics["labels"].items():
+        assert f"| {label} | {score['p']:.3f} | ".replace("0.", ".") in card or score["p"] == 1
+        assert f"| {score['support']:,} | 40 |" in card
+    assert "trained on the corpus `dddddddd`" in card
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("1.2.0/README.md"))
+        assert archive.read(name).decode() == card
+        (meta,) = (name for name in archive.namelist() if name.endswith("people/meta.json"))
+        assert [name.partition(">")[0] for name in json.loads(archive.read(meta))["requirements"]] == ["spacy"]
+
+
+def test_the_wheel_has_no_path_of_this_machine(project, wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        assert not any(str(project).encode() in archive.read(name) for name in archive.namelist())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--name", "My Model"], "is no name for a package"),
+        (["--version", "new"], "is no version; use one like 0.1.0"),
+        (["--model", "nowhere"], "nowhere: is no trained model"),
+        (["--metrics", "nowhere"], "was not evaluated as it is; evaluate it first: weasel run evaluate"),
+    ],
+)
+def test_what_cannot_be_packaged_is_one_line(options, said, project):
+    before = sorted((project / "packages").glob("*"))
+    assert said in one_line(package(project, *options))
+    assert sorted((project / "packages").glob("*")) == before
+
+
+def test_a_model_that_changed_since_it_was_evaluated_is_none_of_the_run(project, tmp_path):
+    nlp = spacy.load(project / "training/ner/seed-0/model-best")
+    nlp.get_pipe("label_heads").out_bias["ORG"] = 3.0
+    nlp.to_disk(tmp_path / "changed")
+    assert "was not evaluated as it is" in one_line(package(project, "--model", tmp_path / "changed"))
