@@ -16,8 +16,7 @@ from scripts.annotations.intake import Intake, Source
 from scripts.annotations.registry import registry
 from scripts.sources.documents import Document, Record, WithoutSpans
 from scripts.sources.files import Files, opened
-from scripts.sources.offsets import Mark
-from scripts.sources.tags import SCHEMES, Evidence, Scheme, SchemeSetting, entities
+from scripts.sources.tags import SCHEMES, Evidence, Scheme, SchemeSetting, tagged_text
 
 Unit = Literal["sentence", "document"]
 
@@ -87,7 +86,8 @@ class Conll(Files):
             intake.note("lines of comment are not read", sum(sentence.comments for sentence in sentences))
             document += sentences[0].starts_document
             meta = {"document": f"{name}:{document}"} if document else {}
-            text, marks = _built(sentences, scheme)
+            tagged = [([row.token for row in one.rows], [row.tag for row in one.rows]) for one in sentences]
+            text, marks = tagged_text(tagged, scheme)
             fault = next((row.fault for sentence in sentences for row in sentence.rows if row.fault), "")
             yield Record(
                 f"{name}:{sentences[0].line}", [Document(text, marks, annotator=self.annotator, meta=meta)], fault
@@ -183,19 +183,3 @@ def _is_foreign(line: bytes) -> bool:
     except UnicodeDecodeError:
         return True
     return False
-
-
-def _built(sentences: list[_Sentence], scheme: Scheme) -> tuple[str, list[Mark]]:
-    """The text, with a blank between tokens and a line for each sentence, and the spans in it."""
-    pieces: list[str] = []
-    marks = []
-    at = 0
-    for sentence in sentences:
-        borders = []
-        for row in sentence.rows:
-            borders.append((at, at + len(row.token)))
-            at += len(row.token) + 1
-        pieces.append(" ".join(row.token for row in sentence.rows))
-        for start, end, label, fault in entities([row.tag for row in sentence.rows], scheme):
-            marks.append(Mark(borders[start][0], borders[end - 1][1], label, fault=fault))
-    return "\n".join(pieces), marks

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple, get_args
 
+from scripts.sources.offsets import Mark
+
 Scheme = Literal["iob1", "iob2", "biluo", "io"]
 SchemeSetting = Literal["auto", "iob1", "iob2", "biluo", "io"]
 SCHEMES = get_args(SchemeSetting)
@@ -87,6 +89,25 @@ def entities(tags: Iterable[str], scheme: Scheme) -> Iterator[Tagged]:
         if prefix in ("L", "U"):
             yield entity
             entity = None
+
+
+def tagged_text(sentences: Sequence[tuple[Sequence[str], Sequence[str]]], scheme: Scheme) -> tuple[str, list[Mark]]:
+    """The text, with a blank between tokens and a line for each sentence, and the spans in it.
+
+    sentences (Sequence[tuple]): Tokens and tags, as many.
+    """
+    pieces: list[str] = []
+    marks = []
+    at = 0
+    for tokens, tags in sentences:
+        borders = []
+        for token in tokens:
+            borders.append((at, at + len(token)))
+            at += len(token) + 1
+        pieces.append(" ".join(tokens))
+        for start, end, label, fault in entities(tags, scheme):
+            marks.append(Mark(borders[start][0], borders[end - 1][1], label, fault=fault))
+    return "\n".join(pieces), marks
 
 
 def _goes_on(entity: Tagged, prefix: str, label: str, scheme: Scheme) -> bool:
