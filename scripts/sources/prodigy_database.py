@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.intake import Intake, Source
 from scripts.annotations.records import Task
 from scripts.annotations.registry import registry
+from scripts.sources.prodigy_tables import TABLES, Dataset, find
 from scripts.sources.prodigy_tasks import KindSetting, TaskReader, labels_in
 
-_TABLES = ("dataset", "example", "link")
 _PAGE = 200
 
 
@@ -119,25 +118,14 @@ class ProdigyDatabase:
         (page_size,) = database.execute("PRAGMA page_size").fetchone()
         if size % page_size:  # SQLite would take the rest of the last page for zeros
             raise UserError(f"{self.path}: is cut off: its last page is not whole. Copy it again")
-        lacking = [name for name in _TABLES if name.encode() not in found]
+        lacking = [name for name in TABLES if name.encode() not in found]
         if lacking:
             raise UserError(f"{self.path}: is no Prodigy database: it lacks {', '.join(lacking)}")
 
-    def _find(self, database: sqlite3.Connection) -> _Dataset:
+    def _find(self, database: sqlite3.Connection) -> Dataset:
         rows = database.execute("SELECT CAST(name AS TEXT), id, created FROM dataset WHERE NOT session ORDER BY name")
-        named = {str(name or b"", "utf8", "replace"): _Dataset(*rest) for name, *rest in rows}
-        if self.dataset in named:
-            return named[self.dataset]
-        close = difflib.get_close_matches(self.dataset, named, n=20, cutoff=0.4) or list(named)[:20]
-        more = f" and {len(named) - len(close)} more" if len(named) > len(close) else ""
-        raise UserError(
-            f"{self.path}: has no dataset {self.dataset!r}. There is {', '.join(close) or 'none at all'}{more}"
-        )
-
-
-class _Dataset(NamedTuple):
-    id: int
-    created: int
+        named = {str(name or b"", "utf8", "replace"): Dataset(*rest) for name, *rest in rows}
+        return find(self.path, named, self.dataset)
 
 
 def _immutable(path: Path) -> bool:
