@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,13 +13,11 @@ from scripts.annotations.intake import Intake, Source
 from scripts.annotations.records import Task
 from scripts.annotations.registry import registry
 from scripts.sources.prodigy_tables import TABLES, Dataset, find
-from scripts.sources.prodigy_tasks import KindSetting, TaskReader, labels_in
+from scripts.sources.prodigy_tasks import LOOKED_AT, KindSetting, TaskReader, labels_in
 from scripts.sources.servers import check_name, connected, execute, has_table
 
 if TYPE_CHECKING:  # an extra
     from sqlalchemy import Connection
-
-_LOOKED_AT = 1000  # tasks, for their labels
 
 
 @registry.readers("labelwise.ProdigyServer.v1")
@@ -61,11 +60,21 @@ class ProdigyServer:
     def check(self) -> None:
         """RAISES (UserError): If it is no Prodigy database, has no such dataset, or no label is asked for."""
         with self._open() as database:
-            found = self._find(database)
-            if not self.labels:
-                rows = _rows(database, found.id, _LOOKED_AT)
-                there = ", ".join(labels_in(content for _, content in rows)) or "none"
-                raise UserError(f"{self.connection}: labels is empty. In {self.dataset} is {there}")
+            self._find(database)
+        if not self.labels:
+            found = ", ".join(sorted(self.labels_found(LOOKED_AT)))
+            raise UserError(f"{self.connection}: labels is empty. In {self.dataset} is {found or 'none'}")
+
+    def datasets(self) -> list[str]:
+        """The named datasets."""
+        with self._open() as database:
+            return list(_datasets(database))
+
+    def labels_found(self, most: int | None = None) -> Counter[str]:
+        """How many spans each label has in the dataset, in so many tasks or in all."""
+        with self._open() as database:
+            rows = _rows(database, self._find(database).id, most)
+            return labels_in(content for _, content in rows)
 
     def fingerprint(self) -> str:
         """When the dataset was made, and count, newest id and sums over its links and examples, without reading
