@@ -77,7 +77,7 @@ def look(readers: Mapping[str, Reader], kind: str, path: str, settings: Mapping[
         raise UserError(f"--format {kind}: there is no such format; there is auto, {', '.join(sorted(formats))}")
     name = formats[kind]
     parts = [_read(readers[name], part) for part in _parts(name, readers[name], path, dict(settings))]
-    if not any(part.spans for part in parts):
+    if not any(part.spans.total() for part in parts):
         raise UserError(f"{path}: no span that can be used is in it, read as {kind}, so there is nothing to import")
     return parts
 
@@ -91,8 +91,9 @@ def blocks(parts: Iterable[Part], taken: Iterable[str], name: str = "") -> list[
     """
     found: dict[str, Block] = {}
     for part in parts:
-        for label in sorted(part.spans):
-            words = [name or part.name] if len(part.spans) == 1 else [name or part.name, label]
+        labels = sorted(label for label, spans in part.spans.items() if spans)
+        for label in labels:
+            words = [name or part.name] if len(labels) == 1 else [name or part.name, label]
             block = _unique(slug("_".join(words)), found)
             found[block] = Block(block, part.reader, _settings(part.settings, label))
     twice = [block for block in found if block in {one.casefold() for one in taken}]
@@ -190,6 +191,7 @@ def _read(reader: Reader, part: Part) -> Part:
     labels = sorted(_source(reader, path, [], settings).labels_found())
     if not labels:
         return part
+    part.spans.update(dict.fromkeys(labels, 0))
     source = _source(reader, path, labels, settings)
     source.check()
     for tasks in source.read(part.name, part.intake):
