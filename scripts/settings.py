@@ -11,7 +11,7 @@ import importlib
 import inspect
 import pkgutil
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -165,6 +165,11 @@ def load(path: Path, values: dict[str, Any] | None = None) -> Settings:
     return settings
 
 
+def readers() -> dict[str, Callable[..., Any]]:
+    """The functions that `@readers` may name, by their names."""
+    return {name: registry.get("readers", name) for name in _registered("readers")}
+
+
 def _read(path: Path, values: dict[str, Any]) -> Config:
     try:
         text = path.read_text("utf-8-sig")
@@ -172,6 +177,10 @@ def _read(path: Path, values: dict[str, Any]) -> Config:
         raise UserError(f"{path}: no such file") from err
     except UnicodeDecodeError as err:
         raise UserError(f"{path}: is not UTF-8") from err
+    return _parsed(path, text, values)
+
+
+def _parsed(path: Path, text: str, values: dict[str, Any]) -> Config:
     try:
         written = Config().from_str(text, interpolate=False)
         for section in {key.partition(".")[0] for key in values} - set(written):

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import codecs
-import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from gzip import BadGzipFile
+from itertools import islice
 from pathlib import Path
 
 from scripts.annotations.errors import UserError
-from scripts.annotations.files import open_maybe_gzip
 from scripts.annotations.intake import Intake, Source
 from scripts.annotations.records import Task
 from scripts.annotations.registry import registry
-from scripts.sources.prodigy_tasks import KindSetting, TaskReader, labels_in
+from scripts.sources.json_records import json_lines
+from scripts.sources.prodigy_tasks import LOOKED_AT, KindSetting, TaskReader, is_task, labels_in
 
 
 @registry.readers("labelwise.ProdigyJsonl.v1")
@@ -44,8 +43,16 @@ class ProdigyJsonl:
         if not self._file().is_file():
             raise UserError(f"{self.path}: no such file")
         if not self.labels:
-            found = labels_in(line for _, line in self._lines())
-            raise UserError(f"{self.path}: labels is empty. There is {', '.join(found) or 'none'}")
+            found = ", ".join(sorted(self.labels_found(LOOKED_AT)))
+            raise UserError(f"{self.path}: labels is empty. There is {found or 'none'}")
+
+    def recognises(self) -> bool:
+        """Whether the first lines look like Prodigy's tasks."""
+        return any(is_task(line) for _, line in islice(json_lines(self.path), LOOKED_AT))
+
+    def labels_found(self, most: int | None = None) -> Counter[str]:
+        """How many spans each label has, in so many lines or in all."""
+        return labels_in((line for _, line in json_lines(self.path)), most)
 
     def fingerprint(self) -> str:
         """Size and time of change."""
@@ -56,24 +63,7 @@ class ProdigyJsonl:
         """Stream the file's tasks, a line each. Blank lines do not count."""
         origin = self._file().name.split(".")[0]
         reader = TaskReader(dataset, frozenset(self.labels), self.kind, origin, self.annotator)
-        return reader.read(self._lines(), intake)
+        return reader.read(json_lines(self.path), intake)
 
     def _file(self) -> Path:
         return Path(self.path).expanduser()
-
-    def _lines(self) -> Iterator[tuple[str, bytes]]:
-        name = self._file().name
-        try:
-            with open_maybe_gzip(self._file()) as lines:
-                for number, line in enumerate(lines, 1):
-                    if number == 1:
-                        line = self._without_mark(line)
-                    if not line.isspace():
-                        yield f"{name}:{number}", line
-        except (EOFError, BadGzipFile, zlib.error) as err:
-            raise UserError(f"{self.path}: the gzip file is damaged or incomplete ({err})") from err
-
-    def _without_mark(self, line: bytes) -> bytes:
-        if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise UserError(f"{self.path}: is UTF-16, as the > of PowerShell writes; save it as UTF-8")
-        return line.removeprefix(codecs.BOM_UTF8)
