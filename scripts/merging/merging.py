@@ -77,6 +77,20 @@ def load(corpus: Path) -> Merged:
         raise UserError(f"{path}: is damaged ({err}); merge again") from err
 
 
+def gold_as_merged(corpus: Path) -> tuple[Merged, Path]:
+    """What was merged, and gold.jsonl. RAISES (UserError): If the one is not there, or the other is another."""
+    merged = load(corpus)
+    gold = corpus / "gold.jsonl"
+    if not gold.exists() or sha256(gold) != merged.outputs[gold.name]:
+        raise UserError(f"{gold}: is not as it was merged; merge again")
+    return merged, gold
+
+
+def known_labels(merged: Merged) -> list[str]:
+    """The labels of which something is known in some text, sorted."""
+    return [label for label, counts in merged.coverage.items() if counts["unknown"] < counts["texts"]]
+
+
 def merge(
     manifest: Manifest, annotations: Path, corpus: Path, policy: Policy, resources: Resources
 ) -> tuple[Merged, bool]:

@@ -15,6 +15,7 @@ from scripts.merging.account import ANSWERS
 from scripts.model.split import SIDES
 
 if TYPE_CHECKING:  # a step imports no more than it needs, and spaCy is much
+    from scripts.exporting.exporting import Exported
     from scripts.merging.merging import Merged
     from scripts.model.corpus import Corpus
 
@@ -83,6 +84,14 @@ def print_corpus(console: Console, corpus: Corpus) -> None:
         console.print(f"⚠ {plural(corpus.too_long, 'text')} left out: longer than the pipeline takes")
     if not corpus.texts["test"]:
         console.print("⚠ no text for test: nothing can be evaluated")
+
+
+def print_export(console: Console, exported: Exported) -> None:
+    """Texts and spans: read = written + not carried, by reason; then what the files do not say."""
+    for what, counts in (("Texts", exported.texts), ("Spans", exported.spans)):
+        fates = " + ".join(f"{times:,} {fate}" for fate, times in counts.items() if fate != "read")
+        console.print(f"{what}: {counts['read']:,} = {fates}", markup=False, highlight=False)
+    print_counts(console, "Noted", exported.notes)
 
 
 def print_sums(
