@@ -14,8 +14,9 @@ from typing import Literal, NamedTuple
 from scripts.annotations.errors import UserError
 from scripts.annotations.hashing import input_hash
 from scripts.annotations.intake import Intake, Source, fit_span
-from scripts.annotations.records import Kind, Span, Task
+from scripts.annotations.records import Span, Task
 from scripts.annotations.registry import registry
+from scripts.sources.documents import Unusable, WithoutSpans, answers, note_incomplete, note_unseen
 
 Discontinuous = Literal["refuse", "cover", "split"]
 Mismatch = Literal["refuse", "keep"]
@@ -34,6 +35,7 @@ def brat(
     discontinuous: Discontinuous = "refuse",
     annotator: str = "",
     mismatch: Mismatch = "refuse",
+    without_spans: WithoutSpans = "annotated",
 ) -> Source:
     """Read the text-bound annotations (T lines) of a folder and all folders in it. A record is an .ann file.
 
@@ -47,8 +49,10 @@ def brat(
         between them are one span: so brat writes what crosses the end of a line.
     annotator (str): Who annotated, for the merge.
     mismatch (str): What to do with a span whose quoted text is not what stands at its offsets, blanks aside.
+    without_spans (str): What an .ann without a T line means: that there is nothing to find ("annotated"), or that
+        nobody has looked yet ("unannotated"): some tools make an empty .ann for every text beforehand.
     """
-    return Brat(path, labels, discontinuous, annotator, mismatch)
+    return Brat(path, labels, discontinuous, annotator, mismatch, without_spans)
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class Brat:
     discontinuous: Discontinuous
     annotator: str
     mismatch: Mismatch
+    without_spans: WithoutSpans
 
     def check(self) -> None:
         """RAISES (UserError): If there is no such folder, no .ann in it, or no label asked for."""
@@ -93,8 +98,7 @@ class Brat:
             if tasks := self._tasks(document, dataset, intake):
                 yield tasks
         intake.note("a .txt without an .ann: not annotated", len(set(self._files(".txt")) - annotated))
-        for label in sorted(unseen):
-            intake.note(f"label {label} never occurs")
+        note_unseen(unseen, intake)
 
     def _folder(self) -> Path:
         return Path(self.path).expanduser()
@@ -114,7 +118,7 @@ class Brat:
         try:
             text = _decode(path.with_suffix(".txt"))
             lines = _decode(path).removeprefix(_BOM).split("\n")
-        except _Unusable as err:
+        except Unusable as err:
             found = len(_STARTS_ANNOTATION.findall(path.read_bytes().removeprefix(codecs.BOM_UTF8)))
             intake.record(found)
             intake.refuse(self._name(path), str(err), found)
@@ -123,19 +127,17 @@ class Brat:
 
     def _tasks(self, document: _Document, dataset: str, intake: Intake) -> list[Task]:
         intake.record(sum(map(self._count, document.annotations)))
+        if not document.annotations and self.without_spans == "unannotated":
+            intake.leave_out(0, whole_record=True)
+            intake.note("not annotated yet")
+            return []
         spans, incomplete = self._judge(document, intake)
-        complete = set(self.labels) - incomplete
-        tasks = []
-        if complete:
-            taken = [span for span in spans if span.label in complete]
-            tasks.append(self._task(document, dataset, "manual", complete, taken, 1))
-        for span, line in spans.items():
-            if span.label in incomplete:
-                tasks.append(self._task(document, dataset, "binary", {span.label}, [span], line))
+        task = self._task(document, dataset)
+        places = {span: f"{document.name}:{line}" for span, line in spans.items()}
+        tasks = answers(task, places, incomplete)
         if not tasks:
             intake.refuse(document.name, "no label of it could be read completely")
-        note = "labels not taken as complete in a text, since a span of theirs was refused"
-        intake.note(note, len(incomplete))
+        note_incomplete(incomplete, intake)
         return tasks
 
     def _count(self, annotation: _Annotation) -> int:
@@ -154,7 +156,7 @@ class Brat:
             place = f"{document.name}:{annotation.line}"
             try:
                 fitted = self._fit(document.text, annotation, intake)
-            except _Unusable as err:
+            except Unusable as err:
                 for _ in range(count):
                     intake.refuse_span(place, str(err))
                 # Where the label cannot be read it may have been any.
@@ -167,43 +169,37 @@ class Brat:
         return spans, incomplete
 
     def _fit(self, text: str, annotation: _Annotation, intake: Intake) -> list[Span]:
-        """The spans that an annotation stands for. RAISES (_Unusable): With the reason, if it cannot be used."""
+        """The spans that an annotation stands for. RAISES (Unusable): With the reason, if it cannot be used."""
         fragments = annotation.fragments
         if not fragments:
-            raise _Unusable("malformed annotation")
+            raise Unusable("malformed annotation")
         if len(fragments) > 1 and self.discontinuous == "refuse":
-            raise _Unusable("discontinuous span")
+            raise Unusable("discontinuous span")
         if self.discontinuous == "cover":
             fragments = [(fragments[0][0], max(end for _, end in fragments))]
         spans = [_fitted(text, start, end, annotation.label) for start, end in fragments]
         if not annotation.quotes(text):
             if self.mismatch == "refuse":
-                raise _Unusable("quoted text is not what stands at the offsets")
+                raise Unusable("quoted text is not what stands at the offsets")
             intake.note("quoted text is not what stands at the offsets, kept")
         trimmed = sum((span.start, span.end) != fragment for span, fragment in zip(spans, fragments, strict=True))
         intake.note("blanks at the edges of a span trimmed", trimmed)
         return spans
 
-    def _task(
-        self, document: _Document, dataset: str, kind: Kind, labels: set[str], spans: list[Span], line: int
-    ) -> Task:
+    def _task(self, document: _Document, dataset: str) -> Task:
         return Task(
             input_hash=input_hash(document.text),
             text=document.text,
-            labels=sorted(labels),
-            spans=sorted(spans),
+            labels=sorted(set(self.labels)),
+            spans=[],
             answer="accept",
-            kind=kind,
+            kind="manual",
             annotator=self.annotator,
             timestamp=None,
             dataset=dataset,
-            source=f"{document.name}:{line}",
+            source=f"{document.name}:1",
             meta={"document": document.name.removesuffix(".ann")},
         )
-
-
-class _Unusable(Exception):
-    """Why a document or a span cannot be used."""
 
 
 class _Annotation(NamedTuple):
@@ -228,13 +224,13 @@ class _Document(NamedTuple):
 
 
 def _decode(path: Path) -> str:
-    """RAISES (_Unusable): If there is no such file, or it is not UTF-8."""
+    """RAISES (Unusable): If there is no such file, or it is not UTF-8."""
     try:
         return path.read_bytes().decode("utf8")  # as it is: offsets count "\r\n" as two
     except FileNotFoundError as err:
-        raise _Unusable(f"no {path.suffix} beside it") from err
+        raise Unusable(f"no {path.suffix} beside it") from err
     except UnicodeDecodeError as err:
-        raise _Unusable(f"{path.suffix} is not UTF-8") from err
+        raise Unusable(f"{path.suffix} is not UTF-8") from err
 
 
 def _parse(name: str, text: str, lines: list[str], intake: Intake) -> _Document | None:
@@ -289,5 +285,5 @@ def _joined(text: str, annotation: _Annotation, shift: int) -> _Annotation:
 def _fitted(text: str, start: int, end: int, label: str) -> Span:
     span = fit_span(text, start, end, label)
     if isinstance(span, str):
-        raise _Unusable(span)
+        raise Unusable(span)
     return span

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import codecs
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from gzip import BadGzipFile
 from pathlib import Path
 
 from scripts.annotations.errors import UserError
-from scripts.annotations.files import open_maybe_gzip
 from scripts.annotations.intake import Intake, Source
 from scripts.annotations.records import Task
 from scripts.annotations.registry import registry
+from scripts.sources.json_records import json_lines
 from scripts.sources.prodigy_tasks import KindSetting, TaskReader, labels_in
 
 
@@ -44,7 +41,7 @@ class ProdigyJsonl:
         if not self._file().is_file():
             raise UserError(f"{self.path}: no such file")
         if not self.labels:
-            found = labels_in(line for _, line in self._lines())
+            found = labels_in(line for _, line in json_lines(self.path))
             raise UserError(f"{self.path}: labels is empty. There is {', '.join(found) or 'none'}")
 
     def fingerprint(self) -> str:
@@ -56,24 +53,7 @@ class ProdigyJsonl:
         """Stream the file's tasks, a line each. Blank lines do not count."""
         origin = self._file().name.split(".")[0]
         reader = TaskReader(dataset, frozenset(self.labels), self.kind, origin, self.annotator)
-        return reader.read(self._lines(), intake)
+        return reader.read(json_lines(self.path), intake)
 
     def _file(self) -> Path:
         return Path(self.path).expanduser()
-
-    def _lines(self) -> Iterator[tuple[str, bytes]]:
-        name = self._file().name
-        try:
-            with open_maybe_gzip(self._file()) as lines:
-                for number, line in enumerate(lines, 1):
-                    if number == 1:
-                        line = self._without_mark(line)
-                    if not line.isspace():
-                        yield f"{name}:{number}", line
-        except (EOFError, BadGzipFile, zlib.error) as err:
-            raise UserError(f"{self.path}: the gzip file is damaged or incomplete ({err})") from err
-
-    def _without_mark(self, line: bytes) -> bytes:
-        if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise UserError(f"{self.path}: is UTF-16, as the > of PowerShell writes; save it as UTF-8")
-        return line.removeprefix(codecs.BOM_UTF8)

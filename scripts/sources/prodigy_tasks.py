@@ -17,12 +17,13 @@ import msgspec
 from scripts.annotations.hashing import input_hashes
 from scripts.annotations.intake import Intake, fit_span
 from scripts.annotations.records import Answer, Kind, Span, Task
+from scripts.sources.documents import note_unseen
+from scripts.sources.json_records import UNREADABLE, is_too_deep, reason
 
 KindSetting = Literal["auto", "manual", "binary"]
 
 # Sessions that nobody named are called by their start; they say nothing about who answered.
 _UNNAMED_SESSION = re.compile(r"(.*-)?\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", re.DOTALL)
-_DEEPEST_META = 100
 
 
 class _Span(msgspec.Struct, gc=False):
@@ -53,7 +54,6 @@ class _Record(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Record).decode
-_UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError, TypeError)
 
 
 class _Unusable(Exception):
@@ -68,7 +68,7 @@ def labels_in(contents: Iterable[Any], most: int = 1000) -> list[str]:
     """
     found: set[str] = set()
     for content in islice(contents, most):
-        with suppress(*_UNREADABLE):
+        with suppress(*UNREADABLE):
             found.update(span.label for span in _decode(content).spans or ())
     return sorted(found)
 
@@ -101,8 +101,7 @@ class TaskReader:
             if tasks := self.answers(content, source, intake):
                 unseen.difference_update(span.label for task in tasks for span in task.spans)
                 yield tasks
-        for label in sorted(unseen):
-            intake.note(f"label {label} never occurs")
+        note_unseen(unseen, intake)
 
     def answers(self, content: Any, source: str, intake: Intake) -> list[Task]:
         """The answers in one task: usually one, one a span for binary tasks, none if refused or left out.
@@ -113,9 +112,9 @@ class TaskReader:
         """
         try:
             record = _decode(content)
-        except _UNREADABLE as err:
+        except UNREADABLE as err:
             intake.record()
-            intake.refuse(source, _reason(err))
+            intake.refuse(source, reason(err))
             return []
         found = len(record.spans or ())
         intake.record(found)
@@ -202,17 +201,8 @@ def _check(record: _Record) -> None:
         raise _Unusable("text is empty")
     if not all(span.label for span in record.spans or ()):
         raise _Unusable("span without a label")
-    if isinstance(record.meta, (dict, list)) and _is_deeper(
-        record.meta, _DEEPEST_META
-    ):  # a later step, with a deeper stack, could not decode it
+    if is_too_deep(record.meta):
         raise _Unusable("meta is nested too deeply")
-
-
-def _is_deeper(value: Any, depth: int) -> bool:
-    """Whether JSON is nested more deeply."""
-    inner = value.values() if isinstance(value, dict) else value
-    nested = [item for item in inner if isinstance(item, (dict, list))]
-    return bool(nested) and (depth == 0 or any(_is_deeper(item, depth - 1) for item in nested))
 
 
 def _binary(record: _Record, task: Task, taken: list[tuple[_Span, Span]]) -> list[Task]:
@@ -239,17 +229,3 @@ def _fit(text: str, span: _Span) -> Span:
 def _seconds(timestamp: float | None) -> int | None:
     """Whole seconds; zero, negative and absurd times (beyond the year 9999) are taken for not known."""
     return int(timestamp) if timestamp is not None and 0 < timestamp < 253_402_300_800 else None
-
-
-def _reason(err: Exception) -> str:
-    if isinstance(err, RecursionError):
-        return "JSON is nested too deeply"
-    if isinstance(err, UnicodeError):
-        return "not UTF-8"
-    if isinstance(err, TypeError):
-        return "content is neither text nor bytes"
-    if isinstance(err, msgspec.ValidationError):  # what is the same fault must be the same reason
-        said = re.sub(r"\[\.*\d*\]", "[]", str(err))  # `$.spans[3].start` and `$.spans[7].start`
-        return re.sub(r"Invalid enum value .*(?= - at )", "not accept, reject or ignore", said, flags=re.DOTALL)
-    said = re.sub(r" \(byte \d+\)", "", str(err))
-    return f"malformed JSON: {said.removeprefix('JSON is malformed: ')}"

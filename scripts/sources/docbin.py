@@ -1,0 +1,101 @@
+"""spaCy's DocBin: .spacy files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from scripts.annotations.errors import UserError
+from scripts.annotations.intake import Intake, Source
+from scripts.annotations.registry import registry
+from scripts.sources.documents import Document, Record, WithoutSpans
+from scripts.sources.files import Files
+from scripts.sources.offsets import Mark
+
+if TYPE_CHECKING:  # a config that names no .spacy file is read without spaCy
+    from spacy.tokens import Doc, Span
+
+_WRONG = "incorrect_spans"  # as spaCy's config of `ner` calls them
+_COVERED = "covered"
+
+
+@registry.readers("labelwise.DocBin.v1")
+def docbin(
+    path: str,
+    labels: list[str],
+    spans_key: str = "",
+    without_spans: WithoutSpans = "annotated",
+    annotator: str = "",
+) -> Source:
+    """Read what spaCy trains on. `doc.spans["incorrect_spans"]` are rejected, one by one. Where tokens have no entity
+    tag at all (not even "O") nothing is known of them: then the entities that are there count each for itself alone.
+    `doc.spans["covered"]`, if a Doc has it, tells of which labels it is complete.
+
+    path (str): The file, or a folder with *.spacy files. One file is in memory at a time.
+    labels (list[str]): The labels that were annotated in it; spans of others are left out.
+    spans_key (str): Take the spans in `doc.spans` under this key, instead of `doc.ents`.
+    without_spans (str): What a text without spans is: "annotated", and nothing is there, or "unannotated".
+    annotator (str): Who annotated, for the merge.
+    """
+    return DocBinFiles(path, labels, spans_key, without_spans, annotator)
+
+
+@dataclass(frozen=True)
+class DocBinFiles(Files):
+    """See `docbin`."""
+
+    endings: ClassVar[tuple[str, ...]] = (".spacy",)
+    path: str
+    labels: list[str]
+    spans_key: str
+    without_spans: WithoutSpans
+    annotator: str
+
+    def recognises(self) -> bool:
+        """Whether there are .spacy files."""
+        found = self.files()
+        return bool(found) and found[0][0].name.endswith(self.endings)
+
+    def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
+        """Stream the Docs of a file."""
+        for number, doc in enumerate(_docs(path), 1):
+            yield Record(f"{name}:{number}", [self._document(doc)])
+
+    def _document(self, doc: Doc) -> Document:
+        marks = [(span.start_char, span.end_char, span.label_) for span in self._spans(doc)]
+        wrong = [(span.start_char, span.end_char, span.label_) for span in doc.spans.get(_WRONG, ())]
+        return Document(
+            doc.text,
+            [Mark(*mark) for mark in marks],
+            [Mark(*mark) for mark in wrong],
+            complete=self._complete(doc),
+            annotator=self.annotator,
+        )
+
+    def _spans(self, doc: Doc) -> list[Span]:
+        return list(doc.spans.get(self.spans_key, ()) if self.spans_key else doc.ents)
+
+    def _complete(self, doc: Doc) -> tuple[str, ...] | None:
+        """The labels of which the Doc is complete; None: of all."""
+        if _COVERED in doc.spans:
+            covered = doc.spans[_COVERED]
+            return tuple(span.label_ for span in covered if (span.start, span.end) == (0, len(doc)))
+        if self.spans_key:
+            return None if self.spans_key in doc.spans else ()
+        return None if all(token.ent_iob for token in doc) else ()
+
+
+def _docs(path: Path) -> Iterator[Doc]:
+    """RAISES (UserError): If it is no DocBin, or damaged."""
+    import spacy
+    from spacy.tokens import DocBin
+
+    try:
+        yield from DocBin().from_disk(path).get_docs(spacy.blank("xx").vocab)
+    except OSError:
+        raise
+    except Exception as err:  # what is damaged can be anything to msgpack, zlib and numpy
+        said = f"{type(err).__name__}: {err}".split("\n")[0][:200]
+        raise UserError(f"{path}: is no DocBin of spaCy, or damaged ({said})") from err

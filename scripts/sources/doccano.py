@@ -1,0 +1,144 @@
+"""doccano's exports for sequence labelling, of all its versions: JSONL or JSON, plain or gzipped.
+
+See https://doccano.github.io/doccano/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from scripts.annotations.intake import Intake, Source
+from scripts.annotations.registry import registry
+from scripts.sources.documents import Document, Record, WithoutSpans
+from scripts.sources.files import Files
+from scripts.sources.json_records import UNREADABLE, is_too_deep, json_records, reason
+from scripts.sources.offsets import Mark, Offsets, Unit
+
+_TEXT = ("text", "data")
+_SPANS = ("label", "labels", "entities", "annotations")
+_NO_META = {*_TEXT, *_SPANS, "relations", "meta", "metadata", "Comments", "comments", "cats"}
+
+
+class _Span(msgspec.Struct, gc=False):
+    """A span of versions that export objects. user is the id of who made it; label may be an id too."""
+
+    start_offset: int
+    end_offset: int
+    label: str | int
+    user: str | int | None = None
+
+
+_Spans = list[tuple[int, int, str | int] | _Span] | None
+
+
+@registry.readers("labelwise.Doccano.v1")
+def doccano(
+    path: str,
+    labels: list[str],
+    without_spans: WithoutSpans = "unannotated",
+    offsets: Offsets = "auto",
+    annotator: str = "",
+    label_names: Mapping[str, str] | None = None,
+) -> Source:
+    """Read a doccano export, whatever it calls its fields: `label`, `labels`, `entities` or `annotations`.
+
+    path (str): The file.
+    labels (list[str]): The labels that were annotated in it; spans of others are left out.
+    without_spans (str): What a text without spans is. doccano exports those that nobody has opened yet too, so they
+        are taken as "unannotated"; "annotated" where the export was of confirmed texts only.
+    offsets (str): How they are counted: "codepoints", "utf16" (some versions of doccano), or "auto": with a text in
+        which it matters it is an error, since doccano's spans do not have their text.
+    annotator (str): Who annotated, for the merge. Exports with the ids of users have an answer for each of them.
+    label_names (dict[str, str]): What ids of labels stand for, in exports that have them: `{"3": "ORG"}`.
+    """
+    return Doccano(path, labels, without_spans, offsets, annotator, dict(label_names or {}))
+
+
+@dataclass(frozen=True)
+class Doccano(Files):
+    """See `doccano`."""
+
+    path: str
+    labels: list[str]
+    without_spans: WithoutSpans
+    offsets: Offsets
+    annotator: str
+    label_names: dict[str, str] = field(default_factory=dict)
+
+    def counted(self) -> tuple[Offsets, Unit]:
+        """As is set; by itself, doccano counts code points."""
+        return self.offsets, "codepoints"
+
+    def recognises(self) -> bool:
+        """Whether the first records look like doccano's."""
+        records = [record for _, content in islice(json_records(self.path), 100) if (record := _decoded(content))]
+        return any(_is_doccano(record) for record in records)
+
+    def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
+        """Stream the rows."""
+        for source, content in json_records(str(path)):
+            try:
+                record = msgspec.json.decode(content, type=dict[str, Any])
+                documents = self._documents(record)
+            except UNREADABLE as err:
+                yield Record(source, fault=reason(err))
+                continue
+            fault = "meta is nested too deeply" if is_too_deep(documents[0].meta) else ""
+            if record.get("relations"):
+                intake.note("relations are not read")
+            yield Record(source, documents, fault)
+
+    def _documents(self, record: dict[str, Any]) -> list[Document]:
+        """An answer for each user of whom there are spans. RAISES (ValidationError): If it is no such row."""
+        text = msgspec.convert(next((record[key] for key in _TEXT if key in record), None), str)
+        found = next((record[key] for key in _SPANS if record.get(key)), None)
+        by_user: dict[str, list[Mark]] = {}
+        for span in msgspec.convert(found, _Spans) or ():
+            user, mark = self._mark(span)
+            by_user.setdefault(user, []).append(mark)
+        meta = _meta(record)
+        return [
+            Document(text, marks, annotator=user or self.annotator, meta=meta)
+            for user, marks in sorted((by_user or {"": []}).items())
+        ]
+
+    def _mark(self, span: tuple[int, int, str | int] | _Span) -> tuple[str, Mark]:
+        """Who marked it, if it is said, and what."""
+        if isinstance(span, _Span):
+            start, end, label, user = span.start_offset, span.end_offset, span.label, span.user
+        else:
+            (start, end, label), user = span, None
+        name = self.label_names.get(str(label), str(label))
+        return "" if user is None else str(user), Mark(start, end, name)
+
+
+def _decoded(content: bytes) -> dict[str, Any]:
+    """A row; nothing if it is none."""
+    try:
+        return msgspec.json.decode(content, type=dict[str, Any])
+    except UNREADABLE:
+        return {}
+
+
+def _is_doccano(record: dict[str, Any]) -> bool:
+    """Whether a row has a text and spans as doccano writes them."""
+    if not any(isinstance(record.get(key), str) for key in _TEXT) or "_task_hash" in record:
+        return False
+    found = next((record[key] for key in _SPANS if record.get(key)), None)
+    try:
+        return bool(msgspec.convert(found, _Spans))
+    except msgspec.ValidationError:
+        return False
+
+
+def _meta(record: dict[str, Any]) -> dict[str, Any]:
+    """Newer versions put a text's metadata beside its other fields, older ones have `meta` or `metadata`."""
+    inner = record.get("meta") or record.get("metadata")
+    own = {key: value for key, value in record.items() if key not in _NO_META}
+    return own | (inner if isinstance(inner, dict) else {})

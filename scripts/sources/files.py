@@ -1,0 +1,109 @@
+"""What sources share that are a file, or a folder of them, with documents."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import os
+import zlib
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from gzip import BadGzipFile
+from pathlib import Path
+from typing import IO, ClassVar
+
+from scripts.annotations.errors import UserError
+from scripts.annotations.files import open_maybe_gzip
+from scripts.annotations.intake import Intake
+from scripts.annotations.records import Task
+from scripts.sources.documents import DocumentReader, Record, WithoutSpans
+from scripts.sources.offsets import Offsets, Unit
+
+
+class Files(ABC):
+    """A Source that is files. What derives from it reads their records."""
+
+    endings: ClassVar[tuple[str, ...]] = ()  # of files in a folder; none: the path must be a file
+    path: str
+    labels: list[str]
+    without_spans: WithoutSpans
+
+    @abstractmethod
+    def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
+        """Stream the records of one file.
+
+        path (Path), name (str): The file, and how its records call it.
+        intake (Intake): For notes on what is no record.
+        """
+
+    def counted(self) -> tuple[Offsets, Unit]:
+        """How offsets are counted, and how they usually are in this format."""
+        return "codepoints", "codepoints"
+
+    def check(self) -> None:
+        """RAISES (UserError): If there is nothing to read, or no label is asked for (naming those in it)."""
+        place = Path(self.path).expanduser()
+        if not self.files():
+            inside = f" with a file *{', *'.join(self.endings)} in it" if self.endings else ""
+            what = f"folder{inside}" if place.is_dir() else f"file{f', nor folder{inside}' if inside else ''}"
+            raise UserError(f"{self.path}: no such {what}")
+        if not self.labels:
+            raise UserError(
+                f"{self.path}: labels is empty. There is {', '.join(sorted(self.labels_found())) or 'none'}"
+            )
+
+    def fingerprint(self) -> str:
+        """Digest over the names, sizes and times of change of all files."""
+        return stamp({name: path for path, name in self.files()})
+
+    def read(self, dataset: str, intake: Intake) -> Iterator[list[Task]]:
+        """Stream the answers in the order of the files' names."""
+        reader = DocumentReader(dataset, self.labels, self.without_spans, *self.counted())
+        return reader.read(self._all(intake), intake)
+
+    def labels_found(self) -> Counter[str]:
+        """How many spans each label has. All of the source is read."""
+        documents = (document for record in self._all(Intake(lambda _: None)) for document in record.documents)
+        return Counter(mark.label for one in documents for mark in (*one.marks, *one.wrong) if mark.label)
+
+    def files(self) -> list[tuple[Path, str]]:
+        """The files, and their names within the folder."""
+        return files(self.path, self.endings)
+
+    def _all(self, intake: Intake) -> Iterator[Record]:
+        for path, name in self.files():
+            yield from self.records(path, name, intake)
+
+
+def files(path: str, endings: tuple[str, ...]) -> list[tuple[Path, str]]:
+    """A file, or, sorted, those of a folder and all below it that end in some way; with their names within it."""
+    place = Path(path).expanduser()
+    if place.is_file():
+        return [(place, place.name)]
+    found = [one for one in place.rglob("*") if one.name.endswith(endings) and one.is_file()] if endings else []
+    named = [(one, os.fsencode(one.relative_to(place).as_posix()).decode("utf8", "replace")) for one in found]
+    return sorted(named, key=lambda pair: pair[1])
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[IO[bytes]]:
+    """Open for reading bytes, plain or gzipped. RAISES (UserError): If it is UTF-16, or gzipped and damaged."""
+    try:
+        with open_maybe_gzip(Path(path).expanduser()) as file:
+            if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                raise UserError(f"{path}: is UTF-16, as the > of PowerShell writes; save it as UTF-8")
+            file.seek(0)
+            yield file
+    except (EOFError, BadGzipFile, zlib.error) as err:
+        raise UserError(f"{path}: the gzip file is damaged or incomplete ({err})") from err
+
+
+def stamp(named: dict[str, Path]) -> str:
+    """Digest over the names, sizes and times of change of files."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, path in named.items():
+        stat = path.stat()
+        digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+    return digest.hexdigest()

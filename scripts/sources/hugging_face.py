@@ -1,0 +1,188 @@
+"""Hugging Face datasets for token classification, on disk: Arrow, as `save_to_disk` writes it, or Parquet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from scripts.annotations.errors import UserError
+from scripts.annotations.intake import Intake, Source
+from scripts.annotations.registry import registry
+from scripts.sources.documents import Document, Record, WithoutSpans
+from scripts.sources.files import Files
+from scripts.sources.tags import SCHEMES, Evidence, Scheme, SchemeSetting, tagged_text
+
+if TYPE_CHECKING:  # an extra
+    from pyarrow import RecordBatch, Schema
+
+_ROWS = 1000  # at a time
+
+
+@registry.readers("labelwise.HuggingFace.v1")
+def hugging_face(
+    path: str,
+    labels: list[str],
+    tokens: str = "tokens",
+    tags: str = "ner_tags",
+    names: Sequence[str] = (),
+    scheme: SchemeSetting = "auto",
+    without_spans: WithoutSpans = "annotated",
+    annotator: str = "",
+) -> Source:
+    """Read tokens and their tags. The text is the tokens with a blank between them, since that is all that is known.
+    It needs `pip install -r requirements-arrow.txt`.
+
+    path (str): A .parquet or .arrow file, or a folder with such files in it or below.
+    labels (list[str]): The labels that were annotated in it; spans of others are left out.
+    tokens (str), tags (str): The columns.
+    names (list[str]): What the numbers in the tags stand for, from 0: `["O", "B-PER", "I-PER"]`. Needed where the
+        files do not say so themselves.
+    scheme (str): "iob1", "iob2", "biluo" (also BIOES), "io", or "auto": the one that the files keep to. An entity
+        that breaks its rules is refused.
+    without_spans (str): What a text without spans is: "annotated", and nothing is there, or "unannotated".
+    annotator (str): Who annotated, for the merge.
+    """
+    if scheme not in SCHEMES:
+        raise UserError(f"scheme = {scheme!r}: must be one of {', '.join(SCHEMES)}")
+    return HuggingFace(path, labels, tokens, tags, tuple(names), scheme, without_spans, annotator)
+
+
+@dataclass(frozen=True)
+class HuggingFace(Files):
+    """See `hugging_face`."""
+
+    endings: ClassVar[tuple[str, ...]] = (".parquet", ".arrow")
+    path: str
+    labels: list[str]
+    tokens: str
+    tags: str
+    names: tuple[str, ...]
+    scheme: SchemeSetting
+    without_spans: WithoutSpans
+    annotator: str
+
+    def recognises(self) -> bool:
+        """Whether there are .parquet or .arrow files."""
+        found = self.files()
+        return bool(found) and found[0][0].name.endswith(self.endings)
+
+    def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
+        """Stream the rows. The file is read twice, first to see which scheme it keeps to."""
+        scheme = self._scheme(path)
+        intake.note(f"file with tags read as {scheme}")
+        for number, (tokens, tags) in enumerate(self._rows(path), 1):
+            yield self._record(f"{name}:{number}", tokens, tags, scheme)
+
+    def _record(self, source: str, tokens: Any, tags: Any, scheme: Scheme) -> Record:
+        fault = _fault(tokens, tags)
+        if fault:
+            return Record(source, fault=fault)
+        text, marks = tagged_text([(tokens, tags)], scheme)
+        fault = "" if all(token.strip() for token in tokens) else "token is empty"
+        return Record(source, [Document(text, marks, annotator=self.annotator)], fault)
+
+    def _scheme(self, path: Path) -> Scheme:
+        if self.scheme != "auto":
+            return self.scheme
+        evidence = Evidence()
+        for tokens, tags in self._rows(path):
+            if not _fault(tokens, tags):
+                evidence.add(tags)
+        return evidence.scheme()
+
+    def _rows(self, path: Path) -> Iterator[tuple[Any, Any]]:
+        """Tokens and tags of each row, tags by their names; a number without one stays what it is."""
+        with _batches(path, (self.tokens, self.tags)) as (schema, batches):
+            names = self.names or self._names(path, schema)
+            for batch in batches:
+                columns = (batch.column(name).to_pylist() for name in (self.tokens, self.tags))
+                for tokens, tags in zip(*columns, strict=True):
+                    yield tokens, [_named(tag, names) for tag in tags] if isinstance(tags, list) else tags
+
+    def _names(self, path: Path, schema: Schema) -> Sequence[str]:
+        """What the file itself, or dataset_info.json beside it, says that the numbers mean."""
+        inside = _json((schema.metadata or {}).get(b"huggingface", b"{}"))
+        beside = path.with_name("dataset_info.json")
+        infos = [inside.get("info"), _json(beside.read_bytes()) if beside.is_file() else {}]
+        return next((names for info in infos if (names := _class_names(info, self.tags))), [])
+
+
+def _json(content: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _class_names(info: Any, column: str) -> list[str]:
+    """The names in the description of a column, in whichever of the ways that versions of `datasets` have."""
+    features = info.get("features") if isinstance(info, dict) else None
+    feature = features.get(column) if isinstance(features, dict) else None
+    for _ in range(3):  # a list of a feature, or a feature of a feature
+        if isinstance(feature, list):
+            feature = feature[0] if feature else None
+        if isinstance(feature, dict) and "names" not in feature:
+            feature = feature.get("feature")
+    names = feature.get("names") if isinstance(feature, dict) else None
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def _named(tag: Any, names: Sequence[str]) -> Any:
+    known = isinstance(tag, int) and 0 <= tag < len(names)
+    return names[tag] if known else tag
+
+
+def _fault(tokens: Any, tags: Any) -> str:
+    """Why nothing can be made of a row; nothing, if something can."""
+    if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+        return "tokens are no list of texts"
+    if not isinstance(tags, list) or len(tags) != len(tokens):
+        return "not as many tags as tokens"
+    if not all(isinstance(tag, str) for tag in tags):
+        return "tag that is a number without a name: set names"
+    return ""
+
+
+@contextmanager
+def _batches(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[Schema, Iterator[RecordBatch]]]:
+    """The schema of a file and its rows, some at a time. RAISES (UserError): If it is none, or lacks a column."""
+    try:
+        import pyarrow as arrow
+        from pyarrow import ipc, parquet
+    except ImportError as err:
+        raise UserError(f"{path}: to read it, pip install -r requirements-arrow.txt") from err
+    try:
+        if path.suffix == ".parquet":
+            with parquet.ParquetFile(path) as file:
+                _demand(path, file.schema_arrow, columns)
+                yield file.schema_arrow, file.iter_batches(_ROWS, columns=list(columns))
+        else:
+            with arrow.memory_map(str(path)) as source:
+                schema, batches = _ipc(source, ipc, arrow.ArrowInvalid)
+                _demand(path, schema, columns)
+                yield schema, batches
+    except (arrow.ArrowException, OSError) as err:
+        raise UserError(f"{path}: cannot be read ({err})") from err
+
+
+def _ipc(source: Any, ipc: Any, error: type[Exception]) -> tuple[Schema, Iterator[RecordBatch]]:
+    """Arrow as a stream, as `datasets` writes it, or else as a file."""
+    try:
+        stream = ipc.open_stream(source)
+        return stream.schema, iter(stream)
+    except error:
+        source.seek(0)
+        file = ipc.open_file(source)
+        return file.schema, (file.get_batch(number) for number in range(file.num_record_batches))
+
+
+def _demand(path: Path, schema: Schema, columns: tuple[str, ...]) -> None:
+    """RAISES (UserError): If the file lacks a column."""
+    for column in columns:
+        if column not in schema.names:
+            raise UserError(f"{path}: has no column {column!r}; there is {', '.join(schema.names)}")
