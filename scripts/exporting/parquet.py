@@ -21,7 +21,7 @@ class Parquet:
             import pyarrow
             import pyarrow.parquet
         except ImportError as err:
-            raise UserError("Parquet needs pyarrow: pip install -r requirements-parquet.txt") from err
+            raise UserError("Parquet needs pyarrow: pip install -r requirements-arrow.txt") from err
         self._export = export
         self._pyarrow = pyarrow
         self._schema = _schema(pyarrow)
