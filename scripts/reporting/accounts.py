@@ -64,6 +64,20 @@ def print_merge(console: Console, merged: Merged) -> None:
     if conflicts:
         console.print()
         print_counts(console, "Conflicts", conflicts)
+    _print_resemblance(console, merged.totals)
+
+
+def _print_resemblance(console: Console, totals: Mapping[str, int]) -> None:
+    """Texts whose annotations do not meet those of others although they may be about the same."""
+    parts, lookalikes = totals["parts"], totals["lookalikes"]
+    if "answers moved" in totals:
+        console.print(f"{plural(totals['answers moved'], 'binary answer')} about parts moved to the longer text")
+    if parts:
+        said = "is a part of a longer one" if parts == 1 else "are parts of longer ones"
+        console.print(f"⚠ {plural(parts, 'text')} {said}: parts.jsonl lists them", highlight=False)
+    if lookalikes:
+        said = f"⚠ {lookalikes:,} texts are equal to others but for blanks or Unicode form"
+        console.print(f"{said}: lookalikes.jsonl lists them", highlight=False)
 
 
 def print_corpus(console: Console, corpus: Corpus) -> None:
