@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -51,9 +52,9 @@ def _results(work: Callable[[In], Out], items: Sequence[In], processes: int) -> 
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
     try:
         with ProcessPoolExecutor(processes, context, initializer=_die_with_parent) as pool:
-            futures = [pool.submit(work, item) for item in items]
+            futures = deque(pool.submit(work, item) for item in items)
             try:
-                yield (future.result() for future in futures)
+                yield (futures.popleft().result() for _ in items)  # none is held once it has been used
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise

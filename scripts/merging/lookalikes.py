@@ -49,8 +49,10 @@ def _suspects(rows: Rows) -> Iterator[list[int]]:
     for part in range(parts):
         own = np.flatnonzero(rows["bare"] % np.uint64(parts) == part)
         own = own[np.argsort(rows["bare"][own], kind="stable")]
-        borders = np.flatnonzero(np.diff(rows["bare"][own])) + 1
-        groups += [group.tolist() for group in np.split(own, borders) if len(group) > 1]
+        changes = np.flatnonzero(np.diff(rows["bare"][own])) + 1
+        edges = np.concatenate([[0], changes, [len(own)]])
+        several = np.flatnonzero(np.diff(edges) > 1)
+        groups += [own[edges[number] : edges[number + 1]].tolist() for number in several.tolist()]
     for group in sorted(groups):
         yield [int(rows["place"][row]) for row in group]
 

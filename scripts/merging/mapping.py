@@ -16,7 +16,7 @@ import msgspec
 from scripts.annotations.files import BUFFER
 from scripts.annotations.records import Span, Task, hash_of_line
 from scripts.annotations.sorting import sorted_blocks
-from scripts.merging.parts import Place
+from scripts.merging.parts import Place, places
 from scripts.merging.resemblance import Resemblance
 from scripts.merging.survey import text_at
 
@@ -34,11 +34,10 @@ def map_parts(paths: Sequence[Path], gold: Path, found: Resemblance, work: Path)
     work (Path): A folder for new files.
     RETURNS (tuple[list[Path], int]): The files to read instead, sorted too, and how many answers were moved.
     """
-    places = [place for place in found.parts if place.places == 1]
     mapped, moved = [], 0
     with gold.open("rb") as texts:
         for number, path in enumerate(paths):
-            lines = _Lines(path, texts, found, places)
+            lines = _Lines(path, texts, found)
             new = work / f"{number}.jsonl"
             with new.open("wb") as out:
                 for block in sorted_blocks(iter(lines), work / f"{number}.runs"):
@@ -55,7 +54,6 @@ class _Lines:
     path: Path
     texts: Any
     found: Resemblance
-    places: Sequence[Place]
     moved: int = 0
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
@@ -75,7 +73,7 @@ class _Lines:
         """The parts with each hash, in the order of hashes, as the gold is; then one that is never reached."""
         same: list[Place] = []
         last = -(2**31)
-        for place in self.places:
+        for place in places(self.found.parts[self.found.parts["places"] == 1]):
             self.texts.seek(int(self.found.rows["place"][place.part]))
             input_hash = hash_of_line(self.texts.readline())
             if input_hash != last:

@@ -28,6 +28,8 @@ SHORTEST = LEVELS[0]  # in code points; what is shorter can be part of a longer 
 _AT_A_TIME = 2**20  # texts in the table, of some 60 bytes each; and places that are looked at together
 _MOST_BITS = 25  # of the hashes by which places are sifted, a byte for each value
 _MATCH = np.dtype([("part", "i8"), ("whole", "i8"), ("start", "i8")])
+_PLACE = np.dtype([*_MATCH.descr, ("places", "i8")])
+Places = np.ndarray[Any, np.dtype[np.void]]
 
 
 class Whole(msgspec.Struct):
@@ -62,11 +64,12 @@ class Place(NamedTuple):
     places: int
 
 
-def find_parts(parts: Sequence[Block], rows: Rows, firsts: Sequence[int], work: Path, processes: int) -> list[Place]:
+def find_parts(parts: Sequence[Block], rows: Rows, firsts: Sequence[int], work: Path, processes: int) -> Places:
     """Find the texts that are parts of longer ones, in the order of the gold.
 
     parts (Sequence[Block]), rows (Rows), firsts (Sequence[int]): All texts, as surveyed.
     work (Path): A folder for what is found on the way.
+    RETURNS (Places): To be unpacked by `places`.
     """
     path = work / "matches"
     with path.open("wb") as file:
@@ -75,15 +78,20 @@ def find_parts(parts: Sequence[Block], rows: Rows, firsts: Sequence[int], work: 
             jobs = [_Job(block, first, table, number) for block, first in zip(parts, firsts, strict=True)]
             for found in spread(_matches, jobs, processes, "Looking for parts"):
                 file.write(found.tobytes())
-    return list(_places(path, len(rows)))
+    return _first_places(path, len(rows))
 
 
-def write_parts(gold: Path, rows: Rows, found: Sequence[Place], path: Path) -> int:
+def places(found: Places) -> Iterator[Place]:
+    """The parts one by one."""
+    return (Place(*row.item()) for row in found)
+
+
+def write_parts(gold: Path, rows: Rows, found: Places, path: Path) -> int:
     """Write the parts. Returns how many there are."""
     encode = msgspec.json.Encoder().encode_lines
     count = 0
     with gold.open("rb") as file, path.open("wb") as out:
-        for place in found:
+        for place in places(found):
             text = text_at(file, int(rows["place"][place.part]))
             whole = text_at(file, int(rows["place"][place.whole]))
             end = place.start + len(text.text)
@@ -108,7 +116,7 @@ class _Job(NamedTuple):
 
 def _write_table(rows: Rows, folder: Path) -> Path:
     """The file is named by what is in it, so that a process that has read it need not read it again."""
-    path = folder / f"{hashlib.blake2b(rows.tobytes(), digest_size=16).hexdigest()}.npy"
+    path = folder / f"{hashlib.blake2b(rows.data, digest_size=16).hexdigest()}.npy"
     np.save(path, rows)
     return path
 
@@ -209,24 +217,22 @@ def _apart(prints: Fingerprints, places: Numbers) -> NDArray[np.bool_]:
 # From matches to places
 
 
-def _places(path: Path, number: int) -> Iterator[Place]:
+def _first_places(path: Path, number: int) -> Places:
     """The first place of each part in a text that is no part itself; there is one, since parts of parts are parts."""
     if not path.stat().st_size:
-        return
+        return np.zeros(0, _PLACE)
     matches = np.memmap(path, _MATCH, "r")
     is_part = np.zeros(number, np.bool_)
     for begin in range(0, len(matches), _AT_A_TIME):
         is_part[matches["part"][begin : begin + _AT_A_TIME]] = True
     numbers = np.flatnonzero(is_part)
-    counts = np.zeros(len(numbers), np.int64)
-    first = np.zeros(len(numbers), _MATCH)
+    first = np.zeros(len(numbers), _PLACE)
     for begin in range(0, len(matches), _AT_A_TIME):
         some = np.array(matches[begin : begin + _AT_A_TIME])
         some = some[~is_part[some["whole"]]]
         which, at, times = np.unique(np.searchsorted(numbers, some["part"]), return_index=True, return_counts=True)
-        new = counts[which] == 0
-        first[which[new]] = some[at[new]]
-        counts[which] += times
-    for number in np.flatnonzero(counts).tolist():
-        part, whole, start = (int(first[name][number]) for name in ("part", "whole", "start"))
-        yield Place(part, whole, start, int(counts[number]))
+        new = first["places"][which] == 0
+        for name in _MATCH.names or ():
+            first[name][which[new]] = some[name][at[new]]
+        first["places"][which] += times
+    return first[first["places"] > 0]

@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scripts.merging.lookalikes import write_lookalikes
-from scripts.merging.parts import Place, find_parts, write_parts
+from scripts.merging.parts import Places, find_parts, write_parts
 from scripts.merging.survey import Rows, blocks, survey
 
 
 class Resemblance(NamedTuple):
     """What was found.
 
-    rows (Rows), parts (list[Place]): The texts, and which of them are parts of which.
+    rows (Rows), parts (Places): The texts, and which of them are parts of which.
     counts (dict[str, int]): "parts" and "lookalikes": how many texts.
     """
 
     rows: Rows
-    parts: list[Place]
+    parts: Places
     counts: dict[str, int]
 
 
