@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("training", type=Path, help="training config, whose [nlp] tokenizes: configs/ner.cfg")
     parser.add_argument("corpus", type=Path, help="holds what was merged: corpus")
     parser.add_argument("output", type=Path, help="folder for <format>/<label>: exports")
-    parser.add_argument("--format", default="prodigy", help=", ".join(FORMATS))
+    parser.add_argument("--format", required=True, help=", ".join(FORMATS))
     parser.add_argument("--label", default="all", help="export this one alone")
     args = parser.parse_args()
     folder, exported = export(args.corpus, args.output, args.format, args.label, nlp_block(args.training))

@@ -11,7 +11,7 @@ import importlib
 import inspect
 import pkgutil
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -170,6 +170,11 @@ def load(path: Path, values: dict[str, Any] | None = None) -> Settings:
     settings = Settings(datasets, **rules, processes=_processes(path, config.get("system", {})))
     _known_datasets(path, settings)
     return settings
+
+
+def readers() -> dict[str, Callable[..., Any]]:
+    """The functions that `@readers` may name, by their names."""
+    return {name: registry.get("readers", name) for name in _registered("readers")}
 
 
 def _read(path: Path, values: dict[str, Any]) -> Config:

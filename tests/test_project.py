@@ -48,7 +48,7 @@ def test_a_command_names_every_module_it_runs(name):
     script = filled(" ".join(COMMANDS[name]["script"]))
     steps = [ROOT / f"scripts/{step}.py" for step in re.findall(r"-m scripts\.(\w+)", script)]
     steps += [ROOT / path for path in re.findall(r"--code (\S+)", script)]
-    if name == "pull":  # settings imports all of them, whatever they are called
+    if name in ("import", "pull"):  # settings imports all of them, whatever they are called
         steps += list((ROOT / "scripts/sources").glob("[!_]*.py"))
     needed = {module.relative_to(ROOT).as_posix() for step in steps for module in imported(step)}
     assert {dependency for dependency in COMMANDS[name]["deps"] if dependency.endswith(".py")} == needed

@@ -10,11 +10,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scripts.annotations.manifest import Manifest
+from scripts.annotations.intake import Intake
+from scripts.annotations.manifest import Entry, Manifest
 from scripts.merging.account import ANSWERS
 from scripts.model.split import SIDES
 
 if TYPE_CHECKING:  # a step imports no more than it needs, and spaCy is much
+    from scripts.annotations.importing import Part
     from scripts.exporting.exporting import Exported
     from scripts.merging.merging import Merged
     from scripts.model.corpus import Corpus
@@ -24,11 +26,15 @@ MOST_LINES = 8  # of reasons and notes each; the files have them all
 
 def print_intake(console: Console, manifest: Manifest) -> None:
     """Per dataset: records read = kept + left out + refused, the same for spans; then why."""
+    _print_fates(console, manifest.datasets)
+
+
+def _print_fates(console: Console, accounts: Mapping[str, Entry | Intake]) -> None:
     fates = ("read", "kept", "left_out", "refused")
     rows = {}
     reasons: Counter[str] = Counter()
     notes: Counter[str] = Counter()
-    for name, found in manifest.datasets.items():
+    for name, found in accounts.items():
         rows[name] = Counter({f"records {fate}": found.records[fate] for fate in fates})
         rows[name].update({f"spans {fate}": found.spans[fate] for fate in fates})
         reasons.update(found.reasons)
@@ -37,6 +43,21 @@ def print_intake(console: Console, manifest: Manifest) -> None:
     print_sums(console, "dataset", rows, columns)
     print_counts(console, "Refused", reasons)
     print_counts(console, "Noted", notes)
+
+
+def print_found(console: Console, parts: Sequence[Part]) -> None:
+    """Per part and label: spans, and texts with one; the records with their fates; then what was odd."""
+    for name, found in Counter(part.reader for part in parts).items():
+        console.print(f"Read with {name}: {plural(found, 'part')}\n", markup=False, highlight=False)
+    table = Table("part", "label", "spans", "texts with it", box=None, pad_edge=False)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for part in parts:
+        for label, spans in sorted(part.spans.items()):
+            table.add_row(escape(part.name), escape(label), f"{spans:,}", f"{part.texts[label]:,}")
+    console.print(table)
+    console.print()
+    _print_fates(console, {part.name: part.intake for part in parts})
 
 
 def print_merge(console: Console, merged: Merged) -> None:

@@ -6,6 +6,7 @@ import codecs
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,17 @@ class Brat:
         if next(folder.rglob("*.ann"), None) is None:
             raise UserError(f"{self.path}: no .ann file in it, nor in the folders below")
         if not self.labels:
-            raise UserError(f"{self.path}: labels is empty. There is {', '.join(self._labels_found()) or 'none'}")
+            found = ", ".join(sorted(self.labels_found()))
+            raise UserError(f"{self.path}: labels is empty. There is {found or 'none'}")
+
+    def recognises(self) -> bool:
+        """Whether there is an .ann file."""
+        return next(self._folder().rglob("*.ann"), None) is not None
+
+    def labels_found(self) -> Counter[str]:
+        """How many annotations each label has."""
+        lines = (line for path in self._files(".ann") for line in path.read_text("utf8", "replace").split("\n"))
+        return Counter(match[1] for match in map(_ANNOTATION.match, lines) if match)
 
     def fingerprint(self) -> str:
         """Digest over the names, sizes and times of change of all .ann and .txt files."""
@@ -108,10 +119,6 @@ class Brat:
 
     def _files(self, suffix: str) -> list[Path]:
         return sorted((path for path in self._folder().rglob(f"*{suffix}") if path.is_file()), key=self._name)
-
-    def _labels_found(self) -> list[str]:
-        lines = (line for path in self._files(".ann") for line in path.read_text("utf8", "replace").split("\n"))
-        return sorted({match[1] for match in map(_ANNOTATION.match, lines) if match})
 
     def _load(self, path: Path, intake: Intake) -> _Document | None:
         """The document of an .ann file, or None if the whole of it had to be refused."""

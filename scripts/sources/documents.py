@@ -219,10 +219,8 @@ def _account(source: str, faults: Sequence[Unusable], rest_is_used: bool, intake
 
 def _fit(text: str, mark: Mark) -> Span | str:
     """The span, or why it cannot be used."""
-    if not mark.label:
-        return "span without a label"
-    if mark.fault:
-        return mark.fault
+    if mark.fault or not mark.label:
+        return mark.fault or "span without a label"
     span = fit_span(text, mark.start, mark.end, mark.label)
     if isinstance(span, Span) and not mark.fits(text):
         return "quoted text is not what stands at the offsets"

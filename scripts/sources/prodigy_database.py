@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.intake import Intake, Source
 from scripts.annotations.records import Task
 from scripts.annotations.registry import registry
-from scripts.sources.prodigy_tasks import KindSetting, TaskReader, labels_in
+from scripts.sources.prodigy_tables import TABLES, Dataset, find
+from scripts.sources.prodigy_tasks import LOOKED_AT, KindSetting, TaskReader, labels_in
 
-_TABLES = ("dataset", "example", "link")
 _PAGE = 200
+_HEADER = b"SQLite format 3\0"
 
 
 @registry.readers("labelwise.ProdigyDatabase.v1")
@@ -51,10 +52,26 @@ class ProdigyDatabase:
     def check(self) -> None:
         """RAISES (UserError): If it is no Prodigy database, has no such dataset, or no label is asked for."""
         with self._open() as database:
-            rows = self._rows(database, self._find(database).id)
-            if not self.labels:
-                found = labels_in(content for _, content in rows)
-                raise UserError(f"{self.path}: labels is empty. In {self.dataset} is {', '.join(found) or 'none'}")
+            self._find(database)
+        if not self.labels:
+            found = ", ".join(sorted(self.labels_found(LOOKED_AT)))
+            raise UserError(f"{self.path}: labels is empty. In {self.dataset} is {found or 'none'}")
+
+    def recognises(self) -> bool:
+        """Whether it is an SQLite database."""
+        path = self._file()
+        with path.open("rb") as file:
+            return file.read(len(_HEADER)) == _HEADER
+
+    def datasets(self) -> list[str]:
+        """The named datasets."""
+        with self._open() as database:
+            return list(self._named(database))
+
+    def labels_found(self, most: int | None = None) -> Counter[str]:
+        """How many spans each label has in the dataset, in so many tasks or in all."""
+        with self._open() as database:
+            return labels_in((content for _, content in self._rows(database, self._find(database).id)), most)
 
     def fingerprint(self) -> str:
         """When the dataset was made, and count, newest id and sums over its links and examples, without reading
@@ -119,25 +136,16 @@ class ProdigyDatabase:
         (page_size,) = database.execute("PRAGMA page_size").fetchone()
         if size % page_size:  # SQLite would take the rest of the last page for zeros
             raise UserError(f"{self.path}: is cut off: its last page is not whole. Copy it again")
-        lacking = [name for name in _TABLES if name.encode() not in found]
+        lacking = [name for name in TABLES if name.encode() not in found]
         if lacking:
             raise UserError(f"{self.path}: is no Prodigy database: it lacks {', '.join(lacking)}")
 
-    def _find(self, database: sqlite3.Connection) -> _Dataset:
+    def _find(self, database: sqlite3.Connection) -> Dataset:
+        return find(self.path, self._named(database), self.dataset)
+
+    def _named(self, database: sqlite3.Connection) -> dict[str, Dataset]:
         rows = database.execute("SELECT CAST(name AS TEXT), id, created FROM dataset WHERE NOT session ORDER BY name")
-        named = {str(name or b"", "utf8", "replace"): _Dataset(*rest) for name, *rest in rows}
-        if self.dataset in named:
-            return named[self.dataset]
-        close = difflib.get_close_matches(self.dataset, named, n=20, cutoff=0.4) or list(named)[:20]
-        more = f" and {len(named) - len(close)} more" if len(named) > len(close) else ""
-        raise UserError(
-            f"{self.path}: has no dataset {self.dataset!r}. There is {', '.join(close) or 'none at all'}{more}"
-        )
-
-
-class _Dataset(NamedTuple):
-    id: int
-    created: int
+        return {str(name or b"", "utf8", "replace"): Dataset(*rest) for name, *rest in rows}
 
 
 def _immutable(path: Path) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from scripts.annotations.errors import UserError
@@ -11,7 +13,7 @@ from scripts.annotations.intake import Intake, Source
 from scripts.annotations.records import Task
 from scripts.annotations.registry import registry
 from scripts.sources.json_records import json_lines
-from scripts.sources.prodigy_tasks import KindSetting, TaskReader, labels_in
+from scripts.sources.prodigy_tasks import LOOKED_AT, KindSetting, TaskReader, is_task, labels_in
 
 
 @registry.readers("labelwise.ProdigyJsonl.v1")
@@ -41,8 +43,16 @@ class ProdigyJsonl:
         if not self._file().is_file():
             raise UserError(f"{self.path}: no such file")
         if not self.labels:
-            found = labels_in(line for _, line in json_lines(self.path))
-            raise UserError(f"{self.path}: labels is empty. There is {', '.join(found) or 'none'}")
+            found = ", ".join(sorted(self.labels_found(LOOKED_AT)))
+            raise UserError(f"{self.path}: labels is empty. There is {found or 'none'}")
+
+    def recognises(self) -> bool:
+        """Whether the first lines look like Prodigy's tasks."""
+        return any(is_task(line) for _, line in islice(json_lines(self.path), LOOKED_AT))
+
+    def labels_found(self, most: int | None = None) -> Counter[str]:
+        """How many spans each label has, in so many lines or in all."""
+        return labels_in((line for _, line in json_lines(self.path)), most)
 
     def fingerprint(self) -> str:
         """Size and time of change."""

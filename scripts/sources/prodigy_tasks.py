@@ -6,6 +6,7 @@ What the fields mean was found in real databases and exports: see https://prodi.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from scripts.annotations.records import Answer, Kind, Span, Task
 from scripts.sources.documents import note_unseen
 from scripts.sources.json_records import UNREADABLE, is_too_deep, reason
 
+LOOKED_AT = 1000  # tasks, to name the labels in them
 KindSetting = Literal["auto", "manual", "binary"]
 
 # Sessions that nobody named are called by their start; they say nothing about who answered.
@@ -60,17 +62,26 @@ class _Unusable(Exception):
     """Why a record yields no answer."""
 
 
-def labels_in(contents: Iterable[Any], most: int = 1000) -> list[str]:
-    """The labels of the spans in the first tasks, sorted.
+def is_task(content: bytes) -> bool:
+    """Whether JSON has what only Prodigy's tasks have, a hash, or a span as only they have it."""
+    try:
+        record = _decode(content)
+    except UNREADABLE:
+        return False
+    return isinstance(record.input_hash, int) or bool(record.spans)
+
+
+def labels_in(contents: Iterable[Any], most: int | None = None) -> Counter[str]:
+    """The labels of the spans in tasks, and how often each occurs.
 
     contents (Iterable): The JSON of a task each; what is none does not count.
-    most (int): How many tasks to look at.
+    most (int | None): How many tasks to look at, if not at all.
     """
-    found: set[str] = set()
+    found: Counter[str] = Counter()
     for content in islice(contents, most):
         with suppress(*UNREADABLE):
-            found.update(span.label for span in _decode(content).spans or ())
-    return sorted(found)
+            found.update(span.label for span in _decode(content).spans or () if span.label)
+    return found
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,229 @@
+"""CoNLL files, and entities as a tag a token."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scripts.annotations.errors import UserError
+from scripts.annotations.records import Span
+from scripts.sources.conll import conll
+from scripts.sources.tags import Evidence, Tagged, entities
+from tests.prodigy import read
+
+labels = st.sampled_from(["A", "B-C", "creative-work"])
+
+
+@st.composite
+def sentences(draw):
+    """Entities in a sentence: (start, end, label) in tokens, in order, and how many tokens there are."""
+    at = 0
+    found = []
+    for gap, length, label in draw(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3), labels), max_size=5)):
+        found.append((at + gap, at + gap + length, label))
+        at += gap + length
+    return found, at + draw(st.integers(0, 2))
+
+
+def tagged(found, size, scheme):
+    """Tags, as each scheme has them."""
+    tags = ["O"] * size
+    before = (-1, "")
+    for start, end, label in found:
+        for number in range(start, end):
+            prefix = "B" if number == start else "I"
+            if scheme == "iob1" and prefix == "B" and before != (start, label):
+                prefix = "I"
+            if scheme in ("biluo", "bioes") and number == end - 1:
+                prefix = {"biluo": "UL", "bioes": "SE"}[scheme][number > start]
+            tags[number] = f"{prefix}-{label}"
+        before = (end, label)
+    return tags
+
+
+@given(st.lists(sentences(), min_size=1, max_size=4), st.sampled_from(["iob1", "iob2", "biluo", "bioes"]))
+def test_a_scheme_is_recognised_by_what_keeps_to_it(found, scheme):
+    tags = [tagged(spans, size, scheme) for spans, size in found]
+    evidence = Evidence()
+    for one in tags:
+        evidence.add(one)
+    for (spans, _), one in zip(found, tags, strict=True):
+        assert [tuple(entity) for entity in entities(one, evidence.scheme())] == [(*span, "") for span in spans]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "tags", "found"),
+    [
+        ("iob2", "B-A I-A B-A O", [(0, 2, "A"), (2, 3, "A")]),
+        ("iob1", "I-A I-A B-A O", [(0, 2, "A"), (2, 3, "A")]),
+        ("io", "I-A I-A O A A", [(0, 2, "A"), (3, 5, "A")]),
+        ("biluo", "B-A I-A L-A U-A", [(0, 3, "A"), (3, 4, "A")]),
+        ("iob2", "I-A B-A", [(0, 1, "A", "I- where an entity starts, in iob2"), (1, 2, "A")]),
+        ("iob2", "B-A I-B", [(0, 1, "A"), (1, 2, "B", "I- where an entity starts, in iob2")]),
+        ("iob2", "PER O", [(0, 1, "PER", "tag without a prefix in iob2")]),
+        ("io", "B-A I-A", [(0, 2, "A", "B- where an entity starts, in io")]),
+        ("biluo", "B-A O", [(0, 1, "A", "entity without its last token, L-")]),
+        ("biluo", "B-A B-A L-A", [(0, 1, "A", "entity without its last token, L-"), (1, 3, "A")]),
+        ("biluo", "I-A L-A", [(0, 2, "A", "I- where an entity starts, in biluo")]),
+        ("biluo", "L-A", [(0, 1, "A", "L- where an entity starts, in biluo")]),
+    ],
+)
+def test_what_breaks_the_rules_of_a_scheme_has_a_fault(scheme, tags, found):
+    assert list(entities(tags.split(), scheme)) == [Tagged(*entity) for entity in found]
+
+
+# Files
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """A function that writes a file and gives a source that reads it."""
+
+    def write(content, labels=("PER", "LOC"), name="train.conll", **settings):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return conll(str(path), list(labels), **settings)
+
+    return write
+
+
+def spans(tasks):
+    return [[(task.text[span.start : span.end], span.label) for span in task.spans] for task in tasks]
+
+
+FILE = "Ada B-PER\nLovelace I-PER\nmet O\nBob B-PER\n\nin O\nKöln B-LOC\n"
+
+
+def test_a_sentence_is_a_text(corpus):
+    first, second = read(corpus(FILE))[0]
+    assert (first.text, first.spans) == ("Ada Lovelace met Bob", [Span(0, 12, "PER"), Span(17, 20, "PER")])
+    assert (second.text, second.spans) == ("in Köln", [Span(3, 7, "LOC")])
+    assert (first.source, second.source) == ("train.conll:1", "train.conll:6")
+    assert (first.annotator, first.timestamp, first.meta) == ("", None, {})
+    assert corpus(FILE).recognises()
+    assert corpus(FILE).labels_found() == {"PER": 2, "LOC": 1}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        FILE.replace(" ", "\t"),
+        FILE.replace("\n\n", "\n\t\n"),
+        FILE.replace("\n\n", "\n \t \n\n\n"),
+        FILE.replace("\n", "\r\n"),
+        FILE.replace(" ", "  "),
+        FILE.rstrip(),
+        f"\ufeff{FILE}",
+        f"\n\n{FILE}\n\n",
+        FILE.replace(" ", "\t").replace("\n\n", "\n\t\n"),
+        gzip.compress(FILE.encode()),
+    ],
+)
+def test_the_same_however_it_is_laid_out(corpus, content):
+    tasks, intake, _ = read(corpus(content))
+    assert [task.text for task in tasks] == ["Ada Lovelace met Bob", "in Köln"]
+    assert spans(tasks) == [[("Ada Lovelace", "PER"), ("Bob", "PER")], [("Köln", "LOC")]]
+    assert intake.notes == {"file with tags read as iob2": 1}
+
+
+def test_columns_by_number(corpus):
+    content = "1 Ada NNP I-NP B-PER _\n2 met VB O O _\n"
+    assert spans(read(corpus(content, token=2, tag=5))[0]) == [[("Ada", "PER")]]
+    assert spans(read(corpus(content, token=-5, tag=-2))[0]) == [[("Ada", "PER")]]
+    assert read(corpus(content, labels=["NP"], token=2, tag=4, scheme="iob1"))[0][0].spans == [Span(0, 3, "NP")]
+    for odd in ({"token": 0}, {"tag": 0}):
+        with pytest.raises(UserError, match="count columns from 1"):
+            corpus(content, **odd)
+    with pytest.raises(UserError, match="scheme = 'bio': must be one of auto, iob1, iob2, biluo, io"):
+        corpus(content, scheme="bio")
+
+
+def test_tokens_hold_blanks_where_tabs_separate(corpus):
+    (task,), _, _ = read(corpus("Ada Lovelace\tB-PER\nmet\tO\n"))
+    assert (task.text, task.spans) == ("Ada Lovelace met", [Span(0, 12, "PER")])
+
+
+DOCUMENTS = "-DOCSTART- O\n\nAda B-PER\n\nmet O\n\n-DOCSTART- -X- O\nBob B-PER\n"
+
+
+def test_sentences_know_their_document(corpus):
+    tasks, _, _ = read(corpus(DOCUMENTS))
+    assert [(task.text, task.meta["document"]) for task in tasks] == [
+        ("Ada", "train.conll:1"), ("met", "train.conll:1"), ("Bob", "train.conll:2")
+    ]  # fmt: skip
+
+
+def test_a_document_is_a_text(corpus):
+    tasks, _, _ = read(corpus(DOCUMENTS, text="document"))
+    assert [task.text for task in tasks] == ["Ada\nmet", "Bob"]
+    assert spans(tasks) == [[("Ada", "PER")], [("Bob", "PER")]]
+    (whole,), _, _ = read(corpus(FILE, text="document"))
+    assert whole.text == "Ada Lovelace met Bob\nin Köln"
+
+
+def test_an_entity_ends_with_its_sentence(corpus):
+    (task,), _, _ = read(corpus("Ada I-PER\n\nBob I-PER\n", text="document"))
+    assert spans([task]) == [[("Ada", "PER"), ("Bob", "PER")]]
+
+
+def test_comments_are_noted(corpus):
+    content = "# id 1 of 3\nAda B-PER\n# O\n"
+    (task,), intake, _ = read(corpus(content))
+    assert task.text == "Ada #"
+    assert intake.notes["lines of comment are not read"] == 1
+
+
+def test_what_breaks_the_scheme_costs_its_label_the_sentence(corpus):
+    tasks, intake, (refusal,) = read(corpus(FILE + "\nEve I-PER\nand O\nBob B-PER\nin O\nBonn B-LOC\n"))
+    assert (refusal.place, refusal.reason) == ("train.conll:9", "I- where an entity starts, in iob2")
+    assert [(task.kind, task.labels) for task in tasks[2:]] == [("manual", ["LOC"]), ("binary", ["PER"])]
+    assert intake.spans == {"read": 6, "kept": 5, "refused": 1}
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"Ada", "line without a column for the token and one for the tag"),
+        ("\u00a0 B-PER".encode(), "token is empty"),
+        (b"\xff B-PER", "not UTF-8"),
+    ],
+)
+def test_a_line_that_cannot_be_used_costs_its_sentence(corpus, line, reason):
+    tasks, intake, (refusal,) = read(corpus(FILE.encode() + b"\nEve B-PER\n" + line + b"\n\nEve B-PER\n"))
+    assert (len(tasks), refusal.place, refusal.reason) == (3, "train.conll:9", reason)
+    assert intake.spans["read"] == 4 + refusal.spans
+    assert refusal.spans == 1 + (b"PER" in line)
+
+
+def test_what_a_sentence_without_spans_means(corpus):
+    (task,), _, _ = read(corpus("Ada O\n"))
+    assert task.spans == []
+    tasks, intake, _ = read(corpus("Ada O\n", without_spans="unannotated"))
+    assert (tasks, intake.records) == ([], {"read": 1, "left_out": 1})
+
+
+def test_all_files_of_a_folder(corpus, tmp_path):
+    corpus("Ada B-PER\n", name="b.conll")
+    corpus("Bob I-PER\n", name="a.iob")
+    corpus("no tags", name="README.md")
+    tasks, intake, _ = read(conll(str(tmp_path), ["PER"]))
+    assert [task.source for task in tasks] == ["a.iob:1", "b.conll:1"]
+    assert intake.notes == {"file with tags read as io": 1, "file with tags read as iob2": 1}
+    before = conll(str(tmp_path), ["PER"]).fingerprint()
+    corpus("Ada Lovelace B-PER\n", name="b.conll")
+    assert conll(str(tmp_path), ["PER"]).fingerprint() != before
+
+
+def test_what_is_wrong_before_reading(tmp_path):
+    with pytest.raises(UserError, match=r"nowhere: no such file, nor folder with a file \*.conll, \*.iob"):
+        conll(str(tmp_path / "nowhere"), ["PER"]).check()
+    with pytest.raises(UserError, match=r"no such folder with a file \*.conll"):
+        conll(str(tmp_path), ["PER"]).check()
+
+
+@pytest.mark.parametrize("content", ["Ada met Bob\nin Köln .\n", "Ada\n", "", "{}\n", "a,b\n"])
+def test_prose_is_not_taken_for_tags(corpus, content):
+    assert not corpus(content).recognises()

@@ -1,0 +1,102 @@
+"""spaCy's DocBin."""
+
+from __future__ import annotations
+
+import pytest
+import spacy
+from spacy.tokens import Doc, DocBin, Span
+
+from scripts.annotations.errors import UserError
+from scripts.annotations.records import Span as Taken
+from scripts.sources.docbin import docbin
+from tests.prodigy import read
+
+NLP = spacy.blank("en")
+TEXT = "Ada met Bob 🦆 in Köln."
+
+
+def made(ents=(), text=TEXT, **spans):
+    """A Doc with entities and other spans, in tokens."""
+    doc = NLP(text)
+    doc.set_ents([Span(doc, *span) for span in ents])
+    for key, found in spans.items():
+        doc.spans[key] = [Span(doc, *span) for span in found]
+    return doc
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A function that writes Docs and gives a source that reads them."""
+
+    def write(*docs, labels=("PER",), name="train.spacy", **settings):
+        DocBin(docs=docs).to_disk(tmp_path / name)
+        return docbin(str(tmp_path / name), list(labels), **settings)
+
+    return write
+
+
+ADA, BOB = (0, 1, "PER"), (2, 3, "PER")
+
+
+def test_entities_are_spans(stored):
+    source = stored(made([ADA, BOB, (5, 6, "LOC")]), made())
+    (first, second), intake, _ = read(source)
+    assert (first.text, first.spans, first.kind) == (TEXT, [Taken(0, 3, "PER"), Taken(8, 11, "PER")], "manual")
+    assert (second.spans, second.labels) == ([], ["PER"])
+    assert (first.source, second.source) == ("train.spacy:1", "train.spacy:2")
+    assert intake.spans == {"read": 3, "kept": 2, "left_out": 1}
+    assert source.recognises()
+    assert source.labels_found() == {"PER": 2, "LOC": 1}
+
+
+def test_spans_under_a_key(stored):
+    doc = made([ADA], sc=[BOB, (2, 4, "PER")])
+    (task,), _, _ = read(stored(doc, spans_key="sc"))
+    assert task.spans == [Taken(8, 11, "PER"), Taken(8, 13, "PER")]
+    tasks, intake, _ = read(stored(made([ADA]), spans_key="sc"))
+    assert (tasks, intake.records) == ([], {"read": 1, "left_out": 1})
+
+
+def test_incorrect_spans_are_rejected_one_by_one(stored):
+    (whole, wrong), intake, _ = read(stored(made([ADA], incorrect_spans=[BOB, (5, 6, "LOC")])))
+    assert (whole.kind, whole.spans) == ("manual", [Taken(0, 3, "PER")])
+    assert (wrong.kind, wrong.answer, wrong.spans) == ("binary", "reject", [Taken(8, 11, "PER")])
+    assert intake.spans == {"read": 3, "kept": 2, "left_out": 1}
+
+
+def test_tokens_without_a_tag_are_not_known(stored):
+    nothing = Doc(NLP.vocab, words=["Ada", "met"])
+    tasks, intake, _ = read(stored(nothing))
+    assert (tasks, intake.records) == ([], {"read": 1, "left_out": 1})
+    partly = NLP(TEXT)
+    partly.set_ents([Span(partly, *ADA)], default="missing")
+    (task,), _, _ = read(stored(partly))
+    assert (task.kind, task.spans) == ("binary", [Taken(0, 3, "PER")])
+
+
+def test_covered_tells_of_which_labels_it_is_complete(stored):
+    doc = made([ADA, (5, 6, "LOC")], covered=[(0, 7, "PER"), (5, 6, "LOC")])
+    first, second = read(stored(doc, labels=["PER", "LOC", "ORG"]))[0]
+    assert (first.kind, first.labels, first.spans) == ("manual", ["PER"], [Taken(0, 3, "PER")])
+    assert (second.kind, second.labels) == ("binary", ["LOC"])
+
+
+def test_what_a_text_without_spans_means(stored):
+    tasks, _, _ = read(stored(made(), without_spans="unannotated"))
+    assert tasks == []
+
+
+def test_all_files_of_a_folder(stored, tmp_path):
+    stored(made([ADA]), name="b.spacy")
+    stored(made([BOB]), name="a.spacy")
+    tasks, _, _ = read(docbin(str(tmp_path), ["PER"]))
+    assert [task.source for task in tasks] == ["a.spacy:1", "b.spacy:1"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"no DocBin", None])
+def test_what_is_damaged_is_said(stored, tmp_path, damage):
+    stored(made([ADA]))
+    path = tmp_path / "train.spacy"
+    path.write_bytes(path.read_bytes()[:-20] if damage is None else damage)
+    with pytest.raises(UserError, match="is no DocBin of spaCy, or damaged"):
+        read(docbin(str(path), ["PER"]))

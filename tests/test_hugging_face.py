@@ -1,0 +1,123 @@
+"""Datasets of Hugging Face's on disk, in Parquet and in Arrow."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from scripts.annotations.errors import UserError
+from scripts.annotations.records import Span
+from scripts.sources.hugging_face import hugging_face
+from tests.prodigy import read
+
+arrow = pytest.importorskip("pyarrow", reason="pip install -r requirements-arrow.txt")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+NAMES = ["O", "B-PER", "I-PER", "B-LOC"]
+CLASS = {"names": NAMES, "_type": "ClassLabel"}
+ROWS = {"tokens": [["Ada", "L.", "met", "🦆"], ["Köln"], ["x"]], "ner_tags": [[1, 2, 0, 0], [3], [0]]}
+KINDS = ("parquet", "stream", "file")
+
+
+def write(folder, kind="parquet", rows=ROWS, feature=None, name="data"):
+    """A file of a dataset. feature: the description of the tags in its metadata."""
+    table = arrow.table(rows)
+    if feature is not None:
+        info = {"info": {"features": {"ner_tags": feature}}}
+        table = table.replace_schema_metadata({b"huggingface": json.dumps(info).encode()})
+    path = folder / f"{name}.{'parquet' if kind == 'parquet' else 'arrow'}"
+    if kind == "parquet":
+        parquet.write_table(table, path)
+        return str(path)
+    new = arrow.ipc.new_stream if kind == "stream" else arrow.ipc.new_file
+    with arrow.OSFile(str(path), "wb") as file, new(file, table.schema) as writer:
+        writer.write_table(table)
+    return str(path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("feature", [{"feature": CLASS, "_type": "Sequence"}, [CLASS], {"feature": [CLASS]}])
+def test_tokens_and_tags_become_texts(tmp_path, kind, feature):
+    source = hugging_face(write(tmp_path, kind, feature=feature), ["PER"])
+    tasks, intake, _ = read(source)
+    assert [(task.text, task.spans) for task in tasks] == [
+        ("Ada L. met 🦆", [Span(0, 6, "PER")]), ("Köln", []), ("x", [])
+    ]  # fmt: skip
+    assert tasks[1].source.endswith(":2")
+    assert intake.spans == {"read": 2, "kept": 1, "left_out": 1}
+    assert source.recognises()
+    assert source.labels_found() == {"PER": 1, "LOC": 1}
+
+
+def test_names_beside_the_file_or_given(tmp_path):
+    path = write(tmp_path, "stream")
+    _, intake, refusals = read(hugging_face(path, ["PER"]))
+    assert {refusal.reason for refusal in refusals} == {"tag that is a number without a name: set names"}
+    assert intake.records == {"read": 3, "refused": 3}
+    assert read(hugging_face(path, ["PER"], names=NAMES))[0][0].spans == [Span(0, 6, "PER")]
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"features": {"ner_tags": {"feature": CLASS}}}))
+    assert read(hugging_face(path, ["PER"]))[0][0].spans == [Span(0, 6, "PER")]
+
+
+def test_tags_as_texts_in_columns_of_other_names(tmp_path):
+    path = write(tmp_path, rows={"words": [["Ada", "met"]], "labels": [["U-PER", "O"]]})
+    (task,), intake, _ = read(hugging_face(path, ["PER"], tokens="words", tags="labels"))
+    assert task.spans == [Span(0, 3, "PER")]
+    assert intake.notes == {"file with tags read as biluo": 1}
+
+
+def test_all_files_of_a_folder(tmp_path):
+    (tmp_path / "train").mkdir()
+    write(tmp_path / "train", "stream", feature=[CLASS])
+    write(tmp_path, feature=[CLASS], name="more")
+    tasks, _, _ = read(hugging_face(str(tmp_path), ["PER"]))
+    assert [task.source for task in tasks[::3]] == ["more.parquet:1", "train/data.arrow:1"]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "tags", "reason"),
+    [
+        (["a", "b"], [0], "not as many tags as tokens"),
+        (None, [0], "tokens are no list of texts"),
+        (["a", None], [0, 0], "tokens are no list of texts"),
+        (["a"], None, "not as many tags as tokens"),
+        (["a"], [-100], "tag that is a number without a name: set names"),
+        (["a", " "], [0, 1], "token is empty"),
+        ([], [], "text is empty"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_refused_with_its_place(tmp_path, tokens, tags, reason):
+    path = write(tmp_path, rows={"tokens": [["Ada"], tokens], "ner_tags": [[1], tags]}, feature=[CLASS])
+    tasks, intake, (refusal,) = read(hugging_face(path, ["PER"]))
+    assert (len(tasks), refusal.place, refusal.reason) == (1, "data.parquet:2", reason)
+    assert intake.records["refused"] == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_wrong_with_a_file_is_said(tmp_path, kind):
+    path = write(tmp_path, kind)
+    with pytest.raises(UserError, match="has no column 'tags'; there is tokens, ner_tags"):
+        read(hugging_face(path, ["PER"], tags="tags"))
+    content = (tmp_path / path).read_bytes()
+    for damaged in (b"", b"nothing of the kind", content[: len(content) // 2]):
+        (tmp_path / path).write_bytes(damaged)
+        with pytest.raises(UserError, match="cannot be read"):
+            read(hugging_face(path, ["PER"], names=NAMES))
+
+
+@pytest.mark.parametrize(
+    "info", [b"no JSON", b"[]", b'{"features": 3}', b'{"features": {"ner_tags": {"names": 5}}}', b"\xff"]
+)
+def test_a_description_of_anything(tmp_path, info):
+    path = write(tmp_path)
+    (tmp_path / "dataset_info.json").write_bytes(info)
+    assert read(hugging_face(path, ["PER"]))[1].records["refused"] == 3
+
+
+def test_without_pyarrow_it_says_what_to_install(tmp_path, monkeypatch):
+    path = write(tmp_path)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UserError, match=r"pip install -r requirements-arrow\.txt"):
+        hugging_face(path, []).check()

@@ -1,0 +1,211 @@
+"""Label Studio's exports: JSON and JSON-MIN, of all versions."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from scripts.annotations.records import Span
+from scripts.sources.label_studio import label_studio
+from scripts.sources.offsets import AMBIGUOUS
+from tests.prodigy import read
+
+TEXT = "🦆 Ada met Bob"
+ADA, BOB = Span(2, 5, "PER"), Span(10, 13, "PER")
+
+
+def units(offset):
+    """An offset in the text as browsers count."""
+    return len(TEXT[:offset].encode("utf-16-le")) // 2
+
+
+def region(span=ADA, quoted=True, labels=None, **fields):
+    value = {"start": units(span.start), "end": units(span.end), "labels": [span.label] if labels is None else labels}
+    quote = {"text": TEXT[span.start : span.end]} if quoted else {}
+    return {"id": "x1", "from_name": "label", "to_name": "text", "type": "labels", "value": value | quote} | fields
+
+
+def annotation(*results, **fields):
+    return {"id": 1, "completed_by": 2, "result": list(results), "was_cancelled": False,
+            "created_at": "2023-12-08T14:51:55.388658Z", "updated_at": "2023-12-08T14:51:56Z"} | fields  # fmt: skip
+
+
+def made(*annotations, **fields):
+    return {"id": 9, "data": {"text": TEXT, "name": "d1"}, "annotations": list(annotations)} | fields
+
+
+@pytest.fixture
+def export(tmp_path):
+    """A function that writes an export and gives a source that reads it."""
+
+    def write(*tasks, labels=("PER",), **settings):
+        path = tmp_path / "export.json"
+        path.write_text(json.dumps(tasks))
+        return label_studio(str(path), list(labels), **settings)
+
+    return write
+
+
+def test_a_task_is_an_answer(export):
+    source = export(made(annotation(region(), region(BOB), region(Span(0, 1, "LOC")))))
+    (task,), intake, _ = read(source)
+    assert (task.text, task.spans, task.answer, task.kind) == (TEXT, [ADA, BOB], "accept", "manual")
+    assert (task.annotator, task.timestamp, task.source) == ("2", 1_702_047_116, "export.json:1")
+    assert task.meta == {"name": "d1", "id": 9}
+    assert intake.spans == {"read": 3, "kept": 2, "left_out": 1}
+    assert source.recognises()
+    assert source.labels_found() == {"PER": 2, "LOC": 1}
+
+
+def test_json_min_is_the_same(export):
+    (whole,), _, _ = read(export(made(annotation(region(), region(BOB)))))
+    regions = [one["value"] for one in (region(), region(BOB))]
+    about = {"annotator": 2, "annotation_id": 1, "updated_at": "2023-12-08T14:51:56Z", "lead_time": 2.5}
+    minimal = {"text": TEXT, "name": "d1", "id": 9, "label": regions} | about
+    (short,), _, _ = read(export(minimal))
+    assert short == whole
+    other = {("entities" if key == "label" else key): value for key, value in minimal.items()}
+    (named,), _, _ = read(export(other))  # the key is the name of the control
+    assert named == whole
+    assert export(other).recognises()
+
+
+def test_completions_of_old_versions(export):
+    old = {
+        "id": 9,
+        "data": {"text": TEXT, "name": "d1"},
+        "completions": [{"created_at": 1_600_000_000, "id": 3, "result": [region()]}],
+    }
+    (task,), _, _ = read(export(old))
+    assert (task.spans, task.timestamp, task.annotator) == ([ADA], 1_600_000_000, "")
+
+
+@pytest.mark.parametrize(
+    ("completed_by", "annotator"),
+    [(2, "2"), ("eve@x.org", "eve@x.org"), ({"id": 2, "email": "eve@x.org"}, "eve@x.org"), ({"id": 2}, "2"),
+     (None, "me"), ([], "me"), (True, "me")],
+)  # fmt: skip
+def test_who_annotated(export, completed_by, annotator):
+    (task,), _, _ = read(export(made(annotation(region(), completed_by=completed_by)), annotator="me"))
+    assert task.annotator == annotator
+
+
+@pytest.mark.parametrize("when", [None, "yesterday", [], -5, 1e300, "0001-01-01T00:00:00", True])
+def test_when_is_not_invented(export, when):
+    (task,), _, _ = read(export(made(annotation(region(), created_at=when, updated_at=when))))
+    assert task.timestamp is None
+
+
+def test_several_annotators_have_an_answer_each(export):
+    tasks, intake, _ = read(export(made(annotation(region()), annotation(region(BOB), completed_by=3))))
+    assert [(task.annotator, task.spans) for task in tasks] == [("2", [ADA]), ("3", [BOB])]
+    assert intake.records == {"read": 1, "kept": 1, "answers": 2}
+
+
+def test_what_was_skipped_is_ignored(export):
+    for skipped in ({"was_cancelled": True}, {"was_cancelled": None, "skipped": True}):
+        (task,), _, _ = read(export(made(annotation(region(), **skipped))))
+        assert task.answer == "ignore"
+
+
+def test_nobody_annotated_it(export):
+    for task in (made(), made(annotations=None), {"data": {"text": TEXT}}, made(predictions=[{"result": [region()]}])):
+        tasks, intake, _ = read(export(task))
+        assert not tasks
+        assert intake.records == {"read": 1, "left_out": 1}
+    assert intake.notes["predictions are not read"] == 1
+
+
+def test_what_was_submitted_without_spans_is_annotated_unless_it_is_said(export):
+    (task,), _, _ = read(export(made(annotation())))
+    assert (task.spans, task.labels) == ([], ["PER"])
+    tasks, intake, _ = read(export(made(annotation()), without_spans="unannotated"))
+    assert not tasks
+    assert intake.records["left_out"] == 1
+
+
+def test_other_results_are_noted(export):
+    others = [{"type": "relation", "from_id": "a", "to_id": "b", "direction": "right"}] * 2 + [
+        {"type": "choices", "value": {"choices": ["x"]}, "id": "b"}, {"type": "of our own", "value": 5}
+    ]  # fmt: skip
+    (task,), intake, _ = read(export(made(annotation(region(), *others))))
+    assert task.spans == [ADA]
+    assert intake.notes == {
+        "results of type relation are not read": 2,
+        "results of type choices are not read": 1,
+        "results of type unknown are not read": 1,
+    }
+
+
+def test_spans_in_html_are_refused(export):
+    other = region() | {
+        "type": "hypertextlabels",
+        "value": {"start": "/p[1]", "end": "/p[1]", "hypertextlabels": ["PER"]},
+    }
+    tasks, intake, (refusal, *_) = read(export(made(annotation(region(), other))))
+    assert refusal.reason == "a span of something other than plain text"
+    assert intake.spans == {"read": 2, "kept": 1, "refused": 1}
+    assert [task.kind for task in tasks] == ["binary"]
+
+
+def test_a_region_with_two_labels_is_two_spans_and_one_without_is_refused(export):
+    tasks, intake, refusals = read(export(made(annotation(region(labels=["PER", "ORG"]))), labels=("PER", "ORG")))
+    assert tasks[0].spans == [Span(2, 5, "ORG"), ADA]
+    _, intake, refusals = read(export(made(annotation(region(), region(BOB, labels=[])))))
+    assert [refusal.reason for refusal in refusals] == ["span without a label"]
+    assert intake.spans == {"read": 2, "kept": 1, "refused": 1}
+
+
+def test_offsets_are_told_by_the_texts_in_spans_and_asked_for_without(export):
+    (task,), _, _ = read(export(made(annotation(region(), region(BOB, quoted=False)))))
+    assert task.spans == [ADA, BOB]
+    bare = made(annotation(region(quoted=False)))
+    tasks, _, (refusal,) = read(export(bare))
+    assert (tasks, refusal.reason) == ([], AMBIGUOUS)
+    (task,), _, _ = read(export(bare, offsets="utf16"))
+    assert task.spans == [ADA]
+    in_python = region()
+    in_python["value"] |= {"start": 2, "end": 5}
+    (task,), _, _ = read(export(made(annotation(in_python))))
+    assert task.spans == [ADA]
+
+
+def test_one_of_several_answers_that_cannot_be_used(export):
+    tasks, intake, refusals = read(
+        export(made(annotation(region()), annotation(region(quoted=False), region(BOB, False))))
+    )
+    assert [task.spans for task in tasks] == [[ADA]]
+    assert [refusal.reason for refusal in refusals] == [AMBIGUOUS] * 2
+    assert intake.spans == {"read": 3, "kept": 1, "refused": 2}
+    assert intake.records == {"read": 1, "kept": 1, "answers": 1}
+
+
+def test_where_the_text_is(export):
+    (task,), _, _ = read(export(made(annotation(region()), data={"body": TEXT, "n": 3})))
+    assert task.text == TEXT
+    two = made(annotation(region()), data={"body": TEXT, "title": "x"})
+    _, _, (refusal,) = read(export(two))
+    assert refusal.reason == "no text in data: set field to its key"
+    (task,), _, _ = read(export(two, field="body"))
+    assert task.text == TEXT
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        3,
+        [],
+        {},
+        {"data": 3},
+        {"id": 1},
+        made({"result": 3}),
+        made(annotation({"type": "labels"})),
+        made(annotation(region() | {"value": {"start": "a"}})),
+    ],
+)
+def test_what_is_no_task_is_refused(export, task):
+    tasks, intake, (refusal,) = read(export(task))
+    assert not tasks
+    assert refusal.place == "export.json:1"
+    assert intake.records == {"read": 1, "refused": 1}
