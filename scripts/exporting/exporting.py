@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import msgspec
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import exclusive, sha256, work_folder, write_json
 from scripts.annotations.manifest import file_name
+from scripts.annotations.parallel import watched
 from scripts.annotations.records import GoldText, Span
 from scripts.exporting.account import Account
 from scripts.exporting.brat import Brat
@@ -80,7 +81,8 @@ def export(corpus: Path, output: Path, name: str, label: str, nlp: dict[str, Any
             account = Account()
             files = work / "new"
             files.mkdir()
-            _write(gold, FORMATS[name](Export(files, labels, Tokens(nlp), account)), labels, account)
+            writer = FORMATS[name](Export(files, labels, Tokens(nlp), account))
+            _write(watched(read_gold(gold), merged.totals["texts"], "Exporting"), writer, labels, account)
             exported = Exported(
                 name, labels, merged.outputs[gold.name], _counts(account.texts), _counts(account.spans),
                 dict(sorted(account.notes.items())), _digest(files),
@@ -101,9 +103,9 @@ def _labels(known: list[str], label: str) -> list[str]:
     return [label]
 
 
-def _write(gold: Path, writer: Format, labels: list[str], account: Account) -> None:
+def _write(texts: Iterable[GoldText], writer: Format, labels: list[str], account: Account) -> None:
     wanted = frozenset(labels)
-    for text in read_gold(gold):
+    for text in texts:
         account.read(text)
         about = _about(text, wanted, account)
         if about.covered or about.accepted or about.rejected:
