@@ -184,6 +184,10 @@ def _read(path: Path, values: dict[str, Any]) -> Config:
         raise UserError(f"{path}: no such file") from err
     except UnicodeDecodeError as err:
         raise UserError(f"{path}: is not UTF-8") from err
+    return _parsed(path, text, values)
+
+
+def _parsed(path: Path, text: str, values: dict[str, Any]) -> Config:
     try:
         written = Config().from_str(text, interpolate=False)
         for section in {key.partition(".")[0] for key in values} - set(written):
