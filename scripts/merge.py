@@ -23,7 +23,8 @@ def main() -> None:
     args, config = settings.parse(parser)
     resources = Resources(config.merge.memory_mb, config.processes, config.merge.buckets)
     pulled = manifest.load(args.annotations)
-    merged, is_new = merge(pulled, args.annotations, args.output, config.merge.between_annotators, resources)
+    policy, parts = config.merge.between_annotators, config.merge.parts
+    merged, is_new = merge(pulled, args.annotations, args.output, policy, resources, parts)
     console = Console()
     print_merge(console, merged)
     said = f"{plural(merged.totals['texts'], 'text')}, {plural(merged.totals['spans'], 'span')}"

@@ -24,6 +24,7 @@ from scripts.annotations.intake import Source
 from scripts.annotations.parallel import available_cores
 from scripts.annotations.registry import registry
 from scripts.merging.decide import Policy
+from scripts.merging.mapping import Parts
 from scripts.overrides import overrides
 
 for _module in pkgutil.iter_modules(scripts.sources.__path__, "scripts.sources."):
@@ -39,9 +40,10 @@ class Pull:
 
 @dataclass(frozen=True)
 class Merge:
-    """between_annotators (Policy): See `decide`. memory_mb, buckets (int): See `plan`."""
+    """between_annotators (Policy): See `decide`. parts (Parts): See `map_parts`. The rest: See `Resources`."""
 
     between_annotators: Policy
+    parts: Parts
     memory_mb: int
     buckets: int
 
@@ -75,18 +77,23 @@ def pull(max_refused: float = 0.2) -> Pull:
 
 
 @registry.misc("labelwise.Merge.v1")
-def merge(between_annotators: Policy = "majority", memory_mb: int = 512, buckets: int = 0) -> Merge:
+def merge(
+    between_annotators: Policy = "majority", parts: Parts = "keep", memory_mb: int = 512, buckets: int = 0
+) -> Merge:
     """Rules of `merge`.
 
     between_annotators (str): What counts where annotators differ: "majority", "union", "intersection" or "latest".
+    parts (str): Texts that are parts of longer ones, such as the sentences that ner.teach asks about, are kept as texts
+        of their own ("keep"), or binary answers about them are moved to the longer text ("map").
     memory_mb (int): What all processes together may take, in MB of 1024 * 1024 bytes.
     buckets (int): Into how many parts the texts are divided, 0 to choose by the size of the data and the memory.
     """
     policies = get_args(Policy)
     _demand(between_annotators in policies, "between_annotators", between_annotators, f"one of {', '.join(policies)}")
+    _demand(parts in get_args(Parts), "parts", parts, f"one of {', '.join(get_args(Parts))}")
     _demand(memory_mb >= 128, "memory_mb", memory_mb, "at least 128")
     _demand(0 <= buckets <= 1024, "buckets", buckets, "from 0 (automatic) to 1024")
-    return Merge(between_annotators, memory_mb, buckets)
+    return Merge(between_annotators, parts, memory_mb, buckets)
 
 
 @registry.misc("labelwise.HashSplit.v1")

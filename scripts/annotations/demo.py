@@ -22,6 +22,7 @@ from scripts.annotations.errors import UserError
 from scripts.annotations.files import whole_path
 from scripts.annotations.hashing import fraction, input_hash, normalized, task_hash
 from scripts.annotations.records import Span
+from scripts.annotations.shown import prodigy_span, prodigy_token
 
 MIN_ENTITIES = 50
 LEFT_OUT = 0.2  # share of a label's annotations, among texts to train on
@@ -177,30 +178,14 @@ def _prepare(addresses: Iterable[Address]) -> Iterator[_Prepared]:
             "tokens": tokens,
             "_view_id": "ner_manual",
         }
-        yield _Prepared(task, [_prodigy_span(span, starts[span.start], ends[span.end]) for span in spans])
+        yield _Prepared(task, [prodigy_span(span, starts[span.start], ends[span.end]) for span in spans])
 
 
 def _tokens(nlp: Language, text: str) -> list[dict[str, Any]]:
     return [
-        {
-            "text": token.text,
-            "start": token.idx,
-            "end": token.idx + len(token),
-            "id": token.i,
-            "ws": bool(token.whitespace_),
-        }
+        prodigy_token(text, token.i, token.idx, token.idx + len(token), bool(token.whitespace_))
         for token in nlp.make_doc(text)
     ]
-
-
-def _prodigy_span(span: Span, token_start: int, token_end: int) -> dict[str, Any]:
-    return {
-        "start": span.start,
-        "end": span.end,
-        "token_start": token_start,
-        "token_end": token_end,
-        "label": span.label,
-    }
 
 
 def _insert(database: sqlite3.Connection, dataset: Dataset, prepared: list[_Prepared], began: int) -> None:

@@ -6,7 +6,8 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -36,9 +37,13 @@ def spread(work: Callable[[In], Out], items: Sequence[In], processes: int, title
     title (str): What the progress bar says; there is none where nobody watches.
     """
     with _results(work, items, min(processes, len(items))) as results:
-        console = Console(stderr=True)
-        hidden = not console.is_terminal
-        yield from track(results, title, len(items), console=console, transient=True, disable=hidden)
+        yield from watched(results, len(items), title)
+
+
+def watched(items: Iterable[Out], number: int, title: str) -> Iterable[Out]:
+    """So many items, with a progress bar; there is none where nobody watches."""
+    console = Console(stderr=True)
+    return track(items, title, number, console=console, transient=True, disable=not console.is_terminal)
 
 
 @contextmanager
@@ -51,9 +56,9 @@ def _results(work: Callable[[In], Out], items: Sequence[In], processes: int) -> 
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
     try:
         with ProcessPoolExecutor(processes, context, initializer=_die_with_parent) as pool:
-            futures = [pool.submit(work, item) for item in items]
+            futures = deque(pool.submit(work, item) for item in items)
             try:
-                yield (future.result() for future in futures)
+                yield (futures.popleft().result() for _ in items)  # none is held once it has been used
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise

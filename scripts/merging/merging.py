@@ -20,9 +20,11 @@ from scripts.merging.account import Account
 from scripts.merging.bucket import Bucket, merge_bucket
 from scripts.merging.buckets import ALL, largest_bucket, number_of_buckets
 from scripts.merging.decide import Policy
+from scripts.merging.mapping import Parts, map_parts
+from scripts.merging.resemblance import find_resemblance
 
 NAME = "merge.json"
-OUTPUTS = ("gold.jsonl", "conflicts.jsonl", "coverage.csv")
+OUTPUTS = ("gold.jsonl", "conflicts.jsonl", "coverage.csv", "parts.jsonl", "lookalikes.jsonl")
 _CODE = (Path(__file__).parent, Path(__file__).parent.parent / "annotations")
 
 
@@ -43,18 +45,20 @@ class Merged(msgspec.Struct, kw_only=True):
     """corpus/merge.json: what was merged, by which rules, and where everything went.
 
     policy (str): How disagreements between annotators were decided.
+    parts (str): What became of answers about texts that are parts of others.
     code (str): Digest of the modules that merged.
     manifest (str): Digest of all that is known of the datasets.
     inputs (dict[str, str]): The datasets and the digests of their files.
     outputs (dict[str, str]): The digests of the files beside it.
     labels (list[str]): All that were annotated, sorted.
-    totals (dict[str, int]): Texts, spans in the gold, conflicts by kind.
+    totals (dict[str, int]): Texts, spans in the gold, conflicts by kind, texts that resemble others, answers moved.
     answers (dict[str, dict[str, int]]): By dataset: read, and the fates that make it up, see `account`.
     spans (dict[str, dict[str, dict[str, int]]]): By dataset and label: the same for spans.
     coverage (dict[str, dict[str, int]]): By label: texts by what is known of it, and spans in the gold.
     """
 
     policy: Policy
+    parts: Parts
     code: str
     manifest: str
     inputs: dict[str, str]
@@ -77,21 +81,43 @@ def load(corpus: Path) -> Merged:
         raise UserError(f"{path}: is damaged ({err}); merge again") from err
 
 
+def gold_as_merged(corpus: Path) -> tuple[Merged, Path]:
+    """What was merged, and gold.jsonl. RAISES (UserError): If the one is not there, or the other is another."""
+    merged = load(corpus)
+    gold = corpus / "gold.jsonl"
+    if not gold.exists() or sha256(gold) != merged.outputs[gold.name]:
+        raise UserError(f"{gold}: is not as it was merged; merge again")
+    return merged, gold
+
+
+def known_labels(merged: Merged) -> list[str]:
+    """The labels of which something is known in some text, sorted."""
+    return [label for label, counts in merged.coverage.items() if counts["unknown"] < counts["texts"]]
+
+
 def merge(
-    manifest: Manifest, annotations: Path, corpus: Path, policy: Policy, resources: Resources
+    manifest: Manifest,
+    annotations: Path,
+    corpus: Path,
+    policy: Policy,
+    resources: Resources,
+    parts: Parts = "keep",
 ) -> tuple[Merged, bool]:
-    """Merge all answers into gold.jsonl, conflicts.jsonl, coverage.csv and merge.json.
+    """Merge all answers into gold.jsonl, conflicts.jsonl and coverage.csv, list the texts that resemble others in
+    parts.jsonl and lookalikes.jsonl, and account for everything in merge.json.
 
     manifest (Manifest): What was pulled into the folder `annotations`.
     corpus (Path): The folder for the results. They change together, when everything is merged.
     policy (Policy): How disagreements between annotators are decided.
     resources (Resources): What may be used.
+    parts (Parts): Whether answers about parts of other texts are moved to these ("map"), see `map_parts`.
     RETURNS (tuple[Merged, bool]): The account, and whether there was anything to do.
     RAISES (UserError): If a file is not as it was pulled.
     """
     entries = sorted(manifest.datasets.items())
     asked = Merged(
         policy=policy,
+        parts=parts,
         code=code_digest(*_CODE),
         manifest=hashlib.sha256(msgspec.json.encode(entries, order="sorted")).hexdigest(),
         inputs={name: entry.sha256 for name, entry in entries},
@@ -101,7 +127,7 @@ def merge(
         if before:
             return before, False
         with work_folder(corpus) as work:
-            account = _merge_all(manifest, annotations, work, policy, resources)
+            account = _merge_and_compare(manifest, annotations, work, asked, resources)
             merged = _account_for(asked, account, manifest)
             (work / "coverage.csv").write_bytes(_coverage_csv(merged, account))
             merged.outputs = {name: sha256(work / name) for name in OUTPUTS}
@@ -115,21 +141,41 @@ def _is_done(asked: Merged, corpus: Path) -> Merged | None:
     """The account of an earlier merge of the same, if what it made is still there."""
     try:
         done = load(corpus)
-        same = (done.policy, done.code, done.manifest) == (asked.policy, asked.code, asked.manifest)
-        return done if same and all(sha256(corpus / name) == digest for name, digest in done.outputs.items()) else None
+        rules = ((one.policy, one.parts, one.code, one.manifest) for one in (done, asked))
+        return (
+            done
+            if len(set(rules)) == 1 and all(sha256(corpus / name) == digest for name, digest in done.outputs.items())
+            else None
+        )
     except (UserError, OSError):
         return None
 
 
-def _merge_all(manifest: Manifest, annotations: Path, work: Path, policy: Policy, resources: Resources) -> Account:
-    """Merge bucket by bucket, and join; leaves gold.jsonl and conflicts.jsonl in the work folder."""
+def _merge_and_compare(
+    manifest: Manifest, annotations: Path, work: Path, asked: Merged, resources: Resources
+) -> Account:
+    """Merge, and compare the texts; if that moves answers to other texts, merge and compare again."""
     entries = manifest.datasets.values()
     paths = [annotations / entry.file for entry in entries]
     vouched = [Vouched(path, entry.sha256) for path, entry in zip(paths, entries, strict=True)]
     for _ in spread(_verify, vouched, resources.processes, "Checking"):
         pass
-    largest = largest_bucket(resources.memory_mb, resources.processes)
     size = sum(entry.bytes for entry in entries)
+    account = _merge_all(paths, size, work, asked.policy, resources)
+    found = find_resemblance(work, work / "first", resources.processes)
+    moved = 0
+    if asked.parts == "map":
+        paths, moved = map_parts(paths, work / "gold.jsonl", found, work / "first")
+    if moved:
+        account = _merge_all(paths, size, work, asked.policy, resources)
+        found = find_resemblance(work, work / "second", resources.processes)
+    account.totals.update(found.counts | ({"answers moved": moved} if asked.parts == "map" else {}))
+    return account
+
+
+def _merge_all(paths: list[Path], size: int, work: Path, policy: Policy, resources: Resources) -> Account:
+    """Merge bucket by bucket, and join; leaves gold.jsonl and conflicts.jsonl in the work folder."""
+    largest = largest_bucket(resources.memory_mb, resources.processes)
     number = resources.buckets or number_of_buckets(size, largest, resources.processes)
     buckets = [
         Bucket(paths, hashes, largest, work / f"gold-{index}", work / f"conflicts-{index}", policy)
@@ -175,7 +221,8 @@ def _account_for(asked: Merged, account: Account, manifest: Manifest) -> Merged:
     counts = account.to_dict()
     labels = sorted({label for entry in manifest.datasets.values() for label in entry.labels})
     return Merged(
-        policy=asked.policy, code=asked.code, manifest=asked.manifest, inputs=asked.inputs, labels=labels, **counts,
+        policy=asked.policy, parts=asked.parts, code=asked.code, manifest=asked.manifest, inputs=asked.inputs,
+        labels=labels, **counts,
         coverage={label: _states(label, account) for label in labels},
     )  # fmt: skip
 

@@ -75,11 +75,8 @@ def build(folder: Path, plan: Plan, processes: int) -> tuple[Corpus, int]:
     RAISES (UserError): If there is no gold, it is not as it was merged, or none is left to train or to evaluate with.
     """
     with exclusive(folder):
-        merged = merging.load(folder)
-        gold = folder / "gold.jsonl"
-        if not gold.exists() or sha256(gold) != merged.outputs[gold.name]:
-            raise UserError(f"{gold}: is not as it was merged; merge again")
-        labels = [label for label, counts in merged.coverage.items() if counts["unknown"] < counts["texts"]]
+        merged, gold = merging.gold_as_merged(folder)
+        labels = merging.known_labels(merged)
         rules = Rules(plan.nlp, frozenset(labels), plan.misaligned, _splitter(plan, gold))
         corpus = Corpus(
             digest=_digest([merged.outputs[gold.name], labels, plan]),

@@ -70,7 +70,7 @@ class DocMaker:
             self.spans["too long"] += len(found)
             self.misfits.append(Misfit(text.input_hash, text.sources, "too long", "", 0, len(text.text), "", ""))
             return None
-        doc = self.nlp.make_doc(text.text)
+        doc = self.tokenize(text)
         holes: dict[str, set[int]] = defaultdict(set)
         gold = self._align(doc, text, text.spans, holes)
         accepted = self._align(doc, text, text.accepted, holes)
@@ -80,6 +80,10 @@ class DocMaker:
         doc.spans[INCORRECT] = self._incorrect(doc, text, right)
         self._set_ents(doc, text, holes)
         return doc
+
+    def tokenize(self, text: GoldText) -> Doc:
+        """The Doc, of which nothing is known yet."""
+        return self.nlp.make_doc(text.text)
 
     def _align(self, doc: Doc, text: GoldText, spans: Iterable[records.Span], holes: dict[str, set[int]]) -> list[Span]:
         """Spans on tokens. Where one is refused, its tokens are holes in what is known of its label."""

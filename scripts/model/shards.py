@@ -109,7 +109,7 @@ def make_shard(job: Job) -> Shard:
     maker = DocMaker(nlp, job.rules.labels, job.rules.misaligned)
     shard = Shard(job.cut.sha256)
     bins = {side: EntityBin(attrs=_ATTRS) for side in SIDES}
-    with _encoders_looked_up():
+    with encoders_looked_up():
         for text in read_gold(job.gold, job.cut.start, job.cut.size):
             doc = maker.make(text)
             if doc is None:
@@ -181,7 +181,7 @@ class EntityBin(DocBin):
 
 
 @contextmanager
-def _encoders_looked_up() -> Iterator[None]:
+def encoders_looked_up() -> Iterator[None]:
     """Let srsly look up once which encoders there are, instead of four times for each Doc with spans: two thirds of
     the time it takes to add one to a DocBin.
     """

@@ -17,6 +17,7 @@ from scripts.model.split import SIDES
 
 if TYPE_CHECKING:  # a step imports no more than it needs, and spaCy is much
     from scripts.annotations.importing import Part
+    from scripts.exporting.exporting import Exported
     from scripts.merging.merging import Merged
     from scripts.model.corpus import Corpus
 
@@ -84,6 +85,20 @@ def print_merge(console: Console, merged: Merged) -> None:
     if conflicts:
         console.print()
         print_counts(console, "Conflicts", conflicts)
+    _print_resemblance(console, merged.totals)
+
+
+def _print_resemblance(console: Console, totals: Mapping[str, int]) -> None:
+    """Texts whose annotations do not meet those of others although they may be about the same."""
+    parts, lookalikes = totals["parts"], totals["lookalikes"]
+    if "answers moved" in totals:
+        console.print(f"{plural(totals['answers moved'], 'binary answer')} about parts moved to the longer text")
+    if parts:
+        said = "is a part of a longer one" if parts == 1 else "are parts of longer ones"
+        console.print(f"⚠ {plural(parts, 'text')} {said}: parts.jsonl lists them", highlight=False)
+    if lookalikes:
+        said = f"⚠ {lookalikes:,} texts are equal to others but for blanks or Unicode form"
+        console.print(f"{said}: lookalikes.jsonl lists them", highlight=False)
 
 
 def print_corpus(console: Console, corpus: Corpus) -> None:
@@ -104,6 +119,14 @@ def print_corpus(console: Console, corpus: Corpus) -> None:
         console.print(f"⚠ {plural(corpus.too_long, 'text')} left out: longer than the pipeline takes")
     if not corpus.texts["test"]:
         console.print("⚠ no text for test: nothing can be evaluated")
+
+
+def print_export(console: Console, exported: Exported) -> None:
+    """Texts and spans: read = written + not carried, by reason; then what the files do not say."""
+    for what, counts in (("Texts", exported.texts), ("Spans", exported.spans)):
+        fates = " + ".join(f"{times:,} {fate}" for fate, times in counts.items() if fate != "read")
+        console.print(f"{what}: {counts['read']:,} = {fates}", markup=False, highlight=False)
+    print_counts(console, "Noted", exported.notes)
 
 
 def print_sums(

@@ -1,0 +1,34 @@
+"""Export what was merged, or one label of it, to where people annotate, and say what the format cannot carry."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from scripts import functions  # noqa: F401 (what the tokenizer is made of is registered)
+from scripts.annotations.errors import run_step
+from scripts.exporting.exporting import FORMATS, export
+from scripts.model.pipeline import nlp_block
+from scripts.reporting.accounts import plural, print_export
+
+
+def main() -> None:
+    """Export, report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("training", type=Path, help="training config, whose [nlp] tokenizes: configs/ner.cfg")
+    parser.add_argument("corpus", type=Path, help="holds what was merged: corpus")
+    parser.add_argument("output", type=Path, help="folder for <format>/<label>: exports")
+    parser.add_argument("--format", required=True, help=", ".join(FORMATS))
+    parser.add_argument("--label", default="all", help="export this one alone")
+    args = parser.parse_args()
+    folder, exported = export(args.corpus, args.output, args.format, args.label, nlp_block(args.training))
+    console = Console()
+    print_export(console, exported)
+    said = f"{plural(exported.texts['written'], 'text')}, {plural(exported.spans['written'], 'span')}"
+    console.print(f"✔ {folder}: {said}", markup=False)
+
+
+if __name__ == "__main__":
+    run_step(main)

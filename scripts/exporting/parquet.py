@@ -1,0 +1,66 @@
+"""Parquet, for pandas, polars, DuckDB and whatever else reads tables: a row a text, with all that is known of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from scripts.annotations.errors import UserError
+from scripts.annotations.records import GoldText
+from scripts.exporting.formats import Export
+
+_ROWS = 1000  # in memory at a time
+
+
+class Parquet:
+    """gold.parquet has the columns of gold.jsonl: nothing is lost. meta is JSON, since its keys differ."""
+
+    def __init__(self, export: Export) -> None:
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError as err:
+            raise UserError("Parquet needs pyarrow: pip install -r requirements-arrow.txt") from err
+        self._export = export
+        self._pyarrow = pyarrow
+        self._schema = _schema(pyarrow)
+        self._writer = pyarrow.parquet.ParquetWriter(export.folder / "gold.parquet", self._schema, compression="zstd")
+        self._rows: list[dict[str, Any]] = []
+
+    def add(self, text: GoldText) -> None:
+        """Add a row."""
+        row = msgspec.to_builtins(text)
+        row["meta"] = msgspec.json.encode(text.meta).decode()
+        self._rows.append(row)
+        self._export.account.write(len(text.spans) + len(text.accepted) + len(text.rejected))
+        if len(self._rows) >= _ROWS:
+            self._flush()
+
+    def close(self) -> None:
+        """Write the rows that are left."""
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        self._writer.write_table(self._pyarrow.Table.from_pylist(self._rows, self._schema))
+        self._rows = []
+
+
+def _schema(pyarrow: Any) -> Any:
+    offset = pyarrow.int64()
+    strings = pyarrow.list_(pyarrow.string())
+    spans = pyarrow.list_(pyarrow.struct({"start": offset, "end": offset, "label": pyarrow.string()}))
+    return pyarrow.schema(
+        {
+            "_input_hash": pyarrow.int32(),
+            "text": pyarrow.string(),
+            "spans": spans,
+            "covered": strings,
+            "accepted": spans,
+            "rejected": spans,
+            "unresolved": strings,
+            "sources": strings,
+            "meta": pyarrow.string(),
+        }
+    )

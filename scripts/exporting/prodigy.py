@@ -1,0 +1,72 @@
+"""Prodigy JSONL: a file a label, each of them a dataset for `prodigy db-in`."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import msgspec
+
+from scripts.annotations.hashing import task_hash
+from scripts.annotations.manifest import file_name
+from scripts.annotations.records import Answer, GoldText, Span
+from scripts.annotations.shown import prodigy_span, prodigy_token
+from scripts.exporting.formats import Export, note_unresolved
+from scripts.exporting.tokens import Token, cut
+
+_encode = msgspec.json.Encoder().encode_lines
+
+
+class Prodigy:
+    """Where the label is covered, a task as `ner.manual` makes it; where single spans are known, a task a span as
+    `ner.teach` does. Of a text there is nothing in the file of a label of which nothing is known.
+    """
+
+    def __init__(self, export: Export) -> None:
+        self._export = export
+        self._open = ExitStack()
+        names = [file_name(label) for label in export.labels]
+        twins = {name.casefold() for name in names if sum(name.casefold() == one.casefold() for one in names) > 1}
+        self._files = {
+            label: self._open.enter_context(
+                (export.folder / (f"{number}-{name}" if name.casefold() in twins else name)).open("wb")
+            )
+            for number, (label, name) in enumerate(zip(export.labels, names, strict=True), 1)
+        }
+
+    def add(self, text: GoldText) -> None:
+        """Write a text to the file of each label of which something is known."""
+        tokens = self._export.tokens.of(text.text)
+        for label in text.covered:
+            spans = [span for span in text.spans if span.label == label]
+            self._write(text, tokens, label, spans, "accept", False)
+        answers: list[tuple[Answer, list[Span]]] = [("accept", text.accepted), ("reject", text.rejected)]
+        for answer, spans in answers:
+            for span in spans:
+                self._write(text, tokens, span.label, [span], answer, True)
+        note_unresolved(text, self._export.account)
+        self._export.account.write(len(text.spans) + len(text.accepted) + len(text.rejected))
+
+    def close(self) -> None:
+        """Close the files."""
+        self._open.close()
+
+    def _write(
+        self, text: GoldText, tokens: list[Token], label: str, spans: list[Span], answer: Answer, is_binary: bool
+    ) -> None:
+        fitting = cut(tokens, spans)
+        self._export.account.note("tokens cut where a span begins or ends", len(fitting) - len(tokens))
+        starts = {token.start: number for number, token in enumerate(fitting)}
+        ends = {token.end: number for number, token in enumerate(fitting)}
+        found = [prodigy_span(span, starts[span.start], ends[span.end]) for span in spans]
+        task = {
+            "text": text.text,
+            **({"meta": text.meta} if text.meta else {}),
+            "_input_hash": text.input_hash,
+            "_task_hash": task_hash(text.input_hash, found),
+            "_is_binary": is_binary,
+            "tokens": [prodigy_token(text.text, number, *token) for number, token in enumerate(fitting)],
+            "_view_id": "ner" if is_binary else "ner_manual",
+            "spans": found,
+            "answer": answer,
+        }
+        self._files[label].write(_encode([task]))

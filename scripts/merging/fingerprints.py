@@ -1,0 +1,73 @@
+"""Hashes of any part of a text in constant time, for all parts of a length at once.
+
+The hash of characters c0 c1 … is the sum of c_i * BASE^i modulo 2^64 (Rabin and Karp's, without its prime: with
+NumPy, overflow is the modulo). Sums over the characters before two places give that of what is between them. Equal
+hashes are a hint, and texts have to be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Hashes = NDArray[np.uint64]
+Numbers = NDArray[np.int64]
+
+_BASE = 0x9E3779B97F4A7C15
+_INVERSE = pow(_BASE, -1, 2**64)
+_MIX = np.array(0xC2B2AE3D27D4EB4F, np.uint64)
+
+
+class Fingerprints:
+    """Texts, one after the other, and the hashes of their parts.
+
+    starts (Numbers), ends (Numbers): Where each text is, in code points of all of them together.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._joined = "".join(texts)
+        codes = np.frombuffer(self._joined.encode("utf-32-le"), "<u4").astype(np.uint64) + np.uint64(1)
+        self.ends: Numbers = np.cumsum([len(text) for text in texts], dtype=np.int64)
+        self.starts: Numbers = np.concatenate([np.zeros(1, np.int64), self.ends[:-1]])
+        powers, self._inverses = _powers(1 << max(10, len(codes).bit_length()))
+        self._sums = np.zeros(len(codes) + 1, np.uint64)
+        np.cumsum(codes * powers[: len(codes)], out=self._sums[1:])
+
+    def __len__(self) -> int:
+        return len(self._sums) - 1
+
+    def of(self, starts: Numbers, lengths: Numbers) -> Hashes:
+        """Hashes of the parts with these starts and lengths."""
+        return (self._sums[starts + lengths] - self._sums[starts]) * self._inverses[starts]
+
+    def all_of(self, length: int) -> Hashes:
+        """Hashes of all parts of a length, also of those that cross from one text into the next."""
+        count = max(0, len(self) - length + 1)
+        return (self._sums[length : length + count] - self._sums[:count]) * self._inverses[:count]
+
+    def text_at(self, places: Numbers) -> Numbers:
+        """The numbers of the texts in which places are."""
+        return np.searchsorted(self.ends, places, side="right")
+
+    def is_apart(self, place: int) -> bool:
+        """Whether a place is not inside a word."""
+        return not (self._joined[place - 1 : place].isalnum() and self._joined[place : place + 1].isalnum())
+
+
+def keys(hashes: Hashes, lengths: Numbers) -> Hashes:
+    """Hashes that depend on the lengths too."""
+    return hashes ^ (lengths.astype(np.uint64) * _MIX)
+
+
+@lru_cache(maxsize=1)
+def _powers(size: int) -> tuple[Any, Any]:
+    found = []
+    for factor in (_BASE, _INVERSE):
+        factors = np.full(size, factor, np.uint64)
+        factors[0] = 1
+        found.append(np.cumprod(factors, dtype=np.uint64))
+    return found[0], found[1]

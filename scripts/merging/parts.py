@@ -1,0 +1,238 @@
+"""Texts that are parts of longer ones, as `ner.teach` makes them, which asks about a sentence at a time. A part neither
+begins nor ends inside a word.
+
+For each text the hash of its beginning is kept: as much of it as a power of 4 allows, so at least a fourth. Each place
+of each text at which something begins that has such a hash is then looked at for every length in which there are
+texts that begin so: what is read once need not be compared with each of them. That takes time in proportion to
+what there is to read, but for texts that begin alike, and a table in memory for some of the texts at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.annotations.parallel import spread
+from scripts.merging.fingerprints import Fingerprints, Hashes, Numbers, keys
+from scripts.merging.survey import LEVELS, Block, Rows, text_at, texts
+
+SHORTEST = LEVELS[0]  # in code points; what is shorter can be part of a longer text by chance
+_AT_A_TIME = 2**20  # texts in the table, of some 60 bytes each; and places that are looked at together
+_MOST_BITS = 25  # of the hashes by which places are sifted, a byte for each value
+_MATCH = np.dtype([("part", "i8"), ("whole", "i8"), ("start", "i8")])
+_PLACE = np.dtype([*_MATCH.descr, ("places", "i8")])
+Places = np.ndarray[Any, np.dtype[np.void]]
+
+
+class Whole(msgspec.Struct):
+    """Where a part is: in which text, and from where to where in code points."""
+
+    input_hash: int = msgspec.field(name="_input_hash")
+    start: int
+    end: int
+    sources: list[str]
+
+
+class Part(msgspec.Struct):
+    """A text that is a part of a longer one; a line of `corpus/parts.jsonl`.
+
+    places (int): How often it occurs in texts that are no parts themselves.
+    whole (Whole): The first of them.
+    """
+
+    input_hash: int = msgspec.field(name="_input_hash")
+    text: str
+    sources: list[str]
+    places: int
+    whole: Whole
+
+
+class Place(NamedTuple):
+    """Where a part is: the number of its row, the row of the whole text, and the start there; in how many places."""
+
+    part: int
+    whole: int
+    start: int
+    places: int
+
+
+def find_parts(parts: Sequence[Block], rows: Rows, firsts: Sequence[int], work: Path, processes: int) -> Places:
+    """Find the texts that are parts of longer ones, in the order of the gold.
+
+    parts (Sequence[Block]), rows (Rows), firsts (Sequence[int]): All texts, as surveyed.
+    work (Path): A folder for what is found on the way.
+    RETURNS (Places): To be unpacked by `places`.
+    """
+    path = work / "matches"
+    with path.open("wb") as file:
+        for number in range(0, len(rows), _AT_A_TIME):
+            table = _write_table(rows[number : number + _AT_A_TIME], work)
+            jobs = [_Job(block, first, table, number) for block, first in zip(parts, firsts, strict=True)]
+            for found in spread(_matches, jobs, processes, "Looking for parts"):
+                file.write(found.tobytes())
+    return _first_places(path, len(rows))
+
+
+def places(found: Places) -> Iterator[Place]:
+    """The parts one by one."""
+    return (Place(*row.item()) for row in found)
+
+
+def write_parts(gold: Path, rows: Rows, found: Places, path: Path) -> int:
+    """Write the parts. Returns how many there are."""
+    encode = msgspec.json.Encoder().encode_lines
+    count = 0
+    with gold.open("rb") as file, path.open("wb") as out:
+        for place in places(found):
+            text = text_at(file, int(rows["place"][place.part]))
+            whole = text_at(file, int(rows["place"][place.whole]))
+            end = place.start + len(text.text)
+            if whole.text[place.start : end] == text.text:
+                where = Whole(whole.input_hash, place.start, end, whole.sources)
+                out.write(encode([Part(text.input_hash, text.text, text.sources, place.places, where)]))
+                count += 1
+    return count
+
+
+# Looking for parts in a block
+
+
+class _Job(NamedTuple):
+    """block, and the number of its first row; the table of the texts to look for, and the number of its first row."""
+
+    block: Block
+    first: int
+    table: Path
+    offset: int
+
+
+def _write_table(rows: Rows, folder: Path) -> Path:
+    """The file is named by what is in it, so that a process that has read it need not read it again."""
+    path = folder / f"{hashlib.blake2b(rows.data, digest_size=16).hexdigest()}.npy"
+    np.save(path, rows)
+    return path
+
+
+@dataclass
+class _Level:
+    """Texts that are at least as long as a beginning, and shorter than four times that.
+
+    sieve (NDArray[bool]): By the first bits of a hash, whether a beginning may have it.
+    beginnings (Hashes): Their hashes, sorted, each once.
+    edges (Numbers): Where in `lengths` those of each beginning start; one more says where all end.
+    lengths (Numbers): The lengths that texts with a beginning have, each once.
+    keys (Hashes), rows (Numbers): The texts, sorted by key.
+    """
+
+    size: int
+    sieve: NDArray[np.bool_]
+    shift: np.uint64
+    beginnings: Hashes
+    edges: Numbers
+    lengths: Numbers
+    keys: Hashes
+    rows: Numbers
+
+
+@lru_cache(maxsize=1)
+def _levels(table: Path) -> list[_Level]:
+    rows = np.load(table)
+    numbers = (int(level) for level in np.unique(rows["level"]) if level)
+    return [_level(rows, np.flatnonzero(rows["level"] == level), LEVELS[level - 1]) for level in numbers]
+
+
+def _level(rows: Rows, own: Numbers, size: int) -> _Level:
+    pairs = np.unique(rows[["beginning", "length"]][own])
+    beginnings, edges = np.unique(pairs["beginning"], return_index=True)
+    bits = min(max(10, (64 * len(beginnings)).bit_length()), _MOST_BITS)
+    shift = np.uint64(64 - bits)
+    sieve = np.zeros(1 << bits, np.bool_)
+    sieve[beginnings >> shift] = True
+    by_key = own[np.argsort(rows["key"][own], kind="stable")]
+    lengths = np.ascontiguousarray(pairs["length"])
+    return _Level(size, sieve, shift, beginnings, np.append(edges, len(pairs)), lengths, rows["key"][by_key], by_key)
+
+
+def _matches(job: _Job) -> Any:
+    """The places in a block's texts where a text of the table is, as rows of _MATCH, sorted by place."""
+    prints = Fingerprints(texts(job.block))
+    found = [np.zeros(0, _MATCH)]
+    for level in _levels(job.table):
+        hashes = prints.all_of(level.size)
+        places = np.flatnonzero(level.sieve[hashes >> level.shift])
+        which = np.searchsorted(level.beginnings, hashes[places])
+        which[which == len(level.beginnings)] = 0
+        same = level.beginnings[which] == hashes[places]
+        for chosen, lengths in _candidates(places[same], which[same], level):
+            found.append(_compare(prints, chosen, lengths, level, job))
+    joined = np.concatenate(found)
+    return joined[np.lexsort((joined["part"], joined["start"], joined["whole"]))]
+
+
+def _candidates(places: Numbers, which: Numbers, level: _Level) -> Iterator[tuple[Numbers, Numbers]]:
+    """Places, each with every length that may fit, so many at a time."""
+    counts = level.edges[which + 1] - level.edges[which]
+    sums = np.cumsum(counts)
+    start = 0
+    while start < len(places):
+        done = int(sums[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(sums, done + _AT_A_TIME, side="right")))
+        own = counts[start:stop]
+        within = np.arange(int(own.sum())) - np.repeat(np.cumsum(own) - own, own)
+        yield np.repeat(places[start:stop], own), level.lengths[np.repeat(level.edges[which[start:stop]], own) + within]
+        start = stop
+
+
+def _compare(prints: Fingerprints, places: Numbers, lengths: Numbers, level: _Level, job: _Job) -> Any:
+    text = prints.text_at(places)
+    inside = places + lengths <= prints.ends[text]
+    proper = lengths < (prints.ends - prints.starts)[text]
+    places, lengths, text = (values[inside & proper] for values in (places, lengths, text))
+    hashes = keys(prints.of(places, lengths), lengths)
+    which = np.searchsorted(level.keys, hashes)
+    which[which == len(level.keys)] = 0
+    same = np.flatnonzero(level.keys[which] == hashes)
+    begins = (places[same] == prints.starts[text[same]]) | _apart(prints, places[same])
+    ends = (places + lengths)[same]
+    chosen = same[begins & ((ends == prints.ends[text[same]]) | _apart(prints, ends))]
+    found = np.zeros(len(chosen), _MATCH)
+    found["part"] = level.rows[which[chosen]] + job.offset
+    found["whole"] = text[chosen] + job.first
+    found["start"] = places[chosen] - prints.starts[text[chosen]]
+    return found
+
+
+def _apart(prints: Fingerprints, places: Numbers) -> NDArray[np.bool_]:
+    return np.fromiter((prints.is_apart(place) for place in places.tolist()), np.bool_, len(places))
+
+
+# From matches to places
+
+
+def _first_places(path: Path, number: int) -> Places:
+    """The first place of each part in a text that is no part itself; there is one, since parts of parts are parts."""
+    if not path.stat().st_size:
+        return np.zeros(0, _PLACE)
+    matches = np.memmap(path, _MATCH, "r")
+    is_part = np.zeros(number, np.bool_)
+    for begin in range(0, len(matches), _AT_A_TIME):
+        is_part[matches["part"][begin : begin + _AT_A_TIME]] = True
+    numbers = np.flatnonzero(is_part)
+    first = np.zeros(len(numbers), _PLACE)
+    for begin in range(0, len(matches), _AT_A_TIME):
+        some = np.array(matches[begin : begin + _AT_A_TIME])
+        some = some[~is_part[some["whole"]]]
+        which, at, times = np.unique(np.searchsorted(numbers, some["part"]), return_index=True, return_counts=True)
+        new = first["places"][which] == 0
+        for name in _MATCH.names or ():
+            first[name][which[new]] = some[name][at[new]]
+        first["places"][which] += times
+    return first[first["places"] > 0]

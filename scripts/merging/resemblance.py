@@ -1,0 +1,41 @@
+"""Texts that resemble others, although they are none of them: parts of longer ones, and such as look alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from scripts.merging.lookalikes import write_lookalikes
+from scripts.merging.parts import Places, find_parts, write_parts
+from scripts.merging.survey import Rows, blocks, survey
+
+
+class Resemblance(NamedTuple):
+    """What was found.
+
+    rows (Rows), parts (Places): The texts, and which of them are parts of which.
+    counts (dict[str, int]): "parts" and "lookalikes": how many texts.
+    """
+
+    rows: Rows
+    parts: Places
+    counts: dict[str, int]
+
+
+def find_resemblance(folder: Path, work: Path, processes: int) -> Resemblance:
+    """Write parts.jsonl and lookalikes.jsonl of a folder's gold.jsonl.
+
+    folder (Path): Has the gold, and gets the results.
+    work (Path): A folder for what is found on the way, of no use to anybody but for the rows.
+    processes (int): How many at a time.
+    """
+    work.mkdir()
+    gold = folder / "gold.jsonl"
+    parts = blocks(gold)
+    rows, firsts = survey(parts, work / "rows", processes)
+    found = find_parts(parts, rows, firsts, work, processes)
+    counts = {
+        "parts": write_parts(gold, rows, found, folder / "parts.jsonl"),
+        "lookalikes": write_lookalikes(gold, rows, folder / "lookalikes.jsonl"),
+    }
+    return Resemblance(rows, found, counts)

@@ -1,0 +1,196 @@
+"""Texts that resemble others: parts of longer ones, found and moved, and such as look alike."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scripts.merging import parts, survey
+from scripts.merging.fingerprints import Fingerprints
+from scripts.merging.merging import Resources, merge
+from tests.annotated import task, write
+
+RESOURCES = Resources(memory_mb=512, processes=1)
+few = settings(max_examples=settings.default.max_examples // 3)
+DOCUMENT = "Ada Lovelace was born in London. She worked with Charles Babbage.\nHe lived in London, too 🦆."
+SENTENCES = ["Ada Lovelace was born in London.", "She worked with Charles Babbage.", "He lived in London, too 🦆."]
+
+
+def merged(tasks, folder, rule="keep", **resources):
+    shutil.rmtree(folder, ignore_errors=True)
+    manifest = write(folder / "in", tasks)
+    return merge(manifest, folder / "in", folder / "out", "majority", RESOURCES._replace(**resources), rule)[0]
+
+
+def lines(folder, name):
+    return [json.loads(line) for line in (folder / "out" / name).read_bytes().splitlines()]
+
+
+def is_word(text, at):
+    return 0 < at < len(text) and text[at - 1].isalnum() and text[at].isalnum()
+
+
+def obvious(texts):
+    """Each part with its places in texts that are no parts, by comparing every text with every other."""
+    found = {}
+    for text in (text for text in texts if len(text) >= parts.SHORTEST):
+        for whole in (whole for whole in texts if whole != text):
+            places = [at for at in range(len(whole)) if whole.startswith(text, at)]
+            places = [at for at in places if not is_word(whole, at) and not is_word(whole, at + len(text))]
+            if places:
+                found.setdefault(text, []).extend((whole, at) for at in places)
+    return {text: [place for place in places if place[0] not in found] for text, places in found.items()}
+
+
+words = st.lists(st.sampled_from(["a", "Ada", "met", "漢字", "🦆", "London", ".", "\n"]), min_size=1, max_size=40)
+joined = st.tuples(words, st.sampled_from([" ", ""])).map(lambda drawn: drawn[1].join(drawn[0]))
+
+
+@st.composite
+def collections(draw):
+    """Texts, and pieces of them."""
+    texts = draw(st.lists(joined, min_size=1, max_size=6))
+    for text in list(texts):
+        for start, size in draw(st.lists(st.tuples(st.integers(0, len(text)), st.integers(14, 90)), max_size=3)):
+            texts.append(text[start : start + size])
+    return sorted({text for text in texts if text.strip()})
+
+
+@few
+@given(
+    texts=collections().filter(bool), block=st.sampled_from([1, 300, 2**20]), at_a_time=st.sampled_from([1, 3, 2**20])
+)
+def test_parts_are_those_that_comparing_all_texts_finds(texts, block, at_a_time, tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(survey, "_BLOCK", block)
+        patch.setattr(parts, "_AT_A_TIME", at_a_time)
+        account = merged([task(text, source=f"x:{number}") for number, text in enumerate(texts)], tmp_path)
+    order = [line["text"] for line in lines(tmp_path, "gold.jsonl")]
+    expected = obvious(texts)
+    found = lines(tmp_path, "parts.jsonl")
+    assert [part["text"] for part in found] == [text for text in order if text in expected]
+    assert account.totals["parts"] == len(expected)
+    for part in found:
+        places = sorted(expected[part["text"]], key=lambda place: (order.index(place[0]), place[1]))
+        assert part["places"] == len(places)
+        whole, start = places[0]
+        assert (part["whole"]["start"], part["whole"]["end"]) == (start, start + len(part["text"]))
+        hashes = {line["text"]: line["_input_hash"] for line in lines(tmp_path, "gold.jsonl")}
+        assert part["whole"]["_input_hash"] == hashes[whole]
+
+
+@given(st.lists(st.text("ab🦆", max_size=30), min_size=1), st.data())
+def test_equal_parts_have_equal_fingerprints_wherever_they_are(texts, data):
+    prints = Fingerprints(texts)
+    whole = "".join(texts)
+    size = data.draw(st.integers(1, 5))
+    hashes = prints.all_of(size)
+    pieces = [whole[at : at + size] for at in range(len(whole) - size + 1)]
+    assert len(hashes) == len(pieces)
+    assert len(set(zip(pieces, hashes.tolist(), strict=True))) == len(set(pieces)) == len(set(hashes.tolist()))
+    places = np.arange(len(whole))
+    assert [texts[number] for number in prints.text_at(places)] == [text for text in texts for _ in text]
+
+
+def test_many_texts_that_begin_alike_are_soon_compared(tmp_path):
+    """Each begins with the same page. Compared one by one, it would be ten million pages to read."""
+    page = "The same words at the beginning of each letter. " * 40
+    tasks = [task(f"{page}Dear number {number}, " + "x" * (number % 7), source=f"x:{number}") for number in range(3000)]
+    assert merged(tasks, tmp_path).totals["parts"] == 0
+
+
+def teach(sentence, word, answer="accept", label="PER", **fields):
+    """An answer of ner.teach about a sentence."""
+    start = sentence.index(word)
+    span = (start, start + len(word), label)
+    meta = {"score": 0.5}
+    return task(sentence, span, labels=[label], kind="binary", answer=answer, dataset="teach", meta=meta, **fields)
+
+
+TEACH = [
+    teach(SENTENCES[0], "Ada Lovelace", source="x:1"),
+    teach(SENTENCES[0], "London", "reject", source="x:2"),
+    teach(SENTENCES[1], "Charles Babbage", source="x:3"),
+    teach(SENTENCES[2], "London", "accept", "GPE", source="x:4"),
+    teach(SENTENCES[2], "🦆", "ignore", source="x:5"),
+]
+
+
+def test_answers_about_sentences_are_moved_to_their_document(tmp_path):
+    account = merged([task(DOCUMENT, labels=["ORG"], dataset="org"), *TEACH], tmp_path, "map")
+    (gold,) = lines(tmp_path, "gold.jsonl")
+    assert gold["text"] == DOCUMENT
+    assert gold["covered"] == ["ORG"]
+    assert gold["meta"] == {}
+    texts = {
+        kind: [(DOCUMENT[s["start"] : s["end"]], s["label"]) for s in gold[kind]] for kind in ("accepted", "rejected")
+    }
+    assert texts["accepted"] == [("Ada Lovelace", "PER"), ("Charles Babbage", "PER"), ("London", "GPE")]
+    assert texts["rejected"] == [("London", "PER")]
+    assert gold["accepted"][2]["start"] == DOCUMENT.rindex("London")
+    assert account.totals["answers moved"] == 5
+    assert account.answers["teach"]["read"] == 7  # two were refused before
+    assert account.answers["teach"]["ignored"] == 1
+    assert account.totals["parts"] == 0
+
+
+def test_moved_answers_are_compared_with_what_the_document_is_known_to_be(tmp_path):
+    per = task(DOCUMENT, (0, 12, "PER"), labels=["PER"], dataset="per")
+    merged([per, *TEACH], tmp_path, "map")
+    kinds = [(conflict["kind"], conflict["labels"]) for conflict in lines(tmp_path, "conflicts.jsonl")]
+    assert kinds == [("binary", ["PER"])]  # Babbage was accepted, and is not in the complete answer
+
+
+def test_kept_parts_stay_texts_of_their_own(tmp_path):
+    account = merged([task(DOCUMENT, dataset="org"), *TEACH], tmp_path, "keep")
+    assert len(lines(tmp_path, "gold.jsonl")) == 4
+    assert account.totals["parts"] == 3
+    assert "answers moved" not in account.totals
+
+
+def test_what_may_be_in_several_places_and_complete_answers_are_not_moved(tmp_path):
+    twice = "The same again and again. The same again and again."
+    again = teach("The same again and again.", "same", source="x:9")
+    manual = task(SENTENCES[0], (0, 12, "PER"), labels=["PER"], dataset="manual")
+    account = merged([task(twice), task(DOCUMENT), again, manual], tmp_path, "map")
+    assert account.totals["answers moved"] == 0
+    assert sorted(line["places"] for line in lines(tmp_path, "parts.jsonl")) == [1, 2]
+
+
+@pytest.mark.parametrize("rule", ["keep", "map"])
+def test_the_same_bytes_for_any_buckets_processes_and_order(rule, tmp_path):
+    texts = [f"Letter {number} says that {DOCUMENT} {number} times." for number in range(40)]
+    tasks = [task(text, labels=["ORG"], dataset="org", source=f"x:{n}") for n, text in enumerate(texts)]
+    tasks += [teach(f"Letter {number} says that Ada", "Ada", source=f"x:{number}") for number in range(40)]
+    made = []
+    for name, some, resources in [("a", tasks, {}), ("b", tasks[::-1], {"buckets": 64, "processes": 2})]:
+        account = merged(some, tmp_path / name, rule, **resources)
+        made.append(
+            {p.name: p.read_bytes() for p in (tmp_path / name / "out").glob("*.[jc]s*") if p.name != "merge.json"}
+        )
+        assert account.totals.get("answers moved", 40) == 40
+    assert made[0] == made[1]
+    assert len(made[0]) == 5
+
+
+def test_texts_that_look_alike_are_listed_with_what_differs(tmp_path):
+    alike = [
+        ("Ada met Bob.", "Ada  met Bob .\r\n", "blanks"),
+        ("1 kg of sugar", "1\u00a0kg of sugar", "blanks"),
+        ("Caf\u00e9 Royal", "Cafe\u0301 Royal", "Unicode form"),
+        ("the \ufb01rst", "the  first ", "blanks and Unicode form"),
+    ]
+    texts = [text for pair in alike for text in pair[:2]] + ["Ada met Rob.", "cafe royal"]
+    tasks = [task(text, dataset=f"data {number % 2}", source=f"x:{number}") for number, text in enumerate(texts)]
+    account = merged(tasks, tmp_path)
+    found = lines(tmp_path, "lookalikes.jsonl")
+    assert account.totals["lookalikes"] == 8
+    assert {frozenset(text["text"] for text in one["texts"]): one["differ"] for one in found} == {
+        frozenset(pair[:2]): pair[2] for pair in alike
+    }
+    assert all({text["sources"][0] for text in one["texts"]} == {"data 0", "data 1"} for one in found)
