@@ -26,8 +26,9 @@ def main() -> None:
     parser.add_argument("--latest", type=Path, default=Path("metrics.json"), help="copy of the scores: %(default)s")
     args = parser.parse_args()
     console = Console()
-    run, metrics, counts, left_out = evaluate_run(args.run, args.models, args.corpus)
-    folder = runs.save(run, metrics, counts, args.output)
+    found, left_out = evaluate_run(args.run, args.models, args.corpus)
+    run, metrics = found.run, found.metrics
+    folder = runs.save(found, args.output)
     write_json(args.latest, metrics)
     print_scores(console, metrics)
     console.print()
