@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import spacy
 from confection import Config, ConfigValidationError
@@ -17,6 +17,7 @@ from spacy.util import minibatch, walk_dict
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import exclusive, work_folder
+from scripts.annotations.parallel import available_cores, available_mb, spread
 from scripts.model.label_heads import LabelHeads
 from scripts.model.provenance import BEST, Split
 from scripts.model.reading import Reader
@@ -26,6 +27,7 @@ STATIC = "include_static_vectors"
 _LEARNS_FROM_PARTS = "label_heads"
 _TRANSITION = ("ner", "beam_ner")
 _BATCH = 64
+_MB = 1500  # that one training may take; the corpus is streamed
 
 
 def load_config(path: Path, values: Mapping[str, Any], vectors: str | None) -> tuple[Config, dict[str, Any]]:
@@ -81,6 +83,37 @@ def train(config: Path, values: Mapping[str, Any], dev: Path, folder: Path, gpu:
         biases = tune_on(nlp, dev)
         nlp.to_disk(work / BEST)
     return biases
+
+
+class Job(NamedTuple):
+    """One training, see `train`."""
+
+    config: Path
+    values: Mapping[str, Any]
+    dev: Path
+    folder: Path
+    gpu: int
+
+
+def train_all(jobs: Sequence[Job], title: str) -> Iterator[dict[str, float]]:
+    """Train several pipelines, as many at a time as memory and cores allow; on a GPU one after the other.
+
+    title (str): Of the progress bar, which is shown where somebody watches. What spaCy says meanwhile goes to
+        train.log in each folder.
+    RETURNS (Iterator[dict[str, float]]): The biases of each.
+    """
+    yield from spread(_train_quietly, jobs, at_a_time(any(job.gpu >= 0 for job in jobs)), title)
+
+
+def at_a_time(on_gpu: bool) -> int:
+    """How many trainings fit this machine now."""
+    return 1 if on_gpu else int(max(1, min(available_cores(), available_mb() // _MB)))
+
+
+def _train_quietly(job: Job) -> dict[str, float]:
+    job.folder.mkdir(parents=True, exist_ok=True)
+    with (job.folder / "train.log").open("w", encoding="utf8") as log, redirect_stdout(log):
+        return train(*job)
 
 
 @contextmanager

@@ -32,6 +32,11 @@ def ratio(value: float | None, sign: bool = False) -> str:
     return f"{value:{'+' if sign else ''}.3f}".replace("0.", ".", 1)
 
 
+def markdown(text: str) -> str:
+    """A text as Markdown shows it, whatever is in it."""
+    return "".join(f"&#{ord(c)};" if c in "\\`*_{}[]<>()#+!|&\r\n" else c for c in text)
+
+
 def _cells(score: Score) -> list[str]:
     counts = [getattr(score, name) for name in _COUNTS]
     return [ratio(score.p), ratio(score.r), ratio(score.f), *(_count(number) for number in counts)]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scripts.scoring import bootstrap
 from scripts.scoring.bootstrap import Floats
-from scripts.scoring.noise import spread
+from scripts.scoring.noise import measured, spread
 
 if TYPE_CHECKING:  # what only looks at scores needs no spaCy
     from scripts.scoring.counts import Counts
@@ -244,7 +244,7 @@ def intervals(counts: Counts) -> tuple[Floats, Floats]:
 def seed_noise(counts: Counts, support: NDArray[np.integer], samples: int) -> Floats:
     """What other seeds would add to means over these: samples × (labels + 2), drawn from a t-distribution."""
     scores = bootstrap.all_f1(counts.values.sum(1), support > 0)
-    found = spread([scores], support, bootstrap.mean(scores, 0))
+    found = spread([measured(scores)], support, bootstrap.mean(scores, 0))
     generator = np.random.default_rng(len(counts.seeds))
     draws = generator.standard_t(found.freedom, (samples, len(found.sd)))
     return draws * found.sd / math.sqrt(len(counts.seeds))

@@ -3,8 +3,9 @@
 A few seeds say little of a label's own spread: the SD of three is off by half as often as not. So it is shrunk, as is
 usual for many small samples (Smyth 2004, https://doi.org/10.2202/1544-6115.1027): what the seeds show of a label counts
 for as much as they are, and what is to be expected of a label of its F and support counts for `_PRIOR` seeds more.
-Expected is a share of the binomial variance F (1 - F) / support. `SHARE` is what was measured on three corpora, see
-benchmarks/verdicts.py; with seeds at hand it is their own, over all labels.
+Expected is a share of the binomial variance F (1 - F) / support: with seeds at hand, what their labels have of it
+together; else `USUAL`, which is more than most labels had where it was measured, see benchmarks/verdicts.py. Labels
+err together, so micro and macro have more.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from scripts.annotations.errors import UserError
 from scripts.scoring.bootstrap import Floats
 
 NAME = "noise.json"
-SHARE = 0.3  # of the binomial variance
+USUAL, USUAL_OF_ALL = 0.5, 2.0  # of the binomial variance: of a label, of micro and macro
 _PRIOR = 4  # degrees of freedom
 
 
@@ -57,43 +58,68 @@ class Noise(msgspec.Struct, kw_only=True):
     macro: LabelNoise
 
 
-class Spread(NamedTuple):
-    """SDs by label, then of micro and macro, and how sure they are.
+class Measured(NamedTuple):
+    """What some seeds that differ in nothing else show: variances by label, then of micro and macro, NaN where there
+    is none, and their degrees of freedom.
+    """
 
-    sd (Floats): Of the F of one seed; NaN where it is undefined.
-    freedom (int): Degrees of freedom, see https://en.wikipedia.org/wiki/Student%27s_t-distribution
-    seeds (int): How many it was measured with; 0 if none.
+    variance: Floats
+    freedom: int
+
+
+class Spread(NamedTuple):
+    """SDs of the F of one seed by label, then of micro and macro, and their degrees of freedom.
+
+    sd (Floats): NaN where F is undefined.
+    freedom (Floats): See https://en.wikipedia.org/wiki/Student%27s_t-distribution
     """
 
     sd: Floats
-    freedom: int
-    seeds: int
+    freedom: Floats
 
 
-def spread(samples: Sequence[Floats], support: NDArray[np.integer], f: Floats) -> Spread:
+def measured(f: Floats) -> Measured:
+    """Of seeds × (labels + 2) scores."""
+    variance = f.var(0, ddof=1) if len(f) > 1 else np.full(f.shape[1], np.nan)
+    return Measured(variance, len(f) - 1)
+
+
+def spread(groups: Sequence[Measured], support: NDArray[np.integer], f: Floats) -> Spread:
     """The seed noise of scores.
 
-    samples (Sequence[Floats]): Of each group of seeds that differ in nothing else: seeds × (labels + 2).
+    groups (Sequence[Measured]): What is known of it; nothing if there is but one seed.
     support (NDArray[int]): Entities by label.
     f (Floats): Typical scores: labels + 2.
     """
-    seeds = sum(len(group) for group in samples if len(group) > 1)
-    freedom = sum(len(group) - 1 for group in samples)
-    squares = sum((_squares(group) for group in samples), np.zeros(len(support) + 2))
     expected = _expected(f, support)
-    share = SHARE
-    if freedom:
-        is_sure = np.isfinite(squares[:-1]) & (expected[:-1] > 0)
-        weights = np.append(support, support.sum())[is_sure]
-        ratios = squares[:-1][is_sure] / freedom / expected[:-1][is_sure]
-        share = float(np.average(ratios, weights=weights)) if weights.sum() else SHARE
-    known = np.where(np.isfinite(squares), squares, 0.0)
-    variance = (_PRIOR * share * expected + known) / (_PRIOR + freedom)
-    return Spread(np.where(np.isfinite(f), np.sqrt(variance), np.nan), _PRIOR + freedom, seeds)
+    freedom, squares = np.zeros(len(f)), np.zeros(len(f))
+    for group in groups:
+        is_known = np.isfinite(group.variance)
+        freedom += np.where(is_known, group.freedom, 0)
+        squares += np.where(is_known, group.variance * group.freedom, 0)
+    share = np.full(len(f), _share(squares, freedom, expected, support))
+    share[-2:] = USUAL_OF_ALL
+    prior = share * expected
+    variance = (_PRIOR * prior + squares) / (_PRIOR + freedom)
+    return Spread(np.where(np.isfinite(f), np.sqrt(variance), np.nan), _PRIOR + freedom)
 
 
-def _squares(group: Floats) -> Floats:
-    return ((group - group.mean(0)) ** 2).sum(0)
+def _share(squares: Floats, freedom: Floats, expected: Floats, support: NDArray[np.integer]) -> float:
+    """What share of the binomial variance the labels have, those with more entities counting for more."""
+    labels = np.flatnonzero((freedom[:-2] > 0) & (support > 0))
+    if not len(labels):
+        return USUAL
+    ratios = squares[labels] / freedom[labels] / expected[labels]
+    return float(np.average(ratios, weights=np.sqrt(support[labels])))
+
+
+def of_noise(noise: Noise, labels: Sequence[str], support: NDArray[np.integer], f: Floats) -> Measured:
+    """What was measured once, for scores of another F and support: the same share of the binomial variance."""
+    known = [*(noise.labels.get(label) for label in labels), noise.micro, noise.macro]
+    then = np.array([np.nan if one is None or one.f is None else one.f for one in known])
+    sizes = np.array([one.support if one else 0 for one in known[:-2]])
+    sd = np.array([np.nan if one is None or one.sd is None else one.sd for one in known])
+    return Measured(sd**2 * _expected(f, support) / _expected(then, sizes), len(noise.seeds) - 1)
 
 
 def _expected(f: Floats, support: NDArray[np.integer]) -> Floats:
