@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--seeds", type=int, default=1, help="models for each share; default: %(default)s")
     parser.add_argument("--gpu", type=int, default=-1, help="which, or -1 for none; default: %(default)s")
+    parser.add_argument("--vectors", default="none", help="a pipeline with static vectors; default: %(default)s")
     args, rest = parser.parse_known_args()
     shares = sorted(set(args.shares))
     if len(shares) < 2 or not shares[0] > 0 or shares[-1] > 1 or args.seeds < 1:
@@ -38,7 +39,8 @@ def main() -> None:
     split, labels = read_split(args.corpus / "split.json"), read_labels(args.corpus / "labels.json")
     if not split.texts.get("test"):
         raise UserError(f"{args.corpus}/test: no text to evaluate with; raise test in [split]")
-    _, values = load_config(args.config, overrides(rest, "--training.max_steps 4000"), None)
+    vectors = None if args.vectors == "none" else args.vectors
+    _, values = load_config(args.config, overrides(rest, "--training.max_steps 4000"), vectors)
     seeds = range(args.seed, args.seed + args.seeds)
     parts = learn(args.config, values, args.corpus, shares, seeds, labels, split, args.models, args.gpu)
     found = curve(args.config.stem, split.digest, parts, noise.load(args.metrics))

@@ -30,7 +30,7 @@ def print_findings(console: Console, found: Findings) -> None:
     if found.edges:
         what = plural(len(found.edges), "entity", "entities")
         console.print(f"⚠ {what} begin or end in a blank or a mark:", highlight=False)
-        print_counts(console, " ", count_edges(found.edges))
+        print_counts(console, "Borders", count_edges(found.edges))
     else:
         console.print("✔ no entity begins or ends in a blank or a mark")
 

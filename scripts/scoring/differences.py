@@ -59,7 +59,7 @@ def differences(run: Run, baseline: Run) -> Differences:
         test=sorted(label for label in both if run.tests[label] != baseline.tests[label]),
         added=sorted(set(run.tests) - both),
         removed=sorted(set(baseline.tests) - both),
-        config=_changed(_flat(baseline.config.text), _flat(run.config.text)),
+        config=_changed(_config(baseline), _config(run)),
         code=_differ(run.code.training, baseline.code.training),
         versions=_changed(_versions(baseline), _versions(run)),
         seeds=None if run.seeds == baseline.seeds else (baseline.seeds, run.seeds),
@@ -88,8 +88,13 @@ def _versions(run: Run) -> dict[str, str]:
     }
 
 
-def _flat(text: str) -> dict[str, str]:
-    return dict(_leaves(Config().from_str(text, interpolate=False)))
+def _config(run: Run) -> dict[str, str]:
+    return flat(Config().from_str(run.config.text, interpolate=False))
+
+
+def flat(config: Mapping[str, Any]) -> dict[str, str]:
+    """The values of a config by dotted key, as they are written in it."""
+    return dict(_leaves(config))
 
 
 def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
