@@ -7,6 +7,7 @@ text was drawn times the counts, and all labels, seeds and runs are resampled to
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import numpy as np
@@ -27,7 +28,7 @@ def resampled(values: NDArray[np.int32], resamples: int = RESAMPLES) -> Floats:
     RETURNS (Floats): resamples × anything.
     """
     texts, shape = len(values), values.shape[1:]
-    flat = values.reshape(texts, -1)
+    flat = values.reshape(texts, math.prod(shape))
     used = np.flatnonzero(flat.any(1))  # the others add nothing, however often they are drawn
     columns = np.flatnonzero(flat.any(0))
     counts = flat[np.ix_(used, columns)].astype(np.float64)
