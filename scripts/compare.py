@@ -1,4 +1,4 @@
-"""Compare the runs label by label with a baseline, as far as they were scored on the same texts."""
+"""Compare runs label by label with a baseline, on the texts that both were scored on."""
 
 from __future__ import annotations
 
@@ -8,20 +8,29 @@ from pathlib import Path
 from rich.console import Console
 
 from scripts.annotations.errors import UserError, run_step
-from scripts.annotations.files import whole_file
+from scripts.annotations.files import whole_file, write_json
 from scripts.reporting.accounts import plural
-from scripts.reporting.comparison import choose_baseline, print_comparison, to_csv
+from scripts.reporting.comparison import MOST_RUNS, print_comparison
+from scripts.reporting.tables import to_csv, to_markdown
+from scripts.scoring.compared import choose, choose_baseline, compare_runs, drops
 from scripts.scoring.runs import load_all
 
 
 def main() -> None:
-    """Read the runs, compare, report."""
+    """Read the runs, compare, report; fail if a label fell, and that is what was asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("metrics", type=Path, help="holds the runs: metrics")
     parser.add_argument("--baseline", help="a run, or how its name begins; default: the one before the newest")
-    parser.add_argument("--output", type=Path, help="default: compare.csv beside the runs")
+    parser.add_argument("--runs", nargs="+", default=[], help="those to compare with it; default: the last ones")
+    parser.add_argument("--output", type=Path, help="a folder for compare.csv, .json and .md; default: with the runs")
+    parser.add_argument(
+        "--fail-on-drop",
+        type=float,
+        metavar="F",
+        help="exit 1 if F of a label of the newest run fell by more than this, and by more than noise: 0.02",
+    )
     args = parser.parse_args()
-    output = args.output or args.metrics / "compare.csv"
+    output = args.output or args.metrics
     console = Console()
     runs, left_out = load_all(args.metrics)
     for reason in left_out:
@@ -29,10 +38,16 @@ def main() -> None:
     if not runs:
         raise UserError(f"{args.metrics}: there is no run; evaluate a model first: weasel run evaluate")
     baseline = choose_baseline(runs, args.baseline)
-    print_comparison(console, runs, baseline)
-    with whole_file(output) as file:
-        file.write(to_csv(runs, baseline))
-    console.print(f"✔ {output}: {plural(len(runs), 'run')}", markup=False)
+    shown = choose(runs, args.runs, baseline, MOST_RUNS)
+    found = compare_runs(args.metrics, shown, baseline)
+    print_comparison(console, shown, found)
+    for name, content in (("compare.csv", to_csv(runs, found)), ("compare.md", to_markdown(runs, found).encode())):
+        with whole_file(output / name) as file:
+            file.write(content)
+    write_json(output / "compare.json", found)
+    console.print(f"✔ {output}/compare.csv, .json, .md: {plural(len(runs), 'run')}", markup=False)
+    if args.fail_on_drop is not None and found.runs and (fallen := drops(found.runs[-1], args.fail_on_drop)):
+        raise UserError(f"{found.runs[-1].run} is worse than {found.baseline} in {', '.join(fallen)}")
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ from pathlib import Path
 from rich.console import Console
 
 from scripts import functions  # noqa: F401 (what the config names is registered)
-from scripts.annotations.errors import run_step
+from scripts.annotations.errors import UserError, run_step
 from scripts.model.provenance import BEST, read_split
-from scripts.model.training import is_transition_based, load_config, train, unknown_share
+from scripts.model.training import Job, train, train_all, unknown_share
+from scripts.model.training_config import is_transition_based, load_config
 from scripts.overrides import overrides
 
 
@@ -21,11 +22,14 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, default=Path("corpus"), help="default: %(default)s")
     parser.add_argument("--output", type=Path, required=True, help="gets seed-<n>/model-best: training/ner")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--seeds", type=int, default=1, help="how many, from --seed on, a model each; default: 1")
     parser.add_argument("--gpu", type=int, default=-1, help="which, or -1 for none; default: %(default)s")
     parser.add_argument("--vectors", default="none", help="a pipeline with static vectors; default: %(default)s")
     args, rest = parser.parse_known_args()
-    values = overrides(rest, "--training.max_steps 4000") | {"system.seed": args.seed}
-    config, values = load_config(args.config, values, None if args.vectors == "none" else args.vectors)
+    if args.seeds < 1:
+        raise UserError(f"--seeds {args.seeds}: is less than one; it says how many models are trained")
+    values, vectors = overrides(rest, "--training.max_steps 4000"), None if args.vectors == "none" else args.vectors
+    config, values = load_config(args.config, values, vectors)
     split = read_split(args.corpus / "split.json")
     console = Console()
     if is_transition_based(config) and (share := unknown_share(split)):
@@ -34,10 +38,15 @@ def main() -> None:
             "and a label nobody looked: configs/ner.cfg learns from what is known",
             highlight=False,
         )
-    folder = args.output / f"seed-{args.seed}"
-    biases = train(args.config, values, args.corpus / "dev", folder, args.gpu)
-    tuned = f", tuned on {split.texts.get('dev', 0):,} texts" if biases else ""
-    console.print(f"✔ {folder / BEST}: trained on {split.texts.get('train', 0):,} texts{tuned}", highlight=False)
+    jobs = [
+        Job(args.config, values | {"system.seed": seed}, args.corpus / "dev", args.output / f"seed-{seed}", args.gpu)
+        for seed in range(args.seed, args.seed + args.seeds)
+    ]
+    trained = [train(*jobs[0])] if len(jobs) == 1 else train_all(jobs, f"Training {len(jobs)} seeds")
+    for job, biases in zip(jobs, trained, strict=True):
+        tuned = f", tuned on {split.texts.get('dev', 0):,} texts" if biases else ""
+        said = f"✔ {job.folder / BEST}: trained on {split.texts.get('train', 0):,} texts{tuned}"
+        console.print(said, highlight=False)
 
 
 if __name__ == "__main__":

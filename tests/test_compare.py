@@ -1,56 +1,57 @@
-"""compare: what may be compared is, and what may not says so."""
+"""compare: what may be compared is, what changed is told from noise, and what may not be said is not."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 
+import numpy as np
 import pytest
 
 from scripts.annotations.errors import UserError
-from scripts.reporting.comparison import choose_baseline, notes, to_csv
-from scripts.scoring.metrics import Macro, Metrics, score
-from scripts.scoring.runs import Code, Data, Run, Scored, TrainingConfig, load, save
+from scripts.annotations.files import write_json
+from scripts.scoring.compared import choose, choose_baseline
+from scripts.scoring.comparison import adjusted, compare
+from scripts.scoring.differences import differences
+from scripts.scoring.noise import LabelNoise, Noise, measured, spread
+from scripts.scoring.runs import Data, Scored, Trained, load, load_counts
+from tests.runs import CONFIG, counted, made, write
 from tests.scored import one_line, step
 
-
-def make(name, digest, hour, tests=None, seeds=(0,), **hits):
-    """A run in which `hits` of ten entities of a label were found, and two were invented."""
-    labels = {label: score((found, 2, 10 - found), 20) for label, found in sorted(hits.items())}
-    total = sum(hits.values())
-    found = Metrics(labels, score((total, 2 * len(hits), 10 * len(hits) - total), 20), Macro(0.5, len(labels)))
-    run = Run(
-        run=name, digest=digest * 8, time=f"2026-01-01T{hour:02}:00:00Z", seeds=list(seeds), data=Data("a", "a"),
-        code=Code("a", "a"), models={}, model_bytes=1, versions={}, config=TrainingConfig("a", "a"),
-        tests=tests or dict.fromkeys(labels, "same"),
-    )  # fmt: skip
-    return Scored(run, found)
+FIRST = made("ner", "a", 1, counted({"ORG": 5, "PER": 5}))
+SECOND = made("ner", "b", 2, counted({"ORG": 6, "PER": 5}))
+THIRD = made("trf", "c", 3, counted({"ORG": 8, "PER": 4}))
+SCORED = [Scored(found.run, found.metrics) for found in (FIRST, SECOND, THIRD)]
 
 
-def write(folder, *runs):
-    for scored in runs:
-        save(*scored, {}, folder / "metrics")
-
-
-def compare(folder, *options):
+def run_compare(folder, *options):
     return step(folder, "scripts.compare", "metrics", *options)
 
 
 def succeed(folder, *options):
-    done = compare(folder, *options)
+    done = run_compare(folder, *options)
     assert done.returncode == 0, done.stderr
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
     assert "significant" not in done.stdout
     return " ".join(done.stdout.split())
 
 
-def table(content):
-    return {(row["run"], row["name"] or row["row"]): row for row in csv.DictReader(io.StringIO(content.decode()))}
+def table(folder):
+    content = (folder / "metrics/compare.csv").read_text("utf8")
+    return {(row["run"], row["name"] or row["row"]): row for row in csv.DictReader(io.StringIO(content))}
 
 
-FIRST, SECOND, THIRD = (
-    make("ner", "a", 1, ORG=5, PER=5), make("ner", "b", 2, ORG=6, PER=5), make("trf", "c", 3, ORG=8, PER=4),
-)  # fmt: skip
+def noise(sd, f=0.6, support=500, **labels):
+    """Noise that was measured with five seeds."""
+    one = LabelNoise(sd, f, support)
+    return Noise(
+        run="ner", seeds=[0, 1, 2, 3, 4], data="a", config="a", tests={}, micro=one, macro=one,
+        labels={"ORG": one, "PER": one} | labels,
+    )  # fmt: skip
+
+
+# Which runs
 
 
 def test_one_run_has_nothing_to_be_compared_with(tmp_path):
@@ -58,83 +59,231 @@ def test_one_run_has_nothing_to_be_compared_with(tmp_path):
     said = succeed(tmp_path)
     assert "nothing to compare it with yet" in said
     assert "ORG .588" in said
-    assert table((tmp_path / "metrics/compare.csv").read_bytes())["ner-aaaaaaaa", "ORG"]["delta_f"] == ""
+    assert table(tmp_path)["ner-aaaaaaaa", "ORG"]["delta"] == ""
 
 
 def test_the_default_baseline_is_the_run_before_the_newest(tmp_path):
     write(tmp_path, THIRD, FIRST, SECOND)
     said = succeed(tmp_path)
-    assert "ner-aaaaaaaa ner-bbbbbbbb trf-cccccccc 01-01 01:00 01-01 02:00 01-01 03:00 label baseline ORG" in said
-    assert "ORG .588 -.078 .667 .800 +.133" in said
-    assert "Each run has one seed. Another seed alone moves a label's F by .014 to .054" in said
-    found = table((tmp_path / "metrics/compare.csv").read_bytes())
-    assert found["trf-cccccccc", "ORG"]["delta_f"] == "0.133333"
+    assert "ner-aaaaaaaa ner-bbbbbbbb trf-cccccccc 01-01 01:00 01-01 02:00 01-01 03:00 F baseline ORG" in said
+    assert "trf-cccccccc, compared with ner-bbbbbbbb:" in said
+    assert "ORG .667 .800 +.133" in said
+    found = table(tmp_path)
+    assert found["trf-cccccccc", "ORG"]["delta"] == "0.133333"
+    assert found["ner-aaaaaaaa", "ORG"]["delta"] == "-0.078431"
     assert found["trf-cccccccc", "micro"]["baseline"] == "ner-bbbbbbbb"
+    assert found["trf-cccccccc", "ORG"]["known_in"] == "100"
     assert found["trf-cccccccc", "macro"]["p"] == ""
 
 
 @pytest.mark.parametrize(
-    ("wanted", "chosen"),
-    [(None, SECOND), ("ner", SECOND), ("ner-a", FIRST), ("metrics/ner-aaaaaaaa/", FIRST), ("trf", THIRD)],
+    ("wanted", "chosen"), [(None, 1), ("ner", 1), ("ner-a", 0), ("metrics/ner-aaaaaaaa/", 0), ("trf", 2)]
 )
 def test_a_baseline_is_named_by_how_it_begins(wanted, chosen):
-    assert choose_baseline([FIRST, SECOND, THIRD], wanted) is chosen
+    assert choose_baseline(SCORED, wanted) is SCORED[chosen]
 
 
 def test_of_several_the_newest_that_is_not_the_newest_of_all():
-    assert choose_baseline([FIRST, SECOND], "ner") is FIRST
-    assert choose_baseline([FIRST], None) is None
+    assert choose_baseline(SCORED[:2], "ner") is SCORED[0]
+    assert choose_baseline(SCORED[:1], None) is None
     with pytest.raises(UserError, match="no run 'odd'; there are ner-aaaaaaaa, ner-bbbbbbbb"):
-        choose_baseline([FIRST, SECOND], "odd")
+        choose_baseline(SCORED[:2], "odd")
 
 
-def test_a_label_that_was_scored_on_other_texts_is_not_compared(tmp_path):
-    other = make("ner", "d", 4, tests={"ORG": "same", "PER": "other"}, ORG=9, PER=9)
-    write(tmp_path, SECOND, other)
-    said = succeed(tmp_path)
-    assert "ORG .667 .857 +.190" in said
-    assert "PER .588 .857 n/c" in said
-    assert "n/c: ner-dddddddd cannot be compared in micro and macro: 1 label scored on other texts, or with" in said
-    found = table((tmp_path / "metrics/compare.csv").read_bytes())
-    assert [found["ner-dddddddd", name]["same_test"] for name in ("ORG", "PER", "micro", "macro")] == [
-        "yes",
-        *["no"] * 3,
-    ]
-    assert [found["ner-dddddddd", name]["delta_f"] for name in ("PER", "micro", "macro")] == [""] * 3
-
-
-def test_labels_come_and_go():
-    other = make("ner", "d", 4, LOC=9, PER=9)
-    (line,) = [note for note in notes([SECOND, other], [SECOND, other], SECOND) if note.startswith("n/c")]
-    assert "1 label not in the baseline (LOC); 1 label of the baseline not in this run (ORG)" in line
-    found = table(to_csv([SECOND, other], SECOND))
-    assert ("ner-bbbbbbbb", "LOC") not in found
-    assert found["ner-dddddddd", "LOC"]["same_test"] == "no"
-    assert found["ner-dddddddd", "PER"]["delta_f"] != ""
+def test_the_runs_that_are_asked_for_are_compared():
+    assert choose(SCORED, [], SCORED[1], 4) == SCORED
+    assert choose(SCORED, [], SCORED[0], 2) == [SCORED[0], SCORED[2]]
+    assert choose(SCORED, ["ner-a"], SCORED[1], 4) == SCORED[:2]
+    assert choose(SCORED, ["trf", "ner"], SCORED[0], 4) == SCORED
 
 
 def test_the_last_runs_that_fit_and_the_baseline_are_shown(tmp_path):
-    runs = [make("ner", str(number), number, ORG=number, PER=1) for number in range(1, 7)]
-    write(tmp_path, *runs)
-    assert "2 earlier runs not shown" in succeed(tmp_path)
-    said = succeed(tmp_path, "--baseline", "ner-1")
-    assert "ner-11111111 ner-44444444 ner-55555555 ner-66666666" in said
-    assert len(table((tmp_path / "metrics/compare.csv").read_bytes())) == 6 * 4
+    write(tmp_path, *(made("ner", str(n), n, counted({"ORG": n, "PER": 1})) for n in range(1, 7)))
+    succeed(tmp_path)
+    assert "ner-11111111 ner-44444444 ner-55555555 ner-66666666" in succeed(tmp_path, "--baseline", "ner-1")
+    found = table(tmp_path)
+    assert len(found) == 6 * 4
+    assert (found["ner-22222222", "ORG"]["delta"], found["ner-22222222", "ORG"]["f"]) == ("", "0.285714")
+
+
+# Whether it is noise
+
+
+def verdicts(mine, theirs, seeds=(0,), texts=1500, entities=1000, found=None):
+    """Verdicts on ORG with many entities, PER being as it was."""
+    run = counted({"ORG": mine, "PER": 500}, seeds, texts, entities)
+    base = counted({"ORG": theirs, "PER": 500}, seeds, texts, entities)
+    changes = compare(run, base, found)
+    return changes.labels["ORG"], changes.labels["PER"]
+
+
+def test_with_one_seed_a_change_is_at_most_larger_than_seed_noise():
+    org, per = verdicts(700, 500)
+    assert (org.verdict, per.verdict) == ("larger than seed noise", "within noise")
+    assert org.low > 0.1
+    assert per.delta == 0
+    assert verdicts(505, 500)[0].verdict == "within noise"
+
+
+def test_with_several_seeds_it_is_better_or_worse():
+    org, per = verdicts((700, 702, 698), (500, 498, 502), seeds=(0, 1, 2))
+    assert (org.verdict, per.verdict) == ("better", "within noise")
+    assert verdicts((500, 498, 502), (700, 702, 698), seeds=(0, 1, 2))[0].verdict == "worse"
+    assert verdicts((450, 640, 500), (500, 550, 400), seeds=(0, 1, 2))[0].verdict == "within noise"
+
+
+def test_one_seed_on_one_side_is_not_enough():
+    run = counted({"ORG": (700, 702, 698)}, (0, 1, 2), 1500, 1000)
+    assert compare(run, counted({"ORG": 500}, (0,), 1500, 1000)).labels["ORG"].verdict == "larger than seed noise"
+
+
+def test_noise_that_was_measured_is_gone_by():
+    assert verdicts(600, 500, found=noise(0.001))[0].verdict == "larger than seed noise"
+    assert verdicts(600, 500, found=noise(0.1))[0].verdict == "within noise"
+
+
+def test_the_spread_of_few_seeds_is_drawn_to_what_is_usual():
+    support, f = np.array([100, 100]), np.array([0.8, 0.8, 0.8, 0.8])
+    usual = spread([], support, f)
+    wild = spread([measured(np.array([[0.6, 0.79, 0.7, 0.7], [1.0, 0.81, 0.9, 0.9]]))], support, f)
+    assert 0.01 < usual.sd[0] < 0.06
+    assert usual.sd[0] < wild.sd[0] < 0.28  # its own
+    assert (usual.freedom[0], wild.freedom[0]) == (4, 5)
+
+
+def test_with_many_labels_one_that_stands_out_a_little_is_within_noise():
+    assert adjusted(np.array([0.04])).tolist() == [0.04]
+    assert adjusted(np.array([0.04, 0.5, np.nan, 0.9])).round(3).tolist()[:2] == [0.12, 0.75]
+    assert adjusted(np.array([0.01, 0.02, 0.03, 0.04])).round(3).tolist() == [0.04] * 4
+
+
+def test_labels_without_entities_have_no_verdict():
+    empty = counted({"ORG": 0}, entities=0)
+    found = compare(empty, empty)
+    assert (found.labels["ORG"].verdict, found.labels["ORG"].support) == ("no support", 0)
+
+
+# On which texts
+
+
+def test_a_label_with_other_gold_is_not_compared(tmp_path):
+    write(tmp_path, SECOND, made("ner", "d", 4, counted({"ORG": 9, "PER": 9}, other_gold=["PER"], texts=10)))
+    said = succeed(tmp_path)
+    assert "ORG .750 .947 +.197" in said
+    assert "PER – – – – not comparable" in said
+    assert "compared are 10 texts and 10 entities they share" in said
+    found = table(tmp_path)
+    assert (found["ner-dddddddd", "PER"]["delta"], found["ner-dddddddd", "PER"]["f"]) == ("", "0.947368")
+    assert found["ner-dddddddd", "micro"]["delta"] == found["ner-dddddddd", "ORG"]["delta"]
+
+
+def test_runs_are_compared_on_the_texts_they_share():
+    larger = counted({"ORG": 6, "PER": 5}, texts=30)
+    found = compare(larger, SECOND.counts)
+    assert not found.is_whole
+    assert (found.labels["ORG"].texts, found.labels["ORG"].delta) == (20, 0)
+    assert compare(SECOND.counts, SECOND.counts).is_whole
+
+
+def test_labels_come_and_go(tmp_path):
+    write(tmp_path, SECOND, made("ner", "d", 4, counted({"LOC": 9, "PER": 9})))
+    said = succeed(tmp_path)
+    assert "Labels: 1 label new (LOC)." in said
+    assert "Labels: 1 label no longer there (ORG)." in said
+    assert "Not comparable: 2 labels without a common text (LOC, ORG)." in said
+    found = table(tmp_path)
+    assert ("ner-bbbbbbbb", "LOC") not in found
+    assert found["ner-dddddddd", "LOC"]["verdict"] == "not comparable"
+    assert found["ner-dddddddd", "PER"]["delta"] != ""
+
+
+# What differs, and what is said of it
+
+
+def test_what_differs_is_said(tmp_path):
+    more = Trained(120, {"ORG": 110, "PER": 100}, {"ORG": 75, "PER": 50})
+    other = made(
+        "ner", "d", 4, counted({"ORG": 9, "PER": 9}, (0, 1)), config=CONFIG.replace("0.1", "0.2"), trained=more,
+        data=Data("b", "b"), versions={"training": {"spacy": "3.8.9"}},
+    )  # fmt: skip
+    write(tmp_path, SECOND, other)
+    said = succeed(tmp_path)
+    assert "Data: +20 texts to train on; known in ORG +10 texts; ORG +25 entities." in said
+    assert "Config: training.dropout 0.1 → 0.2." in said
+    assert "Versions: spacy (training) 3.8.7 → 3.8.9." in said
+    assert "Seeds: 0 → 0, 1." in said
+    assert "One of the runs has one seed" in said
+    found = differences(other.run, SECOND.run)
+    assert (found.code, found.data, found.added, found.test) == (False, True, [], [])
+
+
+def test_where_nothing_differs_that_is_said(tmp_path):
+    write(tmp_path, FIRST, SECOND)
+    assert "Nothing differs: the same data, config, code, versions and seeds." in succeed(tmp_path)
+
+
+def test_where_the_noise_comes_from_is_said(tmp_path):
+    write(tmp_path, FIRST, SECOND)
+    assert "Seed noise is taken to be what is usual; to measure yours, once: weasel run noise-floor." in succeed(
+        tmp_path
+    )
+    write_json(tmp_path / "metrics" / "noise.json", noise(0.02))
+    assert "Seed noise was measured with 5 seeds" in succeed(tmp_path)
+    (tmp_path / "metrics" / "noise.json").write_text("{")
+    assert "noise.json: is damaged" in one_line(run_compare(tmp_path))
 
 
 def test_long_names_and_markup_still_fit(tmp_path):
-    write(
-        tmp_path,
-        *(make(f"a_run_with_a_long_name_{n}", str(n), n, **{"[bold]A_LABEL_THAT_IS_LONG": 1}) for n in range(4)),
-    )
+    label = "[bold]A_LABEL_THAT_IS_LONG"
+    write(tmp_path, *(made(f"a_run_with_a_long_name_{n}", str(n), n, counted({label: 1})) for n in range(4)))
     assert "[bold]" in succeed(tmp_path)
+    assert "&#91;bold&#93;A&#95;LABEL" in (tmp_path / "metrics/compare.md").read_text("utf8")
 
 
-def test_seed_noise_is_a_matter_of_runs_with_one_seed():
-    many = make("ner", "d", 4, seeds=(0, 1), ORG=9, PER=9)
-    assert "1 of these runs has one seed" in list(notes([SECOND, many], [SECOND, many], SECOND))[-1]
-    other = make("ner", "e", 5, seeds=(0, 1), ORG=9, PER=9)
-    assert list(notes([many, other], [many, other], many)) == []
+# The files
+
+
+def test_json_and_markdown_hold_the_same(tmp_path):
+    write(tmp_path, FIRST, THIRD)
+    succeed(tmp_path)
+    found = json.loads((tmp_path / "metrics/compare.json").read_text())
+    assert (found["baseline"], [run["run"] for run in found["runs"]]) == ("ner-aaaaaaaa", ["trf-cccccccc"])
+    assert found["runs"][0]["changes"]["labels"]["ORG"]["delta"] == round(0.8 - 10 / 17, 6)
+    assert "| ORG | .588 | .800 | +.212 |" in (tmp_path / "metrics/compare.md").read_text("utf8")
+
+
+def test_the_files_are_the_same_each_time(tmp_path):
+    write(tmp_path, FIRST, SECOND, THIRD)
+    succeed(tmp_path)
+    succeed(tmp_path, "--output", "other")
+    for name in ("compare.csv", "compare.json", "compare.md"):
+        assert (tmp_path / "other" / name).read_bytes() == (tmp_path / "metrics" / name).read_bytes()
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    write(tmp_path, FIRST)
+    folder = tmp_path / "metrics" / "ner-aaaaaaaa"
+    assert load(folder) == SCORED[0]
+    assert (load_counts(folder).values == FIRST.counts.values).all()
+
+
+# A gate
+
+
+def test_a_drop_fails_if_it_is_asked_and_more_than_noise(tmp_path):
+    write(tmp_path, *(made("ner", d, n, counted({"ORG": hits, "PER": 500}, (0,), 1500, 1000)) for d, n, hits in
+                      (("a", 1, 700), ("b", 2, 500))))  # fmt: skip
+    assert "compared with" in succeed(tmp_path)
+    assert succeed(tmp_path, "--fail-on-drop", "0.5")
+    done = run_compare(tmp_path, "--fail-on-drop", "0.02")
+    assert done.returncode == 1
+    assert "✘ ner-bbbbbbbb is worse than ner-aaaaaaaa in ORG -0.1" in done.stderr
+    assert "PER" not in done.stderr
+    assert table(tmp_path)["ner-bbbbbbbb", "ORG"]["verdict"] == "larger than seed noise"
+    assert succeed(tmp_path, "--fail-on-drop", "0.02", "--baseline", "ner-b", "--runs", "ner-a")
+
+
+# What a user can mend
 
 
 def test_damaged_runs_are_left_out_and_named(tmp_path):
@@ -148,21 +297,14 @@ def test_damaged_runs_are_left_out_and_named(tmp_path):
     assert "ORG .588 .800 +.212" in said
 
 
-def test_the_file_is_the_same_each_time(tmp_path):
-    write(tmp_path, FIRST, SECOND, THIRD)
-    succeed(tmp_path)
-    before = (tmp_path / "metrics/compare.csv").read_bytes()
-    succeed(tmp_path, "--output", "other.csv")
-    assert (tmp_path / "other.csv").read_bytes() == before
-
-
-def test_what_is_saved_is_loaded(tmp_path):
-    write(tmp_path, FIRST)
-    assert load(tmp_path / "metrics" / "ner-aaaaaaaa") == FIRST
+def test_counts_that_are_damaged_are_named(tmp_path):
+    write(tmp_path, FIRST, SECOND)
+    (tmp_path / "metrics" / "ner-aaaaaaaa" / "counts.csv.gz").write_bytes(b"odd")
+    assert "ner-aaaaaaaa/counts.csv.gz: is damaged" in one_line(run_compare(tmp_path))
 
 
 def test_no_runs_and_no_such_baseline(tmp_path):
-    assert "there is no run; evaluate a model first" in one_line(compare(tmp_path))
+    assert "there is no run; evaluate a model first" in one_line(run_compare(tmp_path))
     write(tmp_path, FIRST)
-    assert "there is no run 'odd'; there are ner-aaaaaaaa" in one_line(compare(tmp_path, "--baseline", "odd"))
+    assert "there is no run 'odd'; there are ner-aaaaaaaa" in one_line(run_compare(tmp_path, "--baseline", "odd"))
     assert not (tmp_path / "metrics/compare.csv").exists()

@@ -93,8 +93,13 @@ def test_scores_by_label_where_they_are_known(project, succeed):
     assert f"✔ metrics/{folder.name}: 5 texts; copied to metrics.json" in told
     assert (folder / "metrics.json").read_bytes() == (project / "metrics.json").read_bytes()
     found = read(project / "metrics.json")
-    assert found["labels"]["PER"] == {
+    per = found["labels"]["PER"]
+    assert 0 < per.pop("low") < 0.888889 < per.pop("high") <= 1
+    assert per == {
         "p": 1.0, "r": 0.8, "f": 0.888889, "tp": 4, "fp": 0, "fn": 1, "support": 5, "texts": 5,
+        "partial": {"p": 1.0, "r": 0.8, "f": 0.888889},
+        "errors": {"boundary": 0, "type": 0, "both": 0, "missed": 1, "spurious": 0, "mistaken": 0},
+        "seen": {"entities": 0, "found": 0, "r": None}, "unseen": {"entities": 5, "found": 4, "r": 0.8},
     }  # fmt: skip
     assert set(found) == {"labels", "micro", "macro"}
     lines = gzip.decompress((folder / "counts.csv.gz").read_bytes()).decode().splitlines()
@@ -112,6 +117,8 @@ def test_run_json_says_what_the_run_was_made_of(project, succeed):
     assert "[training]" in run["config"]["text"]
     assert str(project) not in json.dumps(run)
     assert run["model_bytes"] > 1000
+    assert run["words_per_second"]["0"] > 0
+    assert run["trained"] == {"texts": 0, "covered": {}, "entities": {}}
 
 
 def test_a_second_time_every_byte_is_the_same(project, succeed):

@@ -17,10 +17,11 @@ from spacy.tokens import Span
 from spacy.training import Example
 from spacy.util import filter_spans
 
+from scripts.annotations.errors import UserError
 from scripts.model.label_heads import known, merged, predictions
-from scripts.scoring.counts import Tally, text_id
-from scripts.scoring.metrics import Macro, metrics, over_seeds, score
-from scripts.scoring.runs import Data, identity, pack
+from scripts.scoring.counts import NOTHING, Tally, digests, pack, text_id, together, unpack
+from scripts.scoring.metrics import metrics, score
+from scripts.scoring.runs import Data, identity
 from tests.scored import known_doc
 
 NLP = spacy.blank("en")
@@ -51,7 +52,7 @@ def counted(gold, ents, text=TEXT):
     """Per scored label: (tp, fp, fn)."""
     counts = tally([(gold, predicted(text, ents))]).counts()
     return {
-        label: tuple(counts.values[0, column].tolist())
+        label: tuple(counts.values[0, 0, column, :3].tolist())
         for column, label in enumerate(counts.labels)
         if counts.is_scored[0, column]
     }
@@ -118,7 +119,7 @@ def test_borders_are_compared_in_characters_whatever_the_tokens():
     gold = known_doc(NLP, "I like New-York", [(2, 5, "LOC")], ["LOC"])
     doc = spacy.tokens.Doc(NLP.vocab, ["I", "like", "New-York"], [True, True, False])
     doc.ents = [Span(doc, 2, 3, "LOC")]
-    assert tally([(gold, doc)]).counts().values.sum(0).tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
+    assert tally([(gold, doc)]).counts().values.sum((0, 1)).tolist() == [[1, 0, 0, 0], [0] * 4, [0] * 4]
 
 
 def test_labels_the_corpus_does_not_have_are_passed_over():
@@ -137,17 +138,26 @@ def test_merged_ranges_cover_the_same_ground_and_do_not_touch(ranges):
 
 
 def test_what_is_undefined_is_none():
-    assert (score((0, 0, 0), 3).p, score((0, 0, 0), 3).r, score((0, 0, 0), 3).f) == (None, None, None)
-    assert (score((0, 0, 2), 3).p, score((0, 0, 2), 3).r, score((0, 0, 2), 3).f) == (None, 0, 0)
-    assert (score((0, 2, 0), 3).p, score((0, 2, 0), 3).r, score((0, 2, 0), 3).f) == (0, None, 0)
-    assert (score((1, 1, 3), 3).p, score((1, 1, 3), 3).r, score((1, 1, 3), 3).support) == (0.5, 0.25, 4)
+    def prf(*counts):
+        found = score((*counts, 0), 3)
+        return found.p, found.r, found.f, found.support
+
+    assert prf(0, 0, 0) == (None, None, None, 0)
+    assert prf(0, 0, 2) == (None, 0, 0, 2)
+    assert prf(0, 2, 0) == (0, None, 0, 0)
+    assert prf(1, 1, 3) == (0.5, 0.25, 0.333333, 4)
+
+
+def test_wrong_borders_count_half_of_a_hit_where_scores_are_partial():
+    found = score((1, 2, 3, 2), 3).partial  # two of the three that were missed were found with other borders
+    assert (found.p, found.r, found.f) == (round(2 / 3, 6), 0.5, round(4 / 7, 6))
 
 
 def test_macro_leaves_out_labels_without_entities():
     gold = known_doc(NLP, TEXT, [(0, 1, "PER")], LABELS)
     found = metrics(tally([(gold, predicted(TEXT, [(0, 1, "PER"), (4, 5, "ORG")]))]).counts())
     assert found.labels["ORG"].f == 0
-    assert found.macro == Macro(1.0, 1)
+    assert (found.macro.f, found.macro.labels) == (1.0, 1)
     assert found.micro.p == 0.5
 
 
@@ -158,13 +168,13 @@ def test_nothing_at_all_is_no_score():
 
 def test_several_seeds_are_averaged_and_kept():
     gold = known_doc(NLP, TEXT, [(0, 1, "PER")], ["PER"])
-    seeds = {seed: metrics(tally([(gold, predicted(TEXT, ents))]).counts()) for seed, ents in
-             ((3, [(0, 1, "PER")]), (1, []))}  # fmt: skip
-    found = over_seeds(seeds)
+    seeds = [tally([(gold, predicted(TEXT, ents))]).counts(seed) for seed, ents in ((3, [(0, 1, "PER")]), (1, []))]
+    found = metrics(together(seeds))
     assert (found.labels["PER"].f, found.labels["PER"].p, found.labels["PER"].tp) == (0.5, 1.0, 0.5)
-    assert found.macro == Macro(0.5, 1)
-    assert list(found.seeds) == ["1", "3"]
-    assert over_seeds({3: seeds[3]}) is seeds[3]
+    assert (found.macro.f, found.macro.labels) == (0.5, 1)
+    assert found.labels["PER"].sd == found.macro.sd == round(0.5**0.5, 6)
+    assert {seed: one.labels["PER"].f for seed, one in found.seeds.items()} == {"1": 0, "3": 1}
+    assert metrics(seeds[0]).seeds == {}
 
 
 # What was scored, and under which name
@@ -173,32 +183,51 @@ def test_several_seeds_are_averaged_and_kept():
 def test_the_digest_of_a_test_goes_by_its_texts_and_gold_and_not_by_their_order():
     docs = [known_doc(NLP, f"{TEXT} {number}", [(0, 1, "PER")], ["ORG", "PER"]) for number in range(3)]
     pairs = [(doc, predicted(doc.text, [])) for doc in docs]
-    before = tally(pairs).digests()
-    assert tally(pairs[::-1]).digests() == before
-    assert tally([(doc, predicted(doc.text, [(0, 1, "PER")])) for doc in docs]).digests() == before
+    before = digests(tally(pairs).counts())
+    assert digests(tally(pairs[::-1]).counts()) == before
+    assert digests(tally([(doc, predicted(doc.text, [(0, 1, "PER")])) for doc in docs]).counts()) == before
     other = known_doc(NLP, docs[0].text, [(0, 2, "PER")], ["ORG", "PER"])
-    after = tally([(other, pairs[0][1]), *pairs[1:]]).digests()
+    after = digests(tally([(other, pairs[0][1]), *pairs[1:]]).counts())
     assert [label for label in LABELS if after[label] != before[label]] == ["PER"]
-    assert [label for label in LABELS if tally(pairs[1:]).digests()[label] != before[label]] == ["ORG", "PER"]
+    fewer = digests(tally(pairs[1:]).counts())
+    assert [label for label in LABELS if fewer[label] != before[label]] == ["ORG", "PER"]
 
 
 def test_counts_are_written_sorted_and_only_where_they_were_scored():
     docs = [known_doc(NLP, f"{TEXT} {number}", [(0, 1, "PER")], ["PER"]) for number in range(3)]
-    counts = tally([(doc, predicted(doc.text, [])) for doc in docs]).counts()
-    packed = pack({10: counts, 2: counts})
+    pairs = [(doc, predicted(doc.text, [])) for doc in docs]
+    packed = pack(together([tally(pairs).counts(seed) for seed in (10, 2)]))
     rows = list(csv.DictReader(io.StringIO(gzip.decompress(packed).decode())))
-    assert [row["seed"] for row in rows] == ["2"] * 3 + ["10"] * 3
-    assert [row["text"] for row in rows[:3]] == sorted(text_id(doc.text) for doc in docs)
+    assert [row["seed"] for row in rows] == ["2", "10"] * 3
+    assert [row["text"] for row in rows[::2]] == sorted(text_id(doc.text) for doc in docs)
     assert {(row["label"], row["tp"], row["fp"], row["fn"]) for row in rows} == {("PER", "0", "0", "1")}
-    backwards = tally([(doc, predicted(doc.text, [])) for doc in docs[::-1]]).counts()
-    assert pack({10: backwards, 2: backwards}) == packed
+    assert pack(together([tally(pairs[::-1]).counts(seed) for seed in (2, 10)])) == packed
+
+
+def test_counts_are_read_as_they_were_written():
+    docs = [known_doc(NLP, f"{TEXT} {number}", [(0, 1, "PER")], LABELS[number % 3 :]) for number in range(7)]
+    pairs = [(doc, predicted(doc.text, [(0, 2, "PER"), (4, 5, "ORG")])) for doc in docs]
+    counts = together([tally(pairs).counts(seed) for seed in (2, 10)])
+    read = unpack(pack(counts))
+    assert (read.texts, read.labels, read.seeds) == (counts.texts, counts.labels, counts.seeds)
+    for one, other in zip(read[3:], counts[3:], strict=True):
+        assert (one == other).all()
+    assert read.values[..., 3].any()
+    assert {bool(digest) for digest in counts.gold[counts.is_scored]} == {True, False}
+    assert NOTHING == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"text", gzip.compress(b"a,b\n1,2\n"), gzip.compress(b"text,label\n")])
+def test_counts_that_are_none_are_refused(content):
+    with pytest.raises(UserError, match="is damaged"):
+        unpack(content)
 
 
 def test_counts_are_zero_where_nothing_is_scored():
     gold = known_doc(NLP, TEXT, [(0, 1, "PER")], ["PER"])
     counts = tally([(gold, predicted(TEXT, [(4, 5, "ORG")]))]).counts()
-    assert counts.values.shape == (1, 3, 3)
-    assert not counts.values[~counts.is_scored].any()
+    assert counts.values.shape == (1, 1, 3, 4)
+    assert not counts.values[:, ~counts.is_scored].any()
     assert counts.values.dtype == np.int32
 
 

@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
@@ -26,6 +27,15 @@ Out = TypeVar("Out")
 def available_cores() -> int:
     """Cores this process may use, which in a container or a batch job can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def available_mb() -> float:
+    """Memory that can be had without swapping, in MB; without bound where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+        return int(next(line.split()[1] for line in lines if line.startswith("MemAvailable:"))) / 1024
+    except (OSError, StopIteration, ValueError):
+        return float("inf")
 
 
 def spread(work: Callable[[In], Out], items: Sequence[In], processes: int, title: str) -> Iterator[Out]:

@@ -29,11 +29,13 @@ class Split(msgspec.Struct):
     digest (str): Of the texts, what is known of them, how they are split and tokenized.
     texts (dict[str, int]): How many on each side.
     covered (dict[str, dict[str, int]]): By label and side: texts in which the label is known everywhere.
+    spans (dict[str, dict[str, int]]): By label and side: its entities.
     """
 
     digest: str
     texts: dict[str, int]
     covered: dict[str, dict[str, int]] = {}
+    spans: dict[str, dict[str, int]] = {}
 
 
 class Provenance(msgspec.Struct, kw_only=True):

@@ -161,9 +161,9 @@ def print_counts(console: Console, title: str, counts: Mapping[str, int]) -> Non
         console.print(f"{title}: {rest:,} for {len(ordered) - MOST_LINES} other reasons", highlight=False)
 
 
-def plural(number: int, what: str) -> str:
-    """`1 text`, `2 texts`."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def plural(number: int, what: str, many: str = "") -> str:
+    """`1 text`, `2 texts`, `3 entities`."""
+    return f"{number:,} {what if number == 1 else many or f'{what}s'}"
 
 
 def listed(names: Iterable[str], most: int = 5) -> str:

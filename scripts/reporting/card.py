@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scripts.model.provenance import Provenance
-from scripts.reporting.scores import ratio
+from scripts.reporting.scores import markdown, ratio
 from scripts.scoring.metrics import Score
 from scripts.scoring.runs import Scored
 
@@ -43,7 +43,7 @@ def card(name: str, version: str, scored: Scored, seed: int, told: Provenance) -
         "",
         "| label | precision | recall | F | entities | known in |",
         "|---|---:|---:|---:|---:|---:|",
-        *(_row(_plain(label), metrics.labels[label], f"{told.covered.get(label, 0):,}") for label in known),
+        *(_row(markdown(label), metrics.labels[label], f"{told.covered.get(label, 0):,}") for label in known),
         _row("**all**", metrics.micro, ""),
         "",
         "## Made of",
@@ -52,7 +52,7 @@ def card(name: str, version: str, scored: Scored, seed: int, told: Provenance) -
         f"- trained on the corpus `{told.corpus}`",
         f"- evaluated on the corpus `{scored.run.data.evaluated}`",
         *(
-            f"- {_plain(label)} was learned again from the corpus `{corpus}`"
+            f"- {markdown(label)} was learned again from the corpus `{corpus}`"
             for label, corpus in told.relearned.items()
         ),
         f"- config `{scored.run.config.digest}`",
@@ -63,8 +63,3 @@ def card(name: str, version: str, scored: Scored, seed: int, told: Provenance) -
 
 def _row(name: str, score: Score, known: str) -> str:
     return f"| {name} | {ratio(score.p)} | {ratio(score.r)} | {ratio(score.f)} | {score.support:,} | {known} |"
-
-
-def _plain(label: str) -> str:
-    """A label as Markdown shows it, whatever is in it."""
-    return "".join(f"&#{ord(c)};" if c in "\\`*_{}[]<>()#+!|&\r\n" else c for c in label)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -25,11 +27,35 @@ def print_scores(console: Console, metrics: Metrics) -> None:
     console.print(table)
 
 
+def print_errors(console: Console, metrics: Metrics, words_per_second: Sequence[int]) -> None:
+    """What is wrong, in one sentence each: kinds of errors, forms that were not seen in training, and the speed."""
+    errors, seen, unseen = metrics.micro.errors, metrics.micro.seen, metrics.micro.unseen
+    if errors:
+        kinds = (("wrong borders", errors.boundary), ("wrong label", errors.type), ("both", errors.both))
+        said = ", ".join(f"{_count(number)} {kind}" for kind, number in (*kinds, ("missed", errors.missed)))
+        console.print(
+            f"Not found as they are: {said}. Found where nothing is: {_count(errors.spurious)}.", highlight=False
+        )
+    if seen and unseen:
+        console.print(
+            f"Recall of forms seen in training {ratio(seen.r)} (of {_count(seen.entities)} entities), "
+            f"of new ones {ratio(unseen.r)} (of {_count(unseen.entities)}).",
+            highlight=False,
+        )
+    if words_per_second:
+        console.print(f"{sum(words_per_second) // len(words_per_second):,} words/s", highlight=False)
+
+
 def ratio(value: float | None, sign: bool = False) -> str:
     """`.912`, `1.000`, with sign `+.012`; a dash where it is undefined."""
     if value is None:
         return "–"
     return f"{value:{'+' if sign else ''}.3f}".replace("0.", ".", 1)
+
+
+def markdown(text: str) -> str:
+    """A text as Markdown shows it, whatever is in it."""
+    return "".join(f"&#{ord(c)};" if c in "\\`*_{}[]<>()#+!|&\r\n" else c for c in text)
 
 
 def _cells(score: Score) -> list[str]:

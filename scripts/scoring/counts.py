@@ -6,31 +6,51 @@ prediction where nobody looked for its label, nor a text for a label of which no
 
 from __future__ import annotations
 
+import csv
+import gzip
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+import io
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.annotations.errors import UserError
 from scripts.annotations.hashing import input_hash
-from scripts.model.label_heads import Known, Range, count
+from scripts.scoring.alignment import BOUNDARY, HIT, LABEL, TEXT, Aligned, Rows, align, are_within
+
+if TYPE_CHECKING:  # what only looks at counts needs no spaCy
+    from scripts.model.label_heads import Known, Range
+
+TP, FP, FN, PARTIAL = range(4)
+NOTHING = 0  # the gold of a label that is known in all of a text, and is not there
+_COLUMNS = ("text", "label", "gold", "seed", "tp", "fp", "fn", "partial")
+_CHUNK = 2_000  # texts that are aligned at a time
 
 
 class Counts(NamedTuple):
-    """texts × labels × (true positives, false positives, false negatives).
+    """What is counted of a run, of all its seeds.
 
-    texts (list[str]): Names of the texts, see `text_id`.
-    labels (list[str]): Names of the labels.
-    values (NDArray[int32]): The counts, 0 where a text is not scored for a label.
+    texts (list[str]): Names of the texts, sorted, see `text_id`.
+    labels (list[str]): Names of the labels, sorted.
+    seeds (list[int]): Sorted.
+    values (NDArray[int32]): seeds × texts × labels × (true positives, false positives, false negatives, partial);
+        0 where a text is not scored for a label. Partial: the false negatives whose label was found with other
+        borders, which are as many false positives.
     is_scored (NDArray[bool]): texts × labels.
+    gold (NDArray[uint32]): texts × labels: digest of the entities and of where the label is known; `NOTHING` where it
+        is known everywhere and not there. Counts can be paired where this is the same.
     """
 
     texts: list[str]
     labels: list[str]
+    seeds: list[int]
     values: NDArray[np.int32]
     is_scored: NDArray[np.bool_]
+    gold: NDArray[np.uint32]
 
 
 def text_id(text: str) -> str:
@@ -38,48 +58,168 @@ def text_id(text: str) -> str:
     return f"{input_hash(text)}:{_sha256(text.encode('utf-8', 'surrogatepass'))[:16]}"
 
 
+def count(aligned: Aligned, texts: int, labels: int) -> NDArray[np.int32]:
+    """Counts of aligned entities and predictions: texts × labels × (tp, fp, fn, partial)."""
+    values = np.empty((texts, labels, 4), np.int32)
+
+    def counted(rows: Rows) -> NDArray[np.int64]:
+        cells = np.bincount(rows[:, TEXT] * labels + rows[:, LABEL], minlength=texts * labels)
+        return cells.reshape(texts, labels)
+
+    values[:, :, TP] = counted(aligned.gold[aligned.kind == HIT])
+    values[:, :, FP] = counted(aligned.predicted) - values[:, :, TP]
+    values[:, :, FN] = counted(aligned.gold) - values[:, :, TP]
+    values[:, :, PARTIAL] = counted(aligned.gold[aligned.kind == BOUNDARY])
+    return values
+
+
+class Chunk(NamedTuple):
+    """Some texts of one model, aligned.
+
+    texts (list[str]): The texts.
+    aligned (Aligned): Texts and labels numbered as here and in the tally.
+    unjudged (Rows): Predictions where their label is not known.
+    """
+
+    texts: list[str]
+    aligned: Aligned
+    unjudged: Rows
+
+
 class Tally:
-    """Collects counts text by text; it keeps no text and no Doc."""
+    """Collects counts text by text; of texts it keeps none longer than a chunk."""
 
     def __init__(self, labels: Sequence[str]) -> None:
-        self._labels = {label: column for column, label in enumerate(labels)}
+        self.labels = sorted(labels)
+        self._columns = {label: column for column, label in enumerate(self.labels)}
         self._texts: list[str] = []
+        self._gold_rows: list[tuple[int, int, int, int]] = []
+        self._predicted_rows: list[tuple[int, int, int, int]] = []
+        self._known_rows: list[tuple[int, int, int, int]] = []
+        self._names: list[str] = []
         self._values: list[NDArray[np.int32]] = []
         self._is_scored: list[NDArray[np.bool_]] = []
-        self._records: dict[str, list[bytes]] = {label: [] for label in labels}
+        self._gold: list[NDArray[np.uint32]] = []
 
-    def add(self, text: str, gold: Mapping[str, Known], predicted: Mapping[str, Collection[Range]]) -> None:
-        """Count one text. Labels that are not among those of the tally are passed over."""
-        name = text_id(text)
-        values = np.zeros((len(self._labels), 3), np.int32)
-        is_scored = np.zeros(len(self._labels), np.bool_)
-        for label in sorted(gold.keys() & self._labels.keys()):
+    def add(self, text: str, gold: Mapping[str, Known], predicted: Mapping[str, Collection[Range]]) -> Chunk | None:
+        """Count one text. Labels that are not among those of the tally are passed over.
+
+        RETURNS (Chunk | None): What was aligned, if there was enough of it; see `flush`.
+        """
+        number = len(self._texts)
+        is_scored = np.zeros(len(self.labels), np.bool_)
+        digests = np.zeros(len(self.labels), np.uint32)
+        for label in gold.keys() & self._columns.keys():
             if gold[label].is_scored:
-                column = self._labels[label]
-                values[column] = count(gold[label], predicted.get(label, ()))
+                column = self._columns[label]
                 is_scored[column] = True
-                self._records[label].append(_record(text, gold[label]))
-        self._texts.append(name)
-        self._values.append(values)
+                digests[column] = _digest(text, gold[label])
+                self._gold_rows += [(number, column, *span) for span in gold[label].gold]
+                self._known_rows += [(number, column, *known) for known in gold[label].covered]
+        for label in predicted.keys() & self._columns.keys():
+            self._predicted_rows += [(number, self._columns[label], *span) for span in predicted[label]]
+        self._texts.append(text)
+        self._names.append(text_id(text))
         self._is_scored.append(is_scored)
+        self._gold.append(digests)
+        return self.flush() if len(self._texts) >= _CHUNK else None
 
-    def counts(self) -> Counts:
-        """All that was counted, sorted by text."""
-        order = sorted(range(len(self._texts)), key=self._texts.__getitem__)
-        shape = len(order), len(self._labels)
-        values = np.array([self._values[row] for row in order], np.int32).reshape(*shape, 3)
-        is_scored = np.array([self._is_scored[row] for row in order], np.bool_).reshape(shape)
-        return Counts([self._texts[row] for row in order], list(self._labels), values, is_scored)
+    def flush(self) -> Chunk:
+        """Align what was added since the last time. To be called when all is added."""
+        predicted = rows(self._predicted_rows)
+        is_judged = are_within(predicted, rows(self._known_rows))
+        aligned = align(rows(self._gold_rows), predicted[is_judged])
+        self._values.append(count(aligned, len(self._texts), len(self.labels)))
+        chunk = Chunk(self._texts, aligned, predicted[~is_judged])
+        self._texts, self._gold_rows, self._predicted_rows, self._known_rows = [], [], [], []
+        return chunk
 
-    def digests(self) -> dict[str, str]:
-        """By label: which texts were scored, with which gold. Scores under another digest are of another test."""
-        return {label: _sha256(b"".join(sorted(records))) for label, records in self._records.items()}
+    def counts(self, seed: int = 0) -> Counts:
+        """All that was counted, sorted by text, as counts of one seed."""
+        if self._texts:
+            self.flush()
+        order = sorted(range(len(self._names)), key=self._names.__getitem__)
+        shape = len(order), len(self.labels)
+        values = np.concatenate([np.zeros((0, len(self.labels), 4), np.int32), *self._values])[order]
+        is_scored = np.array(self._is_scored, np.bool_).reshape(shape)[order]
+        gold = np.array(self._gold, np.uint32).reshape(shape)[order]
+        return Counts([self._names[row] for row in order], self.labels, [seed], values[None], is_scored, gold)
 
 
-def _record(text: str, label: Known) -> bytes:
-    what = [_sha256(text.encode("utf-8", "surrogatepass")), sorted(label.gold), label.covered]
-    return hashlib.sha256(msgspec.json.encode(what)).digest()
+def rows(found: Sequence[tuple[int, int, int, int]]) -> Rows:
+    """Tuples as `Rows`."""
+    return np.fromiter(chain.from_iterable(found), np.int64, 4 * len(found)).reshape(-1, 4)
+
+
+def together(counts: Sequence[Counts]) -> Counts:
+    """Counts of several seeds on the same texts."""
+    ordered = sorted(counts, key=lambda each: each.seeds)
+    seeds = [seed for each in ordered for seed in each.seeds]
+    return ordered[0]._replace(seeds=seeds, values=np.concatenate([each.values for each in ordered]))
+
+
+def digests(counts: Counts) -> dict[str, str]:
+    """By label: digest of the texts it is scored on, with their gold. Scores under another are of another test."""
+    return {
+        label: _sha256("".join(f"{counts.texts[row]} {counts.gold[row, column]}\n" for row in scored).encode())
+        for column, label in enumerate(counts.labels)
+        for scored in [np.flatnonzero(counts.is_scored[:, column])]
+    }
+
+
+def _digest(text: str, label: Known) -> int:
+    """Never `NOTHING` but where the label is known in all of the text, and not there."""
+    if not label.gold and label.covered == [(0, len(text))]:
+        return NOTHING
+    what = msgspec.json.encode([sorted(label.gold), label.covered])
+    return int.from_bytes(hashlib.blake2b(what, digest_size=4).digest(), "big") or 1
 
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+# The file
+
+
+def pack(counts: Counts) -> bytes:
+    """counts.csv.gz: a line for each text, label and seed that is scored, sorted. Gold is written in hexadecimal
+    digits, and not at all where it is `NOTHING`.
+    """
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(_COLUMNS)
+    lines.writerows(_lines(counts))
+    return gzip.compress(text.getvalue().encode(), mtime=0)
+
+
+def _lines(counts: Counts) -> Iterator[list[object]]:
+    for row, column in np.argwhere(counts.is_scored).tolist():
+        gold = counts.gold[row, column]
+        head = [counts.texts[row], counts.labels[column], f"{gold:x}" if gold != NOTHING else ""]
+        for seed, values in zip(counts.seeds, counts.values[:, row, column].tolist(), strict=True):
+            yield [*head, seed, *values]
+
+
+def unpack(content: bytes) -> Counts:
+    """Read counts.csv.gz. RAISES (UserError): If it is none."""
+    import pandas as pd  # not for those that only write
+
+    try:
+        read = {"text": "category", "label": "category", "gold": "str"}
+        types = read | dict.fromkeys(("seed", "tp", "fp", "fn", "partial"), "int64")
+        table = pd.read_csv(
+            io.BytesIO(gzip.decompress(content)), dtype=types, usecols=list(_COLUMNS), keep_default_na=False
+        )
+        text, label = (table[name].cat.codes.to_numpy(np.int64) for name in ("text", "label"))
+        texts, labels = ([str(name) for name in table[key].cat.categories] for key in ("text", "label"))
+        found, seed = np.unique(table["seed"].to_numpy(np.int64), return_inverse=True)
+        values = np.zeros((len(found), len(texts), len(labels), 4), np.int32)
+        values[seed, text, label] = table[["tp", "fp", "fn", "partial"]].to_numpy(np.int32)
+        is_scored = np.zeros((len(texts), len(labels)), np.bool_)
+        is_scored[text, label] = True
+        gold = np.zeros(is_scored.shape, np.uint32)
+        gold[text, label] = [int(digest, 16) if digest else NOTHING for digest in table["gold"]]
+    except (OSError, EOFError, ValueError, KeyError, OverflowError) as err:
+        raise UserError(f"is damaged ({err})") from err
+    return Counts(texts, labels, found.tolist(), values, is_scored, gold)

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import hashlib
-import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
-import numpy as np
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import whole_file, write_json
+from scripts.scoring import counts as counting
+from scripts.scoring import examples as errors
+from scripts.scoring.counts import Counts
+from scripts.scoring.examples import Example
 from scripts.scoring.metrics import Metrics
 
-if TYPE_CHECKING:  # what only looks at scores needs no spaCy
-    from scripts.scoring.counts import Counts
-
-METRICS, COUNTS, RUN = "metrics.json", "counts.csv.gz", "run.json"
+METRICS, COUNTS, CONFUSION, ERRORS, RUN = (
+    "metrics.json", "counts.csv.gz", "confusion.json", "errors.jsonl.gz", "run.json"
+)  # fmt: skip
 _SHOWN = 8  # characters of the digest in the folder's name
 T = TypeVar("T")
 
@@ -34,10 +33,41 @@ class Data(msgspec.Struct):
 
 
 class Code(msgspec.Struct):
-    """Digests of the project's modules that took part in training (None: not known) and in scoring."""
+    """Digests of the project's modules that took part in training (None: not known) and in scoring.
+
+    commit (str | None): Of git, when it was evaluated; None outside of a repository.
+    uncommitted (list[str]): Files of code and configuration that were not as committed.
+    """
 
     training: str | None
     scoring: str
+    commit: str | None = None
+    uncommitted: list[str] = []
+
+
+class Trained(msgspec.Struct):
+    """What the models were trained on.
+
+    texts (int): How many.
+    covered (dict[str, int]): By label: texts in which it is known everywhere.
+    entities (dict[str, int]): By label: its entities; empty if the corpus is no longer there.
+    """
+
+    texts: int
+    covered: dict[str, int]
+    entities: dict[str, int]
+
+
+class Confusion(msgspec.Struct):
+    """confusion.json: how often entities of one label were found as another, whatever the borders.
+
+    labels (list[str]): Sorted.
+    seeds (dict[str, list[list[int]]]): By seed: a row for each label of the gold, and a last one for what was found
+        where there is nothing; a column for each label that was found, and a last one for what was missed.
+    """
+
+    labels: list[str]
+    seeds: dict[str, list[list[int]]]
 
 
 class TrainingConfig(msgspec.Struct):
@@ -59,6 +89,9 @@ class Run(msgspec.Struct, kw_only=True):
     versions (dict[str, dict[str, str]]): Of Python and packages, in "training" and "evaluation".
     tests (dict[str, str]): By label: digest of the texts it is scored on and their gold. Scores of a label are of
         the same test if and only if these are equal.
+    config (TrainingConfig): What the models were trained with.
+    trained (Trained | None): What they were trained on; None if they do not say.
+    words_per_second (dict[str, int]): By seed, when it was first evaluated: tokens of the raw texts.
     """
 
     run: str
@@ -72,6 +105,8 @@ class Run(msgspec.Struct, kw_only=True):
     versions: dict[str, dict[str, str]]
     tests: dict[str, str]
     config: TrainingConfig
+    trained: Trained | None = None
+    words_per_second: dict[str, int] = {}
 
     @property
     def folder(self) -> str:
@@ -92,22 +127,42 @@ def identity(data: Data, config: str, seeds: list[int], code: str | None, models
     return hashlib.sha256(msgspec.json.encode(what, order="sorted")).hexdigest()
 
 
-def save(run: Run, metrics: Metrics, counts: Mapping[int, Counts], output: Path) -> Path:
-    """Write a run's folder; run.json comes last and vouches for the rest. A run that was there keeps its time.
+class Evaluated(NamedTuple):
+    """A run and all that was found out about it.
 
-    counts (Mapping[int, Counts]): By seed.
+    counts (Counts): By seed, text and label.
+    errors (Sequence[Example]): Some of the first seed's.
+    """
+
+    run: Run
+    metrics: Metrics
+    counts: Counts
+    confusion: Confusion
+    errors: Sequence[Example]
+
+
+def save(found: Evaluated, output: Path) -> Path:
+    """Write a run's folder; run.json comes last and vouches for the rest.
+
+    A run that was there keeps what is not the same each time: when it was evaluated, how fast, at which commit.
+
     output (Path): Holds the runs.
     RETURNS (Path): The folder.
     """
+    run = found.run
     folder = output / run.folder
     try:
         before = load(folder).run
-        run.time = before.time if before.digest == run.digest else run.time
+        if before.digest == run.digest:
+            run.time, run.words_per_second = before.time, before.words_per_second
+            run.code.commit, run.code.uncommitted = before.code.commit, before.code.uncommitted
     except UserError:
         pass
-    with whole_file(folder / COUNTS) as file:
-        file.write(pack(counts))
-    write_json(folder / METRICS, metrics)
+    for name, content in ((COUNTS, counting.pack(found.counts)), (ERRORS, errors.pack(found.errors))):
+        with whole_file(folder / name) as file:
+            file.write(content)
+    write_json(folder / CONFUSION, found.confusion)
+    write_json(folder / METRICS, found.metrics)
     write_json(folder / RUN, run)
     return folder
 
@@ -115,6 +170,27 @@ def save(run: Run, metrics: Metrics, counts: Mapping[int, Counts], output: Path)
 def load(folder: Path) -> Scored:
     """Read a run's folder. RAISES (UserError): If something in it is missing or damaged."""
     return Scored(_read(folder / RUN, Run), _read(folder / METRICS, Metrics))
+
+
+def load_counts(folder: Path) -> Counts:
+    """Read a run's counts. RAISES (UserError): If they are missing or damaged."""
+    path = folder / COUNTS
+    try:
+        return counting.unpack(path.read_bytes())
+    except OSError as err:
+        raise UserError(f"{path}: {err.strerror}") from err
+    except UserError as err:
+        raise UserError(f"{path}: {err}") from err
+
+
+def load_confusion(folder: Path) -> Confusion:
+    """Read a run's confusion. RAISES (UserError): If it is missing or damaged."""
+    return _read(folder / CONFUSION, Confusion)
+
+
+def load_errors(folder: Path) -> list[Example]:
+    """Read a run's examples of errors; none where they are not at hand. RAISES (UserError): If they are damaged."""
+    return errors.load(folder / ERRORS)
 
 
 def load_all(folder: Path) -> tuple[list[Scored], list[str]]:
@@ -148,15 +224,3 @@ def _read(path: Path, of: type[T]) -> T:
 def now() -> str:
     """The time in UTC, to the second."""
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def pack(counts: Mapping[int, Counts]) -> bytes:
-    """counts.csv.gz: seed, text, label, tp, fp, fn; a line for each text and label that is scored, sorted."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["seed", "text", "label", "tp", "fp", "fn"])
-    for seed in sorted(counts):
-        found = counts[seed]
-        for row, column in np.argwhere(found.is_scored).tolist():
-            rows.writerow([seed, found.texts[row], found.labels[column], *found.values[row, column].tolist()])
-    return gzip.compress(text.getvalue().encode(), mtime=0)

@@ -1,0 +1,54 @@
+"""Train on nested parts of the texts, and see for which labels more texts would help."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from scripts import functions  # noqa: F401 (what the config names is registered)
+from scripts.annotations.errors import UserError, run_step
+from scripts.annotations.files import write_json
+from scripts.model.labels import read_labels
+from scripts.model.provenance import read_split
+from scripts.model.training_config import load_config
+from scripts.overrides import overrides
+from scripts.reporting.learning import print_curve
+from scripts.scoring import noise
+from scripts.scoring.curve import NAME, curve
+from scripts.scoring.learning import learn
+
+
+def main() -> None:
+    """Train, evaluate, write, report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path, help="training config: configs/ner.cfg")
+    parser.add_argument("--corpus", type=Path, default=Path("corpus"), help="default: %(default)s")
+    parser.add_argument("--models", type=Path, required=True, help="for a while: training/ner-curve")
+    parser.add_argument("--metrics", type=Path, default=Path("metrics"), help=f"gets {NAME}, default: %(default)s")
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.25, 0.5, 0.75, 1.0], help="of the texts")
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--seeds", type=int, default=1, help="models for each share; default: %(default)s")
+    parser.add_argument("--gpu", type=int, default=-1, help="which, or -1 for none; default: %(default)s")
+    parser.add_argument("--vectors", default="none", help="a pipeline with static vectors; default: %(default)s")
+    args, rest = parser.parse_known_args()
+    shares = sorted(set(args.shares))
+    if len(shares) < 2 or not shares[0] > 0 or shares[-1] > 1 or args.seeds < 1:
+        raise UserError("--shares takes at least two numbers above 0 and up to 1, --seeds at least 1")
+    split, labels = read_split(args.corpus / "split.json"), read_labels(args.corpus / "labels.json")
+    if not split.texts.get("test"):
+        raise UserError(f"{args.corpus}/test: no text to evaluate with; raise test in [split]")
+    vectors = None if args.vectors == "none" else args.vectors
+    _, values = load_config(args.config, overrides(rest, "--training.max_steps 4000"), vectors)
+    seeds = range(args.seed, args.seed + args.seeds)
+    parts = learn(args.config, values, args.corpus, shares, seeds, labels, split, args.models, args.gpu)
+    found = curve(args.config.stem, split.digest, parts, noise.load(args.metrics))
+    write_json(args.metrics / NAME, found)
+    console = Console()
+    print_curve(console, found)
+    console.print(f"✔ {args.metrics / NAME}", markup=False, highlight=False)
+
+
+if __name__ == "__main__":
+    run_step(main)

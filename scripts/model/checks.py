@@ -1,0 +1,167 @@
+"""What is odd in a corpus: labels that cannot be learned, texts that leak into the tests, borders that look wrong."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import spacy
+from numpy.typing import NDArray
+from spacy.tokens import Doc
+
+from scripts.annotations.hashing import input_hash, normalized
+from scripts.model.label_heads import GOLD
+from scripts.model.provenance import Split
+from scripts.model.reading import read_docs
+from scripts.model.split import SIDES, Side
+
+SIMILAR = 0.8  # share of the shingles that two texts have in common, of all they have
+_SHINGLE = 5  # letters and digits
+_BANDS, _ROWS = 16, 4  # of the signature: of texts that are .8 alike 99.99 % meet in a band, of those .3 alike 12 %
+_MOST = 100  # texts of a band that are looked at
+_CLOSING = {")": "(", "]": "[", "}": "{", "»": "«", "”": "“"}
+_AT_THE_END = ".%'’"  # abbreviations, shares, possessives and feet end so
+
+Hashes = NDArray[np.uint64]
+
+
+class Twin(msgspec.Struct):
+    """A text to evaluate on that is much like one of an earlier side.
+
+    similarity (float): Jaccard's, of shingles of five letters: https://en.wikipedia.org/wiki/Jaccard_index
+    """
+
+    side: Side
+    input_hash: int
+    text: str
+    twin_side: Side
+    twin_input_hash: int
+    twin: str
+    similarity: float
+
+
+class Edge(msgspec.Struct):
+    """An entity that begins or ends in a blank or a mark.
+
+    edge (str): "begins with" or "ends with", and what.
+    """
+
+    side: Side
+    input_hash: int
+    label: str
+    start: int
+    end: int
+    span: str
+    edge: str
+
+
+class Findings(msgspec.Struct):
+    """corpus/debug.json.
+
+    unlearned (dict[str, list[Side]]): Labels with entities in dev or test, and none in train.
+    twins (list[Twin]), edges (list[Edge]): By side, then place in the corpus.
+    """
+
+    unlearned: dict[str, list[Side]]
+    twins: list[Twin]
+    edges: list[Edge]
+
+
+def check(corpus: Path, split: Split) -> Findings:
+    """Look at all texts of a corpus. RAISES (UserError): If a shard is damaged."""
+    texts: list[tuple[Side, str]] = []
+    edges: list[Edge] = []
+    vocab = spacy.blank("xx").vocab
+    for side in SIDES:
+        for doc in read_docs(sorted((corpus / side).glob("*.spacy")), vocab):
+            texts.append((side, doc.text))
+            edges += _edges(side, doc)
+    return Findings(_unlearned(split.spans), list(_twins(texts)), edges)
+
+
+def _unlearned(spans: Mapping[str, Mapping[str, int]]) -> dict[str, list[Side]]:
+    found = {
+        label: [side for side in SIDES[1:] if counts.get(side, 0)]
+        for label, counts in spans.items()
+        if not counts.get("train", 0)
+    }
+    return {label: sides for label, sides in found.items() if sides}
+
+
+# Borders
+
+
+def _edges(side: Side, doc: Doc) -> Iterator[Edge]:
+    for span in doc.spans[GOLD]:
+        for what in odd_edges(span.text):
+            yield Edge(side, input_hash(doc.text), span.label_, span.start_char, span.end_char, span.text, what)
+
+
+def odd_edges(span: str) -> Iterator[str]:
+    """What is odd at the edges of an entity: blanks, and marks but those that entities do end in."""
+    first, last = span[0], span[-1]
+    if _is_mark(first) and not (first in _CLOSING.values() and _closed(span)):
+        yield f"begins with {first!r}"
+    is_pair = last in _CLOSING and _CLOSING[last] in span
+    if _is_mark(last) and last not in _AT_THE_END and not is_pair:
+        yield f"ends with {last!r}"
+
+
+def _closed(span: str) -> bool:
+    return any(opening == span[0] and closing in span for closing, opening in _CLOSING.items())
+
+
+def _is_mark(character: str) -> bool:
+    return character.isspace() or (unicodedata.category(character)[0] == "P" and character not in "#@&§%")
+
+
+def count_edges(edges: Iterable[Edge]) -> Counter[str]:
+    """How often, by label and edge."""
+    return Counter(f"{edge.label} {edge.edge}" for edge in edges)
+
+
+# Near-duplicates
+
+
+def _twins(texts: list[tuple[Side, str]]) -> Iterator[Twin]:
+    """Of each text to evaluate on, the one of an earlier side that is most like it, if they are alike enough.
+
+    Candidates are texts whose MinHash signatures are equal in a band (Broder 1997,
+    https://doi.org/10.1109/SEQUEN.1997.666900); of these the similarity is computed exactly.
+    """
+    multipliers = np.random.default_rng(0).integers(1, 2**63, (_BANDS * _ROWS, 1), np.uint64) | np.uint64(1)
+    bands: dict[tuple[int, bytes], list[int]] = defaultdict(list)
+    for number, (side, text) in enumerate(texts):  # by side: what is met is of this side or an earlier one
+        shingles = shingled(text)
+        signature = (multipliers * shingles).min(1).reshape(_BANDS, _ROWS) if len(shingles) else None
+        keys = [(band, row.tobytes()) for band, row in enumerate(signature)] if signature is not None else []
+        met = {other for key in keys for other in bands[key] if texts[other][0] != side}
+        if met:
+            similarity, other = max((alike(shingles, shingled(texts[other][1])), -other) for other in met)
+            if similarity >= SIMILAR:
+                twin_side, twin = texts[-other]
+                yield Twin(side, input_hash(text), text, twin_side, input_hash(twin), twin, round(similarity, 4))
+        for key in keys:
+            if len(bands[key]) < _MOST:
+                bands[key].append(number)
+
+
+def shingled(text: str) -> Hashes:
+    """Hashes of all runs of five letters and digits of a text, each once; of a shorter text, one."""
+    codes = np.frombuffer(normalized(text).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
+    size = max(1, len(codes) - _SHINGLE + 1) if len(codes) else 0
+    hashes = np.zeros(size, np.uint64)
+    for offset in range(min(_SHINGLE, len(codes))):
+        hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + codes[offset : offset + size] + np.uint64(1)
+        hashes ^= hashes >> np.uint64(29)
+    return np.unique(hashes)
+
+
+def alike(one: Hashes, other: Hashes) -> float:
+    """Jaccard's similarity."""
+    shared = len(np.intersect1d(one, other, assume_unique=True))
+    return shared / max(1, len(one) + len(other) - shared)

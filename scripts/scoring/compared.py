@@ -1,0 +1,114 @@
+"""Chosen runs of a folder, compared with a baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from scripts.annotations.errors import UserError
+from scripts.scoring import noise as noises
+from scripts.scoring.comparison import BEYOND, WORSE, Changes, compare
+from scripts.scoring.differences import Differences, differences
+from scripts.scoring.runs import Scored, load_counts
+
+
+class Compared(msgspec.Struct):
+    """A run beside its baseline.
+
+    run (str): Its folder.
+    time (str): When it was evaluated first.
+    seeds (int), baseline_seeds (int): How many each has.
+    changes (Changes): What became of its labels.
+    differences (Differences): What it is made of that the baseline is not.
+    """
+
+    run: str
+    time: str
+    seeds: int
+    baseline_seeds: int
+    changes: Changes
+    differences: Differences
+
+
+class Comparisons(msgspec.Struct):
+    """metrics/compare.json.
+
+    baseline (str | None): A folder; None if there is but one run.
+    noise_seeds (int): With how many seeds the noise was measured that is used for runs with one; 0: it was not.
+    runs (list[Compared]): By time.
+    """
+
+    baseline: str | None
+    noise_seeds: int
+    runs: list[Compared]
+
+    def of(self, scored: Scored) -> Compared | None:
+        """What was found of a run, if it was compared."""
+        return next((found for found in self.runs if found.run == scored.run.folder), None)
+
+
+def choose_baseline(runs: Sequence[Scored], wanted: str | None) -> Scored | None:
+    """The run the others are compared with.
+
+    runs (Sequence[Scored]): By time.
+    wanted (str | None): Its name, its folder, or how that begins: the newest that fits, if possible not the newest
+        of all. None: the run before the newest.
+    RETURNS (Scored | None): None if there is but one run, and no other is wanted.
+    RAISES (UserError): If none fits.
+    """
+    if wanted is None:
+        return runs[-2] if len(runs) > 1 else None
+    fitting = named(runs, wanted)
+    return fitting[-2] if len(fitting) > 1 and fitting[-1] is runs[-1] else fitting[-1]
+
+
+def choose(runs: Sequence[Scored], wanted: Sequence[str], baseline: Scored | None, most: int) -> list[Scored]:
+    """The runs that are shown, by time: the newest of each that is wanted, or the last ones, and the baseline.
+
+    RAISES (UserError): If one does not fit.
+    """
+    chosen = [named(runs, name)[-1] for name in wanted] or list(runs[-most:])
+    if baseline is not None and baseline not in chosen:
+        chosen = [baseline, *(chosen if wanted else chosen[1:])]
+    return [scored for scored in runs if scored in chosen]
+
+
+def named(runs: Sequence[Scored], wanted: str) -> list[Scored]:
+    """Runs of a name, or else those whose folder begins like this. RAISES (UserError): If there is none."""
+    exact = [scored for scored in runs if scored.run.run == wanted]
+    fitting = exact or [run for run in runs if run.run.folder.startswith(wanted.rstrip("/").rpartition("/")[2])]
+    if not fitting:
+        raise UserError(f"there is no run {wanted!r}; there are {', '.join(scored.run.folder for scored in runs)}")
+    return fitting
+
+
+def compare_runs(folder: Path, runs: Sequence[Scored], baseline: Scored | None) -> Comparisons:
+    """Compare runs with a baseline.
+
+    folder (Path): Holds the runs, and the noise if it was measured.
+    RAISES (UserError): If counts are missing or damaged.
+    """
+    noise = noises.load(folder)
+    result = Comparisons(baseline.run.folder if baseline else None, len(noise.seeds) if noise else 0, [])
+    others = [scored for scored in runs if scored is not baseline]
+    if baseline is None or not others:
+        return result
+    counts = load_counts(folder / baseline.run.folder)
+    for scored in others:
+        changes = compare(load_counts(folder / scored.run.folder), counts, noise)
+        sizes = len(scored.run.seeds), len(baseline.run.seeds)
+        found = differences(scored.run, baseline.run)
+        result.runs.append(Compared(scored.run.folder, scored.run.time, *sizes, changes, found))
+    return result
+
+
+def drops(compared: Compared, threshold: float) -> list[str]:
+    """Labels, and micro and macro, whose F fell by more than a threshold, and by more than noise."""
+    found = {**compared.changes.labels, "micro": compared.changes.micro, "macro": compared.changes.macro}
+    return [
+        f"{name} {change.delta:+.3f}"
+        for name, change in found.items()
+        if change.delta is not None and change.delta < -threshold and change.verdict in (BEYOND, WORSE)
+    ]

@@ -1,0 +1,105 @@
+"""debug: spaCy's checks run, and ours find what is odd."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import spacy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scripts.model.checks import alike, check, odd_edges, shingled
+from scripts.model.provenance import read_split
+from tests.project import ROOT
+from tests.scored import known_doc, one_line, step, write_corpus
+
+NLP = spacy.blank("en")
+CONFIG = ROOT / "configs" / "ner_transition.cfg"
+LONG = "The committee of the national society for bees met Ada in the old town hall of Rome on a cold day in May"
+
+
+def doc(text, *spans, labels=("ORG", "PER")):
+    return known_doc(NLP, text, spans, labels)
+
+
+@pytest.fixture
+def project(tmp_path):
+    train = [doc(f"IBM hired Ada number {number} .", (0, 1, "ORG"), (2, 3, "PER")) for number in range(30)]
+    train.append(doc(LONG))
+    dev = [doc("Nothing in here at all"), doc("Bob - likes honey", (0, 2, "PER"))]
+    test = [doc(f"{LONG} again"), doc("Rome is old", (0, 1, "LOC"), labels=("LOC",))]
+    write_corpus(tmp_path / "corpus", test, train=train, dev=dev)
+    split = json.loads((tmp_path / "corpus/split.json").read_text())
+    split["spans"] = {"ORG": {"train": 30}, "PER": {"train": 30, "dev": 1}, "LOC": {"test": 1}}
+    (tmp_path / "corpus/split.json").write_text(json.dumps(split))
+    return tmp_path
+
+
+def debug(project, *options):
+    return step(project, "scripts.debug", "--config", CONFIG, *options)
+
+
+def test_both_kinds_of_checks_are_shown(project):
+    done = debug(project)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "31 training docs" in said
+    assert "Low number of examples for label 'ORG' (30)" in said
+    assert "⚠ 1 label without an entity to learn from: LOC (in test)" in said
+    assert "⚠ 1 text to evaluate on, much like one of another side" in said
+    assert "1 × PER ends with '-'" in said
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_findings_are_listed_and_fail_only_if_asked(project):
+    found = check(project / "corpus", read_split(project / "corpus/split.json"))
+    assert found.unlearned == {"LOC": ["test"]}
+    (twin,) = found.twins
+    assert (twin.side, twin.twin_side, twin.twin) == ("test", "train", LONG)
+    (edge,) = found.edges
+    assert (edge.span, edge.side) == ("Bob -", "dev")
+    done = debug(project, "--fail-on-findings")
+    assert done.returncode == 1
+    assert "✘ corpus: has what should be looked at; corpus/debug.json lists it" in done.stderr
+    listed = json.loads((project / "corpus/debug.json").read_text())
+    assert listed["edges"][0]["edge"] == "ends with '-'"
+
+
+def test_a_corpus_that_spacy_stumbles_over_is_still_checked(project):
+    done = debug(project, "--config", ROOT / "configs/ner.cfg", "--components.odd", 1)
+    assert done.returncode == 2  # an option there is not
+    (project / "corpus/labels.json").write_text("{")
+    done = debug(project)
+    assert done.returncode == 0, done.stderr
+    assert "⚠ spaCy's checks stopped" in done.stdout
+    assert "Our checks" in done.stdout
+
+
+def test_before_there_is_a_corpus(tmp_path):
+    assert "make the corpus first" in one_line(debug(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("span", "odd"),
+    [
+        ("Ada", []), ("Acme Inc.", []), ("(US)", []), ("C++", []), ("5 %", []), ("James'", []), ("J. (Jim)", []),
+        ("Ada,", ["ends with ','"]), ("-Ada", ["begins with '-'"]), ("(Ada", ["begins with '('"]), ("#42", []),
+        (" Ada ", ["begins with ' '", "ends with ' '"]), ("Ada)", ["ends with ')'"]),
+    ],
+)  # fmt: skip
+def test_what_is_odd_at_an_edge(span, odd):
+    assert list(odd_edges(span)) == odd
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_likeness_is_that_of_sets_of_runs_of_letters(one, other):
+    from scripts.annotations.hashing import normalized
+
+    def runs(text):
+        letters = normalized(text)
+        return {letters[start : start + 5] for start in range(max(1, len(letters) - 4))} if letters else set()
+
+    union = runs(one) | runs(other)
+    expected = len(runs(one) & runs(other)) / len(union) if union else 0
+    assert alike(shingled(one), shingled(other)) == pytest.approx(expected)
