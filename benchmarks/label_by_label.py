@@ -33,6 +33,7 @@ from scripts.model.documents import DocMaker
 OUTPUT = Path("benchmarks/results/label_by_label.json")
 LABELS = {"protocols": ("Reagent", "Time", "Device"), "addresses": ("StreetName", "PlaceName", "StateName")}
 HALF = 0.5
+SHARD = 100  # Docs
 
 
 def halved(gold: list[GoldText], labels: tuple[str, ...], seed: int) -> list[GoldText]:
@@ -45,13 +46,14 @@ def halved(gold: list[GoldText], labels: tuple[str, ...], seed: int) -> list[Gol
 
 
 def write(folder: Path, sides: Sides, labels: list[str]) -> None:
-    """Write a corpus as the step of that name does: a shard a side."""
+    """Write a corpus as the step of that name does, in shards."""
     nlp = spacy.blank("en")
     maker = DocMaker(nlp, frozenset(labels), "snap")
     for side, gold in sides.items():
         docs = [doc for doc in map(maker.make, gold) if doc is not None and len(doc)]
         (folder / side).mkdir(parents=True, exist_ok=True)
-        DocBin(docs=docs).to_disk(folder / side / "0000.spacy")
+        for start in range(0, len(docs), SHARD):
+            DocBin(docs=docs[start : start + SHARD]).to_disk(folder / side / f"{start:06}.spacy")
     (folder / "labels.json").write_text(json.dumps(labels))
     counts = {side: len(gold) for side, gold in sides.items()}
     (folder / "split.json").write_text(json.dumps({"digest": folder.name, "texts": counts}))
