@@ -228,6 +228,13 @@ def test_formats_are_recognised_by_what_is_in_them(kind, name, tmp_path):
     assert part.spans == part.texts == {"PER": 1}
 
 
+def test_readers_of_training_data_are_no_formats():
+    from scripts import functions  # noqa: F401 (registers them)
+
+    assert all(reader.__module__.startswith("scripts.sources.") for reader in settings.readers().values())
+    assert "labelwise.Brat.v1" in settings.readers()
+
+
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=6, unique=True), st.text())
 def test_any_label_and_path_survive_the_config(labels, path):
     path = path.replace("\ud800", "")
