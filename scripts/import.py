@@ -38,7 +38,7 @@ def main() -> None:
     write(args.config, added(kept, new))
     if names_in(kept):
         others = plural(len(names_in(kept)), "other block")
-        console.print(f"The {others} in it are as they were; --write replace takes them out.", markup=False)
+        console.print(f"The {others} in it are as they were; --vars.write replace takes them out.", markup=False)
     console.print(f"✔ {args.config}: {plural(len(new), 'block')}, {new[0].name} to {new[-1].name}", markup=False)
 
 

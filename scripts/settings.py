@@ -253,9 +253,10 @@ def _resolve(path: Path, section: str, block: Any, kind: str, expected: type) ->
 
 
 def _registered(kind: str) -> list[str]:
-    """Names of the project's own functions: spaCy's readers are no sources of annotations."""
+    """Names of the project's own functions: readers of training data are no sources of annotations."""
     found = getattr(registry, kind).get_all()
-    return sorted(name for name, function in found.items() if function.__module__.startswith("scripts."))
+    place = "scripts.sources." if kind == "readers" else "scripts."
+    return sorted(name for name, function in found.items() if function.__module__.startswith(place))
 
 
 def _problem(err: ConfigValidationError) -> str:

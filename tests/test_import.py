@@ -151,13 +151,13 @@ def test_settings_of_the_reader_are_looked_with_and_written(project):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["nowhere"], "nowhere: no such file or folder; say where the annotations are"),
+        (["nowhere"], "nowhere: no such file or folder; say with --vars.path where"),
         (["exports"], ""),
         (
             ["datasets.cfg"],
-            "datasets.cfg: looks like no format that can be read; say which it is with --format, one",
+            "datasets.cfg: looks like no format that can be read; say which it is with --vars.format",
         ),
-        (["exports", "--format", "odd"], "--format odd: there is no such format; there is auto, brat, conll"),
+        (["exports", "--format", "odd"], "--vars.format odd: there is no such format; there is auto, brat, conll"),
         (["datasets.cfg", "--format", "doccano"], "datasets.cfg: no span that can be used is in it, read as doccano"),
         (["exports", "--format", "conll", "--reader.token", "0"], "token and tag count columns from 1"),
         (["exports", "odd"], "odd: not an option"),
@@ -226,6 +226,13 @@ def test_formats_are_recognised_by_what_is_in_them(kind, name, tmp_path):
     (part,) = look(settings.readers(), "auto", str(tmp_path / name), {})
     assert part.reader.split(".")[1].lower() == kind
     assert part.spans == part.texts == {"PER": 1}
+
+
+def test_readers_of_training_data_are_no_formats():
+    from scripts import functions  # noqa: F401 (registers them)
+
+    assert all(reader.__module__.startswith("scripts.sources.") for reader in settings.readers().values())
+    assert "labelwise.Brat.v1" in settings.readers()
 
 
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=6, unique=True), st.text())

@@ -74,7 +74,7 @@ def look(readers: Mapping[str, Reader], kind: str, path: str, settings: Mapping[
     if kind == "auto":
         kind = _recognised(formats, readers, path)
     if kind not in formats:
-        raise UserError(f"--format {kind}: there is no such format; there is auto, {', '.join(sorted(formats))}")
+        raise UserError(f"--vars.format {kind}: there is no such format; there is auto, {', '.join(sorted(formats))}")
     name = formats[kind]
     parts = [_read(readers[name], part) for part in _parts(name, readers[name], path, dict(settings))]
     if not any(part.spans.total() for part in parts):
@@ -98,9 +98,8 @@ def blocks(parts: Iterable[Part], taken: Iterable[str], name: str = "") -> list[
             found[block] = Block(block, part.reader, _settings(part.settings, label))
     twice = [block for block in found if block in {one.casefold() for one in taken}]
     if twice:
-        raise UserError(
-            f"there is a [datasets.{twice[0]}] already; --name gives these other names, --write replace takes it out"
-        )
+        instead = "--vars.write replace takes it out, python -m scripts.import --name gives these other names"
+        raise UserError(f"there is a [datasets.{twice[0]}] already: {instead}")
     return list(found.values())
 
 
@@ -145,7 +144,7 @@ def slug(name: str) -> str:
 def _recognised(formats: Mapping[str, str], readers: Mapping[str, Reader], path: str) -> str:
     """RAISES (UserError): If what is at a path looks like no format, or like several."""
     if not Path(path).expanduser().exists():
-        raise UserError(f"{path}: no such file or folder; say where the annotations are")
+        raise UserError(f"{path}: no such file or folder; say with --vars.path where the annotations are")
     found = []
     for kind, name in sorted(formats.items()):
         if _place(readers[name]) != "path":
@@ -157,7 +156,7 @@ def _recognised(formats: Mapping[str, str], readers: Mapping[str, Reader], path:
     if len(found) == 1:
         return found[0]
     what = f"looks like {' and like '.join(found)}" if found else "looks like no format that can be read"
-    raise UserError(f"{path}: {what}; say which it is with --format, one of {', '.join(sorted(formats))}")
+    raise UserError(f"{path}: {what}; say which it is with --vars.format, one of {', '.join(sorted(formats))}")
 
 
 def _source(reader: Reader, path: str, labels: list[str], settings: Mapping[str, Any]) -> Any:
