@@ -16,7 +16,7 @@ from scripts.annotations.records import GoldText, Span
 from scripts.merging.merging import Resources, merge
 from scripts.model.corpus import Plan, build
 from scripts.model.documents import DocMaker
-from scripts.model.shards import EntityBin, _encoders_looked_up
+from scripts.model.shards import EntityBin, encoders_looked_up
 from scripts.model.split import SIDES, Splitter
 from tests.annotated import task, write
 
@@ -223,7 +223,7 @@ def test_gold_that_is_not_as_merged_stops(corpus):
 def test_looking_up_encoders_once_changes_no_byte(nlp):
     doc = DocMaker(nlp, LABELS, "snap").make(gold("IBM hired Ada .", (0, 3, "ORG"), (10, 13, "PER")))
     slow = DocBin(docs=[doc]).to_bytes()
-    with _encoders_looked_up():
+    with encoders_looked_up():
         assert DocBin(docs=[doc]).to_bytes() == slow
     assert DocBin(docs=[doc]).to_bytes() == slow
 
