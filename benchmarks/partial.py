@@ -3,6 +3,8 @@
     python -m benchmarks.partial --data ../shared/data                      # three seeds: an hour on two cores
     python -m benchmarks.partial --data ../shared/data --corpora addresses --seeds 1 --steps 300
 
+What was trained already, with the same config and code, is not trained again: benchmarks/data/partial.jsonl has it.
+
 Each text keeps the annotation of each label with probability p, by hash. All systems are trained for as many steps,
 with the shipped configs and on the same texts, and are tested on texts that are annotated completely. Speed is
 measured at the end, one training at a time: nothing else should be running. It writes
@@ -30,11 +32,15 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.corpora import CORPORA, text
+from scripts.annotations.files import code_digest
 from scripts.annotations.records import GoldText
 
 HEADS, NER, COMPLETE, SINGLE = "heads", "ner, unknown is no", "ner, complete texts only", "one ner a label"
+SYSTEMS = (HEADS, NER, COMPLETE, SINGLE)
 KEPT = (1.0, 0.8, 0.5, 0.25)
 OUTPUT = Path("benchmarks/results/partial.json")
+_CODE = (Path("scripts/model/label_heads.py"), Path("scripts/model/tuning.py"))  # imported once threads are limited
+MEMORY = Path("benchmarks/data/partial.jsonl")
 _CONFIGS = {HEADS: Path("configs/ner.cfg"), NER: Path("configs/ner_transition.cfg")}
 _LOOP = ("optimizer", "batcher", "dropout")
 _WARM_UP = 20  # steps before the clock starts
@@ -53,7 +59,7 @@ class Job(NamedTuple):
 
 
 class Result(NamedTuple):
-    """Micro and macro F1 on the test texts, micro F1 after tuning on the dev texts, words a second."""
+    """Micro and macro F1 on the test texts, micro F1 after tuning on the dev texts (where that is done), words/s."""
 
     f: float
     macro: float
@@ -212,7 +218,7 @@ def summarise(done: list[tuple[Job, Result | None]]) -> list[dict[str, Any]]:
                 name: round(fmean(getattr(each, name) for each in found), 4) if found else None
                 for name in ("f", "macro", "tuned")
             },
-            "f_sd": round(stdev(each.f for each in found), 4) if len(found) > 1 else None,
+            "sd": round(stdev(each.tuned for each in found), 4) if len(found) > 1 else None,
         }
         for (corpus, system, kept), found in groups.items()
     ]  # fmt: skip
@@ -237,16 +243,38 @@ def show(console: Console, rows: list[dict[str, Any]], speed: list[dict[str, Any
         own = list(found)
         for system in dict.fromkeys(row["system"] for row in own):
             cells = {row["kept"]: row for row in own if row["system"] == system}
-            table.add_row(system, *(_cell(cells.get(kept)) for kept in KEPT))
+            table.add_row(system, *(_cell(cells.get(kept), "tuned") for kept in KEPT))
+            if system == HEADS:
+                table.add_row(f"{system}, not tuned", *(_cell(cells.get(kept), "f") for kept in KEPT))
         console.print(table)
     for row in speed:
         console.print(f"{row['corpus']} {row['what']}: {row['heads']:,} / {row['ner']:,} words/s = {row['ratio']}")
 
 
-def _cell(row: dict[str, Any] | None) -> str:
-    if row is None or row["f"] is None:
+def _cell(row: dict[str, Any] | None, name: str) -> str:
+    if row is None or row[name] is None:
         return "–"
-    return f"{row['f']:.3f}" + (f" ± {row['f_sd']:.3f}" if row["f_sd"] is not None else "")
+    return f"{row[name]:.3f}" + (f" ± {row['sd']:.3f}" if name == "tuned" and row["sd"] is not None else "")
+
+
+def _key(job: Job) -> str:
+    """What a result depends on; not on where the data lie."""
+    config = _CONFIGS.get(job.system, _CONFIGS[NER]).read_text("utf8")
+    code = code_digest(*_CODE) if job.system == HEADS else ""
+    what = [*job._replace(data=Path()), hashlib.sha256(config.encode()).hexdigest(), code]
+    return hashlib.sha256(json.dumps(what, default=str).encode()).hexdigest()
+
+
+def _remembered() -> dict[str, Result | None]:
+    lines = MEMORY.read_text("utf8").splitlines() if MEMORY.exists() else []
+    found = (json.loads(line) for line in lines)
+    return {each["key"]: Result(*each["result"]) if each["result"] else None for each in found}
+
+
+def _remember(job: Job, result: Result | None) -> None:
+    MEMORY.parent.mkdir(exist_ok=True)
+    with MEMORY.open("a", encoding="utf8") as file:
+        file.write(json.dumps({"key": _key(job), "result": result}) + "\n")
 
 
 def main() -> None:
@@ -254,6 +282,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the real corpora")
     parser.add_argument("--corpora", nargs="+", default=list(CORPORA), choices=list(CORPORA))
+    parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=list(SYSTEMS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--single-seeds", type=int, default=1, help="seeds of one ner a label")
     parser.add_argument("--steps", type=int, default=600)
@@ -262,13 +291,16 @@ def main() -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"  # for all systems, in trainings side by side
     todo = jobs(args.data, args.corpora, args.seeds, args.steps, args.single_seeds)
+    known = _remembered()
+    done = [(job, known[_key(job)]) for job in todo if _key(job) in known]
+    todo = [job for job in todo if _key(job) not in known and job.system in args.systems]
     console = Console()
     with ProcessPoolExecutor(args.processes) as pool:
-        done = []
         for job, result in zip(todo, pool.map(run, todo), strict=True):
             done.append((job, result))
-            f = f"{result.f:.3f}" if result else "–"
-            console.print(f"{len(done)}/{len(todo)} {job.corpus}: {job.system}, p = {job.kept}, seed {job.seed}: {f}")
+            _remember(job, result)
+            f = f"{result.tuned:.3f}" if result else "–"
+            print(f"{job.corpus}: {job.system}, p = {job.kept}, seed {job.seed}: {f}", flush=True)
     order = {job: number for number, job in enumerate(jobs(args.data, args.corpora, args.seeds, args.steps, 0))}
     done.sort(key=lambda pair: (args.corpora.index(pair[0].corpus), order.get(pair[0], len(order))))
     rows, speed = summarise(done), speeds(args.data, args.corpora, min(args.steps, 200))
