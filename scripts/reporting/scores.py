@@ -39,8 +39,9 @@ def markdown(text: str) -> str:
 
 def _cells(score: Score) -> list[str]:
     counts = [getattr(score, name) for name in _COUNTS]
-    return [ratio(score.p), ratio(score.r), ratio(score.f), *(_count(number) for number in counts)]
+    return [ratio(score.p), ratio(score.r), ratio(score.f), *(count(number) for number in counts)]
 
 
-def _count(number: float) -> str:
+def count(number: float) -> str:
+    """`1,024`, and with one digit more where it is a mean over seeds."""
     return f"{number:,.0f}" if number == int(number) else f"{number:,.1f}"
