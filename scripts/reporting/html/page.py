@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from scripts.reporting.accounts import listed, plural
 from scripts.reporting.html import confusion, history, marked
@@ -18,6 +20,7 @@ from scripts.reporting.sentences import differs, notes
 from scripts.reporting.tables import mark, span
 from scripts.scoring.curve import Curve
 
+_BREAKS = re.compile(r"(?<=[_/.:-])(?=\w)|(?<=[a-z])(?=[A-Z])")
 TEMPLATES = Path(__file__).with_name("templates")
 _ERRORS = {
     "boundary": "wrong borders", "type": "wrong label", "both": "wrong borders and label", "missed": "missed",
@@ -51,7 +54,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.filters |= {
         "ratio": ratio, "count": count, "at": at, "share": share, "span": span, "mark": mark, "listed": listed,
-        "plural": plural, "visible": visible, "clear": history.is_clear, "wrong": history.wrong, "when": when, "log2": math.log2,
+        "plural": plural, "visible": visible, "breakable": breakable, "clear": history.is_clear, "wrong": history.wrong, "when": when, "log2": math.log2,
     }  # fmt: skip
     environment.globals |= {"stack": stack, "kinds": _ERRORS}
     return environment
@@ -108,6 +111,11 @@ def when(time: str) -> str:
 def visible(text: str) -> str:
     """Control characters as the signs that stand for them; HTML has no place for them."""
     return "".join(chr(0x2400 + ord(c)) if c < " " and c not in "\n\t" else "␡" if c == "\x7f" else c for c in text)
+
+
+def breakable(text: str) -> Markup:
+    """A name, with places in it where a line may end: after `_`, `-` and the like, and before a capital."""
+    return Markup("<wbr>").join(_BREAKS.split(visible(text)))
 
 
 def _floor(curve: Curve | None) -> float:
