@@ -39,7 +39,8 @@ from scripts.scoring.runs import Code, Confusion, Data, Evaluated, Run, Trained,
 OUTPUT = Path("benchmarks/results/report.json")
 LABELS = [f"LABEL_{number:02}" for number in range(20)]
 WORDS = ["Berlin", "is", "the", "capital", "of", "Germany", "and", "seat", "its", "government", "since", "1999"]
-CONFIG = "[nlp]\nlang = \"en\"\n\n[training]\ndropout = {dropout}\nmax_steps = 900\n"
+CONFIG = '[nlp]\nlang = "en"\n\n[training]\ndropout = {dropout}\nmax_steps = 900\n'
+Gold = dict[str, list[tuple[int, int]]]
 
 
 def generate(
@@ -68,10 +69,10 @@ def generate(
     _write_coverage(folder / "corpus", labels)
 
 
-def _spans(text: str, labels: Sequence[str], random_: random.Random) -> dict[str, list[tuple[int, int]]]:
+def _spans(text: str, labels: Sequence[str], random_: random.Random) -> Gold:
     """About six of any labels; those of different labels may overlap."""
     starts = [0, *(place + 1 for place, c in enumerate(text) if c == " ")]
-    found: dict[str, list[tuple[int, int]]] = {}
+    found: Gold = {}
     for place in random_.sample(range(len(starts) - 3), 6):
         end = starts[place + random_.randrange(1, 4)] - 1
         taken = found.setdefault(random_.choice(labels), [])
@@ -81,14 +82,18 @@ def _spans(text: str, labels: Sequence[str], random_: random.Random) -> dict[str
 
 
 def _counted(
-    seed: int, corpus: Sequence[str], gold: Sequence[dict[str, list[tuple[int, int]]]], labels: Sequence[str], right: float
+    seed: int,
+    corpus: Sequence[str],
+    gold: Sequence[Gold],
+    labels: Sequence[str],
+    right: float,
 ) -> tuple[Counts, Findings, Examples]:
     """What a model scores that finds this share of the entities, and others besides."""
     random_ = random.Random(seed)
-    tally, findings, examples = Tally(labels), Findings(len(labels), {label: WORDS for label in labels}), Examples()
+    tally, findings, examples = Tally(labels), Findings(len(labels), dict.fromkeys(labels, WORDS)), Examples()
     for text, spans in zip(corpus, gold, strict=True):
         known = {label: Known(frozenset(spans.get(label, ())), [(0, len(text))], True) for label in labels}
-        predicted: dict[str, list[tuple[int, int]]] = {}
+        predicted: Gold = {}
         for label, ranges in sorted(spans.items()):
             for start, end in ranges:
                 if random_.random() < right:
@@ -104,9 +109,7 @@ def _counted(
     return tally.counts(), findings, examples
 
 
-def _run(
-    number: int, corpus: Sequence[str], gold: Sequence[dict[str, list[tuple[int, int]]]], labels: Sequence[str]
-) -> Evaluated:
+def _run(number: int, corpus: Sequence[str], gold: Sequence[Gold], labels: Sequence[str]) -> Evaluated:
     counts, findings, examples = _counted(number, corpus, gold, labels, 0.6 + number / 300)
     covered = {label: 400 + 31 * place for place, label in enumerate(counts.labels)}
     config = CONFIG.format(dropout=0.1 + number / 1000)

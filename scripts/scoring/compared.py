@@ -13,7 +13,6 @@ from scripts.scoring.comparison import BEYOND, WORSE, Changes, compare
 from scripts.scoring.differences import Differences, differences
 from scripts.scoring.runs import Scored, load_counts
 
-
 NAME = "compare.json"
 
 

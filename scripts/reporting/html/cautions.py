@@ -28,7 +28,10 @@ def cautions(found: Inputs, compared: Compared | None) -> list[Caution]:
         *_comparison(found, compared),
         *_made(newest),
         *_labels(newest),
-        *(Caution(f"A folder was left out: {reason}.", "Evaluate it again, or remove it.") for reason in found.left_out),
+        *(
+            Caution(f"A folder was left out: {reason}.", "Evaluate it again, or remove it.")
+            for reason in found.left_out
+        ),
     ]
 
 
@@ -76,7 +79,7 @@ def _labels(newest: Scored) -> Iterator[Caution]:
     if none:
         yield Caution(
             f"{_of(none)} no entity in the test texts: {listed(none, 8)}.",
-            "Nothing can be said of them. Annotate them in texts of the test set.",
+            "How well they are found is not known until there are some.",
         )
     if few:
         yield Caution(

@@ -65,9 +65,7 @@ def matrix(found: Confusion) -> Matrix:
 
 
 def _means(matrices: Sequence[list[list[int]]]) -> list[list[float]]:
-    return [
-        [sum(cells) / len(matrices) for cells in zip(*rows, strict=True)] for rows in zip(*matrices, strict=True)
-    ]
+    return [[sum(cells) / len(matrices) for cells in zip(*rows, strict=True)] for rows in zip(*matrices, strict=True)]
 
 
 def _row(label: str | None, numbers: Sequence[float]) -> Row:

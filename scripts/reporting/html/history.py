@@ -23,6 +23,11 @@ class Dot(NamedTuple):
     score: Score | Macro | None
     sign: str
 
+    @property
+    def is_known(self) -> bool:
+        """Whether there is an F that says something: it is 0 where a label without entities was found nevertheless."""
+        return self.score is not None and self.score.f is not None and getattr(self.score, "support", 1) > 0
+
 
 class Strip(NamedTuple):
     """A label, or all of them, in all runs that are shown."""
@@ -76,7 +81,12 @@ def changes(compared: Compared) -> Changes:
     of = compared.changes
     rows = [*((label, True, change) for label, change in of.labels.items())]
     rows += [("micro", False, of.micro), ("macro", False, of.macro)]
-    limits = [abs(limit) for *_, change in rows for limit in (change.low, change.high, change.delta) if limit is not None]
+    limits = [
+        abs(limit)
+        for *_, change in rows
+        for limit in (change.low, change.high, change.delta)
+        if limit is not None and change.support
+    ]
     reach = max(_STEP, math.ceil(round(max(limits, default=0.0) / _STEP, 6)) * _STEP)
     clear = [(label, change) for label, is_label, change in rows if is_label and is_clear(change)]
     up = [label for label, change in clear if (change.delta or 0) > 0]
@@ -97,7 +107,9 @@ def history(found: Inputs) -> History:
     runs = [*older, *runs[len(older) :]]
     labels = sorted({label for scored in runs for label in scored.metrics.labels})
     strips = [Strip(label, True, [_dot(scored, compared, label) for scored in runs]) for label in labels]
-    strips += [Strip(name, False, [_dot_of_all(scored, compared, name) for scored in runs]) for name in ("micro", "macro")]
+    strips += [
+        Strip(name, False, [_dot_of_all(scored, compared, name) for scored in runs]) for name in ("micro", "macro")
+    ]
     return History(runs, baseline, strips)
 
 

@@ -88,9 +88,7 @@ def line(text: str, spans: Iterable[tuple[Span, str]]) -> Line:
     spans (Iterable[tuple[Span, str]]): With their kinds; those that are not in the text are left out.
     """
     ordered = sorted((span, kind) for span, kind in spans if 0 <= span.start < span.end <= len(text))
-    marks = [
-        (span, Mark(lane, kind)) for (span, kind), lane in zip(ordered, _lanes(ordered), strict=True)
-    ]
+    marks = [(span, Mark(lane, kind)) for (span, kind), lane in zip(ordered, _lanes(ordered), strict=True)]
     borders = sorted({0, len(text), *(border for span, _ in marks for border in (span.start, span.end))})
     pieces = [_piece(text, start, end, marks) for start, end in pairwise(borders)]
     return Line(pieces, 1 + max((mark.lane for _, mark in marks), default=0))
@@ -111,4 +109,3 @@ def _piece(text: str, start: int, end: int, marks: Sequence[tuple[Span, Mark]]) 
     inside = sorted(mark for span, mark in marks if span.start <= start and end <= span.end)
     ends = [(span.label, mark) for span, mark in marks if span.end == end and span.start <= start]
     return Piece(text[start:end], inside, ends)
-

@@ -54,7 +54,8 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.filters |= {
         "ratio": ratio, "count": count, "at": at, "share": share, "span": span, "mark": mark, "listed": listed,
-        "plural": plural, "visible": visible, "breakable": breakable, "clear": history.is_clear, "wrong": history.wrong, "when": when, "log2": math.log2,
+        "plural": plural, "visible": visible, "breakable": breakable, "clear": history.is_clear, "wrong": history.wrong,
+        "when": when, "log2": math.log2,
     }  # fmt: skip
     environment.globals |= {"stack": stack, "kinds": _ERRORS}
     return environment
