@@ -11,7 +11,7 @@ from scripts import functions  # noqa: F401 (what the models are made of is regi
 from scripts.annotations.errors import run_step
 from scripts.annotations.files import write_json
 from scripts.reporting.accounts import plural
-from scripts.reporting.scores import print_scores
+from scripts.reporting.scores import print_errors, print_scores
 from scripts.scoring import runs
 from scripts.scoring.running import evaluate_run
 
@@ -24,21 +24,25 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, default=Path("corpus"), help="default: %(default)s")
     parser.add_argument("--output", type=Path, default=Path("metrics"), help="holds the runs, default: %(default)s")
     parser.add_argument("--latest", type=Path, default=Path("metrics.json"), help="copy of the scores: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="the first of --seeds; default: %(default)s")
+    parser.add_argument("--seeds", type=int, default=0, help="how many models; default: all there are")
     args = parser.parse_args()
     console = Console()
-    found, left_out = evaluate_run(args.run, args.models, args.corpus)
+    seeds = range(args.seed, args.seed + args.seeds)
+    found, left_out = evaluate_run(args.run, args.models, args.corpus, seeds)
     run, metrics = found.run, found.metrics
     folder = runs.save(found, args.output)
     write_json(args.latest, metrics)
     print_scores(console, metrics)
     console.print()
+    print_errors(console, metrics, list(run.words_per_second.values()))
     for reason in left_out:
         console.print(f"⚠ left out: {reason}", markup=False)
     if run.data.trained != run.data.evaluated:
         said = "was trained on other data than" if run.data.trained else "does not say whether it was trained on what"
         console.print(f"⚠ the model {said} {args.corpus} holds now", markup=False)
-    seeds = f", means over {plural(len(run.seeds), 'seed')}" if len(run.seeds) > 1 else ""
-    console.print(f"✔ {folder}: {plural(metrics.micro.texts, 'text')}{seeds}; copied to {args.latest}", markup=False)
+    means = f", means over {plural(len(run.seeds), 'seed')}" if len(run.seeds) > 1 else ""
+    console.print(f"✔ {folder}: {plural(metrics.micro.texts, 'text')}{means}; copied to {args.latest}", markup=False)
 
 
 if __name__ == "__main__":

@@ -171,3 +171,27 @@ def test_the_readme_quotes_the_results():
     rows += [(sum(s["seconds"] for s in steps), max(s["mb"] for s in steps)) for steps in (two, one, nothing, ten)]
     for seconds, memory in rows:
         assert re.search(rf"\| {seconds:.1f} \| {memory} ?\|", readme), (seconds, memory)
+
+
+def test_the_readme_quotes_how_far_verdicts_are_to_be_trusted():
+    found = json.loads((ROOT / "benchmarks/results/verdicts.json").read_text("utf8"))
+    readme = (ROOT / "README.md").read_text("utf8")
+    worst = max(row["share"] for row in found["alarms"])
+    assert worst <= 0.05
+    assert f"at most {worst:.1%} of the labels".replace("%", " %") in readme
+    one = {share: [row for row in found["changes"] if row["removed"] == share] for share in (0.2, 0.5)}
+    singles = [
+        (sum(r["one_seed_found"] for r in rows), sum(r["one_seed_pairs"] for r in rows)) for rows in one.values()
+    ]
+    assert [sum(row["several_verdict"] == "worse" for row in rows) for rows in one.values()] == [2, 2]
+    assert [len(rows) for rows in one.values()] == [6, 2]
+    for hits, pairs in singles:
+        assert f"{hits} of {pairs} with one" in readme
+
+
+def test_scoring_and_comparing_are_as_fast_as_they_should_be_where_it_was_measured():
+    found = json.loads((ROOT / "benchmarks/results/scoring.json").read_text("utf8"))
+    assert (found["scoring"]["texts"], found["scoring"]["labels"]) == (50_000, 20)
+    assert found["scoring"]["times_as_fast"] >= 20
+    assert (found["comparing"]["texts"], found["comparing"]["resamples"]) == (10_000, 1000)
+    assert found["comparing"]["seconds"] < 2.5

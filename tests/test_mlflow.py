@@ -47,6 +47,15 @@ def test_runs_are_sent_once(project):
     }
 
 
+@pytest.mark.skipif(not IS_THERE, reason="MLflow is not installed: pip install -r requirements-mlflow.txt")
+def test_a_store_that_is_none_is_explained_in_one_line(project, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "odd://nowhere")
+    assert "MLFLOW_TRACKING_URI is odd://nowhere. MLflow: " in one_line(
+        step(project, "scripts.export_mlflow", "metrics")
+    )
+    assert not (project / "metrics/mlflow.json").exists()
+
+
 @pytest.mark.skipif(IS_THERE, reason="MLflow is installed")
 def test_without_mlflow_it_is_said_what_to_install(project):
     done = step(project, "scripts.export_mlflow", "metrics")

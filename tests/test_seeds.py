@@ -10,6 +10,7 @@ import spacy
 
 from scripts.annotations.errors import UserError
 from scripts.model import training
+from scripts.model.reading import read_docs
 from scripts.scoring.curve import HELPS, HURTS, NO_SUPPORT, WITHIN, Part, curve
 from scripts.scoring.floor import measure
 from scripts.scoring.learning import write_part
@@ -62,6 +63,15 @@ def test_a_seed_is_the_same_model_whether_trained_alone_or_with_others(project):
     done = step(project, "scripts.train", CONFIG, "--output", "training/alone", "--seed", 4, *FEW)
     assert done.returncode == 0, done.stderr
     assert weights(project / "training/alone/seed-4/model-best") == together
+
+
+def test_the_seeds_that_are_asked_for_are_evaluated(project):
+    def evaluate(*options):
+        return step(project, "scripts.evaluate", "--run", "one", "--models", "training/ner", *options)
+
+    assert "means" not in evaluate("--seed", 4, "--seeds", 1).stdout
+    assert "means over 2 seeds" in " ".join(evaluate("--seed", 3, "--seeds", 2).stdout.split())
+    assert "training/ner: has no seed-5/model-best" in one_line(evaluate("--seed", 3, "--seeds", 3))
 
 
 def test_no_seeds_are_no_training(project):
@@ -152,9 +162,7 @@ def test_parts_are_nested_and_the_last_is_all(tmp_path, project):
     read = {}
     for share in (0.25, 0.5, 1.0):
         texts, entities = write_part(project / "corpus/train", tmp_path / str(share), share)
-        docs = [
-            d for path in (tmp_path / str(share)).glob("*.spacy") for d in DocBin().from_disk(path).get_docs(NLP.vocab)
-        ]
+        docs = list(read_docs((tmp_path / str(share)).glob("*.spacy"), NLP.vocab))
         read[share] = {d.text for d in docs}
         assert len(docs) == texts == entities["ORG"]
         assert all(len(d.spans["covered"]) == 2 for d in docs)

@@ -75,7 +75,8 @@ def _cell(f: float | None, change: Change | None) -> str:
 
 def _print_changes(console: Console, compared: Compared, scored: Scored) -> None:
     wide = console.width >= _WIDE
-    table = Table("label", "before", "F", "change", "95 % interval", "verdict", box=None, pad_edge=False)
+    heads = ("label", "before", "F", "change", "95 % interval", "verdict")
+    table = Table(*heads, box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("support", "known in") if wide else ("support",):
         table.add_column(name)
     table.columns[0].overflow = "fold"

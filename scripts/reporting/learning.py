@@ -14,7 +14,7 @@ from scripts.scoring.curve import HELPS, HURTS, NO_SUPPORT, Curve, Trend
 def print_curve(console: Console, found: Curve) -> None:
     """Per label: F with each part of the texts, what twice as many brought, and whether that is more than noise."""
     heads = [f"{point.share:.0%}\n{point.texts:,}" for point in found.points]
-    table = Table("label", *heads, "entities", "× 2", "more texts", box=None, pad_edge=False)
+    table = Table("label", *heads, "entities", "× 2", "more texts", box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.columns[0].overflow = "fold"
     for column in table.columns[1:-1]:
         column.justify, column.no_wrap = "right", True

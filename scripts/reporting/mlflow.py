@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
@@ -40,7 +41,10 @@ def export(metrics: Path, runs: Sequence[Scored], experiment: str) -> dict[str, 
         number = found.experiment_id if found else client.create_experiment(experiment)
         return {scored.run.folder: _export(client, number, metrics, scored) for scored in runs}
     except MlflowException as err:
-        raise UserError(f"MLflow: {' '.join(str(err).split())[:300]}") from err
+        where = (
+            os.environ.get("MLFLOW_TRACKING_URI") or "not set; it says where your MLflow is: https://mlflow.example.org"
+        )
+        raise UserError(f"MLFLOW_TRACKING_URI is {where}. MLflow: {' '.join(str(err).split())[:200]}") from err
 
 
 def _export(client: Any, experiment: str, metrics: Path, scored: Scored) -> str:

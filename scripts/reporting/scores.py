@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -23,6 +25,25 @@ def print_scores(console: Console, metrics: Metrics) -> None:
     table.add_row("micro (all entities)", *_cells(metrics.micro), style="bold")
     table.add_row(f"macro ({metrics.macro.labels} labels)", "", "", ratio(metrics.macro.f), style="bold")
     console.print(table)
+
+
+def print_errors(console: Console, metrics: Metrics, words_per_second: Sequence[int]) -> None:
+    """What is wrong, in one sentence each: kinds of errors, forms that were not seen in training, and the speed."""
+    errors, seen, unseen = metrics.micro.errors, metrics.micro.seen, metrics.micro.unseen
+    if errors:
+        kinds = (("wrong borders", errors.boundary), ("wrong label", errors.type), ("both", errors.both))
+        said = ", ".join(f"{_count(number)} {kind}" for kind, number in (*kinds, ("missed", errors.missed)))
+        console.print(
+            f"Not found as they are: {said}. Found where nothing is: {_count(errors.spurious)}.", highlight=False
+        )
+    if seen and unseen:
+        console.print(
+            f"Recall of forms seen in training {ratio(seen.r)} (of {_count(seen.entities)} entities), "
+            f"of new ones {ratio(unseen.r)} (of {_count(unseen.entities)}).",
+            highlight=False,
+        )
+    if words_per_second:
+        console.print(f"{sum(words_per_second) // len(words_per_second):,} words/s", highlight=False)
 
 
 def ratio(value: float | None, sign: bool = False) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,16 +42,22 @@ class Found(NamedTuple):
     left_out: list[str]
 
 
-def find(folder: Path, corpus: str) -> Found:
+def find(folder: Path, corpus: str, wanted: Sequence[int] = ()) -> Found:
     """The models `seed-<n>/model-best` of a run.
 
     folder (Path): The run's models, for example training/ner.
     corpus (str): Digest of the corpus as it is. If some of the models were trained on it, those are the run; others
         were left by an earlier one.
+    wanted (Sequence[int]): These seeds; none for all there are.
     RAISES (UserError): If there is no model, one cannot be read or is of another seed than its folder says, or they
         differ in more than their seeds.
     """
     seeds = {int(match[1]): path for path in folder.glob("seed-*") if (match := re.fullmatch(r"seed-(\d+)", path.name))}
+    if wanted:
+        missing = [seed for seed in wanted if seed not in seeds or not (seeds[seed] / BEST).is_dir()]
+        if missing:
+            raise UserError(f"{folder}: has no seed-{missing[0]}/{BEST}; train it first: weasel run train")
+        seeds = {seed: seeds[seed] for seed in wanted}
     whole = [_trained(seeds[seed] / BEST, seed) for seed in sorted(seeds) if (seeds[seed] / BEST).is_dir()]
     if not whole:
         raise UserError(f"{folder}: has no seed-<n>/{BEST}; train a model first: weasel run train")

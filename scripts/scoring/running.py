@@ -28,11 +28,11 @@ _ROOT = _SCORING.parent.parent
 _MATTERS = ("scripts", "configs", "project.yml", "requirements.txt")  # of a repository, to a score
 
 
-def evaluate_run(name: str, folder: Path, corpus: Path) -> tuple[Evaluated, list[str]]:
+def evaluate_run(name: str, folder: Path, corpus: Path, seeds: Sequence[int] = ()) -> tuple[Evaluated, list[str]]:
     """Evaluate the models of a run on the test texts of a corpus.
 
     name (str): The run's name; its folder begins with it.
-    folder (Path): Its models, see `find`.
+    folder (Path), seeds (Sequence[int]): Its models, see `find`.
     corpus (Path): The folder with labels.json, split.json and test.
     RETURNS (tuple[Evaluated, list[str]]): The run, and which models were left out, and why.
     RAISES (UserError): If the name is none for a folder, there is no corpus, no text to test with or no model, or one
@@ -43,7 +43,7 @@ def evaluate_run(name: str, folder: Path, corpus: Path) -> tuple[Evaluated, list
     split, labels = read_split(corpus / "split.json"), sorted(read_labels(corpus / "labels.json"))
     if not split.texts.get("test"):
         raise UserError(f"{corpus}/test: no text to evaluate with; raise test in [split] and make the corpus again")
-    found, left_out = models.find(folder, split.digest)
+    found, left_out = models.find(folder, split.digest, seeds)
     told = found[0].told
     seen = forms_of(corpus) if told and told.corpus == split.digest else None
     results = [_evaluate(model, corpus, labels, split, seen) for model in found]
