@@ -32,14 +32,14 @@ def print_errors(console: Console, metrics: Metrics, words_per_second: Sequence[
     errors, seen, unseen = metrics.micro.errors, metrics.micro.seen, metrics.micro.unseen
     if errors:
         kinds = (("wrong borders", errors.boundary), ("wrong label", errors.type), ("both", errors.both))
-        said = ", ".join(f"{_count(number)} {kind}" for kind, number in (*kinds, ("missed", errors.missed)))
+        said = ", ".join(f"{count(number)} {kind}" for kind, number in (*kinds, ("missed", errors.missed)))
         console.print(
-            f"Not found as they are: {said}. Found where nothing is: {_count(errors.spurious)}.", highlight=False
+            f"Not found as they are: {said}. Found where nothing is: {count(errors.spurious)}.", highlight=False
         )
     if seen and unseen:
         console.print(
-            f"Recall of forms seen in training {ratio(seen.r)} (of {_count(seen.entities)} entities), "
-            f"of new ones {ratio(unseen.r)} (of {_count(unseen.entities)}).",
+            f"Recall of forms seen in training {ratio(seen.r)} (of {count(seen.entities)} entities), "
+            f"of new ones {ratio(unseen.r)} (of {count(unseen.entities)}).",
             highlight=False,
         )
     if words_per_second:
