@@ -43,7 +43,7 @@ STEPS = {
 def run(folder, step, *options):
     """Run a step in a folder; with the project's modules, whatever the folder."""
     return subprocess.run(
-        [sys.executable, "-m", f"scripts.{step}", *STEPS[step], *options],
+        [sys.executable, "-m", f"scripts.{step}", *STEPS.get(step, []), *map(str, options)],
         cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, encoding="utf8",
     )  # fmt: skip
 

@@ -32,14 +32,14 @@ def print_errors(console: Console, metrics: Metrics, words_per_second: Sequence[
     errors, seen, unseen = metrics.micro.errors, metrics.micro.seen, metrics.micro.unseen
     if errors:
         kinds = (("wrong borders", errors.boundary), ("wrong label", errors.type), ("both", errors.both))
-        said = ", ".join(f"{_count(number)} {kind}" for kind, number in (*kinds, ("missed", errors.missed)))
+        said = ", ".join(f"{count(number)} {kind}" for kind, number in (*kinds, ("missed", errors.missed)))
         console.print(
-            f"Not found as they are: {said}. Found where nothing is: {_count(errors.spurious)}.", highlight=False
+            f"Not found as they are: {said}. Found where nothing is: {count(errors.spurious)}.", highlight=False
         )
     if seen and unseen:
         console.print(
-            f"Recall of forms seen in training {ratio(seen.r)} (of {_count(seen.entities)} entities), "
-            f"of new ones {ratio(unseen.r)} (of {_count(unseen.entities)}).",
+            f"Recall of forms seen in training {ratio(seen.r)} (of {count(seen.entities)} entities), "
+            f"of new ones {ratio(unseen.r)} (of {count(unseen.entities)}).",
             highlight=False,
         )
     if words_per_second:
@@ -60,8 +60,9 @@ def markdown(text: str) -> str:
 
 def _cells(score: Score) -> list[str]:
     counts = [getattr(score, name) for name in _COUNTS]
-    return [ratio(score.p), ratio(score.r), ratio(score.f), *(_count(number) for number in counts)]
+    return [ratio(score.p), ratio(score.r), ratio(score.f), *(count(number) for number in counts)]
 
 
-def _count(number: float) -> str:
+def count(number: float) -> str:
+    """`1,024`, and with one digit more where it is a mean over seeds."""
     return f"{number:,.0f}" if number == int(number) else f"{number:,.1f}"

@@ -13,6 +13,8 @@ from scripts.scoring.comparison import BEYOND, WORSE, Changes, compare
 from scripts.scoring.differences import Differences, differences
 from scripts.scoring.runs import Scored, load_counts
 
+NAME = "compare.json"
+
 
 class Compared(msgspec.Struct):
     """A run beside its baseline.
@@ -112,3 +114,14 @@ def drops(compared: Compared, threshold: float) -> list[str]:
         for name, change in found.items()
         if change.delta is not None and change.delta < -threshold and change.verdict in (BEYOND, WORSE)
     ]
+
+
+def load(folder: Path) -> Comparisons | None:
+    """Read metrics/compare.json, if there is one. RAISES (UserError): If it is damaged."""
+    path = folder / NAME
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Comparisons)
+    except FileNotFoundError:
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+        raise UserError(f"{path}: is damaged ({err}); compare again: weasel run compare") from err

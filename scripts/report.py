@@ -1,0 +1,37 @@
+"""Show all that is known of the runs on one page, to be looked at in a browser."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from scripts.annotations.errors import run_step
+from scripts.annotations.files import whole_file
+from scripts.reporting.accounts import plural
+from scripts.reporting.html.inputs import load
+from scripts.reporting.html.page import render
+
+
+def main() -> None:
+    """Read, render, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("metrics", type=Path, help="holds the runs: metrics")
+    parser.add_argument("--corpus", type=Path, default=Path("corpus"), help="for coverage.csv; default: %(default)s")
+    parser.add_argument("--output", type=Path, help="default: report.html, with the runs")
+    parser.add_argument("--without-texts", action="store_true", help="to show it to those who may not see the texts")
+    args = parser.parse_args()
+    output = args.output or args.metrics / "report.html"
+    found = load(args.metrics, args.corpus, with_texts=not args.without_texts)
+    page = render(found)
+    with whole_file(output) as file:
+        file.write(page)
+    Console().print(
+        f"✔ {output}: {plural(len(found.runs), 'run')}, {len(page) / 1e6:.2f} MB; open it in a browser",
+        markup=False, highlight=False,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    run_step(main)

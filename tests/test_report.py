@@ -1,0 +1,289 @@
+"""The report: what it says is what was measured, nothing in it is taken for markup, and it loads nothing."""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+
+import msgspec
+import pytest
+
+from benchmarks.report import LABELS, generate
+from scripts.annotations.errors import UserError
+from scripts.annotations.records import Span
+from scripts.reporting.html import coverage, inputs, marked
+from scripts.reporting.html.page import breakable, render, stack
+from scripts.reporting.scores import count, ratio
+from scripts.scoring import compared, curve, runs
+from scripts.scoring.runs import load_all
+from tests.html import Page
+from tests.project import ROOT, succeed
+from tests.runs import counted, made, write
+
+HOSTILE = [
+    "<b>bold</b>", "</bdi></dd></main>", "שלום", "\u202eevil", "\u2067iso", "&amp;", "<script>alert(1)</script>",
+    "日本",     "</style>", "مرحبا", '"quoted"', "it's", "{{x}}", "{%raw%}", "\x01\x7f", "tab\there", "<!--", "]]>",
+    "javascript:a()",
+]  # fmt: skip
+NAMES = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "\u202eO'Brien & Sons", "{{ 7*7 }}", "שם_של"]
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Ten runs, with all that can be shown. Not to be changed."""
+    folder = tmp_path_factory.mktemp("many")
+    generate(folder, 10, LABELS[:6], texts=80)
+    return folder
+
+
+def load(folder, with_texts=True):
+    return inputs.load(folder / "metrics", folder / "corpus", with_texts)
+
+
+@pytest.fixture(scope="module")
+def page(many):
+    return Page(render(load(many)))
+
+
+def number(cell):
+    return float(cell.replace(",", "") or 0)
+
+
+# What it says
+
+
+def test_the_scores_are_those_of_the_newest_run(many, page):
+    newest = load_all(many / "metrics")[0][-1]
+    rows = page.rows("Scores by label")
+    assert [row["label"] for row in rows] == [*newest.metrics.labels, "all (micro)"]
+    for row, score in zip(rows, [*newest.metrics.labels.values(), newest.metrics.micro], strict=True):
+        assert [row[name] for name in ("F", "P", "R")] == [ratio(score.f), ratio(score.p), ratio(score.r)]
+        numbers = [row[name] for name in ("entities", "right", "not found", "wrongly found", "texts")]
+        assert numbers == [count(each) for each in (score.support, score.tp, score.fn, score.fp, score.texts)]
+    assert rows[-2]["95 % interval"] == "no entities"
+
+
+def test_counts_add_up(page):
+    scores = {row["label"]: row for row in page.rows("Scores by label")}
+    kinds = page.rows("Kinds of errors by label")
+    for row in kinds:
+        parts = [number(row[name]) for name in ("wrong borders", "wrong label", "wrong borders and label", "missed")]
+        assert sum(parts) + number(row["invented"]) == number(row["sum"])
+        if row["label"] != "all":
+            assert sum(parts) == number(scores[row["label"]]["not found"])
+    assert sum(number(row["sum"]) for row in kinds[:-1]) == number(kinds[-1]["sum"])
+    for row in page.rows("Confusion matrix")[:-1]:
+        label, *cells, total = row.values()
+        assert sum(map(number, cells)) == number(total) == number(scores[label]["entities"])
+    for label, _, _, seen, _, unseen in page.tables["Recall of seen and unseen forms by label"][1:-1]:
+        assert number(seen) + number(unseen) == number(scores[label]["entities"])
+    for row in page.rows("Coverage by label"):
+        states = ("annotated", "partly known", "annotators disagree", "not annotated")
+        assert sum(number(row[state]) for state in states) == number(row["sum"]) == 2_000
+
+
+def test_changes_are_those_that_compare_found(many, page):
+    found = compared.load(many / "metrics").runs[-1].changes
+    rows = page.rows("Changes since the baseline by label")
+    assert [row["label"] for row in rows] == [*found.labels, "micro", "macro"]
+    for row, change in zip(rows, [*found.labels.values(), found.micro, found.macro], strict=True):
+        assert row["change"] == ratio(change.delta, sign=True)
+        assert change.verdict in row["verdict"]
+
+
+def test_all_runs_are_listed_and_the_last_ones_drawn(many, page):
+    scored, _ = load_all(many / "metrics")
+    assert [row["run"] for row in page.rows("All runs")] == [each.run.folder for each in reversed(scored)]
+    rows = page.tables["F by label and run"]
+    assert len(rows[0]) == 2 + 6
+    assert rows[1][-1].strip() == ratio(scored[-1].metrics.labels[LABELS[0]].f)
+
+
+def test_the_learning_curve_has_its_numbers(many, page):
+    found = curve.load(many / "metrics")
+    for row in page.rows("F by label and number of texts")[:-1]:
+        assert row["225 texts"] == ratio(found.points[0].labels[row["label"]].f)
+        assert row["more texts"] == found.labels[row["label"]].verdict
+
+
+def test_it_warns_of_what_makes_numbers_doubtful(tmp_path):
+    before = made("ner", "a", 1, counted({"ORG": 5, "PER": 5}))
+    trained = runs.Trained(100, {"ORG": 10, "PER": 90}, {})
+    after = made(
+        "ner", "b", 2, counted({"ORG": 5, "PER": 5}, other_gold=["PER"]), data=runs.Data("other", "a"), trained=trained,
+        code=runs.Code("a", "a", "c" * 40, ["configs/ner.cfg", "scripts/x.py"]),
+    )  # fmt: skip
+    write(tmp_path, before, after)
+    assert "is not compared with another" in render(load(tmp_path)).decode()
+    scored, _ = load_all(tmp_path / "metrics")
+    found = compared.compare_runs(tmp_path / "metrics", scored, scored[0])
+    (tmp_path / "metrics/compare.json").write_bytes(msgspec.json.encode(found))
+    (tmp_path / "metrics/broken").mkdir()
+    said = render(load(tmp_path)).decode()
+    for what in (
+        "The evaluation set changed for 1 label since the baseline: PER", "One seed.", "Uncommitted code: 2 files",
+        "trained on another state of the corpus", "2 labels have fewer than 30 entities",
+        "1 label known in fewer than half of the texts trained on: ORG", "A folder was left out",
+    ):  # fmt: skip
+        assert what in said
+
+
+def test_what_is_absent_is_said_with_the_command_that_makes_it(tmp_path):
+    write(tmp_path, made("ner", "a", 1, counted({"ORG": 5})))
+    (tmp_path / "metrics/ner-aaaaaaaa/confusion.json").unlink()
+    said = render(load(tmp_path)).decode()
+    for command in ("evaluate", "evaluate --force", "merge", "learning-curve", "compare"):
+        assert f"<code>weasel run {command}</code>" in said
+
+
+def test_several_seeds_are_means(tmp_path):
+    write(tmp_path, made("ner", "a", 1, counted({"ORG": [5, 8]}, seeds=(0, 1))))
+    said = render(load(tmp_path)).decode()
+    assert "means over 2 seeds" in said
+    assert "One seed." not in said
+    assert Page(said.encode()).rows("Scores by label")[0]["right"] == "6.5"
+
+
+def test_the_parts_of_a_bar_follow_each_other():
+    parts = list(stack([("a", 1), ("b", 0), ("c", 3)], 4))
+    assert [(part.name, part.start, part.width) for part in parts] == [("a", 0, 0.25), ("c", 0.25, 0.75)]
+    assert not list(stack([("a", 1)], 0))
+
+
+# Marked texts
+
+
+def test_overlapping_spans_are_all_marked():
+    spans = [Span(0, 6, "A"), Span(4, 9, "B"), Span(4, 9, "C"), Span(9, 10, "A")]
+    line = marked.line("0123456789", [(span, "other") for span in spans])
+    assert line.lanes == 3
+    assert [(piece.text, len(piece.marks)) for piece in line.pieces] == [("0123", 1), ("45", 3), ("678", 2), ("9", 1)]
+    assert [[label for label, _ in piece.ends] for piece in line.pieces] == [[], ["A"], ["B", "C"], ["A"]]
+
+
+def test_any_spans_leave_the_text_as_it_is():
+    random_ = random.Random(0)
+    for _ in range(200):
+        text = "x" * random_.randrange(30)
+        spans = [Span(*sorted(random_.choices(range(32), k=2)), random_.choice("AB")) for _ in range(6)]
+        line = marked.line(text, [(span, "other") for span in spans])
+        inside = [span for span in spans if span.start < span.end <= len(text)]
+        assert "".join(piece.text for piece in line.pieces) == text
+        assert sum(len(piece.ends) for piece in line.pieces) == len(inside)
+        assert sum(len(p.text) * len(p.marks) for p in line.pieces) == sum(span.end - span.start for span in inside)
+        for piece in line.pieces:
+            assert len({mark.lane for mark in piece.marks}) == len(piece.marks)
+
+
+def test_errors_are_shown_with_their_texts(many, page):
+    found = load(many).errors
+    assert set(page.texts) <= {example.text for example in found}
+    groups = marked.grouped(found, load(many).runs[-1].metrics)
+    assert set(groups) == {example.label for example in found}
+    assert len(page.texts) == 2 * sum(len(group.shown) for of_label in groups.values() for group in of_label)
+
+
+def test_without_texts_there_are_none(many):
+    assert not Page(render(load(many, with_texts=False))).texts
+
+
+# Nothing in it is markup
+
+
+def hostile(text):
+    """As long, of other characters."""
+    return text.translate(
+        dict(zip(range(97, 123), "<>&\"'/={}\u202e\u2067ש\u0007-!#`\\%;:\u200f\x00ﬃ😀\n", strict=True))
+    )
+
+
+def test_texts_change_nothing_but_what_is_shown(many):
+    plain, odd = load(many), load(many)
+    for example in odd.errors:
+        example.text = hostile(example.text)
+    pages = [Page(render(found)) for found in (plain, odd)]
+    assert pages[0].shape == pages[1].shape
+    seen = {example.text.replace("\x00", "␀").replace("\x07", "␇") for example in odd.errors}
+    assert set(pages[1].texts) <= seen
+
+
+def test_names_change_nothing_but_what_is_shown(tmp_path):
+    pages = []
+    for folder, names in (("plain", ["plain"] * 5), ("odd", NAMES)):
+        labels = [f"{place}{name}" for place, name in enumerate(names)]
+        generate(tmp_path / folder, 2, labels, texts=40, words=HOSTILE)
+        pages.append(Page(render(load(tmp_path / folder))))
+    assert pages[0].shape == pages[1].shape
+    assert [row["label"] for row in pages[1].rows("Scores by label")][:-1] == [
+        f"{place}{name}" for place, name in enumerate(NAMES)
+    ]
+
+
+def test_a_name_breaks_only_where_it_may():
+    assert breakable("StreetNamePre_Type<b>") == "Street<wbr>Name<wbr>Pre_<wbr>Type&lt;b&gt;"
+
+
+# One file, the same bytes
+
+
+def test_it_refers_to_nothing_outside(many):
+    content = render(load(many)).decode()
+    style = content[content.index("<style>") : content.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+    for tag, attributes in Page(content.encode()).tags:
+        assert tag not in ("script", "link", "img", "iframe", "object", "base")
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            assert name not in ("src", "srcset", "action")
+            assert name != "href" or value.startswith("#")
+
+
+def test_its_links_lead_somewhere(page):
+    names = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(names) == len(set(names))
+    assert {a["href"][1:] for tag, a in page.tags if tag == "a"} <= set(names)
+
+
+def test_the_same_inputs_are_the_same_bytes(many, tmp_path):
+    shutil.copytree(many, tmp_path, dirs_exist_ok=True)
+    made = []
+    for name in ("one.html", "two.html"):
+        succeed(tmp_path, "report", tmp_path / "metrics", "--corpus", tmp_path / "corpus", "--output", tmp_path / name)
+        made.append((tmp_path / name).read_bytes())
+    assert made[0] == made[1] == render(load(many))
+
+
+def test_sixty_runs_are_less_than_a_megabyte_and_no_counts_are_read(tmp_path):
+    generate(tmp_path, 2, texts=60)
+    template = tmp_path / "metrics/ner-00000001"
+    for number in range(2, 60):
+        other = tmp_path / f"metrics/ner-{number:08}"
+        shutil.copytree(template, other)
+        run = (other / "run.json").read_text().replace("00000001" * 8, f"{number:08}" * 8)
+        (other / "run.json").write_text(run)
+    for path in tmp_path.glob("metrics/*/counts.csv.gz"):
+        path.unlink()
+    found = load(tmp_path)
+    assert len(found.runs) == 60
+    assert len(render(found)) < 1e6
+
+
+# What is damaged
+
+
+def test_damaged_files_are_named(tmp_path):
+    with pytest.raises(UserError, match="there is no run; evaluate a model first"):
+        load(tmp_path)
+    (tmp_path / "coverage.csv").write_text("label,dataset\nORG,*\n")
+    with pytest.raises(UserError, match=r"coverage\.csv: is damaged .* weasel run merge"):
+        coverage.read(tmp_path / "coverage.csv")
+    (tmp_path / "compare.json").write_text("{")
+    with pytest.raises(UserError, match=r"compare\.json: is damaged .* weasel run compare"):
+        compared.load(tmp_path)
+
+
+def test_the_page_is_not_kept_in_git():
+    """It shows texts, as errors.jsonl.gz does."""
+    assert re.search(r"^/metrics/report\.html$", (ROOT / ".gitignore").read_text("utf8"), re.MULTILINE)
