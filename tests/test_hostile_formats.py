@@ -105,14 +105,17 @@ ROWS = (doccano_rows(of_its_type, LONG, inside), doccano_rows(anything, texts, o
 TASKS = (label_studio_tasks(of_its_type, LONG, inside), label_studio_tasks(anything, texts, offsets))
 
 
+UNITS = st.sampled_from(["auto", "utf16", "codepoints", "graphemes"])
+
+
 @pytest.mark.parametrize("as_array", [False, True])
-@given(lists(ROWS[0] | ROWS[1] | jsons, max_size=5), st.booleans(), st.sampled_from(["auto", "utf16", "codepoints"]))
+@given(lists(ROWS[0] | ROWS[1] | jsons, max_size=5), st.booleans(), UNITS)
 def test_doccano_rows_of_anything(as_array, rows, ascii_only, offsets):
     judge_json(doccano, as_array, rows, ascii_only, offsets=offsets)
 
 
 @pytest.mark.parametrize("as_array", [False, True])
-@given(lists(TASKS[0] | TASKS[1] | jsons, max_size=4), st.booleans(), st.sampled_from(["auto", "utf16", "codepoints"]))
+@given(lists(TASKS[0] | TASKS[1] | jsons, max_size=4), st.booleans(), UNITS)
 def test_label_studio_tasks_of_anything(as_array, rows, ascii_only, offsets):
     judge_json(label_studio, as_array, rows, ascii_only, offsets=offsets)
 

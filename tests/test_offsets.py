@@ -1,14 +1,18 @@
-"""Code points or UTF-16: told by the texts in the spans, or asked for."""
+"""Code points, UTF-16 or grapheme clusters: told by the texts in the spans, or asked for."""
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
+import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scripts.sources.doccano import doccano
 from scripts.sources.documents import Document, DocumentReader, Record
-from scripts.sources.offsets import AMBIGUOUS, Mark, in_codepoints, utf16_to_codepoints
+from scripts.sources.offsets import AMBIGUOUS, Mark, graphemes_to_codepoints, in_codepoints, utf16_to_codepoints
 from tests.prodigy import read
 
 TEXT = "🦆 Ada met 🦆🦆 Bob"
@@ -71,7 +75,7 @@ def test_what_cannot_be_told_is_refused_and_says_what_to_set():
     tasks, _, refusals = answers([Mark(3, 6, "PER"), Mark(3, 6, "ORG")])
     assert not tasks
     assert [(refusal.reason, refusal.spans) for refusal in refusals] == [(AMBIGUOUS, 2)]
-    assert 'set offsets to "codepoints" or "utf16"' in AMBIGUOUS
+    assert 'set offsets to "codepoints", "utf16" or "graphemes"' in AMBIGUOUS
     (task,), _, _ = answers([Mark(3, 6, "PER")], "utf16")
     assert TEXT[task.spans[0].start : task.spans[0].end] == "Ada"
 
@@ -88,3 +92,75 @@ def test_what_fits_neither_way_is_refused_alone():
 def test_an_offset_inside_a_character_is_refused():
     _, _, refusals = answers([Mark(1, 6, "PER")], "utf16")
     assert refusals[0].reason == "offset inside a character of two UTF-16 units"
+
+
+FAMILY = "👨\u200d👩\u200d👧\u200d👦"
+CLUSTERS = {
+    "a family": FAMILY,
+    "a flag": "🇩🇪",
+    "two flags": "🇩🇪🇫🇷",
+    "a skin colour": "👍🏽",
+    "a flag of tags": "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+    "a keycap": "1\ufe0f\u20e3",
+    "a heart": "❤\ufe0f\u200d🔥",
+    "an accent of its own": "e\u0301",
+    "many accents": "Z\u0351\u036b\u0343",
+    "a vowel sign": "नि",
+    "jamo": "\u1112\u1161\u11ab",
+    "the end of a line": "\r\n",
+    "a plain letter": "é",
+}
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_a_cluster_counts_as_one(name):
+    cluster, count = CLUSTERS[name], 2 if name == "two flags" else 1
+    text = f"{cluster} Ada met {cluster}Bob"
+    start = len(f"{cluster} Ada met {cluster}")
+    marks = [Mark(count + 1, count + 4, "PER"), Mark(2 * count + 9, 2 * count + 12, "PER")]
+    found = in_codepoints(text, marks, "graphemes", "codepoints")
+    assert [(mark.start, mark.end) for mark in found] == [(len(cluster) + 1, len(cluster) + 4), (start, start + 3)]
+    assert [text[mark.start : mark.end] for mark in found] == ["Ada", "Bob"]
+
+
+clusters = st.lists(st.sampled_from([*CLUSTERS.values(), "x", " ", "ß"]), min_size=1, max_size=12)
+
+
+@given(clusters.map("".join))
+def test_every_cluster_is_between_two_borders_and_none_is_cut(text):
+    codepoint = graphemes_to_codepoints(text)
+    found = regex.findall(r"\X", text)
+    assert [text[codepoint(n) : codepoint(n + 1)] for n in range(len(found))] == found
+    assert [codepoint(len(found) + beyond) for beyond in range(3)] == [len(text) + beyond for beyond in range(3)]
+
+
+@given(clusters, st.data())
+def test_quotes_tell_when_clusters_are_counted(parts, data):
+    text = "".join(parts)
+    borders = [match.start() for match in regex.finditer(r"\X", text)] + [len(text)]
+    start, end = sorted(data.draw(st.sets(st.integers(0, len(borders) - 1), min_size=2, max_size=2)))
+    quote = text[borders[start] : borders[end]]
+    for usual in ("codepoints", "utf16"):
+        (mark,) = in_codepoints(text, [Mark(start, end, "X", quote)], "auto", usual)
+        assert mark.fits(text)
+    asked = in_codepoints(text, [Mark(start, end, "X", quote)], "graphemes", "codepoints")
+    assert asked == [Mark(borders[start], borders[end], "X", quote)]
+
+
+def test_what_fits_in_several_ways_is_read_in_the_usual_one():
+    text = "👍🏽 aaaaaa"
+    assert in_codepoints(text, [Mark(4, 5, "X", "a")], "auto", "codepoints") == [Mark(4, 5, "X", "a")]
+    assert in_codepoints(text, [Mark(5, 6, "X", "a")], "auto", "utf16") == [Mark(3, 4, "X", "a")]
+
+
+def test_accents_alone_ask_for_nothing():
+    """A project has to be told to count clusters, so texts without emoji are taken to be in code points."""
+    assert in_codepoints("e\u0301 Ada", [Mark(3, 6, "PER")], "auto", "codepoints") == [Mark(3, 6, "PER")]
+
+
+def test_doccano_counts_clusters_if_it_is_said(tmp_path):
+    path = tmp_path / "admin.jsonl"
+    path.write_text(json.dumps({"text": f"{FAMILY} Ada met 🇩🇪 Bob", "label": [[2, 5, "PER"], [12, 15, "PER"]]}))
+    (task,), _, _ = read(doccano(str(path), ["PER"], offsets="graphemes"))
+    assert [task.text[span.start : span.end] for span in task.spans] == ["Ada", "Bob"]
+    assert read(doccano(str(path), ["PER"]))[2][0].reason == AMBIGUOUS

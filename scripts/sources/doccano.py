@@ -52,8 +52,9 @@ def doccano(
     labels (list[str]): The labels that were annotated in it; spans of others are left out.
     without_spans (str): What a text without spans is. doccano exports those that nobody has opened yet too, so they
         are taken as "unannotated"; "annotated" where the export was of confirmed texts only.
-    offsets (str): How they are counted: "codepoints", "utf16" (some versions of doccano), or "auto": with a text in
-        which it matters it is an error, since doccano's spans do not have their text.
+    offsets (str): How they are counted: "codepoints", "graphemes" (projects that count grapheme clusters as one
+        character), "utf16" (some versions of doccano), or "auto": as code points; with a text that has characters
+        beyond U+FFFF it is an error, since doccano's spans do not have their text.
     annotator (str): Who annotated, for the merge. Exports with the ids of users have an answer for each of them.
     label_names (dict[str, str]): What ids of labels stand for, in exports that have them: `{"3": "ORG"}`.
     """

@@ -80,7 +80,8 @@ def label_studio(
     without_spans (str): What an annotation without spans is. Somebody submitted it, so it is "annotated"; or else
         "unannotated". A task without an annotation is never taken as annotated.
     offsets (str): How they are counted: "utf16", as browsers do, "codepoints", as programs in Python do that import
-        annotations, or "auto": as the texts in the spans tell; where there are none, and it matters, it is an error.
+        annotations, "graphemes", or "auto": as the texts in the spans tell; where there are none, and it matters, it
+        is an error.
     annotator (str): Who annotated, where it is not said.
     field (str): The key of the text in a task's data: "text", or the only one that there is, if it is not given.
     """
