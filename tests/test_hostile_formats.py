@@ -6,6 +6,7 @@ import json
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from xml.sax.saxutils import quoteattr
 
 import msgspec
 import pytest
@@ -16,6 +17,7 @@ from spacy.tokens import Doc, DocBin, Span
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.records import Task
+from scripts.sources.cas_xmi import cas_xmi
 from scripts.sources.conll import conll
 from scripts.sources.docbin import docbin
 from scripts.sources.doccano import doccano
@@ -232,3 +234,53 @@ def test_rows_of_anything(found, names):
         path = Path(folder, "data.parquet")
         parquet.write_table(arrow.table(columns), path)
         assert judge(hugging_face(str(path), LABELS, names=names)).records["read"] == len(found)
+
+
+attributes = st.one_of(inside.map(str), offsets.map(str), labels, st.sampled_from(["", "x", "1", "99", "9" * 30]))
+xml_names = st.sampled_from(["begin", "end", "value", "sofa", "xmi:id", "identifier", "self", "odd"])
+# In cassis' own order of things, and with anything in its place.
+elements = st.builds(
+    lambda kind, given, inner: (
+        f"<{kind} {' '.join(f'{name}={quoteattr(value)}' for name, value in given.items())}>{inner}</{kind}>"
+    ),
+    st.sampled_from(["type:NamedEntity"] * 4 + ["type:Other", "cas:Sofa", "cas:View", "NamedEntity", "cas:FSArray"]),
+    st.dictionaries(xml_names, attributes, max_size=5),
+    st.sampled_from(["", "", "<value>x</value>", "<a><b/></a>", "text", "<!-- -->"]),
+)
+
+
+@given(
+    lists(st.tuples(offsets | inside, offsets | inside, labels.filter(bool) | st.none()), max_size=4),
+    lists(elements, max_size=2),
+    st.data(),
+)
+def test_xmi_of_anything(spans, odd, data):
+    pytest.importorskip("cassis", reason="pip install -r requirements-inception.txt")
+    from tests.test_cas_xmi import TYPES, xmi
+
+    content = xmi(*spans).replace("<cas:Sofa", "".join(odd) + "<cas:Sofa", 1).encode("utf8", "surrogatepass")
+    types = TYPES.encode()
+    if data.draw(st.booleans()):
+        at = data.draw(st.integers(0, len(content)))
+        content = content[:at] + data.draw(st.binary(max_size=3)) + content[at + data.draw(st.integers(0, 9)) :]
+    if data.draw(st.sampled_from([False, False, True])):
+        at = data.draw(st.integers(0, len(types)))
+        types = types[:at] + types[at + data.draw(st.integers(0, 40)) :]
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "TypeSystem.xml").write_bytes(types)
+        Path(folder, "a.xmi").write_bytes(content)
+        assert judge(cas_xmi(folder, LABELS)).records["read"] == 1
+
+
+@given(st.binary(max_size=60), st.data())
+def test_zips_of_anything(odd, data):
+    pytest.importorskip("cassis", reason="pip install -r requirements-inception.txt")
+    from tests.test_cas_xmi import ADA, both, zipped
+
+    content = zipped({"annotation/a/x.zip": both("ada", ADA), "annotation/a/y.zip": odd, "b.xmi": odd})
+    at = data.draw(st.integers(0, len(content)))
+    cut = data.draw(st.integers(0, 20))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "project.zip")
+        path.write_bytes(content[:at] + odd[: data.draw(st.integers(0, 9))] + content[at + cut :])
+        judge(cas_xmi(str(path), LABELS))
