@@ -218,7 +218,7 @@ def test_damaged_zips_and_too_large_files_are_refused(tmp_path, monkeypatch):
     (tmp_path / "a.zip").write_bytes(good)
     (tmp_path / "b.zip").write_bytes(good[:-40])
     (tmp_path / "c.zip").write_bytes(good.replace(b"Ada met", b"Eve met"))
-    tasks, intake, refusals = read(cas_xmi(str(tmp_path), ["PER"]))
+    tasks, _, refusals = read(cas_xmi(str(tmp_path), ["PER"]))
     assert [refusal.reason for refusal in refusals] == ["damaged zip"] * 2
     assert len(tasks) == 1
     monkeypatch.setattr(cas_archives, "LARGEST", 100)

@@ -1,8 +1,8 @@
 """In which units a source counts: code points, as Python does, UTF-16, as browsers do, or grapheme clusters, which is
 what a reader takes for one character.
 
-They differ after an emoji: 👍🏽 is one cluster of two code points, and each of these is two units of UTF-16. Accents may
-be code points of their own. Where spans carry their text it tells.
+They differ after an emoji: 👍🏽 is one cluster of two code points, and each of these is two units of UTF-16. Accents
+may be code points of their own. Where spans carry their text it tells.
 """
 
 from __future__ import annotations
