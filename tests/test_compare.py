@@ -157,6 +157,18 @@ def test_with_many_labels_one_that_stands_out_a_little_is_within_noise():
     assert adjusted(np.array([0.01, 0.02, 0.03, 0.04])).round(3).tolist() == [0.04] * 4
 
 
+def test_a_label_whose_annotations_changed_is_tested_apart_from_those_whose_did_not():
+    others = {f"L{number:02}": 500 for number in range(20)}
+    run, base = (counted({"ORG": hits, **others}, (0,), 1500, 1000) for hits in (560, 500))
+    found = noise(0.02, **{label: LabelNoise(0.02, 0.6, 500) for label in others})
+    among_all, apart = (compare(run, base, found, annotated).labels for annotated in ((), ("ORG",)))
+    assert among_all["ORG"].verdict == "within noise"
+    assert apart["ORG"].verdict == "larger than seed noise"
+    assert apart["ORG"].chance < among_all["ORG"].chance
+    assert {apart[label].verdict for label in others} == {"within noise"}
+    assert compare(run, base, found, run.labels).labels["ORG"].chance == among_all["ORG"].chance
+
+
 def test_labels_without_entities_have_no_verdict():
     empty = counted({"ORG": 0}, entities=0)
     found = compare(empty, empty)
@@ -213,6 +225,7 @@ def test_what_differs_is_said(tmp_path):
     assert "Versions: spacy (training) 3.8.7 → 3.8.9." in said
     assert "Seeds: 0 → 0, 1." in said
     assert "One of the runs has one seed" in said
+    assert "Tested apart from the others, since its annotations are not the same: ORG." in said
     found = differences(other.run, SECOND.run)
     assert (found.code, found.data, found.added, found.test) == (False, True, [], [])
 

@@ -73,6 +73,10 @@ def notes(compared: Compared, found: Comparisons) -> Iterator[str]:
     missing = [label for label, change in changes.labels.items() if change.verdict == NOT_COMPARABLE]
     if missing:
         yield f"Not comparable: {plural(len(missing), 'label')} without a common text ({listed(missing)})."
+    worked_on = sorted({*compared.differences.covered, *compared.differences.entities})
+    if worked_on and len(worked_on) < len(changes.labels):
+        whose = "its annotations are" if len(worked_on) == 1 else "their annotations are"
+        yield f"Tested apart from the others, since {whose} not the same: {listed(worked_on)}."
     single = [seeds for seeds in (compared.seeds, compared.baseline_seeds) if seeds == 1]
     if single:
         who = "Both runs have" if len(single) == 2 else "One of the runs has"

@@ -99,9 +99,9 @@ def compare_runs(folder: Path, runs: Sequence[Scored], baseline: Scored | None) 
         return result
     counts = load_counts(folder / baseline.run.folder)
     for scored in others:
-        changes = compare(load_counts(folder / scored.run.folder), counts, noise)
-        sizes = len(scored.run.seeds), len(baseline.run.seeds)
         found = differences(scored.run, baseline.run)
+        changes = compare(load_counts(folder / scored.run.folder), counts, noise, {*found.covered, *found.entities})
+        sizes = len(scored.run.seeds), len(baseline.run.seeds)
         result.runs.append(Compared(scored.run.folder, scored.run.time, *sizes, changes, found))
     return result
 
