@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from benchmarks.generate import Size, add, generate
+from benchmarks.partial import HEADS, KEPT, NER
 from scripts import settings
 from scripts.annotations.files import sha256
 from scripts.annotations.hashing import input_hash
@@ -195,3 +196,22 @@ def test_scoring_and_comparing_are_as_fast_as_they_should_be_where_it_was_measur
     assert found["scoring"]["times_as_fast"] >= 20
     assert (found["comparing"]["texts"], found["comparing"]["resamples"]) == (10_000, 1000)
     assert found["comparing"]["seconds"] < 2.5
+
+
+def test_the_readme_quotes_what_is_learned_from_a_part_of_the_annotations():
+    found = json.loads((ROOT / "benchmarks/results/partial.json").read_text("utf8"))
+    readme = (ROOT / "README.md").read_text("utf8")
+    scores = {(row["corpus"], row["system"], row["kept"]): row["tuned"] for row in found["scores"]}
+    for corpus in {row["corpus"] for row in found["scores"]}:
+        heads, ner = ({kept: scores[corpus, system, kept] for kept in KEPT} for system in (HEADS, NER))
+        assert heads[0.5] >= 0.92 * heads[1.0]
+        assert heads[0.5] >= 1.35 * ner[0.5]
+        assert heads[1.0] >= ner[1.0]
+        for row in (heads, ner):
+            assert "| " + " | ".join(f"{f:.3f}".lstrip("0") for f in row.values()) + " |" in readme
+
+
+def test_memory_of_training_does_not_grow_with_the_corpus():
+    found = json.loads((ROOT / "benchmarks/results/training_memory.json").read_text("utf8"))
+    few, many = (row["peak_mb"] for row in found["rows"] if row["way"] == "streamed")
+    assert many <= 1.1 * few
