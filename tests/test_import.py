@@ -157,7 +157,10 @@ def test_settings_of_the_reader_are_looked_with_and_written(project):
             ["datasets.cfg"],
             "datasets.cfg: looks like no format that can be read; say which it is with --vars.format",
         ),
-        (["exports", "--format", "odd"], "--vars.format odd: there is no such format; there is auto, brat, casxmi, conll"),
+        (
+            ["exports", "--format", "odd"],
+            "--vars.format odd: there is no such format; there is auto, brat, casxmi, conll",
+        ),
         (["datasets.cfg", "--format", "doccano"], "datasets.cfg: no span that can be used is in it, read as doccano"),
         (["exports", "--format", "conll", "--reader.token", "0"], "token and tag count columns from 1"),
         (["exports", "odd"], "odd: not an option"),
