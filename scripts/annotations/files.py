@@ -9,13 +9,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import msgspec
 from filelock import FileLock, Timeout
 
 from scripts.annotations.errors import UserError
 
+T = TypeVar("T")
 BUFFER = 2**20  # bytes to read or write at a time: with Python's own 8 kB, lines of 20 kB take three times as long
 TEMPORARY = ".tmp-"  # what this prefix names was left by a run that died, unless a run holds the folder's lock
 
@@ -86,6 +87,20 @@ def write_json(path: Path, data: Any) -> None:
     """Write indented JSON with a final newline, whole or not at all. Keys keep their order."""
     with whole_file(path) as file:
         file.write(msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n")
+
+
+def read_json_if_there(path: Path, of: type[T], mend: str) -> T | None:
+    """Read JSON of a type; None if there is no such file.
+
+    mend (str): What to do about damage: "measure again: weasel run noise-floor".
+    RAISES (UserError): If it is damaged.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=of)
+    except FileNotFoundError:
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+        raise UserError(f"{path}: is damaged ({err}); {mend}") from err
 
 
 def open_maybe_gzip(path: Path) -> IO[bytes]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from scripts.annotations.errors import UserError
+from scripts.annotations.files import read_json_if_there
 from scripts.scoring import noise as noises
 from scripts.scoring.comparison import BEYOND, WORSE, Changes, compare
 from scripts.scoring.differences import Differences, differences
@@ -118,10 +119,4 @@ def drops(compared: Compared, threshold: float) -> list[str]:
 
 def load(folder: Path) -> Comparisons | None:
     """Read metrics/compare.json, if there is one. RAISES (UserError): If it is damaged."""
-    path = folder / NAME
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Comparisons)
-    except FileNotFoundError:
-        return None
-    except (msgspec.DecodeError, UnicodeDecodeError) as err:
-        raise UserError(f"{path}: is damaged ({err}); compare again: weasel run compare") from err
+    return read_json_if_there(folder / NAME, Comparisons, "compare again: weasel run compare")

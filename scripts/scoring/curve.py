@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.annotations.errors import UserError
+from scripts.annotations.files import read_json_if_there
 from scripts.scoring import bootstrap
 from scripts.scoring.bootstrap import Floats
 from scripts.scoring.comparison import FALSE, adjusted, chances
@@ -148,10 +149,4 @@ def _judged(slope: Floats, low: Floats, high: Floats, chance: Floats, support: N
 
 def load(folder: Path) -> Curve | None:
     """Read metrics/learning-curve.json, if there is one. RAISES (UserError): If it is damaged."""
-    path = folder / NAME
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Curve)
-    except FileNotFoundError:
-        return None
-    except (msgspec.DecodeError, UnicodeDecodeError) as err:
-        raise UserError(f"{path}: is damaged ({err}); measure again: weasel run learning-curve") from err
+    return read_json_if_there(folder / NAME, Curve, "measure again: weasel run learning-curve")

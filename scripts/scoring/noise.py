@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.annotations.errors import UserError
+from scripts.annotations.files import read_json_if_there
 from scripts.scoring.bootstrap import Floats
 
 NAME = "noise.json"
@@ -133,10 +133,4 @@ def _expected(f: Floats, support: NDArray[np.integer]) -> Floats:
 
 def load(folder: Path) -> Noise | None:
     """Read metrics/noise.json, if there is one. RAISES (UserError): If it is damaged."""
-    path = folder / NAME
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Noise)
-    except FileNotFoundError:
-        return None
-    except (msgspec.DecodeError, UnicodeDecodeError) as err:
-        raise UserError(f"{path}: is damaged ({err}); measure again: weasel run noise-floor") from err
+    return read_json_if_there(folder / NAME, Noise, "measure again: weasel run noise-floor")
