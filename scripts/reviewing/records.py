@@ -1,4 +1,4 @@
-"""What looking for wrong annotations finds: places in texts, each with what is annotated there and what may be right."""
+"""What looking for wrong annotations finds: places in texts, with what is annotated there and what may be right."""
 
 from __future__ import annotations
 
