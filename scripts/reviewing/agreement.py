@@ -92,9 +92,9 @@ class Tally:
             Pair(pair, texts, both, first, second, _f(both, first, second))
             for pair, (texts, both, first, second) in sorted(self.pairs.items())
         ]
-        sums = [sum(column) for column in zip(*((pair.both, pair.first, pair.second) for pair in pairs), strict=True)]
         outside, mixed, inside = self.coincidences
-        return Agreement(self.texts, _f(*sums), alpha([[outside, mixed], [mixed, inside]]), pairs)
+        both, first, second = (sum(getattr(pair, name) for pair in pairs) for name in ("both", "first", "second"))
+        return Agreement(self.texts, _f(both, first, second), alpha([[outside, mixed], [mixed, inside]]), pairs)
 
 
 def words_of(text: str) -> list[tuple[int, int]]:

@@ -24,7 +24,7 @@ from scripts.reviewing.looking import ALL, EXAMPLES, SOME, Counts, Job, Look, Pl
 from scripts.reviewing.occurrences import ANNOTATED, KINDS, NONE, PARTLY, RELABELLED
 from scripts.reviewing.overlaps import Overlap, joined
 from scripts.reviewing.ranking import RULES, TIERS, scores, suspects, wanted
-from scripts.reviewing.records import FOLDER, Doubt, Suspect
+from scripts.reviewing.records import FOLDER, Doubt, Outdated, Suspect
 
 NAME = "consistency.json"
 LIST = "consistency.jsonl"
@@ -116,12 +116,12 @@ class Consistency(msgspec.Struct, kw_only=True):
 def load(corpus: Path) -> Consistency | None:
     """Read consistency.json; None if there is none.
 
-    RAISES (UserError): If it is damaged, or of another gold than there is now.
+    RAISES (UserError): If it is damaged; `Outdated` if it is of another gold than there is now.
     """
     path = corpus / FOLDER / NAME
     found = read_json_if_there(path, Consistency, _MEND)
     if found and found.gold != merging.load(corpus).outputs.get("gold.jsonl"):
-        raise UserError(f"{path}: is of annotations that have changed since; {_MEND}")
+        raise Outdated(f"{path}: is of annotations that have changed since; {_MEND}")
     return found
 
 
