@@ -400,7 +400,7 @@ def test_chance_alone_is_rarely_taken_for_a_difference():
             for _ in range(60):
                 length = int(generator.integers(50, 400))
                 sums.count(int(generator.poisson(generator.gamma(1.0, length / 100))), length)
-            counted["ORG", "annotator", name] = sums
+            counted["ORG", ("", name, "")] = sums
         (found,) = groups(counted)
         values.append(found.chance)
     assert 0.02 < np.mean(np.array(values) < 0.05) < 0.085
@@ -411,7 +411,7 @@ def test_small_groups_are_shown_and_not_compared():
     few.count(1, 100)
     for _ in range(50):
         many.count(1, 100)
-    (found,) = groups({("ORG", "dataset", "few"): few, ("ORG", "dataset", "many"): many})
+    (found,) = groups({("ORG", ("few", "", "")): few, ("ORG", ("many", "", "")): many})
     assert found.chance is None
     assert [rate.is_tested for rate in found.rates] == [False, True]
 
@@ -422,7 +422,7 @@ def test_many_months_are_quarters():
         sums = Sums()
         for _ in range(20):
             sums.count(1, 100)
-        counted["ORG", "period", f"20{20 + (month - 1) // 12}-{(month - 1) % 12 + 1:02}"] = sums
+        counted["ORG", ("", "", f"20{20 + (month - 1) // 12}-{(month - 1) % 12 + 1:02}")] = sums
     (found,) = groups(counted)
     assert [rate.name for rate in found.rates] == [
         f"202{year}-Q{quarter}" for year in (0, 1) for quarter in range(1, 5)

@@ -106,7 +106,7 @@ def test_most_texts_that_are_alike_meet_and_few_others():
         one, two = (shingled(" ".join(map(str, each))) for each in (words, other))
         met[alike(one, two) >= SIMILAR].append((bands(one) == bands(two)).any())
     assert np.mean(met[True]) > 0.98
-    assert np.mean([m for m in met[False]]) < 0.3
+    assert np.mean(met[False]) < 0.3
 
 
 @given(st.text(max_size=30) | st.text(st.characters(max_codepoint=127), max_size=30))
@@ -141,7 +141,7 @@ def test_hours_are_texts_times_seconds(tmp_path):
     known = found.labels["PER"]
     assert known.speed.together == 2
     assert known.lacking == 90
-    assert known.hours == pytest.approx(90 * known.speed.seconds / 3600, abs=0.005)
+    assert known.hours == pytest.approx(90 * known.speed.seconds / 3600, abs=0.006)
 
 
 @pytest.mark.parametrize(

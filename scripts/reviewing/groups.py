@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -84,15 +84,21 @@ class Sums:
         return self.spans_2 - 2 * rate * self.product + rate * rate * self.characters_2
 
 
-Counted = Mapping[tuple[str, By, str], Sums]  # by label, way of grouping, and name
+WAYS: tuple[By, ...] = get_args(By)
+Counted = Mapping[tuple[str, tuple[str, ...]], Sums]  # by label, and names of a dataset, an annotator and a month
 
 
 def groups(counted: Counted) -> list[Groups]:
-    """Compare the groups of each label, where there are several."""
+    """Compare the groups of each label, where there are several. Those without a name are left out."""
     by_label: dict[tuple[str, By], dict[str, Sums]] = {}
-    for (label, by, name), sums in sorted(counted.items()):
-        by_label.setdefault((label, by), {})[name] = sums
-    found = [_groups(label, by, _periods(sums) if by == "period" else sums) for (label, by), sums in by_label.items()]
+    for (label, names), sums in sorted(counted.items()):
+        for by, name in zip(WAYS, names, strict=True):
+            if name:
+                by_label.setdefault((label, by), {}).setdefault(name, Sums()).add(sums)
+    found = [
+        _groups(label, by, _periods(sums) if by == "period" else dict(sorted(sums.items())))
+        for (label, by), sums in sorted(by_label.items())
+    ]
     several = [each for each in found if len(each.rates) > 1]
     _correct(several)
     return several
@@ -140,9 +146,9 @@ def _sum(parts: Iterable[Sums]) -> Sums:
 def _periods(months: Mapping[str, Sums]) -> Mapping[str, Sums]:
     """By quarter if there are many months."""
     if len(months) <= _MOST_MONTHS:
-        return months
+        return dict(sorted(months.items()))
     quarters: dict[str, Sums] = {}
-    for month, sums in months.items():
+    for month, sums in sorted(months.items()):
         year, number = month.split("-")
         quarters.setdefault(f"{year}-Q{(int(number) + 2) // 3}", Sums()).add(sums)
     return quarters
