@@ -31,7 +31,7 @@ from scripts.reviewing.suspects import LINES, Committee, look, shorter
 OUTPUT = Path("benchmarks/results/injected.json")
 CONFIG = Path("configs/ner.cfg")
 RATE, FOLDS, VOTES = 0.05, 5, 2
-STEPS = {"articles": 400, "protocols": 400}
+STEPS = {"addresses": 200, "protocols": 200, "articles": 400}
 FIRST = (50, 100)
 
 

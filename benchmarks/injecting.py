@@ -52,21 +52,17 @@ def inject(texts: Iterable[GoldText], rate: float, way: Way, seed: int) -> tuple
             wrong = _wrong(each.text, span, [*spans, *pending], labels, key) if fraction(key) < share else None
             if wrong:
                 kind, became = wrong
-                place = (span, became) if became else (span,)
-                errors.append(
-                    Injected(
-                        each.text,
-                        kind,
-                        min(s.start for s in place),
-                        max(s.end for s in place),
-                        frozenset(s.label for s in place),
-                    )  # fmt: skip
-                )
+                errors.append(_error(each.text, kind, [span, became] if became else [span]))
                 spans += [became] if became else []
             else:
                 spans.append(span)
         result.append(text(each.text, spans, each.covered))
     return result, errors
+
+
+def _error(words: str, kind: Kind, spans: Sequence[Span]) -> Injected:
+    labels = frozenset(span.label for span in spans)
+    return Injected(words, kind, min(span.start for span in spans), max(span.end for span in spans), labels)
 
 
 def _wrong(

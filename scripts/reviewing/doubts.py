@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from scripts.annotations.records import GoldText, Span
@@ -44,46 +44,59 @@ class Opinion(NamedTuple):
     is_found: bool
 
 
-def doubts(text: GoldText, said: Sequence[Vote]) -> Iterator[Suspect]:
-    """The places of a text where a half of its models or more say otherwise than the annotation.
+class Judged(NamedTuple):
+    """A text, judged.
+
+    suspects (list[Suspect]): Places where a half of the models or more say otherwise than the annotation; their score
+        is how sure these are.
+    claimed (list[tuple[str, float]]): All that a half of the models or more find, annotated or not: label, probability.
+    denied (list[tuple[str, float]]): All that is annotated: label, probability that there is nothing of it.
+    is_too_long (bool): It is not judged: pipelines do not take it.
+    """
+
+    suspects: list[Suspect]
+    claimed: list[tuple[str, float]]
+    denied: list[tuple[str, float]]
+    is_too_long: bool = False
+
+
+def judge(text: GoldText, said: Sequence[Vote]) -> Judged:
+    """Set what models say of a text against its annotation.
 
     text (GoldText): The text. Spans of labels that are not covered are never in doubt, nor missing.
     said (Sequence[Vote]): What models say that did not learn from it.
     """
+    if any(vote.is_too_long for vote in said):
+        return Judged([], [], [], is_too_long=True)
     opinions = _opinions(text, said)
+    claims = _claims(text, said, opinions)
     contested: set[Span] = set()
-    for claim in _claims(text, said, opinions):
+    suspects = []
+    for claim in claims:
         there = [one for one in opinions if one.start < claim.span.end and claim.span.start < one.end]
         if not any(one.is_found for one in there):
-            suspect = _claimed(text, claim, there, len(said))
-            contested.update(suspect.annotated)
-            yield suspect
+            suspects.append(_claimed(text, claim, there, len(said)))
+            contested.update(suspects[-1].annotated)
     for one in opinions:
         absent = len(said) - one.models
         if one.span not in contested and 2 * absent >= len(said):
-            yield _spurious(text, one, absent, len(said))
+            suspects.append(_spurious(text, one, absent, len(said)))
+    agreed = [(one.span.label, one.probability) for one in opinions if one.is_found]
+    claimed = [(claim.span.label, claim.probability) for claim in claims]
+    return Judged(suspects, [*claimed, *agreed], [(one.span.label, one.nothing) for one in opinions])
 
 
 def _opinions(text: GoldText, said: Sequence[Vote]) -> list[Opinion]:
     found = [{(g.start, g.end, g.label) for g in vote.found} for vote in said]
-    result = []
-    for number, span in enumerate(text.spans):
-        given: list[Given] = [vote.given[number] for vote in said]
-        start, end = given[0].start, given[0].end
-        exactly = sum((start, end, span.label) in each for each in found)
-        overlap = sum(any(a < end and start < z and k == span.label for a, z, k in each) for each in found)
-        result.append(
-            Opinion(
-                span,
-                start,
-                end,
-                _mean(g.probability for g in given),
-                _mean(g.nothing for g in given),
-                overlap,
-                2 * exactly >= len(said),
-            )  # fmt: skip
-        )
-    return result
+    return [_opinion(span, [vote.given[number] for vote in said], found) for number, span in enumerate(text.spans)]
+
+
+def _opinion(span: Span, given: Sequence[Given], found: Sequence[set[tuple[int, int, str]]]) -> Opinion:
+    start, end = given[0].start, given[0].end
+    exactly = sum((start, end, span.label) in each for each in found)
+    overlapping = sum(any(a < end and start < z and k == span.label for a, z, k in each) for each in found)
+    probability, nothing = _mean(each.probability for each in given), _mean(each.nothing for each in given)
+    return Opinion(span, start, end, probability, nothing, overlapping, 2 * exactly >= len(given))
 
 
 def _claims(text: GoldText, said: Sequence[Vote], opinions: Iterable[Opinion]) -> list[Claim]:

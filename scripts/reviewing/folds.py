@@ -1,7 +1,7 @@
 """Texts are put into folds, so that those which share rare forms are in the same.
 
-A model that judges a text should not have seen its entities elsewhere: it would repeat what is annotated there, right or
-wrong. All texts of a common form cannot be in one fold, but those of a rare one can.
+A model that judges a text should not have seen its entities elsewhere: it would repeat what is annotated there, right
+or wrong. All texts of a common form cannot be in one fold, but those of a rare one can.
 """
 
 from __future__ import annotations

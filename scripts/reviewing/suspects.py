@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,19 +22,23 @@ from scripts.annotations.files import (
     work_folder,
     write_json,
 )
-from scripts.annotations.records import GoldText
 from scripts.merging import merging
 from scripts.model.provenance import training_code, versions
 from scripts.model.shards import read_gold
 from scripts.reviewing.crossing import Plan, read, vote
-from scripts.reviewing.doubts import doubts
+from scripts.reviewing.doubts import Judged, judge
 from scripts.reviewing.folds import Folds, fold
 from scripts.reviewing.joining import Form, join, read_forms
 from scripts.reviewing.records import FOLDER, Doubt, Suspect
-from scripts.reviewing.votes import Vote
+from scripts.reviewing.weighing import Weights
 
 NAME, LINES = "suspects.json", "suspects.jsonl"
 FORMS = "consistency.jsonl"
+TIERS = {
+    1: "that surface forms suspect too",
+    2: "of which all models are sure",
+    3: "of which fewer are",
+}
 _HERE = Path(__file__).parent
 _CODE = (_HERE / "crossing.py", _HERE / "votes.py")
 _encode = msgspec.json.Encoder().encode_lines
@@ -74,6 +78,13 @@ class Suspects(msgspec.Struct, kw_only=True):
         self.suspects += 1
         tiers = self.labels.setdefault(suspect.label, {}).setdefault(suspect.doubt, {})
         tiers[suspect.tier] = tiers.get(suspect.tier, 0) + 1
+
+    def sort(self) -> None:
+        """Put the counts in order."""
+        self.labels = {
+            label: {doubt: dict(sorted(tiers.items())) for doubt, tiers in sorted(doubts.items())}
+            for label, doubts in sorted(self.labels.items())
+        }
 
 
 def load(corpus: Path) -> Suspects | None:
@@ -141,7 +152,7 @@ def look(corpus: Path, committee: Committee, models: Path, label: str | None) ->
         run=committee.config.stem, label=label, folds=committee.folds, seeds=committee.seeds, texts=len(folds.number),
         unseen=round(folds.unseen, 4),
     )  # fmt: skip
-    _write(corpus / FOLDER, account, read(plan, models), read_forms(forms))
+    _write(corpus / FOLDER, account, plan, models, read_forms(forms))
     return account, trained
 
 
@@ -151,19 +162,12 @@ def _digest(committee: Committee, gold: str, folds: Folds) -> str:
     return hashlib.sha256(msgspec.json.encode(what)).hexdigest()
 
 
-def _write(
-    folder: Path, account: Suspects, judged: Iterable[tuple[GoldText, list[Vote]]], forms: dict[int, list[Form]]
-) -> None:
-    """Write suspects.jsonl, the surest first, and suspects.json, which vouches for it. Texts are not kept in memory.
-
-    account (Suspects): Gets the counts.
-    judged (Iterable[tuple[GoldText, list[Vote]]]): All texts, with what models say of them.
-    forms (dict[int, list[Form]]): What surface forms say, by input hash.
-    """
+def _write(folder: Path, account: Suspects, plan: Plan, models: Path, forms: dict[int, list[Form]]) -> None:
+    """Write suspects.jsonl, the surest first, and suspects.json, which vouches for it. Texts are not kept in memory."""
     with exclusive(folder), work_folder(folder) as work:
-        order: list[tuple[int, float, int, int]] = []  # tier, score, where the line starts and ends
+        order: list[tuple[int, float, int, int]] = []  # tier, score, where the line starts, how long it is
         with (work / LINES).open("w+b", BUFFER) as lines:
-            for suspect in _all(account, judged, forms):
+            for suspect in _all(account, plan, models, forms):
                 account.count(suspect)
                 line = _encode([suspect])
                 order.append((suspect.tier, -suspect.score, lines.tell(), len(line)))
@@ -173,20 +177,23 @@ def _write(
                 for _, _, start, size in sorted(order):
                     lines.seek(start)
                     file.write(lines.read(size))
-        account.labels = {
-            label: {doubt: dict(sorted(tiers.items())) for doubt, tiers in sorted(own.items())}
-            for label, own in sorted(account.labels.items())
-        }
+        account.sort()
         write_json(folder / NAME, account)
 
 
-def _all(
-    account: Suspects, judged: Iterable[tuple[GoldText, list[Vote]]], forms: dict[int, list[Form]]
-) -> Iterator[Suspect]:
-    for text, said in judged:
-        if any(vote.is_too_long for vote in said):
-            account.unjudged += 1
-            continue
-        for suspect in doubts(text, said):
+def _all(account: Suspects, plan: Plan, models: Path, forms: dict[int, list[Form]]) -> Iterator[Suspect]:
+    """In the order of the texts: those of models, and joined with them those of surface forms."""
+    weights = Weights()
+    for judged in _judged(plan, models):
+        weights.add(judged)
+    weights.close()
+    for judged in _judged(plan, models):
+        account.unjudged += judged.is_too_long
+        for suspect in judged.suspects:
+            suspect = msgspec.structs.replace(suspect, score=round(weights.weight(suspect), 4))
             if account.label in (None, suspect.label):
-                yield join(suspect, forms.get(text.input_hash, ()))
+                yield join(suspect, forms.get(suspect.input_hash, ()))
+
+
+def _judged(plan: Plan, models: Path) -> Iterator[Judged]:
+    return (judge(text, said) for text, said in read(plan, models))
