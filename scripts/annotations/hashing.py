@@ -10,6 +10,7 @@ from typing import Any
 
 from murmurhash.mrmr import hash as murmur
 
+_NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalnum())
 # Keys that are no part of a Prodigy task hash, in the task or in its spans.
 _NOT_HASHED = frozenset(
     {"score", "rank", "model", "source", "pattern", "priority", "path"}
@@ -41,6 +42,9 @@ def task_hash(input_hash: int, spans: list[dict[str, Any]]) -> int:
 
 def normalized(text: str) -> str:
     """The text as splits see it: NFKC, case folded, letters and digits only. Near-identical texts meet here."""
+    if text.isascii():  # the same in a tenth of the time
+        kept = text.lower().encode().translate(None, _NO_LETTERS).decode()
+        return kept or " ".join(text.lower().split())
     folded = unicodedata.normalize("NFKC", text).casefold()
     return "".join(filter(str.isalnum, folded)) or " ".join(folded.split())
 
