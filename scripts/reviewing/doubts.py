@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from scripts.annotations.records import GoldText, Span
 from scripts.reviewing.records import Doubt, Suspect
 from scripts.reviewing.votes import Given, Vote
 
-UNANIMOUS, DIVIDED = 2, 3  # tiers; 1 is for what other methods find too
+MISSED, CONTRADICTED, UNSURE = 2, 3, 4  # tiers; 1 is for what surface forms suspect too
 
 
 class Claim(NamedTuple):
@@ -44,46 +44,24 @@ class Opinion(NamedTuple):
     is_found: bool
 
 
-class Judged(NamedTuple):
-    """A text, judged.
-
-    suspects (list[Suspect]): Places where a half of the models or more say otherwise than the annotation; their score
-        is how sure these are.
-    claimed (list[tuple[str, float]]): All that a half of the models or more find, annotated or not: label, probability.
-    denied (list[tuple[str, float]]): All that is annotated: label, probability that there is nothing of it.
-    is_too_long (bool): It is not judged: pipelines do not take it.
-    """
-
-    suspects: list[Suspect]
-    claimed: list[tuple[str, float]]
-    denied: list[tuple[str, float]]
-    is_too_long: bool = False
-
-
-def judge(text: GoldText, said: Sequence[Vote]) -> Judged:
-    """Set what models say of a text against its annotation.
+def doubts(text: GoldText, said: Sequence[Vote]) -> Iterator[Suspect]:
+    """The places of a text where a half of the models or more say otherwise than the annotation.
 
     text (GoldText): The text. Spans of labels that are not covered are never in doubt, nor missing.
     said (Sequence[Vote]): What models say that did not learn from it.
     """
-    if any(vote.is_too_long for vote in said):
-        return Judged([], [], [], is_too_long=True)
     opinions = _opinions(text, said)
-    claims = _claims(text, said, opinions)
     contested: set[Span] = set()
-    suspects = []
-    for claim in claims:
+    for claim in _claims(text, said, opinions):
         there = [one for one in opinions if one.start < claim.span.end and claim.span.start < one.end]
         if not any(one.is_found for one in there):
-            suspects.append(_claimed(text, claim, there, len(said)))
-            contested.update(suspects[-1].annotated)
+            suspect = _claimed(text, claim, there, len(said))
+            contested.update(suspect.annotated)
+            yield suspect
     for one in opinions:
         absent = len(said) - one.models
         if one.span not in contested and 2 * absent >= len(said):
-            suspects.append(_spurious(text, one, absent, len(said)))
-    agreed = [(one.span.label, one.probability) for one in opinions if one.is_found]
-    claimed = [(claim.span.label, claim.probability) for claim in claims]
-    return Judged(suspects, [*claimed, *agreed], [(one.span.label, one.nothing) for one in opinions])
+            yield _spurious(text, one, absent, len(said))
 
 
 def _opinions(text: GoldText, said: Sequence[Vote]) -> list[Opinion]:
@@ -121,30 +99,32 @@ def _claimed(text: GoldText, claim: Claim, there: Sequence[Opinion], models: int
     same = [one for one in there if one.span.label == claim.span.label]
     doubt: Doubt = "boundary" if same else "label" if there else "missing"
     annotated = same or list(there)
-    says = f"{_of(claim.models, models)} {claim.span.label} (probability {claim.probability:.2f})"
+    is_in_place = bool(same) or [(one.start, one.end) for one in there] == [(claim.span.start, claim.span.end)]
     is_there = ", ".join(f'"{text.text[one.span.start : one.span.end]}" as {one.span.label}' for one in annotated)
+    says = f"{_of(claim.models, models)} {claim.span.label} (probability {claim.probability:.2f})"
     return _suspect(
-        text, doubt, annotated[0].span.label if annotated else claim.span.label, [one.span for one in annotated],
-        [claim.span], f"{says}; annotated is {is_there or 'nothing'}", claim.models == models,
+        text, doubt, annotated[0].span.label if annotated else claim.span.label, annotated, [claim.span],
+        f"{says}; annotated is {is_there or 'nothing'}.",
+        UNSURE if claim.models < models else MISSED if not there else CONTRADICTED if is_in_place else UNSURE,
         claim.probability * min((1 - one.probability for one in annotated), default=1.0),
     )  # fmt: skip
 
 
 def _spurious(text: GoldText, one: Opinion, absent: int, models: int) -> Suspect:
-    reason = f"{_of(absent, models)} no {one.span.label} (probability of none {one.nothing:.2f}); annotated it is"
-    return _suspect(text, "spurious", one.span.label, [one.span], [], reason, absent == models, one.nothing)
+    reason = f"{_of(absent, models)} no {one.span.label} (probability of none {one.nothing:.2f}); it is annotated."
+    return _suspect(text, "spurious", one.span.label, [one], [], reason, UNSURE, one.nothing)
 
 
 def _suspect(
-    text: GoldText, doubt: Doubt, label: str, annotated: list[Span], proposed: list[Span], reason: str,
-    is_unanimous: bool, score: float,
+    text: GoldText, doubt: Doubt, label: str, annotated: Sequence[Opinion], proposed: list[Span], reason: str,
+    tier: int, score: float,
 ) -> Suspect:  # fmt: skip
-    place = [*annotated, *proposed]
+    spans = [one.span for one in annotated]
+    place = [*spans, *proposed]
     return Suspect(
         input_hash=text.input_hash, text=text.text, label=label, doubt=doubt,
-        start=min(span.start for span in place), end=max(span.end for span in place),
-        annotated=annotated, proposed=proposed, reason=f"{reason}.", found_by=["models"],
-        tier=UNANIMOUS if is_unanimous else DIVIDED, score=round(score, 4),
+        start=min(span.start for span in place), end=max(span.end for span in place), annotated=spans,
+        proposed=proposed, reason=reason, found_by=["models"], tier=tier, score=round(score, 4),
     )  # fmt: skip
 
 

@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.files import BUFFER
+from scripts.reviewing import consistency
 from scripts.reviewing.records import Doubt, Suspect
 
 BOTH = 1  # the tier
@@ -32,25 +31,17 @@ class Form(NamedTuple):
     reason: str
 
 
-def read_forms(path: Path) -> dict[int, list[Form]]:
-    """Suspects of consistency.jsonl by input hash, without their texts. Nothing, if there is no such file.
+def read_forms(corpus: Path) -> dict[int, list[Form]] | None:
+    """What surface forms suspect, by input hash, without the texts; None if nobody has looked.
 
-    RAISES (UserError): If it is damaged.
+    RAISES (UserError): If that was of other annotations, or is damaged.
     """
+    if consistency.load(corpus) is None:
+        return None
     found: dict[int, list[Form]] = defaultdict(list)
-    decode = msgspec.json.Decoder(Suspect).decode
-    try:
-        with path.open("rb", BUFFER) as lines:
-            for line in lines:
-                one = decode(line)
-                labels = frozenset(span.label for span in one.proposed)
-                found[one.input_hash].append(
-                    Form(hash(one.text), one.label, one.doubt, one.start, one.end, labels, one.reason)
-                )
-    except FileNotFoundError:
-        pass
-    except msgspec.DecodeError as err:
-        raise UserError(f"{path}: is damaged ({err}); look again: weasel run consistency") from err
+    for one in consistency.read_suspects(corpus):
+        labels = frozenset(span.label for span in one.proposed)
+        found[one.input_hash].append(Form(hash(one.text), one.label, one.doubt, one.start, one.end, labels, one.reason))
     return found
 
 

@@ -25,19 +25,19 @@ from scripts.annotations.files import (
 from scripts.merging import merging
 from scripts.model.provenance import training_code, versions
 from scripts.model.shards import read_gold
+from scripts.reviewing import consistency
 from scripts.reviewing.crossing import Plan, read, vote
-from scripts.reviewing.doubts import Judged, judge
+from scripts.reviewing.doubts import doubts
 from scripts.reviewing.folds import Folds, fold
 from scripts.reviewing.joining import Form, join, read_forms
 from scripts.reviewing.records import FOLDER, Doubt, Suspect
-from scripts.reviewing.weighing import Weights
 
 NAME, LINES = "suspects.json", "suspects.jsonl"
-FORMS = "consistency.jsonl"
 TIERS = {
     1: "that surface forms suspect too",
-    2: "of which all models are sure",
-    3: "of which fewer are",
+    2: "where all models find an entity, and nothing is annotated",
+    3: "where all models find another label or other borders",
+    4: "of which models are less sure, or find nothing where something is annotated",
 }
 _HERE = Path(__file__).parent
 _CODE = (_HERE / "crossing.py", _HERE / "votes.py")
@@ -140,19 +140,19 @@ def look(corpus: Path, committee: Committee, models: Path, label: str | None) ->
     labels = merging.known_labels(merged)
     if label is not None and label not in labels:
         raise UserError(f"there is no label {label!r} in the gold; there are {', '.join(labels) or 'none'}")
+    forms = read_forms(corpus)
     folds = fold(read_gold(gold), committee.folds)
     plan = Plan(
         gold, labels, _digest(committee, merged.outputs[gold.name], folds), committee.config, committee.values,
         committee.gpu, folds, committee.seeds,
     )  # fmt: skip
     trained = vote(plan, models)
-    forms = corpus / FOLDER / FORMS
+    found_forms = None if forms is None else sha256(corpus / FOLDER / consistency.LIST)
     account = Suspects(
-        gold=merged.outputs[gold.name], votes=plan.digest, forms=sha256(forms) if forms.exists() else None,
-        run=committee.config.stem, label=label, folds=committee.folds, seeds=committee.seeds, texts=len(folds.number),
-        unseen=round(folds.unseen, 4),
+        gold=merged.outputs[gold.name], votes=plan.digest, forms=found_forms, run=committee.config.stem, label=label,
+        folds=committee.folds, seeds=committee.seeds, texts=len(folds.number), unseen=round(folds.unseen, 4),
     )  # fmt: skip
-    _write(corpus / FOLDER, account, plan, models, read_forms(forms))
+    _write(corpus / FOLDER, account, plan, models, forms or {})
     return account, trained
 
 
@@ -182,18 +182,11 @@ def _write(folder: Path, account: Suspects, plan: Plan, models: Path, forms: dic
 
 
 def _all(account: Suspects, plan: Plan, models: Path, forms: dict[int, list[Form]]) -> Iterator[Suspect]:
-    """In the order of the texts: those of models, and joined with them those of surface forms."""
-    weights = Weights()
-    for judged in _judged(plan, models):
-        weights.add(judged)
-    weights.close()
-    for judged in _judged(plan, models):
-        account.unjudged += judged.is_too_long
-        for suspect in judged.suspects:
-            suspect = msgspec.structs.replace(suspect, score=round(weights.weight(suspect), 4))
+    """In the order of the texts; where surface forms suspect the same, joined with what they say."""
+    for text, said in read(plan, models):
+        if any(vote.is_too_long for vote in said):
+            account.unjudged += 1
+            continue
+        for suspect in doubts(text, said):
             if account.label in (None, suspect.label):
                 yield join(suspect, forms.get(suspect.input_hash, ()))
-
-
-def _judged(plan: Plan, models: Path) -> Iterator[Judged]:
-    return (judge(text, said) for text, said in read(plan, models))
