@@ -69,7 +69,7 @@ def test_a_task_is_decoded_as_if_nothing_had_been_cut_out(content):
 
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
 def test_the_tokens_of_a_usual_task_are_cut_out(separators):
-    tokens = [{"text": word, "start": 0, "end": 1, "id": 0, "ws": True} for word in ("a", "]", "}],", '"', "x\\")]
+    tokens = [{"text": word, "start": 0, "end": 1, "id": 0, "ws": True} for word in ("a", "]", "[x]", '"', "x\\")]
     task = {"text": "a", "meta": {"tokens": 5}, "tokens": tokens, "_view_id": "ner_manual", "spans": []}
     content = json.dumps(task, separators=separators).encode()
     slim = json.loads(without_tokens(content))
