@@ -21,8 +21,11 @@ def main() -> None:
     found = decide(args.corpus, args.metrics)
     console = Console()
     print_next(console, found)
-    label, row = next(iter(found.labels.items()))
-    said = "leave all labels as they are" if row.advice.do == "leave" else f"begin with {label}: {DO[row.advice.do]}"
+    said = "leave all labels as they are"
+    for label, row in found.labels.items():
+        if row.advice.do != "leave":
+            said = f"begin with {label}: {DO[row.advice.do]}"
+            break
     console.print(f"✔ {args.metrics / NAME}: {said}", markup=False, highlight=False)
 
 

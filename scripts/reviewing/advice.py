@@ -22,14 +22,17 @@ class Signals(msgspec.Struct, kw_only=True):
 
     texts (int), covered (int): All, and those in which the label is annotated completely.
     hours (float | None): To annotate it in the others, at the speed so far.
-    spans (int | None), doubtful (int | None): Annotated, and places of the first tier, where they are probably wrong.
-    agreement (float | None): F between annotators, on exact spans; agreed_on (int): spans that any of them marked.
-    support (int | None): Entities in the test texts. f, low, high (float | None): F of the newest run, and its interval.
+    spans (int | None), doubtful (int | None): Annotated, and places of the first tier: of `suspects`, if it has been
+        run, else of `consistency`.
+    agreement (float | None): F between annotators, on exact spans. agreed_on (int): Spans that any of them marked.
+    support (int | None): Entities in the test texts.
+    f, low, high (float | None): F of the newest run, and its interval.
     wrong (float | None): Entities missed and invented in the test texts.
-    slope (float | None): F that twice as many texts brought; more (str | None): what the learning curve says of that.
-    seen, unseen (float | None): Recall of forms that were in the texts to train on, and of others; new (float): entities
-        of such forms.
-    confused (str | None): The label it is taken for most often, or that is taken for it; times (float): how often.
+    slope (float | None): F that twice as many texts brought. more (str | None): What the learning curve says of that.
+    seen, unseen (float | None): Recall of forms that were in the texts to train on, and of others. new (float):
+        Entities of the others.
+    confused (str | None): The other label it is taken for, or that is taken for it, most often. times (float): How
+        often.
     """
 
     texts: int
@@ -116,7 +119,9 @@ RULES = (
     Rule("annotate", f"fewer than {FEW} entities in the test texts: nothing can be said yet", _few),
     Rule("guideline", f"annotators agree on less than {AGREED} F, of {AGREED_ON} spans or more", _disagreement),
     Rule("redefine", f"a quarter of what is wrong, and {MIXED_TIMES} or more, is one other label", _confusion),
-    Rule("review", f"{DOUBTFUL:.0%} of the spans, and {DOUBTFUL_PLACES} or more, are in doubt".replace("%", " %"), _doubt),
+    Rule(
+        "review", f"{DOUBTFUL:.0%} of the spans, and {DOUBTFUL_PLACES} or more, are in doubt".replace("%", " %"), _doubt
+    ),
     Rule("annotate", "the learning curve rises by more than noise", _steep),
     Rule("annotate", f"recall of new forms is {GAP} or more below that of seen ones, of {NEW} or more", _new_forms),
     Rule("annotate", "annotated in less than half of the texts", _incomplete),

@@ -26,6 +26,7 @@ from scripts.scoring.runs import Confusion, Scored
 
 NAME = "next.json"
 _FIRST = 1  # tier
+_MEND = "make it again: weasel run next"
 
 
 class Row(msgspec.Struct):
@@ -85,9 +86,15 @@ def decide(corpus: Path, metrics: Path) -> Next:
     return result
 
 
-def load(metrics: Path) -> Next | None:
-    """Read next.json; None if there is none. RAISES (UserError): If it is damaged."""
-    return read_json_if_there(metrics / NAME, Next, "make it again: weasel run next")
+def load(metrics: Path, corpus: Path) -> Next | None:
+    """Read next.json; None if there is none.
+
+    RAISES (UserError): If it is damaged; `Outdated` if it is of another gold than there is now.
+    """
+    found = read_json_if_there(metrics / NAME, Next, _MEND)
+    if found and found.gold != merging.load(corpus).outputs.get("gold.jsonl"):
+        raise Outdated(f"{metrics / NAME}: is of annotations that have changed since; {_MEND}")
+    return found
 
 
 def _row(label: str, found: Sources) -> Row:

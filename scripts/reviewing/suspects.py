@@ -30,7 +30,7 @@ from scripts.reviewing.crossing import Plan, read, vote
 from scripts.reviewing.doubts import doubts
 from scripts.reviewing.folds import Folds, fold
 from scripts.reviewing.joining import Form, join, read_forms
-from scripts.reviewing.records import FOLDER, Doubt, Suspect
+from scripts.reviewing.records import FOLDER, Doubt, Outdated, Suspect
 
 NAME, LINES = "suspects.json", "suspects.jsonl"
 TIERS = {
@@ -96,7 +96,7 @@ def load(corpus: Path) -> Suspects | None:
     path = corpus / FOLDER / NAME
     found = read_json_if_there(path, Suspects, again)
     if found and found.gold != merging.load(corpus).outputs["gold.jsonl"]:
-        raise UserError(f"{path}: is about annotations that have changed since; {again}")
+        raise Outdated(f"{path}: is about annotations that have changed since; {again}")
     return found
 
 

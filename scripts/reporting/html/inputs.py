@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -10,9 +11,10 @@ from scripts.annotations.errors import UserError
 from scripts.reporting.html import coverage
 from scripts.reporting.html.consistency import findings
 from scripts.reporting.html.coverage import Coverage
-from scripts.reviewing import consistency
+from scripts.reviewing import consistency, deciding
 from scripts.reviewing import coverage as lacking
 from scripts.reviewing.consistency import Consistency
+from scripts.reviewing.deciding import Next
 from scripts.reviewing.records import Outdated, Suspect
 from scripts.scoring import compared, curve, runs
 from scripts.scoring.compared import Comparisons
@@ -36,7 +38,9 @@ class Inputs(NamedTuple):
     consistency (Consistency | None): Of the annotations.
     suspects (dict[str, list[Suspect]] | None): The first of each label; None if texts are not wanted.
     lacking (Coverage | None): What `coverage` found last.
-    outdated (dict[str, str]): Of "consistency" and "coverage": what is the matter if it is of other annotations.
+    next (Next | None): What `next` says of the newest run and these annotations.
+    outdated (dict[str, str]): Of "consistency", "coverage" and "next": what is the matter, if it is not of what there
+        is now.
     """
 
     runs: list[Scored]
@@ -49,6 +53,7 @@ class Inputs(NamedTuple):
     consistency: Consistency | None
     suspects: dict[str, list[Suspect]] | None
     lacking: lacking.Coverage | None
+    next: Next | None
     outdated: dict[str, str]
 
 
@@ -64,7 +69,7 @@ def load(metrics: Path, corpus: Path, with_texts: bool) -> Inputs:
     if not scored:
         raise UserError(f"{metrics}: there is no run; evaluate a model first: weasel run evaluate")
     newest = metrics / scored[-1].run.folder
-    outdated = {"consistency": "", "coverage": ""}
+    outdated = {"consistency": "", "coverage": "", "next": ""}
     forms = _current(consistency.load, corpus, "consistency", outdated)
     return Inputs(
         runs=scored,
@@ -77,8 +82,16 @@ def load(metrics: Path, corpus: Path, with_texts: bool) -> Inputs:
         consistency=forms,
         suspects=findings(corpus) if with_texts and forms else None,
         lacking=_current(lacking.load, corpus, "coverage", outdated),
+        next=_current(partial(_next, metrics, scored[-1].run.folder), corpus, "next", outdated),
         outdated=outdated,
     )
+
+
+def _next(metrics: Path, newest: str, corpus: Path) -> Next | None:
+    found = deciding.load(metrics, corpus)
+    if found and found.run != newest:
+        raise Outdated(f"{metrics / deciding.NAME}: is of another run than the newest")
+    return found
 
 
 def _current(load: Callable[[Path], T | None], corpus: Path, what: str, outdated: dict[str, str]) -> T | None:
@@ -86,5 +99,5 @@ def _current(load: Callable[[Path], T | None], corpus: Path, what: str, outdated
     try:
         return load(corpus)
     except Outdated:
-        outdated[what] = "The annotations have changed since this was looked at. To look again:"
+        outdated[what] = "There is something new since this was looked at. To look again:"
         return None

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from scripts.reporting.accounts import listed, plural
+from scripts.reporting.advice import DO, cells
 from scripts.reporting.coverage import hours, seconds, unmeasured
 from scripts.reporting.html import confusion, consistency, history, marked
 from scripts.reporting.html.cautions import cautions
@@ -19,6 +20,7 @@ from scripts.reporting.html.inputs import Inputs
 from scripts.reporting.scores import count, ratio
 from scripts.reporting.sentences import differs, notes
 from scripts.reporting.tables import mark, span
+from scripts.reviewing.advice import RULES
 from scripts.scoring.curve import Curve
 
 _BREAKS = re.compile(r"(?<=[_/.:-])(?=\w)|(?<=[a-z])(?=[A-Z])")
@@ -62,8 +64,16 @@ def _environment() -> Environment:
         "ratio": ratio, "count": count, "at": at, "share": share, "span": span, "mark": mark, "listed": listed,
         "plural": plural, "visible": visible, "breakable": breakable, "clear": history.is_clear, "wrong": history.wrong,
         "when": when, "log2": math.log2, "hours": hours, "seconds": seconds, "unmeasured": unmeasured,
+        "cells": cells,
     }  # fmt: skip
-    environment.globals |= {"stack": stack, "kinds": _ERRORS, "states": consistency.STATES, "doubts": _DOUBTS}
+    environment.globals |= {
+        "stack": stack,
+        "kinds": _ERRORS,
+        "states": consistency.STATES,
+        "doubts": _DOUBTS,
+        "rules": RULES,
+        "do": DO,
+    }
     return environment
 
 
@@ -88,6 +98,7 @@ def _view(found: Inputs) -> dict[str, Any]:
         "curve_floor": _floor(found.curve),
         "consistency": consistency.section(found.consistency, found.suspects) if found.consistency else None,
         "lacking": found.lacking,
+        "next": found.next,
         "outdated": found.outdated,
     }
 
