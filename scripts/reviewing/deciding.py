@@ -198,6 +198,8 @@ def _add_score(signals: Signals, score: Score) -> None:
 
 def _most_confused(label: str, found: Confusion) -> tuple[str | None, float]:
     """The other label it is taken for, or that is taken for it, most often; the mean over seeds."""
+    if not found.seeds:
+        return None, 0
     means = np.mean(list(found.seeds.values()), axis=0)[:-1, :-1]
     own = found.labels.index(label)
     both = means[own] + means[:, own]
