@@ -23,7 +23,7 @@ from scripts.annotations.files import (
     write_json,
 )
 from scripts.merging import merging
-from scripts.model.provenance import training_code, versions
+from scripts.model.provenance import versions
 from scripts.model.shards import read_gold
 from scripts.reviewing import consistency
 from scripts.reviewing.crossing import Plan, read, vote
@@ -39,8 +39,12 @@ TIERS = {
     3: "where all models find another label or other borders",
     4: "of which models are less sure, or find nothing where something is annotated",
 }
-_HERE = Path(__file__).parent
-_CODE = (_HERE / "crossing.py", _HERE / "votes.py")
+_ROOM, _MODEL = Path(__file__).parent, Path(__file__).parent.parent / "model"
+_CODE = (
+    *(_MODEL / f"{name}.py" for name in ("documents", "label_heads", "reading", "training", "tuning")),
+    _ROOM / "crossing.py",
+    _ROOM / "votes.py",
+)
 _encode = msgspec.json.Encoder().encode_lines
 
 
@@ -158,7 +162,7 @@ def look(corpus: Path, committee: Committee, models: Path, label: str | None) ->
 
 def _digest(committee: Committee, gold: str, folds: Folds) -> str:
     config = spacy.util.load_config(committee.config, overrides=dict(committee.values)).to_str()
-    what = [gold, config, folds.number.tolist(), training_code(), code_digest(*_CODE), versions()]
+    what = [gold, config, folds.number.tolist(), code_digest(*_CODE), versions()]
     return hashlib.sha256(msgspec.json.encode(what)).hexdigest()
 
 
