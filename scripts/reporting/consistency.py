@@ -55,8 +55,10 @@ def _lines(found: Consistency) -> Iterator[str]:
         yield f"Annotators agree, F of exact spans: {listed(said, 20)}"
     yield from _groups(found.groups)
     if found.places > found.suspects:
-        said = "those that are about the same place as a surer one, or less likely, are no findings"
-        yield f"{plural(found.places, 'doubtful place')}: {said}"
+        yield (
+            f"{plural(found.places, 'doubtful place')}: those that are about the same place as a surer one, or less "
+            "likely, are no findings"
+        )
 
 
 def _form(form: Form, label: str) -> str:
