@@ -8,8 +8,9 @@ import shutil
 
 import msgspec
 import pytest
+from markupsafe import escape
 
-from benchmarks.report import LABELS, generate
+from benchmarks.report import LABELS, WORDS, generate
 from scripts.annotations.errors import UserError
 from scripts.annotations.records import Span
 from scripts.reporting.html import coverage, inputs, marked
@@ -133,7 +134,7 @@ def test_what_is_absent_is_said_with_the_command_that_makes_it(tmp_path):
     write(tmp_path, made("ner", "a", 1, counted({"ORG": 5})))
     (tmp_path / "metrics/ner-aaaaaaaa/confusion.json").unlink()
     said = render(load(tmp_path)).decode()
-    for command in ("evaluate", "evaluate --force", "merge", "learning-curve", "compare"):
+    for command in ("evaluate", "evaluate --force", "merge", "learning-curve", "compare", "consistency"):
         assert f"<code>weasel run {command}</code>" in said
 
 
@@ -188,6 +189,68 @@ def test_without_texts_there_are_none(many):
     assert not Page(render(load(many, with_texts=False))).texts
 
 
+# Where annotations disagree, and what is lacking
+
+
+def test_places_of_forms_are_those_that_were_found(many, page):
+    found = load(many).consistency
+    rows = page.rows("Places of forms by label")
+    assert [row["label"] for row in rows] == list(found.labels)
+    for row, label in zip(rows, found.labels.values(), strict=True):
+        names = ("annotated so", "other borders", "another label", "nothing")
+        assert sum(number(row[name]) for name in names) == number(row["sum"]) == sum(label.places.values())
+        assert number(row["annotated so"]) == label.places["annotated"] == label.spans - label.within
+        assert number(row["findings"]) == sum(label.suspects.values())
+        assert number(row["sure"]) == label.tiers["1"]
+    for name in (each for each in page.tables if each.startswith("Forms of ")):
+        for row in page.rows(name):
+            assert sum(number(row[each]) for each in names) == number(row["sum"])
+
+
+def test_findings_are_shown_and_a_label_leads_to_its_own(many, page):
+    found = load(many)
+    content = render(found).decode()
+    assert sum(len(each) for each in found.suspects.values()) == content.count('<dd class="muted">')
+    assert all(escape(one.reason) in content for each in found.suspects.values() for one in each)
+    links = re.findall(r'href="#(consistency-[0-9]+)">(.*?)</a>', content)
+    assert len(links) == sum(bool(each) for each in found.suspects.values()) > 0
+    for place, label in links:
+        assert re.search(
+            rf'<bdi>{re.sub("<wbr>", "", label)}</bdi> <span[^>]*>[^<]*</span></summary>\s*<div id="{place}">', content
+        )
+
+
+def test_agreement_and_what_is_lacking_are_shown(many, page):
+    found = load(many)
+    for row in page.rows("Agreement between annotators by label"):
+        agreement = found.consistency.agreement[row["label"]]
+        assert (row["F"], row["α"]) == (ratio(agreement.f), ratio(agreement.alpha))
+        assert number(row["both marked"]) == agreement.pairs[0].both
+    for row in page.rows("What each label lacks"):
+        known = found.lacking.labels[row["label"]]
+        assert (number(row["number"]), number(row["words"])) == (known.lacking, known.words)
+
+
+def test_without_texts_no_form_is_shown(many):
+    content = render(load(many, with_texts=False)).decode()
+    assert "<mark>" not in content
+    assert not [word for word in WORDS if len(word) > 5 and word in content]
+    assert Page(content.encode()).rows("Places of forms by label")
+    assert "Berlin" in render(load(many)).decode()
+
+
+def test_what_is_of_other_annotations_is_not_shown(many, tmp_path):
+    shutil.copytree(many, tmp_path, dirs_exist_ok=True)
+    merged = (tmp_path / "corpus/merge.json").read_text()
+    gold = re.search(r'"gold.jsonl": "(\w+)"', merged)[1]
+    (tmp_path / "corpus/merge.json").write_text(merged.replace(gold, "0" * 64))
+    content = render(load(tmp_path)).decode()
+    assert content.count("The annotations have changed since this was looked at.") == 2
+    assert "<mark>" not in content
+    for command in ("consistency", "coverage"):
+        assert f"<code>weasel run {command}</code>" in content
+
+
 # Nothing in it is markup
 
 
@@ -206,6 +269,20 @@ def test_texts_change_nothing_but_what_is_shown(many):
     assert pages[0].shape == pages[1].shape
     seen = {example.text.replace("\x00", "␀").replace("\x07", "␇") for example in odd.errors}
     assert set(pages[1].texts) <= seen
+
+
+def test_forms_and_findings_change_nothing_but_what_is_shown(many):
+    plain, odd = load(many), load(many)
+    for suspect in (one for each in odd.suspects.values() for one in each):
+        suspect.text = hostile(suspect.text)
+    contexts = [where for each in odd.consistency.several for where in each.examples.values()]
+    for form in (form for label in odd.consistency.labels.values() for form in label.table):
+        form.form = hostile(form.form)
+        contexts += [where for places in form.examples.values() for where in places]
+    for where in contexts:
+        where.before, where.said, where.after = map(hostile, (where.before, where.said, where.after))
+    pages = [Page(render(found)) for found in (plain, odd)]
+    assert pages[0].shape == pages[1].shape
 
 
 def test_names_change_nothing_but_what_is_shown(tmp_path):

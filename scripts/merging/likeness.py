@@ -30,7 +30,9 @@ def shingled(text: str) -> Hashes:
     for offset in range(min(_SHINGLE, len(codes))):
         hashes = hashes * _MIX + codes[offset : offset + size] + np.uint64(1)
         hashes ^= hashes >> np.uint64(29)
-    return np.unique(hashes * _MIX)
+    hashes *= _MIX
+    hashes.sort()  # np.unique takes ten times as long
+    return hashes[np.append(True, hashes[1:] != hashes[:-1])] if size else hashes
 
 
 def alike(one: Hashes, other: Hashes) -> float:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from operator import itemgetter
 
 import msgspec
 
@@ -92,9 +94,9 @@ class Tally:
             Pair(pair, texts, both, first, second, _f(both, first, second))
             for pair, (texts, both, first, second) in sorted(self.pairs.items())
         ]
-        sums = [sum(column) for column in zip(*((pair.both, pair.first, pair.second) for pair in pairs), strict=True)]
         outside, mixed, inside = self.coincidences
-        return Agreement(self.texts, _f(*sums), alpha([[outside, mixed], [mixed, inside]]), pairs)
+        both, first, second = (sum(getattr(pair, name) for pair in pairs) for name in ("both", "first", "second"))
+        return Agreement(self.texts, _f(both, first, second), alpha([[outside, mixed], [mixed, inside]]), pairs)
 
 
 def words_of(text: str) -> list[tuple[int, int]]:
@@ -103,11 +105,12 @@ def words_of(text: str) -> list[tuple[int, int]]:
 
 
 def _marked(ranges: Ranges, words: Sequence[tuple[int, int]]) -> set[int]:
-    return {
-        number
-        for number, (start, end) in enumerate(words)
-        if any(start < span_end and span_start < end for span_start, span_end in ranges)
-    }
+    """The numbers of the words that ranges touch."""
+    touched: set[int] = set()
+    for start, end in ranges:
+        first = bisect_right(words, start, key=itemgetter(1))
+        touched.update(range(first, bisect_left(words, end, lo=first, key=itemgetter(0))))
+    return touched
 
 
 def _f(both: int, first: int, second: int) -> float | None:

@@ -18,7 +18,7 @@ from scripts.annotations.records import Answer, Kind, Span
 from scripts.merging.buckets import ALL, MOST_BUCKETS, Range
 from scripts.merging.buckets import groups as same_hash
 from scripts.reviewing.agreement import Agreement, Ranges, Tally, words_of
-from scripts.reviewing.groups import By, Groups, Sums, groups
+from scripts.reviewing.groups import Groups, Sums, groups
 
 _BYTES = 4 * 2**20  # of answers that are looked at together
 
@@ -45,10 +45,10 @@ class Part(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """tallies (dict): By label. sums (dict): By label, way of grouping, and name."""
+    """tallies (dict): By label. sums (dict): See `groups`."""
 
     tallies: dict[str, Tally]
-    sums: dict[tuple[str, By, str], Sums]
+    sums: dict[tuple[str, tuple[str, ...]], Sums]
 
 
 _decode = msgspec.json.Decoder(Said).decode
@@ -65,7 +65,7 @@ def look_at_answers(folder: Path, manifest: Manifest, processes: int) -> tuple[d
     paths = tuple(folder / entry.file for entry in manifest.datasets.values())
     ranges = ALL.split(min(MOST_BUCKETS, max(1, math.ceil(size / _BYTES))))  # whatever the number of processes
     tallies: dict[str, Tally] = defaultdict(Tally)
-    sums: dict[tuple[str, By, str], Sums] = defaultdict(Sums)
+    sums: dict[tuple[str, tuple[str, ...]], Sums] = defaultdict(Sums)
     for part in spread(_counts, [Part(paths, hashes) for hashes in ranges], processes, "Reading answers"):
         for label, tally in part.tallies.items():
             tallies[label].add(tally)
@@ -94,30 +94,27 @@ def _texts(lines: Iterable[bytes]) -> Iterator[list[Said]]:
 
 def _count(answers: list[Said], counts: Counts) -> None:
     latest: dict[str, dict[tuple[str, str], Said]] = defaultdict(dict)  # by label and annotator
-    for said in sorted(answers, key=_when):
+    for said in sorted(answers, key=_when) if len(answers) > 1 else answers:
         for label in said.labels:
             latest[label][_annotator(said)] = said
     words = None
     for label, by_annotator in latest.items():
         spans = {who: _ranges(said, label) for who, said in by_annotator.items()}
         for who, said in by_annotator.items():
-            _count_rates(counts.sums, label, said, len(spans[who]))
+            names = (said.dataset, said.annotator, _month(said.timestamp))
+            counts.sums[label, names].count(len(spans[who]), len(said.text))
         if len(spans) > 1:
             words = words or words_of(answers[0].text)
             counts.tallies[label].count({_name(who): ranges for who, ranges in spans.items()}, words)
 
 
-def _count_rates(sums: dict[tuple[str, By, str], Sums], label: str, said: Said, spans: int) -> None:
-    characters = len(said.text)
-    sums[label, "dataset", said.dataset].count(spans, characters)
-    if said.annotator:
-        sums[label, "annotator", said.annotator].count(spans, characters)
-    if said.timestamp is not None and said.timestamp > 0:
-        sums[label, "period", _month(said.timestamp // 86_400)].count(spans, characters)
+def _month(timestamp: int | None) -> str:
+    """`2026-01`; empty if there is no time."""
+    return _month_of(timestamp // 86_400) if timestamp and timestamp > 0 else ""
 
 
 @lru_cache(maxsize=4096)
-def _month(day: int) -> str:
+def _month_of(day: int) -> str:
     return datetime.fromtimestamp(day * 86_400, timezone.utc).strftime("%Y-%m")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from scripts.reviewing.passages import Known
+from scripts.reviewing.records import Suspect
 
 _AROUND = 60  # code points to each side
 _LONGEST = 200  # of the place itself
@@ -19,7 +20,7 @@ class Context(msgspec.Struct):
     after: str
 
 
-def context(known: Known, start: int, end: int) -> Context:
+def context(known: Known | Suspect, start: int, end: int) -> Context:
     """The context of a place, without the parts of words at its far ends."""
     before, after = known.text[max(0, start - _AROUND) : start], known.text[end : end + _AROUND]
     if start > _AROUND:

@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from scripts.annotations.errors import UserError
 from scripts.annotations.files import exclusive, read_json_if_there, whole_file, write_json
 from scripts.annotations.manifest import Manifest
 from scripts.annotations.parallel import spread
 from scripts.merging import merging
 from scripts.merging.likeness import BANDS, SIMILAR, Hashes, alike, bands, shingled
 from scripts.merging.survey import Block, blocks, lines, text_at
-from scripts.reviewing.records import FOLDER
+from scripts.reviewing.records import FOLDER, Outdated
 from scripts.reviewing.speed import Speed, speeds
 
 NAME = "coverage.json"
@@ -81,12 +80,12 @@ class Coverage(msgspec.Struct, kw_only=True):
 def load(corpus: Path) -> Coverage | None:
     """Read coverage.json; None if there is none.
 
-    RAISES (UserError): If it is damaged, or of another gold than there is now.
+    RAISES (UserError): If it is damaged; `Outdated` if it is of another gold than there is now.
     """
     path = corpus / FOLDER / NAME
     found = read_json_if_there(path, Coverage, _MEND)
     if found and found.gold != merging.load(corpus).outputs.get("gold.jsonl"):
-        raise UserError(f"{path}: is of annotations that have changed since; {_MEND}")
+        raise Outdated(f"{path}: is of annotations that have changed since; {_MEND}")
     return found
 
 

@@ -2,7 +2,8 @@
 
 Spans per text are counts that vary more, or less, than Poisson's, so their dispersion is estimated from the texts
 themselves: the score test of a quasi-Poisson model of spans by characters (McCullagh and Nelder 1989, Generalized
-Linear Models, chapter 6). That texts differ is no error of anybody: where groups had other texts, look at these first.
+Linear Models, chapter 6), with the dispersion of long texts, which weigh most, weighing most. That texts differ is no
+error of anybody: where groups had other texts, look at these first.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -53,37 +54,51 @@ class Groups(msgspec.Struct):
 
 @dataclass
 class Sums:
-    """Of the texts of a group: how many, spans, characters, and the sum of spans² by characters."""
+    """Of the texts of a group: how many, spans, characters, and the sums of their squares and products."""
 
     texts: int = 0
     spans: int = 0
     characters: int = 0
-    squares: float = 0.0
+    spans_2: int = 0
+    characters_2: int = 0
+    product: int = 0
 
     def count(self, spans: int, characters: int) -> None:
         """Count a text."""
         self.texts += 1
         self.spans += spans
         self.characters += characters
-        self.squares += spans * spans / characters
+        self.spans_2 += spans * spans
+        self.characters_2 += characters * characters
+        self.product += spans * characters
 
     def add(self, other: Sums) -> None:
         """Add those of other texts."""
-        self.texts += other.texts
-        self.spans += other.spans
-        self.characters += other.characters
-        self.squares += other.squares
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+    @property
+    def residual(self) -> float:
+        """The sum of squares of what the texts have more, or less, spans than the group's rate makes expect."""
+        rate = self.spans / self.characters
+        return self.spans_2 - 2 * rate * self.product + rate * rate * self.characters_2
 
 
-Counted = Mapping[tuple[str, By, str], Sums]  # by label, way of grouping, and name
+WAYS: tuple[By, ...] = get_args(By)
+Counted = Mapping[tuple[str, tuple[str, ...]], Sums]  # by label, and names of a dataset, an annotator and a month
 
 
 def groups(counted: Counted) -> list[Groups]:
-    """Compare the groups of each label, where there are several."""
+    """Compare the groups of each label, where there are several. Those without a name are left out."""
     by_label: dict[tuple[str, By], dict[str, Sums]] = {}
-    for (label, by, name), sums in sorted(counted.items()):
-        by_label.setdefault((label, by), {})[name] = sums
-    found = [_groups(label, by, _periods(sums) if by == "period" else sums) for (label, by), sums in by_label.items()]
+    for (label, names), sums in sorted(counted.items()):
+        for by, name in zip(WAYS, names, strict=True):
+            if name:
+                by_label.setdefault((label, by), {}).setdefault(name, Sums()).add(sums)
+    found = [
+        _groups(label, by, _periods(sums) if by == "period" else dict(sorted(sums.items())))
+        for (label, by), sums in sorted(by_label.items())
+    ]
     several = [each for each in found if len(each.rates) > 1]
     _correct(several)
     return several
@@ -115,8 +130,7 @@ def _residuals(sums: Mapping[str, Sums]) -> tuple[dict[str, float], float]:
     """Of each group (spans - expected) / √expected; and how much more the texts vary than Poisson's would."""
     whole = _sum(sums.values())
     rate = whole.spans / whole.characters
-    within = sum(one.squares - one.spans**2 / one.characters for one in sums.values())
-    dispersion = within / rate / max(1, whole.texts - len(sums))
+    dispersion = sum(one.residual for one in sums.values()) / whole.spans * whole.texts / (whole.texts - len(sums))
     return {
         name: (one.spans - rate * one.characters) / math.sqrt(rate * one.characters) for name, one in sums.items()
     }, dispersion
@@ -132,9 +146,9 @@ def _sum(parts: Iterable[Sums]) -> Sums:
 def _periods(months: Mapping[str, Sums]) -> Mapping[str, Sums]:
     """By quarter if there are many months."""
     if len(months) <= _MOST_MONTHS:
-        return months
+        return dict(sorted(months.items()))
     quarters: dict[str, Sums] = {}
-    for month, sums in months.items():
+    for month, sums in sorted(months.items()):
         year, number = month.split("-")
         quarters.setdefault(f"{year}-Q{(int(number) + 2) // 3}", Sums()).add(sums)
     return quarters

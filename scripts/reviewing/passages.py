@@ -73,7 +73,7 @@ def passage(block: Block, labels: Sequence[str]) -> Passage:
 def arranged(texts: list[Known], labels: Sequence[str]) -> Passage:
     """Texts as arrays."""
     prints = Fingerprints([known.text for known in texts])
-    kinds = _kinds("".join(known.text for known in texts))
+    kinds = _kinds(prints.codes)
     is_border = np.ones(len(kinds) + 1, np.bool_)
     is_border[1:-1] = ~((kinds[:-1] == _WORD) & (kinds[1:] == _WORD))
     is_border[prints.starts] = True
@@ -102,9 +102,8 @@ def _spans(texts: Sequence[Known], numbers: Mapping[str, int], starts: Numbers) 
 _UNSEEN, _BLANK, _SIGN, _WORD = range(4)
 
 
-def _kinds(text: str) -> NDArray[np.uint8]:
+def _kinds(codes: NDArray[np.uint32]) -> NDArray[np.uint8]:
     """The kind of each code point; each one is looked up once in a process."""
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
     table = _table()
     kinds = table[codes]
     if (unseen := codes[kinds == _UNSEEN]).size:

@@ -158,7 +158,7 @@ def _reason(judged: Judged, label: str, in_doubt: str) -> str:
     if judged.rule.kind == PARTLY:
         return f"{times} are annotated as {label}; of this one only a part is."
     if judged.rule.kind == INSIDE:
-        return f"{times} are annotated as {label}; this one with a word more."
+        return f"{times} are annotated as {label}; this one with a word or sign more."
     if judged.rule.usual == PARTLY:
         return f"Of {times} only a part is annotated as {label}; of this one all."
     return f"At {times} nothing is annotated; here it is as {label}."

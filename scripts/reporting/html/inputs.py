@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from scripts.annotations.errors import UserError
 from scripts.reporting.html import coverage
+from scripts.reporting.html.consistency import findings
 from scripts.reporting.html.coverage import Coverage
+from scripts.reviewing import consistency
+from scripts.reviewing import coverage as lacking
+from scripts.reviewing.consistency import Consistency
+from scripts.reviewing.records import Outdated, Suspect
 from scripts.scoring import compared, curve, runs
 from scripts.scoring.compared import Comparisons
 from scripts.scoring.curve import Curve
 from scripts.scoring.examples import Example
 from scripts.scoring.runs import Confusion, Scored
+
+T = TypeVar("T")
 
 
 class Inputs(NamedTuple):
@@ -25,6 +33,10 @@ class Inputs(NamedTuple):
     errors (list[Example] | None): Of the newest run; None if texts are not wanted.
     coverage (Coverage | None): Of the corpus.
     curve (Curve | None): What `learning-curve` found last.
+    consistency (Consistency | None): Of the annotations.
+    suspects (dict[str, list[Suspect]] | None): The first of each label; None if texts are not wanted.
+    lacking (Coverage | None): What `coverage` found last.
+    outdated (dict[str, str]): Of "consistency" and "coverage": what is the matter if it is of other annotations.
     """
 
     runs: list[Scored]
@@ -34,20 +46,26 @@ class Inputs(NamedTuple):
     errors: list[Example] | None
     coverage: Coverage | None
     curve: Curve | None
+    consistency: Consistency | None
+    suspects: dict[str, list[Suspect]] | None
+    lacking: lacking.Coverage | None
+    outdated: dict[str, str]
 
 
 def load(metrics: Path, corpus: Path, with_texts: bool) -> Inputs:
     """Read it.
 
     metrics (Path): Holds the runs.
-    corpus (Path): Holds coverage.csv.
-    with_texts (bool): Whether errors are shown, with the text around them.
+    corpus (Path): Holds coverage.csv, and what was found in the annotations.
+    with_texts (bool): Whether errors, forms and findings are shown, with the text around them.
     RAISES (UserError): If there is no run, or something is damaged.
     """
     scored, left_out = runs.load_all(metrics)
     if not scored:
         raise UserError(f"{metrics}: there is no run; evaluate a model first: weasel run evaluate")
     newest = metrics / scored[-1].run.folder
+    outdated = {"consistency": "", "coverage": ""}
+    forms = _current(consistency.load, corpus, "consistency", outdated)
     return Inputs(
         runs=scored,
         left_out=left_out,
@@ -56,4 +74,17 @@ def load(metrics: Path, corpus: Path, with_texts: bool) -> Inputs:
         errors=runs.load_errors(newest) if with_texts else None,
         coverage=coverage.read(corpus / coverage.NAME),
         curve=curve.load(metrics),
+        consistency=forms,
+        suspects=findings(corpus) if with_texts and forms else None,
+        lacking=_current(lacking.load, corpus, "coverage", outdated),
+        outdated=outdated,
     )
+
+
+def _current(load: Callable[[Path], T | None], corpus: Path, what: str, outdated: dict[str, str]) -> T | None:
+    """What a step found, unless the annotations have changed since."""
+    try:
+        return load(corpus)
+    except Outdated:
+        outdated[what] = "The annotations have changed since this was looked at. To look again:"
+        return None

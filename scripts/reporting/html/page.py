@@ -12,7 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from scripts.reporting.accounts import listed, plural
-from scripts.reporting.html import confusion, history, marked
+from scripts.reporting.coverage import hours, seconds, unmeasured
+from scripts.reporting.html import confusion, consistency, history, marked
 from scripts.reporting.html.cautions import cautions
 from scripts.reporting.html.inputs import Inputs
 from scripts.reporting.scores import count, ratio
@@ -25,6 +26,11 @@ TEMPLATES = Path(__file__).with_name("templates")
 _ERRORS = {
     "boundary": "wrong borders", "type": "wrong label", "both": "wrong borders and label", "missed": "missed",
     "spurious": "invented",
+}  # fmt: skip
+
+_DOUBTS = {
+    "missing": "perhaps missing", "spurious": "perhaps no entity", "boundary": "perhaps other borders",
+    "label": "perhaps another label",
 }  # fmt: skip
 
 
@@ -55,9 +61,9 @@ def _environment() -> Environment:
     environment.filters |= {
         "ratio": ratio, "count": count, "at": at, "share": share, "span": span, "mark": mark, "listed": listed,
         "plural": plural, "visible": visible, "breakable": breakable, "clear": history.is_clear, "wrong": history.wrong,
-        "when": when, "log2": math.log2,
+        "when": when, "log2": math.log2, "hours": hours, "seconds": seconds, "unmeasured": unmeasured,
     }  # fmt: skip
-    environment.globals |= {"stack": stack, "kinds": _ERRORS}
+    environment.globals |= {"stack": stack, "kinds": _ERRORS, "states": consistency.STATES, "doubts": _DOUBTS}
     return environment
 
 
@@ -80,6 +86,9 @@ def _view(found: Inputs) -> dict[str, Any]:
         "coverage": found.coverage,
         "curve": found.curve,
         "curve_floor": _floor(found.curve),
+        "consistency": consistency.section(found.consistency, found.suspects) if found.consistency else None,
+        "lacking": found.lacking,
+        "outdated": found.outdated,
     }
 
 
