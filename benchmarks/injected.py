@@ -32,8 +32,9 @@ from scripts.annotations.records import GoldText
 from scripts.merging import merging
 from scripts.model.training_config import load_config
 from scripts.reviewing import consistency
+from scripts.reviewing.committee import Committee, look, shorter
 from scripts.reviewing.records import FOLDER, Suspect
-from scripts.reviewing.suspects import LINES, Committee, look, shorter
+from scripts.reviewing.suspects import LINES
 
 OUTPUT = Path("benchmarks/results/injected.json")
 CONFIG = Path("configs/ner.cfg")

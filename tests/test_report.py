@@ -210,10 +210,10 @@ def test_places_of_forms_are_those_that_were_found(many, page):
 def test_findings_are_shown_and_a_label_leads_to_its_own(many, page):
     found = load(many)
     content = render(found).decode()
-    assert sum(len(each) for each in found.suspects.values()) == content.count('<dd class="muted">')
-    assert all(escape(one.reason) in content for each in found.suspects.values() for one in each)
+    assert sum(len(each) for each in found.findings.values()) == content.count('<dd class="muted">')
+    assert all(escape(one.reason) in content for each in found.findings.values() for one in each)
     links = re.findall(r'href="#(consistency-[0-9]+)">(.*?)</a>', content)
-    assert len(links) == sum(bool(each) for each in found.suspects.values()) > 0
+    assert len(links) == sum(bool(each) for each in found.findings.values()) > 0
     for place, label in links:
         assert re.search(
             rf'<bdi>{re.sub("<wbr>", "", label)}</bdi> <span[^>]*>[^<]*</span></summary>\s*<div id="{place}">', content
@@ -273,7 +273,7 @@ def test_texts_change_nothing_but_what_is_shown(many):
 
 def test_forms_and_findings_change_nothing_but_what_is_shown(many):
     plain, odd = load(many), load(many)
-    for suspect in (one for each in odd.suspects.values() for one in each):
+    for suspect in (one for each in odd.findings.values() for one in each):
         suspect.text = hostile(suspect.text)
     contexts = [where for each in odd.consistency.several for where in each.examples.values()]
     for form in (form for label in odd.consistency.labels.values() for form in label.table):

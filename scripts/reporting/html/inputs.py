@@ -8,12 +8,13 @@ from typing import NamedTuple, TypeVar
 
 from scripts.annotations.errors import UserError
 from scripts.reporting.html import coverage
-from scripts.reporting.html.consistency import findings
+from scripts.reporting.html.consistency import firsts
 from scripts.reporting.html.coverage import Coverage
-from scripts.reviewing import consistency
+from scripts.reviewing import consistency, suspects
 from scripts.reviewing import coverage as lacking
 from scripts.reviewing.consistency import Consistency
 from scripts.reviewing.records import Outdated, Suspect
+from scripts.reviewing.suspects import Suspects
 from scripts.scoring import compared, curve, runs
 from scripts.scoring.compared import Comparisons
 from scripts.scoring.curve import Curve
@@ -34,9 +35,11 @@ class Inputs(NamedTuple):
     coverage (Coverage | None): Of the corpus.
     curve (Curve | None): What `learning-curve` found last.
     consistency (Consistency | None): Of the annotations.
-    suspects (dict[str, list[Suspect]] | None): The first of each label; None if texts are not wanted.
+    findings (dict[str, list[Suspect]] | None): The first of each label; None if texts are not wanted.
+    suspects (Suspects | None): What models found, and the first of each label in `first_suspects`, as above.
     lacking (Coverage | None): What `coverage` found last.
-    outdated (dict[str, str]): Of "consistency" and "coverage": what is the matter if it is of other annotations.
+    outdated (dict[str, str]): Of "consistency", "coverage" and "suspects": what is the matter if one is of other
+        annotations.
     """
 
     runs: list[Scored]
@@ -47,7 +50,9 @@ class Inputs(NamedTuple):
     coverage: Coverage | None
     curve: Curve | None
     consistency: Consistency | None
-    suspects: dict[str, list[Suspect]] | None
+    findings: dict[str, list[Suspect]] | None
+    suspects: Suspects | None
+    first_suspects: dict[str, list[Suspect]] | None
     lacking: lacking.Coverage | None
     outdated: dict[str, str]
 
@@ -64,8 +69,9 @@ def load(metrics: Path, corpus: Path, with_texts: bool) -> Inputs:
     if not scored:
         raise UserError(f"{metrics}: there is no run; evaluate a model first: weasel run evaluate")
     newest = metrics / scored[-1].run.folder
-    outdated = {"consistency": "", "coverage": ""}
+    outdated = {"consistency": "", "coverage": "", "suspects": ""}
     forms = _current(consistency.load, corpus, "consistency", outdated)
+    judged = _current(suspects.load, corpus, "suspects", outdated)
     return Inputs(
         runs=scored,
         left_out=left_out,
@@ -75,7 +81,9 @@ def load(metrics: Path, corpus: Path, with_texts: bool) -> Inputs:
         coverage=coverage.read(corpus / coverage.NAME),
         curve=curve.load(metrics),
         consistency=forms,
-        suspects=findings(corpus) if with_texts and forms else None,
+        findings=firsts(consistency.read_suspects(corpus)) if with_texts and forms else None,
+        suspects=judged,
+        first_suspects=firsts(suspects.read_suspects(corpus)) if with_texts and judged else None,
         lacking=_current(lacking.load, corpus, "coverage", outdated),
         outdated=outdated,
     )
