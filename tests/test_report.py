@@ -12,10 +12,13 @@ from markupsafe import escape
 
 from benchmarks.report import LABELS, WORDS, generate
 from scripts.annotations.errors import UserError
+from scripts.annotations.files import write_json
 from scripts.annotations.records import Span
 from scripts.reporting.html import coverage, inputs, marked
 from scripts.reporting.html.page import breakable, render, stack
 from scripts.reporting.scores import count, ratio
+from scripts.reviewing import consistency, suspects
+from scripts.reviewing.suspects import TIERS, Suspects
 from scripts.scoring import compared, curve, runs
 from scripts.scoring.runs import load_all
 from tests.html import Page
@@ -251,6 +254,34 @@ def test_what_is_of_other_annotations_is_not_shown(many, tmp_path):
         assert f"<code>weasel run {command}</code>" in content
 
 
+def suspected(folder, into):
+    """The same project, where models suspect what surface forms do."""
+    shutil.copytree(folder, into, dirs_exist_ok=True)
+    review = into / "corpus/review"
+    shutil.copy(review / "consistency.jsonl", review / "suspects.jsonl")
+    account = Suspects(
+        gold=consistency.load(into / "corpus").gold, votes="", forms="", run="ner", label=None, folds=5, seeds=[0, 1],
+        texts=80,
+    )  # fmt: skip
+    for one in suspects.read_suspects(into / "corpus"):
+        account.count(one)
+    write_json(review / "suspects.json", account)
+    return account
+
+
+def test_suspects_are_counted_and_the_first_are_shown(many, page, tmp_path):
+    assert "weasel run suspects" in render(load(many)).decode()
+    account = suspected(many, tmp_path)
+    found = load(tmp_path)
+    content = render(found)
+    rows = Page(content).rows("Suspects by label and tier")
+    assert [row["label"] for row in rows] == list(account.labels)
+    assert sum(number(row["sum"]) for row in rows) == account.suspects > 0
+    assert all(sum(number(row[f"tier {tier}"]) for tier in TIERS) == number(row["sum"]) for row in rows)
+    assert sum(len(each) for each in found.first_suspects.values()) * 2 == content.count(b'<dd class="muted">')
+    assert b"<mark>" not in render(load(tmp_path, with_texts=False))
+
+
 # Nothing in it is markup
 
 
@@ -271,10 +302,11 @@ def test_texts_change_nothing_but_what_is_shown(many):
     assert set(pages[1].texts) <= seen
 
 
-def test_forms_and_findings_change_nothing_but_what_is_shown(many):
-    plain, odd = load(many), load(many)
-    for suspect in (one for each in odd.findings.values() for one in each):
-        suspect.text = hostile(suspect.text)
+def test_forms_and_findings_change_nothing_but_what_is_shown(many, tmp_path):
+    suspected(many, tmp_path)
+    plain, odd = load(tmp_path), load(tmp_path)
+    for suspect in (one for found in (odd.findings, odd.first_suspects) for each in found.values() for one in each):
+        suspect.text, suspect.reason = hostile(suspect.text), hostile(suspect.reason)
     contexts = [where for each in odd.consistency.several for where in each.examples.values()]
     for form in (form for label in odd.consistency.labels.values() for form in label.table):
         form.form = hostile(form.form)
