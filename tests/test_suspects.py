@@ -113,6 +113,7 @@ def test_what_models_find_where_nothing_is_annotated_is_missing():
     assert (one.doubt, one.label, one.tier, one.score) == ("missing", "LOC", 2, 0.9)
     assert (one.annotated, one.proposed) == ([], [Span(15, 19, "LOC")])
     assert "All models that did not learn from this text find LOC" in one.reason
+    assert doubted(gold(WORDS), said((15, 19, "LOC", 0.6))) == [("missing", "LOC", 15, 19, 4)]
     divided = [*said((15, 19, "LOC", 0.9), times=1), *said(times=1)]
     assert doubted(gold(WORDS), divided) == [("missing", "LOC", 15, 19, 4)]
 
@@ -122,7 +123,7 @@ def test_other_labels_other_borders_and_nothing():
     assert doubted(known, said((0, 8, "ORG", 0.9), given=[(0, 8, 0.1, 0.9)])) == [("label", "PER", 0, 8, 3)]
     assert doubted(known, said((0, 3, "PER", 0.9), given=[(0, 8, 0.1, 0.1)])) == [("boundary", "PER", 0, 8, 3)]
     assert doubted(known, said((0, 3, "ORG", 0.9), given=[(0, 8, 0.1, 0.9)])) == [("label", "PER", 0, 8, 4)]
-    assert doubted(known, said(given=[(0, 8, 0.1, 0.9)])) == [("spurious", "PER", 0, 8, 4)]
+    assert doubted(known, said(given=[(0, 8, 0.1, 0.9)])) == [("spurious", "PER", 0, 8, 5)]
     assert doubted(known, said((0, 8, "PER", 0.9), given=[(0, 8, 0.9, 0.1)])) == []
 
 

@@ -16,9 +16,10 @@ NAME, LINES = "suspects.json", "suspects.jsonl"
 _MEND = "look again: weasel run suspects"
 TIERS = {
     1: "that surface forms suspect too",
-    2: "where all models find an entity, and nothing is annotated",
-    3: "where all models find another label or other borders",
-    4: "of which models are less sure, or find nothing where something is annotated",
+    2: "where all models are sure of an entity, and nothing is annotated",
+    3: "where all models are sure of another label, or of other borders",
+    4: "where a half of the models or more find what is not annotated, and are less sure",
+    5: "where they find nothing, and something is annotated",
 }
 
 
