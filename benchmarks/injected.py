@@ -32,8 +32,9 @@ from scripts.annotations.records import GoldText
 from scripts.merging import merging
 from scripts.model.training_config import load_config
 from scripts.reviewing import consistency
+from scripts.reviewing.committee import Committee, look, shorter
 from scripts.reviewing.records import FOLDER, Suspect
-from scripts.reviewing.suspects import LINES, Committee, look, shorter
+from scripts.reviewing.suspects import LINES, TIERS
 
 OUTPUT = Path("benchmarks/results/injected.json")
 CONFIG = Path("configs/ner.cfg")
@@ -51,7 +52,7 @@ class Case(NamedTuple):
     seed: int
 
 
-def run(case: Case, data: Path, folder: Path) -> dict[str, Any]:
+def run(case: Case, data: Path, folder: Path, votes: int) -> dict[str, Any]:
     """Inject, look for suspects, and say of each method how many of those that it ranks are injected."""
     texts = [text for side in CORPORA[case.corpus](data).values() for text in side]
     wrong, errors = inject(texts, RATE, case.way, case.seed)
@@ -59,15 +60,15 @@ def run(case: Case, data: Path, folder: Path) -> dict[str, Any]:
     corpus = own / "corpus"
     write_gold(wrong, corpus)
     (corpus / FOLDER / consistency.NAME).unlink(missing_ok=True)
-    ranked = {ONE: suspected(case, own, 1), MODELS: suspected(case, own, VOTES)}
+    ranked = {ONE: suspected(case, own, 1), MODELS: suspected(case, own, votes)}
     consistency.look(corpus, own, Manifest({}), 1)
     ranked[FORMS] = list(consistency.read_suspects(corpus))
-    both = suspected(case, own, VOTES)
-    ranked |= {f"{TIER} {tier}": [one for one in both if one.tier == tier] for tier in (1, 2, 3, 4)}
+    both = suspected(case, own, votes)
+    ranked |= {f"{TIER} {tier}": [one for one in both if one.tier == tier] for tier in TIERS}
     spans = [span for each in wrong for span in each.spans]
     visible = sum(error.kind != "dropped" for error in errors)
     return {
-        **case._asdict(), "steps": STEPS[case.corpus], "texts": len(wrong), "spans": len(spans),
+        **case._asdict(), "votes": votes, "steps": STEPS[case.corpus], "texts": len(wrong), "spans": len(spans),
         "errors": {kind: sum(error.kind == kind for error in errors) for kind in KINDS},
         "random": round(visible / len(spans), 4),
         "methods": {name: measured(found, errors, name == ONE) for name, found in ranked.items()},
@@ -142,7 +143,7 @@ def _save(row: dict[str, Any]) -> None:
     key = [row[name] for name in Case._fields]
     rows = [one for one in rows if [one[name] for name in Case._fields] != key]
     rows = sorted([*rows, row], key=lambda one: (one["corpus"], WAYS.index(one["way"]), one["seed"]))
-    result = {"rate": RATE, "folds": FOLDS, "votes": VOTES, "cases": rows}
+    result = {"rate": RATE, "folds": FOLDS, "cases": rows}
     OUTPUT.write_text(json.dumps(result, indent=2) + "\n", "utf8")
 
 
@@ -154,10 +155,11 @@ def main() -> None:
     parser.add_argument("--corpora", nargs="+", default=["addresses", "protocols"], choices=list(STEPS))
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--votes", type=int, default=VOTES, help="models for each fold; default: %(default)s")
     args = parser.parse_args()
     console = Console()
     for case in itertools.starmap(Case, itertools.product(args.corpora, args.ways, range(args.seeds))):
-        row = run(case, args.data, args.folder)
+        row = run(case, args.data, args.folder, args.votes)
         show(console, row)
         _save(row)
 

@@ -12,8 +12,9 @@ from scripts.annotations.errors import UserError, run_step
 from scripts.model.training_config import load_config
 from scripts.overrides import overrides
 from scripts.reporting.suspects import print_suspects
+from scripts.reviewing.committee import Committee, look, shorter
 from scripts.reviewing.records import FOLDER
-from scripts.reviewing.suspects import LINES, Committee, look, shorter
+from scripts.reviewing.suspects import LINES
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from scripts.reviewing.consistency import Consistency, Form
 from scripts.reviewing.groups import LEVEL, Groups
 
 _LINES = 5  # of each sort
-_COLUMNS = ("places", "= marked", "+ other\nborders", "+ other\nlabel", "+ nothing", "findings", "sure")
+_COLUMNS = ("places", "= marked", "+ other\nborders", "+ other\nlabel", "+ nothing", "found", "sure")
 
 
 def print_consistency(console: Console, found: Consistency) -> None:
@@ -55,7 +55,10 @@ def _lines(found: Consistency) -> Iterator[str]:
         yield f"Annotators agree, F of exact spans: {listed(said, 20)}"
     yield from _groups(found.groups)
     if found.places > found.suspects:
-        yield f"{plural(found.places, 'doubtful place')}: the best of those that are not about the same are findings"
+        yield (
+            f"{plural(found.places, 'doubtful place')}: those that are about the same place as a surer one, or less "
+            "likely, are no findings"
+        )
 
 
 def _form(form: Form, label: str) -> str:

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import get_args
 
 import msgspec
-import numpy as np
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import exclusive, read_json_if_there, whole_file, work_folder, write_json
 from scripts.annotations.manifest import Manifest
 from scripts.merging import merging
-from scripts.merging.survey import blocks
 from scripts.reviewing.agreement import Agreement
 from scripts.reviewing.answers import look_at_answers
-from scripts.reviewing.contexts import Context, context
-from scripts.reviewing.forms import Rows
+from scripts.reviewing.contexts import Context
 from scripts.reviewing.groups import Groups
-from scripts.reviewing.looking import ALL, EXAMPLES, SOME, Counts, Job, Look, Place, first_look, second_look, third_look
-from scripts.reviewing.occurrences import ANNOTATED, KINDS, NONE, PARTLY, RELABELLED
-from scripts.reviewing.overlaps import Overlap, joined
-from scripts.reviewing.ranking import RULES, TIERS, scores, suspects, wanted
+from scripts.reviewing.occurrences import ANNOTATED, KINDS, NONE
+from scripts.reviewing.overlaps import Overlap
+from scripts.reviewing.ranking import TIERS
 from scripts.reviewing.records import FOLDER, Doubt, Outdated, Suspect
+from scripts.reviewing.seeing import Seen, look_at_forms
 
 NAME = "consistency.json"
 LIST = "consistency.jsonl"
-_SHOWN = 20  # forms of a label
-_SEVERAL = 50  # forms with several labels
 _MEND = "look for it again: weasel run consistency"
 
 
@@ -150,11 +145,11 @@ def look(corpus: Path, annotations: Path, manifest: Manifest, processes: int) ->
     merged, gold = merging.gold_as_merged(corpus)
     labels = tuple(merging.known_labels(merged))
     with exclusive(corpus / FOLDER), work_folder(corpus / FOLDER) as work:
-        seen = _look_at_forms(gold, labels, work, processes)
+        seen = look_at_forms(gold, labels, work, processes)
         agreement, groups = look_at_answers(annotations, manifest, processes)
         found = Consistency(
             gold=merged.outputs[gold.name], texts=merged.totals["texts"], labels=_labels(seen, labels),
-            several=_shown_several(seen, labels), all_several=seen.all_several, overlaps=seen.overlaps,
+            several=_shown_several(seen, labels), all_several=seen.all_several, overlaps=seen.first.overlaps,
             agreement=agreement, groups=groups, places=seen.doubtful, suspects=len(seen.suspects),
         )  # fmt: skip
         with whole_file(corpus / FOLDER / LIST) as file:
@@ -163,86 +158,12 @@ def look(corpus: Path, annotations: Path, manifest: Manifest, processes: int) ->
     return found
 
 
-class _Seen(NamedTuple):
-    """What three looks at the gold found: forms, and by number of a form its places, and what is shown of it.
-
-    tops (list[list[int]]): By label the forms that are shown. several (list[list[int]]): Those that share a form.
-    """
-
-    table: Rows
-    first: Look
-    overlaps: list[Overlap]
-    counts: Counts
-    tops: list[list[int]]
-    several: list[list[int]]
-    all_several: int
-    examples: dict[int, dict[str, list[Context]]]
-    names: dict[int, str]
-    suspects: list[Suspect]
-    doubtful: int
-
-
-def _look_at_forms(gold: Path, labels: tuple[str, ...], work: Path, processes: int) -> _Seen:
-    parts = blocks(gold)
-    table, first, overlaps = first_look(parts, labels, processes)
-    np.save(work / "table.npy", table)
-    jobs = [Job(block, labels, work / "table.npy", work / "wanted.npy") for block in parts]
-    counts = second_look(jobs, len(table), processes)
-    sure = scores(counts)
-    tops = [_top(table, counts, number) for number in range(len(labels))]
-    several, all_several = _several(table)
-    marks = wanted(counts, sure)
-    for rows in [*tops, *several]:
-        marks[rows] = np.maximum(marks[rows], np.where(counts[rows] > 0, SOME, 0))
-    np.save(work / "wanted.npy", marks)
-    places = list(third_look(jobs, processes))
-    listed = (place for place in places if marks[place.row, place.kind] == ALL)
-    doubts = suspects(listed, counts, sure, table, labels)
-    shown = {row for rows in [*tops, *several] for row in rows}
-    examples, names = _examples(place for place in places if place.row in shown)
-    doubtful = sum(int(counts[sure[:, place] > 0, rule.kind].sum()) for place, rule in enumerate(RULES))
-    return _Seen(
-        table, first, joined(overlaps), counts, tops, several, all_several, examples, names, doubts, doubtful
-    )  # fmt: skip
-
-
-def _top(table: Rows, counts: Counts, label: int) -> list[int]:
-    """The forms of a label that are as often annotated as not."""
-    rows = np.flatnonzero(table["label"] == label)
-    uneven = np.minimum(counts[rows, ANNOTATED], counts[rows][:, [PARTLY, RELABELLED, NONE]].sum(1))
-    order = np.lexsort((rows, -counts[rows].sum(1), -uneven))
-    return rows[order[uneven[order] > 0][:_SHOWN]].tolist()
-
-
-def _several(table: Rows) -> tuple[list[list[int]], int]:
-    """Forms with several labels, as rows; the most evenly divided first. And how many there are."""
-    edges = np.flatnonzero(np.append(True, table["key"][1:] != table["key"][:-1])) if len(table) else np.zeros(0, int)
-    sizes = np.diff(np.append(edges, len(table)))
-    found = []
-    for edge, size in zip(edges[sizes > 1].tolist(), sizes[sizes > 1].tolist(), strict=True):
-        rows = sorted(range(edge, edge + size), key=lambda row: (-int(table["count"][row]), row))
-        found.append(([-int(table["count"][row]) for row in rows[1::-1]], rows))
-    return [rows for _, rows in sorted(found)[:_SEVERAL]], len(found)
-
-
-def _examples(places: Iterable[Place]) -> tuple[dict[int, dict[str, list[Context]]], dict[int, str]]:
-    """By form: what it says, and some of its places of each kind."""
-    examples: dict[int, dict[str, list[Context]]] = defaultdict(lambda: defaultdict(list))
-    names = {}
-    for place in places:
-        names[place.row] = place.known.text[place.start : place.end]
-        of_kind = examples[place.row][KINDS[place.kind]]
-        if len(of_kind) < EXAMPLES:
-            of_kind.append(context(place.known, place.start, place.end))
-    return examples, names
-
-
-def _labels(seen: _Seen, labels: Sequence[str]) -> dict[str, Label]:
+def _labels(seen: Seen, labels: Sequence[str]) -> dict[str, Label]:
     doubts = Counter((one.label, one.doubt) for one in seen.suspects)
     tiers = Counter((one.label, str(one.tier)) for one in seen.suspects)
     result = {}
     for number, label in enumerate(labels):
-        own = seen.counts[seen.table["label"] == number]
+        own = seen.counts[seen.first.rows["label"] == number]
         result[label] = Label(
             texts=int(seen.first.texts[number]), spans=int(seen.first.spans[number]),
             within=int(seen.first.within[number]), forms=len(own),
@@ -253,17 +174,17 @@ def _labels(seen: _Seen, labels: Sequence[str]) -> dict[str, Label]:
     return result
 
 
-def _form(seen: _Seen, row: int) -> Form:
+def _form(seen: Seen, row: int) -> Form:
     counts = dict(zip(KINDS, seen.counts[row].tolist(), strict=True))
-    examples = {kind: seen.examples[row][kind] for kind in KINDS if kind in seen.examples[row]}
-    return Form(form=seen.names[row], places=sum(counts.values()), examples=examples, **counts)
+    examples = {kind: seen.examples.of[row][kind] for kind in KINDS if kind in seen.examples.of[row]}
+    return Form(form=seen.examples.names[row], places=sum(counts.values()), examples=examples, **counts)
 
 
-def _shown_several(seen: _Seen, labels: Sequence[str]) -> list[Several]:
+def _shown_several(seen: Seen, labels: Sequence[str]) -> list[Several]:
     result = []
     for rows in seen.several:
-        names = {row: labels[seen.table["label"][row]] for row in rows}
-        counts = {name: int(seen.table["count"][row]) for row, name in names.items()}
-        examples = {name: seen.examples[row][KINDS[ANNOTATED]][0] for row, name in names.items()}
-        result.append(Several(seen.names[rows[0]], counts, examples))
+        names = {row: labels[seen.first.rows["label"][row]] for row in rows}
+        counts = {name: int(seen.first.rows["count"][row]) for row, name in names.items()}
+        examples = {name: seen.examples.of[row][KINDS[ANNOTATED]][0] for row, name in names.items()}
+        result.append(Several(seen.examples.names[rows[0]], counts, examples))
     return result

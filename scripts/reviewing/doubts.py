@@ -10,7 +10,8 @@ from scripts.annotations.records import GoldText, Span
 from scripts.reviewing.records import Doubt, Suspect
 from scripts.reviewing.votes import Given, Vote
 
-MISSED, CONTRADICTED, UNSURE = 2, 3, 4  # tiers; 1 is for what surface forms suspect too
+MISSED, CONTRADICTED, UNSURE, UNFOUND = 2, 3, 4, 5  # tiers; 1 is for what surface forms suspect too
+_SURE = 0.8  # from which score on models are
 
 
 class Claim(NamedTuple):
@@ -101,18 +102,19 @@ def _claimed(text: GoldText, claim: Claim, there: Sequence[Opinion], models: int
     annotated = same or list(there)
     is_in_place = bool(same) or [(one.start, one.end) for one in there] == [(claim.span.start, claim.span.end)]
     is_there = ", ".join(f'"{text.text[one.span.start : one.span.end]}" as {one.span.label}' for one in annotated)
+    score = claim.probability * min((1 - one.probability for one in annotated), default=1.0)
+    is_sure = claim.models == models and score >= _SURE
     says = f"{_of(claim.models, models)} {claim.span.label} (probability {claim.probability:.2f})"
     return _suspect(
         text, doubt, annotated[0].span.label if annotated else claim.span.label, annotated, [claim.span],
         f"{says}; annotated is {is_there or 'nothing'}.",
-        UNSURE if claim.models < models else MISSED if not there else CONTRADICTED if is_in_place else UNSURE,
-        claim.probability * min((1 - one.probability for one in annotated), default=1.0),
+        UNSURE if not is_sure else MISSED if not there else CONTRADICTED if is_in_place else UNSURE, score,
     )  # fmt: skip
 
 
 def _spurious(text: GoldText, one: Opinion, absent: int, models: int) -> Suspect:
     reason = f"{_of(absent, models)} no {one.span.label} (probability of none {one.nothing:.2f}); it is annotated."
-    return _suspect(text, "spurious", one.span.label, [one], [], reason, UNSURE, one.nothing)
+    return _suspect(text, "spurious", one.span.label, [one], [], reason, UNFOUND, one.nothing)
 
 
 def _suspect(

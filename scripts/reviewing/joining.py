@@ -13,6 +13,7 @@ from scripts.reviewing import consistency
 from scripts.reviewing.records import Doubt, Suspect
 
 BOTH = 1  # the tier
+_LIKELY = 0.5  # the least score of what models say in it
 
 
 class Form(NamedTuple):
@@ -46,9 +47,10 @@ def read_forms(corpus: Path) -> dict[int, list[Form]] | None:
 
 
 def join(suspect: Suspect, forms: Iterable[Form]) -> Suspect:
-    """A suspect of models; one of the first tier if surface forms say the same of the place."""
+    """A suspect of models; one of the first tier if surface forms say the same of the place, and models are
+    not in doubt themselves."""
     for form in forms:
-        if form.text == hash(suspect.text) and _agree(suspect, form):
+        if suspect.score >= _LIKELY and form.text == hash(suspect.text) and _agree(suspect, form):
             reason = f"{suspect.reason} {form.reason}"
             return msgspec.structs.replace(suspect, tier=BOTH, found_by=["forms", "models"], reason=reason)
     return suspect

@@ -19,7 +19,7 @@ from scripts.merging.fingerprints import keys
 from scripts.merging.survey import Block
 from scripts.reviewing.forms import Finder, Rows, annotated_forms, finder, summed
 from scripts.reviewing.occurrences import ANNOTATED, KINDS, Occurrences, occurrences
-from scripts.reviewing.overlaps import Overlap, overlaps
+from scripts.reviewing.overlaps import Overlap, joined, overlaps
 from scripts.reviewing.passages import Known, Passage, passage
 
 Counts = NDArray[np.int64]  # forms × kinds, or by label
@@ -38,7 +38,7 @@ class Job(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What the first look at a part finds.
+    """What the first look at a part finds, or at all of them.
 
     rows (Rows): Forms. texts (Counts), spans (Counts), within (Counts): By label: texts in which it is covered, its
     spans, and those that begin or end inside a word. overlaps (list[Overlap]): Between labels.
@@ -65,21 +65,18 @@ class Place(NamedTuple):
     longer: int
 
 
-def first_look(
-    parts: Sequence[Block], labels: tuple[str, ...], processes: int
-) -> tuple[Rows, Look, list[list[Overlap]]]:
-    """The table of all forms; counts by label, and overlaps by part."""
+def first_look(parts: Sequence[Block], labels: tuple[str, ...], processes: int) -> Look:
+    """The table of all forms, counts by label, and overlaps."""
     waiting: list[Rows] = []
     sums = np.zeros((3, len(labels)), np.int64)
-    found = []
+    found: list[Overlap] = []
     for look in spread(_first, [Job(block, labels) for block in parts], processes, "Collecting forms"):
         waiting.append(look.rows)
         sums += np.stack([look.texts, look.spans, look.within])
-        found.append(look.overlaps)
+        found = joined([found, look.overlaps])
         if sum(map(len, waiting)) > 2 * len(waiting[0]) + _MANY:
             waiting = [summed(waiting)]
-    table = summed(waiting)
-    return table, Look(table, sums[0], sums[1], sums[2], []), found
+    return Look(summed(waiting), sums[0], sums[1], sums[2], found)
 
 
 def _first(job: Job) -> Look:

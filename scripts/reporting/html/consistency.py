@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from scripts.reviewing.agreement import Agreement, Pair
-from scripts.reviewing.consistency import Consistency, Form, Label, Several, read_suspects
+from scripts.reviewing.consistency import Consistency, Form, Label, Several
 from scripts.reviewing.contexts import Context, context
 from scripts.reviewing.groups import Groups, Rate
 from scripts.reviewing.overlaps import Overlap
@@ -84,10 +83,10 @@ class Section(NamedTuple):
     with_texts: bool
 
 
-def findings(corpus: Path) -> dict[str, list[Suspect]]:
-    """The first findings of each label."""
+def firsts(suspects: Iterable[Suspect]) -> dict[str, list[Suspect]]:
+    """The first of each label."""
     first: dict[str, list[Suspect]] = defaultdict(list)
-    for suspect in read_suspects(corpus):
+    for suspect in suspects:
         if len(first[suspect.label]) < _FINDINGS:
             first[suspect.label].append(suspect)
     return first
@@ -115,12 +114,13 @@ def _label(name: str, label: Label, suspects: dict[str, list[Suspect]] | None) -
     known = suspects is not None
     return Shown(
         name, label, _states(label.places), sum(label.places.values()), sum(label.suspects.values()),
-        label.tiers.get("1", 0), [_finding(one) for one in suspects.get(name, ())] if suspects is not None else None,
+        label.tiers.get("1", 0), [finding(one) for one in suspects.get(name, ())] if suspects is not None else None,
         [_row(form) for form in label.table[:_FORMS]] if known else None,
     )  # fmt: skip
 
 
-def _finding(one: Suspect) -> Finding:
+def finding(one: Suspect) -> Finding:
+    """A suspect as it is shown."""
     proposed = [f"{span.label}: {one.text[span.start : span.end]}" for span in one.proposed]
     return Finding(one.doubt, one.tier, context(one, one.start, one.end), one.reason, proposed)
 

@@ -9,13 +9,14 @@ from typing import NamedTuple, TypeVar
 
 from scripts.annotations.errors import UserError
 from scripts.reporting.html import coverage
-from scripts.reporting.html.consistency import findings
+from scripts.reporting.html.consistency import firsts
 from scripts.reporting.html.coverage import Coverage
-from scripts.reviewing import consistency, deciding
+from scripts.reviewing import consistency, deciding, suspects
 from scripts.reviewing import coverage as lacking
 from scripts.reviewing.consistency import Consistency
 from scripts.reviewing.deciding import Next
 from scripts.reviewing.records import Outdated, Suspect
+from scripts.reviewing.suspects import Suspects
 from scripts.scoring import compared, curve, runs
 from scripts.scoring.compared import Comparisons
 from scripts.scoring.curve import Curve
@@ -36,11 +37,12 @@ class Inputs(NamedTuple):
     coverage (Coverage | None): Of the corpus.
     curve (Curve | None): What `learning-curve` found last.
     consistency (Consistency | None): Of the annotations.
-    suspects (dict[str, list[Suspect]] | None): The first of each label; None if texts are not wanted.
+    findings (dict[str, list[Suspect]] | None): The first of each label; None if texts are not wanted.
+    suspects (Suspects | None): What models found, and the first of each label in `first_suspects`, as above.
     lacking (Coverage | None): What `coverage` found last.
     next (Next | None): What `next` says of the newest run and these annotations.
-    outdated (dict[str, str]): Of "consistency", "coverage" and "next": what is the matter, if it is not of what there
-        is now.
+    outdated (dict[str, str]): Of "consistency", "coverage", "suspects" and "next": what is the matter, if one is not of
+        what there is now.
     """
 
     runs: list[Scored]
@@ -51,7 +53,9 @@ class Inputs(NamedTuple):
     coverage: Coverage | None
     curve: Curve | None
     consistency: Consistency | None
-    suspects: dict[str, list[Suspect]] | None
+    findings: dict[str, list[Suspect]] | None
+    suspects: Suspects | None
+    first_suspects: dict[str, list[Suspect]] | None
     lacking: lacking.Coverage | None
     next: Next | None
     outdated: dict[str, str]
@@ -69,8 +73,9 @@ def load(metrics: Path, corpus: Path, with_texts: bool) -> Inputs:
     if not scored:
         raise UserError(f"{metrics}: there is no run; evaluate a model first: weasel run evaluate")
     newest = metrics / scored[-1].run.folder
-    outdated = {"consistency": "", "coverage": "", "next": ""}
+    outdated = dict.fromkeys(("consistency", "coverage", "suspects", "next"), "")
     forms = _current(consistency.load, corpus, "consistency", outdated)
+    judged = _current(suspects.load, corpus, "suspects", outdated)
     return Inputs(
         runs=scored,
         left_out=left_out,
@@ -80,7 +85,9 @@ def load(metrics: Path, corpus: Path, with_texts: bool) -> Inputs:
         coverage=coverage.read(corpus / coverage.NAME),
         curve=curve.load(metrics),
         consistency=forms,
-        suspects=findings(corpus) if with_texts and forms else None,
+        findings=firsts(consistency.read_suspects(corpus)) if with_texts and forms else None,
+        suspects=judged,
+        first_suspects=firsts(suspects.read_suspects(corpus)) if with_texts and judged else None,
         lacking=_current(lacking.load, corpus, "coverage", outdated),
         next=_current(partial(_next, metrics, scored[-1].run.folder), corpus, "next", outdated),
         outdated=outdated,

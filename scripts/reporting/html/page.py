@@ -14,13 +14,14 @@ from markupsafe import Markup
 from scripts.reporting.accounts import listed, plural
 from scripts.reporting.advice import DO, cells
 from scripts.reporting.coverage import hours, seconds, unmeasured
-from scripts.reporting.html import confusion, consistency, history, marked
+from scripts.reporting.html import confusion, consistency, history, marked, suspects
 from scripts.reporting.html.cautions import cautions
 from scripts.reporting.html.inputs import Inputs
 from scripts.reporting.scores import count, ratio
 from scripts.reporting.sentences import differs, notes
 from scripts.reporting.tables import mark, span
 from scripts.reviewing.advice import RULES
+from scripts.reviewing.suspects import TIERS
 from scripts.scoring.curve import Curve
 
 _BREAKS = re.compile(r"(?<=[_/.:-])(?=\w)|(?<=[a-z])(?=[A-Z])")
@@ -96,7 +97,8 @@ def _view(found: Inputs) -> dict[str, Any]:
         "coverage": found.coverage,
         "curve": found.curve,
         "curve_floor": _floor(found.curve),
-        "consistency": consistency.section(found.consistency, found.suspects) if found.consistency else None,
+        "consistency": consistency.section(found.consistency, found.findings) if found.consistency else None,
+        "suspects": suspects.section(found.suspects, found.first_suspects, TIERS) if found.suspects else None,
         "lacking": found.lacking,
         "next": found.next,
         "outdated": found.outdated,
