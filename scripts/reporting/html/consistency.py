@@ -13,10 +13,10 @@ from scripts.reviewing.groups import Groups, Rate
 from scripts.reviewing.overlaps import Overlap
 from scripts.reviewing.records import Suspect
 
-_FINDINGS = 10  # of each label
-_FORMS = 10  # of each label
+_FINDINGS = 8  # of each label
+_FORMS = 6  # of each label
 _ROWS = 20  # of other tables
-_EXAMPLES = 2  # of each kind
+_EXAMPLES = 1  # of each kind
 # How places are shown, and which kinds these are, see `Form`.
 STATES = {
     "marked": ("annotated so", ("annotated",)), "borders": ("other borders", ("inside", "partly")),
