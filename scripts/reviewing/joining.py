@@ -48,7 +48,8 @@ def read_forms(corpus: Path) -> dict[int, list[Form]] | None:
 
 def join(suspect: Suspect, forms: Iterable[Form]) -> Suspect:
     """A suspect of models; one of the first tier if surface forms say the same of the place, and models are
-    not in doubt themselves."""
+    not in doubt themselves.
+    """
     for form in forms:
         if suspect.score >= _LIKELY and form.text == hash(suspect.text) and _agree(suspect, form):
             reason = f"{suspect.reason} {form.reason}"
