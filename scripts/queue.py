@@ -20,9 +20,7 @@ from scripts.reviewing.queueing import queue
 def main() -> None:
     """Choose, write, report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "config", type=Path, help="says how texts are split, and where answers go: configs/datasets.cfg"
-    )
+    parser.add_argument("config", type=Path, help="how texts are split, where answers go: configs/datasets.cfg")
     parser.add_argument("training", type=Path, help="training config, whose [nlp] tokenizes: configs/ner.cfg")
     parser.add_argument("--label", required=True, help="what to annotate")
     parser.add_argument("--models", type=Path, required=True, help="folder with seed-<n>/model-best: training/ner")

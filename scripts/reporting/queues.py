@@ -13,6 +13,8 @@ from scripts.reporting.accounts import plural
 from scripts.reviewing.asked import Queue
 from scripts.reviewing.queueing import Queued
 from scripts.reviewing.tasks import FORMATS
+from scripts.sources.prodigy_database import ProdigyDatabase
+from scripts.sources.prodigy_server import ProdigyServer
 
 _DATABASE = "~/.prodigy/prodigy.db"
 
@@ -52,9 +54,7 @@ def print_way_back(console: Console, found: Queued, sources: Mapping[str, Source
         said = f"\nImport {tasks}, and export {done} to {answers}.\n"
         console.print(said, markup=False, highlight=False, soft_wrap=True)
         if queue.request.kind != "uncovered":
-            console.print(
-                "⚠ answers count as one more annotator's; as a review of the versions only those of Prodigy do"
-            )
+            console.print("⚠ the answers count as those of one more annotator; from Prodigy they would decide")
     if block is None:
         console.print("The answers are pulled with that dataset: nothing to add to the config.", markup=False)
     else:
@@ -68,13 +68,14 @@ def _destination(queue: Queue, folder: Path, sources: Mapping[str, Source]) -> t
     A review needs one of its own: in a dataset that has the text Prodigy does not show it again.
     """
     request, kind = queue.request, FORMATS[queue.request.format]
-    databases = [one for one in sources.values() if type(one).__name__ == "ProdigyDatabase"]
+    databases = [one for one in sources.values() if isinstance(one, ProdigyDatabase)]
     if request.format != "prodigy":
         name = f"{slug(request.label)}_{request.kind}_{folder.name}"
         where = {"path": (folder / kind.answers).as_posix(), "labels": [request.label]}
         return name, Block(name, kind.reader, where | kind.settings)
-    for source in databases:
-        if request.kind == "uncovered" and source.labels == [request.label]:
+    for source in sources.values():
+        is_prodigy = isinstance(source, (ProdigyDatabase, ProdigyServer))
+        if is_prodigy and request.kind == "uncovered" and source.labels == [request.label]:
             return source.dataset, None
     number = "" if request.kind == "uncovered" else f"_{folder.name}"
     name = f"{slug(request.label)}_{request.kind}{number}"

@@ -151,5 +151,4 @@ def _item(one: Candidate, request: Request) -> Item:
 def _reason(one: Candidate) -> dict[str, str | float]:
     forms = sorted(one.forms.items(), key=lambda pair: (-pair[1], pair[0]))[:_SHOWN]
     doubtful = ", ".join(form for form, _ in forms)
-    reason = f"the model is least sure of: {doubtful}" if forms else "the model is sure of all"
-    return {"reason": reason, "worth": round(one.rank, 4)}
+    return {"reason": f"the model is least sure of: {doubtful}", "worth": float(f"{one.rank:.3g}")}

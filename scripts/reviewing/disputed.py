@@ -1,4 +1,4 @@
-"""Texts whose annotation of a label is in doubt: suspects, and answers that disagree. A person decides between versions."""
+"""Texts whose annotation of a label is in doubt: suspects, and answers that disagree. A person decides."""
 
 from __future__ import annotations
 

@@ -80,6 +80,8 @@ def _settled(request: Request) -> Request:
     for name, of in (("kind", _UNITS), ("format", FORMATS), ("texts", ("train", "dev", "test")),
                      ("order", ("useful", "random")), ("prefill", ("known", "model"))):  # fmt: skip
         _demand_one_of(name, getattr(request, name), of)
+    if request.label in ("", "none"):
+        raise UserError("say which label: --vars.label ORG")
     if request.limit < 1:
         raise UserError(f"--limit {request.limit}: must be 1 or more")
     order = "useful" if request.texts == "train" and request.order == "useful" else "random"

@@ -80,10 +80,10 @@ class Tagger:
 
 def _heads(nlp: Language, model: Trained, label: str) -> LabelHeads:
     pipe = heads(nlp)
-    instead = "or draw texts at random: --vars.order random"
+    instead = "or draw at random: --vars.order random"
     if pipe is None:
         raise UserError(
-            f"{model.path}: has no label heads, which say how sure they are; train a run that has, {instead}"
+            f"{model.path}: has no label heads, which say how sure they are; take a run that has, {instead}"
         )
     if label not in pipe.labels:
         known = ", ".join(pipe.labels)

@@ -15,9 +15,9 @@ from scripts.model.label_heads import OUT, LabelHeads, log_softmax
 
 Floats = NDArray[np.float64]
 
-_DISCOUNT = 0.5  # what a form is still worth, each time that a text with it has been taken
+_DISCOUNT = 0.5  # what a form is still worth, each time that a text has been taken for it
+_PART = 0.1  # a text is taken for the forms that are at least so much of what it is worth
 _LENGTH = 0.5  # worth is a sum over tokens, and is divided by this power of their number
-_CLEAR = 1e-3  # tokens of which a model is surer than this are worth nothing
 
 
 class Chosen(NamedTuple):
@@ -53,13 +53,12 @@ def by_form(words: Iterable[str], doubts: Sequence[float], length: float = _LENG
     words (Iterable[str]): Its tokens.
     doubts (Sequence[float]): How unsure the models are of each, see `entropies`.
     length (float): 0: what is learned from a text counts, 1: what is learned from a word.
-    RETURNS (dict[str, float]): Forms in lower case, without those that are clear.
+    RETURNS (dict[str, float]): Forms in lower case.
     """
     found: dict[str, float] = {}
     for word, doubt in zip(words, doubts, strict=True):
-        if doubt > _CLEAR:
-            form = word.lower()
-            found[form] = found.get(form, 0.0) + doubt
+        form = word.lower()
+        found[form] = found.get(form, 0.0) + doubt
     divisor = max(1, len(doubts)) ** length
     return {form: doubt / divisor for form, doubt in found.items()}
 
@@ -67,6 +66,12 @@ def by_form(words: Iterable[str], doubts: Sequence[float], length: float = _LENG
 def worth(forms: Mapping[str, float], seen: Mapping[str, int], discount: float = _DISCOUNT) -> float:
     """What is still to be learned from a text when forms have been seen so many times."""
     return sum(value * discount ** seen.get(form, 0) for form, value in forms.items())
+
+
+def taken_for(forms: Mapping[str, float]) -> list[str]:
+    """The forms that a text is taken for: others, such as a comma, are in it by chance."""
+    least = _PART * sum(forms.values())
+    return [form for form, value in forms.items() if value >= least]
 
 
 def choose(
@@ -96,4 +101,4 @@ def choose(
         heappop(waiting)
         if is_free(number):
             yield Chosen(number, -now)
-            seen.update(candidates[number].keys())
+            seen.update(taken_for(candidates[number]))
