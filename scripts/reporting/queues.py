@@ -73,10 +73,10 @@ def _destination(queue: Queue, folder: Path, sources: Mapping[str, Source]) -> t
         name = f"{slug(request.label)}_{request.kind}_{folder.name}"
         where = {"path": (folder / kind.answers).as_posix(), "labels": [request.label]}
         return name, Block(name, kind.reader, where | kind.settings)
-    for source in sources.values():
-        is_prodigy = isinstance(source, (ProdigyDatabase, ProdigyServer))
-        if is_prodigy and request.kind == "uncovered" and source.labels == [request.label]:
-            return source.dataset, None
+    of_prodigy = (one for one in sources.values() if isinstance(one, ProdigyDatabase | ProdigyServer))
+    own = [one.dataset for one in of_prodigy if one.labels == [request.label]]
+    if own and request.kind == "uncovered":
+        return own[0], None
     number = "" if request.kind == "uncovered" else f"_{folder.name}"
     name = f"{slug(request.label)}_{request.kind}{number}"
     path = databases[0].path if databases else _DATABASE
