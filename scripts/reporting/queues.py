@@ -24,6 +24,10 @@ def print_queue(console: Console, found: Queued) -> None:
     queue = found.queue
     fates = " + ".join(f"{times:,} {fate}" for fate, times in queue.counts.items() if fate != "read")
     console.print(f"{queue.unit.capitalize()}s: {queue.counts['read']:,} = {fates}", markup=False, highlight=False)
+    if queue.worth:
+        first, last = queue.worth
+        said = f"Worth {first} (the first) to {last} (the last): near 0, the models are sure of all that is in a text"
+        console.print(said, markup=False, highlight=False)
     if found.is_old:
         console.print("⚠ the models were trained on another corpus than there is now: weasel run train", markup=False)
     for kind, number in found.waiting.items():

@@ -51,6 +51,7 @@ class Queue(msgspec.Struct, kw_only=True):
     unit (str): What is counted: "text", "suspect" or "conflict".
     counts (dict[str, int]): read = queued + left out, by reason.
     tasks (int): How many; one a text, so that several suspects can be in one.
+    worth (list[float]): Of the first and of the last text, where models chose them.
     asked (list[str]): What was asked, sorted: digests, see `key`. It is not asked again.
     """
 
@@ -60,6 +61,7 @@ class Queue(msgspec.Struct, kw_only=True):
     unit: str
     counts: dict[str, int]
     tasks: int
+    worth: list[float]
     asked: list[str]
 
 

@@ -61,15 +61,26 @@ def queue(request: Request, corpus: Path, models: Path, output: Path, plan: Plan
         before = asked.asked_before(folder)
         found = _models(request, models, corpus)
         items, counts = _choose(request, merged.totals["texts"], corpus, before, plan, found)
-        assert 2 * counts["read"] == counts.total(), counts
-        made = Queue(
-            request=request, gold=merged.outputs[gold.name],
-            models={model.path.as_posix(): weights(model.path)[0] for model in found}, unit=_UNITS[request.kind],
-            counts=_sorted(counts), tasks=len(items), asked=sorted(key for item in items for key in item.asked),
-        )  # fmt: skip
+        made = _account(request, merged.outputs[gold.name], found, items, counts)
         target = _write(made, items, plan, work / "new", asked.next_folder(folder)) if items else None
         now = frozenset([*before, *made.asked])
         return Queued(target, made, waiting(corpus, request, now), _is_old(found, corpus))
+
+
+def _account(request: Request, gold: str, models: list[Trained], items: list[Item], counts: Counter[str]) -> Queue:
+    """RAISES (AssertionError): If something that was read is neither queued nor left out for a reason."""
+    assert 2 * counts["read"] == counts.total(), counts
+    worth = [item.reason["worth"] for item in items if "worth" in item.reason]
+    return Queue(
+        request=request,
+        gold=gold,
+        models={model.path.as_posix(): weights(model.path)[0] for model in models},
+        unit=_UNITS[request.kind],
+        counts=_sorted(counts),
+        tasks=len(items),
+        worth=[worth[0], worth[-1]] if worth else [],
+        asked=sorted(key for item in items for key in item.asked),
+    )
 
 
 def _settled(request: Request) -> Request:
