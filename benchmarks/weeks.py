@@ -245,7 +245,7 @@ def needed(spent: Sequence[float], f: Sequence[float], target: float) -> float:
 def compare(found: dict[str, list[list[Point]]]) -> list[dict[str, Any]]:
     """By label, and for all labels together: what the queue needs to come to where random texts end, as a share of
     what these needed, in texts and in words. Curves are means over seeds, made monotone. "more": it does not come to
-    that. None: random texts did not raise F at all.
+    that. None: F did not rise with one of them, so that there is nothing to compare.
     """
     labels = sorted(found[RANDOM][0][0].f)
     return [_compare(found, label) for label in [*labels, "micro"]]
@@ -263,7 +263,7 @@ def _compare(found: dict[str, list[list[Point]]], label: str) -> dict[str, Any]:
     row |= {f"{way} f": round(curve[-1], 4) for way, curve in curves.items()}
     for what in ("texts", "words"):
         mine, theirs = (needed(spent[way, what], curves[way], target) for way in (QUEUE, RANDOM))
-        row[what] = None if not theirs else round(mine / theirs, 3) if mine < float("inf") else MORE
+        row[what] = None if not theirs or not mine else round(mine / theirs, 3) if mine < float("inf") else MORE
     return row
 
 
