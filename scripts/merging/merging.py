@@ -19,8 +19,8 @@ from scripts.annotations.parallel import spread
 from scripts.merging.account import Account
 from scripts.merging.bucket import Bucket, merge_bucket
 from scripts.merging.buckets import ALL, largest_bucket, number_of_buckets
-from scripts.merging.decide import Policy
-from scripts.merging.mapping import Parts, map_parts
+from scripts.merging.decide import Parts, Policy
+from scripts.merging.mapping import map_parts
 from scripts.merging.resemblance import find_resemblance
 
 NAME = "merge.json"
