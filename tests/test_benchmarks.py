@@ -15,6 +15,7 @@ import pytest
 
 from benchmarks.generate import Size, add, generate
 from benchmarks.partial import HEADS, KEPT, NER
+from benchmarks.weeks import MORE, monotone, needed
 from scripts import settings
 from scripts.annotations.files import sha256
 from scripts.annotations.hashing import input_hash
@@ -245,3 +246,21 @@ def test_the_readme_quotes_how_many_suspects_are_errors_that_were_put_in():
         assert (
             case["methods"]["models"]["precision_50"] > 2 * case["methods"]["one model a fold, unranked"]["precision"]
         )
+
+
+def test_the_readme_quotes_what_the_queue_saves():
+    found = json.loads((ROOT / "benchmarks/results/weeks.json").read_text("utf8"))["needed"]
+    readme = (ROOT / "README.md").read_text("utf8")
+    for *labels, micro in found.values():
+        rising = [row["texts"] for row in labels if row["texts"] is not None]
+        few = [texts for texts in rising if texts != MORE and texts <= 0.7]
+        assert micro["texts"] <= 0.7
+        shares = f"{micro['texts']:.0%} of the texts ({micro['words']:.0%} of the words)".replace("%", " %")
+        assert f"{shares}, and with at most 70 % of them for {len(few)} of {len(rising)} labels" in readme
+
+
+def test_what_a_curve_needs_to_come_to_a_score():
+    assert monotone([0.1, 0.3, 0.2, 0.4]) == [0.1, 0.25, 0.25, 0.4]
+    assert needed([0, 10, 20], [0.1, 0.3, 0.5], 0.4) == pytest.approx(15)
+    assert needed([0, 10, 20], [0.1, 0.3, 0.5], 0.1) == 0
+    assert needed([0, 10, 20], [0.1, 0.3, 0.5], 0.6) == float("inf")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
 
 import msgspec
 
-from scripts.annotations.records import GoldText
+from scripts.annotations.records import GoldText, Span
 from scripts.exporting.formats import Export, entities, side
 
 _encode = msgspec.json.Encoder().encode_lines
@@ -27,12 +28,15 @@ class Doccano:
     def add(self, text: GoldText) -> None:
         """Write a text."""
         spans = entities(text, self._export, keeps_meta=True)
-        line: dict[str, Any] = {"text": text.text, "label": [[span.start, span.end, span.label] for span in spans]}
-        if text.meta:
-            line["meta"] = text.meta
-        self._files[side(text, self._export.labels)].write(_encode([line]))
+        self._files[side(text, self._export.labels)].write(_encode([doccano_line(text, spans)]))
         self._export.account.write(len(spans))
 
     def close(self) -> None:
         """Close the files."""
         self._open.close()
+
+
+def doccano_line(text: GoldText, spans: Iterable[Span]) -> dict[str, Any]:
+    """A text with spans, as doccano imports it."""
+    line: dict[str, Any] = {"text": text.text, "label": [[span.start, span.end, span.label] for span in spans]}
+    return line | ({"meta": text.meta} if text.meta else {})

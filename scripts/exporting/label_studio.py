@@ -24,14 +24,14 @@ class LabelStudio:
 
     def __init__(self, export: Export) -> None:
         self._export = export
-        (export.folder / "labeling.xml").write_bytes(_interface(export.labels).encode())
+        (export.folder / "labeling.xml").write_bytes(interface(export.labels).encode())
         self._file = (export.folder / "tasks.json").open("wb")
         self._before = b"[\n"
 
     def add(self, text: GoldText) -> None:
         """Write a text."""
         spans = entities(text, self._export, keeps_meta=True)
-        self._file.write(self._before + _encode(_task(text, spans, is_complete(text, self._export.labels))))
+        self._file.write(self._before + _encode(studio_task(text, spans, is_complete(text, self._export.labels))))
         self._before = b",\n"
         self._export.account.write(len(spans))
 
@@ -41,7 +41,8 @@ class LabelStudio:
         self._file.close()
 
 
-def _interface(labels: Sequence[str]) -> str:
+def interface(labels: Sequence[str]) -> str:
+    """The labeling interface for texts with these labels."""
     lines = "".join(f"    <Label value={quoteattr(label)}/>\n" for label in labels)
     return (
         f'<View>\n  <Labels name="{_FROM}" toName="{_TO}">\n{lines}  </Labels>\n'
@@ -49,7 +50,8 @@ def _interface(labels: Sequence[str]) -> str:
     )
 
 
-def _task(text: GoldText, spans: list[Span], complete: bool) -> dict[str, Any]:
+def studio_task(text: GoldText, spans: list[Span], complete: bool) -> dict[str, Any]:
+    """A task with spans as predictions, and, if they are complete, as an annotation."""
     units = utf16(text.text, [offset for span in spans for offset in (span.start, span.end)])
     result = [
         {

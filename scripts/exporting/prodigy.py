@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack
+from typing import Any
 
 import msgspec
 
@@ -53,20 +55,31 @@ class Prodigy:
     def _write(
         self, text: GoldText, tokens: list[Token], label: str, spans: list[Span], answer: Answer, is_binary: bool
     ) -> None:
-        fitting = cut(tokens, spans)
-        self._export.account.note("tokens cut where a span begins or ends", len(fitting) - len(tokens))
-        starts = {token.start: number for number, token in enumerate(fitting)}
-        ends = {token.end: number for number, token in enumerate(fitting)}
-        found = [prodigy_span(span, starts[span.start], ends[span.end]) for span in spans]
-        task = {
-            "text": text.text,
-            **({"meta": text.meta} if text.meta else {}),
-            "_input_hash": text.input_hash,
-            "_task_hash": task_hash(text.input_hash, found),
-            "_is_binary": is_binary,
-            "tokens": [prodigy_token(text.text, number, *token) for number, token in enumerate(fitting)],
-            "_view_id": "ner" if is_binary else "ner_manual",
-            "spans": found,
-            "answer": answer,
-        }
-        self._files[label].write(_encode([task]))
+        task, cuts = prodigy_task(text, tokens, spans, "ner" if is_binary else "ner_manual")
+        self._export.account.note("tokens cut where a span begins or ends", cuts)
+        self._files[label].write(_encode([task | {"_is_binary": is_binary, "answer": answer}]))
+
+
+def prodigy_task(text: GoldText, tokens: list[Token], spans: Iterable[Span], view: str) -> tuple[dict[str, Any], int]:
+    """A task with spans and hashes that nobody has answered yet.
+
+    text (GoldText), tokens (list[Token]): The text and its tokens.
+    spans (Iterable[Span]): What is marked in it.
+    view (str): Prodigy's name of the interface: "ner_manual" or "ner".
+    RETURNS (tuple[dict[str, Any], int]): The task, and how many tokens were cut since a span begins or ends in them.
+    """
+    spans = list(spans)
+    fitting = cut(tokens, spans)
+    starts = {token.start: number for number, token in enumerate(fitting)}
+    ends = {token.end: number for number, token in enumerate(fitting)}
+    found = [prodigy_span(span, starts[span.start], ends[span.end]) for span in spans]
+    task = {
+        "text": text.text,
+        **({"meta": text.meta} if text.meta else {}),
+        "_input_hash": text.input_hash,
+        "_task_hash": task_hash(text.input_hash, found),
+        "tokens": [prodigy_token(text.text, number, *token) for number, token in enumerate(fitting)],
+        "_view_id": view,
+        "spans": found,
+    }
+    return task, len(fitting) - len(tokens)

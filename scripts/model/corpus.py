@@ -77,7 +77,7 @@ def build(folder: Path, plan: Plan, processes: int) -> tuple[Corpus, int]:
     with exclusive(folder):
         merged, gold = merging.gold_as_merged(folder)
         labels = merging.known_labels(merged)
-        rules = Rules(plan.nlp, frozenset(labels), plan.misaligned, _splitter(plan, gold))
+        rules = Rules(plan.nlp, frozenset(labels), plan.misaligned, splitter(plan, gold))
         corpus = Corpus(
             digest=_digest([merged.outputs[gold.name], labels, plan]),
             made_by=_digest([labels, plan, _reserved(rules.splitter), code_digest(*_CODE), spacy.__version__]),
@@ -97,7 +97,8 @@ def build(folder: Path, plan: Plan, processes: int) -> tuple[Corpus, int]:
     return corpus, len(kept)
 
 
-def _splitter(plan: Plan, gold: Path) -> Splitter:
+def splitter(plan: Plan, gold: Path) -> Splitter:
+    """What decides on which side of the corpus a text of the gold is."""
     sides = {}
     for side, datasets in (("dev", plan.dev_datasets), ("test", plan.test_datasets)):
         sides[side] = reserved(read_gold(gold), datasets, plan.document) if datasets else frozenset()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from scripts.model.checks import SIMILAR, Findings, Twin, count_edges
+from scripts.merging.likeness import SIMILAR
+from scripts.model.checks import Findings, Twin, count_edges
 from scripts.reporting.accounts import listed, plural, print_counts
 
 _SHOWN = 3  # twins

@@ -1,0 +1,344 @@
+"""Simulate weeks of annotation: each week some texts a label, those of the queue or at random, and a new model.
+
+    python -m benchmarks.weeks --data ../shared/data              # three seeds, two corpora: an hour on one core
+
+It starts from complete corpora of which a tenth of each label's annotations is kept. Each week so many texts are
+annotated for each label, which the corpus answers; a model is trained on all that is known, and tested on texts that
+are annotated completely. Whole simulations that were run already with the same code are not run again:
+benchmarks/data/weeks.jsonl has them. It writes benchmarks/results/weeks.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import partial
+from benchmarks.corpora import CORPORA, Sides, text
+from scripts.annotations.files import code_digest
+from scripts.annotations.hashing import fraction
+from scripts.annotations.records import GoldText, Span
+
+OUTPUT = Path("benchmarks/results/weeks.json")
+MEMORY = Path("benchmarks/data/weeks.jsonl")
+_CODE = (Path("scripts/model/label_heads.py"), Path("scripts/model/tuning.py"), Path("configs/ner.cfg"))
+_RANKING = Path("scripts/reviewing/usefulness.py")
+RANDOM, QUEUE = "random", "queue"
+MORE = "more"
+START = 0.1
+WEEKS = 5
+
+
+class Plan(NamedTuple):
+    """A corpus: how many texts a label are annotated in a week, and how many texts there are to choose from."""
+
+    a_week: int
+    texts: int
+
+
+PLANS = {"addresses": Plan(40, 2**30), "lines": Plan(80, 2400)}
+
+
+class Job(NamedTuple):
+    """All the weeks of one way to choose texts. variant: settings of the ranking, to try others."""
+
+    data: Path
+    corpus: str
+    way: str
+    seed: int
+    steps: int
+    weeks: int = WEEKS
+    variant: tuple[tuple[str, Any], ...] = ()
+
+
+class Point(NamedTuple):
+    """After a week: what was annotated since the start, in texts and in words, and F1 on the test texts, by label."""
+
+    texts: dict[str, int]
+    words: dict[str, int]
+    f: dict[str, float]
+    micro: float
+
+
+def lines(data: Path) -> Sides:
+    """The wet lab protocols, line by line, as one would annotate them."""
+    return {
+        side: [part for gold in found for part in _lines(gold)] for side, found in CORPORA["protocols"](data).items()
+    }
+
+
+def _lines(gold: GoldText) -> Iterable[GoldText]:
+    start = 0
+    for line in gold.text.splitlines(keepends=True):
+        words, end = line.rstrip(), start + len(line.rstrip())
+        inside = (span for span in gold.spans if start <= span.start and span.end <= end)
+        spans = [Span(span.start - start, span.end - start, span.label) for span in inside]
+        if words.strip():
+            yield text(words, spans, gold.covered)
+        start += len(line)
+
+
+def corpus(job: Job) -> Sides:
+    """Texts once each; of those to train on, as many as the plan says, by hash."""
+    sides = {"lines": lines, **CORPORA}[job.corpus](job.data)
+    sides = {side: list({gold.text: gold for gold in found}.values()) for side, found in sides.items()}
+    rest = {gold.text for side in ("dev", "test") for gold in sides[side]}
+    pool = sorted((gold for gold in sides["train"] if gold.text not in rest), key=lambda gold: fraction(gold.text))
+    return {**sides, "train": pool[: PLANS[job.corpus].texts], "dev": sides["dev"][:300]}
+
+
+def simulate(job: Job, started: dict[str, Any]) -> list[Point]:
+    """The start, and each week.
+
+    started (dict): The model of the start and its point, which are the same for all ways; filled by the first.
+    """
+    sides = corpus(job)
+    complete = sides["train"]
+    labels = sorted({label for gold in complete for label in gold.covered if _support(complete, label) >= 20})
+    known = [set(gold.covered) & set(labels) for gold in partial.thin(complete, START, job.seed)]
+    dev = [_about(gold, set(labels)) for gold in partial.thin(sides["dev"], 0.5, job.seed)]
+    test = [_about(gold, set(labels)) for gold in sides["test"]]
+    spent = {what: dict.fromkeys(labels, 0) for what in ("texts", "words")}
+    points: list[Point] = []
+    nlp: Any = None
+    for week in range(job.weeks + 1):
+        if nlp:
+            for label, numbers in _ask(job, nlp, complete, known, labels, week).items():
+                for number in numbers:
+                    known[number].add(label)
+                spent["texts"][label] += len(numbers)
+                spent["words"][label] += sum(len(complete[number].text.split()) for number in numbers)
+        if not week and started:
+            nlp, f, micro = started["nlp"], started["f"], started["micro"]
+        else:
+            nlp, f, micro = _learn(job, complete, known, labels, dev, test)
+            if not week:
+                started.update(nlp=nlp, f=f, micro=micro)
+        points.append(Point(dict(spent["texts"]), dict(spent["words"]), f, micro))
+        print(f"{job.corpus}, {job.way} {dict(job.variant)}, seed {job.seed}, week {week}: {micro:.3f}", flush=True)
+    return points
+
+
+def _support(gold: Iterable[GoldText], label: str) -> int:
+    return sum(span.label == label for each in gold for span in each.spans)
+
+
+def _about(gold: GoldText, labels: set[str]) -> GoldText:
+    covered = labels & set(gold.covered)
+    return text(gold.text, (span for span in gold.spans if span.label in covered), covered)
+
+
+def _learn(
+    job: Job,
+    complete: list[GoldText],
+    known: list[set[str]],
+    labels: list[str],
+    dev: list[GoldText],
+    test: list[GoldText],
+) -> tuple[Any, dict[str, float], float]:
+    """Train from scratch on what is known, tune, and test."""
+    from scripts.model.label_heads import prf
+
+    gold = [_about(gold, covered) for gold, covered in zip(complete, known, strict=True) if covered]
+    nlp, _ = partial.train(partial.Job(job.data, job.corpus, partial.HEADS, 1.0, job.seed, job.steps), gold, labels)
+    counts, _ = partial.test(partial.tune(nlp, dev, labels), test, labels)
+    f = {label: prf(*counts[label])["f"] or 0.0 for label in labels if label in counts}
+    return nlp, f, prf(*(sum(column) for column in zip(*counts.values(), strict=True)))["f"] or 0.0
+
+
+def _ask(
+    job: Job, nlp: Any, complete: list[GoldText], known: list[set[str]], labels: list[str], week: int
+) -> dict[str, list[int]]:
+    """Numbers of the texts to annotate this week, by label."""
+    a_week = PLANS[job.corpus].a_week
+    order = list(range(len(complete)))
+    random.Random(f"{job.seed} {week}").shuffle(order)
+    free = {label: [number for number in order if label not in known[number]] for label in labels}
+    if job.way == RANDOM:
+        return {label: numbers[:a_week] for label, numbers in free.items()}
+    return _most_useful(nlp, complete, free, a_week, dict(job.variant))
+
+
+def _most_useful(
+    nlp: Any, complete: list[GoldText], free: dict[str, list[int]], a_week: int, variant: dict[str, Any]
+) -> dict[str, list[int]]:
+    from scripts.reviewing import usefulness
+
+    pipe = nlp.get_pipe("label_heads")
+    docs = [nlp.make_doc(gold.text) for gold in complete]
+    doubts = []
+    for start in range(0, len(docs), 256):
+        batch = docs[start : start + 256]
+        found = MEASURES[variant.get("measure", "entropy")](usefulness.probabilities(pipe, batch))
+        at = 0
+        for doc in batch:
+            doubts.append(found[at : at + len(doc)])
+            at += len(doc)
+    length = {"length": variant["length"]} if "length" in variant else {}
+    discount = {"discount": variant["discount"]} if "discount" in variant else {}
+    chosen = {}
+    for column, label in enumerate(pipe.labels):
+        numbers = free[label]
+        forms = [
+            usefulness.by_form([token.text for token in docs[number]], doubts[number][:, column].tolist(), **length)
+            for number in numbers
+        ]
+        most = int(a_week * (1 - variant.get("random", 0)))
+        best = [numbers[found.number] for found in islice(usefulness.choose(forms, **discount), most)]
+        rest = [number for number in numbers if number not in set(best)]
+        chosen[label] = best + rest[: a_week - len(best)]
+    return chosen
+
+
+def _entropy(found: Any) -> Any:
+    from scripts.reviewing import usefulness
+
+    return usefulness.entropies([found])
+
+
+MEASURES: dict[str, Callable[[Any], Any]] = {
+    "entropy": _entropy,
+    "least": lambda found: 1 - found.max(-1),
+    "expected": lambda found: found[:, :, 1] + found[:, :, 4],
+    "entropy+expected": lambda found: _entropy(found) + found[:, :, 1] + found[:, :, 4],
+    "longest": lambda found: found.sum(-1),
+}
+
+
+def monotone(values: Sequence[float]) -> list[float]:
+    """The rising curve nearest to some values: they dip by noise alone.
+
+    Pool adjacent violators: https://en.wikipedia.org/wiki/Isotonic_regression
+    """
+    blocks: list[list[float]] = []
+    for value in values:
+        blocks.append([value])
+        while len(blocks) > 1 and fmean(blocks[-2]) > fmean(blocks[-1]):
+            blocks[-2:] = [blocks[-2] + blocks[-1]]
+    return [fmean(block) for block in blocks for _ in block]
+
+
+def needed(spent: Sequence[float], f: Sequence[float], target: float) -> float:
+    """How much had to be spent to come to an F1, between the weeks in proportion; without bound if it never did."""
+    for number, reached in enumerate(f):
+        if reached >= target:
+            if not number:
+                return spent[0]
+            share = (target - f[number - 1]) / (reached - f[number - 1])
+            return spent[number - 1] + share * (spent[number] - spent[number - 1])
+    return float("inf")
+
+
+def compare(found: dict[str, list[list[Point]]]) -> list[dict[str, Any]]:
+    """By label, and for all labels together: what the queue needs to come to where random texts end, as a share of
+    what these needed, in texts and in words. Curves are means over seeds, made monotone. "more": it does not come to
+    that. None: F did not rise with one of them, so that there is nothing to compare.
+    """
+    labels = sorted(found[RANDOM][0][0].f)
+    return [_compare(found, label) for label in [*labels, "micro"]]
+
+
+def _compare(found: dict[str, list[list[Point]]], label: str) -> dict[str, Any]:
+    curves, spent = {}, {}
+    for way, runs in found.items():
+        weeks = list(zip(*runs, strict=True))
+        curves[way] = monotone([fmean(p.micro if label == "micro" else p.f[label] for p in week) for week in weeks])
+        for what in ("texts", "words"):
+            spent[way, what] = [fmean(_spent(getattr(p, what), label) for p in week) for week in weeks]
+    target = curves[RANDOM][-1]
+    row: dict[str, Any] = {"label": label, "start": round(curves[RANDOM][0], 4)}
+    row |= {f"{way} f": round(curve[-1], 4) for way, curve in curves.items()}
+    for what in ("texts", "words"):
+        mine, theirs = (needed(spent[way, what], curves[way], target) for way in (QUEUE, RANDOM))
+        row[what] = None if not theirs or not mine else round(mine / theirs, 3) if mine < float("inf") else MORE
+    return row
+
+
+def _spent(by_label: dict[str, int], label: str) -> int:
+    return sum(by_label.values()) if label == "micro" else by_label[label]
+
+
+def show(console: Console, name: str, rows: list[dict[str, Any]]) -> None:
+    """Print a table."""
+    table = Table(name, *list(rows[0])[1:], box=None)
+    for row in rows:
+        table.add_row(
+            row["label"], *("–" if v is None else v if v == MORE else f"{v:.3f}" for v in list(row.values())[1:])
+        )
+    console.print(table)
+
+
+def _key(job: Job) -> str:
+    code = _CODE if job.way == RANDOM else (*_CODE, _RANKING)
+    what = [*job._replace(data=Path()), PLANS[job.corpus], code_digest(*code)]
+    return hashlib.sha256(json.dumps(what, default=str).encode()).hexdigest()
+
+
+def _remembered() -> dict[str, list[Point]]:
+    found = (json.loads(line) for line in (MEMORY.read_text("utf8").splitlines() if MEMORY.exists() else []))
+    return {each["key"]: [Point(*point) for point in each["points"]] for each in found}
+
+
+def run(jobs: Iterable[Job]) -> dict[Job, list[Point]]:
+    """Run what has not been run yet, one after the other. All ways of a corpus and seed start from one training."""
+    done, known = {}, _remembered()
+    started: dict[tuple[str, int], dict[str, Any]] = defaultdict(dict)
+    for job in jobs:
+        if _key(job) not in known:
+            known[_key(job)] = simulate(job, started[job.corpus, job.seed])
+            MEMORY.parent.mkdir(exist_ok=True)
+            with MEMORY.open("a", encoding="utf8") as file:
+                file.write(json.dumps({"key": _key(job), "job": job, "points": known[_key(job)]}, default=str) + "\n")
+        done[job] = known[_key(job)]
+    return done
+
+
+def main() -> None:
+    """Run all simulations, and compare."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the real corpora")
+    parser.add_argument("--corpora", nargs="+", default=list(PLANS), choices=list(PLANS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=250)
+    parser.add_argument("--variant", default="{}", help="other settings of the ranking, as JSON; nothing is written")
+    args = parser.parse_args()
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"
+    variant = tuple(sorted(json.loads(args.variant).items()))
+    ways = {RANDOM: (), QUEUE: variant}
+    jobs = [
+        Job(args.data, corpus, way, seed, args.steps, variant=settings)
+        for corpus in args.corpora
+        for seed in range(args.seeds)
+        for way, settings in ways.items()
+    ]
+    done = run(jobs)
+    console = Console()
+    tables = {}
+    for name in args.corpora:
+        own = {way: [done[job] for job in jobs if job.corpus == name and job.way == way] for way in ways}
+        tables[name] = compare(own)
+        show(console, name, tables[name])
+    if not variant:
+        machine = {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
+        plans = {name: PLANS[name]._asdict() for name in args.corpora}
+        result = {"steps": args.steps, "seeds": args.seeds, "weeks": WEEKS, "start": START, "plans": plans,
+                  "machine": machine, "needed": tables}  # fmt: skip
+        OUTPUT.write_text(json.dumps(result, indent=2) + "\n", "utf8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Make the tasks for what to annotate next of a label, the most useful first, and say how the answers come back."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from scripts import functions, settings  # noqa: F401 (what the models are made of is registered)
+from scripts.annotations.errors import run_step
+from scripts.model.corpus import Plan
+from scripts.model.pipeline import nlp_block
+from scripts.reporting.accounts import plural
+from scripts.reporting.queues import print_queue, print_way_back
+from scripts.reviewing.asked import Request
+from scripts.reviewing.queueing import queue
+
+
+def main() -> None:
+    """Choose, write, report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path, help="how texts are split, where answers go: configs/datasets.cfg")
+    parser.add_argument("training", type=Path, help="training config, whose [nlp] tokenizes: configs/ner.cfg")
+    parser.add_argument("--label", required=True, help="what to annotate")
+    parser.add_argument("--models", type=Path, required=True, help="folder with seed-<n>/model-best: training/ner")
+    parser.add_argument("--corpus", type=Path, default=Path("corpus"), help="default: %(default)s")
+    parser.add_argument("--output", type=Path, default=Path("queues"), help="for <label>/<number>: %(default)s")
+    parser.add_argument("--kind", default="uncovered", help="uncovered texts, suspects or conflicts")
+    parser.add_argument("--format", default="auto", help="prodigy, label_studio or doccano; auto is prodigy")
+    parser.add_argument("--texts", default="train", help="of which side; dev and test are always drawn at random")
+    parser.add_argument("--order", default="useful", help="useful, or random, which needs no model")
+    parser.add_argument("--prefill", default="known", help="known: spans that are known; model: also those it finds")
+    parser.add_argument("--limit", type=int, default=100, help="how many tasks, default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn at random, default: %(default)s")
+    args, config = settings.parse(parser)
+    split, nlp = config.split, nlp_block(args.training)
+    plan = Plan(
+        nlp, split.dev, split.test, split.document, split.dev_datasets, split.test_datasets, config.docs.misaligned
+    )
+    request = Request(
+        label=args.label, kind=args.kind, format="prodigy" if args.format == "auto" else args.format, texts=args.texts,
+        order=args.order, prefill=args.prefill, limit=args.limit, seed=args.seed,
+    )  # fmt: skip
+    found = queue(request, args.corpus, args.models, args.output, plan)
+    console = Console()
+    print_queue(console, found)
+    print_way_back(console, found, config.datasets, nlp["lang"])
+    tasks = plural(found.queue.tasks, "task")
+    console.print(f"✔ {found.folder}: {tasks}" if found.folder else "✔ nothing is left to ask", markup=False)
+
+
+if __name__ == "__main__":
+    run_step(main)

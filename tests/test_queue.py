@@ -1,0 +1,432 @@
+"""queue: from what is known to tasks, to answers that come back, and to what is asked next."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+import spacy
+from hypothesis import given
+from hypothesis import strategies as st
+from spacy.training import Example
+from spacy.util import fix_random_seed
+from thinc.api import Adam
+
+from scripts import functions, settings  # noqa: F401 (label heads are registered)
+from scripts.annotations.errors import run_step
+from scripts.annotations.hashing import input_hash, task_hash
+from scripts.annotations.pulling import pull
+from scripts.annotations.records import GoldText, Span
+from scripts.merging.merging import Resources, merge
+from scripts.model.corpus import Plan, build
+from scripts.model.provenance import record_data
+from scripts.model.reading import read_docs
+from scripts.queue import main
+from scripts.reviewing.records import Suspect
+from scripts.reviewing.usefulness import choose, entropies, taken_for, worth
+from scripts.sources.doccano import doccano
+from scripts.sources.label_studio import label_studio
+from scripts.sources.prodigy_jsonl import prodigy_jsonl
+from tests.prodigy import add_task, line, read, task, write_database
+from tests.project import CONFIG, TRAINING
+
+NAMES = ["Ada", "Bob", "Cleo", "Dev", "Eve", "Finn", "Gus", "Hal"]
+FIRMS = ["IBM", "Acme", "Globex", "Initech", "Umbrella", "Hooli"]
+VERBS = ["hired", "called", "sued", "met", "paid", "left"]
+KNOWN = 54  # texts that are annotated for ORG
+
+
+def sentence(number):
+    firm, name = FIRMS[number % 6], NAMES[number // 6 % 8]
+    return f"{firm} {VERBS[number // 5 % 6]} {name} on day {number * 37} ."
+
+
+def firms(text):
+    return [(text.index(firm), text.index(firm) + len(firm), "ORG") for firm in FIRMS if firm in text]
+
+
+def people(text):
+    return [(text.index(name), text.index(name) + len(name), "PER") for name in NAMES if name in text]
+
+
+TEXTS = [sentence(number) for number in range(120)]
+TWINS = [text.replace(" .", " !") + "!" for text in TEXTS[60:80]]  # equal but for their marks
+ALL = [*TEXTS, *TWINS]
+
+
+def annotate(folder):
+    """ORG is annotated in some texts, by two people in one, who disagree; PER in all."""
+    known = [task(text, firms(text)) for text in TEXTS[:KNOWN]]
+    known[0]["spans"] = []  # overlooked
+    other = task(TEXTS[1], [], _annotator_id="bob")
+    write_database(folder / "prodigy.db", {"org_2024": [*known, other]})
+    (folder / "per.jsonl").write_text("\n".join(line(task(text, people(text))) for text in ALL))
+
+
+def prepare(folder):
+    """Pull, merge, corpus."""
+    config = settings.load(Path("datasets.cfg"))
+    manifest = pull(config.datasets, folder / "annotations", 0.2, 1).manifest
+    merge(manifest, folder / "annotations", folder / "corpus", "majority", Resources(256, 1))
+    build(folder / "corpus", Plan({"lang": "en"}, 0.2, 0.2, "", [], [], "snap"), 1)
+
+
+def teach(folder, seed, labels=("ORG", "PER")):
+    """A small model that has seen a little."""
+    fix_random_seed(seed)
+    nlp = spacy.blank("en")
+    tok2vec = {"@architectures": "spacy.HashEmbedCNN.v2", "pretrained_vectors": None, "width": 32, "depth": 1,
+               "embed_size": 500, "window_size": 1, "maxout_pieces": 2, "subword_features": True}  # fmt: skip
+    model = {"@architectures": "labelwise.LabelHeads.v1", "hidden_width": 16, "maxout_pieces": 2, "tok2vec": tok2vec}
+    pipe = nlp.add_pipe("label_heads", config={"model": model})
+    docs = list(read_docs(sorted((folder / "corpus/train").glob("*.spacy")), nlp.vocab))
+    examples = [Example(nlp.make_doc(doc.text), doc) for doc in docs]
+    pipe.initialize(lambda: examples, nlp=nlp, labels=list(labels))
+    optimizer = Adam(0.003)
+    for _ in range(60):
+        nlp.update(examples, sgd=optimizer)
+    nlp.config["system"]["seed"] = seed
+    record_data(str(folder / "corpus/split.json"))(nlp)
+    path = folder / f"training/ner/seed-{seed}"
+    path.mkdir(parents=True)
+    nlp.to_disk(path / "model-best")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A project, not to be changed."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        annotate(folder)
+        (folder / "datasets.cfg").write_text(CONFIG)
+        (folder / "training.cfg").write_text(TRAINING)
+        prepare(folder)
+        teach(folder, 0)
+    return folder
+
+
+@pytest.fixture
+def project(made, tmp_path, monkeypatch):
+    """A copy of it, in which a test works."""
+    shutil.copytree(made, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.setenv("COLUMNS", "100")
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def run(project, monkeypatch, capsys):
+    """The step: what it says, or the one line that it fails with."""
+
+    def step(*options, label="ORG"):
+        fixed = ["datasets.cfg", "training.cfg", "--label", label, "--models", "training/ner"]
+        monkeypatch.setattr("sys.argv", ["queue", *fixed, *map(str, options)])
+        try:
+            run_step(main)
+        except SystemExit:
+            err = capsys.readouterr().err
+            assert err.startswith("✘ ")
+            assert err.count("\n") == 1
+            return err
+        return capsys.readouterr().out
+
+    return step
+
+
+def tasks(number=1, label="ORG"):
+    lines = Path(f"queues/{label}/{number:03}/tasks.jsonl").read_bytes().splitlines()
+    return [msgspec.json.decode(line) for line in lines]
+
+
+def account(number=1, label="ORG"):
+    """queue.json, which adds up."""
+    found = json.loads(Path(f"queues/{label}/{number:03}/queue.json").read_text("utf8"))
+    assert found["counts"]["read"] == sum(found["counts"].values()) - found["counts"]["read"]
+    return found
+
+
+def gold():
+    lines = Path("corpus/gold.jsonl").read_bytes().splitlines()
+    return {text.text: text for text in (msgspec.json.decode(line, type=GoldText) for line in lines)}
+
+
+def answer(found):
+    """What somebody makes of a task in Prodigy: the spans that are right, and an answer."""
+    return task(found["text"], firms(found["text"]), answer="accept", meta=found["meta"])
+
+
+def test_what_is_asked_comes_back_and_is_covered(project, run):
+    said = run("--limit", 10)
+    assert "prodigy ner.manual org_2024 blank:en queues/ORG/001/tasks.jsonl --label ORG" in said
+    assert "✔ queues/ORG/001: 10 tasks" in said
+    asked = tasks()
+    before = gold()
+    assert len(asked) == 10 == account()["counts"]["queued"]
+    assert not any("ORG" in before[each["text"]].covered for each in asked)
+    run("--limit", 10)
+    assert not {each["text"] for each in asked} & {each["text"] for each in tasks(2)}
+    assert account(2)["counts"]["queued before"] == 10
+    with closing(sqlite3.connect("prodigy.db")) as database, database:
+        for each in asked:
+            add_task(database, [1], answer(each))
+    prepare(project)
+    after = gold()
+    for each in asked:
+        text = after[each["text"]]
+        assert "ORG" in text.covered
+        assert text.spans == sorted(Span(*span) for span in [*firms(text.text), *people(text.text)])
+    said = run("--limit", 10)
+    assert "trained on another corpus" in said
+    assert account(3)["counts"]["covered"] == account(1)["counts"]["covered"] + 10
+    assert account(3)["counts"]["queued before"] == 10  # of the second, which has not come back
+    once = [each["text"] for number in (1, 2, 3) for each in tasks(number)]
+    assert len(once) == len(set(once))
+
+
+def test_all_is_asked_once_and_then_nothing_is_left(run):
+    run("--limit", 1000)
+    found = account()
+    assert found["counts"].get("over the limit", 0) == 0
+    assert found["counts"]["nearly the same as one in this queue"] > 0
+    chosen = {each["text"] for each in tasks()}
+    assert not any(twin in chosen and text in chosen for text, twin in zip(TEXTS[60:80], TWINS, strict=True))
+    assert "nothing is left to ask" in run("--limit", 1000)
+    assert not Path("queues/ORG/002").exists()
+
+
+def test_the_same_again_is_the_same_to_the_byte(run):
+    contents = []
+    for _ in range(2):
+        run("--limit", 20)
+        contents.append({path.name: path.read_bytes() for path in Path("queues/ORG/001").iterdir()})
+        shutil.rmtree("queues")
+    assert contents[0] == contents[1]
+    assert set(contents[0]) == {"queue.json", "tasks.jsonl"}
+
+
+def test_the_most_useful_texts_come_first(run):
+    run("--limit", 8)
+    few = tasks()
+    worths = [each["meta"]["worth"] for each in few]
+    assert worths == sorted(worths, reverse=True)
+    shutil.rmtree("queues")
+    run("--limit", 12)
+    assert tasks()[:8] == few
+    assert all(each["meta"]["reason"].startswith("the model is least sure of: ") for each in few)
+
+
+def test_several_seeds_choose_together(project, run):
+    run("--limit", 10)
+    teach(project, 1)
+    shutil.move("queues/ORG", "before")
+    run("--limit", 10)
+    assert len(account()["models"]) == 2
+    one = [line["meta"]["worth"] for line in map(json.loads, Path("before/001/tasks.jsonl").read_text().splitlines())]
+    assert one != [each["meta"]["worth"] for each in tasks()]
+
+
+def test_texts_to_evaluate_on_are_drawn_at_random(run):
+    drawn = {}
+    for seed in (0, 1):
+        run("--texts", "test", "--limit", 5, "--seed", seed)
+        assert account()["models"] == {}
+        drawn[seed] = [each["text"] for each in tasks()]
+        assert {each["meta"]["reason"] for each in tasks()} == {"drawn at random"}
+        shutil.rmtree("queues")
+    assert drawn[0] != drawn[1]
+    run("--limit", 1000)
+    assert not {each["text"] for each in tasks()} & {*drawn[0], *drawn[1]}
+    assert "is for texts that models choose" in run("--texts", "test", "--prefill", "model")
+
+
+def test_tasks_are_as_prodigy_would_make_them(run):
+    run("--limit", 20, "--prefill", "model")
+    assert any(each["spans"] for each in tasks())
+    for each in tasks():
+        text, tokens = each["text"], each["tokens"]
+        assert each["_input_hash"] == input_hash(text)
+        assert each["_task_hash"] == task_hash(input_hash(text), each["spans"])
+        assert each["_view_id"] == "ner_manual"
+        assert "".join(token["text"] + " " * token["ws"] for token in tokens) == text
+        for span in each["spans"]:
+            assert span["label"] == "ORG"
+            assert tokens[span["token_start"]]["start"] == span["start"]
+            assert tokens[span["token_end"]]["end"] == span["end"]
+
+
+def test_known_spans_are_filled_in_and_rejected_ones_are_not(project, run):
+    run("--limit", 1)
+    text = tasks()[0]["text"]
+    shutil.rmtree("queues")
+    one = {"_view_id": "ner", "_is_binary": True}
+    start, end, _ = firms(text)[0]
+    with closing(sqlite3.connect("prodigy.db")) as database, database:
+        add_task(database, [1], task(text, [(start, end, "ORG")], **one))
+    prepare(project)
+    run("--limit", 1000)
+    (found,) = [each for each in tasks() if each["text"] == text]
+    assert [(span["start"], span["end"]) for span in found["spans"]] == [(start, end)]
+    assert not any(each["spans"] for each in tasks() if each["text"] != text)
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "reader"),
+    [
+        ("prodigy", "tasks.jsonl", lambda path: prodigy_jsonl(path, ["ORG"])),
+        ("doccano", "tasks.jsonl", lambda path: doccano(path, ["ORG"], "annotated")),
+        ("label_studio", "tasks.json", lambda path: label_studio(path, ["ORG"])),
+    ],
+)
+def test_each_format_is_read_back(run, form, name, reader):
+    said = run("--limit", 12, "--format", form, "--prefill", "model")
+    path = Path("queues/ORG/001") / name
+    if form == "label_studio":  # what is predicted is submitted
+        found = json.loads(path.read_text())
+        for each in found:
+            each["annotations"] = [{"result": prediction["result"]} for prediction in each["predictions"]]
+        path.write_text(json.dumps(found))
+    answers, _, refusals = read(reader(str(path)))
+    assert not refusals
+    assert len(answers) == 12
+    assert any(each.spans for each in answers)
+    assert all("least sure of" in each.meta.get("reason", "least sure of") for each in answers)
+    if form != "prodigy":
+        block = said[said.index("[datasets.") : said.index("✔")]
+        answers = path.with_name("answers" + path.suffix)
+        shutil.copy(path, answers)
+        Path("datasets.cfg").write_text(f"{CONFIG}\n{block}")
+        config = settings.load(Path("datasets.cfg"))
+        source = config.datasets["org_uncovered_001"]
+        source.check()
+        assert len(read(source)[0]) == 12
+
+
+def suspect(text, doubt="missing", annotated=(), proposed=(), **fields):
+    spans = [Span(*span) for span in [*annotated, *proposed]]
+    return Suspect(
+        input_hash=input_hash(text), text=text, label="ORG", doubt=doubt, start=spans[0].start, end=spans[0].end,
+        annotated=[Span(*span) for span in annotated], proposed=[Span(*span) for span in proposed],
+        **({"reason": "The form is annotated elsewhere.", "found_by": ["forms"], "tier": 1, "score": 1.0} | fields),
+    )  # fmt: skip
+
+
+def write_suspects(found, name="suspects.jsonl"):
+    Path("corpus/review").mkdir(exist_ok=True)
+    (Path("corpus/review") / name).write_bytes(msgspec.json.Encoder().encode_lines(found))
+
+
+def test_suspects_are_reviewed_and_the_answer_decides(project, run):
+    assert "weasel run suspects or weasel run consistency" in run("--kind", "suspects")
+    overlooked, fine, gone = TEXTS[0], TEXTS[2], "no such text"
+    found = [
+        suspect(fine, "spurious", annotated=firms(fine), tier=2),
+        suspect(overlooked, proposed=firms(overlooked)),
+        suspect(gone, proposed=[(0, 2, "ORG")]),
+        suspect(fine, "spurious", annotated=[(1, 3, "ORG")]),
+        msgspec.structs.replace(suspect(TEXTS[3], proposed=[(0, 3, "PER")]), label="PER"),
+    ]
+    write_suspects(found)
+    write_suspects(
+        [suspect(overlooked, proposed=firms(overlooked), reason="Three models found it.")], "consistency.jsonl"
+    )
+    said = run("--kind", "suspects")
+    assert "prodigy ner.manual org_suspects_001" in said
+    assert "[datasets.org_suspects_001]" in said
+    counts = account()["counts"]
+    assert counts == {"read": 6, "queued": 3, "annotated otherwise since": 1, "of other labels": 1,
+                      "text is not there any more": 1}  # fmt: skip
+    first, second = tasks()
+    assert (first["text"], second["text"]) == (overlooked, fine)
+    assert first["meta"]["reason"] == "The form is annotated elsewhere. Three models found it."
+    assert [[span["label"] for span in version["spans"]] for version in first["versions"]] == [[], ["ORG"]]
+    assert [len(version["spans"]) for version in second["versions"]] == [1, 0]
+    decided = [each | {"answer": "accept", "_annotator_id": "eve"} for each in (first, second)]
+    decided[0]["spans"] = first["versions"][1]["spans"]
+    decided[1]["spans"] = second["versions"][0]["spans"]
+    with closing(sqlite3.connect("prodigy.db")) as database, database:
+        for each in decided:
+            add_task(database, [1], each)
+    prepare(project)
+    for text in (overlooked, fine):
+        assert [span for span in gold()[text].spans if span.label == "ORG"] == [Span(*span) for span in firms(text)]
+        assert "ORG" in gold()[text].covered
+    assert "nothing is left to ask" in run("--kind", "suspects")
+
+
+def test_conflicts_are_reviewed_and_the_answer_decides(project, run):
+    said = run("--limit", 1)
+    assert "1 conflict of ORG not asked about yet: --vars.kind conflicts" in said
+    assert "ORG" in gold()[TEXTS[1]].unresolved
+    run("--kind", "conflicts")
+    (found,) = tasks(2)
+    assert found["text"] == TEXTS[1]
+    assert sorted(len(version["spans"]) for version in found["versions"]) == [0, 1]
+    assert "nothing is left to ask" in run("--kind", "conflicts")
+    with closing(sqlite3.connect("prodigy.db")) as database, database:
+        add_task(
+            database, [1], found | {"answer": "accept", "_annotator_id": "eve", "spans": found["versions"][1]["spans"]}
+        )
+    prepare(project)
+    assert "ORG" in gold()[TEXTS[1]].covered
+    assert not any(b"disagreement" in each for each in Path("corpus/conflicts.jsonl").read_bytes().splitlines())
+
+
+def test_a_new_label_starts_at_random(run):
+    assert "there is no label 'LOC' in the gold; there are ORG, PER" in run(label="LOC")
+    said = run("--order", "random", "--limit", 7, label="LOC")
+    assert "[datasets.loc_uncovered]" in said
+    assert len(tasks(label="LOC")) == 7
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--kind", "all"), "there are uncovered, suspects, conflicts"),
+        (("--format", "brat"), "there are prodigy, label_studio, doccano"),
+        (("--texts", "all"), "there are train, dev, test"),
+        (("--limit", 0), "must be 1 or more"),
+    ],
+)
+def test_what_there_is_not_is_one_line(run, options, said):
+    assert said in run(*options)
+    assert not list(Path().glob("queues/ORG/*"))
+
+
+def test_a_model_that_does_not_know_the_label_is_one_line(project, run):
+    shutil.rmtree("training/ner")
+    assert "train a model first: weasel run train" in run()
+    teach(project, 0, labels=("PER",))
+    assert "does not know ORG; it knows PER" in run()
+    spacy.load("training/ner/seed-0/model-best")
+    assert not list(Path().glob("queues/ORG/*"))
+
+
+forms = st.dictionaries(st.sampled_from("abcdef"), st.floats(0.01, 1), max_size=4)
+
+
+@given(candidates=st.lists(forms, max_size=12))
+def test_each_choice_is_the_best_beside_those_before(candidates):
+    seen: dict[str, int] = {}
+    left = set(range(len(candidates)))
+    for found in choose(candidates):
+        worths = {number: worth(candidates[number], seen) for number in left}
+        assert found.worth == pytest.approx(max(worths.values()))
+        assert worths[found.number] == pytest.approx(found.worth)
+        left.remove(found.number)
+        for form in taken_for(candidates[found.number]):
+            seen[form] = seen.get(form, 0) + 1
+    assert not left
+
+
+def test_models_that_disagree_are_less_sure_than_each_of_them():
+    import numpy as np
+
+    one, other = np.array([[0.9, 0.1, 0, 0, 0]]), np.array([[0.1, 0.9, 0, 0, 0]])
+    assert entropies([one, other])[0] > entropies([one])[0] == pytest.approx(entropies([other])[0])
+    assert entropies([one, one])[0] == pytest.approx(entropies([one])[0])
