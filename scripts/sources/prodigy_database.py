@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from scripts.sources.prodigy_tables import TABLES, Dataset, find
 from scripts.sources.prodigy_tasks import LOOKED_AT, KindSetting, TaskReader, labels_in
 
 _PAGE = 200
+_LAST = 2**63 - 1
 _HEADER = b"SQLite format 3\0"
 
 
@@ -48,6 +50,8 @@ class ProdigyDatabase:
     labels: list[str]
     kind: KindSetting
     annotator: str
+    after: int = -1  # of a part: ids of links from the next one on
+    until: int = _LAST
 
     def check(self) -> None:
         """RAISES (UserError): If it is no Prodigy database, has no such dataset, or no label is asked for."""
@@ -95,6 +99,19 @@ class ProdigyDatabase:
         with self._open() as database:
             yield from reader.read(self._rows(database, self._find(database).id), intake)
 
+    def parts(self, size: int) -> Sequence[Source]:
+        """Ranges of the ids of links."""
+        query = """
+            SELECT min(link.id), max(link.id), sum(length(example.content))
+            FROM link JOIN example ON example.id = link.example_id WHERE link.dataset_id = ?"""
+        with self._open() as database:
+            first, last, total = database.execute(query, [self._find(database).id]).fetchone()
+        number = -(-(total or 0) // size)
+        if number < 2:
+            return [self]
+        edges = [first - 1 + (last - first + 1) * part // number for part in range(number)]
+        return [replace(self, after=after, until=until) for after, until in pairwise([*edges, _LAST])]
+
     def _rows(self, database: sqlite3.Connection, dataset_id: int) -> Iterator[tuple[str, Any]]:
         """Where each task stands, and its content.
 
@@ -103,9 +120,9 @@ class ProdigyDatabase:
         query = """
             SELECT link.id, example.content
             FROM link LEFT JOIN example ON example.id = link.example_id
-            WHERE link.dataset_id = ? AND link.id > ? ORDER BY link.id LIMIT ?"""
-        last = -1
-        while page := database.execute(query, (dataset_id, last, _PAGE)).fetchall():
+            WHERE link.dataset_id = ? AND link.id > ? AND link.id <= ? ORDER BY link.id LIMIT ?"""
+        last = self.after
+        while page := database.execute(query, (dataset_id, last, self.until, _PAGE)).fetchall():
             for last, content in page:
                 yield f"link:{last}", content
 
