@@ -29,7 +29,7 @@ def main() -> None:
     if isinstance(config.engine, Dask):
         from scripts.engines.merging import merge_on  # which needs what else nobody needs
 
-        merged, is_new = merge_on(config.engine, *asked, parts, config.processes)
+        merged, is_new = merge_on(config.engine, *asked, parts, resources)
     else:
         merged, is_new = merge(*asked, resources, parts)
     console = Console()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -25,6 +26,7 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 RETRIES = 4  # of a task that fails, as it does when the storage does
+_PAUSE = 2  # seconds before that
 _TOGETHER = 16  # results that are added up at a time
 _SECONDS = 60  # to reach the scheduler, and to wait for a first worker
 _PACKAGE = Path(__file__).parent.parent
@@ -85,6 +87,9 @@ def _careful(work: Callable[[In], Out], item: In) -> Out | Failure:
         return work(item)
     except UserError as err:
         return Failure(str(err))
+    except OSError:  # Dask tries again, at once
+        time.sleep(_PAUSE)
+        raise
 
 
 def _added(add: Callable[[Sequence[Any]], Any], parts: Sequence[Any]) -> Any:

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from scripts.annotations.errors import UserError
 from scripts.annotations.registry import registry
 
-LEAST_MB = 512  # Python with Dask takes 150 of it
+LEAST_MB = 240  # Python with Dask takes 100 of it
 
 
 class Engine:
@@ -29,7 +29,7 @@ class Dask(Engine):
     scheduler: str
     workers: int
     memory_mb: int
-    part_mb: int
+    part_mb: float
     fetch: bool
 
 
@@ -45,7 +45,7 @@ def dask(
     scheduler: str = "",
     workers: int = 0,
     memory_mb: int = 1024,
-    part_mb: int = 128,
+    part_mb: float = 128,
     fetch: bool = True,
 ) -> Engine:
     """Work on a cluster of Dask.
@@ -66,8 +66,8 @@ def dask(
         raise UserError(f"workers = {workers}: must be 0 (all cores) or more")
     if memory_mb < LEAST_MB:
         raise UserError(f"memory_mb = {memory_mb}: must be at least {LEAST_MB}")
-    if part_mb < 1:
-        raise UserError(f"part_mb = {part_mb}: must be at least 1")
+    if part_mb <= 0:
+        raise UserError(f"part_mb = {part_mb}: must be more than 0")
     if not (find_spec("distributed") and find_spec("fsspec")):
         raise UserError("labelwise.Dask.v1 needs Dask: pip install -r requirements-dask.txt")
     return Dask(storage.rstrip("/"), scheduler, workers, memory_mb, part_mb, fetch)

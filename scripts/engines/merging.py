@@ -20,14 +20,14 @@ from scripts.engines.storage import Storage
 from scripts.merging import merging
 from scripts.merging.decide import Policy
 from scripts.merging.mapping import Parts
-from scripts.merging.merging import Merged
+from scripts.merging.merging import Merged, Resources
 from scripts.merging.resemblance import find_resemblance
 
 NAME = "shards.json"
 _MB = 2**20
 _TARGET = 16 * _MB  # larger buckets are not merged faster
 _LEAST_SLICE = 2**16  # bytes that are worth a request, on average
-_WORKER_MB = 200  # what Python, Dask and the modules of a merge take
+_WORKER_MB = 128  # what Python, Dask and the modules of a merge take
 _FACTOR = 3  # how much more than its bytes a bucket takes in memory, at most
 
 
@@ -40,11 +40,18 @@ class Shards(msgspec.Struct):
 
 
 def merge_on(
-    engine: Dask, manifest: Manifest, annotations: Path, corpus: Path, policy: Policy, parts: Parts, processes: int
+    engine: Dask,
+    manifest: Manifest,
+    annotations: Path,
+    corpus: Path,
+    policy: Policy,
+    parts: Parts,
+    resources: Resources,
 ) -> tuple[Merged, bool]:
     """Merge what was pulled to the engine's storage. See `merging.merge`.
 
-    processes (int): How many look for texts that resemble others, on this machine.
+    resources (Resources): How many processes look for texts that resemble others, on this machine; and buckets, if
+        they are not to be chosen by size and memory.
     RAISES (UserError): If the storage does not hold what the manifest says, or what is asked for cannot be done there.
     """
     if parts == "map":
@@ -57,9 +64,9 @@ def merge_on(
         if before and ("gold.jsonl" in before.outputs) == engine.fetch:
             return before, False
         runs = runs_of(manifest, storage)
-        folder = f"corpus/{_digest(asked, runs, engine)}"
+        plan = _plan(runs, engine, policy, resources.buckets)
+        folder = f"corpus/{_digest(asked, runs, plan)}"
         with connected(engine) as cluster:
-            plan = _plan(runs, engine, policy)
             storage.write_json(f"{folder}/plan.json", plan)
             jobs = [Job(storage, folder, number) for number in range(max(plan.buckets, len(runs)))]
             cluster.each(make_table, jobs[: -(-len(runs) // RUNS_A_TABLE)], "Indexing")
@@ -70,7 +77,7 @@ def merge_on(
             write_json(work / NAME, shards)
             if engine.fetch:
                 _fetch(storage, shards, work)
-                found = find_resemblance(work, work / "found", processes)
+                found = find_resemblance(work, work / "found", resources.processes)
                 done.account.totals.update(found.counts)
             names = merging.OUTPUTS if engine.fetch else ("coverage.csv",)
             merged = merging.publish(asked, done.account, manifest, work, corpus, (*names, NAME))
@@ -78,19 +85,19 @@ def merge_on(
     return merged, True
 
 
-def _digest(asked: Merged, runs: Sequence[Run], engine: Dask) -> str:
+def _digest(asked: Merged, runs: Sequence[Run], plan: Plan) -> str:
     """Of all that the shards depend on: a merge that was broken off goes on where it was."""
-    what = [asked.policy, asked.code, [run.sha256 for run in runs], engine.memory_mb]
+    what = [asked.code, [run.sha256 for run in runs], plan]
     return hashlib.sha256(msgspec.json.encode(what)).hexdigest()[:32]
 
 
-def _plan(runs: Sequence[Run], engine: Dask, policy: Policy) -> Plan:
-    """Buckets that fit into a worker, but not so many that their slices are not worth a request each."""
+def _plan(runs: Sequence[Run], engine: Dask, policy: Policy, least: int) -> Plan:
+    """Buckets that fit into a worker, but not so many that their slices are not worth a request each; or so many."""
     size = sum(run.bytes for run in runs)
     largest = max(_MB, (engine.memory_mb - _WORKER_MB) * _MB // _FACTOR)
     wanted = min(largest, max(_TARGET, _LEAST_SLICE * len(runs)))
     buckets = 1
-    while buckets < CELLS and buckets * wanted < size:
+    while buckets < CELLS and (buckets < least if least else buckets * wanted < size):
         buckets *= 2
     return Plan([run.name for run in runs], buckets, largest, policy)
 

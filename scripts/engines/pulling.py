@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate, chain
 from pathlib import Path
 
@@ -81,7 +82,8 @@ def runs_of(manifest: Manifest, storage: Storage) -> list[Run]:
 
 
 def _parts(cluster: Cluster, sources: Mapping[str, Source], engine: Dask, fresh: bool) -> Iterator[Part]:
-    size = engine.part_mb * 2**20
+    size = max(1, int(engine.part_mb * 2**20))
+    sources = {name: _absolute(source) for name, source in sources.items()}
     divided = {
         name: source.parts(size) if isinstance(source, Divisible) else [source] for name, source in sources.items()
     }
@@ -93,6 +95,14 @@ def _parts(cluster: Cluster, sources: Mapping[str, Source], engine: Dask, fresh:
             digest = hashlib.sha256(f"{name}\n{what}\n{part!r}".encode()).hexdigest()[:32]
             place = f"{_FOLDER}/{file_name(name).removesuffix('.jsonl')}/{digest}"
             yield Part(name, part, place, Storage(engine.storage), fresh)
+
+
+def _absolute(source: Source) -> Source:
+    """The source, with a path that does not depend on where a worker was started."""
+    path = getattr(source, "path", None)
+    if not isinstance(path, str):
+        return source
+    return replace(source, path=str(Path(path).expanduser().absolute()))  # type: ignore[type-var]
 
 
 def _records_inside(part: Numbered) -> int:
