@@ -28,7 +28,7 @@ Out = TypeVar("Out")
 RETRIES = 4  # of a task that fails, as it does when the storage does
 _PAUSE = 2  # seconds before that
 _TOGETHER = 16  # results that are added up at a time
-_SECONDS = 60  # to reach the scheduler, and to wait for a first worker
+_SECONDS = 60  # to wait for a first worker
 _PACKAGE = Path(__file__).parent.parent
 
 
@@ -102,7 +102,7 @@ def connected(engine: Dask) -> Iterator[Cluster]:
 
     RAISES (UserError): If nobody answers, there is no worker, or they are lost.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is raised
+    _silence()
     try:
         with _started(engine) as client:
             yield Cluster(client)
@@ -121,7 +121,7 @@ def connected(engine: Dask) -> Iterator[Cluster]:
 def _started(engine: Dask) -> Iterator[Client]:
     if engine.scheduler:
         try:
-            client = Client(engine.scheduler, timeout=_SECONDS, set_as_default=False)
+            client = Client(engine.scheduler, set_as_default=False)
         except (OSError, ValueError) as err:
             raise UserError(f"[engine] scheduler = {engine.scheduler}: nobody answers there ({err})") from err
         with client:
@@ -142,6 +142,12 @@ def _started(engine: Dask) -> Iterator[Client]:
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
+
+
+def _silence() -> None:
+    """What matters of what Dask logs is raised too."""
+    for name in [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _wait_for_workers(client: Client, engine: Dask) -> None:
