@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -17,10 +18,11 @@ import pytest
 from benchmarks.generate import Size, generate
 from scripts import settings
 from scripts.annotations import manifest
+from scripts.annotations.errors import UserError
 from scripts.merging.merging import Resources
-from tests.clusters import cluster, engine
+from tests.clusters import cluster, engine, s3_server
 from tests.prodigy import line, task
-from tests.project import ROOT, STEPS, succeed
+from tests.project import ROOT, STEPS, fail, succeed
 
 pytest.importorskip("distributed", reason="pip install -r requirements-dask.txt")
 from scripts.engines.merging import merge_on
@@ -30,6 +32,64 @@ KILLS = int(os.environ.get("LABELWISE_KILLS", "3"))
 RESULTS = ("gold.jsonl", "conflicts.jsonl", "coverage.csv", "parts.jsonl", "lookalikes.jsonl")
 PARTS = {"part_mb": 0.05}
 IMPATIENT = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s"}  # to wait for a scheduler that is lost
+
+ONE = """
+[datasets]
+
+[datasets.large]
+@readers = "labelwise.ProdigyJsonl.v1"
+path = "{}"
+labels = ["PER"]
+"""
+# Nothing that Dask needs can be found.
+WITHOUT = """
+import sys
+sys.modules.update(dict.fromkeys(("distributed", "dask", "fsspec")))
+"""
+# Files of which each is written, and read, only when it is tried for the third time.
+FLAKY = """
+import hashlib, os
+from pathlib import Path
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.spec import AbstractFileSystem
+
+def fail_twice(what):
+    place = Path(os.environ["FLAKY"], "failed", hashlib.sha256(what.encode()).hexdigest())
+    place.parent.mkdir(exist_ok=True)
+    tried = place.read_text() if place.exists() else ""
+    if len(tried) < 2:
+        place.write_text(tried + "x")
+        raise OSError(5, "Input/output error", what)
+
+class Flaky(AbstractFileSystem):
+    protocol = "flaky"
+    local = LocalFileSystem(auto_mkdir=True)
+
+    def put_file(self, lpath, rpath, **options):
+        if rpath.endswith(".jsonl") and ("/gold/" in rpath or "/label_00/" in rpath):
+            fail_twice(f"put {rpath}")
+        self.local.put_file(lpath, rpath)
+
+    def cat_file(self, path, start=None, end=None, **options):
+        if self.local.exists(path) and "/tables/" in path:
+            fail_twice(f"cat {path}")
+        return self.local.cat_file(path, start, end)
+
+    def _open(self, path, mode="rb", **options):
+        return self.local.open(path, mode)
+
+    def find(self, path, **options):
+        return self.local.find(path)
+
+    def exists(self, path, **options):
+        return self.local.exists(path)
+
+    def rm_file(self, path):
+        self.local.rm_file(path)
+
+fsspec.register_implementation("flaky", Flaky)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +123,7 @@ def folder(project, tmp_path):
     return tmp_path
 
 
-def steps(folder, workers, **options):
+def steps(folder, workers, buckets=64, **options):
     """What a run of both steps does, without their start; the options are the engine's."""
     name = f"file://{folder}/storage"
     values = {"@misc": "labelwise.Dask.v1", "storage": name, "scheduler": workers.address, **PARTS, **options}
@@ -204,10 +264,161 @@ def test_a_lost_scheduler_is_said_and_the_next_run_goes_on(folder, tmp_path_fact
         assert len(again) <= 2  # a shard is not done before its account is written
 
 
-def _start(folder, step, *options):
+def test_workers_that_are_short_of_memory_are_said(folder, tmp_path_factory):
+    """They have less than the config says, and one text has very many answers."""
+    with (folder / "large.jsonl").open("w") as file:
+        for number in range(60_000):
+            file.write(line({"text": "Ada met Bob.", "spans": [], "meta": {"n": f"{number:0400}"}}) + "\n")
+    (folder / "datasets.cfg").unlink()
+    (folder / "datasets.cfg").write_text(ONE.format(folder / "large.jsonl"))
+    env = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0", "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "False"}
+    with cluster(tmp_path_factory.mktemp("short"), workers=1, env=env, memory_mb=130) as workers:
+        options = engine(f"file://{folder}/storage", workers.address)
+        succeed(folder, "pull", *options)
+        said = fail(folder, "merge", *options)
+        assert "1 workers died of the same piece of work" in said
+        assert "memory_mb" in said
+    assert not (folder / "corpus/gold.jsonl").exists()
+
+
+# What happens to storage
+
+
+def test_storage_that_fails_twice_and_then_works(folder, tmp_path_factory, monkeypatch):
+    place = tmp_path_factory.mktemp("flaky")
+    (place / "sitecustomize.py").write_text(FLAKY)
+    monkeypatch.setenv("FLAKY", str(place))
+    exec(FLAKY, {})
+    with cluster(place / "cluster", env={"PYTHONPATH": str(place)}) as workers:
+        steps(folder, workers, storage=f"flaky://{folder}/storage", part_mb=128, buckets=2)
+    assert is_as_expected(folder)
+    assert [path.read_text() for path in (place / "failed").iterdir()] == ["xx"] * 4  # a run, a table, two shards
+
+
+def test_storage_that_cannot_be_used_is_said(folder, workers):
+    blocked = folder / "blocked"
+    blocked.write_text("a file")
+    said = fail(folder, "pull", *engine(f"file://{blocked}/storage", workers.address))
+    assert "blocked" in said
+    assert "nothing://here" in fail(folder, "pull", *engine("nothing://here", workers.address))
+
+
+@pytest.fixture
+def object_store(hosts, monkeypatch):
+    """An S3 on this host's address, and what leads to it."""
+    pytest.importorskip("s3fs", reason="pip install -r requirements-dask.txt")
+    pytest.importorskip("moto.server", reason="pip install moto[server]")
+    with s3_server(hosts[0]) as env:
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        yield
+
+
+@pytest.mark.parametrize("separate", [False, True], ids=["one host", "hosts of their own"])
+def test_an_object_store_as_storage(separate, folder, object_store, hosts, tmp_path_factory):
+    """Each worker on a host of its own, with the scheduler and an S3 on a third; nothing but TCP between them."""
+    address, prefixes = hosts
+    place = tmp_path_factory.mktemp("hosts")
+    with cluster(place, 0, address) as workers:
+        for prefix in prefixes:
+            workers.start_worker(prefix=prefix)
+        steps(folder, workers, storage="s3://labelwise/project", buckets=8)
+        logs = "".join(path.read_text() for path in place.glob("worker-*.log"))
+    if separate:
+        assert all(f"tcp://{address[:-1]}{number}:" in logs for number in (2, 3))
+    assert is_as_expected(folder)
+
+
+@pytest.fixture
+def hosts(separate):
+    """The address of this host on a network, and what to put before a command to run it on one of two others."""
+    if not separate:
+        yield "127.0.0.1", [[], []]
+        return
+    if os.geteuid() or not shutil.which("ip"):
+        pytest.skip("network namespaces need root and iproute2")
+    name, net = f"lw{os.getpid() % 10_000}", f"10.213.{os.getpid() % 250}"
+    made = _ip(f"link add {name} type bridge") and _ip(f"addr add {net}.1/24 dev {name}") and _ip(f"link set {name} up")
+    for number in (2, 3):
+        host = f"{name}-{number}"
+        made = made and all(
+            _ip(words)
+            for words in (
+                f"netns add {host}",
+                f"link add {host} type veth peer name eth0 netns {host}",
+                f"link set {host} master {name}",
+                f"link set {host} up",
+                f"-n {host} addr add {net}.{number}/24 dev eth0",
+                f"-n {host} link set eth0 up",
+                f"-n {host} link set lo up",
+            )
+        )
+    if made:
+        yield f"{net}.1", [["ip", "netns", "exec", f"{name}-{number}"] for number in (2, 3)]
+    for number in (2, 3):
+        _ip(f"netns delete {name}-{number}")
+    _ip(f"link delete {name}")
+    if not made:
+        pytest.skip("no right to make network namespaces")
+
+
+def _ip(words):
+    return subprocess.run(["ip", *words.split()], capture_output=True).returncode == 0
+
+
+# The config
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"storage": "/shared"}, "storage = /shared: must be a URL, like file:///shared/labelwise"),
+        ({"workers": 2, "scheduler": "tcp://127.0.0.1:1"}, "leave one of the two out"),
+        ({"workers": -1}, "workers = -1: must be 0 (all cores) or more"),
+        ({"memory_mb": 100}, "memory_mb = 100: must be at least 240"),
+        ({"part_mb": 0}, "part_mb = 0"),
+        ({"threads": 2}, "takes storage, scheduler, workers, memory_mb, part_mb, fetch"),
+    ],
+)
+def test_what_is_wrong_is_said(values, said, folder):
+    given = {"@misc": "labelwise.Dask.v1", "storage": "file:///shared", **values}
+    with pytest.raises(UserError, match=re.escape(said)):
+        settings.load(folder / "datasets.cfg", {f"engine.{key}": value for key, value in given.items()})
+
+
+def test_a_scheduler_that_is_not_there_is_said(folder):
+    done = _start(folder, "pull", *engine(f"file://{folder}/storage", "tcp://127.0.0.1:1"))
+    said = done.communicate(timeout=60)[1]
+    assert (done.returncode, said.count("\n")) == (1, 1), said
+    assert "tcp://127.0.0.1:1: nobody answers there" in said
+
+
+def test_answers_are_not_moved_there_and_it_is_said(folder, workers):
+    options = engine(f"file://{folder}/storage", workers.address)
+    succeed(folder, "pull", *options)
+    assert 'parts = "map": labelwise.Dask.v1 moves no answers' in fail(
+        folder, "merge", *options, "--merge.parts", "map"
+    )
+
+
+def test_without_dask_it_is_said_what_to_install_and_one_machine_needs_none(folder, tmp_path):
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without/sitecustomize.py").write_text(WITHOUT)
+    env = {"PYTHONPATH": f"{tmp_path}/without:{ROOT}"}
+    for step in ("pull", "merge"):
+        done = _start(folder, step, env=env)
+        assert done.wait(60) == 0, done.stderr.read()
+    assert is_as_expected(folder)
+    done = _start(folder, "pull", *engine("file:///shared", ""), env=env)
+    said = done.communicate(timeout=60)[1]
+    assert (done.returncode, said.count("\n")) == (1, 1), said
+    assert "labelwise.Dask.v1 needs Dask: pip install -r requirements-dask.txt" in said
+
+
+def _start(folder, step, *options, env=None):
     return subprocess.Popen(
         [sys.executable, "-m", f"scripts.{step}", *STEPS[step], *map(str, options)], cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | IMPATIENT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | IMPATIENT | (env or {}),
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf8",
     )  # fmt: skip
 

@@ -26,7 +26,7 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 RETRIES = 4  # of a task that fails, as it does when the storage does
-_PAUSE = 2  # seconds before that
+_PAUSE = 1  # seconds before that
 _TOGETHER = 16  # results that are added up at a time
 _SECONDS = 60  # to wait for a first worker
 _PACKAGE = Path(__file__).parent.parent

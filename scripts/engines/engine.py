@@ -68,6 +68,6 @@ def dask(
         raise UserError(f"memory_mb = {memory_mb}: must be at least {LEAST_MB}")
     if part_mb <= 0:
         raise UserError(f"part_mb = {part_mb}: must be more than 0")
-    if not (find_spec("distributed") and find_spec("fsspec")):
+    if not (find_spec("distributed") and find_spec("fsspec")):  # importing them takes time, and is for who uses them
         raise UserError("labelwise.Dask.v1 needs Dask: pip install -r requirements-dask.txt")
     return Dask(storage.rstrip("/"), scheduler, workers, memory_mb, part_mb, fetch)
