@@ -311,7 +311,17 @@ def object_store(hosts, monkeypatch):
     with s3_server(hosts[0]) as env:
         for name, value in env.items():
             monkeypatch.setenv(name, value)
+        forget()
         yield
+        forget()
+
+
+def forget():
+    """What is remembered of another server."""
+    from s3fs import S3FileSystem
+
+    S3FileSystem.clear_instance_cache()
+    opened.cache_clear()
 
 
 @pytest.mark.parametrize("separate", [False, True], ids=["one host", "hosts of their own"])
@@ -322,7 +332,7 @@ def test_an_object_store_as_storage(separate, folder, object_store, hosts, tmp_p
     with cluster(place, 0, address) as workers:
         for prefix in prefixes:
             workers.start_worker(prefix=prefix)
-        steps(folder, workers, storage="s3://labelwise/project", buckets=8)
+        steps(folder, workers, storage="s3://labelwise/project", part_mb=128, buckets=4)
         logs = "".join(path.read_text() for path in place.glob("worker-*.log"))
     if separate:
         assert all(f"tcp://{address[:-1]}{number}:" in logs for number in (2, 3))

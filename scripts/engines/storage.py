@@ -31,7 +31,7 @@ class Storage:
     def check(self) -> None:
         """RAISES (UserError): If the library for such URLs is not installed."""
         try:
-            _opened(self.url)
+            opened(self.url)
         except (ImportError, ValueError) as err:
             raise UserError(f"[engine] storage = {self.url}: {err}") from err
 
@@ -41,7 +41,7 @@ class Storage:
 
         Where files can be renamed it is renamed; object stores show an object when all of it has arrived.
         """
-        files, root = _opened(self.url)
+        files, root = opened(self.url)
         if isinstance(files, LocalFileSystem):
             path = Path(root, name)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ class Storage:
 
     def read(self, name: str) -> bytes:
         """RAISES (FileNotFoundError): If it is not there."""
-        files, root = _opened(self.url)
+        files, root = opened(self.url)
         return files.cat_file(f"{root}/{name}")
 
     def read_if_there(self, name: str, of: type[T]) -> T | None:
@@ -84,7 +84,7 @@ class Storage:
         """
         if not pieces:
             return []
-        files, root = _opened(self.url)
+        files, root = opened(self.url)
         names, starts, stops = zip(*pieces, strict=True)
         found = files.cat_ranges([f"{root}/{name}" for name in names], list(starts), list(stops), on_error="raise")
         for (name, start, stop), content in zip(pieces, found, strict=True):
@@ -94,7 +94,7 @@ class Storage:
 
     def append_to(self, path: Path, names: Sequence[str]) -> None:
         """Write files one after the other to a file of this machine, a block at a time."""
-        files, root = _opened(self.url)
+        files, root = opened(self.url)
         with path.open("ab") as out:
             for name in names:
                 with files.open(f"{root}/{name}", "rb") as file:
@@ -103,7 +103,7 @@ class Storage:
 
     def sweep(self, folder: str, keep: set[str]) -> None:
         """Delete what is in a folder, but for files that are named or are in folders that are."""
-        files, root = _opened(self.url)
+        files, root = opened(self.url)
         prefix = f"{root}/{folder}/"
         if not files.exists(prefix):
             return
@@ -114,7 +114,7 @@ class Storage:
 
 
 @lru_cache(maxsize=4)
-def _opened(url: str) -> tuple[Any, str]:
+def opened(url: str) -> tuple[Any, str]:
     """The file system, and the path within it. What others write is seen at once: listings are not remembered."""
     files, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
     return files, root.rstrip("/")
