@@ -27,6 +27,7 @@ from tests.project import ROOT, STEPS, fail, succeed
 pytest.importorskip("distributed", reason="pip install -r requirements-dask.txt")
 from scripts.engines.merging import merge_on
 from scripts.engines.pulling import pull_on
+from scripts.engines.storage import opened
 
 KILLS = int(os.environ.get("LABELWISE_KILLS", "3"))
 RESULTS = ("gold.jsonl", "conflicts.jsonl", "coverage.csv", "parts.jsonl", "lookalikes.jsonl")
