@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,11 +15,10 @@ from scripts.annotations.errors import UserError
 from scripts.annotations.intake import Intake, Source
 from scripts.annotations.records import Task
 from scripts.annotations.registry import registry
-from scripts.sources.prodigy_tables import TABLES, Dataset, find
+from scripts.sources.prodigy_tables import LAST, TABLES, Dataset, find, ranges
 from scripts.sources.prodigy_tasks import LOOKED_AT, KindSetting, TaskReader, labels_in
 
 _PAGE = 200
-_LAST = 2**63 - 1
 _HEADER = b"SQLite format 3\0"
 
 
@@ -51,7 +49,7 @@ class ProdigyDatabase:
     kind: KindSetting
     annotator: str
     after: int = -1  # of a part: ids of links from the next one on
-    until: int = _LAST
+    until: int = LAST
 
     def check(self) -> None:
         """RAISES (UserError): If it is no Prodigy database, has no such dataset, or no label is asked for."""
@@ -106,11 +104,7 @@ class ProdigyDatabase:
             FROM link JOIN example ON example.id = link.example_id WHERE link.dataset_id = ?"""
         with self._open() as database:
             first, last, total = database.execute(query, [self._find(database).id]).fetchone()
-        number = -(-(total or 0) // size)
-        if number < 2:
-            return [self]
-        edges = [first - 1 + (last - first + 1) * part // number for part in range(number)]
-        return [replace(self, after=after, until=until) for after, until in pairwise([*edges, _LAST])]
+        return [replace(self, after=after, until=until) for after, until in ranges(first, last, total, size)]
 
     def _rows(self, database: sqlite3.Connection, dataset_id: int) -> Iterator[tuple[str, Any]]:
         """Where each task stands, and its content.
