@@ -61,22 +61,22 @@ def duckdb_way(folder: Path) -> None:
 
 
 def decode_jsonl(folder: Path) -> None:
-    """Decode every line as the reader does, and do nothing with it."""
+    """Decode every line with the reader's decoder, and do nothing with it."""
     from scripts.annotations.files import BUFFER
-    from scripts.sources.prodigy_tasks import _decode
+    from scripts.sources.prodigy_records import decode_whole
 
     number = 0
     for path in _exports(folder):
         with path.open("rb", BUFFER) as lines:
             for line in lines:
-                _decode(line)
+                decode_whole(line)
                 number += 1
     print(f"{number} tasks")
 
 
 def decode_sqlite(folder: Path) -> None:
-    """Decode every example as the reader does, dataset by dataset, and do nothing with it."""
-    from scripts.sources.prodigy_tasks import _decode
+    """Decode every example with the reader's decoder, dataset by dataset, and do nothing with it."""
+    from scripts.sources.prodigy_records import decode_whole
 
     query = """SELECT content FROM link JOIN example ON example.id = link.example_id
                WHERE link.dataset_id = ? ORDER BY link.id"""
@@ -84,7 +84,7 @@ def decode_sqlite(folder: Path) -> None:
     with closing(sqlite3.connect(f"file:{folder}/prodigy.db?mode=ro", uri=True)) as database:
         for (dataset,) in database.execute("SELECT id FROM dataset WHERE NOT session").fetchall():
             for (content,) in database.execute(query, [dataset]):
-                _decode(content)
+                decode_whole(content)
                 number += 1
     print(f"{number} tasks")
 

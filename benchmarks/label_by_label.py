@@ -1,20 +1,19 @@
 """More was annotated for one label: train all anew, or that label alone? What each costs, and what it gives.
 
-    python -m benchmarks.label_by_label --data ../shared/data --folder benchmarks/data     # ten minutes on two cores
+    OMP_NUM_THREADS=1 python -m benchmarks.label_by_label --data ../shared/data --folder benchmarks/data  # half an hour
 
 Three labels of a corpus are annotated in half of the texts, all others in all of them, and a model is trained. Then the
 other half is annotated too: `train-label` starts from that model, once a label, and `train` from nothing. Both are run
-as a user runs them, one after the other; nothing else should be running. It writes
-benchmarks/results/label_by_label.json.
+as a user runs them, one after the other, on one core. It writes benchmarks/results/label_by_label.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -60,10 +59,11 @@ def write(folder: Path, sides: Sides, labels: list[str]) -> None:
 
 
 def run(*args: str) -> float:
-    """Run a step. RETURNS (float): Seconds."""
-    began = time.perf_counter()
+    """Run a step. RETURNS (float): Seconds of CPU: on one core, and with nothing else running, those of the clock."""
+    before = os.times()
     subprocess.run([sys.executable, "-m", *args], check=True, capture_output=True)
-    return time.perf_counter() - began
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
 
 
 def measure(data: Path, corpus: str, folder: Path, seed: int, steps: int) -> list[dict[str, Any]]:

@@ -24,8 +24,7 @@ from scripts.annotations.intake import Source
 from scripts.annotations.parallel import available_cores
 from scripts.annotations.registry import registry
 from scripts.engines.engine import Engine, Local
-from scripts.merging.decide import Policy
-from scripts.merging.mapping import Parts
+from scripts.merging.decide import Parts, Policy
 from scripts.overrides import overrides
 
 for _module in pkgutil.iter_modules(scripts.sources.__path__, "scripts.sources."):

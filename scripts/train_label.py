@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="to begin with: training/ner/seed-0/model-best")
     parser.add_argument("--corpus", type=Path, default=Path("corpus"), help="default: %(default)s")
     parser.add_argument("--output", type=Path, required=True, help="gets model-best: training/ner-ORG/seed-0")
-    parser.add_argument("--steps", type=int, help="batches; default: a third of what the model was trained for")
+    parser.add_argument("--steps", type=int, help="batches; default: as many as the model was trained for")
     args = parser.parse_args()
     labels = read_labels(args.corpus / "labels.json")
     if args.label not in labels:

@@ -16,12 +16,12 @@ from scripts.annotations.errors import UserError
 from scripts.annotations.files import exclusive, work_folder
 from scripts.annotations.intake import Source
 from scripts.annotations.manifest import Manifest, file_name, save
+from scripts.annotations.manifest import digest as manifest_digest
 from scripts.annotations.pulling import Pulled, check, fingerprint, judge, publish, refusals
 from scripts.engines.cluster import Cluster, connected
 from scripts.engines.engine import Dask
 from scripts.engines.runs import Made, Part, joined, make_run
 from scripts.engines.storage import Storage
-from scripts.merging.merging import manifest_digest
 
 _FOLDER = "annotations"
 _NAME = f"{_FOLDER}/runs.json"

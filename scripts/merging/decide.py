@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from scripts.annotations.records import Span
 
 Policy = Literal["majority", "union", "intersection", "latest"]
+Parts = Literal["keep", "map"]  # what becomes of answers about texts that are parts of others
 Spans = tuple[Span, ...]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -19,8 +19,6 @@ from scripts.annotations.sorting import sorted_blocks
 from scripts.merging.parts import Place, places
 from scripts.merging.resemblance import Resemblance
 from scripts.merging.survey import text_at
-
-Parts = Literal["keep", "map"]
 
 _decode = msgspec.json.Decoder(Task).decode
 _encode = msgspec.json.Encoder().encode

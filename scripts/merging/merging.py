@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import shutil
 from collections.abc import Iterable, Sequence
@@ -14,13 +13,13 @@ import msgspec
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import code_digest, exclusive, sha256, work_folder, write_json
-from scripts.annotations.manifest import Manifest
+from scripts.annotations.manifest import Manifest, digest
 from scripts.annotations.parallel import spread
 from scripts.merging.account import Account
 from scripts.merging.bucket import Bucket, merge_bucket
 from scripts.merging.buckets import ALL, largest_bucket, number_of_buckets
-from scripts.merging.decide import Policy
-from scripts.merging.mapping import Parts, map_parts
+from scripts.merging.decide import Parts, Policy
+from scripts.merging.mapping import map_parts
 from scripts.merging.resemblance import find_resemblance
 
 NAME = "merge.json"
@@ -131,15 +130,9 @@ def asked_for(manifest: Manifest, policy: Policy, parts: Parts) -> Merged:
         policy=policy,
         parts=parts,
         code=code_digest(*_CODE),
-        manifest=manifest_digest(manifest),
+        manifest=digest(manifest),
         inputs={name: entry.sha256 for name, entry in entries},
     )
-
-
-def manifest_digest(manifest: Manifest) -> str:
-    """Digest of all that is known of the datasets."""
-    entries = sorted(manifest.datasets.items())
-    return hashlib.sha256(msgspec.json.encode(entries, order="sorted")).hexdigest()
 
 
 def publish(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -13,11 +14,22 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
-from spacy.util import registry
+from spacy.util import minibatch, registry
 from thinc.api import Model, Optimizer, set_dropout_rate
 
 from scripts.annotations.errors import UserError
-from scripts.model.label_heads import COVERED, INCORRECT, TAGS, LabelHeads, heads_layer, masked_loss, prf, read_gold
+from scripts.model.label_heads import (
+    COVERED,
+    INCORRECT,
+    TAGS,
+    Gold,
+    LabelHeads,
+    heads_layer,
+    joined,
+    masked_loss,
+    prf,
+    read_gold,
+)
 from scripts.model.provenance import BEST, KEY, provenance, read_split
 from scripts.model.reading import Reader
 from scripts.model.training import heads, prepared, publishing
@@ -27,6 +39,8 @@ _PARAMS = ("W1", "b1", "W2", "b2")
 _LOOP = ("optimizer", "batcher", "dropout")
 _EVALUATIONS = 6
 _LEAST_STEPS = 100
+_MOST_KEPT = 80 * 2**20  # bytes of what the layers below say of some texts
+_BATCH = 64
 
 
 class Relearned(NamedTuple):
@@ -52,7 +66,8 @@ def relearn(source: Path, label: str, corpus: Path, folder: Path, steps: int | N
     label (str): Known to the pipeline or not.
     corpus (Path): With train, dev and split.json.
     folder (Path): For example training/ner-ORG/seed-0.
-    steps (Optional[int]): Batches; None for a third of what the pipeline was trained for.
+    steps (Optional[int]): Batches; None for as many as the pipeline was trained for, or a third of that where texts are
+        too many to keep what the layers below the heads say of them, so that a batch costs more.
     RAISES (UserError): If there is no such pipeline, it has no heads, or nothing is known of the label.
     """
     nlp = _load(source)
@@ -60,25 +75,28 @@ def relearn(source: Path, label: str, corpus: Path, folder: Path, steps: int | N
     if pipe is None:
         raise UserError(f"{source}: has no label heads, so that no label can be learned alone; train it anew")
     split = read_split(corpus / "split.json")
-    steps, seed, loop = _loop(nlp, steps)
-    train = Reader(corpus / "train", seed=seed)
-    sizes = [len(example.reference) for example in _about(train(nlp), label)]
-    if not sizes:
+    seed = nlp.config.interpolate()["training"]["seed"]
+    most = _MOST_KEPT // (4 * pipe.model.get_ref("heads").get_dim("nI"))
+    train = _Texts(nlp, corpus / "train", label, most, seed)
+    if not train.number:
         raise UserError(f"{corpus}/train: no text is annotated for {label}")
+    steps, loop = _loop(nlp, steps, 1 if train.kept else 3)
     spacy.util.fix_random_seed(seed)
     is_new = bool(pipe.add_label(label))
-    head = _Head(nlp, pipe, label, is_kept=sum(sizes) <= train.buffer)
-    dev = list(prepared(nlp, _about(Reader(corpus / "dev")(nlp), label)))
-    before = None if is_new else head.score(dev, pipe.out_bias.get(label, 0.0))
-    batches = _endless(lambda: loop["batcher"](_about(train(nlp), label)))
-    head.train(islice(batches, steps), loop["optimizer"], loop["dropout"], lambda: head.score(dev), steps)
-    bias = choose(curve(head, dev))[label]
+    head = _Head(pipe, label)
+    dev = _Texts(nlp, corpus / "dev", label, most)
+    for texts in (train, dev):
+        head.keep(texts.kept)
+    before = None if is_new else head.score(dev.epoch(), pipe.out_bias.get(label, 0.0))
+    batches = _endless(lambda: loop["batcher"](train.epoch()))
+    head.train(islice(batches, steps), loop["optimizer"], loop["dropout"], lambda: head.score(dev.epoch()), steps)
+    bias = choose(curve(head, dev.epoch()))[label]
     head.put_back()
     pipe.out_bias[label] = bias
     _record(nlp, label, split.digest)
     with publishing(folder) as work:
         nlp.to_disk(work / BEST)
-    return Relearned(is_new, before, head.score(dev, bias), len(sizes), steps)
+    return Relearned(is_new, before, head.score(dev.epoch(), bias), train.number, steps)
 
 
 def _load(source: Path) -> Language:
@@ -88,13 +106,13 @@ def _load(source: Path) -> Language:
         raise UserError(f"{source}: cannot be loaded ({type(err).__name__}: {err}); train a model first") from err
 
 
-def _loop(nlp: Language, steps: int | None) -> tuple[int, int, dict[str, Any]]:
-    """How the pipeline was trained: steps, seed, and the optimizer, batcher and dropout, for so many steps."""
+def _loop(nlp: Language, steps: int | None, share: int) -> tuple[int, dict[str, Any]]:
+    """How the pipeline was trained: steps, or a share of them, and the optimizer, batcher and dropout for so many."""
     config = nlp.config.copy()
-    steps = steps or max(_LEAST_STEPS, config.interpolate()["training"]["max_steps"] // 3)
+    steps = steps or max(_LEAST_STEPS, config.interpolate()["training"]["max_steps"] // share)
     config["training"]["max_steps"] = steps
     training = config.interpolate()["training"]
-    return steps, training["seed"], registry.resolve({name: training[name] for name in _LOOP})
+    return steps, registry.resolve({name: training[name] for name in _LOOP})
 
 
 def _about(examples: Iterable[Example], label: str) -> Iterator[Example]:
@@ -119,31 +137,71 @@ def _record(nlp: Language, label: str, corpus: str) -> None:
         nlp.meta[KEY] = msgspec.to_builtins(told)
 
 
+class _Texts:
+    """The texts of a folder of which a label is known, prepared; kept, if they are not too many, else read again.
+
+    most (int): How many tokens are not too many.
+
+    number (int): How many.
+    kept (list[Example]): All of them, or none.
+    """
+
+    def __init__(self, nlp: Language, folder: Path, label: str, most: int, seed: int | None = None) -> None:
+        self._nlp, self._folder, self._label = nlp, folder, label
+        self._shuffled = None if seed is None else random.Random(seed)  # noqa: S311
+        self._stream = Reader(folder, seed=seed)
+        self.kept: list[Example] = []
+        self.number = tokens = 0
+        for example in self._read(Reader(folder)):
+            self.number += 1
+            tokens += len(example.predicted)
+            if tokens <= most:
+                self.kept.append(example)
+        if tokens > most:
+            self.kept.clear()
+
+    def epoch(self) -> Iterable[Example]:
+        """All texts, in another order each time if there is a seed."""
+        if not self.kept:
+            return self._read(self._stream)
+        if self._shuffled:
+            return self._shuffled.sample(self.kept, len(self.kept))
+        return self.kept
+
+    def _read(self, reader: Reader) -> Iterator[Example]:
+        return prepared(self._nlp, _about(reader(self._nlp), self._label))
+
+
 class _Head:
     """The head of one label, taken out, over the layers of its pipeline. It says what the pipeline's would."""
 
-    def __init__(self, nlp: Language, pipe: LabelHeads, label: str, is_kept: bool) -> None:
-        self.nlp, self.pipe, self.labels = nlp, pipe, (label,)
+    def __init__(self, pipe: LabelHeads, label: str) -> None:
+        self.pipe, self.labels = pipe, (label,)
         self.column = pipe.labels.index(label)
         self.whole: Model[Any, Any] = pipe.model.get_ref("heads")
         self.model = heads_layer(self.whole.attrs["width"], self.whole.attrs["pieces"], self.whole.get_dim("nI"))
         self.model.attrs["labels"] = 1
         for name in _PARAMS:
             self.model.set_param(name, self.whole.get_param(name)[self.column : self.column + 1].copy())
-        self.is_kept = is_kept
-        self.kept: dict[int, tuple[Example, Any]] = {}  # by id: an example, and what the layers below say of it
+        self.features: dict[int, Any] = {}  # by id of a text's Doc
+        self.gold: dict[int, Gold] = {}
 
-    def features(self, examples: Sequence[Example]) -> Any:
-        """(tokens, width): what the layers below the heads say. They do not change, and so it may be kept."""
-        new = [example for example in examples if id(example) not in self.kept]
-        found = dict(self.kept)
-        if new:
-            docs = [example.predicted for example in prepared(self.nlp, new)]
-            rows = self.pipe.model.get_ref("tok2vec").predict(docs)
-            found |= {id(example): (example, row) for example, row in zip(new, rows, strict=True)}
-        if self.is_kept:
-            self.kept = found
-        return self.model.ops.xp.concatenate([found[id(example)][1] for example in examples])
+    def keep(self, examples: Iterable[Example]) -> None:
+        """Keep what does not change: what the layers below the heads say of some texts, and their gold."""
+        for batch in minibatch(examples, _BATCH):
+            docs = [example.predicted for example in batch]
+            for example, doc, rows in zip(batch, docs, self._below(docs), strict=True):
+                self.features[id(doc)] = rows
+                self.gold[id(doc)] = read_gold([example], self.labels)
+
+    def _below(self, docs: Sequence[Doc]) -> Any:
+        """A (tokens, width) for each text."""
+        kept = [self.features.get(id(doc)) for doc in docs]
+        return self.pipe.model.get_ref("tok2vec").predict(docs) if any(rows is None for rows in kept) else kept
+
+    def _gold(self, examples: Sequence[Example]) -> Gold:
+        kept = [self.gold.get(id(example.predicted)) for example in examples]
+        return joined([gold or read_gold([example], self.labels) for gold, example in zip(kept, examples, strict=True)])
 
     def train(
         self,
@@ -158,9 +216,9 @@ class _Head:
         kept = {name: self.model.get_param(name) for name in _PARAMS}
         for step, examples in enumerate(batches, 1):
             set_dropout_rate(self.model, dropout)
-            scores, backprop = self.model.begin_update(self.features(examples))
-            gold = read_gold(examples, self.labels)
-            _, d_scores = masked_loss(scores.reshape(len(scores), 1, TAGS), gold, self.model.ops.xp)
+            rows = self.model.ops.xp.concatenate(self._below([example.predicted for example in examples]))
+            scores, backprop = self.model.begin_update(rows)
+            _, d_scores = masked_loss(scores.reshape(len(scores), 1, TAGS), self._gold(examples), self.model.ops.xp)
             backprop(d_scores.reshape(scores.shape))
             self.model.finish_update(optimizer)
             optimizer.step_schedules()
@@ -174,8 +232,8 @@ class _Head:
 
     def scores(self, docs: Sequence[Doc]) -> Any:
         """(tokens, 1, 5), as `LabelHeads.scores`. The Docs must have been prepared."""
-        features = self.model.ops.xp.concatenate(self.pipe.model.get_ref("tok2vec").predict(docs))
-        return self.model.ops.to_numpy(self.model.predict(features)).reshape(-1, 1, TAGS)
+        rows = self.model.ops.xp.concatenate(self._below(docs))
+        return self.model.ops.to_numpy(self.model.predict(rows)).reshape(-1, 1, TAGS)
 
     def score(self, dev: Iterable[Example], bias: float = 0.0) -> float | None:
         """F1 of the label on prepared texts."""

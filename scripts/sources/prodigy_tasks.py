@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Any, Literal
 
@@ -17,45 +18,16 @@ import msgspec
 
 from scripts.annotations.hashing import input_hashes
 from scripts.annotations.intake import Intake, fit_span
-from scripts.annotations.records import Answer, Kind, Span, Task
+from scripts.annotations.records import Kind, Span, Task
 from scripts.sources.documents import note_unseen
 from scripts.sources.json_records import UNREADABLE, is_too_deep, reason
+from scripts.sources.prodigy_records import Record, SpanRecord, Version, decode
 
 LOOKED_AT = 1000  # tasks, to name the labels in them
 KindSetting = Literal["auto", "manual", "binary"]
 
 # Sessions that nobody named are called by their start; they say nothing about who answered.
 _UNNAMED_SESSION = re.compile(r"(.*-)?\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", re.DOTALL)
-
-
-class _Span(msgspec.Struct, gc=False):
-    start: int
-    end: int
-    label: str
-    answer: Answer | None = None
-
-
-class _Version(msgspec.Struct, gc=False):
-    spans: list[_Span] | None = None
-
-
-class _Record(msgspec.Struct, gc=False):
-    """The fields that matter; the decoder skips the rest, above all `tokens`, most of a task's bytes."""
-
-    text: str
-    spans: list[_Span] | None = None
-    answer: Answer | None = None
-    meta: Any = None
-    versions: list[_Version] | None = None
-    input_hash: Any = msgspec.field(name="_input_hash", default=None)
-    view_id: str | None = msgspec.field(name="_view_id", default=None)
-    is_binary: bool | None = msgspec.field(name="_is_binary", default=None)
-    session_id: str | None = msgspec.field(name="_session_id", default=None)
-    annotator_id: str | None = msgspec.field(name="_annotator_id", default=None)
-    timestamp: float | None = msgspec.field(name="_timestamp", default=None)
-
-
-_decode = msgspec.json.Decoder(_Record).decode
 
 
 class _Unusable(Exception):
@@ -65,7 +37,7 @@ class _Unusable(Exception):
 def is_task(content: bytes) -> bool:
     """Whether JSON has what only Prodigy's tasks have, a hash, or a span as only they have it."""
     try:
-        record = _decode(content)
+        record = decode(content)
     except UNREADABLE:
         return False
     return isinstance(record.input_hash, int) or bool(record.spans)
@@ -80,7 +52,7 @@ def labels_in(contents: Iterable[Any], most: int | None = None) -> Counter[str]:
     found: Counter[str] = Counter()
     for content in islice(contents, most):
         with suppress(*UNREADABLE):
-            found.update(span.label for span in _decode(content).spans or () if span.label)
+            found.update(span.label for span in decode(content).spans or () if span.label)
     return found
 
 
@@ -122,7 +94,7 @@ class TaskReader:
         intake (Intake): The account; the record is counted in it.
         """
         try:
-            record = _decode(content)
+            record = decode(content)
         except UNREADABLE as err:
             intake.record()
             intake.refuse(source, reason(err))
@@ -135,7 +107,7 @@ class TaskReader:
             intake.refuse(source, str(err), found)
             return []
 
-    def _judge(self, record: _Record, source: str, intake: Intake) -> list[Task]:
+    def _judge(self, record: Record, source: str, intake: Intake) -> list[Task]:
         spans = record.spans or []
         _check(record)
         taken = [(span, _fit(record.text, span)) for span in spans if span.label in self.labels]
@@ -151,28 +123,32 @@ class TaskReader:
             for _ in range(len(taken) - len(task.spans)):
                 intake.refuse_span(source, "span repeated in the same task")
         intake.leave_out(len(spans) - len(taken), whole_record=not tasks)
-        trimmed = sum((span.start, span.end) != (fitted.start, fitted.end) for span, fitted in taken)
+        trimmed = sum(span.end - span.start != fitted.end - fitted.start for span, fitted in taken)
         intake.note("blanks at the edges of a span trimmed", trimmed)
         self._note(record, task, old_hash, intake)
         return tasks
 
-    def _task(self, record: _Record, source: str, input_hash: int) -> Task:
+    def _task(self, record: Record, source: str, input_hash: int) -> Task:
         """The answer, but for its spans."""
         return Task(
             input_hash=input_hash,
             text=record.text,
-            labels=sorted(self.labels),
+            labels=self._sorted_labels,
             spans=[],
             answer=record.answer or "accept",
             kind=self._kind(record),
-            annotator=self._annotator(record),
+            annotator=_annotator(record.annotator_id or record.session_id or "", self.origin) or self.annotator,
             timestamp=_seconds(record.timestamp),
             dataset=self.dataset,
             source=source,
             meta=record.meta if isinstance(record.meta, dict) else {},
         )
 
-    def _kind(self, record: _Record) -> Kind:
+    @cached_property
+    def _sorted_labels(self) -> list[str]:
+        return sorted(self.labels)
+
+    def _kind(self, record: Record) -> Kind:
         if record.versions is not None or record.view_id == "review":
             return "review"
         if self.kind != "auto":
@@ -183,18 +159,11 @@ class TaskReader:
             return "binary"  # exports of ner.teach from before tasks named their view
         return "manual"
 
-    def _version(self, text: str, version: _Version) -> list[Span]:
+    def _version(self, text: str, version: Version) -> list[Span]:
         spans = (fit_span(text, span.start, span.end, span.label) for span in version.spans or ())
         return sorted({span for span in spans if isinstance(span, Span) and span.label in self.labels})
 
-    def _annotator(self, record: _Record) -> str:
-        """Prodigy names a session "<dataset>-<annotator>", or after the moment it began if nobody named it."""
-        name = record.annotator_id or record.session_id or ""
-        unnamed = name == self.origin or _UNNAMED_SESSION.fullmatch(name)
-        own = "" if unnamed else name.removeprefix(f"{self.origin}-")
-        return own or self.annotator
-
-    def _note(self, record: _Record, task: Task, old_hash: int, intake: Intake) -> None:
+    def _note(self, record: Record, task: Task, old_hash: int, intake: Intake) -> None:
         if record.meta is not None and not isinstance(record.meta, dict):
             intake.note("meta that is no object left out")
         if self.kind == "auto" and task.kind == "manual" and record.view_id is None and record.is_binary is None:
@@ -206,7 +175,7 @@ class TaskReader:
         intake.note("input hash of an old Prodigy version" if is_old else "stored input hash is not that of the text")
 
 
-def _check(record: _Record) -> None:
+def _check(record: Record) -> None:
     """RAISES (_Unusable): If nothing can be made of the record, whatever its kind."""
     if not record.text or record.text.isspace():
         raise _Unusable("text is empty")
@@ -216,7 +185,7 @@ def _check(record: _Record) -> None:
         raise _Unusable("meta is nested too deeply")
 
 
-def _binary(record: _Record, task: Task, taken: list[tuple[_Span, Span]]) -> list[Task]:
+def _binary(record: Record, task: Task, taken: list[tuple[SpanRecord, Span]]) -> list[Task]:
     """An answer for each span. A span's own goes before that of the record, unless all of it is ignored."""
     spans = record.spans or []
     if not spans:
@@ -230,11 +199,18 @@ def _binary(record: _Record, task: Task, taken: list[tuple[_Span, Span]]) -> lis
     ]
 
 
-def _fit(text: str, span: _Span) -> Span:
+def _fit(text: str, span: SpanRecord) -> Span:
     fitted = fit_span(text, span.start, span.end, span.label)
     if isinstance(fitted, str):
         raise _Unusable(f"span: {fitted}")
     return fitted
+
+
+@lru_cache(2**10)
+def _annotator(session: str, origin: str) -> str:
+    """Prodigy names a session "<dataset>-<annotator>", or after the moment it began if nobody named it."""
+    is_unnamed = session == origin or _UNNAMED_SESSION.fullmatch(session)
+    return "" if is_unnamed else session.removeprefix(f"{origin}-")
 
 
 def _seconds(timestamp: float | None) -> int | None:

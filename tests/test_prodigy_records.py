@@ -1,0 +1,90 @@
+"""Tokens are cut out of tasks unread: what is decoded is what is decoded of the whole."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scripts.sources.prodigy_records import decode, decode_whole, without_tokens
+
+# Strings that look like the ends and beginnings that are searched for.
+STRINGS = st.one_of(
+    st.text(max_size=5),
+    st.lists(st.sampled_from(['"', "\\", "}],", "]", '"tokens":[{', "tokens", "a:", ',"x":', "é"]), max_size=4).map(
+        "".join
+    ),
+)
+LEAVES = st.one_of(st.none(), st.booleans(), st.integers(-9, 9), STRINGS)
+TOKENS = st.lists(st.dictionaries(st.sampled_from(["text", "id", "tokens", "ws"]), LEAVES, max_size=3), max_size=3)
+ANY = st.recursive(
+    LEAVES | TOKENS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["tokens", "text", "a"]) | STRINGS, inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+SPANS = st.lists(st.fixed_dictionaries({"start": st.just(0), "end": st.just(1), "label": STRINGS}), max_size=2)
+VALUES = {
+    "meta": ANY,
+    "tokens": TOKENS | ANY,
+    "spans": SPANS,
+    "other": ANY,
+    "answer": st.just("accept"),
+    "_view_id": STRINGS,
+}
+
+
+@st.composite
+def tasks(draw):
+    """The JSON of a task, with its keys in any order and some of them twice."""
+    names = draw(st.lists(st.sampled_from(sorted(VALUES)), max_size=7))
+    pairs = [("text", draw(STRINGS)), *((name, draw(VALUES[name])) for name in names)]
+    separators = draw(st.sampled_from([(",", ":"), (", ", ": ")]))
+    ascii_only = draw(st.booleans())
+    encoded = (
+        json.dumps(name) + separators[1] + json.dumps(value, separators=separators, ensure_ascii=ascii_only)
+        for name, value in draw(st.permutations(pairs))
+    )
+    return ("{" + separators[0].join(encoded) + "}").encode("utf8", "surrogatepass")
+
+
+def outcome(read, content):
+    """What a decoder gives, or that it refuses."""
+    try:
+        record = read(content)
+    except (msgspec.DecodeError, UnicodeError):
+        return "refused"
+    return {name: getattr(record, name) for name in decode_whole(b'{"text":""}').__struct_fields__}
+
+
+@given(tasks())
+def test_a_task_is_decoded_as_if_nothing_had_been_cut_out(content):
+    assert outcome(decode, content) == outcome(decode_whole, content)
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_the_tokens_of_a_usual_task_are_cut_out(separators):
+    tokens = [{"text": word, "start": 0, "end": 1, "id": 0, "ws": True} for word in ("a", "]", "[x]", '"', "x\\")]
+    task = {"text": "a", "meta": {"tokens": 5}, "tokens": tokens, "_view_id": "ner_manual", "spans": []}
+    content = json.dumps(task, separators=separators).encode()
+    slim = json.loads(without_tokens(content))
+    assert isinstance(slim.pop("tokens"), int)
+    assert slim == {name: value for name, value in task.items() if name != "tokens"}
+    assert decode(content).view_id == "ner_manual"
+
+
+def test_tokens_in_the_meta_stay():
+    task = {"text": "a", "meta": {"tokens": [{"text": "a"}], "by": "x"}, "answer": "accept"}
+    assert decode(json.dumps(task, separators=(",", ":")).encode()).meta == task["meta"]
+
+
+def test_what_is_cut_off_is_refused():
+    content = json.dumps({"text": "a", "tokens": [{"text": "a"}, {"text": "b"}], "answer": "accept"}).encode()
+    for end in range(len(content)):
+        with pytest.raises(msgspec.DecodeError):
+            decode(content[:end])
