@@ -18,8 +18,7 @@ from scripts.engines.runs import CELLS
 from scripts.engines.shards import RUNS_A_TABLE, Job, Plan, Shard, add, make_table, merge_shard
 from scripts.engines.storage import Storage
 from scripts.merging import merging
-from scripts.merging.decide import Policy
-from scripts.merging.mapping import Parts
+from scripts.merging.decide import Parts, Policy
 from scripts.merging.merging import Merged, Resources
 from scripts.merging.resemblance import find_resemblance
 
