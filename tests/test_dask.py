@@ -130,12 +130,12 @@ def steps(folder, workers, buckets=64, upto="merge", **options):
     name = f"file://{folder}/storage"
     values = {"@misc": "labelwise.Dask.v1", "storage": name, "scheduler": workers.address, **PARTS, **options}
     config = settings.load(folder / "datasets.cfg", {f"engine.{key}": value for key, value in values.items()})
-    pulled = pull_on(config.engine, config.datasets, folder / "annotations", 0.2, False)
-    resources = Resources(256, 1, buckets)
-    merged = merge_on(
-        config.engine, pulled.manifest, folder / "annotations", folder / "corpus", "majority", "keep", resources
-    )
-    return pulled, merged
+    annotations, corpus = folder / "annotations", folder / "corpus"
+    found = pull_on(config.engine, config.datasets, annotations, 0.2, False)
+    if upto == "pull":
+        return found, None
+    asked = (found.manifest, annotations, corpus, "majority", "keep")
+    return found, merge_on(config.engine, *asked, Resources(256, 1, buckets))
 
 
 def pulled(folder, workers):
