@@ -13,6 +13,7 @@ import sys
 import time
 import warnings
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -198,9 +199,16 @@ def test_what_did_not_change_is_not_done_again(folder, workers):
     assert not list(folder.glob("storage/**/.tmp-*"))
 
 
-def test_workers_that_are_started_for_it(folder, workers):
-    pulled(folder, workers)
-    succeed(folder, "merge", *engine(f"file://{folder}/storage", "", workers=1, memory_mb=400))
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_workers_that_are_started_for_it_as_the_page_says(folder):
+    (folder / "configs").mkdir()
+    (folder / "configs/datasets.cfg").symlink_to(folder / "datasets.cfg")
+    page = (ROOT / "docs/dask.md").read_text("utf8")
+    (commands,) = (block for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) if "scripts.pull" in block)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = os.environ | {"PYTHONPATH": str(ROOT), "PATH": path}
+    done = subprocess.run(["bash", "-euc", commands], cwd=folder, env=env, capture_output=True, encoding="utf8")
+    assert done.returncode == 0, done.stderr
     assert is_as_expected(folder)
 
 
