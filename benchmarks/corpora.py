@@ -8,12 +8,13 @@ from pathlib import Path
 
 from scripts.annotations.demo import datasets, parse_addresses
 from scripts.annotations.hashing import input_hash
-from scripts.annotations.intake import Intake
+from scripts.annotations.intake import Intake, Source
 from scripts.annotations.records import GoldText, Span, Task
 from scripts.merging.account import Account
 from scripts.merging.text import merge_text
 from scripts.model.split import SIDES, Side, Splitter
 from scripts.sources.brat import brat
+from scripts.sources.conll import conll
 
 Sides = dict[Side, list[GoldText]]
 
@@ -25,7 +26,7 @@ PROTOCOLS = [
 
 def protocols(data: Path) -> Sides:
     """Wet lab protocols: long texts, about twenty labels."""
-    return _apart({side: _of_brat(data / "brat-wlp" / side) for side in SIDES})
+    return _apart({side: _of(brat(str(data / "brat-wlp" / side), PROTOCOLS)) for side in SIDES})
 
 
 def addresses(data: Path) -> Sides:
@@ -49,7 +50,22 @@ def posts(data: Path) -> Sides:
     return _apart({side: [text(words, spans, labels) for words, spans in found] for side, found in read.items()})
 
 
-CORPORA: dict[str, Callable[[Path], Sides]] = {"protocols": protocols, "addresses": addresses, "posts": posts}
+def articles(data: Path) -> Sides:
+    """Wikigold: sentences of Wikipedia, four labels."""
+    file = data / "conll-wikigold" / "data" / "wikigold" / "CONLL-format" / "data" / "wikigold.conll.txt"
+    splitter = Splitter(0.1, 0.2)
+    sides: Sides = {side: [] for side in SIDES}
+    for gold in _of(conll(str(file), ["LOC", "MISC", "ORG", "PER"], scheme="io")):
+        sides[splitter.side(gold)].append(gold)
+    return sides
+
+
+CORPORA: dict[str, Callable[[Path], Sides]] = {
+    "protocols": protocols,
+    "addresses": addresses,
+    "posts": posts,
+    "articles": articles,
+}
 
 
 def text(words: str, spans: Iterable[Span], covered: Iterable[str]) -> GoldText:
@@ -60,9 +76,9 @@ def text(words: str, spans: Iterable[Span], covered: Iterable[str]) -> GoldText:
     )  # fmt: skip
 
 
-def _of_brat(folder: Path) -> list[GoldText]:
+def _of(source: Source) -> list[GoldText]:
     answers: dict[str, list[Task]] = defaultdict(list)
-    for tasks in brat(str(folder), PROTOCOLS).read("protocols", Intake(lambda refusal: None)):
+    for tasks in source.read("data", Intake(lambda refusal: None)):
         for task in tasks:
             answers[task.text].append(task)
     return [merge_text(tasks, "majority", Account())[0] for _, tasks in sorted(answers.items())]

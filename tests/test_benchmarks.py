@@ -235,3 +235,33 @@ def test_the_page_on_many_machines_quotes_what_was_measured():
     assert all_texts["scheduler_mb"] <= 1.1 * few["scheduler_mb"]
     seconds = [worker["seconds"] for worker in all_texts["workers"]]
     assert f"{sum(seconds) / max(seconds):.2f} times as fast" in page
+
+
+def injected_row(case):
+    """What the README says of one corpus with errors put into it."""
+    methods = case["methods"]
+
+    def cell(value):
+        return "–" if value is None else f"{value:.2f}".replace("0.", ".", 1) if value < 1 else "1.00"
+
+    tiers = [methods[f"tier {tier}"] for tier in (1, 2, 3)]
+    cells = [
+        str(case["votes"]),
+        cell(methods["one model a fold, unranked"]["precision"]),
+        cell(methods["surface forms"]["precision_50"]),
+        cell(methods["models"]["precision_50"]),
+        *(f"{cell(tier['precision'])} of {tier['ranked']:,}" for tier in tiers),
+    ]
+    return f"| {case['corpus']}, {case['way']} | {' | '.join(cells)} |"
+
+
+def test_the_readme_quotes_how_many_suspects_are_errors_that_were_put_in():
+    found = json.loads((ROOT / "benchmarks/results/injected.json").read_text("utf8"))
+    readme = (ROOT / "README.md").read_text("utf8")
+    assert found["cases"]
+    for case in found["cases"]:
+        assert injected_row(case) in readme
+        assert case["methods"]["tier 1"]["precision"] >= 0.8
+        assert (
+            case["methods"]["models"]["precision_50"] > 2 * case["methods"]["one model a fold, unranked"]["precision"]
+        )

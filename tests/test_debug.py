@@ -9,7 +9,8 @@ import spacy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.model.checks import alike, check, odd_edges, shingled
+from scripts.merging.likeness import alike, shingled
+from scripts.model.checks import check, odd_edges
 from scripts.model.provenance import read_split
 from tests.project import ROOT
 from tests.scored import known_doc, one_line, step, write_corpus

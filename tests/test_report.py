@@ -8,13 +8,17 @@ import shutil
 
 import msgspec
 import pytest
+from markupsafe import escape
 
-from benchmarks.report import LABELS, generate
+from benchmarks.report import LABELS, WORDS, generate
 from scripts.annotations.errors import UserError
+from scripts.annotations.files import write_json
 from scripts.annotations.records import Span
 from scripts.reporting.html import coverage, inputs, marked
 from scripts.reporting.html.page import breakable, render, stack
 from scripts.reporting.scores import count, ratio
+from scripts.reviewing import consistency, suspects
+from scripts.reviewing.suspects import TIERS, Suspects
 from scripts.scoring import compared, curve, runs
 from scripts.scoring.runs import load_all
 from tests.html import Page
@@ -133,7 +137,7 @@ def test_what_is_absent_is_said_with_the_command_that_makes_it(tmp_path):
     write(tmp_path, made("ner", "a", 1, counted({"ORG": 5})))
     (tmp_path / "metrics/ner-aaaaaaaa/confusion.json").unlink()
     said = render(load(tmp_path)).decode()
-    for command in ("evaluate", "evaluate --force", "merge", "learning-curve", "compare"):
+    for command in ("evaluate", "evaluate --force", "merge", "learning-curve", "compare", "consistency"):
         assert f"<code>weasel run {command}</code>" in said
 
 
@@ -188,6 +192,96 @@ def test_without_texts_there_are_none(many):
     assert not Page(render(load(many, with_texts=False))).texts
 
 
+# Where annotations disagree, and what is lacking
+
+
+def test_places_of_forms_are_those_that_were_found(many, page):
+    found = load(many).consistency
+    rows = page.rows("Places of forms by label")
+    assert [row["label"] for row in rows] == list(found.labels)
+    for row, label in zip(rows, found.labels.values(), strict=True):
+        names = ("annotated so", "other borders", "another label", "nothing")
+        assert sum(number(row[name]) for name in names) == number(row["sum"]) == sum(label.places.values())
+        assert number(row["annotated so"]) == label.places["annotated"] == label.spans - label.within
+        assert number(row["findings"]) == sum(label.suspects.values())
+        assert number(row["sure"]) == label.tiers["1"]
+    for name in (each for each in page.tables if each.startswith("Forms of ")):
+        for row in page.rows(name):
+            assert sum(number(row[each]) for each in names) == number(row["sum"])
+
+
+def test_findings_are_shown_and_a_label_leads_to_its_own(many, page):
+    found = load(many)
+    content = render(found).decode()
+    assert sum(len(each) for each in found.findings.values()) == content.count('<dd class="muted">')
+    assert all(escape(one.reason) in content for each in found.findings.values() for one in each)
+    links = re.findall(r'href="#(consistency-[0-9]+)">(.*?)</a>', content)
+    assert len(links) == sum(bool(each) for each in found.findings.values()) > 0
+    for place, label in links:
+        assert re.search(
+            rf'<bdi>{re.sub("<wbr>", "", label)}</bdi> <span[^>]*>[^<]*</span></summary>\s*<div id="{place}">', content
+        )
+
+
+def test_agreement_and_what_is_lacking_are_shown(many, page):
+    found = load(many)
+    for row in page.rows("Agreement between annotators by label"):
+        agreement = found.consistency.agreement[row["label"]]
+        assert (row["F"], row["α"]) == (ratio(agreement.f), ratio(agreement.alpha))
+        assert number(row["both marked"]) == agreement.pairs[0].both
+    for row in page.rows("What each label lacks"):
+        known = found.lacking.labels[row["label"]]
+        assert (number(row["number"]), number(row["words"])) == (known.lacking, known.words)
+
+
+def test_without_texts_no_form_is_shown(many):
+    content = render(load(many, with_texts=False)).decode()
+    assert "<mark>" not in content
+    assert not [word for word in WORDS if len(word) > 5 and word in content]
+    assert Page(content.encode()).rows("Places of forms by label")
+    assert "Berlin" in render(load(many)).decode()
+
+
+def test_what_is_of_other_annotations_is_not_shown(many, tmp_path):
+    shutil.copytree(many, tmp_path, dirs_exist_ok=True)
+    merged = (tmp_path / "corpus/merge.json").read_text()
+    gold = re.search(r'"gold.jsonl": "(\w+)"', merged)[1]
+    (tmp_path / "corpus/merge.json").write_text(merged.replace(gold, "0" * 64))
+    content = render(load(tmp_path)).decode()
+    assert content.count("The annotations have changed since this was looked at.") == 2
+    assert "<mark>" not in content
+    for command in ("consistency", "coverage"):
+        assert f"<code>weasel run {command}</code>" in content
+
+
+def suspected(folder, into):
+    """The same project, where models suspect what surface forms do."""
+    shutil.copytree(folder, into, dirs_exist_ok=True)
+    review = into / "corpus/review"
+    shutil.copy(review / "consistency.jsonl", review / "suspects.jsonl")
+    account = Suspects(
+        gold=consistency.load(into / "corpus").gold, votes="", forms="", run="ner", label=None, folds=5, seeds=[0, 1],
+        texts=80,
+    )  # fmt: skip
+    for one in suspects.read_suspects(into / "corpus"):
+        account.count(one)
+    write_json(review / "suspects.json", account)
+    return account
+
+
+def test_suspects_are_counted_and_the_first_are_shown(many, page, tmp_path):
+    assert "weasel run suspects" in render(load(many)).decode()
+    account = suspected(many, tmp_path)
+    found = load(tmp_path)
+    content = render(found)
+    rows = Page(content).rows("Suspects by label and tier")
+    assert [row["label"] for row in rows] == list(account.labels)
+    assert sum(number(row["sum"]) for row in rows) == account.suspects > 0
+    assert all(sum(number(row[f"tier {tier}"]) for tier in TIERS) == number(row["sum"]) for row in rows)
+    assert sum(len(each) for each in found.first_suspects.values()) * 2 == content.count(b'<dd class="muted">')
+    assert b"<mark>" not in render(load(tmp_path, with_texts=False))
+
+
 # Nothing in it is markup
 
 
@@ -206,6 +300,21 @@ def test_texts_change_nothing_but_what_is_shown(many):
     assert pages[0].shape == pages[1].shape
     seen = {example.text.replace("\x00", "␀").replace("\x07", "␇") for example in odd.errors}
     assert set(pages[1].texts) <= seen
+
+
+def test_forms_and_findings_change_nothing_but_what_is_shown(many, tmp_path):
+    suspected(many, tmp_path)
+    plain, odd = load(tmp_path), load(tmp_path)
+    for suspect in (one for found in (odd.findings, odd.first_suspects) for each in found.values() for one in each):
+        suspect.text, suspect.reason = hostile(suspect.text), hostile(suspect.reason)
+    contexts = [where for each in odd.consistency.several for where in each.examples.values()]
+    for form in (form for label in odd.consistency.labels.values() for form in label.table):
+        form.form = hostile(form.form)
+        contexts += [where for places in form.examples.values() for where in places]
+    for where in contexts:
+        where.before, where.said, where.after = map(hostile, (where.before, where.said, where.after))
+    pages = [Page(render(found)) for found in (plain, odd)]
+    assert pages[0].shape == pages[1].shape
 
 
 def test_names_change_nothing_but_what_is_shown(tmp_path):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import unicodedata
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from murmurhash.mrmr import hash as murmur
 
+_NO_LETTERS = re.compile(r"[\W_]+")  # all but what isalnum() says yes to
 # Keys that are no part of a Prodigy task hash, in the task or in its spans.
 _NOT_HASHED = frozenset(
     {"score", "rank", "model", "source", "pattern", "priority", "path"}
@@ -42,7 +44,7 @@ def task_hash(input_hash: int, spans: list[dict[str, Any]]) -> int:
 def normalized(text: str) -> str:
     """The text as splits see it: NFKC, case folded, letters and digits only. Near-identical texts meet here."""
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(filter(str.isalnum, folded)) or " ".join(folded.split())
+    return _NO_LETTERS.sub("", folded) or " ".join(folded.split())
 
 
 def fraction(key: str) -> float:

@@ -25,17 +25,21 @@ _MIX = np.array(0xC2B2AE3D27D4EB4F, np.uint64)
 class Fingerprints:
     """Texts, one after the other, and the hashes of their parts.
 
+    codes (NDArray): All code points.
     starts (Numbers), ends (Numbers): Where each text is, in code points of all of them together.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._joined = "".join(texts)
-        codes = np.frombuffer(self._joined.encode("utf-32-le"), "<u4").astype(np.uint64) + np.uint64(1)
+        self.codes = np.frombuffer(self._joined.encode("utf-32-le"), "<u4")
+        codes = self.codes.astype(np.uint64)
+        codes += np.uint64(1)
         self.ends: Numbers = np.cumsum([len(text) for text in texts], dtype=np.int64)
         self.starts: Numbers = np.concatenate([np.zeros(1, np.int64), self.ends[:-1]])
         powers, self._inverses = _powers(1 << max(10, len(codes).bit_length()))
         self._sums = np.zeros(len(codes) + 1, np.uint64)
-        np.cumsum(codes * powers[: len(codes)], out=self._sums[1:])
+        codes *= powers[: len(codes)]
+        np.cumsum(codes, out=self._sums[1:])
 
     def __len__(self) -> int:
         return len(self._sums) - 1

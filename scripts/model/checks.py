@@ -8,25 +8,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import spacy
-from numpy.typing import NDArray
 from spacy.tokens import Doc
 
-from scripts.annotations.hashing import input_hash, normalized
+from scripts.annotations.hashing import input_hash
+from scripts.merging.likeness import SIMILAR, alike, bands, shingled
 from scripts.model.label_heads import GOLD
 from scripts.model.provenance import Split
 from scripts.model.reading import read_docs
 from scripts.model.split import SIDES, Side
 
-SIMILAR = 0.8  # share of the shingles that two texts have in common, of all they have
-_SHINGLE = 5  # letters and digits
-_BANDS, _ROWS = 16, 4  # of the signature: of texts that are .8 alike 99.99 % meet in a band, of those .3 alike 12 %
 _MOST = 100  # texts of a band that are looked at
 _CLOSING = {")": "(", "]": "[", "}": "{", "»": "«", "”": "“"}
 _AT_THE_END = ".%'’"  # abbreviations, shares, possessives and feet end so
-
-Hashes = NDArray[np.uint64]
 
 
 class Twin(msgspec.Struct):
@@ -128,40 +122,17 @@ def count_edges(edges: Iterable[Edge]) -> Counter[str]:
 
 
 def _twins(texts: list[tuple[Side, str]]) -> Iterator[Twin]:
-    """Of each text to evaluate on, the one of an earlier side that is most like it, if they are alike enough.
-
-    Candidates are texts whose MinHash signatures are equal in a band (Broder 1997,
-    https://doi.org/10.1109/SEQUEN.1997.666900); of these the similarity is computed exactly.
-    """
-    multipliers = np.random.default_rng(0).integers(1, 2**63, (_BANDS * _ROWS, 1), np.uint64) | np.uint64(1)
-    bands: dict[tuple[int, bytes], list[int]] = defaultdict(list)
+    """Of each text to evaluate on, the one of an earlier side that is most like it, if they are alike enough."""
+    met_before: dict[tuple[int, int], list[int]] = defaultdict(list)
     for number, (side, text) in enumerate(texts):  # by side: what is met is of this side or an earlier one
         shingles = shingled(text)
-        signature = (multipliers * shingles).min(1).reshape(_BANDS, _ROWS) if len(shingles) else None
-        keys = [(band, row.tobytes()) for band, row in enumerate(signature)] if signature is not None else []
-        met = {other for key in keys for other in bands[key] if texts[other][0] != side}
+        keys = list(enumerate(bands(shingles).tolist())) if len(shingles) else []
+        met = {other for key in keys for other in met_before[key] if texts[other][0] != side}
         if met:
             similarity, other = max((alike(shingles, shingled(texts[other][1])), -other) for other in met)
             if similarity >= SIMILAR:
                 twin_side, twin = texts[-other]
                 yield Twin(side, input_hash(text), text, twin_side, input_hash(twin), twin, round(similarity, 4))
         for key in keys:
-            if len(bands[key]) < _MOST:
-                bands[key].append(number)
-
-
-def shingled(text: str) -> Hashes:
-    """Hashes of all runs of five letters and digits of a text, each once; of a shorter text, one."""
-    codes = np.frombuffer(normalized(text).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
-    size = max(1, len(codes) - _SHINGLE + 1) if len(codes) else 0
-    hashes = np.zeros(size, np.uint64)
-    for offset in range(min(_SHINGLE, len(codes))):
-        hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + codes[offset : offset + size] + np.uint64(1)
-        hashes ^= hashes >> np.uint64(29)
-    return np.unique(hashes)
-
-
-def alike(one: Hashes, other: Hashes) -> float:
-    """Jaccard's similarity."""
-    shared = len(np.intersect1d(one, other, assume_unique=True))
-    return shared / max(1, len(one) + len(other) - shared)
+            if len(met_before[key]) < _MOST:
+                met_before[key].append(number)

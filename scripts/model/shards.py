@@ -180,6 +180,28 @@ class EntityBin(DocBin):
         self.strings.update(stored, (strings[span.label] for group in doc.spans.values() for span in group))
 
 
+class DocWriter:
+    """Writes Docs into a folder, so many to a shard, of which one is in memory. The folder is made, and closed last."""
+
+    def __init__(self, folder: Path, shard: int = 1_000) -> None:
+        folder.mkdir(parents=True)
+        self._folder, self._shard, self._number = folder, shard, 0
+        self._docs = EntityBin(attrs=_ATTRS)
+
+    def add(self, doc: Doc) -> None:
+        """Add a Doc."""
+        self._docs.add(doc)
+        if len(self._docs) == self._shard:
+            self.close()
+
+    def close(self) -> None:
+        """Write what is not written yet."""
+        if len(self._docs):
+            self._docs.to_disk(self._folder / f"{self._number:04}.spacy")
+            self._number += 1
+            self._docs = EntityBin(attrs=_ATTRS)
+
+
 @contextmanager
 def encoders_looked_up() -> Iterator[None]:
     """Let srsly look up once which encoders there are, instead of four times for each Doc with spans: two thirds of

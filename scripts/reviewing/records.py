@@ -6,11 +6,16 @@ from typing import Literal
 
 import msgspec
 
+from scripts.annotations.errors import UserError
 from scripts.annotations.records import Span
 
 FOLDER = "review"  # in corpus/
 Doubt = Literal["missing", "spurious", "boundary", "label"]
 Method = Literal["forms", "models"]
+
+
+class Outdated(UserError):
+    """What was found is of other annotations than there are now."""
 
 
 class Suspect(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
@@ -22,7 +27,7 @@ class Suspect(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
         "boundary": perhaps with other borders. "label": perhaps another label.
     start (int), end (int): The place, in code points, end exclusive.
     annotated (list[Span]): What is annotated there, of whatever label.
-    proposed (list[Span]): What may be right instead.
+    proposed (list[Span]): What may be right instead; empty if nothing, or nothing that is known, is.
     reason (str): A sentence for the person who reviews it.
     found_by (list[str]): "forms": the same form is annotated otherwise elsewhere. "models": models that did not learn
         from the text say otherwise.

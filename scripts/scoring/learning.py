@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import spacy
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc
 
 from scripts.annotations.files import exclusive, work_folder
 from scripts.annotations.hashing import fraction, normalized
 from scripts.model.label_heads import GOLD
 from scripts.model.provenance import BEST, Split
 from scripts.model.reading import read_docs
+from scripts.model.shards import DocWriter, encoders_looked_up
 from scripts.model.training import Job, train_all
 from scripts.scoring import models
 from scripts.scoring.counts import together
 from scripts.scoring.curve import Part
 from scripts.scoring.evaluation import evaluate
-
-_SHARD = 1_000  # texts
 
 
 def learn(
@@ -70,12 +68,13 @@ def write_part(source: Path, folder: Path, share: float) -> tuple[int, dict[str,
 
     RETURNS (tuple[int, dict[str, int]]): How many texts they are, and how many entities each label has in them.
     """
-    folder.mkdir(parents=True)
-    texts, entities = 0, Counter[str]()
-    for number, docs in enumerate(_batches(_share(source, share))):
-        texts += len(docs)
-        entities.update(span.label_ for doc in docs for span in doc.spans[GOLD])
-        DocBin(docs=docs).to_disk(folder / f"{number:04}.spacy")
+    writer, texts, entities = DocWriter(folder), 0, Counter[str]()
+    with encoders_looked_up():
+        for doc in _share(source, share):
+            texts += 1
+            entities.update(span.label_ for span in doc.spans[GOLD])
+            writer.add(doc)
+        writer.close()
     return texts, dict(sorted(entities.items()))
 
 
@@ -83,8 +82,3 @@ def _share(source: Path, share: float) -> Iterator[Doc]:
     for doc in read_docs(sorted(source.glob("*.spacy")), spacy.blank("xx").vocab):
         if fraction(f"learning curve: {normalized(doc.text)}") < share:
             yield doc
-
-
-def _batches(docs: Iterator[Doc]) -> Iterator[list[Doc]]:
-    while batch := list(islice(docs, _SHARD)):
-        yield batch

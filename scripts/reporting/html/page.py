@@ -12,12 +12,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from scripts.reporting.accounts import listed, plural
-from scripts.reporting.html import confusion, history, marked
+from scripts.reporting.advice import DO, cells
+from scripts.reporting.coverage import hours, seconds, unmeasured
+from scripts.reporting.html import confusion, consistency, history, marked, suspects
 from scripts.reporting.html.cautions import cautions
 from scripts.reporting.html.inputs import Inputs
 from scripts.reporting.scores import count, ratio
 from scripts.reporting.sentences import differs, notes
 from scripts.reporting.tables import mark, span
+from scripts.reviewing.advice import RULES
+from scripts.reviewing.suspects import TIERS
 from scripts.scoring.curve import Curve
 
 _BREAKS = re.compile(r"(?<=[_/.:-])(?=\w)|(?<=[a-z])(?=[A-Z])")
@@ -25,6 +29,11 @@ TEMPLATES = Path(__file__).with_name("templates")
 _ERRORS = {
     "boundary": "wrong borders", "type": "wrong label", "both": "wrong borders and label", "missed": "missed",
     "spurious": "invented",
+}  # fmt: skip
+
+_DOUBTS = {
+    "missing": "perhaps missing", "spurious": "perhaps no entity", "boundary": "perhaps other borders",
+    "label": "perhaps another label",
 }  # fmt: skip
 
 
@@ -55,9 +64,17 @@ def _environment() -> Environment:
     environment.filters |= {
         "ratio": ratio, "count": count, "at": at, "share": share, "span": span, "mark": mark, "listed": listed,
         "plural": plural, "visible": visible, "breakable": breakable, "clear": history.is_clear, "wrong": history.wrong,
-        "when": when, "log2": math.log2,
+        "when": when, "log2": math.log2, "hours": hours, "seconds": seconds, "unmeasured": unmeasured,
+        "cells": cells,
     }  # fmt: skip
-    environment.globals |= {"stack": stack, "kinds": _ERRORS}
+    environment.globals |= {
+        "stack": stack,
+        "kinds": _ERRORS,
+        "states": consistency.STATES,
+        "doubts": _DOUBTS,
+        "rules": RULES,
+        "do": DO,
+    }
     return environment
 
 
@@ -80,6 +97,11 @@ def _view(found: Inputs) -> dict[str, Any]:
         "coverage": found.coverage,
         "curve": found.curve,
         "curve_floor": _floor(found.curve),
+        "consistency": consistency.section(found.consistency, found.findings) if found.consistency else None,
+        "suspects": suspects.section(found.suspects, found.first_suspects, TIERS) if found.suspects else None,
+        "lacking": found.lacking,
+        "next": found.next,
+        "outdated": found.outdated,
     }
 
 

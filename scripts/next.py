@@ -1,0 +1,33 @@
+"""Say which label to work on next and why, by rules that are printed with it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from scripts.annotations.errors import run_step
+from scripts.reporting.advice import DO, print_next
+from scripts.reviewing.deciding import NAME, decide
+
+
+def main() -> None:
+    """Bring together, report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("corpus", type=Path, help="what was merged, and what was found in it: corpus")
+    parser.add_argument("metrics", type=Path, help="holds the runs: metrics")
+    args = parser.parse_args()
+    found = decide(args.corpus, args.metrics)
+    console = Console()
+    print_next(console, found)
+    said = "leave all labels as they are"
+    for label, row in found.labels.items():
+        if row.advice.do != "leave":
+            said = f"begin with {label}: {DO[row.advice.do]}"
+            break
+    console.print(f"✔ {args.metrics / NAME}: {said}", markup=False, highlight=False)
+
+
+if __name__ == "__main__":
+    run_step(main)

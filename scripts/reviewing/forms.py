@@ -1,0 +1,133 @@
+"""Forms, as they were annotated, and all places where they stand.
+
+A form is what a span says, letter by letter. A form stands wherever it is written and neither begins nor ends inside a
+word. Forms are known by hashes of 64 bits and not kept themselves: 30 bytes each, however long they are. That of a
+million forms and a hundred million places two are taken for the same has a chance of one in a hundred thousand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.merging.fingerprints import Hashes, Numbers, keys
+from scripts.reviewing.passages import Flags, Passage
+
+# key: of the form. first: of its first word. length: in code points. label: its number. count: spans.
+FORM = np.dtype([("key", "u8"), ("first", "u8"), ("length", "i4"), ("label", "i4"), ("count", "i4")])
+Rows = np.ndarray[Any, np.dtype[np.void]]
+
+_AT_A_TIME = 2**18  # candidates that are looked at together
+_SIEVE_BITS = 20
+_SHIFT = np.uint64(64 - _SIEVE_BITS)
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+
+
+def annotated_forms(found: Passage) -> Rows:
+    """The forms of a passage's spans, label by label, without those that begin or end inside a word."""
+    spans, prints = found.spans, found.prints
+    whole = found.is_border[spans.starts] & found.is_border[spans.ends]
+    starts, ends = spans.starts[whole], spans.ends[whole]
+    rows = np.zeros(len(starts), FORM)
+    rows["key"] = keys(prints.of(starts, ends - starts), ends - starts)
+    after = found.borders[np.minimum(np.searchsorted(found.borders, starts) + 1, len(found.borders) - 1)]
+    firsts = np.minimum(after, ends) - starts
+    rows["first"] = keys(prints.of(starts, firsts), firsts)
+    rows["length"] = ends - starts
+    rows["label"] = spans.labels[whole]
+    rows["count"] = 1
+    return summed([rows])
+
+
+def summed(parts: Iterable[Rows]) -> Rows:
+    """Rows with the same form and label as one, sorted by both."""
+    rows = np.concatenate([np.zeros(0, FORM), *parts])
+    rows = rows[np.lexsort((rows["label"], rows["key"]))]
+    if not len(rows):
+        return rows
+    is_new = np.append(True, (rows["key"][1:] != rows["key"][:-1]) | (rows["label"][1:] != rows["label"][:-1]))
+    firsts = np.flatnonzero(is_new)
+    result = rows[firsts]
+    result["count"] = np.add.reduceat(rows["count"], firsts)
+    return result
+
+
+class Places(NamedTuple):
+    """Where forms stand: the number of the form among all different ones, and from where to where in a passage."""
+
+    forms: Numbers
+    starts: Numbers
+    ends: Numbers
+
+
+@dataclass
+class Finder:
+    """Finds all places of forms.
+
+    keys (Hashes): Of the forms, sorted, each once.
+    """
+
+    keys: Hashes
+    _sieve: Flags  # by the first bits of a hash, whether a first word may have it
+    _firsts: Hashes  # of first words, sorted
+    _edges: Numbers  # where in `_lengths` those of each first word start; one more says where all end
+    _lengths: Numbers  # that forms with a first word have, each once
+
+    def places(self, found: Passage) -> Iterator[Places]:
+        """The places, so many at a time, in the order of the texts."""
+        starts = found.borders[:-1]
+        sizes = np.diff(found.borders)
+        is_word = ~found.is_blank[starts]
+        starts, sizes = starts[is_word], sizes[is_word]
+        hashes = keys(found.prints.of(starts, sizes), sizes)
+        maybe = self._sieve[hashes * _MIX >> _SHIFT]
+        which, is_one = _looked_up(self._firsts, hashes[maybe])
+        for begin, lengths in self._candidates(starts[maybe][is_one], which[is_one]):
+            yield self._compared(found, begin, lengths)
+
+    def _candidates(self, starts: Numbers, which: Numbers) -> Iterator[tuple[Numbers, Numbers]]:
+        """Places where a first word is, each with every length that a form with it has."""
+        counts = self._edges[which + 1] - self._edges[which]
+        sums = np.cumsum(counts)
+        begin = 0
+        while begin < len(starts):
+            done = int(sums[begin - 1]) if begin else 0
+            end = max(begin + 1, int(np.searchsorted(sums, done + _AT_A_TIME, side="right")))
+            own = counts[begin:end]
+            within = np.arange(int(own.sum())) - np.repeat(np.cumsum(own) - own, own)
+            yield (
+                np.repeat(starts[begin:end], own),
+                self._lengths[np.repeat(self._edges[which[begin:end]], own) + within],
+            )
+            begin = end
+
+    def _compared(self, found: Passage, starts: Numbers, lengths: Numbers) -> Places:
+        ends = starts + lengths
+        inside = ends <= found.prints.ends[found.prints.text_at(starts)]
+        inside[inside] = found.is_border[ends[inside]]
+        starts, ends, lengths = starts[inside], ends[inside], lengths[inside]
+        which, is_one = _looked_up(self.keys, keys(found.prints.of(starts, lengths), lengths))
+        return Places(which[is_one], starts[is_one], ends[is_one])
+
+
+def finder(rows: Rows) -> Finder:
+    """Prepare to find forms."""
+    pairs = np.unique(rows[["first", "length"]])
+    firsts, edges = np.unique(pairs["first"], return_index=True)
+    sieve = np.zeros(1 << _SIEVE_BITS, np.bool_)
+    sieve[firsts * _MIX >> _SHIFT] = True
+    lengths = pairs["length"].astype(np.int64)
+    return Finder(np.unique(rows["key"]), sieve, firsts, np.append(edges, len(pairs)), lengths)
+
+
+def _looked_up(values: Hashes, wanted: Hashes) -> tuple[Numbers, NDArray[np.bool_]]:
+    """Where in sorted values each one is, and whether it is there."""
+    if not len(values):
+        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), np.bool_)
+    which = np.searchsorted(values, wanted)
+    which[which == len(values)] = 0
+    return which, values[which] == wanted

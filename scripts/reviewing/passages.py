@@ -1,0 +1,124 @@
+"""A part of the gold as arrays: where words begin and end, which spans there are, and which labels are known."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.annotations.records import Span
+from scripts.merging.fingerprints import Fingerprints, Numbers
+from scripts.merging.survey import Block, lines
+
+Flags = NDArray[np.bool_]
+
+
+class Known(msgspec.Struct, gc=False):
+    """What of a line of gold.jsonl is needed: a text, and the spans of the labels that are covered in it."""
+
+    input_hash: int = msgspec.field(name="_input_hash")
+    text: str
+    spans: list[Span]
+    covered: list[str]
+
+
+class Spans(NamedTuple):
+    """Spans of a passage, in code points of all its texts together; sorted by label, then place.
+
+    Those of one label do not overlap, so that starts and ends of a label both ascend.
+    """
+
+    labels: Numbers
+    starts: Numbers
+    ends: Numbers
+
+
+class Passage(NamedTuple):
+    """Some texts, one after the other.
+
+    texts (list[Known]): In the order of the gold.
+    prints (Fingerprints): Hashes of their parts.
+    borders (Numbers): Where a word or a sign may begin or end, ascending: not inside a word, and the edges of texts.
+    is_border (Flags): The same by place; one more than there are code points.
+    is_blank (Flags): By place, whether a blank is there.
+    spans (Spans): All that are annotated.
+    covered (Flags): texts × labels.
+    """
+
+    texts: list[Known]
+    prints: Fingerprints
+    borders: Numbers
+    is_border: Flags
+    is_blank: Flags
+    spans: Spans
+    covered: Flags
+
+
+_decode = msgspec.json.Decoder(Known).decode
+
+
+def passage(block: Block, labels: Sequence[str]) -> Passage:
+    """Read a part of the gold.
+
+    labels (Sequence[str]): All there are; their numbers stand for them.
+    """
+    return arranged([_decode(line) for _, line in lines(block)], labels)
+
+
+def arranged(texts: list[Known], labels: Sequence[str]) -> Passage:
+    """Texts as arrays."""
+    prints = Fingerprints([known.text for known in texts])
+    kinds = _kinds(prints.codes)
+    is_border = np.ones(len(kinds) + 1, np.bool_)
+    is_border[1:-1] = ~((kinds[:-1] == _WORD) & (kinds[1:] == _WORD))
+    is_border[prints.starts] = True
+    numbers = {label: number for number, label in enumerate(labels)}
+    covered = np.zeros((len(texts), len(labels)), np.bool_)
+    for row, known in enumerate(texts):
+        covered[row, [numbers[label] for label in known.covered]] = True
+    is_blank = np.append(kinds == _BLANK, True)
+    spans = _spans(texts, numbers, prints.starts)
+    return Passage(texts, prints, np.flatnonzero(is_border), is_border, is_blank, spans, covered)
+
+
+def _spans(texts: Sequence[Known], numbers: Mapping[str, int], starts: Numbers) -> Spans:
+    counts = [len(known.spans) for known in texts]
+    all_spans = [span for known in texts for span in known.spans]
+    before = np.repeat(starts, counts)
+    labels = np.array([numbers[span.label] for span in all_spans], np.int64)
+    begin = np.array([span.start for span in all_spans], np.int64) + before
+    end = np.array([span.end for span in all_spans], np.int64) + before
+    order = np.lexsort((begin, labels))
+    return Spans(labels[order], begin[order], end[order])
+
+
+# Words: letters, digits, and marks that belong to them (vowel signs, accents). Everything else stands for itself.
+
+_UNSEEN, _BLANK, _SIGN, _WORD = range(4)
+
+
+def _kinds(codes: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    """The kind of each code point; each one is looked up once in a process."""
+    table = _table()
+    kinds = table[codes]
+    if (unseen := codes[kinds == _UNSEEN]).size:
+        for code in np.unique(unseen).tolist():
+            table[code] = _kind(chr(code))
+        kinds = table[codes]
+    return kinds
+
+
+@lru_cache(maxsize=1)
+def _table() -> NDArray[np.uint8]:
+    return np.zeros(0x110000, np.uint8)
+
+
+def _kind(character: str) -> int:
+    if character.isalnum() or unicodedata.category(character)[0] == "M":
+        return _WORD
+    return _BLANK if character.isspace() else _SIGN

@@ -1,0 +1,141 @@
+"""What to do next: by rules, the first that holds, from what there is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scripts.merging.merging import Resources, merge
+from scripts.reviewing import consistency, coverage, deciding
+from scripts.reviewing.advice import RULES, Signals, advise
+from scripts.reviewing.records import Outdated
+from tests.annotated import task
+from tests.annotated import write as write_answers
+from tests.project import fail, succeed
+from tests.runs import counted, made, write
+
+FINE = {
+    "texts": 100, "covered": 100, "spans": 200, "doubtful": 0, "agreement": 0.9, "agreed_on": 80, "support": 60,
+    "f": 0.8, "wrong": 20, "seen": 0.9, "unseen": 0.85, "new": 40, "slope": 0.01, "more": "within noise",
+    "confused": "ORG", "times": 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "rule", "do"),
+    [
+        ({}, 8, "leave"),
+        ({"support": 29}, 1, "annotate"),
+        ({"agreement": 0.79}, 2, "guideline"),
+        ({"agreement": 0.79, "agreed_on": 49}, 8, "leave"),
+        ({"times": 10}, 3, "redefine"),
+        ({"times": 10, "wrong": 41}, 8, "leave"),
+        ({"doubtful": 6}, 4, "review"),
+        ({"doubtful": 4, "spans": 10}, 8, "leave"),
+        ({"slope": 0.02, "more": "more helps"}, 5, "annotate"),
+        ({"unseen": 0.75}, 6, "annotate"),
+        ({"unseen": 0.5, "new": 29}, 8, "leave"),
+        ({"covered": 49}, 7, "annotate"),
+        ({"covered": 49, "agreement": 0.5}, 2, "guideline"),  # more of what people don't agree on helps nobody
+        ({"support": 5, "doubtful": 50}, 1, "annotate"),
+    ],
+)
+def test_the_first_rule_that_holds(changed, rule, do):
+    found = advise(Signals(**FINE | changed))
+    assert (found.rule, found.do) == (rule, do)
+
+
+def test_the_reason_has_the_numbers():
+    assert advise(Signals(**FINE | {"doubtful": 6})).why == "6 doubtful places, 200 spans"
+    assert "ORG" in advise(Signals(**FINE | {"times": 12})).why
+
+
+@given(st.dictionaries(st.sampled_from([name for name in FINE if name not in ("texts", "covered")]), st.none()))
+def test_what_was_not_measured_is_no_reason(unknown):
+    unknown = {name: FINE[name] if name in ("agreed_on", "new", "times") else None for name in unknown}
+    assert advise(Signals(**FINE | unknown)).rule == len(RULES)
+
+
+# The step
+
+
+def answers():
+    """X is annotated in all texts, in one of them forgotten; Y in a few."""
+    for number in range(24):
+        text = f"{number} Rome is old"
+        start = text.index("Rome")
+        spans = [] if number == 7 else [(start, start + 4, "X")]
+        yield task(text, *spans, labels=["X"], dataset="x", source=f"link:{number}")
+        if number < 5:
+            yield task(text, labels=["Y"], dataset="y", source=f"link:{number}")
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Merged, looked at, and one run."""
+    manifest = write_answers(tmp_path / "annotations", list(answers()))
+    merge(manifest, tmp_path / "annotations", tmp_path / "corpus", "majority", Resources(256, 1))
+    consistency.look(tmp_path / "corpus", tmp_path / "annotations", manifest, 1)
+    coverage.look(tmp_path / "corpus", tmp_path / "annotations", manifest, 1)
+    write(tmp_path, made("ner", "a", 1, counted({"X": 40, "Y": 10}, texts=60, entities=50)))
+    return tmp_path
+
+
+def test_all_that_is_known_meets_in_a_row(project):
+    said = succeed(project, "next", "corpus", "metrics")
+    found = deciding.load(project / "metrics", project / "corpus")
+    assert list(found.labels) == ["Y", "X"]  # the most wrong first
+    x, y = found.labels["X"], found.labels["Y"]
+    assert (x.signals.texts, x.signals.covered, x.signals.spans, x.signals.support) == (24, 24, 23, 50)
+    assert (y.signals.covered, y.signals.wrong) == (5, 42)
+    assert y.advice.rule == 7
+    assert "annotated in 5 of 24 texts" in said
+    assert found.run.startswith("ner-")
+    for rule in RULES:
+        assert rule.when in said
+    assert "✔ metrics/next.json: begin with Y: annotate more" in said
+
+
+def test_what_is_missing_is_said(project):
+    shutil.rmtree(project / "metrics")
+    (project / "corpus/review/coverage.json").unlink()
+    said = succeed(project, "next", "corpus", "metrics")
+    for step in ("weasel run evaluate", "weasel run coverage", "weasel run suspects", "weasel run learning-curve"):
+        assert step in said
+    found = deciding.load(project / "metrics", project / "corpus")
+    assert found.run is None
+    assert found.labels["X"].signals.f is None
+
+
+def test_what_is_of_other_annotations_is_left_out(project):
+    path = project / "corpus/review/consistency.json"
+    found = json.loads(path.read_bytes())
+    path.write_text(json.dumps(found | {"gold": "0"}))
+    assert "annotations that have changed since: weasel run consistency" in succeed(
+        project, "next", "corpus", "metrics"
+    )
+    assert deciding.load(project / "metrics", project / "corpus").labels["X"].signals.doubtful is None
+
+
+def test_advice_about_other_annotations_is_outdated(project):
+    succeed(project, "next", "corpus", "metrics")
+    path = project / "metrics" / deciding.NAME
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"gold": "0"}))
+    with pytest.raises(Outdated, match="weasel run next"):
+        deciding.load(project / "metrics", project / "corpus")
+
+
+def test_the_same_again_is_the_same_bytes(project):
+    path = project / "metrics" / deciding.NAME
+    succeed(project, "next", "corpus", "metrics")
+    before = path.read_bytes()
+    succeed(project, "next", "corpus", "metrics")
+    assert path.read_bytes() == before
+
+
+def test_without_a_corpus_it_says_what_to_do(tmp_path):
+    assert "merge the annotations first" in fail(tmp_path, "next", "corpus", "metrics")

@@ -1,0 +1,292 @@
+"""Suspects: who judges whom, what is doubted, how it is ranked and counted, with real small models."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import msgspec
+import pytest
+import spacy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scripts.annotations.errors import UserError
+from scripts.annotations.hashing import input_hash
+from scripts.annotations.manifest import Manifest
+from scripts.annotations.records import GoldText, Span
+from scripts.merging.merging import Resources, merge
+from scripts.model.label_heads import COVERED
+from scripts.model.reading import read_docs
+from scripts.model.shards import read_gold
+from scripts.reviewing import consistency
+from scripts.reviewing.crossing import Plan, divide
+from scripts.reviewing.doubts import doubts
+from scripts.reviewing.folds import fold
+from scripts.reviewing.joining import Form, join
+from scripts.reviewing.records import Suspect
+from scripts.reviewing.suspects import load
+from scripts.reviewing.votes import Given, Guess, Vote
+from scripts.suspects import main
+from tests import annotated
+from tests.project import ROOT
+from tests.scored import step
+
+CONFIG = ROOT / "configs" / "ner.cfg"
+NAMES = ["Ada", "Bob", "Cyd", "Dan", "Eve", "Fay", "Gus"]
+PLACES = ["Rome", "Oslo", "Lima", "Bern"]
+FORGOTTEN, UNKNOWN = 7, 12
+OPTIONS = (
+    CONFIG, "--models", "training/ner-suspects", "--folds", 2, "--seeds", 1, "--steps", 40,
+    "--training.optimizer.learn_rate.warmup_steps", 5, "--training.batcher.size", 100,
+)  # fmt: skip
+
+
+def gold(text, spans=(), covered=("LOC", "ORG", "PER"), **more):
+    known = {"accepted": [], "rejected": [], "unresolved": [], "sources": [], "meta": {}} | more
+    spans = sorted(Span(*span) for span in spans)
+    return GoldText(input_hash=input_hash(text), text=text, spans=spans, covered=sorted(covered), **known)
+
+
+# Folds
+
+
+SOME = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(PLACES)), min_size=8, max_size=40)
+
+
+def text(number, name, place):
+    return gold(f"{name} is in {place} {number}", [(0, len(name), "PER"), (len(name) + 7, len(name) + 11, "LOC")])
+
+
+@given(SOME, st.integers(2, 4))
+def test_every_text_is_in_one_fold_and_groups_are_not_torn(pairs, folds):
+    texts = [text(number, *pair) for number, pair in enumerate(pairs)]
+    found = fold(texts, folds)
+    assert len(found.number) == len(texts)
+    assert set(found.number.tolist()) == set(range(folds))
+    assert max(found.sizes) - min(found.sizes) <= max(1, len(texts) // (2 * folds))
+    for group in set(found.group.tolist()):
+        assert len(set(found.number[found.group == group].tolist())) == 1
+    again = fold(texts, folds)
+    assert again.number.tolist() == found.number.tolist()
+
+
+def test_texts_of_a_rare_form_are_in_one_fold_and_those_of_a_common_one_are_not():
+    texts = [text(number, NAMES[number % 7] if number % 10 else "Zoe", "Rome") for number in range(40)]
+    found = fold(texts, 4)
+    assert len({found.number[number] for number in range(0, 40, 10)}) == 1
+    assert 0 < found.unseen < 1
+
+
+def test_texts_that_differ_in_marks_alone_are_in_one_fold():
+    found = fold([gold(f"{number // 2}{'!' if number % 2 else ''}") for number in range(12)], 3)
+    assert all(found.number[number] == found.number[number + 1] for number in range(0, 12, 2))
+
+
+def test_too_few_texts():
+    with pytest.raises(UserError, match="3 texts are too few for 2 folds"):
+        fold([gold(str(number)) for number in range(3)], 2)
+
+
+# Doubts
+
+
+def said(*found, given=(), times=2):
+    """What so many models say, all the same; of given spans (start, end, probability, nothing)."""
+    return [Vote(0, [Guess(*guess) for guess in found], [Given(*each) for each in given]) for _ in range(times)]
+
+
+def doubted(known, votes):
+    return [(one.doubt, one.label, one.start, one.end, one.tier) for one in doubts(known, votes)]
+
+
+WORDS = "Ada Lace is in Rome"
+
+
+def test_what_models_find_where_nothing_is_annotated_is_missing():
+    (one,) = doubts(gold(WORDS), said((15, 19, "LOC", 0.9)))
+    assert (one.doubt, one.label, one.tier, one.score) == ("missing", "LOC", 2, 0.9)
+    assert (one.annotated, one.proposed) == ([], [Span(15, 19, "LOC")])
+    assert "All models that did not learn from this text find LOC" in one.reason
+    assert doubted(gold(WORDS), said((15, 19, "LOC", 0.6))) == [("missing", "LOC", 15, 19, 4)]
+    divided = [*said((15, 19, "LOC", 0.9), times=1), *said(times=1)]
+    assert doubted(gold(WORDS), divided) == [("missing", "LOC", 15, 19, 4)]
+
+
+def test_other_labels_other_borders_and_nothing():
+    known = gold(WORDS, [(0, 8, "PER")])
+    assert doubted(known, said((0, 8, "ORG", 0.9), given=[(0, 8, 0.1, 0.9)])) == [("label", "PER", 0, 8, 3)]
+    assert doubted(known, said((0, 3, "PER", 0.9), given=[(0, 8, 0.1, 0.1)])) == [("boundary", "PER", 0, 8, 3)]
+    assert doubted(known, said((0, 3, "ORG", 0.9), given=[(0, 8, 0.1, 0.9)])) == [("label", "PER", 0, 8, 4)]
+    assert doubted(known, said(given=[(0, 8, 0.1, 0.9)])) == [("spurious", "PER", 0, 8, 5)]
+    assert doubted(known, said((0, 8, "PER", 0.9), given=[(0, 8, 0.9, 0.1)])) == []
+
+
+def test_unknown_is_never_no():
+    partly = gold(WORDS, covered=["PER"], accepted=[Span(15, 19, "LOC")])
+    assert doubted(partly, said((15, 19, "LOC", 0.9), (0, 3, "ORG", 0.9))) == []
+
+
+def test_a_span_that_is_off_the_tokens_is_found_if_its_tokens_are():
+    known = gold(WORDS, [(0, 7, "PER")])
+    assert doubted(known, said((0, 8, "PER", 0.9), given=[(0, 8, 0.9, 0.0)])) == []
+
+
+def test_what_surface_forms_suspect_too_is_the_first_tier():
+    (one,) = doubts(gold(WORDS), said((15, 19, "LOC", 0.9)))
+
+    def tier(label="LOC", start=15, labels=("LOC",), text=WORDS):
+        form = Form(hash(text), label, "missing", start, start + 4, frozenset(labels), "Elsewhere it is.")
+        return join(one, [form]).tier
+
+    assert (tier(), tier(text="another"), tier(start=3), tier("ORG", labels=["ORG"])) == (1, 2, 2, 2)
+
+
+# The step
+
+
+def answers():
+    """Easy texts. In one a place was forgotten; in one nobody looked for places."""
+    for number in range(60):
+        name, place = NAMES[number % 7], PLACES[number % 4]
+        words = f"IBM hired {name} in {place} , says {NAMES[number % 5]} {number} ."
+        start = words.index(place)
+        yield annotated.task(words, (0, 3, "ORG"), labels=["ORG"], dataset="org")
+        if number != UNKNOWN:
+            spans = [] if number == FORGOTTEN else [(start, start + 4, "LOC")]
+            yield annotated.task(words, *spans, labels=["LOC"], dataset="loc")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """The folder, and what the step said."""
+    folder = tmp_path_factory.mktemp("project")
+    manifest = annotated.write(folder / "annotations", list(answers()))
+    merge(manifest, folder / "annotations", folder / "corpus", "majority", Resources(64, 1))
+    done = step(folder, "scripts.suspects", *OPTIONS)
+    assert done.returncode == 0, done.stderr
+    return folder, " ".join(done.stdout.split())
+
+
+def again(folder, monkeypatch, *options):
+    """Run the step here."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["suspects", *map(str, (*OPTIONS, *options))])
+    main()
+
+
+def written(folder):
+    return (folder / "corpus/review/suspects.jsonl").read_bytes()
+
+
+def lines(folder):
+    return msgspec.json.Decoder(Suspect).decode_lines(written(folder))
+
+
+def test_a_forgotten_place_is_the_first_suspect(project):
+    folder, _ = project
+    first = lines(folder)[0]
+    assert (first.doubt, first.label, first.tier, first.found_by) == ("missing", "LOC", 2, ["models"])
+    assert f" {FORGOTTEN} ." in first.text
+    assert first.text[first.start : first.end] == PLACES[FORGOTTEN % 4]
+    assert not any(f" {UNKNOWN} ." in one.text and one.label == "LOC" for one in lines(folder))
+
+
+def test_the_account_adds_up(project):
+    folder, said = project
+    found, every = load(folder / "corpus"), lines(folder)
+    counts = {
+        (label, doubt, tier): number
+        for label, doubts in found.labels.items()
+        for doubt, tiers in doubts.items()
+        for tier, number in tiers.items()
+    }
+    assert counts == Counter((one.label, one.doubt, one.tier) for one in every)
+    assert found.suspects == len(every)
+    assert [(one.tier, -one.score) for one in every] == sorted((one.tier, -one.score) for one in every)
+    assert "60 texts of train, dev and test in 2 folds; 2 models trained" in said
+    assert "tier 1 needs what surface forms say: weasel run consistency" in said
+    assert sorted(path.name for path in (folder / "training/ner-suspects").iterdir()) == [
+        ".lock", "fold-0-seed-0.jsonl", "fold-1-seed-0.jsonl", "votes.json",
+    ]  # fmt: skip
+
+
+def test_a_model_that_voted_is_not_trained_again_and_would_say_the_same(project, monkeypatch, capsys):
+    folder, _ = project
+    before = written(folder)
+    votes = folder / "training/ner-suspects/fold-1-seed-0.jsonl"
+    said = votes.read_bytes()
+    votes.unlink()
+    again(folder, monkeypatch)
+    assert "2 models trained, 1 of them before" in " ".join(capsys.readouterr().out.split())
+    assert votes.read_bytes() == said
+    assert written(folder) == before
+
+
+def test_one_label_and_what_surface_forms_say(project, monkeypatch):
+    folder, _ = project
+    manifest = msgspec.json.decode((folder / "annotations/manifest.json").read_bytes(), type=Manifest)
+    consistency.look(folder / "corpus", folder / "annotations", manifest, 1)
+    again(folder, monkeypatch, "--label", "LOC")
+    first = lines(folder)[0]
+    assert (first.tier, first.found_by) == (1, ["forms", "models"])
+    assert {one.label for one in lines(folder)} == {"LOC"}
+    assert load(folder / "corpus").label == "LOC"
+
+
+def test_no_text_is_judged_by_a_model_that_learned_from_it(project, tmp_path):
+    folder, _ = project
+    texts = list(read_gold(folder / "corpus/gold.jsonl"))
+    folds = fold(texts, 3)
+    divide(Plan(folder / "corpus/gold.jsonl", ["LOC", "ORG"], "", CONFIG, {}, -1, folds, [0]), tmp_path)
+    for number in range(3):
+        own = {text.text for text, fold in zip(texts, folds.number, strict=True) if fold == number}
+        docs = list(read_docs((tmp_path / f"for-{number}").rglob("*.spacy"), spacy.blank("en").vocab))
+        assert sorted(doc.text for doc in docs) == sorted({text.text for text in texts} - own)
+        unknown = [doc for doc in docs if f" {UNKNOWN} ." in doc.text]
+        assert all({span.label_ for span in doc.spans[COVERED]} == {"ORG"} for doc in unknown)
+        assert list((tmp_path / f"for-{number}/dev").glob("*.spacy"))
+
+
+def test_a_run_that_is_killed_leaves_what_was_found_before(project):
+    folder, _ = project
+    before = written(folder)
+    command = [sys.executable, "-m", "scripts.suspects", *map(str, OPTIONS), "--training.dropout", "0.3"]
+    running = subprocess.Popen(
+        command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL
+    )  # fmt: skip
+    work = folder / "training/ner-suspects/.tmp-work"
+    while not list(work.glob("model-*")) and running.poll() is None:
+        time.sleep(0.05)
+    running.kill()
+    assert running.wait() == -signal.SIGKILL
+    assert written(folder) == before
+    assert load(folder / "corpus")
+
+
+def test_an_account_of_other_annotations_is_refused(project):
+    folder, _ = project
+    path = folder / "corpus/review/suspects.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"gold": "another"}))
+    with pytest.raises(UserError, match="have changed since; look again: weasel run suspects"):
+        load(folder / "corpus")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--folds", 1], "--folds takes at least 2"),
+        (["--seeds", 0], "--seeds at least 1"),
+        (["--steps", "few"], "--steps few: is neither a number above 0 nor half"),
+        (["--folds", 40], "60 texts are too few for 40 folds"),
+        (["--label", "PER"], "there is no label 'PER' in the gold; there are LOC, ORG"),
+    ],
+)
+def test_options_that_are_none(project, monkeypatch, options, said):
+    with pytest.raises(UserError, match=said):
+        again(project[0], monkeypatch, *options)
