@@ -10,6 +10,7 @@ from rich.console import Console
 from scripts import settings
 from scripts.annotations.errors import run_step
 from scripts.annotations.pulling import pull
+from scripts.engines.engine import Dask
 from scripts.reporting.accounts import listed, plural, print_intake
 
 
@@ -20,7 +21,13 @@ def main() -> None:
     parser.add_argument("output", type=Path, help="folder for the annotations: assets/annotations")
     parser.add_argument("--fresh", action="store_true", help="read unchanged sources too")
     args, config = settings.parse(parser)
-    manifest, unchanged = pull(config.datasets, args.output, config.pull.max_refused, config.processes, args.fresh)
+    limit = config.pull.max_refused
+    if isinstance(config.engine, Dask):
+        from scripts.engines.pulling import pull_on  # which needs what else nobody needs
+
+        manifest, unchanged = pull_on(config.engine, config.datasets, args.output, limit, args.fresh)
+    else:
+        manifest, unchanged = pull(config.datasets, args.output, limit, config.processes, args.fresh)
     console = Console()
     print_intake(console, manifest)
     empty = [name for name, found in manifest.datasets.items() if not found.records["read"]]

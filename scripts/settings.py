@@ -23,6 +23,7 @@ from scripts.annotations.errors import UserError
 from scripts.annotations.intake import Source
 from scripts.annotations.parallel import available_cores
 from scripts.annotations.registry import registry
+from scripts.engines.engine import Engine, Local
 from scripts.merging.decide import Parts, Policy
 from scripts.overrides import overrides
 
@@ -134,10 +135,12 @@ class Settings:
     merge: Merge = field(default_factory=merge)
     split: HashSplit = field(default_factory=hash_split)
     docs: Docs = field(default_factory=docs)
+    engine: Engine = field(default_factory=Local)
     processes: int = 1
 
 
-_RULES: dict[str, type] = {"pull": Pull, "merge": Merge, "split": HashSplit, "docs": Docs}
+_RULES: dict[str, type] = {"pull": Pull, "merge": Merge, "split": HashSplit, "docs": Docs, "engine": Engine}
+_FUNCTIONS = {"engine": "labelwise.Local.v1"}  # what a section stands for that is left out, where names do not tell
 _SECTIONS = ("paths", "datasets", *_RULES, "system")
 
 
@@ -190,12 +193,16 @@ def _parsed(path: Path, text: str, values: dict[str, Any]) -> Config:
     try:
         written = Config().from_str(text, interpolate=False)
         for section in {key.partition(".")[0] for key in values} - set(written):
-            written[section] = {"@misc": f"labelwise.{_RULES[section].__name__}.v1"} if section in _RULES else {}
+            written[section] = {"@misc": _function(section)} if section in _RULES else {}
         return Config().from_str(written.to_str(), overrides=values)
     except ConfigValidationError as err:
         raise UserError(f"{path}: {_problem(err)}") from err
     except (configparser.Error, ValueError) as err:
         raise UserError(f"{path}: {err}") from err
+
+
+def _function(section: str) -> str:
+    return _FUNCTIONS.get(section) or f"labelwise.{_RULES[section].__name__}.v1"
 
 
 def _blocks(path: Path, config: Config) -> list[tuple[str, Any]]:

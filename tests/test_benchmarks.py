@@ -218,6 +218,26 @@ def test_memory_of_training_does_not_grow_with_the_corpus():
     assert many <= 1.1 * few
 
 
+def test_the_page_on_many_machines_quotes_what_was_measured():
+    found = json.loads((ROOT / "benchmarks/results/engines.json").read_text("utf8"))
+    page = (ROOT / "docs/dask.md").read_text("utf8")
+    for row in found["rows"][:4]:
+        values = f"{row['pull'] + row['merge']:.1f} | {row['ratio']:.2f} | {row['cpu']:.1f} | {row['mb']}"
+        assert f"| {values} |" in page
+        assert row["ratio"] < 2.2
+    assert found["same_bytes_with_workers"] == {"1": True, "2": True, "4": True}
+    cluster = found["cluster"]
+    assert cluster["same_bytes"]
+    assert cluster["kills"]["kills"] == 20
+    assert cluster["kills"]["exact"] == cluster["kills"]["merges"]
+    assert f"{cluster['json_mb'] / cluster['limit_mb']:.1f} times as much JSON" in page
+    assert f"took {max(cluster['worker_mb'])} MB at most" in page
+    few, all_texts = found["growth"]
+    assert all_texts["scheduler_mb"] <= 1.1 * few["scheduler_mb"]
+    seconds = [worker["seconds"] for worker in all_texts["workers"]]
+    assert f"{sum(seconds) / max(seconds):.2f} times as fast" in page
+
+
 def injected_row(case):
     """What the README says of one corpus with errors put into it."""
     methods = case["methods"]

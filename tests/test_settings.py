@@ -53,7 +53,10 @@ def test_values_can_be_set_from_the_command_line(tmp_path):
         (BLOCK.replace('"org.jsonl"', "${paths.nowhere}"), "nowhere"),
         (BLOCK + "[datasets.ORG]" + BLOCK.partition("]")[2], "differ only in case"),
         ("", "names no dataset"),
-        (BLOCK + "[odd]\nx = 1\n", "[odd] is no section; there are paths, datasets, pull, merge, split, docs, system"),
+        (
+            BLOCK + "[odd]\nx = 1\n",
+            "[odd] is no section; there are paths, datasets, pull, merge, split, docs, engine, system",
+        ),
         (BLOCK + '[merge]\n@misc = "labelwise.Merge.v1"\nbetween_annotators = "dice"\n', "between_annotators"),
         (BLOCK + '[merge]\n@misc = "labelwise.Merge.v1"\nmemory_mb = 1\n', "memory_mb = 1: must be at least 128"),
         (

@@ -44,12 +44,12 @@ class Manifest(msgspec.Struct):
     datasets: dict[str, Entry]
 
 
-def entry(name: str, labels: list[str], intake: Intake, digest: str, size: int) -> Entry:
+def entry(name: str, labels: list[str], intake: Intake, sha256: str, size: int) -> Entry:
     """The entry of a dataset that has been read."""
     intake.settle()
     return Entry(
         file=file_name(name),
-        sha256=digest,
+        sha256=sha256,
         bytes=size,
         labels=sorted(set(labels)),
         records={fate: intake.records[fate] for fate in ("read", "kept", "left_out", "refused", "answers")},
@@ -78,6 +78,12 @@ def load(folder: Path) -> Manifest:
         raise UserError(f"{path}: no such file; pull the annotations first") from err
     except (msgspec.DecodeError, UnicodeDecodeError) as err:
         raise UserError(f"{path}: is damaged ({err}); pull the annotations again") from err
+
+
+def digest(manifest: Manifest) -> str:
+    """Digest of all that is known of the datasets."""
+    entries = sorted(manifest.datasets.items())
+    return hashlib.sha256(msgspec.json.encode(entries, order="sorted")).hexdigest()
 
 
 def save(manifest: Manifest, folder: Path) -> None:

@@ -50,11 +50,10 @@ def pull(
     fresh (bool): Read unchanged sources too.
     RAISES (UserError): If a source cannot be read, holds too much that is unusable, or all are empty.
     """
-    for name, source in sources.items():
-        _check(name, source)
+    check(sources)
     with exclusive(folder):
         before, seen = _remembered(folder)
-        prints = {name: _fingerprint(source) for name, source in sources.items()}
+        prints = {name: fingerprint(source) for name, source in sources.items()}
         same = (_is_unchanged(folder, before.get(name), seen.get(name), prints[name]) for name in sources)
         unchanged = [] if fresh else [name for name, is_same in zip(sources, same, strict=True) if is_same]
         entries = {name: before[name] for name in unchanged}
@@ -62,8 +61,8 @@ def pull(
             jobs = [_Job(name, source, work) for name, source in sources.items() if name not in unchanged]
             read = zip(jobs, spread(_read, jobs, processes, "Pulling"), strict=True)
             entries |= {job.dataset: found for job, found in read}
-            _judge(entries, folder, work, max_refused)
-            _publish([job.dataset for job in jobs], entries, folder, work)
+            judge(entries, folder, work, max_refused)
+            publish([job.dataset for job in jobs], entries, folder, work)
         manifest = Manifest(dict(sorted(entries.items())))
         save(manifest, folder)
         _remember(folder, entries, prints)
@@ -84,35 +83,44 @@ class _Job(NamedTuple):
     folder: Path
 
 
-def _check(name: str, source: Source) -> None:
-    try:
-        source.check()
-    except UserError as err:
-        raise UserError(f"[datasets.{name}] {err}") from err
+def check(sources: Mapping[str, Source]) -> None:
+    """Look whether all sources can be read. RAISES (UserError): If one cannot."""
+    for name, source in sources.items():
+        try:
+            source.check()
+        except UserError as err:
+            raise UserError(f"[datasets.{name}] {err}") from err
 
 
 def _read(job: _Job) -> Entry:
-    """Stream a source into its file, sorted by hash. RAISES (UserError): If it cannot be read to its end."""
-    path = job.folder / file_name(job.dataset)
-    listed = job.folder / _REFUSED / path.name
+    return read_source(*job)
+
+
+def read_source(dataset: str, source: Source, folder: Path) -> Entry:
+    """Stream a source into its file in a folder, sorted by hash; what is refused is listed in a folder below.
+
+    RAISES (UserError): If it cannot be read to its end.
+    """
+    path = folder / file_name(dataset)
+    listed = folder / _REFUSED / path.name
     listed.parent.mkdir(exist_ok=True)
     digest = hashlib.sha256()
     with path.open("wb") as out, listed.open("wb") as refused:
         intake = Intake(lambda refusal: refused.write(_ENCODER.encode_lines([refusal])))
         try:
-            for block in sorted_blocks(_lines(job, intake), job.folder / f"{path.name}.runs"):
+            for block in sorted_blocks(_lines(dataset, source, intake), folder / f"{path.name}.runs"):
                 digest.update(block)
                 out.write(block)
         except UserError as err:
-            raise UserError(f"[datasets.{job.dataset}] {err}") from err
+            raise UserError(f"[datasets.{dataset}] {err}") from err
     if not intake.reasons:
         listed.unlink()
-    return entry(job.dataset, job.source.labels, intake, digest.hexdigest(), path.stat().st_size)
+    return entry(dataset, source.labels, intake, digest.hexdigest(), path.stat().st_size)
 
 
-def _lines(job: _Job, intake: Intake) -> Iterator[tuple[int, bytes]]:
+def _lines(dataset: str, source: Source, intake: Intake) -> Iterator[tuple[int, bytes]]:
     """The answers with their hashes."""
-    for tasks in job.source.read(job.dataset, intake):
+    for tasks in source.read(dataset, intake):
         spans = 0
         for task in tasks:
             spans += len(task.spans)
@@ -123,7 +131,8 @@ def _lines(job: _Job, intake: Intake) -> Iterator[tuple[int, bytes]]:
 # What need not be read again
 
 
-def _fingerprint(source: Source) -> str:
+def fingerprint(source: Source) -> str:
+    """Digest of all that what is read of a source depends on."""
     what = f"{source!r}\n{source.fingerprint()}\n{code_digest(*_CODE)}"
     return hashlib.sha256(what.encode()).hexdigest()
 
@@ -159,7 +168,7 @@ def _remember(folder: Path, entries: dict[str, Entry], prints: dict[str, str]) -
 # Judging and publishing
 
 
-def _judge(entries: dict[str, Entry], folder: Path, work: Path, max_refused: float) -> None:
+def judge(entries: dict[str, Entry], folder: Path, work: Path, max_refused: float) -> None:
     """RAISES (UserError): If too much is unusable; the list of what was refused is published all the same."""
     for name, found in sorted(entries.items()):
         for what, counts in (("records", found.records), ("spans", found.spans)):
@@ -179,7 +188,8 @@ def _too_many(name: str, what: str, counts: dict[str, int], found: Entry, allowe
     )
 
 
-def _publish(read: list[str], entries: dict[str, Entry], folder: Path, work: Path) -> None:
+def publish(read: list[str], entries: dict[str, Entry], folder: Path, work: Path) -> None:
+    """Put what was read into its place, and delete what is there of datasets that are no longer asked for."""
     for name in read:
         found = entries[name]
         _replace(work / found.file, folder / found.file)

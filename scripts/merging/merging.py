@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ import msgspec
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import code_digest, exclusive, sha256, work_folder, write_json
-from scripts.annotations.manifest import Manifest
+from scripts.annotations.manifest import Manifest, digest
 from scripts.annotations.parallel import spread
 from scripts.merging.account import Account
 from scripts.merging.bucket import Bucket, merge_bucket
@@ -114,30 +113,49 @@ def merge(
     RETURNS (tuple[Merged, bool]): The account, and whether there was anything to do.
     RAISES (UserError): If a file is not as it was pulled.
     """
-    entries = sorted(manifest.datasets.items())
-    asked = Merged(
-        policy=policy,
-        parts=parts,
-        code=code_digest(*_CODE),
-        manifest=hashlib.sha256(msgspec.json.encode(entries, order="sorted")).hexdigest(),
-        inputs={name: entry.sha256 for name, entry in entries},
-    )
+    asked = asked_for(manifest, policy, parts)
     with exclusive(annotations), exclusive(corpus):  # so that nothing is pulled meanwhile
-        before = _is_done(asked, corpus)
+        before = is_done(asked, corpus)
         if before:
             return before, False
         with work_folder(corpus) as work:
             account = _merge_and_compare(manifest, annotations, work, asked, resources)
-            merged = _account_for(asked, account, manifest)
-            (work / "coverage.csv").write_bytes(_coverage_csv(merged, account))
-            merged.outputs = {name: sha256(work / name) for name in OUTPUTS}
-            for name in OUTPUTS:
-                (work / name).replace(corpus / name)
-        write_json(corpus / NAME, merged)
-    return merged, True
+            return publish(asked, account, manifest, work, corpus), True
 
 
-def _is_done(asked: Merged, corpus: Path) -> Merged | None:
+def asked_for(manifest: Manifest, policy: Policy, parts: Parts) -> Merged:
+    """What is to be merged, and by which rules."""
+    entries = sorted(manifest.datasets.items())
+    return Merged(
+        policy=policy,
+        parts=parts,
+        code=code_digest(*_CODE),
+        manifest=digest(manifest),
+        inputs={name: entry.sha256 for name, entry in entries},
+    )
+
+
+def publish(
+    asked: Merged, account: Account, manifest: Manifest, work: Path, corpus: Path, names: Sequence[str] = OUTPUTS
+) -> Merged:
+    """Put what was merged into its place, with coverage.csv and merge.json.
+
+    work (Path): A folder on the disk of `corpus` that has all files of these names but coverage.csv.
+    RAISES (AssertionError): If an answer that was pulled, or a span, went missing.
+    """
+    merged = _account_for(asked, account, manifest)
+    (work / "coverage.csv").write_bytes(_coverage_csv(merged, account))
+    merged.outputs = {name: sha256(work / name) for name in names}
+    for name in OUTPUTS:  # what another engine left, and this one does not make, is of something else
+        if name not in names:
+            (corpus / name).unlink(missing_ok=True)
+    for name in names:
+        (work / name).replace(corpus / name)
+    write_json(corpus / NAME, merged)
+    return merged
+
+
+def is_done(asked: Merged, corpus: Path) -> Merged | None:
     """The account of an earlier merge of the same, if what it made is still there."""
     try:
         done = load(corpus)

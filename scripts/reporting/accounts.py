@@ -90,6 +90,9 @@ def print_merge(console: Console, merged: Merged) -> None:
 
 def _print_resemblance(console: Console, totals: Mapping[str, int]) -> None:
     """Texts whose annotations do not meet those of others although they may be about the same."""
+    if "parts" not in totals:
+        console.print("Texts that resemble others are looked for where the gold is one file: [engine] fetch = true")
+        return
     parts, lookalikes = totals["parts"], totals["lookalikes"]
     if "answers moved" in totals:
         console.print(f"{plural(totals['answers moved'], 'binary answer')} about parts moved to the longer text")

@@ -7,8 +7,9 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -66,6 +67,8 @@ class Brat:
     annotator: str
     mismatch: Mismatch
     without_spans: WithoutSpans
+    first: int = 0  # of a part: which of the documents, in the order of their names
+    stop: int | None = None
 
     def check(self) -> None:
         """RAISES (UserError): If there is no such folder, no .ann in it, or no label asked for."""
@@ -99,17 +102,26 @@ class Brat:
     def read(self, dataset: str, intake: Intake) -> Iterator[list[Task]]:
         """Stream the documents in the order of their names, one in memory at a time."""
         unseen = set(self.labels)
-        annotated = set()
-        for path in self._files(".ann"):
-            annotated.add(path.with_suffix(".txt"))
+        files = self._files(".ann")
+        for path in files[self.first : self.stop]:
             document = self._load(path, intake)
             if document is None:
                 continue
             unseen.difference_update(annotation.label for annotation in document.annotations)
             if tasks := self._tasks(document, dataset, intake):
                 yield tasks
-        intake.note("a .txt without an .ann: not annotated", len(set(self._files(".txt")) - annotated))
+        if self.first == 0:
+            annotated = {path.with_suffix(".txt") for path in files}
+            intake.note("a .txt without an .ann: not annotated", len(set(self._files(".txt")) - annotated))
         note_unseen(unseen, intake)
+
+    def parts(self, size: int) -> Sequence[Source]:
+        """So many of the documents each."""
+        files = self._files(".ann")
+        total = sum(path.stat().st_size for path in (*files, *self._files(".txt")))
+        number = min(-(-total // size), len(files))
+        edges = [len(files) * part // number for part in range(number)] if number else [0]
+        return [replace(self, first=first, stop=stop) for first, stop in zip_longest(edges, edges[1:])]
 
     def _folder(self) -> Path:
         return Path(self.path).expanduser()

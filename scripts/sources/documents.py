@@ -203,7 +203,12 @@ def note_incomplete(labels: Collection[str], intake: Intake) -> None:
 def note_unseen(labels: Iterable[str], intake: Intake) -> None:
     """Note labels that were asked for and are nowhere."""
     for label in sorted(labels):
-        intake.note(f"label {label} never occurs")
+        intake.note(never_occurs(label))
+
+
+def never_occurs(label: str) -> str:
+    """The note that a label which was asked for is nowhere."""
+    return f"label {label} never occurs"
 
 
 def _account(source: str, faults: Sequence[Unusable], rest_is_used: bool, intake: Intake) -> None:

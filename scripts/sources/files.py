@@ -8,15 +8,17 @@ import os
 import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from gzip import BadGzipFile
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, ClassVar
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import open_maybe_gzip
-from scripts.annotations.intake import Intake
+from scripts.annotations.intake import Intake, Source
 from scripts.annotations.records import Task
 from scripts.sources.documents import DocumentReader, Record, WithoutSpans
 from scripts.sources.offsets import Offsets, Unit
@@ -60,21 +62,59 @@ class Files(ABC):
 
     def read(self, dataset: str, intake: Intake) -> Iterator[list[Task]]:
         """Stream the answers in the order of the files' names."""
+        return self.read_files(self.files(), dataset, intake)
+
+    def read_files(self, files: Iterable[tuple[Path, str]], dataset: str, intake: Intake) -> Iterator[list[Task]]:
+        """Stream the answers in some of the files."""
         reader = DocumentReader(dataset, self.labels, self.without_spans, *self.counted())
-        return reader.read(self._all(intake), intake)
+        return reader.read(self._in(files, intake), intake)
+
+    def parts(self, size: int) -> Sequence[Source]:
+        """So many of the files each."""
+        found = self.files()
+        number = min(-(-sum(path.stat().st_size for path, _ in found) // size), len(found))
+        edges = [len(found) * part // number for part in range(number + 1)] if number > 1 else []
+        return [SomeFiles(self, *both) for both in pairwise(edges)] or [self]
 
     def labels_found(self) -> Counter[str]:
         """How many spans each label has. All of the source is read."""
-        documents = (document for record in self._all(Intake(lambda _: None)) for document in record.documents)
+        records = self._in(self.files(), Intake(lambda _: None))
+        documents = (document for record in records for document in record.documents)
         return Counter(mark.label for one in documents for mark in (*one.marks, *one.wrong) if mark.label)
 
     def files(self) -> list[tuple[Path, str]]:
         """The files, and their names within the folder."""
         return files(self.path, self.endings)
 
-    def _all(self, intake: Intake) -> Iterator[Record]:
-        for path, name in self.files():
+    def _in(self, files: Iterable[tuple[Path, str]], intake: Intake) -> Iterator[Record]:
+        for path, name in files:
             yield from self.records(path, name, intake)
+
+
+@dataclass(frozen=True)
+class SomeFiles:
+    """A part of a source of files: from which to before which, in the order of their names."""
+
+    whole: Files
+    first: int
+    stop: int
+
+    @property
+    def labels(self) -> list[str]:
+        """As of the whole."""
+        return self.whole.labels
+
+    def check(self) -> None:
+        """As the whole."""
+        self.whole.check()
+
+    def fingerprint(self) -> str:
+        """Of the whole."""
+        return self.whole.fingerprint()
+
+    def read(self, dataset: str, intake: Intake) -> Iterator[list[Task]]:
+        """Stream the answers in these files."""
+        return self.whole.read_files(self.whole.files()[self.first : self.stop], dataset, intake)
 
 
 def files(path: str, endings: tuple[str, ...]) -> list[tuple[Path, str]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +15,7 @@ from scripts.annotations.errors import UserError
 from scripts.annotations.intake import Intake, Source
 from scripts.annotations.records import Task
 from scripts.annotations.registry import registry
-from scripts.sources.prodigy_tables import TABLES, Dataset, find
+from scripts.sources.prodigy_tables import LAST, TABLES, Dataset, find, ranges
 from scripts.sources.prodigy_tasks import LOOKED_AT, KindSetting, TaskReader, labels_in
 
 _PAGE = 200
@@ -48,6 +48,8 @@ class ProdigyDatabase:
     labels: list[str]
     kind: KindSetting
     annotator: str
+    after: int = -1  # of a part: ids of links from the next one on
+    until: int = LAST
 
     def check(self) -> None:
         """RAISES (UserError): If it is no Prodigy database, has no such dataset, or no label is asked for."""
@@ -95,6 +97,15 @@ class ProdigyDatabase:
         with self._open() as database:
             yield from reader.read(self._rows(database, self._find(database).id), intake)
 
+    def parts(self, size: int) -> Sequence[Source]:
+        """Ranges of the ids of links."""
+        query = """
+            SELECT min(link.id), max(link.id), sum(length(example.content))
+            FROM link JOIN example ON example.id = link.example_id WHERE link.dataset_id = ?"""
+        with self._open() as database:
+            first, last, total = database.execute(query, [self._find(database).id]).fetchone()
+        return [replace(self, after=after, until=until) for after, until in ranges(first, last, total, size)]
+
     def _rows(self, database: sqlite3.Connection, dataset_id: int) -> Iterator[tuple[str, Any]]:
         """Where each task stands, and its content.
 
@@ -103,9 +114,9 @@ class ProdigyDatabase:
         query = """
             SELECT link.id, example.content
             FROM link LEFT JOIN example ON example.id = link.example_id
-            WHERE link.dataset_id = ? AND link.id > ? ORDER BY link.id LIMIT ?"""
-        last = -1
-        while page := database.execute(query, (dataset_id, last, _PAGE)).fetchall():
+            WHERE link.dataset_id = ? AND link.id > ? AND link.id <= ? ORDER BY link.id LIMIT ?"""
+        last = self.after
+        while page := database.execute(query, (dataset_id, last, self.until, _PAGE)).fetchall():
             for last, content in page:
                 yield f"link:{last}", content
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from scripts.annotations.errors import UserError
 from scripts.annotations.intake import Intake, Source
 from scripts.annotations.records import Task
 from scripts.annotations.registry import registry
+from scripts.sources.byte_ranges import Piece, lines_of, number_of_lines, pieces
 from scripts.sources.json_records import json_lines
 from scripts.sources.prodigy_tasks import LOOKED_AT, KindSetting, TaskReader, is_task, labels_in
 
@@ -61,9 +62,50 @@ class ProdigyJsonl:
 
     def read(self, dataset: str, intake: Intake) -> Iterator[list[Task]]:
         """Stream the file's tasks, a line each. Blank lines do not count."""
+        return self.read_lines(json_lines(self.path), dataset, intake)
+
+    def read_lines(self, lines: Iterable[tuple[str, bytes]], dataset: str, intake: Intake) -> Iterator[list[Task]]:
+        """Stream the tasks of some lines, which come with their places."""
         origin = self._file().name.split(".")[0]
         reader = TaskReader(dataset, frozenset(self.labels), self.kind, origin, self.annotator)
-        return reader.read(json_lines(self.path), intake)
+        return reader.read(lines, intake)
+
+    def parts(self, size: int) -> Sequence[Source]:
+        """Ranges of bytes; a gzipped file is one."""
+        return [LinesOf(self, piece) for piece in pieces(self._file(), size)] or [self]
 
     def _file(self) -> Path:
         return Path(self.path).expanduser()
+
+
+@dataclass(frozen=True)
+class LinesOf:
+    """A part of an export: the lines that begin in a range of bytes."""
+
+    whole: ProdigyJsonl
+    piece: Piece
+
+    @property
+    def labels(self) -> list[str]:
+        """As of the whole."""
+        return self.whole.labels
+
+    def check(self) -> None:
+        """As the whole."""
+        self.whole.check()
+
+    def fingerprint(self) -> str:
+        """Of the whole."""
+        return self.whole.fingerprint()
+
+    def read(self, dataset: str, intake: Intake) -> Iterator[list[Task]]:
+        """Stream the tasks of the range."""
+        return self.whole.read_lines(lines_of(self.whole.path, self.piece), dataset, intake)
+
+    def records_inside(self) -> int:
+        """How many lines it has, blank ones too."""
+        return number_of_lines(self.whole.path, self.piece)
+
+    def after(self, records: int) -> Source:
+        """With so many lines before it."""
+        return replace(self, piece=self.piece._replace(before=records))

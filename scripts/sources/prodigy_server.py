@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.intake import Intake, Source
 from scripts.annotations.records import Task
 from scripts.annotations.registry import registry
-from scripts.sources.prodigy_tables import TABLES, Dataset, find
+from scripts.sources.prodigy_tables import LAST, TABLES, Dataset, find, ranges
 from scripts.sources.prodigy_tasks import LOOKED_AT, KindSetting, TaskReader, labels_in
 from scripts.sources.servers import check_name, connected, execute, has_table
 
@@ -56,6 +56,8 @@ class ProdigyServer:
     connection: str
     kind: KindSetting
     annotator: str
+    after: int = -1  # of a part: ids of links from the next one on
+    until: int = LAST
 
     def check(self) -> None:
         """RAISES (UserError): If it is no Prodigy database, has no such dataset, or no label is asked for."""
@@ -95,7 +97,19 @@ class ProdigyServer:
         """Stream the dataset's tasks in the order they were linked, as they are at one moment."""
         reader = TaskReader(dataset, frozenset(self.labels), self.kind, self.dataset, self.annotator)
         with self._open() as database:
-            yield from reader.read(_rows(database, self._find(database).id), intake)
+            rows = _rows(database, self._find(database).id, after=self.after, until=self.until)
+            yield from reader.read(rows, intake)
+
+    def parts(self, size: int) -> Sequence[Source]:
+        """Ranges of the ids of links. They are not seen as they are at one moment: what is dropped meanwhile may be
+        in one and not in another.
+        """
+        query = """
+            SELECT min(link.id), max(link.id), sum(octet_length(content))
+            FROM link JOIN example ON example.id = link.example_id WHERE link.dataset_id = :dataset"""
+        with self._open() as database:
+            ((first, last, total),) = execute(database, query, dataset=self._find(database).id)
+        return [replace(self, after=after, until=until) for after, until in ranges(first, last, total, size)]
 
     def _find(self, database: Connection) -> Dataset:
         return find(self.connection, _datasets(database), self.dataset)
@@ -120,10 +134,13 @@ def _text(value: Any) -> str:
     return value.decode("utf8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _rows(database: Connection, dataset: int, most: int | None = None) -> Iterator[tuple[str, Any]]:
+def _rows(
+    database: Connection, dataset: int, most: int | None = None, after: int = -1, until: int = LAST
+) -> Iterator[tuple[str, Any]]:
     """Where each task stands, and its content."""
     query = """
         SELECT link.id, example.content FROM link LEFT JOIN example ON example.id = link.example_id
-        WHERE link.dataset_id = :dataset ORDER BY link.id"""
-    found = execute(database, query + (f" LIMIT {most}" if most else ""), dataset=dataset)
+        WHERE link.dataset_id = :dataset AND link.id > :after AND link.id <= :until ORDER BY link.id"""
+    limit = f" LIMIT {most}" if most else ""
+    found = execute(database, query + limit, dataset=dataset, after=after, until=until)
     return ((f"link:{id_}", content) for id_, content in found)

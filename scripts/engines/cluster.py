@@ -1,0 +1,167 @@
+"""Work spread over the workers of Dask. What goes wrong with them is said in one line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, TypeVar
+from zipfile import ZipFile
+
+import dask
+from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
+from distributed.client import FutureCancelledError
+from distributed.comm import CommClosedError
+
+from scripts.annotations.errors import UserError
+from scripts.annotations.parallel import available_cores, watched
+from scripts.engines.engine import Dask
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+RETRIES = 4  # of a task that fails, as it does when the storage does
+_PAUSE = 1  # seconds before that
+_TOGETHER = 16  # results that are added up at a time
+_SECONDS = 60  # to wait for a first worker
+_PACKAGE = Path(__file__).parent.parent
+
+
+class Failure(NamedTuple):
+    """What a user can mend, as the result of a task: trying again would not help."""
+
+    said: str
+
+
+class Cluster:
+    """The workers."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def each(self, work: Callable[[In], Out], items: Sequence[In], title: str) -> list[Out]:
+        """Apply a function to items; all results come to this machine, in the order of the items.
+
+        RAISES (UserError): If one cannot be worked on.
+        """
+        futures = self._client.map(partial(_careful, work), items, pure=False, retries=RETRIES)
+        self._await(futures, title)
+        return self._client.gather(futures)
+
+    def total(
+        self, work: Callable[[In], Out], items: Sequence[In], add: Callable[[Sequence[Out]], Out], title: str
+    ) -> Out:
+        """Apply a function to items and add the results up where they are, some at a time: one comes to this machine.
+
+        RAISES (UserError): If one cannot be worked on.
+        """
+        futures = self._client.map(partial(_careful, work), items, pure=False, retries=RETRIES)
+        level = self._added(futures, add)
+        del futures
+        self._await(level, title)
+        while len(level) > 1:
+            level = self._added(level, add)
+        self._await(level, title)
+        return level[0].result()
+
+    def _added(self, futures: Sequence[Future[Any]], add: Callable[[Sequence[Any]], Any]) -> list[Future[Any]]:
+        groups = [list(futures[start : start + _TOGETHER]) for start in range(0, len(futures), _TOGETHER)]
+        return self._client.map(partial(_added, add), groups, pure=False, retries=RETRIES)
+
+    def _await(self, futures: Sequence[Future[Any]], title: str) -> None:
+        """RAISES (UserError): If one has failed for a reason that can be mended; then the others are called off."""
+        done = as_completed(futures, loop=self._client.loop, with_results=True)
+        for _, result in watched(done, len(futures), title):
+            if isinstance(result, Failure):
+                self._client.cancel(futures)
+                raise UserError(result.said)
+
+
+def _careful(work: Callable[[In], Out], item: In) -> Out | Failure:
+    try:
+        return work(item)
+    except UserError as err:
+        return Failure(str(err))
+    except OSError:  # Dask tries again, at once
+        time.sleep(_PAUSE)
+        raise
+
+
+def _added(add: Callable[[Sequence[Any]], Any], parts: Sequence[Any]) -> Any:
+    return next((part for part in parts if isinstance(part, Failure)), None) or add(parts)
+
+
+@contextmanager
+def connected(engine: Dask) -> Iterator[Cluster]:
+    """The workers of a scheduler, or some that are started here and end with the block.
+
+    RAISES (UserError): If nobody answers, there is no worker, or they are lost.
+    """
+    _silence()
+    try:
+        with _started(engine) as client:
+            yield Cluster(client)
+    except KilledWorker as err:
+        raise UserError(
+            f"[engine] {err.allowed_failures + 1} workers died of the same piece of work, it seems for want of memory: "
+            f"give each memory_mb = {engine.memory_mb} and one thread, or make memory_mb less"
+        ) from err
+    except (FutureCancelledError, CommClosedError) as err:
+        raise UserError(
+            f"[engine] the scheduler {engine.scheduler} was lost; run again: what is done need not be done again"
+        ) from err
+
+
+@contextmanager
+def _started(engine: Dask) -> Iterator[Client]:
+    if engine.scheduler:
+        try:
+            client = Client(engine.scheduler, set_as_default=False)
+        except (OSError, ValueError) as err:
+            raise UserError(f"[engine] scheduler = {engine.scheduler}: nobody answers there ({err})") from err
+        with client:
+            _wait_for_workers(client, engine)
+            _send_code(client)
+            yield client
+        return
+    quiet = {"distributed.scheduler.worker-saturation": 1.0, "distributed.admin.tick.limit": "1h"}
+    with (
+        dask.config.set(quiet),
+        LocalCluster(
+            n_workers=engine.workers or available_cores(),
+            threads_per_worker=1,
+            memory_limit=f"{engine.memory_mb} MiB",
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def _silence() -> None:
+    """What matters of what Dask logs is raised too."""
+    for name in [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _wait_for_workers(client: Client, engine: Dask) -> None:
+    try:
+        client.wait_for_workers(1, timeout=_SECONDS)
+    except TimeoutError as err:
+        raise UserError(f"[engine] scheduler = {engine.scheduler}: has no workers; start some: dask worker") from err
+
+
+def _send_code(client: Client) -> None:
+    """Workers, also those that come later, run the modules that run here."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "labelwise.zip")
+        with ZipFile(path, "w") as archive:
+            for module in sorted(_PACKAGE.rglob("*.py")):
+                archive.write(module, module.relative_to(_PACKAGE.parent))
+        client.upload_file(os.fspath(path))

@@ -1,0 +1,460 @@
+"""pull and merge on a cluster of Dask: the same bytes as on one machine, whatever happens to workers and storage."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from benchmarks.generate import Size, generate
+from scripts import settings
+from scripts.annotations import manifest
+from scripts.annotations.errors import UserError
+from scripts.merging.merging import Resources
+from tests.clusters import cluster, engine, s3_server
+from tests.prodigy import line, task
+from tests.project import ROOT, STEPS, fail, succeed
+
+pytest.importorskip("distributed", reason="pip install -r requirements-dask.txt")
+from scripts.engines.merging import merge_on
+from scripts.engines.pulling import pull_on
+from scripts.engines.storage import opened
+
+KILLS = int(os.environ.get("LABELWISE_KILLS", "3"))
+RESULTS = ("gold.jsonl", "conflicts.jsonl", "coverage.csv", "parts.jsonl", "lookalikes.jsonl")
+PARTS = {"part_mb": 0.05}
+IMPATIENT = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s"}  # to wait for a scheduler that is lost
+
+ONE = """
+[datasets]
+
+[datasets.large]
+@readers = "labelwise.ProdigyJsonl.v1"
+path = "{}"
+labels = ["PER"]
+"""
+# Nothing that Dask needs can be found.
+WITHOUT = """
+import sys
+sys.modules.update(dict.fromkeys(("distributed", "dask", "fsspec")))
+"""
+# Files of which each is written, and read, only when it is tried for the third time.
+FLAKY = """
+import hashlib, os
+from pathlib import Path
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.spec import AbstractFileSystem
+
+def fail_twice(what):
+    place = Path(os.environ["FLAKY"], "failed", hashlib.sha256(what.encode()).hexdigest())
+    place.parent.mkdir(exist_ok=True)
+    tried = place.read_text() if place.exists() else ""
+    if len(tried) < 2:
+        place.write_text(tried + "x")
+        raise OSError(5, "Input/output error", what)
+
+class Flaky(AbstractFileSystem):
+    protocol = "flaky"
+    local = LocalFileSystem(auto_mkdir=True)
+
+    def put_file(self, lpath, rpath, **options):
+        if rpath.endswith(".jsonl") and ("/gold/" in rpath or "/label_00/" in rpath):
+            fail_twice(f"put {rpath}")
+        self.local.put_file(lpath, rpath)
+
+    def cat_file(self, path, start=None, end=None, **options):
+        if self.local.exists(path) and "/tables/" in path:
+            fail_twice(f"cat {path}")
+        return self.local.cat_file(path, start, end)
+
+    def _open(self, path, mode="rb", **options):
+        return self.local.open(path, mode)
+
+    def find(self, path, **options):
+        return self.local.find(path)
+
+    def exists(self, path, **options):
+        return self.local.exists(path)
+
+    def rm_file(self, path):
+        self.local.rm_file(path)
+
+fsspec.register_implementation("flaky", Flaky)
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project with datasets in either format, some of it unusable, and what one machine makes of it."""
+    folder = tmp_path_factory.mktemp("dask") / "project"
+    generate(folder, Size(datasets=4, tasks=150, kilobytes=3))
+    blocks = [(folder / f"datasets-{kind}.cfg").read_text() for kind in ("sqlite", "jsonl")]
+    blocks[1] = blocks[1].partition("[datasets]\n")[2].replace("[datasets.", "[datasets.again_")
+    (folder / "datasets.cfg").write_text("".join(blocks))
+    with (folder / "label_02.jsonl").open("ab") as file:
+        file.write(b'\n{"text": "cut o\n \n{"text": "", "answer": "accept"}\n')
+    for step in ("pull", "merge"):
+        succeed(folder, step)
+    (folder / "corpus").rename(folder / "expected")
+    (folder / "annotations").rename(folder / "expected-annotations")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory):
+    with cluster(tmp_path_factory.mktemp("cluster")) as found:
+        yield found
+
+
+@pytest.fixture
+def folder(project, tmp_path):
+    """A copy of the project, with the sources where they were."""
+    for path in project.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    return tmp_path
+
+
+def steps(folder, workers, buckets=64, upto="merge", **options):
+    """What a run of both steps does, without their start; the options are the engine's."""
+    name = f"file://{folder}/storage"
+    values = {"@misc": "labelwise.Dask.v1", "storage": name, "scheduler": workers.address, **PARTS, **options}
+    config = settings.load(folder / "datasets.cfg", {f"engine.{key}": value for key, value in values.items()})
+    annotations, corpus = folder / "annotations", folder / "corpus"
+    found = pull_on(config.engine, config.datasets, annotations, 0.2, False)
+    if upto == "pull":
+        return found, None
+    asked = (found.manifest, annotations, corpus, "majority", "keep")
+    return found, merge_on(config.engine, *asked, Resources(256, 1, buckets))
+
+
+def pulled(folder, workers):
+    """The options for a merge of what has been pulled."""
+    steps(folder, workers, upto="pull")
+    return engine(f"file://{folder}/storage", workers.address, **PARTS)
+
+
+def is_as_expected(folder):
+    for name in RESULTS:
+        assert (folder / "corpus" / name).read_bytes() == (folder / "expected" / name).read_bytes(), name
+    one, other = (json.loads((folder / where / "merge.json").read_bytes()) for where in ("corpus", "expected"))
+    for account in ("policy", "labels", "totals", "answers", "spans", "coverage"):
+        assert one[account] == other[account], account
+    return True
+
+
+def shards(folder, kind):
+    return sorted(folder.glob(f"storage/corpus/*/{kind}/*.jsonl"))
+
+
+def test_same_bytes_and_the_same_account(folder, workers):
+    options = engine(f"file://{folder}/storage", workers.address, **PARTS)
+    assert "malformed JSON" in succeed(folder, "pull", *options)
+    assert "150 texts" in succeed(folder, "merge", *options, "--merge.buckets", 64)
+    assert is_as_expected(folder)
+    runs = json.loads((folder / "storage/annotations/runs.json").read_bytes())["runs"]
+    assert len(runs) > 4 * 8  # several of each dataset
+    for kind in ("gold", "conflicts"):
+        found = shards(folder, kind)
+        assert len(found) == 64
+        assert b"".join(path.read_bytes() for path in found) == (folder / f"expected/{kind}.jsonl").read_bytes()
+
+
+def test_same_account_of_what_was_read(folder, workers):
+    found, _ = steps(folder, workers)
+    expected = manifest.load(folder / "expected-annotations").datasets
+    for key in ("records", "spans", "reasons", "notes", "labels", "bytes", "file"):
+        for name, entry in found.manifest.datasets.items():
+            assert getattr(entry, key) == getattr(expected[name], key), (name, key)
+    (listed,) = (folder / "expected-annotations/refused").iterdir()
+    assert (folder / "annotations/refused" / listed.name).read_bytes() == listed.read_bytes()
+
+
+def test_what_did_not_change_is_not_done_again(folder, workers):
+    steps(folder, workers)
+    runs = {path: path.stat().st_mtime_ns for path in folder.glob("storage/annotations/**/*.jsonl")}
+    found, (_, is_new) = steps(folder, workers)
+    assert (len(found.unchanged), is_new) == (8, False)
+    shutil.copy(folder / "label_00.jsonl", folder / "grown.jsonl")
+    with (folder / "grown.jsonl").open("a") as file:
+        file.write(line(task("A text that is new.")) + "\n")
+    config = (folder / "datasets.cfg").read_text()
+    (folder / "datasets.cfg").unlink()
+    (folder / "datasets.cfg").write_text(config.replace(f"{folder.resolve()}/label_00.jsonl", "grown.jsonl"))
+    _, (merged, _) = steps(folder, workers)
+    assert merged.totals["texts"] == 150
+    assert {path: path.stat().st_mtime_ns for path in runs} == runs
+    assert len(shards(folder, "gold")) == 64  # those of the other merge are gone
+    assert not list(folder.glob("storage/**/.tmp-*"))
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_workers_that_are_started_for_it_as_the_page_says(folder):
+    (folder / "configs").mkdir()
+    (folder / "configs/datasets.cfg").symlink_to(folder / "datasets.cfg")
+    page = (ROOT / "docs/dask.md").read_text("utf8")
+    (commands,) = (block for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) if "scripts.pull" in block)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = os.environ | {"PYTHONPATH": str(ROOT), "PATH": path}
+    done = subprocess.run(["bash", "-euc", commands], cwd=folder, env=env, capture_output=True, encoding="utf8")
+    assert done.returncode == 0, done.stderr
+    assert is_as_expected(folder)
+
+
+def test_results_can_stay_in_shards(folder, workers):
+    (folder / "corpus").mkdir()
+    (folder / "corpus/gold.jsonl").write_text("of an earlier merge")
+    steps(folder, workers, fetch=False)
+    assert not (folder / "corpus/gold.jsonl").exists()
+    found = json.loads((folder / "corpus/shards.json").read_bytes())
+    gold = b"".join((folder / "storage" / shard["name"]).read_bytes() for shard in found["gold"])
+    assert gold == (folder / "expected/gold.jsonl").read_bytes()
+    assert (folder / "corpus/coverage.csv").read_bytes() == (folder / "expected/coverage.csv").read_bytes()
+    assert steps(folder, workers)[1][1]  # now it is fetched
+    assert is_as_expected(folder)
+
+
+# What happens to workers
+
+
+def test_workers_killed_while_they_merge_change_nothing(folder, workers):
+    rng = random.Random(0)
+    options = pulled(folder, workers)
+    merge = _start(folder, "merge", *options, "--merge.buckets", 256)
+    for kill in range(KILLS):
+        _wait_for_shards(folder, merge, (kill + rng.random()) * 256 / (KILLS + 1))
+        os.kill(_one_of(workers, rng), signal.SIGKILL)
+    assert merge.wait(120) == 0, merge.stderr.read()
+    assert is_as_expected(folder)
+    for kind in ("gold", "conflicts"):
+        assert len(shards(folder, kind)) == 256
+
+
+def test_a_worker_that_hangs_is_done_without_and_may_come_back(folder, tmp_path_factory):
+    patience = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "4s"}
+    with cluster(tmp_path_factory.mktemp("slow"), env=patience) as workers:
+        options = pulled(folder, workers)
+        merge = _start(folder, "merge", *options, "--merge.buckets", 256)
+        _wait_for_shards(folder, merge, 60)
+        hanging = _one_of(workers, random.Random(0))
+        os.kill(hanging, signal.SIGSTOP)
+        assert merge.wait(120) == 0, merge.stderr.read()
+        with suppress(ProcessLookupError):
+            os.kill(hanging, signal.SIGCONT)
+        assert is_as_expected(folder)
+        assert len(shards(folder, "gold")) == 256
+
+
+def test_a_lost_scheduler_is_said_and_the_next_run_goes_on(folder, tmp_path_factory):
+    with cluster(tmp_path_factory.mktemp("lost")) as workers:
+        options = pulled(folder, workers)
+        merge = _start(folder, "merge", *options, "--merge.buckets", 256)
+        _wait_for_shards(folder, merge, 60)
+        workers.scheduler.kill()
+        said = merge.communicate(timeout=120)[1]
+        assert (merge.returncode, said.count("\n")) == (1, 1), said
+        assert f"the scheduler {workers.address} was lost; run again" in said
+        assert not (folder / "corpus/gold.jsonl").exists()
+        before = {path: path.stat().st_mtime_ns for path in shards(folder, "gold")}
+        workers.start_scheduler(workers.port)
+        workers.start_worker()
+        succeed(folder, "merge", *options, "--merge.buckets", 256)
+        assert is_as_expected(folder)
+        again = [path for path, time in before.items() if path.stat().st_mtime_ns != time]
+        assert len(again) <= 2  # a shard is not done before its account is written
+
+
+def test_workers_that_are_short_of_memory_are_said(folder, tmp_path_factory):
+    """They have less than the config says, and one text has very many answers."""
+    with (folder / "large.jsonl").open("w") as file:
+        for number in range(60_000):
+            file.write(line({"text": "Ada met Bob.", "spans": [], "meta": {"n": f"{number:0400}"}}) + "\n")
+    (folder / "datasets.cfg").unlink()
+    (folder / "datasets.cfg").write_text(ONE.format(folder / "large.jsonl"))
+    env = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0", "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "False"}
+    with cluster(tmp_path_factory.mktemp("short"), workers=1, env=env, memory_mb=130) as workers:
+        options = engine(f"file://{folder}/storage", workers.address)
+        succeed(folder, "pull", *options)
+        said = fail(folder, "merge", *options)
+        assert "1 workers died of the same piece of work" in said
+        assert "memory_mb" in said
+    assert not (folder / "corpus/gold.jsonl").exists()
+
+
+# What happens to storage
+
+
+def test_storage_that_fails_twice_and_then_works(folder, tmp_path_factory, monkeypatch):
+    place = tmp_path_factory.mktemp("flaky")
+    (place / "sitecustomize.py").write_text(FLAKY)
+    monkeypatch.setenv("FLAKY", str(place))
+    exec(FLAKY, {})
+    with cluster(place / "cluster", env={"PYTHONPATH": str(place)}) as workers:
+        steps(folder, workers, storage=f"flaky://{folder}/storage", part_mb=128, buckets=2)
+    assert is_as_expected(folder)
+    assert [path.read_text() for path in (place / "failed").iterdir()] == ["xx"] * 4  # a run, a table, two shards
+
+
+def test_storage_that_cannot_be_used_is_said(folder, workers):
+    blocked = folder / "blocked"
+    blocked.write_text("a file")
+    said = fail(folder, "pull", *engine(f"file://{blocked}/storage", workers.address))
+    assert "blocked" in said
+    assert "nothing://here" in fail(folder, "pull", *engine("nothing://here", workers.address))
+
+
+@pytest.fixture
+def object_store(hosts, monkeypatch):
+    """An S3 on this host's address, and what leads to it."""
+    pytest.importorskip("s3fs", reason="pip install -r requirements-dask.txt")
+    pytest.importorskip("moto.server", reason="pip install moto[server]")
+    with s3_server(hosts[0]) as env:
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        forget()
+        yield
+        forget()
+
+
+def forget():
+    """What is remembered of another server."""
+    from s3fs import S3FileSystem
+
+    S3FileSystem.clear_instance_cache()
+    opened.cache_clear()
+
+
+def test_an_object_store_as_storage_and_hosts_of_their_own(folder, object_store, hosts, tmp_path_factory):
+    """Each worker on a host of its own, with the scheduler and an S3 on a third; nothing but TCP between them. Where
+    networks cannot be made, which is warned of, all are on one.
+    """
+    address, prefixes = hosts
+    place = tmp_path_factory.mktemp("hosts")
+    with cluster(place, 0, address) as workers:
+        for prefix in prefixes:
+            workers.start_worker(prefix=prefix)
+        steps(folder, workers, storage="s3://labelwise/project", part_mb=128, buckets=4)
+        logs = "".join(path.read_text() for path in place.glob("worker-*.log"))
+    assert not all(prefixes) or all(f"tcp://{address[:-1]}{number}:" in logs for number in (2, 3))
+    assert is_as_expected(folder)
+
+
+@pytest.fixture
+def hosts():
+    """The address of this host on a network, and what to put before a command to run it on one of two others."""
+    here = ("127.0.0.1", [[], []])
+    if os.geteuid() or not shutil.which("ip"):
+        warnings.warn("network namespaces need root and iproute2: all workers are on one host", stacklevel=1)
+        yield here
+        return
+    name, net = f"lw{os.getpid() % 10_000}", f"10.213.{os.getpid() % 250}"
+    made = _ip(f"link add {name} type bridge") and _ip(f"addr add {net}.1/24 dev {name}") and _ip(f"link set {name} up")
+    for number in (2, 3):
+        host = f"{name}-{number}"
+        made = made and all(
+            _ip(words)
+            for words in (
+                f"netns add {host}",
+                f"link add {host} type veth peer name eth0 netns {host}",
+                f"link set {host} master {name}",
+                f"link set {host} up",
+                f"-n {host} addr add {net}.{number}/24 dev eth0",
+                f"-n {host} link set eth0 up",
+                f"-n {host} link set lo up",
+            )
+        )
+    if not made:
+        warnings.warn("no right to make network namespaces: all workers are on one host", stacklevel=1)
+        yield here
+    else:
+        yield f"{net}.1", [["ip", "netns", "exec", f"{name}-{number}"] for number in (2, 3)]
+    for number in (2, 3):
+        _ip(f"netns delete {name}-{number}")
+    _ip(f"link delete {name}")
+
+
+def _ip(words):
+    return subprocess.run(["ip", *words.split()], capture_output=True).returncode == 0
+
+
+# The config
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"storage": "/shared"}, "storage = /shared: must be a URL, like file:///shared/labelwise"),
+        ({"workers": 2, "scheduler": "tcp://127.0.0.1:1"}, "leave one of the two out"),
+        ({"workers": -1}, "workers = -1: must be 0 (all cores) or more"),
+        ({"memory_mb": 100}, "memory_mb = 100: must be at least 240"),
+        ({"part_mb": 0}, "part_mb = 0"),
+        ({"threads": 2}, "takes storage, scheduler, workers, memory_mb, part_mb, fetch"),
+    ],
+)
+def test_what_is_wrong_is_said(values, said, folder):
+    given = {"@misc": "labelwise.Dask.v1", "storage": "file:///shared", **values}
+    with pytest.raises(UserError, match=re.escape(said)):
+        settings.load(folder / "datasets.cfg", {f"engine.{key}": value for key, value in given.items()})
+
+
+def test_a_scheduler_that_is_not_there_is_said(folder):
+    done = _start(folder, "pull", *engine(f"file://{folder}/storage", "tcp://127.0.0.1:1"))
+    said = done.communicate(timeout=60)[1]
+    assert (done.returncode, said.count("\n")) == (1, 1), said
+    assert "tcp://127.0.0.1:1: nobody answers there" in said
+
+
+def test_answers_are_not_moved_there_and_it_is_said(folder, workers):
+    options = pulled(folder, workers)
+    assert 'parts = "map": labelwise.Dask.v1 moves no answers' in fail(
+        folder, "merge", *options, "--merge.parts", "map"
+    )
+
+
+def test_without_dask_it_is_said_what_to_install_and_one_machine_needs_none(folder, tmp_path):
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without/sitecustomize.py").write_text(WITHOUT)
+    env = {"PYTHONPATH": f"{tmp_path}/without:{ROOT}"}
+    for step in ("pull", "merge"):
+        done = _start(folder, step, env=env)
+        assert done.wait(60) == 0, done.stderr.read()
+    assert is_as_expected(folder)
+    done = _start(folder, "pull", *engine("file:///shared", ""), env=env)
+    said = done.communicate(timeout=60)[1]
+    assert (done.returncode, said.count("\n")) == (1, 1), said
+    assert "labelwise.Dask.v1 needs Dask: pip install -r requirements-dask.txt" in said
+
+
+def _start(folder, step, *options, env=None):
+    return subprocess.Popen(
+        [sys.executable, "-m", f"scripts.{step}", *STEPS[step], *map(str, options)], cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | IMPATIENT | (env or {}),
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf8",
+    )  # fmt: skip
+
+
+def _wait_for_shards(folder, merge, number):
+    deadline = time.monotonic() + 120
+    while len(shards(folder, "gold")) < number:
+        assert merge.poll() is None, merge.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _one_of(workers, rng):
+    deadline = time.monotonic() + 120
+    while not (pids := workers.pids()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return rng.choice(pids)

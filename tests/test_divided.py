@@ -1,0 +1,113 @@
+"""Sources in parts: one after the other they give what the whole gives, wherever they are divided."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import sqlite3
+from collections import Counter
+from contextlib import closing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scripts.annotations.divided import Numbered
+from scripts.sources.brat import brat
+from scripts.sources.byte_ranges import Piece, lines_of, number_of_lines, pieces
+from scripts.sources.conll import conll
+from scripts.sources.documents import never_occurs
+from scripts.sources.json_records import json_lines
+from scripts.sources.prodigy_database import prodigy_database
+from scripts.sources.prodigy_jsonl import prodigy_jsonl
+from scripts.sources.prodigy_tables import LAST, ranges
+from tests.prodigy import line, read, task, write_database
+
+TASKS = [task(f"Ada met number {number} .", [(0, 3, "PER")] if number == 17 else []) for number in range(40)]
+
+
+def put_together(parts):
+    """What the parts hold, each after those before it."""
+    tasks, before, notes = [], 0, []
+    records, spans, refusals = Counter(), Counter(), []
+    for part in parts:
+        if isinstance(part, Numbered):
+            inside = part.records_inside()
+            part = part.after(before)
+            before += inside
+        found, intake, refused = read(part)
+        tasks += found
+        notes.append(intake.notes)
+        records += intake.records
+        spans += intake.spans
+        refusals += refused
+    return tasks, records, spans, refusals, notes
+
+
+def is_divided(source, size):
+    """Whether it is, and its parts are the whole; which never has a label that no part has."""
+    tasks, intake, refusals = read(source)
+    parts = source.parts(size)
+    found, records, spans, refused, notes = put_together(parts)
+    assert found == tasks
+    assert (records, spans, refused) == (+intake.records, +intake.spans, refusals)
+    everywhere = {note for note in notes[0] if all(note in one for one in notes)}
+    assert {note for note in intake.notes if "never occurs" in note} <= everywhere
+    assert never_occurs("PER") not in everywhere
+    return len(parts) > 1
+
+
+@pytest.mark.parametrize("size", [40, 1000, 3000, 10**9])
+def test_prodigys_exports_are_divided_by_bytes(size, tmp_path):
+    lines = [line(one) for one in TASKS]
+    lines[5:5] = ["", "{", "  "]
+    (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + "\n".join(lines).encode())
+    source = prodigy_jsonl(str(tmp_path / "a.jsonl"), ["PER", "ORG"])
+    assert is_divided(source, size) == (size < 10**9)
+    assert source.parts(size) == source.parts(size)
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress((tmp_path / "a.jsonl").read_bytes()))
+    assert not is_divided(prodigy_jsonl(str(tmp_path / "a.jsonl.gz"), ["PER", "ORG"]), size)
+
+
+@given(st.lists(st.sampled_from([b"a", b"\n", b"\r", b" ", b"bc"])).map(b"".join), st.integers(1, 12))
+def test_any_file_of_lines_can_be_divided_anywhere(tmp_path_factory, content, size):
+    path = tmp_path_factory.getbasetemp() / "lines"
+    path.write_bytes(content)
+    found, before = [], 0
+    for piece in pieces(path, size) or [Piece(0, len(content))]:
+        found += lines_of(str(path), piece._replace(before=before))
+        before += number_of_lines(str(path), piece)
+    assert found == list(json_lines(str(path)))
+
+
+@pytest.mark.parametrize("size", [1, 1000, 10**9])
+def test_prodigys_databases_are_divided_by_keys(size, tmp_path):
+    path = write_database(tmp_path / "prodigy.db", {"ner": TASKS, "other": TASKS[:3]}, sessions={"ner-ada": "ner"})
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("DELETE FROM link WHERE id % 7 = 3")
+    assert is_divided(prodigy_database(str(path), "ner", ["PER", "ORG"]), size) == (size < 10**9)
+
+
+@given(st.integers(0, 100), st.integers(0, 100), st.integers(0, 10**6), st.integers(1, 10**4))
+def test_ranges_of_keys_leave_none_out(first, more, total, size):
+    found = ranges(first, first + more, total, size)
+    assert found[0][0] < first
+    assert found[-1][1] == LAST
+    assert all(one[1] == other[0] for one, other in itertools.pairwise(found))
+    assert ranges(None, None, None, size) == [(-1, LAST)]
+
+
+@pytest.mark.parametrize("size", [1, 60, 10**9])
+def test_brat_is_divided_by_documents(size, tmp_path):
+    for number in range(12):
+        (tmp_path / f"{number}.txt").write_text("IBM met Ada.")
+        (tmp_path / f"{number}.ann").write_text("T1\tPER 8 11\tAda\n" if number == 9 else "T1\tORG 0 9\tIBM\n")
+    (tmp_path / "none.txt").write_text("Nobody.")
+    assert is_divided(brat(str(tmp_path), ["ORG", "PER", "LOC"]), size) == (size < 10**9)
+
+
+@pytest.mark.parametrize("size", [1, 60, 10**9])
+def test_folders_are_divided_by_files(size, tmp_path):
+    for number in range(5):
+        (tmp_path / f"{number}.conll").write_text("IBM B-ORG\nmet O\nAda B-PER\n\n" * (number + 1))
+    assert is_divided(conll(str(tmp_path), ["ORG", "PER", "LOC"]), size) == (size < 10**9)
