@@ -9,6 +9,7 @@ from rich.console import Console
 
 from scripts import functions, settings  # noqa: F401 (what the tokenizer is made of is registered)
 from scripts.annotations.errors import run_step
+from scripts.engines.engine import Dask
 from scripts.model.corpus import Plan, build
 from scripts.model.pipeline import nlp_block
 from scripts.reporting.accounts import plural, print_corpus
@@ -26,11 +27,18 @@ def main() -> None:
         nlp_block(args.training), split.dev, split.test, split.document, split.dev_datasets, split.test_datasets,
         config.docs.misaligned,
     )  # fmt: skip
-    corpus, kept = build(args.folder, plan, config.processes)
+    where = args.folder
+    if isinstance(config.engine, Dask):
+        from scripts.engines.corpus import build_on  # which needs what else nobody needs
+
+        corpus, kept = build_on(config.engine, args.folder, plan)
+        where = args.folder if config.engine.fetch else config.engine.storage
+    else:
+        corpus, kept = build(args.folder, plan, config.processes)
     console = Console()
     print_corpus(console, corpus)
     same = f", {kept} of them as before" if kept else ""
-    console.print(f"✔ {args.folder}: {plural(len(corpus.shards), 'shard')}{same}", markup=False)
+    console.print(f"✔ {where}: {plural(len(corpus.shards), 'shard')}{same}", markup=False)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""pull and merge on a cluster of Dask: the same bytes as on one machine, whatever happens to workers and storage."""
+"""The steps on a cluster of Dask: the same bytes as on one machine, whatever happens to workers and storage."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,19 +23,27 @@ from benchmarks.generate import Size, generate
 from scripts import settings
 from scripts.annotations import manifest
 from scripts.annotations.errors import UserError
+from scripts.merging import merging
 from scripts.merging.merging import Resources
+from scripts.model import shards as docbins
+from scripts.model.corpus import Plan, build
+from scripts.model.pipeline import nlp_block
+from scripts.model.provenance import read_split
 from tests.clusters import cluster, engine, s3_server
 from tests.prodigy import line, task
-from tests.project import ROOT, STEPS, fail, succeed
+from tests.project import ROOT, STEPS, TRAINING, fail, succeed
 
 pytest.importorskip("distributed", reason="pip install -r requirements-dask.txt")
+from scripts.engines.corpus import Piece, build_on, make_shards
 from scripts.engines.merging import merge_on
 from scripts.engines.pulling import pull_on
-from scripts.engines.storage import opened
+from scripts.engines.storage import Storage, opened
 
 KILLS = int(os.environ.get("LABELWISE_KILLS", "3"))
 RESULTS = ("gold.jsonl", "conflicts.jsonl", "coverage.csv", "parts.jsonl", "lookalikes.jsonl")
 PARTS = {"part_mb": 0.05}
+GROWS = "again_label_00"
+PLAN = Plan({"lang": "en"}, dev=0.2, test=0.2, document="", dev_datasets=[], test_datasets=[], misaligned="snap")
 IMPATIENT = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s"}  # to wait for a scheduler that is lost
 
 ONE = """
@@ -104,6 +114,7 @@ def project(tmp_path_factory):
     blocks[1] = blocks[1].partition("[datasets]\n")[2].replace("[datasets.", "[datasets.again_")
     (folder / "datasets.cfg").write_text("".join(blocks))
     with (folder / "label_02.jsonl").open("ab") as file:
+        file.write(line(task("IBMs are sold.", [(0, 3, "LABEL_02")])).encode())  # ends inside a token
         file.write(b'\n{"text": "cut o\n \n{"text": "", "answer": "accept"}\n')
     for step in ("pull", "merge"):
         succeed(folder, step)
@@ -114,29 +125,47 @@ def project(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def workers(tmp_path_factory):
-    with cluster(tmp_path_factory.mktemp("cluster")) as found:
+    with cluster(tmp_path_factory.mktemp("cluster"), memory_mb=1024) as found:
         yield found
 
 
 @pytest.fixture
 def folder(project, tmp_path):
     """A copy of the project, with the sources where they were."""
+    return linked(project, tmp_path)
+
+
+def linked(project, folder):
     for path in project.iterdir():
-        (tmp_path / path.name).symlink_to(path)
-    return tmp_path
+        (folder / path.name).symlink_to(path)
+    return folder
+
+
+def configured(folder, workers, **options):
+    name = f"file://{folder}/storage"
+    values = {"@misc": "labelwise.Dask.v1", "storage": name, "scheduler": workers.address, **PARTS, **options}
+    return settings.load(folder / "datasets.cfg", {f"engine.{key}": value for key, value in values.items()})
 
 
 def steps(folder, workers, buckets=64, upto="merge", **options):
     """What a run of both steps does, without their start; the options are the engine's."""
-    name = f"file://{folder}/storage"
-    values = {"@misc": "labelwise.Dask.v1", "storage": name, "scheduler": workers.address, **PARTS, **options}
-    config = settings.load(folder / "datasets.cfg", {f"engine.{key}": value for key, value in values.items()})
+    config = configured(folder, workers, **options)
     annotations, corpus = folder / "annotations", folder / "corpus"
     found = pull_on(config.engine, config.datasets, annotations, 0.2, False)
     if upto == "pull":
         return found, None
     asked = (found.manifest, annotations, corpus, "majority", "keep")
     return found, merge_on(config.engine, *asked, Resources(256, 1, buckets))
+
+
+def grow(folder):
+    """A dataset is another file now, which has a text more."""
+    path = (folder / "label_00.jsonl").resolve()
+    (folder / "grown.jsonl").write_text(path.read_text() + line(task("A text that is new.")) + "\n")
+    config = (folder / "datasets.cfg").read_text()
+    assert str(path) in config
+    (folder / "datasets.cfg").unlink()
+    (folder / "datasets.cfg").write_text(config.replace(str(path), f"{folder}/grown.jsonl"))
 
 
 def pulled(folder, workers):
@@ -161,7 +190,7 @@ def shards(folder, kind):
 def test_same_bytes_and_the_same_account(folder, workers):
     options = engine(f"file://{folder}/storage", workers.address, **PARTS)
     assert "malformed JSON" in succeed(folder, "pull", *options)
-    assert "150 texts" in succeed(folder, "merge", *options, "--merge.buckets", 64)
+    assert "151 texts" in succeed(folder, "merge", *options, "--merge.buckets", 64)
     assert is_as_expected(folder)
     runs = json.loads((folder / "storage/annotations/runs.json").read_bytes())["runs"]
     assert len(runs) > 4 * 8  # several of each dataset
@@ -184,16 +213,12 @@ def test_same_account_of_what_was_read(folder, workers):
 def test_what_did_not_change_is_not_done_again(folder, workers):
     steps(folder, workers)
     runs = {path: path.stat().st_mtime_ns for path in folder.glob("storage/annotations/**/*.jsonl")}
+    runs = {path: time for path, time in runs.items() if GROWS not in path.parts}
     found, (_, is_new) = steps(folder, workers)
     assert (len(found.unchanged), is_new) == (8, False)
-    shutil.copy(folder / "label_00.jsonl", folder / "grown.jsonl")
-    with (folder / "grown.jsonl").open("a") as file:
-        file.write(line(task("A text that is new.")) + "\n")
-    config = (folder / "datasets.cfg").read_text()
-    (folder / "datasets.cfg").unlink()
-    (folder / "datasets.cfg").write_text(config.replace(f"{folder.resolve()}/label_00.jsonl", "grown.jsonl"))
+    grow(folder)
     _, (merged, _) = steps(folder, workers)
-    assert merged.totals["texts"] == 150
+    assert merged.totals["texts"] == 152
     assert {path: path.stat().st_mtime_ns for path in runs} == runs
     assert len(shards(folder, "gold")) == 64  # those of the other merge are gone
     assert not list(folder.glob("storage/**/.tmp-*"))
@@ -223,6 +248,164 @@ def test_results_can_stay_in_shards(folder, workers):
     assert (folder / "corpus/coverage.csv").read_bytes() == (folder / "expected/coverage.csv").read_bytes()
     assert steps(folder, workers)[1][1]  # now it is fetched
     assert is_as_expected(folder)
+
+
+# Shards of Docs
+
+
+def made(corpus):
+    """What `corpus` makes."""
+    paths = (path for name in ("train", "dev", "test", "misaligned") for path in (corpus / name).glob("*"))
+    paths = (*paths, *(corpus / name for name in ("labels.json", "split.json", "docbins.json")))
+    return {str(path.relative_to(corpus)): path.read_bytes() for path in paths if path.exists()}
+
+
+@pytest.fixture
+def local(folder):
+    """What this machine makes of the same gold."""
+    shutil.copytree(folder / "expected", folder / "local")
+
+    def build_here(plan=PLAN):
+        build(folder / "local", plan, 1)
+        return made(folder / "local")
+
+    return build_here
+
+
+@pytest.fixture(scope="module")
+def merged_once(project, workers, tmp_path_factory):
+    folder = linked(project, tmp_path_factory.mktemp("merged"))
+    steps(folder, workers, buckets=16)
+    return folder
+
+
+@pytest.fixture
+def merged(merged_once, folder, workers):
+    """The engine, and what it has merged, in 16 buckets. No shards of Docs are there."""
+    shutil.copytree(merged_once / "corpus", folder / "corpus")
+    shutil.rmtree(merged_once / "storage/docbins", ignore_errors=True)
+    (folder / "storage").symlink_to(merged_once / "storage")
+    return configured(merged_once, workers).engine, folder / "corpus"
+
+
+def receipts(folder):
+    return sorted(folder.glob("storage/docbins/*/*/made.json"))
+
+
+@pytest.fixture
+def shards_of_docs(folder, monkeypatch):
+    """Sets how many there are: a power of 2."""
+    size = (folder / "expected/gold.jsonl").stat().st_size
+    return lambda number: monkeypatch.setattr(docbins, "_SHARD_BYTES", size * 2 // number)
+
+
+@pytest.mark.parametrize("number", [4, 64])
+def test_same_shards_cut_as_finely_as_the_gold_or_not(number, merged, local, folder, shards_of_docs):
+    shards_of_docs(number)
+    corpus, kept = build_on(*merged, PLAN)
+    expected = local()
+    assert made(merged[1]) == expected
+    assert kept == 0
+    assert len(receipts(folder)) == min(16, len(corpus.shards))
+    assert any("misaligned" in name for name in expected)
+    assert sum(name.endswith(".spacy") for name in expected) > number // 2
+    assert build_on(*merged, PLAN)[1] == len(corpus.shards)  # now they are there
+    assert build(merged[1], PLAN, 1)[1] == len(corpus.shards)  # for the other engine too
+
+
+def test_the_step_and_datasets_to_evaluate_with(merged, local, folder):
+    (folder / "training.cfg").write_text(TRAINING)
+    options = engine(merged[0].storage, merged[0].scheduler)
+    said = succeed(folder, "corpus", *options, "--split.test_datasets", '["label_00"]', "--split.dev", 0.2)
+    assert "✔ corpus: 1 shard" in said
+    assert made(merged[1])["labels.json"] == local()["labels.json"]
+    plan = PLAN._replace(nlp=nlp_block(folder / "training.cfg"), test_datasets=["label_00"])
+    assert made(merged[1]) == local(plan)
+
+
+def test_only_what_changed_is_made_and_brought_again(workers, folder, shards_of_docs):
+    shards_of_docs(16)
+    steps(folder, workers, buckets=16)
+    merged = configured(folder, workers).engine, folder / "corpus"
+    corpus, _ = build_on(*merged, PLAN)
+    before = {path: path.stat().st_mtime_ns for path in merged[1].glob("*/*.spacy")}
+    next(iter(before)).write_bytes(b"damaged")
+    grow(folder)
+    steps(folder, workers, buckets=16)
+    again, kept = build_on(*merged, PLAN)
+    assert kept == len(corpus.shards) - 1
+    assert sum(again.texts.values()) == sum(corpus.texts.values()) + 1
+    same = [path for path, time in before.items() if path.exists() and path.stat().st_mtime_ns == time]
+    assert len(before) - 4 <= len(same) < len(before)
+    assert len(receipts(folder)) == len(again.shards)  # those of the other corpus are gone
+
+
+def test_workers_killed_while_they_make_shards_change_nothing(merged, local, workers, folder, shards_of_docs):
+    shards_of_docs(64)
+
+    def kill():
+        while len(receipts(folder)) < 4:
+            time.sleep(0.01)
+        os.kill(_one_of(workers, random.Random(0)), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    build_on(*merged, PLAN)
+    killer.join()
+    assert made(merged[1]) == local()
+
+
+def test_shards_can_stay_on_the_storage(merged, local, workers, folder, shards_of_docs):
+    shards_of_docs(64)
+    build_on(*merged, PLAN)
+    stays = replace(merged[0], fetch=False)
+    build_on(stays, merged[1], PLAN)
+    found, expected = made(merged[1]), local()
+    where = json.loads(found.pop("docbins.json"))
+    assert found == {name: expected[name] for name in ("labels.json", "split.json")}
+    for name in expected.keys() - found.keys():
+        place = folder / "storage" / where["folders"][Path(name).stem]
+        assert (place / name).read_bytes() == expected[name]
+    with pytest.raises(UserError, match=r"corpus: its shards stayed on the storage; bring them: fetch = true"):
+        read_split(merged[1] / "split.json")
+    with pytest.raises(UserError, match=r"set \[engine\] fetch = true, or leave both empty"):
+        build_on(stays, merged[1], PLAN._replace(dev_datasets=["label_00"]))
+    build(merged[1], PLAN, 1)
+    assert made(merged[1]) == expected
+    assert read_split(merged[1] / "split.json").texts
+
+
+def test_gold_that_never_was_on_this_machine_can_be_learned_from(local, workers, folder):
+    steps(folder, workers, fetch=False)
+    build_on(configured(folder, workers).engine, folder / "corpus", PLAN)
+    assert made(folder / "corpus") == local()
+    with pytest.raises(UserError, match=r"gold\.jsonl: stayed on the storage, in shards; bring it: \[engine\] fetch"):
+        merging.gold_as_merged(folder / "corpus")
+
+
+def test_gold_that_is_not_as_it_was_merged_is_said(merged, folder):
+    shard = shards(folder, "gold")[3]
+    content = shard.read_bytes()
+    shard.write_bytes(b"{}")
+    with pytest.raises(UserError, match=r"gold/00003\.jsonl: is not as it was merged; merge again"):
+        build_on(*merged, PLAN)
+    shard.write_bytes(content)
+    elsewhere = replace(merged[0], storage="file:///elsewhere")
+    with pytest.raises(UserError, match=r"storage = file:///elsewhere: the gold is on file://.*; merge again"):
+        build_on(elsewhere, merged[1], PLAN)
+    (merged[1] / "shards.json").write_text("{}")
+    with pytest.raises(UserError, match=r"shards\.json: is not as it was merged; merge again"):
+        build_on(*merged, PLAN)
+    with pytest.raises(UserError, match=r"was merged by another engine than labelwise\.Dask\.v1; merge again"):
+        build_on(merged[0], folder / "expected", PLAN)
+    with pytest.raises(UserError, match=r"memory_mb = 300: for corpus it must be at least 512"):
+        build_on(replace(merged[0], memory_mb=300), merged[1], PLAN)
+
+
+def test_another_version_of_spacy_on_a_worker_is_said(tmp_path):
+    piece = Piece(Storage(f"file://{tmp_path}"), [], 0, "rules.json", "docbins", "3.0.0")
+    with pytest.raises(UserError, match=r"a worker has spaCy .*, and here it is 3\.0\.0: install the same"):
+        make_shards(piece)
 
 
 # What happens to workers

@@ -1,4 +1,4 @@
-"""Who does the work of `pull` and `merge`: this machine, or the workers of Dask. What comes out is the same bytes."""
+"""Who pulls, merges and makes the corpus: this machine, or the workers of Dask. What comes out is the same bytes."""
 
 from __future__ import annotations
 

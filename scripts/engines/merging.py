@@ -9,13 +9,13 @@ from pathlib import Path
 import msgspec
 
 from scripts.annotations.errors import UserError
-from scripts.annotations.files import exclusive, work_folder, write_json
+from scripts.annotations.files import exclusive, sha256, work_folder, write_json
 from scripts.annotations.manifest import Manifest
 from scripts.engines.cluster import connected
 from scripts.engines.engine import Dask
 from scripts.engines.pulling import Run, runs_of
 from scripts.engines.runs import CELLS
-from scripts.engines.shards import RUNS_A_TABLE, Job, Plan, Shard, add, make_table, merge_shard
+from scripts.engines.shards import RUNS_A_TABLE, Job, Plan, Shard, add, bring, make_table, merge_shard
 from scripts.engines.storage import Storage
 from scripts.merging import merging
 from scripts.merging.decide import Parts, Policy
@@ -75,7 +75,8 @@ def merge_on(
         with work_folder(corpus) as work:
             write_json(work / NAME, shards)
             if engine.fetch:
-                _fetch(storage, shards, work)
+                bring(storage, shards.gold, work / "gold.jsonl")
+                bring(storage, shards.conflicts, work / "conflicts.jsonl")
                 found = find_resemblance(work, work / "found", resources.processes)
                 done.account.totals.update(found.counts)
             names = merging.OUTPUTS if engine.fetch else ("coverage.csv",)
@@ -101,9 +102,15 @@ def _plan(runs: Sequence[Run], engine: Dask, policy: Policy, least: int) -> Plan
     return Plan([run.name for run in runs], buckets, largest, policy)
 
 
-def _fetch(storage: Storage, shards: Shards, work: Path) -> None:
-    """Bring the shards to this machine. RAISES (UserError): If they are not as they were merged."""
-    for name, parts in (("gold.jsonl", shards.gold), ("conflicts.jsonl", shards.conflicts)):
-        storage.append_to(work / name, [part.name for part in parts])
-        if (work / name).stat().st_size != sum(part.bytes for part in parts):
-            raise UserError(f"{storage.url}: {name} is not as it was merged; merge again")
+def gold_of(engine: Dask, corpus: Path) -> tuple[Merged, list[Shard]]:
+    """What was merged, and the shards of the gold. RAISES (UserError): If it was not merged to the engine's storage."""
+    merged = merging.load(corpus)
+    path = corpus / NAME
+    if NAME not in merged.outputs:
+        raise UserError(f"{corpus}: was merged by another engine than labelwise.Dask.v1; merge again")
+    if not path.is_file() or sha256(path) != merged.outputs[NAME]:
+        raise UserError(f"{path}: is not as it was merged; merge again")
+    shards = msgspec.json.decode(path.read_bytes(), type=Shards)
+    if shards.storage != engine.storage:
+        raise UserError(f"[engine] storage = {engine.storage}: the gold is on {shards.storage}; merge again")
+    return merged, shards.gold

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.annotations.errors import UserError
 from scripts.annotations.files import sha256
 from scripts.engines.runs import CELLS
 from scripts.engines.storage import Storage, scratch
@@ -103,6 +104,13 @@ def add(parts: Sequence[Merged]) -> Merged:
     )
 
 
+def bring(storage: Storage, shards: Sequence[Shard], path: Path) -> None:
+    """Put shards one after the other into a file. RAISES (UserError): If one is not as it was merged."""
+    for shard in shards:
+        if storage.append_to(path, [shard.name]) != shard.sha256:
+            raise UserError(f"{storage.url}/{shard.name}: is not as it was merged; merge again")
+
+
 @lru_cache(maxsize=1)
 def _plan(storage: Storage, folder: str) -> Plan:
     return msgspec.json.decode(storage.read(f"{folder}/plan.json"), type=Plan)
@@ -157,9 +165,7 @@ def _append(storage: Storage, pieces: Sequence[tuple[str, int, int]], paths: dic
 
 def _put(job: Job, path: Path) -> Shard:
     name = f"{job.folder}/{path.name}/{job.number:05}.jsonl"
-    with job.storage.whole(name) as place, place.open("wb") as out, path.open("rb") as file:
-        while block := file.read(2**20):
-            out.write(block)
+    job.storage.put(path, name)
     return Shard(name, path.stat().st_size, sha256(path))
 
 

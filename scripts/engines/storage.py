@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
@@ -56,6 +58,11 @@ class Storage:
                 yield folder / "whole"
                 files.put_file(str(folder / "whole"), f"{root}/{name}")
 
+    def put(self, path: Path, name: str) -> None:
+        """Bring a file of this machine there."""
+        with self.whole(name) as place:
+            shutil.copyfile(path, place)
+
     def write(self, name: str, content: bytes) -> None:
         """Write a small file."""
         with self.whole(name) as path:
@@ -92,14 +99,24 @@ class Storage:
                 raise UserError(f"{self.url}/{name}: is not as it was written; pull again")
         return found
 
-    def append_to(self, path: Path, names: Sequence[str]) -> None:
-        """Write files one after the other to a file of this machine, a block at a time."""
+    def append_to(self, path: Path, names: Sequence[str]) -> str:
+        """Write files one after the other to a file of this machine, a block at a time. Gives the digest of them."""
+        digest = hashlib.sha256()
         files, root = opened(self.url)
         with path.open("ab") as out:
             for name in names:
                 with files.open(f"{root}/{name}", "rb") as file:
                     while block := file.read(4 * BUFFER):
                         out.write(block)
+                        digest.update(block)
+        return digest.hexdigest()
+
+    def fetch(self, names: Sequence[str], paths: Sequence[Path]) -> None:
+        """Bring files to this machine. Object stores send many at a time."""
+        files, root = opened(self.url)
+        for folder in {path.parent for path in paths}:
+            folder.mkdir(parents=True, exist_ok=True)
+        files.get([f"{root}/{name}" for name in names], [str(path) for path in paths])
 
     def sweep(self, folder: str, keep: set[str]) -> None:
         """Delete what is in a folder, but for files that are named or are in folders that are."""
@@ -109,7 +126,7 @@ class Storage:
             return
         for path in files.find(prefix):
             name = path.removeprefix(prefix)
-            if name not in keep and not any(name.startswith(f"{one}/") for one in keep):
+            if keep.isdisjoint([name, *map(str, PurePosixPath(name).parents)]):
                 files.rm_file(path)
 
 

@@ -84,6 +84,8 @@ def gold_as_merged(corpus: Path) -> tuple[Merged, Path]:
     """What was merged, and gold.jsonl. RAISES (UserError): If the one is not there, or the other is another."""
     merged = load(corpus)
     gold = corpus / "gold.jsonl"
+    if gold.name not in merged.outputs:
+        raise UserError(f"{gold}: stayed on the storage, in shards; bring it: [engine] fetch = true, weasel run merge")
     if not gold.exists() or sha256(gold) != merged.outputs[gold.name]:
         raise UserError(f"{gold}: is not as it was merged; merge again")
     return merged, gold

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,8 @@ from scripts.annotations.files import code_digest, exclusive, sha256, work_folde
 from scripts.annotations.parallel import spread
 from scripts.merging import merging
 from scripts.model.documents import Misaligned
-from scripts.model.shards import Cut, Job, Rules, Shard, cut, make_shard, pipeline, read_gold
+from scripts.model.provenance import STORED
+from scripts.model.shards import Cut, Job, Rules, Shard, cut, fineness, make_shard, pipeline, read_gold
 from scripts.model.split import SIDES, Side, Splitter, reserved
 
 NAME = "split.json"
@@ -65,6 +67,17 @@ class Corpus(msgspec.Struct, kw_only=True):
     shards: dict[str, Shard] = {}
 
 
+class Stored(msgspec.Struct):
+    """corpus/docbins.json, where the shards are not beside it.
+
+    storage (str): URL of the storage they are on.
+    folders (dict[str, str]): By shard, the folder there that has its files.
+    """
+
+    storage: str
+    folders: dict[str, str]
+
+
 def build(folder: Path, plan: Plan, processes: int) -> tuple[Corpus, int]:
     """Make `{train,dev,test}/*.spacy`, `misaligned/*.jsonl`, labels.json and split.json of a folder's gold.jsonl.
 
@@ -77,24 +90,29 @@ def build(folder: Path, plan: Plan, processes: int) -> tuple[Corpus, int]:
     with exclusive(folder):
         merged, gold = merging.gold_as_merged(folder)
         labels = merging.known_labels(merged)
-        rules = Rules(plan.nlp, frozenset(labels), plan.misaligned, splitter(plan, gold))
-        corpus = Corpus(
-            digest=_digest([merged.outputs[gold.name], labels, plan]),
-            made_by=_digest([labels, plan, _reserved(rules.splitter), code_digest(*_CODE), spacy.__version__]),
-        )
-        cuts = list(cut(gold))
-        kept = _unchanged(folder, corpus.made_by, cuts)
+        rules = rules_for(plan, labels, gold)
+        made_by = digest_of(plan, rules)
+        cuts = list(cut(gold, fineness(gold.stat().st_size)))
+        kept = _unchanged(folder, made_by, cuts)
         with work_folder(folder) as work:
             jobs = [Job(piece, gold, rules, work) for piece in cuts if piece.name not in kept]
             pipeline(msgspec.json.encode(plan.nlp))  # here, so that the processes need not each make it
             made = spread(make_shard, jobs, processes, "Tokenizing")
-            corpus.shards = kept | {job.cut.name: shard for job, shard in zip(jobs, made, strict=True)}
-            _sum_up(corpus, labels)
-            _demand_sides(corpus, plan)
-            _publish(folder, work, corpus)
-        write_json(folder / "labels.json", labels)
-        write_json(folder / NAME, corpus)
+            shards = kept | {job.cut.name: shard for job, shard in zip(jobs, made, strict=True)}
+            corpus = account_for(shards, plan, labels, made_by)
+            publish(corpus, labels, work, folder)
     return corpus, len(kept)
+
+
+def rules_for(plan: Plan, labels: list[str], gold: Path) -> Rules:
+    """What all shards are made by. The gold is read only if datasets are reserved for evaluation."""
+    return Rules(plan.nlp, frozenset(labels), plan.misaligned, splitter(plan, gold))
+
+
+def digest_of(plan: Plan, rules: Rules) -> str:
+    """Of all that a shard depends on but its gold: see `Corpus.made_by`."""
+    what = [sorted(rules.labels), plan, _reserved(rules.splitter), code_digest(*_CODE), spacy.__version__]
+    return _digest(what)
 
 
 def splitter(plan: Plan, gold: Path) -> Splitter:
@@ -125,16 +143,27 @@ def _unchanged(folder: Path, made_by: str, cuts: list[Cut]) -> dict[str, Shard]:
     return {
         piece.name: shard
         for piece, shard in found
-        if shard and shard.gold == piece.sha256 and all(_is(folder / name, sha) for name, sha in shard.files.items())
+        if shard
+        and shard.gold == piece.sha256
+        and all(is_as_made(folder / name, sha) for name, sha in shard.files.items())
     }
 
 
-def _is(path: Path, digest: str) -> bool:
+def is_as_made(path: Path, digest: str) -> bool:
+    """Whether a file is there, and has this digest."""
     return path.is_file() and sha256(path) == digest
 
 
+def account_for(made: Mapping[str, Shard], plan: Plan, labels: list[str], made_by: str) -> Corpus:
+    """The account of a corpus of these shards. RAISES (UserError): If a side that is needed has no text."""
+    corpus = Corpus(digest="", made_by=made_by, shards=dict(sorted(made.items())))
+    corpus.digest = _digest([[shard.gold for shard in corpus.shards.values()], labels, plan])
+    _sum_up(corpus, labels)
+    _demand_sides(corpus, plan)
+    return corpus
+
+
 def _sum_up(corpus: Corpus, labels: list[str]) -> None:
-    corpus.shards = dict(sorted(corpus.shards.items()))
     shards = corpus.shards.values()
     corpus.texts = {side: sum(shard.texts.get(side, 0) for shard in shards) for side in SIDES}
     corpus.tokens = {side: sum(shard.tokens.get(side, 0) for shard in shards) for side in SIDES}
@@ -158,8 +187,15 @@ def _demand_sides(corpus: Corpus, plan: Plan) -> None:
             )
 
 
-def _publish(folder: Path, work: Path, corpus: Corpus) -> None:
-    wanted = {name for shard in corpus.shards.values() for name in shard.files}
+def publish(corpus: Corpus, labels: list[str], work: Path, folder: Path, stored: Stored | None = None) -> None:
+    """Put what was made into its place, with labels.json and split.json.
+
+    work (Path): A folder on the disk of `folder` that has the shards' files which are new.
+    stored (Stored | None): Where the shards are if they stay elsewhere; then none are left here.
+    """
+    wanted = set() if stored else {name for shard in corpus.shards.values() for name in shard.files}
+    if stored:
+        write_json(folder / STORED, stored)
     for name in sorted(wanted):
         if (work / name).exists():
             (folder / name).parent.mkdir(exist_ok=True)
@@ -168,3 +204,7 @@ def _publish(folder: Path, work: Path, corpus: Corpus) -> None:
         for path in folder.glob(f"{place}/*"):
             if f"{place}/{path.name}" not in wanted:
                 path.unlink()
+    write_json(folder / "labels.json", labels)
+    write_json(folder / NAME, corpus)
+    if not stored:
+        (folder / STORED).unlink(missing_ok=True)

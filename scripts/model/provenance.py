@@ -19,6 +19,7 @@ from scripts.annotations.errors import UserError
 from scripts.annotations.files import code_digest
 
 KEY = "labelwise"  # in the meta
+STORED = "docbins.json"  # beside split.json where the shards are not: says where they are
 BEST = "model-best"  # as spaCy calls the folder of the model that did best on the dev texts
 _FUNCTIONS = Path(__file__).parent.parent / "functions.py"
 
@@ -82,7 +83,9 @@ def record_data(split: str) -> Callable[[Language], Language]:
 
 
 def read_split(path: Path) -> Split:
-    """Read corpus/split.json. RAISES (UserError): If there is none, or it is damaged."""
+    """Read corpus/split.json. RAISES (UserError): If there is none, it is damaged, or the shards are elsewhere."""
+    if path.with_name(STORED).exists():
+        raise UserError(f"{path.parent}: its shards stayed on the storage; bring them: fetch = true, weasel run corpus")
     try:
         return msgspec.json.decode(path.read_bytes(), type=Split)
     except FileNotFoundError as err:

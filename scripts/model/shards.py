@@ -73,12 +73,19 @@ class Rules(NamedTuple):
     splitter: Splitter
 
 
-def cut(gold: Path) -> Iterator[Cut]:
-    """Cut sorted gold into shards, small ones and not many: as the gold grows, each is cut in two at a time.
+def fineness(size: int) -> int:
+    """How many bits of a text's hash name its shard, if there are so many bytes of gold: shards are to be small, and
+    not many. As the gold grows, all are cut in two at a time.
+    """
+    return min((size // _SHARD_BYTES).bit_length(), _MOST_BITS)
 
+
+def cut(gold: Path, bits: int) -> Iterator[Cut]:
+    """Cut sorted gold, or a part of it that ends where a shard ends, into shards.
+
+    bits (int): See `fineness`.
     RAISES (ValueError): If it is damaged.
     """
-    bits = min(max(0, gold.stat().st_size // _SHARD_BYTES).bit_length(), _MOST_BITS)
     start, place, name = 0, 0, ""
     digest = hashlib.sha256()
     with gold.open("rb") as lines:

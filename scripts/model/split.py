@@ -20,14 +20,14 @@ class Splitter:
 
     dev (float), test (float): Shares of the texts.
     document (str): The key of the texts' meta that names the document; those of one document stay together.
-    reserved_dev, reserved_test (Collection[bytes]): Keys of texts that are on a side whatever their hash.
+    reserved_dev, reserved_test (frozenset[bytes]): Keys of texts that are on a side whatever their hash.
     """
 
     dev: float
     test: float
     document: str = ""
-    reserved_dev: Collection[bytes] = field(default=frozenset(), repr=False)
-    reserved_test: Collection[bytes] = field(default=frozenset(), repr=False)
+    reserved_dev: frozenset[bytes] = field(default=frozenset(), repr=False)
+    reserved_test: frozenset[bytes] = field(default=frozenset(), repr=False)
 
     def side(self, text: GoldText) -> Side:
         """The side of a text. Texts that are equal but for case, blanks and punctuation are on the same."""

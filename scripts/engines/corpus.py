@@ -1,0 +1,147 @@
+"""`corpus` on a cluster: workers tokenize the gold where it is; the shards are brought here, or stay there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
+
+import msgspec
+import spacy
+
+from scripts import functions  # noqa: F401 (on the workers too what the tokenizer is made of is registered)
+from scripts.annotations.errors import UserError
+from scripts.annotations.files import exclusive, sha256, work_folder
+from scripts.engines.cluster import connected
+from scripts.engines.engine import Dask
+from scripts.engines.merging import gold_of
+from scripts.engines.shards import Shard as Gold
+from scripts.engines.shards import bring
+from scripts.engines.storage import Storage, scratch
+from scripts.merging import merging
+from scripts.model.corpus import Corpus, Plan, Stored, account_for, digest_of, is_as_made, publish, rules_for
+from scripts.model.shards import Job, Rules, Shard, cut, fineness, make_shard
+
+LEAST_MB = 512  # Python with Dask and spaCy takes 120 of it, and 300 where there is PyTorch too
+_FOLDER = "docbins"
+_alone = Lock()  # a vocabulary is for one thread at a time
+
+
+class Piece(NamedTuple):
+    """Some of the gold: one shard of the corpus, or all those that are in one shard of the gold.
+
+    gold (list[Gold]): Where it is.
+    bits (int): See `fineness`.
+    rules (str): Name of the file that has the `Rules`.
+    folder (str): On the storage, for what is made of it.
+    spacy (str): The version that all must have.
+    """
+
+    storage: Storage
+    gold: list[Gold]
+    bits: int
+    rules: str
+    folder: str
+    spacy: str
+
+
+class Made(NamedTuple):
+    """Shards by their names, and whether there was nothing to do."""
+
+    shards: dict[str, Shard]
+    were_there: bool
+
+
+def build_on(engine: Dask, folder: Path, plan: Plan) -> tuple[Corpus, int]:
+    """Make the shards of what was merged to the engine's storage. See `corpus.build`.
+
+    RETURNS (tuple[Corpus, int]): The account, and how many shards were on the storage.
+    RAISES (UserError): If the gold is not there as it was merged, or what is asked for cannot be done there.
+    """
+    if engine.memory_mb < LEAST_MB:
+        raise UserError(f"[engine] memory_mb = {engine.memory_mb}: for corpus it must be at least {LEAST_MB}")
+    storage = Storage(engine.storage)
+    storage.check()
+    with exclusive(folder):
+        merged, gold = gold_of(engine, folder)
+        labels = merging.known_labels(merged)
+        rules = rules_for(plan, labels, _gold_here(engine, folder, plan))
+        made_by = digest_of(plan, rules)
+        place = f"{_FOLDER}/{made_by[:32]}"
+        pieces = list(_pieces(storage, gold, place))
+        with connected(engine) as cluster:
+            storage.write_json(f"{place}/rules.json", rules)
+            made = cluster.each(make_shards, pieces, "Tokenizing")
+        folders = {name: piece.folder for piece, one in zip(pieces, made, strict=True) for name in one.shards}
+        corpus = account_for({k: shard for one in made for k, shard in one.shards.items()}, plan, labels, made_by)
+        with work_folder(folder) as work:
+            if engine.fetch:
+                _fetch(storage, corpus, folders, folder, work)
+            publish(corpus, labels, work, folder, None if engine.fetch else Stored(engine.storage, folders))
+        keep = {pieces[0].rules, *(piece.folder for piece in pieces)}
+        storage.sweep(_FOLDER, {name.removeprefix(f"{_FOLDER}/") for name in keep})
+    return corpus, sum(len(one.shards) for one in made if one.were_there)
+
+
+def make_shards(piece: Piece) -> Made:
+    """Make the shards of a piece: the files that `make_shard` makes, and last the receipt, which vouches for them.
+    Whoever does it again writes the same.
+    """
+    receipt = f"{piece.folder}/made.json"
+    if found := piece.storage.read_if_there(receipt, dict[str, Shard]):
+        return Made(found, True)
+    if spacy.__version__ != piece.spacy:
+        raise UserError(f"a worker has spaCy {spacy.__version__}, and here it is {piece.spacy}: install the same")
+    rules = _rules(piece.storage, piece.rules)
+    with scratch() as folder, _alone:
+        gold = folder / "gold.jsonl"
+        bring(piece.storage, piece.gold, gold)
+        made = {one.name: make_shard(Job(one, gold, rules, folder)) for one in cut(gold, piece.bits)}
+        for name in (name for shard in made.values() for name in shard.files):
+            piece.storage.put(folder / name, f"{piece.folder}/{name}")
+    piece.storage.write_json(receipt, made)
+    return Made(made, False)
+
+
+@lru_cache(maxsize=1)
+def _rules(storage: Storage, name: str) -> Rules:
+    return msgspec.json.decode(storage.read(name), type=Rules)
+
+
+def _gold_here(engine: Dask, folder: Path, plan: Plan) -> Path:
+    """Path to gold.jsonl. RAISES (UserError): If datasets are reserved, for which it is read, and it is not here."""
+    if plan.dev_datasets or plan.test_datasets:
+        if not engine.fetch:
+            raise UserError(
+                "[split] dev_datasets and test_datasets: their texts are looked up in the gold, which stays on the "
+                "storage; set [engine] fetch = true, or leave both empty"
+            )
+        return merging.gold_as_merged(folder)[1]
+    return folder / "gold.jsonl"
+
+
+def _pieces(storage: Storage, gold: Sequence[Gold], place: str) -> Iterator[Piece]:
+    """Divide the gold; both its shards and those of the corpus are ranges of hashes, a power of 2 of each."""
+    bits = fineness(sum(shard.bytes for shard in gold))
+    together = max(1, len(gold) >> bits)
+    for start in range(0, len(gold), together):
+        own = list(gold[start : start + together])
+        digest = hashlib.sha256(" ".join([str(bits), *(shard.sha256 for shard in own)]).encode()).hexdigest()[:32]
+        yield Piece(storage, own, bits, f"{place}/rules.json", f"{place}/{digest}", spacy.__version__)
+
+
+def _fetch(storage: Storage, corpus: Corpus, folders: Mapping[str, str], folder: Path, work: Path) -> None:
+    """Bring the files that are not here. RAISES (UserError): If one is not as it was made."""
+    files = [
+        (name, sha, f"{folders[shard]}/{name}")
+        for shard, made in corpus.shards.items()
+        for name, sha in made.files.items()
+        if not is_as_made(folder / name, sha)
+    ]
+    storage.fetch([stored for _, _, stored in files], [work / name for name, _, _ in files])
+    for name, sha, stored in files:
+        if sha256(work / name) != sha:
+            raise UserError(f"{storage.url}/{stored}: is not as it was made; delete {storage.url}/{_FOLDER}, run again")
