@@ -42,14 +42,12 @@ from scripts.engines.storage import Storage, opened
 KILLS = int(os.environ.get("LABELWISE_KILLS", "3"))
 RESULTS = ("gold.jsonl", "conflicts.jsonl", "coverage.csv", "parts.jsonl", "lookalikes.jsonl")
 PARTS = {"part_mb": 0.05}
-GROWS = "again_label_00"
+GROWS = "held_out"
 PLAN = Plan({"lang": "en"}, dev=0.2, test=0.2, document="", dev_datasets=[], test_datasets=[], misaligned="snap")
 IMPATIENT = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s"}  # to wait for a scheduler that is lost
 
-ONE = """
-[datasets]
-
-[datasets.large]
+BLOCK = """
+[datasets.{}]
 @readers = "labelwise.ProdigyJsonl.v1"
 path = "{}"
 labels = ["PER"]
@@ -112,9 +110,12 @@ def project(tmp_path_factory):
     generate(folder, Size(datasets=4, tasks=150, kilobytes=3))
     blocks = [(folder / f"datasets-{kind}.cfg").read_text() for kind in ("sqlite", "jsonl")]
     blocks[1] = blocks[1].partition("[datasets]\n")[2].replace("[datasets.", "[datasets.again_")
+    tasks = [task(f"Ada met number {number}.", [(0, 3, "PER")]) for number in range(20)]
+    tasks.append(task("Adas are met.", [(0, 3, "PER")]))  # ends inside a token
+    (folder / f"{GROWS}.jsonl").write_text("\n".join(map(line, tasks)))
+    blocks.append(BLOCK.format(GROWS, folder / f"{GROWS}.jsonl"))
     (folder / "datasets.cfg").write_text("".join(blocks))
     with (folder / "label_02.jsonl").open("ab") as file:
-        file.write(line(task("IBMs are sold.", [(0, 3, "LABEL_02")])).encode())  # ends inside a token
         file.write(b'\n{"text": "cut o\n \n{"text": "", "answer": "accept"}\n')
     for step in ("pull", "merge"):
         succeed(folder, step)
@@ -160,8 +161,8 @@ def steps(folder, workers, buckets=64, upto="merge", **options):
 
 def grow(folder):
     """A dataset is another file now, which has a text more."""
-    path = (folder / "label_00.jsonl").resolve()
-    (folder / "grown.jsonl").write_text(path.read_text() + line(task("A text that is new.")) + "\n")
+    path = (folder / f"{GROWS}.jsonl").resolve()
+    (folder / "grown.jsonl").write_text(path.read_text() + "\n" + line(task("A text that is new.")) + "\n")
     config = (folder / "datasets.cfg").read_text()
     assert str(path) in config
     (folder / "datasets.cfg").unlink()
@@ -190,7 +191,7 @@ def shards(folder, kind):
 def test_same_bytes_and_the_same_account(folder, workers):
     options = engine(f"file://{folder}/storage", workers.address, **PARTS)
     assert "malformed JSON" in succeed(folder, "pull", *options)
-    assert "151 texts" in succeed(folder, "merge", *options, "--merge.buckets", 64)
+    assert "171 texts" in succeed(folder, "merge", *options, "--merge.buckets", 64)
     assert is_as_expected(folder)
     runs = json.loads((folder / "storage/annotations/runs.json").read_bytes())["runs"]
     assert len(runs) > 4 * 8  # several of each dataset
@@ -215,10 +216,10 @@ def test_what_did_not_change_is_not_done_again(folder, workers):
     runs = {path: path.stat().st_mtime_ns for path in folder.glob("storage/annotations/**/*.jsonl")}
     runs = {path: time for path, time in runs.items() if GROWS not in path.parts}
     found, (_, is_new) = steps(folder, workers)
-    assert (len(found.unchanged), is_new) == (8, False)
+    assert (len(found.unchanged), is_new) == (9, False)
     grow(folder)
     _, (merged, _) = steps(folder, workers)
-    assert merged.totals["texts"] == 152
+    assert merged.totals["texts"] == 172
     assert {path: path.stat().st_mtime_ns for path in runs} == runs
     assert len(shards(folder, "gold")) == 64  # those of the other merge are gone
     assert not list(folder.glob("storage/**/.tmp-*"))
@@ -316,10 +317,10 @@ def test_same_shards_cut_as_finely_as_the_gold_or_not(number, merged, local, fol
 def test_the_step_and_datasets_to_evaluate_with(merged, local, folder):
     (folder / "training.cfg").write_text(TRAINING)
     options = engine(merged[0].storage, merged[0].scheduler)
-    said = succeed(folder, "corpus", *options, "--split.test_datasets", '["label_00"]', "--split.dev", 0.2)
+    said = succeed(folder, "corpus", *options, "--split.test_datasets", '["held_out"]', "--split.dev", 0.2)
     assert "✔ corpus: 1 shard" in said
     assert made(merged[1])["labels.json"] == local()["labels.json"]
-    plan = PLAN._replace(nlp=nlp_block(folder / "training.cfg"), test_datasets=["label_00"])
+    plan = PLAN._replace(nlp=nlp_block(folder / "training.cfg"), test_datasets=["held_out"])
     assert made(merged[1]) == local(plan)
 
 
@@ -348,7 +349,7 @@ def test_workers_killed_while_they_make_shards_change_nothing(merged, local, wor
             time.sleep(0.01)
         os.kill(_one_of(workers, random.Random(0)), signal.SIGKILL)
 
-    killer = threading.Thread(target=kill)
+    killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     build_on(*merged, PLAN)
     killer.join()
@@ -428,22 +429,22 @@ def test_a_worker_that_hangs_is_done_without_and_may_come_back(folder, tmp_path_
     patience = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "4s"}
     with cluster(tmp_path_factory.mktemp("slow"), env=patience) as workers:
         options = pulled(folder, workers)
-        merge = _start(folder, "merge", *options, "--merge.buckets", 256)
-        _wait_for_shards(folder, merge, 60)
+        merge = _start(folder, "merge", *options, "--merge.buckets", 64)
+        _wait_for_shards(folder, merge, 16)
         hanging = _one_of(workers, random.Random(0))
         os.kill(hanging, signal.SIGSTOP)
         assert merge.wait(120) == 0, merge.stderr.read()
         with suppress(ProcessLookupError):
             os.kill(hanging, signal.SIGCONT)
         assert is_as_expected(folder)
-        assert len(shards(folder, "gold")) == 256
+        assert len(shards(folder, "gold")) == 64
 
 
 def test_a_lost_scheduler_is_said_and_the_next_run_goes_on(folder, tmp_path_factory):
     with cluster(tmp_path_factory.mktemp("lost")) as workers:
         options = pulled(folder, workers)
-        merge = _start(folder, "merge", *options, "--merge.buckets", 256)
-        _wait_for_shards(folder, merge, 60)
+        merge = _start(folder, "merge", *options, "--merge.buckets", 64)
+        _wait_for_shards(folder, merge, 16)
         workers.scheduler.kill()
         said = merge.communicate(timeout=120)[1]
         assert (merge.returncode, said.count("\n")) == (1, 1), said
@@ -452,7 +453,7 @@ def test_a_lost_scheduler_is_said_and_the_next_run_goes_on(folder, tmp_path_fact
         before = {path: path.stat().st_mtime_ns for path in shards(folder, "gold")}
         workers.start_scheduler(workers.port)
         workers.start_worker()
-        succeed(folder, "merge", *options, "--merge.buckets", 256)
+        succeed(folder, "merge", *options, "--merge.buckets", 64)
         assert is_as_expected(folder)
         again = [path for path, time in before.items() if path.stat().st_mtime_ns != time]
         assert len(again) <= 2  # a shard is not done before its account is written
@@ -464,7 +465,7 @@ def test_workers_that_are_short_of_memory_are_said(folder, tmp_path_factory):
         for number in range(60_000):
             file.write(line({"text": "Ada met Bob.", "spans": [], "meta": {"n": f"{number:0400}"}}) + "\n")
     (folder / "datasets.cfg").unlink()
-    (folder / "datasets.cfg").write_text(ONE.format(folder / "large.jsonl"))
+    (folder / "datasets.cfg").write_text(f"[datasets]\n{BLOCK.format('large', folder / 'large.jsonl')}")
     env = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0", "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "False"}
     with cluster(tmp_path_factory.mktemp("short"), workers=1, env=env, memory_mb=130) as workers:
         options = engine(f"file://{folder}/storage", workers.address)
@@ -609,7 +610,8 @@ def test_without_dask_it_is_said_what_to_install_and_one_machine_needs_none(fold
     (tmp_path / "without").mkdir()
     (tmp_path / "without/sitecustomize.py").write_text(WITHOUT)
     env = {"PYTHONPATH": f"{tmp_path}/without:{ROOT}"}
-    for step in ("pull", "merge"):
+    (folder / "training.cfg").write_text(TRAINING)
+    for step in ("pull", "merge", "corpus"):
         done = _start(folder, step, env=env)
         assert done.wait(60) == 0, done.stderr.read()
     assert is_as_expected(folder)

@@ -75,14 +75,15 @@ def build_on(engine: Dask, folder: Path, plan: Plan) -> tuple[Corpus, int]:
         with connected(engine) as cluster:
             storage.write_json(f"{place}/rules.json", rules)
             made = cluster.each(make_shards, pieces, "Tokenizing")
+        shards = {name: shard for one in made for name, shard in one.shards.items()}
         folders = {name: piece.folder for piece, one in zip(pieces, made, strict=True) for name in one.shards}
-        corpus = account_for({k: shard for one in made for k, shard in one.shards.items()}, plan, labels, made_by)
+        corpus = account_for(shards, plan, labels, made_by)
         with work_folder(folder) as work:
             if engine.fetch:
                 _fetch(storage, corpus, folders, folder, work)
             publish(corpus, labels, work, folder, None if engine.fetch else Stored(engine.storage, folders))
-        keep = {pieces[0].rules, *(piece.folder for piece in pieces)}
-        storage.sweep(_FOLDER, {name.removeprefix(f"{_FOLDER}/") for name in keep})
+        wanted = {pieces[0].rules, *(piece.folder for piece in pieces)}
+        storage.sweep(_FOLDER, {name.removeprefix(f"{_FOLDER}/") for name in wanted})
     return corpus, sum(len(one.shards) for one in made if one.were_there)
 
 
@@ -91,7 +92,7 @@ def make_shards(piece: Piece) -> Made:
     Whoever does it again writes the same.
     """
     receipt = f"{piece.folder}/made.json"
-    if found := piece.storage.read_if_there(receipt, dict[str, Shard]):
+    if (found := piece.storage.read_if_there(receipt, dict[str, Shard])) is not None:
         return Made(found, True)
     if spacy.__version__ != piece.spacy:
         raise UserError(f"a worker has spaCy {spacy.__version__}, and here it is {piece.spacy}: install the same")
