@@ -35,7 +35,7 @@ from scripts.model.label_heads import Known
 from scripts.reporting.comparison import MOST_RUNS
 from scripts.reporting.html.inputs import load
 from scripts.reporting.html.page import render
-from scripts.reviewing import consistency, coverage
+from scripts.reviewing import consistency, coverage, deciding
 from scripts.scoring import compared, curve
 from scripts.scoring.counts import Counts, Tally, digests
 from scripts.scoring.examples import Examples
@@ -107,6 +107,7 @@ def _review(folder: Path, corpus: Sequence[str], gold: Sequence[Gold]) -> None:
     merge(manifest, folder / "annotations", folder / "corpus", "union", Resources(256, 1))
     consistency.look(folder / "corpus", folder / "annotations", manifest, 1)
     coverage.look(folder / "corpus", folder / "annotations", manifest, 1)
+    deciding.decide(folder / "corpus", folder / "metrics")
 
 
 def _spans(text: str, labels: Sequence[str], random_: random.Random) -> Gold:

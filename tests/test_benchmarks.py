@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from contextlib import closing
+from statistics import fmean
 
 import msgspec
 import pytest
@@ -284,3 +285,16 @@ def test_what_a_curve_needs_to_come_to_a_score():
     assert needed([0, 10, 20], [0.1, 0.3, 0.5], 0.4) == pytest.approx(15)
     assert needed([0, 10, 20], [0.1, 0.3, 0.5], 0.1) == 0
     assert needed([0, 10, 20], [0.1, 0.3, 0.5], 0.6) == float("inf")
+
+
+def test_the_readme_quotes_what_learning_a_label_alone_gives_and_takes():
+    rows = json.loads((ROOT / "benchmarks/results/label_by_label.json").read_text("utf8"))["rows"]
+    readme = (ROOT / "README.md").read_text("utf8")
+    for label in {row["label"] for row in rows}:
+        own = [row for row in rows if row["label"] == label]
+        before, alone, anew, quick, slow = (
+            fmean(row[name] for row in own) for name in ("before", "alone", "anew", "alone_s", "anew_s")
+        )
+        scores = " | ".join(f"{value:.3f}".replace("0.", ".", 1) for value in (before, alone, anew))
+        assert f"| {label} | {scores} | {slow / quick:.1f} × as long |" in readme
+        assert slow >= 5 * quick

@@ -14,10 +14,11 @@ from benchmarks.report import LABELS, WORDS, generate
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import write_json
 from scripts.annotations.records import Span
+from scripts.reporting.advice import DO
 from scripts.reporting.html import coverage, inputs, marked
 from scripts.reporting.html.page import breakable, render, stack
 from scripts.reporting.scores import count, ratio
-from scripts.reviewing import consistency, suspects
+from scripts.reviewing import consistency, deciding, suspects
 from scripts.reviewing.suspects import TIERS, Suspects
 from scripts.scoring import compared, curve, runs
 from scripts.scoring.runs import load_all
@@ -66,6 +67,25 @@ def test_the_scores_are_those_of_the_newest_run(many, page):
         numbers = [row[name] for name in ("entities", "right", "not found", "wrongly found", "texts")]
         assert numbers == [count(each) for each in (score.support, score.tp, score.fn, score.fp, score.texts)]
     assert rows[-2]["95 % interval"] == "no entities"
+
+
+def test_what_to_do_next_is_what_the_step_says(many, page):
+    found = deciding.load(many / "metrics", many / "corpus")
+    rows = page.rows("What is known of each label, and what to do")
+    assert [row["label"] for row in rows] == list(found.labels)
+    for row, each in zip(rows, found.labels.values(), strict=True):
+        assert row["to do"] == DO[each.advice.do]
+        assert row["rule"] == f"{each.advice.rule} {each.advice.why}".strip()
+        assert number(row["wrong"]) == round(each.signals.wrong)
+
+
+def test_advice_about_another_run_is_not_shown(many, tmp_path):
+    folder = shutil.copytree(many, tmp_path / "many")
+    path = folder / "metrics" / deciding.NAME
+    path.write_bytes(path.read_bytes().replace(b'"run": "', b'"run": "x'))
+    content = render(load(folder))
+    assert "What is known of each label, and what to do" not in Page(content).tables
+    assert b"<code>weasel run next</code>" in content
 
 
 def test_counts_add_up(page):
@@ -215,7 +235,8 @@ def test_findings_are_shown_and_a_label_leads_to_its_own(many, page):
     content = render(found).decode()
     assert sum(len(each) for each in found.findings.values()) == content.count('<dd class="muted">')
     assert all(escape(one.reason) in content for each in found.findings.values() for one in each)
-    links = re.findall(r'href="#(consistency-[0-9]+)">(.*?)</a>', content)
+    links = re.findall(r'<bdi><a href="#(consistency-[0-9]+)">(.*?)</a>', content)
+    assert {place for place, _ in links} == set(re.findall(r'<td class="n"><a href="#(.*?)">', content))
     assert len(links) == sum(bool(each) for each in found.findings.values()) > 0
     for place, label in links:
         assert re.search(
@@ -248,9 +269,9 @@ def test_what_is_of_other_annotations_is_not_shown(many, tmp_path):
     gold = re.search(r'"gold.jsonl": "(\w+)"', merged)[1]
     (tmp_path / "corpus/merge.json").write_text(merged.replace(gold, "0" * 64))
     content = render(load(tmp_path)).decode()
-    assert content.count("The annotations have changed since this was looked at.") == 2
+    assert content.count("There is something new since this was looked at.") == 3
     assert "<mark>" not in content
-    for command in ("consistency", "coverage"):
+    for command in ("consistency", "coverage", "next"):
         assert f"<code>weasel run {command}</code>" in content
 
 

@@ -80,6 +80,7 @@ def _environment() -> Environment:
 
 def _view(found: Inputs) -> dict[str, Any]:
     newest, compared = found.runs[-1], history.newest_compared(found)
+    looked_at = consistency.section(found.consistency, found.findings) if found.consistency else None
     return {
         "runs": found.runs,
         "newest": newest,
@@ -97,12 +98,19 @@ def _view(found: Inputs) -> dict[str, Any]:
         "coverage": found.coverage,
         "curve": found.curve,
         "curve_floor": _floor(found.curve),
-        "consistency": consistency.section(found.consistency, found.findings) if found.consistency else None,
+        "consistency": looked_at,
+        "findings_at": _findings_at(looked_at),
         "suspects": suspects.section(found.suspects, found.first_suspects, TIERS) if found.suspects else None,
         "lacking": found.lacking,
         "next": found.next,
         "outdated": found.outdated,
     }
+
+
+def _findings_at(found: consistency.Section | None) -> dict[str, str]:
+    """Where on the page the findings of each label are that has any."""
+    shown = enumerate(found.labels if found else [], 1)
+    return {each.name: f"consistency-{number}" for number, each in shown if each.is_open}
 
 
 def stack(numbers: Sequence[tuple[str, float]], whole: float) -> Iterator[Part]:
