@@ -17,6 +17,7 @@ import dask
 from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
 from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
+from distributed.diagnostics.plugin import SchedulerUploadFile, UploadFile
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.parallel import available_cores, watched
@@ -158,10 +159,15 @@ def _wait_for_workers(client: Client, engine: Dask) -> None:
 
 
 def _send_code(client: Client) -> None:
-    """Workers, also those that come later, run the modules that run here."""
+    """Workers, also those that come later, run the modules that run here.
+
+    Under one name: `Client.upload_file` gives each upload its own, and a worker that comes after several of them writes
+    the file as often, at once, while it reads it.
+    """
     with TemporaryDirectory() as folder:
         path = Path(folder, "labelwise.zip")
         with ZipFile(path, "w") as archive:
             for module in sorted(_PACKAGE.rglob("*.py")):
                 archive.write(module, module.relative_to(_PACKAGE.parent))
-        client.upload_file(os.fspath(path))
+        for upload in (SchedulerUploadFile, UploadFile):
+            client.register_plugin(upload(os.fspath(path)), name="labelwise")

@@ -75,14 +75,13 @@ def build_on(engine: Dask, folder: Path, plan: Plan) -> tuple[Corpus, int]:
         with connected(engine) as cluster:
             storage.write_json(f"{place}/rules.json", rules)
             made = cluster.each(make_shards, pieces, "Tokenizing")
-        shards = {name: shard for one in made for name, shard in one.shards.items()}
+        corpus = account_for({name: shard for one in made for name, shard in one.shards.items()}, plan, labels, made_by)
         folders = {name: piece.folder for piece, one in zip(pieces, made, strict=True) for name in one.shards}
-        corpus = account_for(shards, plan, labels, made_by)
         with work_folder(folder) as work:
             if engine.fetch:
                 _fetch(storage, corpus, folders, folder, work)
             publish(corpus, labels, work, folder, None if engine.fetch else Stored(engine.storage, folders))
-        wanted = {pieces[0].rules, *(piece.folder for piece in pieces)}
+        wanted = [f"{place}/rules.json", *folders.values()]
         storage.sweep(_FOLDER, {name.removeprefix(f"{_FOLDER}/") for name in wanted})
     return corpus, sum(len(one.shards) for one in made if one.were_there)
 
