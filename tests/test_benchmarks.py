@@ -263,7 +263,7 @@ def test_the_readme_quotes_how_many_suspects_are_errors_that_were_put_in():
     assert found["cases"]
     for case in found["cases"]:
         assert injected_row(case) in readme
-        assert case["methods"]["tier 1"]["precision"] >= 0.8
+        assert case["methods"]["tier 1"]["precision"] >= (0.8 if case["way"] == "uniform" else 0.7)
         assert (
             case["methods"]["models"]["precision_50"] > 2 * case["methods"]["one model a fold, unranked"]["precision"]
         )
