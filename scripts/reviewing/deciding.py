@@ -70,15 +70,15 @@ def decide(corpus: Path, metrics: Path) -> Next:
     corpus (Path): Has what was merged, and what `coverage`, `consistency` and `suspects` found; they may be missing.
     metrics (Path): Has the runs and the learning curve, if there are any; gets next.json.
     RETURNS (Next): What was written.
-    RAISES (UserError): If nothing was merged, or something is damaged.
+    RAISES (UserError): If nothing was merged, the gold is not as it was merged, or something is damaged.
     """
-    merged = merging.load(corpus)
+    merged, gold = merging.gold_as_merged(corpus)
     notes: list[str] = []
     found = _sources(merged, corpus, metrics, notes)
     rows = {label: _row(label, found) for label in merging.known_labels(merged)}
     order = sorted(rows, key=lambda label: _place(label, rows[label]))
     result = Next(
-        gold=merged.outputs["gold.jsonl"], run=found.scored.run.folder if found.scored else None, notes=notes,
+        gold=merged.outputs[gold.name], run=found.scored.run.folder if found.scored else None, notes=notes,
         labels={label: rows[label] for label in order},
     )  # fmt: skip
     metrics.mkdir(parents=True, exist_ok=True)
