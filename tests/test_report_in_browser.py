@@ -56,6 +56,7 @@ def shown(request, browser, pages):
     """A page, what it said on the console, and what it asked for."""
     size, scheme, name = request.param
     page = browser.new_page(viewport=SIZES[size], color_scheme=scheme)
+    page.set_default_timeout(300_000)  # ms: pages are long, and machines busy
     said, asked = [], []
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
