@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from benchmarks.generate import Size, add, generate
-from benchmarks.partial import HEADS, KEPT, NER
+from benchmarks.partial import HEADS, KEPT, NER, SINGLE
 from benchmarks.weeks import MORE, monotone, needed
 from scripts import settings
 from scripts.annotations.files import sha256
@@ -204,6 +204,7 @@ def test_the_readme_quotes_what_is_learned_from_a_part_of_the_annotations():
     found = json.loads((ROOT / "benchmarks/results/partial.json").read_text("utf8"))
     readme = (ROOT / "README.md").read_text("utf8")
     scores = {(row["corpus"], row["system"], row["kept"]): row["tuned"] for row in found["scores"]}
+    assert f"| – | – | {scores['addresses', SINGLE, 0.5]:.3f} | – |".replace("0.", ".") in readme
     for corpus in {row["corpus"] for row in found["scores"]}:
         heads, ner = ({kept: scores[corpus, system, kept] for kept in KEPT} for system in (HEADS, NER))
         assert heads[0.5] >= 0.92 * heads[1.0]
