@@ -7,7 +7,7 @@ hashes are a hint, and texts have to be compared.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -65,6 +65,25 @@ class Fingerprints:
 def keys(hashes: Hashes, lengths: Numbers) -> Hashes:
     """Hashes that depend on the lengths too."""
     return hashes ^ (lengths.astype(np.uint64) * _MIX)
+
+
+def with_lengths(
+    places: Numbers, which: Numbers, edges: Numbers, lengths: Numbers, at_a_time: int
+) -> Iterator[tuple[Numbers, Numbers]]:
+    """Places, each with every length that what begins there may have, about so many at a time.
+
+    which (Numbers): Of each place, what begins there: its lengths are those from its edge to before the next.
+    """
+    counts = edges[which + 1] - edges[which]
+    sums = np.cumsum(counts)
+    start = 0
+    while start < len(places):
+        done = int(sums[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(sums, done + at_a_time, side="right")))
+        own = counts[start:stop]
+        within = np.arange(int(own.sum())) - np.repeat(np.cumsum(own) - own, own)
+        yield np.repeat(places[start:stop], own), lengths[np.repeat(edges[which[start:stop]], own) + within]
+        start = stop
 
 
 @lru_cache(maxsize=1)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.annotations.parallel import spread
-from scripts.merging.fingerprints import Fingerprints, Hashes, Numbers, keys
+from scripts.merging.fingerprints import Fingerprints, Hashes, Numbers, keys, with_lengths
 from scripts.merging.survey import LEVELS, Block, Rows, text_at, texts
 
 SHORTEST = LEVELS[0]  # in code points; what is shorter can be part of a longer text by chance
@@ -171,24 +171,10 @@ def _matches(job: _Job) -> Any:
         which = np.searchsorted(level.beginnings, hashes[places])
         which[which == len(level.beginnings)] = 0
         same = level.beginnings[which] == hashes[places]
-        for chosen, lengths in _candidates(places[same], which[same], level):
+        for chosen, lengths in with_lengths(places[same], which[same], level.edges, level.lengths, _AT_A_TIME):
             found.append(_compare(prints, chosen, lengths, level, job))
     joined = np.concatenate(found)
     return joined[np.lexsort((joined["part"], joined["start"], joined["whole"]))]
-
-
-def _candidates(places: Numbers, which: Numbers, level: _Level) -> Iterator[tuple[Numbers, Numbers]]:
-    """Places, each with every length that may fit, so many at a time."""
-    counts = level.edges[which + 1] - level.edges[which]
-    sums = np.cumsum(counts)
-    start = 0
-    while start < len(places):
-        done = int(sums[start - 1]) if start else 0
-        stop = max(start + 1, int(np.searchsorted(sums, done + _AT_A_TIME, side="right")))
-        own = counts[start:stop]
-        within = np.arange(int(own.sum())) - np.repeat(np.cumsum(own) - own, own)
-        yield np.repeat(places[start:stop], own), level.lengths[np.repeat(level.edges[which[start:stop]], own) + within]
-        start = stop
 
 
 def _compare(prints: Fingerprints, places: Numbers, lengths: Numbers, level: _Level, job: _Job) -> Any:

@@ -9,18 +9,18 @@ from typing import get_args
 
 import msgspec
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.files import exclusive, read_json_if_there, whole_file, work_folder, write_json
+from scripts.annotations.files import exclusive, whole_file, work_folder, write_json
 from scripts.annotations.manifest import Manifest
 from scripts.merging import merging
 from scripts.reviewing.agreement import Agreement
 from scripts.reviewing.answers import look_at_answers
 from scripts.reviewing.contexts import Context
+from scripts.reviewing.found import load_current, stream_suspects
 from scripts.reviewing.groups import Groups
 from scripts.reviewing.occurrences import ANNOTATED, KINDS, NONE
 from scripts.reviewing.overlaps import Overlap
 from scripts.reviewing.ranking import TIERS
-from scripts.reviewing.records import FOLDER, Doubt, Outdated, Suspect
+from scripts.reviewing.records import FOLDER, Doubt, Suspect
 from scripts.reviewing.seeing import Seen, look_at_forms
 
 NAME = "consistency.json"
@@ -113,24 +113,12 @@ def load(corpus: Path) -> Consistency | None:
 
     RAISES (UserError): If it is damaged; `Outdated` if it is of another gold than there is now.
     """
-    path = corpus / FOLDER / NAME
-    found = read_json_if_there(path, Consistency, _MEND)
-    if found and found.gold != merging.load(corpus).outputs.get("gold.jsonl"):
-        raise Outdated(f"{path}: is of annotations that have changed since; {_MEND}")
-    return found
+    return load_current(corpus / FOLDER / NAME, Consistency, corpus, _MEND)
 
 
 def read_suspects(corpus: Path) -> Iterator[Suspect]:
     """The findings, best first. RAISES (UserError): If there are none, or they are damaged."""
-    path = corpus / FOLDER / LIST
-    decode = msgspec.json.Decoder(Suspect).decode
-    try:
-        with path.open("rb") as lines:
-            yield from map(decode, lines)
-    except FileNotFoundError as err:
-        raise UserError(f"{path}: no such file; {_MEND}") from err
-    except (msgspec.DecodeError, UnicodeDecodeError) as err:
-        raise UserError(f"{path}: is damaged ({err}); {_MEND}") from err
+    return stream_suspects(corpus / FOLDER / LIST, _MEND)
 
 
 def look(corpus: Path, annotations: Path, manifest: Manifest, processes: int) -> Consistency:

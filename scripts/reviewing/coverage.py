@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from scripts.annotations.files import exclusive, read_json_if_there, whole_file, write_json
+from scripts.annotations.files import exclusive, whole_file, write_json
 from scripts.annotations.manifest import Manifest
 from scripts.annotations.parallel import spread
 from scripts.merging import merging
 from scripts.merging.likeness import BANDS, SIMILAR, Hashes, alike, bands, shingled
 from scripts.merging.survey import Block, blocks, lines, text_at
-from scripts.reviewing.records import FOLDER, Outdated
+from scripts.reviewing.found import load_current
+from scripts.reviewing.records import FOLDER
 from scripts.reviewing.speed import Speed, speeds
 
 NAME = "coverage.json"
@@ -83,11 +84,7 @@ def load(corpus: Path) -> Coverage | None:
 
     RAISES (UserError): If it is damaged; `Outdated` if it is of another gold than there is now.
     """
-    path = corpus / FOLDER / NAME
-    found = read_json_if_there(path, Coverage, _MEND)
-    if found and found.gold != merging.load(corpus).outputs.get("gold.jsonl"):
-        raise Outdated(f"{path}: is of annotations that have changed since; {_MEND}")
-    return found
+    return load_current(corpus / FOLDER / NAME, Coverage, corpus, _MEND)
 
 
 def look(corpus: Path, annotations: Path, manifest: Manifest, processes: int) -> Coverage:

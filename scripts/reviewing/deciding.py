@@ -10,13 +10,14 @@ import msgspec
 import numpy as np
 
 from scripts.annotations.errors import UserError
-from scripts.annotations.files import read_json_if_there, write_json
+from scripts.annotations.files import write_json
 from scripts.merging import merging
 from scripts.model.provenance import read_split
 from scripts.reviewing import consistency, coverage, suspects
 from scripts.reviewing.advice import Advice, Signals, advise
 from scripts.reviewing.consistency import Consistency
 from scripts.reviewing.coverage import Coverage
+from scripts.reviewing.found import load_current
 from scripts.reviewing.records import Outdated
 from scripts.reviewing.suspects import Suspects
 from scripts.scoring import curve, runs
@@ -91,10 +92,7 @@ def load(metrics: Path, corpus: Path) -> Next | None:
 
     RAISES (UserError): If it is damaged; `Outdated` if it is of another gold than there is now.
     """
-    found = read_json_if_there(metrics / NAME, Next, _MEND)
-    if found and found.gold != merging.load(corpus).outputs.get("gold.jsonl"):
-        raise Outdated(f"{metrics / NAME}: is of annotations that have changed since; {_MEND}")
-    return found
+    return load_current(metrics / NAME, Next, corpus, _MEND)
 
 
 def _row(label: str, found: Sources) -> Row:

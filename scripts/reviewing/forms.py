@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.merging.fingerprints import Hashes, Numbers, keys
+from scripts.merging.fingerprints import Hashes, Numbers, keys, with_lengths
 from scripts.reviewing.passages import Flags, Passage
 
 # key: of the form. first: of its first word. length: in code points. label: its number. count: spans.
@@ -86,24 +86,10 @@ class Finder:
         hashes = keys(found.prints.of(starts, sizes), sizes)
         maybe = self._sieve[hashes * _MIX >> _SHIFT]
         which, is_one = _looked_up(self._firsts, hashes[maybe])
-        for begin, lengths in self._candidates(starts[maybe][is_one], which[is_one]):
+        for begin, lengths in with_lengths(
+            starts[maybe][is_one], which[is_one], self._edges, self._lengths, _AT_A_TIME
+        ):
             yield self._compared(found, begin, lengths)
-
-    def _candidates(self, starts: Numbers, which: Numbers) -> Iterator[tuple[Numbers, Numbers]]:
-        """Places where a first word is, each with every length that a form with it has."""
-        counts = self._edges[which + 1] - self._edges[which]
-        sums = np.cumsum(counts)
-        begin = 0
-        while begin < len(starts):
-            done = int(sums[begin - 1]) if begin else 0
-            end = max(begin + 1, int(np.searchsorted(sums, done + _AT_A_TIME, side="right")))
-            own = counts[begin:end]
-            within = np.arange(int(own.sum())) - np.repeat(np.cumsum(own) - own, own)
-            yield (
-                np.repeat(starts[begin:end], own),
-                self._lengths[np.repeat(self._edges[which[begin:end]], own) + within],
-            )
-            begin = end
 
     def _compared(self, found: Passage, starts: Numbers, lengths: Numbers) -> Places:
         ends = starts + lengths

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.files import BUFFER, read_json_if_there
-from scripts.merging import merging
-from scripts.reviewing.records import FOLDER, Doubt, Outdated, Suspect
+from scripts.reviewing.found import load_current, stream_suspects
+from scripts.reviewing.records import FOLDER, Doubt, Suspect
 
 NAME, LINES = "suspects.json", "suspects.jsonl"
 _MEND = "look again: weasel run suspects"
@@ -71,21 +69,9 @@ def load(corpus: Path) -> Suspects | None:
 
     RAISES (UserError): If it is damaged; `Outdated` if it is of another gold than there is now.
     """
-    path = corpus / FOLDER / NAME
-    found = read_json_if_there(path, Suspects, _MEND)
-    if found and found.gold != merging.load(corpus).outputs.get("gold.jsonl"):
-        raise Outdated(f"{path}: is of annotations that have changed since; {_MEND}")
-    return found
+    return load_current(corpus / FOLDER / NAME, Suspects, corpus, _MEND)
 
 
 def read_suspects(corpus: Path) -> Iterator[Suspect]:
     """The suspects, the surest first. RAISES (UserError): If there are none, or they are damaged."""
-    path = corpus / FOLDER / LINES
-    decode = msgspec.json.Decoder(Suspect).decode
-    try:
-        with path.open("rb", BUFFER) as lines:
-            yield from map(decode, lines)
-    except FileNotFoundError as err:
-        raise UserError(f"{path}: no such file; {_MEND}") from err
-    except (msgspec.DecodeError, UnicodeDecodeError) as err:
-        raise UserError(f"{path}: is damaged ({err}); {_MEND}") from err
+    return stream_suspects(corpus / FOLDER / LINES, _MEND)
