@@ -16,6 +16,7 @@ import os
 import platform
 import re
 import shutil
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ from benchmarks import generate
 from benchmarks.measure import Measured, measure
 
 STEPS = ("pull", "merge", "corpus")
+ROUNDS = 5  # of what is compared with the floor, one after the other: machines are not equally quick all the time
 SCALES = {"small": 600, "full": 6000}
 DATASETS = 20
 _TRAINING = Path("configs/ner.cfg")
@@ -66,7 +68,9 @@ class Bench:
         measure([str(word) for word in words])
         return folder
 
-    def steps(self, name: str, config: Path, *options: str, again: str = "") -> dict[str, Measured]:
+    def steps(
+        self, name: str, config: Path, *options: str, again: str = "", which: Sequence[str] = STEPS
+    ) -> dict[str, Measured]:
         """All three steps, one after the other; from nothing, or again, which then has a name of its own."""
         annotations, corpus = self.folder / "out" / name / "annotations", self.folder / "out" / name / "corpus"
         if not again:
@@ -76,12 +80,14 @@ class Bench:
             step: self.one(
                 f"{again or name}: {step}", "python", "-m", f"scripts.{step}", config, *words[step], *options
             )
-            for step in STEPS
+            for step in which
         }
 
     def one(self, name: str, *words: object, stop_mb: float = float("inf")) -> Measured:
-        """One command."""
+        """One command. Of what is measured several times, the quickest counts."""
         found = measure([str(word) for word in words], stop_mb)
+        if name in self.results and found.seconds >= self.results[name]["seconds"]:
+            return found
         self.results[name] = {
             "seconds": round(found.seconds, 2),
             "cpu": round(found.cpu, 2),
@@ -117,7 +123,7 @@ def compare_ways(bench: Bench, data: Path) -> None:
     """Ours with one and two processes, the obvious way, DuckDB, and the floor; all files are in memory already."""
     for path in data.iterdir():
         path.read_bytes()
-    floor = bench.one("floor: decode the exports once", "python", "-m", "benchmarks.baselines", "decode-jsonl", data)
+    _beside_the_floor(bench, data)
     bench.one("floor: decode the database once", "python", "-m", "benchmarks.baselines", "decode-sqlite", data)
     one = bench.steps("one process, jsonl", data / "datasets-jsonl.cfg", "--system.processes", "1")
     two = bench.steps("two processes, jsonl", data / "datasets-jsonl.cfg", "--system.processes", "2")
@@ -126,11 +132,23 @@ def compare_ways(bench: Bench, data: Path) -> None:
     obvious = _obvious(bench, data)
     bench.one("DuckDB, grouping alone", "python", "-m", "benchmarks.baselines", "duckdb", data)
     bench.expect("the srsly way / ours, two processes", obvious / seconds(two), at_least=7)
-    bench.expect("pull + merge, one process / floor", seconds(one, "pull", "merge") / floor.seconds, at_most=2)
-    ratio = seconds(one, "pull", "merge") / seconds(two, "pull", "merge")
-    bench.expect("pull + merge, one process / two processes", ratio, at_least=1.6)
     bench.expect("peak with two processes, MB", max(peak(two), peak(database)), at_most=500)
     bench.expect("peak with one process, MB", peak(one), at_most=280)
+
+
+def _beside_the_floor(bench: Bench, data: Path) -> None:
+    """Pull and merge with one process and with two, by the floor: the quickest of each."""
+    floor, one, two = "floor: decode the exports once", "one process, jsonl", "two processes, jsonl"
+    for _ in range(ROUNDS):
+        bench.one(floor, "python", "-m", "benchmarks.baselines", "decode-jsonl", data)
+        for number, name in enumerate((one, two), 1):
+            config = data / "datasets-jsonl.cfg"
+            bench.steps(name, config, "--system.processes", str(number), which=("pull", "merge"))
+    quickest = {
+        name: sum(bench.results[f"{name}: {step}"]["seconds"] for step in ("pull", "merge")) for name in (one, two)
+    }
+    bench.expect("pull + merge, one process / floor", quickest[one] / bench.results[floor]["seconds"], at_most=2)
+    bench.expect("pull + merge, one process / two processes", quickest[one] / quickest[two], at_least=1.6)
 
 
 def _obvious(bench: Bench, data: Path) -> float:

@@ -109,8 +109,8 @@ def fit_span(text: str, start: int, end: int, label: str) -> Span | str:
     """
     if not 0 <= start < end <= len(text):
         return "offsets outside the text" if 0 <= start < end else "offsets negative, reversed or empty"
-    covered = text[start:end]
-    if covered[0].isspace() or covered[-1].isspace():
+    if text[start].isspace() or text[end - 1].isspace():
+        covered = text[start:end]
         start += len(covered) - len(covered.lstrip())
         end -= len(covered) - len(covered.rstrip())
         if start >= end:

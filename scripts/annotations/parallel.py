@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import track
 
 from scripts.annotations.errors import UserError
 
@@ -53,7 +52,11 @@ def spread(work: Callable[[In], Out], items: Sequence[In], processes: int, title
 def watched(items: Iterable[Out], number: int, title: str) -> Iterable[Out]:
     """So many items, with a progress bar; there is none where nobody watches."""
     console = Console(stderr=True)
-    return track(items, title, number, console=console, transient=True, disable=not console.is_terminal)
+    if not console.is_terminal:
+        return items
+    from rich.progress import track  # takes a while, so not where nobody watches
+
+    return track(items, title, number, console=console, transient=True)
 
 
 @contextmanager

@@ -14,7 +14,18 @@ from scripts.merging.buckets import Range, groups
 from scripts.merging.decide import Policy
 from scripts.merging.text import merge_text
 
+_LABELS = b'"labels":['
+
+
+class _Rest(Task):
+    """An answer from its labels on."""
+
+    input_hash: int = 0
+    text: str = ""
+
+
 _decode = msgspec.json.Decoder(Task).decode
+_decode_rest = msgspec.json.Decoder(_Rest).decode
 _encode = msgspec.json.Encoder().encode_lines
 
 
@@ -45,16 +56,26 @@ def merge_bucket(bucket: Bucket) -> Account:
                 merged, found = merge_text(tasks, bucket.policy, account)
                 gold.write(_encode([merged]))
                 conflicts.write(_encode(found))
+    account.book()
     return account
 
 
 def _texts(lines: Iterable[bytes]) -> Iterator[list[Task]]:
-    """Group answers by text, in the order of texts. A text is held once, however many answers it has."""
+    """Group answers by text, in the order of texts. A text is held once, however many answers it has.
+
+    It is decoded once too: lines that begin like one before, up to their labels, are about its text. These bytes can
+    not be in a text, in which a backslash stands before each quote.
+    """
     texts: dict[str, list[Task]] = {}
     same: list[Task] = []
+    beginning = b"\n"  # of no line
     for line in lines:
-        task = _decode(line)
-        if not same or task.text != same[0].text:  # mostly equal, and comparing is cheaper than hashing
+        if line.startswith(beginning):
+            task: Task = _decode_rest(b"{" + line[len(beginning) :])
+            task.input_hash = same[0].input_hash
+        else:
+            task = _decode(line)
+            beginning = line[: line.index(_LABELS)]
             same = texts.setdefault(task.text, [])
         if same:
             task.text = same[0].text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from scripts.annotations.records import Span
@@ -28,6 +27,16 @@ class Decision(NamedTuple):
     spans: Spans
 
 
+def are_apart(spans: Iterable[Span]) -> bool:
+    """Whether no two of some sorted spans overlap."""
+    end = 0
+    for span in spans:
+        if span.start < end:
+            return False
+        end = span.end
+    return True
+
+
 def longest_first(spans: Iterable[Span]) -> tuple[Spans, Spans]:
     """Spans of one label without overlaps, which no tagger could learn: of those that overlap the longest stays,
     of equally long ones the first.
@@ -35,7 +44,7 @@ def longest_first(spans: Iterable[Span]) -> tuple[Spans, Spans]:
     RETURNS (tuple[Spans, Spans]): Those that stay and those that go, both sorted.
     """
     ordered = sorted(spans)
-    if len(ordered) < 2 or all(left.end <= right.start for left, right in pairwise(ordered)):
+    if are_apart(ordered):
         return tuple(ordered), ()
     kept: list[Span] = []
     for span in sorted(ordered, key=lambda s: (s.start - s.end, s.start)):

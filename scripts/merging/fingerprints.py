@@ -32,14 +32,13 @@ class Fingerprints:
     def __init__(self, texts: Sequence[str]) -> None:
         self._joined = "".join(texts)
         self.codes = np.frombuffer(self._joined.encode("utf-32-le"), "<u4")
-        codes = self.codes.astype(np.uint64)
-        codes += np.uint64(1)
         self.ends: Numbers = np.cumsum([len(text) for text in texts], dtype=np.int64)
         self.starts: Numbers = np.concatenate([np.zeros(1, np.int64), self.ends[:-1]])
-        powers, self._inverses = _powers(1 << max(10, len(codes).bit_length()))
-        self._sums = np.zeros(len(codes) + 1, np.uint64)
-        codes *= powers[: len(codes)]
-        np.cumsum(codes, out=self._sums[1:])
+        powers, self._inverses = _powers(1 << max(10, len(self.codes).bit_length()))
+        self._sums = np.zeros(len(self.codes) + 1, np.uint64)
+        sums = self._sums[1:]
+        np.multiply(self.codes + np.uint32(1), powers[: len(sums)], out=sums)
+        np.cumsum(sums, out=sums)
 
     def __len__(self) -> int:
         return len(self._sums) - 1

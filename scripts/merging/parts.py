@@ -3,8 +3,9 @@ begins nor ends inside a word.
 
 For each text the hash of its beginning is kept: as much of it as a power of 4 allows, so at least a fourth. Each place
 of each text at which something begins that has such a hash is then looked at for every length in which there are
-texts that begin so: what is read once need not be compared with each of them. That takes time in proportion to
-what there is to read, but for texts that begin alike, and a table in memory for some of the texts at a time.
+texts that begin so: what is read once need not be compared with each of them. Of nearly all places the first 16
+characters tell that nothing begins there. That takes time in proportion to what there is to read, but for texts that
+begin alike, and a table in memory for some of the texts at a time.
 """
 
 from __future__ import annotations
@@ -125,7 +126,6 @@ def _write_table(rows: Rows, folder: Path) -> Path:
 class _Level:
     """Texts that are at least as long as a beginning, and shorter than four times that.
 
-    sieve (NDArray[bool]): By the first bits of a hash, whether a beginning may have it.
     beginnings (Hashes): Their hashes, sorted, each once.
     edges (Numbers): Where in `lengths` those of each beginning start; one more says where all end.
     lengths (Numbers): The lengths that texts with a beginning have, each once.
@@ -133,8 +133,6 @@ class _Level:
     """
 
     size: int
-    sieve: NDArray[np.bool_]
-    shift: np.uint64
     beginnings: Hashes
     edges: Numbers
     lengths: Numbers
@@ -142,39 +140,69 @@ class _Level:
     rows: Numbers
 
 
+@dataclass
+class _Table:
+    """The texts to look for.
+
+    firsts (Hashes): Of their first characters, sorted, each once.
+    sieve (NDArray[bool]): By the first bits of a hash, whether it may be one of these.
+    """
+
+    firsts: Hashes
+    sieve: NDArray[np.bool_]
+    shift: np.uint64
+    levels: list[_Level]
+
+
 @lru_cache(maxsize=1)
-def _levels(table: Path) -> list[_Level]:
-    rows = np.load(table)
+def _read_table(path: Path) -> _Table:
+    rows = np.load(path)
+    firsts = np.unique(rows["first"][rows["level"] > 0])
+    bits = min(max(10, (64 * len(firsts)).bit_length()), _MOST_BITS)
+    shift = np.uint64(64 - bits)
+    sieve = np.zeros(1 << bits, np.bool_)
+    sieve[firsts >> shift] = True
     numbers = (int(level) for level in np.unique(rows["level"]) if level)
-    return [_level(rows, np.flatnonzero(rows["level"] == level), LEVELS[level - 1]) for level in numbers]
+    levels = [_level(rows, np.flatnonzero(rows["level"] == level), LEVELS[level - 1]) for level in numbers]
+    return _Table(firsts, sieve, shift, levels)
 
 
 def _level(rows: Rows, own: Numbers, size: int) -> _Level:
     pairs = np.unique(rows[["beginning", "length"]][own])
     beginnings, edges = np.unique(pairs["beginning"], return_index=True)
-    bits = min(max(10, (64 * len(beginnings)).bit_length()), _MOST_BITS)
-    shift = np.uint64(64 - bits)
-    sieve = np.zeros(1 << bits, np.bool_)
-    sieve[beginnings >> shift] = True
     by_key = own[np.argsort(rows["key"][own], kind="stable")]
     lengths = np.ascontiguousarray(pairs["length"])
-    return _Level(size, sieve, shift, beginnings, np.append(edges, len(pairs)), lengths, rows["key"][by_key], by_key)
+    return _Level(size, beginnings, np.append(edges, len(pairs)), lengths, rows["key"][by_key], by_key)
 
 
 def _matches(job: _Job) -> Any:
     """The places in a block's texts where a text of the table is, as rows of _MATCH, sorted by place."""
     prints = Fingerprints(texts(job.block))
+    table = _read_table(job.table)
     found = [np.zeros(0, _MATCH)]
-    for level in _levels(job.table):
-        hashes = prints.all_of(level.size)
-        places = np.flatnonzero(level.sieve[hashes >> level.shift])
-        which = np.searchsorted(level.beginnings, hashes[places])
-        which[which == len(level.beginnings)] = 0
-        same = level.beginnings[which] == hashes[places]
-        for chosen, lengths in with_lengths(places[same], which[same], level.edges, level.lengths, _AT_A_TIME):
+    begun = _begun(prints, table)
+    for level in table.levels:
+        places = begun[begun + level.size <= len(prints)]
+        where, which = _find(prints.of(places, np.full(len(places), level.size)), level.beginnings)
+        for chosen, lengths in with_lengths(places[where], which, level.edges, level.lengths, _AT_A_TIME):
             found.append(_compare(prints, chosen, lengths, level, job))
     joined = np.concatenate(found)
     return joined[np.lexsort((joined["part"], joined["start"], joined["whole"]))]
+
+
+def _begun(prints: Fingerprints, table: _Table) -> Numbers:
+    """The places at which some text of the table may begin."""
+    hashes = prints.all_of(SHORTEST)
+    places = np.flatnonzero(table.sieve[hashes >> table.shift])
+    return places[_find(hashes[places], table.firsts)[0]]
+
+
+def _find(hashes: Hashes, known: Hashes) -> tuple[Numbers, Numbers]:
+    """Which of some hashes are known, and which of the known ones, sorted, each of these is."""
+    which = np.searchsorted(known, hashes)
+    which[which == len(known)] = 0
+    same = np.flatnonzero(known[which] == hashes) if len(known) else which[:0]
+    return same, which[same]
 
 
 def _compare(prints: Fingerprints, places: Numbers, lengths: Numbers, level: _Level, job: _Job) -> Any:
@@ -182,13 +210,11 @@ def _compare(prints: Fingerprints, places: Numbers, lengths: Numbers, level: _Le
     inside = places + lengths <= prints.ends[text]
     proper = lengths < (prints.ends - prints.starts)[text]
     places, lengths, text = (values[inside & proper] for values in (places, lengths, text))
-    hashes = keys(prints.of(places, lengths), lengths)
-    which = np.searchsorted(level.keys, hashes)
-    which[which == len(level.keys)] = 0
-    same = np.flatnonzero(level.keys[which] == hashes)
-    begins = (places[same] == prints.starts[text[same]]) | _apart(prints, places[same])
-    ends = (places + lengths)[same]
-    chosen = same[begins & ((ends == prints.ends[text[same]]) | _apart(prints, ends))]
+    same, which = _find(keys(prints.of(places, lengths), lengths), level.keys)
+    places, lengths, text = places[same], lengths[same], text[same]
+    ends = places + lengths
+    begins = (places == prints.starts[text]) | _apart(prints, places)
+    chosen = np.flatnonzero(begins & ((ends == prints.ends[text]) | _apart(prints, ends)))
     found = np.zeros(len(chosen), _MATCH)
     found["part"] = level.rows[which[chosen]] + job.offset
     found["whole"] = text[chosen] + job.first

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from itertools import pairwise
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
 from scripts.annotations.records import Answer, GoldText, Kind, Span, Task
 from scripts.merging.account import Account
-from scripts.merging.decide import Decision, Policy, Spans, Vote, decide, longest_first
+from scripts.merging.decide import Decision, Policy, Spans, Vote, are_apart, decide, longest_first
 
 
 class Voice(msgspec.Struct):
@@ -52,12 +54,19 @@ def merge_text(tasks: Iterable[Task], policy: Policy, account: Account) -> tuple
     account (Account): The fate of every answer and span is counted in it.
     RETURNS (tuple[GoldText, list[Conflict]]): What is known of the text, and what did not agree.
     """
-    return _Text(sorted(tasks, key=_order), policy, account).merge()
+    return _Text(_ordered(tasks), policy, account).merge()
 
 
 def position(task: Task) -> int:
     """The place of an answer in its dataset, which is the order of time there."""
     return int(task.source.rpartition(":")[2])
+
+
+def _ordered(tasks: Iterable[Task]) -> list[Task]:
+    """As `_order` says; where each is of a dataset of its own, these tell all."""
+    ordered = sorted(tasks, key=attrgetter("dataset"))
+    several = any(one.dataset == other.dataset for one, other in pairwise(ordered))
+    return sorted(ordered, key=_order) if several else ordered
 
 
 def _order(task: Task) -> tuple[Any, ...]:
@@ -100,6 +109,7 @@ class _Text:
         self.fates: dict[int, set[str]] = defaultdict(set)  # by id of a task: its fates, one a label
         self.complete: dict[str, list[Task]] = defaultdict(list)  # by label, of the answers that count
         self.binary: dict[str, list[Task]] = defaultdict(list)
+        self.undisputed: list[Task] = []
         self.conflicts: list[Conflict] = []
         # By ids of the answers that reject the text, or accept it: the labels for which both were given.
         self.contested: dict[tuple[int, ...], list[str]] = defaultdict(list)
@@ -109,11 +119,12 @@ class _Text:
         )  # fmt: skip
 
     def merge(self) -> tuple[GoldText, list[Conflict]]:
-        for task in self.tasks:
+        rest = self._take_undisputed()
+        for task in rest:
             self.account.answers[task.dataset, "read"] += 1
             self._count_spans(task, task.spans, "read")
         complete, binary = self.complete, self.binary
-        live = self._distinct(self._heeded())
+        live = self._distinct(self._heeded(rest))
         for task in live:
             for label in task.labels:
                 (binary if task.kind == "binary" else complete)[label].append(task)
@@ -126,11 +137,33 @@ class _Text:
 
     # Answers
 
-    def _heeded(self) -> list[Task]:
+    def _take_undisputed(self) -> list[Task]:
+        """Take what nothing else is said of: it comes to what `_settle_label` does, in a third of the time, and nearly
+        all answers are such. Returns the others.
+        """
+        said: dict[str, int] = defaultdict(int)
         for task in self.tasks:
+            for label in task.labels:
+                said[label] += 1
+        rest = []
+        gold, account = self.gold, self.account
+        for task in self.tasks:
+            if len(task.labels) == 1 and task.answer == "accept" and task.kind != "binary":
+                label, spans = task.labels[0], task.spans
+                if said[label] == 1 and are_apart(spans):
+                    self.undisputed.append(task)
+                    account.take(task.dataset, label, len(spans))
+                    gold.covered.append(label)
+                    gold.spans += spans
+                    continue
+            rest.append(task)
+        return rest
+
+    def _heeded(self, tasks: list[Task]) -> list[Task]:
+        for task in tasks:
             if task.answer == "ignore":
                 self._drop(task, "ignored")
-        return [task for task in self.tasks if task.answer != "ignore"]
+        return [task for task in tasks if task.answer != "ignore"]
 
     def _distinct(self, tasks: list[Task]) -> list[Task]:
         """Of identical answers of one annotator, the latest."""
@@ -343,17 +376,15 @@ class _Text:
 
     def _finish(self, live: list[Task]) -> None:
         gold = self.gold
-        kept = []
-        for task in live:
-            fates = self.fates[id(task)]
-            fate = "kept" if "kept" in fates else "rejected" if "rejected" in fates else "replaced"
-            self.account.answers[task.dataset, fate] += 1
-            if fate == "kept":
-                kept.append(task)
-        for task in kept:
-            for key, value in task.meta.items():
-                gold.meta.setdefault(key, value)
-        gold.sources = sorted({task.dataset for task in kept})
+        kept = {id(task) for task in (*self.undisputed, *self._kept(live))}
+        sources = set()
+        for task in self.tasks:
+            if id(task) in kept:
+                sources.add(task.dataset)
+                for key, value in task.meta.items():
+                    gold.meta.setdefault(key, value)
+        gold.sources = sorted(sources)
+        gold.covered.sort()
         for spans in (gold.spans, gold.accepted, gold.rejected):
             spans.sort()
         self._list_crossing()
@@ -361,22 +392,42 @@ class _Text:
             tasks = [task for task in live if id(task) in answers]
             self._conflict("rejected text", labels, "the answers that accept it count", [], tasks)
         self._count_states()
-        self.conflicts.sort(
-            key=lambda found: msgspec.json.encode((found.kind, found.labels, found.spans, found.answers))
-        )
+        if len(self.conflicts) > 1:
+            self.conflicts.sort(
+                key=lambda found: msgspec.json.encode((found.kind, found.labels, found.spans, found.answers))
+            )
+
+    def _kept(self, live: list[Task]) -> Iterator[Task]:
+        """The answers that took part in a decision; the fate of each is counted."""
+        for task in live:
+            fates = self.fates[id(task)]
+            fate = "kept" if "kept" in fates else "rejected" if "rejected" in fates else "replaced"
+            self.account.answers[task.dataset, fate] += 1
+            if fate == "kept":
+                yield task
 
     def _list_crossing(self) -> None:
         """List spans of different labels that overlap. They are kept."""
         open_spans: list[Span] = []
+        end = 0
         for span in self.gold.spans:
-            open_spans = [other for other in open_spans if other.end > span.start]
-            for other in open_spans:
-                voters = {
-                    id(task): task for one in (other, span) for task in self.complete[one.label] if one in task.spans
-                }
-                labels = sorted({span.label, other.label})
-                self._conflict("overlap between labels", labels, "both are kept", [other, span], voters.values())
+            if span.start < end:
+                open_spans = [other for other in open_spans if other.end > span.start]
+                for other in open_spans:
+                    labels = sorted({span.label, other.label})
+                    self._conflict(
+                        "overlap between labels", labels, "both are kept", [other, span], self._who_said(other, span)
+                    )
+            else:
+                open_spans = []
             open_spans.append(span)
+            end = max(end, span.end)
+
+    def _who_said(self, *spans: Span) -> Iterable[Task]:
+        """The complete answers that have one of these."""
+        said = (task for task in self.undisputed for span in spans if span in task.spans)
+        voted = (task for span in spans for task in self.complete[span.label] if span in task.spans)
+        return {id(task): task for tasks in (said, voted) for task in tasks}.values()
 
     def _count_states(self) -> None:
         gold, coverage = self.gold, self.account.coverage

@@ -65,9 +65,10 @@ def is_too_deep(value: Any, depth: int = _DEEPEST) -> bool:
     """Whether JSON is nested so deeply that a later step, with a deeper stack, could not decode it."""
     if not isinstance(value, (dict, list)):
         return False
-    inner = value.values() if isinstance(value, dict) else value
-    nested = [item for item in inner if isinstance(item, (dict, list))]
-    return bool(nested) and (depth == 0 or any(is_too_deep(item, depth - 1) for item in nested))
+    for item in value.values() if isinstance(value, dict) else value:
+        if isinstance(item, (dict, list)) and (depth == 0 or is_too_deep(item, depth - 1)):
+            return True
+    return False
 
 
 def _name(path: str) -> str:

@@ -7,7 +7,6 @@ third of the time in which a decoder would pass over them.
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -18,6 +17,7 @@ _TOKENS = b'"tokens":[{'
 _SPACED_TOKENS = b'"tokens": [{'
 _END_AND_KEY = re.compile(rb'\}\], ?"\w+":')
 _CUT = 7_046_029_254  # stands for the tokens
+_CUT_TOKENS = b'"tokens":%d' % _CUT
 _AFTER_ARRAYS = b",]} \t\r\n"
 _BACKSLASH = ord("\\")
 
@@ -68,10 +68,12 @@ def decode(content: Any) -> Record:
     RAISES (UNREADABLE): If it is something else.
     """
     if isinstance(content, bytes) and (slim := without_tokens(content)):
-        with suppress(msgspec.DecodeError, UnicodeError, RecursionError):
+        try:
             record = _decode_slim(slim)
-            if record.tokens == _CUT:  # else it was the tokens of something inside the task
-                return record
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return decode_whole(content)
+        if record.tokens == _CUT:  # else it was the tokens of something inside the task
+            return record
     return decode_whole(content)
 
 
@@ -96,4 +98,4 @@ def without_tokens(task: bytes) -> bytes | None:
         if end < 0 or task[end + 1 : end + 2] in _AFTER_ARRAYS:
             return None
         end = task.find(b"]", end + 1)
-    return b'%b"tokens":%d%b' % (task[:start], _CUT, task[end + 1 :])
+    return task[:start] + _CUT_TOKENS + task[end + 1 :]

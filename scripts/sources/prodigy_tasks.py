@@ -82,7 +82,8 @@ class TaskReader:
         unseen = set(self.labels)
         for source, content in contents:
             if tasks := self.answers(content, source, intake):
-                unseen.difference_update(span.label for task in tasks for span in task.spans)
+                if unseen:
+                    unseen.difference_update(span.label for task in tasks for span in task.spans)
                 yield tasks
         note_unseen(unseen, intake)
 
@@ -110,20 +111,20 @@ class TaskReader:
     def _judge(self, record: Record, source: str, intake: Intake) -> list[Task]:
         spans = record.spans or []
         _check(record)
-        taken = [(span, _fit(record.text, span)) for span in spans if span.label in self.labels]
+        taken = [span for span in spans if span.label in self.labels]
+        fitted, trimmed = _fit(record.text, taken)
         current_hash, old_hash = input_hashes(record.text)
         task = self._task(record, source, current_hash)
         if task.kind == "binary":
-            tasks = _binary(record, task, taken)
+            tasks = _binary(record, task, taken, fitted)
         else:
-            task.spans = sorted({fitted for _, fitted in taken})
+            task.spans = sorted(set(fitted)) if len(fitted) > 1 else fitted
             if task.kind == "review":
                 task.versions = [self._version(record.text, version) for version in record.versions or ()]
             tasks = [task]
             for _ in range(len(taken) - len(task.spans)):
                 intake.refuse_span(source, "span repeated in the same task")
         intake.leave_out(len(spans) - len(taken), whole_record=not tasks)
-        trimmed = sum(span.end - span.start != fitted.end - fitted.start for span, fitted in taken)
         intake.note("blanks at the edges of a span trimmed", trimmed)
         self._note(record, task, old_hash, intake)
         return tasks
@@ -179,31 +180,38 @@ def _check(record: Record) -> None:
     """RAISES (_Unusable): If nothing can be made of the record, whatever its kind."""
     if not record.text or record.text.isspace():
         raise _Unusable("text is empty")
-    if not all(span.label for span in record.spans or ()):
-        raise _Unusable("span without a label")
-    if is_too_deep(record.meta):
+    for span in record.spans or ():
+        if not span.label:
+            raise _Unusable("span without a label")
+    if record.meta and is_too_deep(record.meta):
         raise _Unusable("meta is nested too deeply")
 
 
-def _binary(record: Record, task: Task, taken: list[tuple[SpanRecord, Span]]) -> list[Task]:
+def _binary(record: Record, task: Task, taken: list[SpanRecord], fitted: list[Span]) -> list[Task]:
     """An answer for each span. A span's own goes before that of the record, unless all of it is ignored."""
     spans = record.spans or []
     if not spans:
         raise _Unusable("binary answer without a span")
     if task.answer == "reject" and sum(span.answer is None for span in spans) > 1:
         raise _Unusable("binary reject of several spans at once: which one is wrong is not known")
-    answers = ["ignore" if task.answer == "ignore" else span.answer or task.answer for span, _ in taken]
+    answers = ["ignore" if task.answer == "ignore" else span.answer or task.answer for span in taken]
     return [
-        msgspec.structs.replace(task, answer=answer, labels=[fitted.label], spans=[fitted])
-        for answer, (_, fitted) in zip(answers, taken, strict=True)
+        msgspec.structs.replace(task, answer=answer, labels=[span.label], spans=[span])
+        for answer, span in zip(answers, fitted, strict=True)
     ]
 
 
-def _fit(text: str, span: SpanRecord) -> Span:
-    fitted = fit_span(text, span.start, span.end, span.label)
-    if isinstance(fitted, str):
-        raise _Unusable(f"span: {fitted}")
-    return fitted
+def _fit(text: str, spans: list[SpanRecord]) -> tuple[list[Span], int]:
+    """The spans, and how many of them had to be trimmed."""
+    found = []
+    trimmed = 0
+    for span in spans:
+        fitted = fit_span(text, span.start, span.end, span.label)
+        if isinstance(fitted, str):
+            raise _Unusable(f"span: {fitted}")
+        trimmed += fitted.end - fitted.start != span.end - span.start
+        found.append(fitted)
+    return found, trimmed
 
 
 @lru_cache(2**10)
