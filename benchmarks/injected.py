@@ -4,7 +4,7 @@
     python -m benchmarks.injected --data ../shared/data --corpora articles --seeds 1
 
 A twentieth of all spans is dropped, gets another label or another border: by chance anywhere, or by one careless
-annotator, who has a fifth of the texts and does the same to a form each time. Then the steps `consistency` and
+annotator of five, who has a fifth of the texts and does the same to a form each time. Then the steps `consistency` and
 `suspects` are run as they are. What the models said stays in benchmarks/data/injected, and is not computed again while
 their config and code are the same. Errors that the corpora had before count as false: precision is a lower bound. It
 writes benchmarks/results/injected.json.
@@ -13,6 +13,7 @@ writes benchmarks/results/injected.json.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
 import json
 from collections.abc import Sequence
@@ -24,11 +25,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.corpora import CORPORA
-from benchmarks.injecting import KINDS, WAYS, Errors, Injected, Way, inject
+from benchmarks.injecting import KINDS, WAYS, Errors, Injected, Way, annotator, inject
 from scripts import functions  # noqa: F401 (registers)
 from scripts.annotations.files import sha256, write_json
-from scripts.annotations.manifest import Manifest
-from scripts.annotations.records import GoldText
+from scripts.annotations.manifest import Entry, Manifest
+from scripts.annotations.records import GoldText, Task
 from scripts.merging import merging
 from scripts.model.training_config import load_config
 from scripts.reviewing import consistency
@@ -59,9 +60,10 @@ def run(case: Case, data: Path, folder: Path, votes: int) -> dict[str, Any]:
     own = folder / "-".join(map(str, case))
     corpus = own / "corpus"
     write_gold(wrong, corpus)
+    manifest = write_answers(wrong, own / "annotations", case.seed)
     (corpus / FOLDER / consistency.NAME).unlink(missing_ok=True)
     ranked = {ONE: suspected(case, own, 1), MODELS: suspected(case, own, votes)}
-    consistency.look(corpus, own, Manifest({}), 1)
+    consistency.look(corpus, own / "annotations", manifest, 1)
     ranked[FORMS] = list(consistency.read_suspects(corpus))
     both = suspected(case, own, votes)
     ranked |= {f"{TIER} {tier}": [one for one in both if one.tier == tier] for tier in TIERS}
@@ -88,6 +90,26 @@ def write_gold(texts: Sequence[GoldText], folder: Path) -> None:
         labels=labels, totals={"texts": len(texts)}, coverage=dict.fromkeys(labels, counts),
     )  # fmt: skip
     write_json(folder / merging.NAME, merged)
+
+
+def write_answers(texts: Sequence[GoldText], folder: Path, seed: int) -> Manifest:
+    """What `pull` leaves, as far as it matters who answered."""
+    folder.mkdir(parents=True, exist_ok=True)
+    answers = [
+        Task(
+            input_hash=text.input_hash, text=text.text, labels=text.covered, spans=text.spans, answer="accept",
+            kind="manual", annotator=annotator(text.text, seed), timestamp=None, dataset="all",
+            source=f"all:{number}", meta={},
+        )
+        for number, text in enumerate(sorted(texts, key=lambda text: (text.input_hash, text.text)))
+    ]  # fmt: skip
+    content = msgspec.json.Encoder().encode_lines(answers)
+    (folder / "all.jsonl").write_bytes(content)
+    entry = Entry(
+        file="all.jsonl", sha256=hashlib.sha256(content).hexdigest(), bytes=len(content), labels=[], records={},
+        spans={}, reasons={}, notes={},
+    )  # fmt: skip
+    return Manifest({"all": entry})
 
 
 def suspected(case: Case, own: Path, seeds: int) -> list[Suspect]:

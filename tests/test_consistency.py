@@ -239,6 +239,44 @@ def test_errors_put_into_annotations_come_first(tmp_path):
     assert found.labels["LOC"].suspects["missing"] == len(wrong) > 5
 
 
+def _careless(spans_of_carl):
+    """Ana and Ben annotate a form as a label; Carl never does, but always what is said."""
+    tasks = []
+    for number in range(20):
+        who = ("ana", "ben", "carl", "ana")[number % 4]
+        text = f"{number:02} saw Lake Como then ."
+        spans = spans_of_carl if who == "carl" else [(7, 16, "LOC")]
+        tasks.append(task(text, *spans, labels=LABELS, annotator=who))
+    return tasks, {each.text for each in tasks if each.annotator == "carl"}
+
+
+@pytest.mark.parametrize(
+    ("spans", "doubt", "says"),
+    [
+        ([], "missing", "this one is not"),
+        ([(7, 16, "ORG")], "label", "this one as ORG"),
+        ([(12, 16, "LOC")], "boundary", "of this one only a part is"),
+    ],
+)
+def test_who_always_does_the_same_to_a_form_is_compared_with_the_others(tmp_path, spans, doubt, says):
+    tasks, wrong = _careless(spans)
+    made(tmp_path, numbered(tasks))
+    found = [one for one in read_suspects(tmp_path / "corpus") if one.tier == 1]
+    assert {one.text for one in found} == wrong
+    assert {one.doubt for one in found} == {doubt}
+    assert {one.reason for one in found} == {
+        f"15 of 15 places of this form in the texts of others are annotated as LOC; {says}."
+    }
+
+
+def test_texts_of_several_annotators_are_nobodys_own(tmp_path):
+    tasks, wrong = _careless([(7, 16, "ORG")])
+    twice = [msgspec.structs.replace(each, annotator="dora") for each in tasks if each.text in wrong]
+    made(tmp_path, numbered([*tasks, *twice]))
+    reasons = {one.reason for one in read_suspects(tmp_path / "corpus")}
+    assert not any("of others" in reason for reason in reasons)
+
+
 # What is written
 
 

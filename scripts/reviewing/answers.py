@@ -1,10 +1,10 @@
-"""What annotators answered, text by text: how far they agree, and how often each of them annotates."""
+"""What annotators answered, text by text: how far they agree, how often each of them annotates, and who did what."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from scripts.annotations.records import Answer, Kind, Span
 from scripts.merging.buckets import ALL, MOST_BUCKETS, Range
 from scripts.merging.buckets import groups as same_hash
 from scripts.reviewing.agreement import Agreement, Ranges, Tally, words_of
+from scripts.reviewing.authors import Answered, Authors, Packed, pack, write
 from scripts.reviewing.groups import Groups, Sums, groups
 
 _BYTES = 4 * 2**20  # of answers that are looked at together
@@ -26,6 +27,7 @@ _BYTES = 4 * 2**20  # of answers that are looked at together
 class Said(msgspec.Struct, gc=False):
     """What of an answer is needed, see `Task`."""
 
+    input_hash: int = msgspec.field(name="_input_hash")
     text: str
     labels: list[str]
     spans: list[Span]
@@ -37,49 +39,75 @@ class Said(msgspec.Struct, gc=False):
     source: str
 
 
-class Part(NamedTuple):
-    """Hashes, of the answers in some files."""
+class Job(NamedTuple):
+    """Hashes, of the answers in some files; and all labels."""
 
     paths: tuple[Path, ...]
     hashes: Range
+    labels: tuple[str, ...]
 
 
 class Counts(NamedTuple):
-    """tallies (dict): By label. sums (dict): See `groups`."""
+    """tallies (dict): By label. sums (dict): See `groups`. answered (list): What just one annotator answered for."""
 
     tallies: dict[str, Tally]
     sums: dict[tuple[str, tuple[str, ...]], Sums]
+    answered: list[Answered]
+
+
+class Part(NamedTuple):
+    """What was found in some answers."""
+
+    tallies: dict[str, Tally]
+    sums: dict[tuple[str, tuple[str, ...]], Sums]
+    answered: Packed
+
+
+class Found(NamedTuple):
+    """By label: how far annotators agree, where several answered about the same texts; how often datasets, annotators
+    and periods annotate, where there are several; and who answered.
+    """
+
+    agreement: dict[str, Agreement]
+    groups: list[Groups]
+    authors: Authors
 
 
 _decode = msgspec.json.Decoder(Said).decode
 
 
-def look_at_answers(folder: Path, manifest: Manifest, processes: int) -> tuple[dict[str, Agreement], list[Groups]]:
+def look_at_answers(folder: Path, manifest: Manifest, labels: tuple[str, ...], work: Path, processes: int) -> Found:
     """Look at all complete answers that accept a text; of an annotator's answers about one, at the latest.
 
     folder (Path), manifest (Manifest): What was pulled, and merged.
-    RETURNS (tuple[dict[str, Agreement], list[Groups]]): By label: how far annotators agree, where several answered
-        about the same texts; and how often datasets, annotators and periods annotate, where there are several.
+    labels (tuple[str, ...]): All that are known. work (Path): A folder, for who answered.
     """
     size = sum(entry.bytes for entry in manifest.datasets.values())
     paths = tuple(folder / entry.file for entry in manifest.datasets.values())
     ranges = ALL.split(min(MOST_BUCKETS, max(1, math.ceil(size / _BYTES))))  # whatever the number of processes
+    jobs = [Job(paths, hashes, labels) for hashes in ranges]
     tallies: dict[str, Tally] = defaultdict(Tally)
     sums: dict[tuple[str, tuple[str, ...]], Sums] = defaultdict(Sums)
-    for part in spread(_counts, [Part(paths, hashes) for hashes in ranges], processes, "Reading answers"):
-        for label, tally in part.tallies.items():
-            tallies[label].add(tally)
-        for key, some in part.sums.items():
-            sums[key].add(some)
-    return {label: tallies[label].agreement() for label in sorted(tallies)}, groups(sums)
+
+    def added() -> Iterator[Packed]:
+        for part in spread(_counts, jobs, processes, "Reading answers"):
+            for label, tally in part.tallies.items():
+                tallies[label].add(tally)
+            for key, some in part.sums.items():
+                sums[key].add(some)
+            yield part.answered
+
+    authors = write(added(), work)
+    return Found({label: tallies[label].agreement() for label in sorted(tallies)}, groups(sums), authors)
 
 
-def _counts(part: Part) -> Counts:
-    counts = Counts(defaultdict(Tally), defaultdict(Sums))
-    for lines in same_hash(part.paths, part.hashes, _BYTES * 16):
+def _counts(job: Job) -> Part:
+    counts = Counts(defaultdict(Tally), defaultdict(Sums), [])
+    numbers = {label: number for number, label in enumerate(job.labels)}
+    for lines in same_hash(job.paths, job.hashes, _BYTES * 16):
         for answers in _texts(lines):
-            _count(answers, counts)
-    return Counts(dict(counts.tallies), dict(counts.sums))
+            _count(answers, counts, numbers)
+    return Part(dict(counts.tallies), dict(counts.sums), pack(counts.answered))
 
 
 def _texts(lines: Iterable[bytes]) -> Iterator[list[Said]]:
@@ -92,7 +120,7 @@ def _texts(lines: Iterable[bytes]) -> Iterator[list[Said]]:
         yield texts[text]
 
 
-def _count(answers: list[Said], counts: Counts) -> None:
+def _count(answers: list[Said], counts: Counts, numbers: Mapping[str, int]) -> None:
     latest: dict[str, dict[tuple[str, str], Said]] = defaultdict(dict)  # by label and annotator
     for said in sorted(answers, key=_when) if len(answers) > 1 else answers:
         for label in said.labels:
@@ -103,6 +131,9 @@ def _count(answers: list[Said], counts: Counts) -> None:
         for who, said in by_annotator.items():
             names = (said.dataset, said.annotator, _month(said.timestamp))
             counts.sums[label, names].count(len(spans[who]), len(said.text))
+        if len(spans) == 1 and label in numbers:
+            text = answers[0]
+            counts.answered.append(Answered(text.input_hash, len(text.text), numbers[label], _name(*by_annotator)))
         if len(spans) > 1:
             words = words or words_of(answers[0].text)
             counts.tallies[label].count({_name(who): ranges for who, ranges in spans.items()}, words)

@@ -133,8 +133,8 @@ def look(corpus: Path, annotations: Path, manifest: Manifest, processes: int) ->
     merged, gold = merging.gold_as_merged(corpus)
     labels = tuple(merging.known_labels(merged))
     with exclusive(corpus / FOLDER), work_folder(corpus / FOLDER) as work:
-        seen = look_at_forms(gold, labels, work, processes)
-        agreement, groups = look_at_answers(annotations, manifest, processes)
+        agreement, groups, authors = look_at_answers(annotations, manifest, labels, work, processes)
+        seen = look_at_forms(gold, labels, authors, work, processes)
         found = Consistency(
             gold=merged.outputs[gold.name], texts=merged.totals["texts"], labels=_labels(seen, labels),
             several=_shown_several(seen, labels), all_several=seen.all_several, overlaps=seen.first.overlaps,

@@ -1,6 +1,6 @@
 """Three looks at the gold, part by part: which forms there are, where they stand, and which of it is worth showing.
 
-What is held of all texts together is 30 bytes a form and label, and six counts.
+What is held of all texts together is 30 bytes a form and label, and six counts, also for each annotator of it.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scripts.annotations.parallel import spread
-from scripts.merging.fingerprints import keys
+from scripts.merging.fingerprints import Numbers, keys
 from scripts.merging.survey import Block
+from scripts.reviewing.authors import Authors, authors_of
 from scripts.reviewing.forms import Finder, Rows, annotated_forms, finder, summed
 from scripts.reviewing.occurrences import ANNOTATED, KINDS, Occurrences, occurrences
 from scripts.reviewing.overlaps import Overlap, joined, overlaps
@@ -26,15 +27,25 @@ Counts = NDArray[np.int64]  # forms × kinds, or by label
 SOME, ALL = 1, 2  # of the places of a form and kind are wanted
 EXAMPLES = 3  # are some
 _MANY = 2**20  # rows that are kept before they are summed
+_BITS = 15  # of the number of an annotator
 
 
 class Job(NamedTuple):
-    """A part of the gold; the labels; and the files of the table, and of what is wanted of it: forms × kinds."""
+    """A part of the gold; the labels; who annotated; and the files of the table, and of what is wanted of it."""
 
     block: Block
     labels: tuple[str, ...]
-    table: Path = Path()
-    wanted: Path = Path()
+    authors: Authors
+    table: Path
+    wanted: Path
+
+
+class Pairs(NamedTuple):
+    """Forms and their annotators, sorted: numbers of rows of the table, of annotators; and counts, pairs × kinds."""
+
+    rows: Numbers
+    authors: Numbers
+    counts: Counts
 
 
 class Look(NamedTuple):
@@ -52,14 +63,17 @@ class Look(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A place that is wanted: the number of its form, what is there, and the text.
+    """A place that is wanted: the numbers of its form, and of form and annotator; what is there, and the text.
 
+    authors (NDArray[int16]): Whose annotations of this text those of each label are.
     longer (int): How often the form of the label's span that it touches was annotated; 0 if there is none.
     """
 
     row: int
+    pair: int
     kind: int
     known: Known
+    authors: NDArray[np.int16]
     start: int
     end: int
     longer: int
@@ -70,7 +84,7 @@ def first_look(parts: Sequence[Block], labels: tuple[str, ...], processes: int) 
     waiting: list[Rows] = []
     sums = np.zeros((3, len(labels)), np.int64)
     found: list[Overlap] = []
-    for look in spread(_first, [Job(block, labels) for block in parts], processes, "Collecting forms"):
+    for look in spread(_first, [(block, labels) for block in parts], processes, "Collecting forms"):
         waiting.append(look.rows)
         sums += np.stack([look.texts, look.spans, look.within])
         found = joined([found, look.overlaps])
@@ -79,28 +93,58 @@ def first_look(parts: Sequence[Block], labels: tuple[str, ...], processes: int) 
     return Look(summed(waiting), sums[0], sums[1], sums[2], found)
 
 
-def _first(job: Job) -> Look:
-    found = passage(job.block, job.labels)
+def _first(part: tuple[Block, tuple[str, ...]]) -> Look:
+    found = passage(*part)
     rows = annotated_forms(found)
-    spans = np.bincount(found.spans.labels, minlength=len(job.labels))
-    whole = np.bincount(rows["label"], weights=rows["count"], minlength=len(job.labels)).astype(np.int64)
+    spans = np.bincount(found.spans.labels, minlength=len(part[1]))
+    whole = np.bincount(rows["label"], weights=rows["count"], minlength=len(part[1])).astype(np.int64)
     return Look(rows, found.covered.sum(0), spans, spans - whole, overlaps(found))
 
 
-def second_look(jobs: Sequence[Job], rows: int, processes: int) -> Counts:
-    """How often each form of the table stands somewhere, by what is there."""
-    totals = np.zeros(rows * len(KINDS), np.int64)
-    for codes, counts in spread(_second, jobs, processes, "Finding forms"):
-        totals[codes] += counts
-    return totals.reshape(rows, len(KINDS))
+def second_look(jobs: Sequence[Job], processes: int) -> Pairs:
+    """How often each form of the table stands in texts of each annotator, by what is there."""
+    waiting: list[Coded] = []
+    for found in spread(_second, jobs, processes, "Finding forms"):
+        waiting.append(found)
+        if sum(len(each.codes) for each in waiting) > 2 * len(waiting[0].codes) + _MANY:
+            waiting = [_added(waiting)]
+    codes, times = _added(waiting)
+    keys_, which = np.unique(codes // len(KINDS), return_inverse=True)
+    counts = np.zeros((len(keys_), len(KINDS)), np.int64)
+    counts[which, codes % len(KINDS)] = times
+    return Pairs(keys_ >> _BITS, keys_ & ((1 << _BITS) - 1), counts)
 
 
-def _second(job: Job) -> tuple[Any, Any]:
+class Coded(NamedTuple):
+    """Forms, annotators and kinds as one number each, ascending, and how often each occurs."""
+
+    codes: Numbers
+    times: Numbers
+
+
+def _added(parts: Sequence[Coded]) -> Coded:
+    codes = np.concatenate([np.zeros(0, np.int64), *(part.codes for part in parts)])
+    times = np.concatenate([np.zeros(0, np.int64), *(part.times for part in parts)])
+    order = np.argsort(codes, kind="stable")
+    codes, times = codes[order], times[order]
+    firsts = np.flatnonzero(np.append(True, codes[1:] != codes[:-1])) if len(codes) else order
+    return Coded(codes[firsts], np.add.reduceat(times, firsts) if len(codes) else times)
+
+
+def _second(job: Job) -> Coded:
     found = passage(job.block, job.labels)
+    whose = authors_of(found.texts, len(job.labels), job.authors)
     table, search = _table(job.table)
     codes = [np.zeros(0, np.int64)]
-    codes += [each.rows * len(KINDS) + each.kinds for each in occurrences(found, search, table)]
-    return np.unique(np.concatenate(codes), return_counts=True)
+    for each in occurrences(found, search, table):
+        pairs = _pairs(found, whose, each, each.rows, table["label"][each.rows])
+        codes.append(pairs * len(KINDS) + each.kinds)
+    return Coded(*np.unique(np.concatenate(codes), return_counts=True))
+
+
+def _pairs(found: Passage, whose: NDArray[np.int16], each: Occurrences, rows: Numbers, labels: Numbers) -> Numbers:
+    """Form and annotator of each place, as one number."""
+    return (rows << _BITS) | whose[found.prints.text_at(each.starts), labels]
 
 
 def third_look(jobs: Sequence[Job], processes: int) -> Iterator[Place]:
@@ -111,26 +155,37 @@ def third_look(jobs: Sequence[Job], processes: int) -> Iterator[Place]:
 
 def _third(job: Job) -> list[Place]:
     found = passage(job.block, job.labels)
+    whose = authors_of(found.texts, len(job.labels), job.authors)
     all_rows, _ = _table(job.table)
-    numbers, wanted, some, search = _chosen(job.table, job.wanted)
+    chosen = _chosen(job.table, job.wanted)
     taken: Counter[tuple[int, int]] = Counter()
     places = []
-    for each in occurrences(found, search, some):
-        degree = wanted[each.rows, each.kinds]
+    for each in occurrences(found, chosen.search, chosen.table):
+        pairs = _pairs(found, whose, each, chosen.rows[each.rows], chosen.table["label"][each.rows])
+        which = np.minimum(np.searchsorted(chosen.pairs, pairs), len(chosen.pairs) - 1)
+        degree = np.where(chosen.pairs[which] == pairs, chosen.degrees[which, each.kinds], 0)
         for place in np.flatnonzero(degree).tolist():
-            key = (int(numbers[each.rows[place]]), int(each.kinds[place]))
+            key = (int(chosen.rows[each.rows[place]]), int(each.kinds[place]))
             taken[key] += 1
             if degree[place] == ALL or taken[key] <= EXAMPLES:
-                places.append(_place(found, each, place, key, all_rows))
+                pair = int(chosen.numbers[which[place]])
+                places.append(_place(found, whose, each, place, (key[0], pair, key[1]), all_rows))
     return places
 
 
-def _place(found: Passage, each: Occurrences, number: int, key: tuple[int, int], table: Rows) -> Place:
+def _place(
+    found: Passage,
+    whose: NDArray[np.int16],
+    each: Occurrences,
+    number: int,
+    key: tuple[int, int, int],
+    table: Rows,
+) -> Place:
     start, end, touching = int(each.starts[number]), int(each.ends[number]), int(each.touching[number])
     text = int(found.prints.text_at(each.starts[number : number + 1])[0])
     before = int(found.prints.starts[text])
-    longer = _times(found, touching, table) if touching >= 0 and key[1] != ANNOTATED else 0
-    return Place(*key, found.texts[text], start - before, end - before, longer)
+    longer = _times(found, touching, table) if touching >= 0 and key[2] != ANNOTATED else 0
+    return Place(*key, found.texts[text], whose[text], start - before, end - before, longer)
 
 
 def _times(found: Passage, span: int, table: Rows) -> int:
@@ -148,10 +203,31 @@ def _table(path: Path) -> tuple[Rows, Finder]:
     return table, finder(table)
 
 
-@lru_cache(maxsize=1)
-def _chosen(path: Path, wanted: Path) -> tuple[Counts, NDArray[np.int8], Rows, Finder]:
-    """The rows of the table of which something is wanted: their numbers, what of them, and the rows."""
-    degrees = np.load(wanted)
+def want(pairs: Pairs, degrees: NDArray[np.int8], path: Path) -> None:
+    """Write down which places of which pairs, pairs × kinds, are wanted: none, `SOME` or `ALL`."""
     numbers = np.flatnonzero(degrees.any(1))
-    some = np.load(path)[numbers]
-    return numbers, degrees[numbers], some, finder(some)
+    with path.open("wb") as file:
+        for values in (numbers, (pairs.rows[numbers] << _BITS) | pairs.authors[numbers], degrees[numbers]):
+            np.save(file, values)
+
+
+class Chosen(NamedTuple):
+    """The pairs of which something is wanted: their numbers, form and annotator as one number, and what of them; the
+    forms: their numbers, and the rows of the table, to be found.
+    """
+
+    numbers: Numbers
+    pairs: Numbers
+    degrees: NDArray[np.int8]
+    rows: Numbers
+    table: Rows
+    search: Finder
+
+
+@lru_cache(maxsize=1)
+def _chosen(path: Path, wanted: Path) -> Chosen:
+    with wanted.open("rb") as file:
+        numbers, pairs, degrees = (np.load(file) for _ in range(3))
+    rows = np.unique(pairs >> _BITS)
+    some = np.load(path)[rows]
+    return Chosen(numbers, pairs, degrees, rows, some, finder(some))

@@ -2,22 +2,25 @@
 
 A form that is annotated as a label nearly wherever it stands is probably one where it is not: the surer, the more often
 it is, and the fewer exceptions there are. That is the lower end of an interval of the share of its places that are
-annotated just so (Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953).
+annotated just so (Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953). Where it is known who annotated, the
+places of the others count, if they have any: who always does the same to a form never contradicts themselves.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scripts.annotations.records import Span
+from scripts.reviewing.authors import UNKNOWN
 from scripts.reviewing.forms import Rows
-from scripts.reviewing.looking import ALL, Counts, Place
-from scripts.reviewing.occurrences import ANNOTATED, INSIDE, NONE, PARTLY, RELABELLED
+from scripts.reviewing.looking import ALL, Counts, Pairs, Place
+from scripts.reviewing.occurrences import ANNOTATED, INSIDE, KINDS, NONE, PARTLY, RELABELLED
 from scripts.reviewing.records import Doubt, Suspect
 
 MOST = 10_000  # findings
@@ -26,6 +29,7 @@ _Z = 1.0  # of the interval: 84 % of the shares are above its lower end
 _FEWEST = 2  # spans of a form from which anything follows
 _SURE, _LIKELY, _LEAST = 0.5, 0.25, 0.1  # scores: of tier 1, of tier 2, of what is listed
 _HYPHENS = frozenset("-–/&")
+SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 Floats = NDArray[np.float64]
@@ -73,16 +77,84 @@ def scores(counts: Counts) -> Floats:
     return found
 
 
-def wanted(counts: Counts, sure: Floats) -> NDArray[np.int8]:
-    """Forms × kinds of which all places are wanted: those with the best scores, at most `MOST` places."""
-    result = np.zeros(counts.shape, np.int8)
+def by_others(pairs: Pairs, counts: Counts) -> Counts:
+    """Of each form and annotator: the counts of the form in the texts of others; of all, where nobody is known."""
+    return counts[pairs.rows] - np.where(pairs.authors[:, None] == UNKNOWN, 0, pairs.counts)
+
+
+def scores_by_others(pairs: Pairs, counts: Counts) -> Floats:
+    """Of each form, annotator and rule: how sure it is that what this annotator did is wrong, 0 to 1."""
+    overall = scores(counts)[pairs.rows]
+    others = by_others(pairs, counts)
+    is_known = pairs.authors != UNKNOWN
+    whole = others.sum(1) + is_known  # and the place itself
+    found = np.zeros((len(others), len(RULES)))
+    for column, rule in enumerate(RULES):
+        said = rule.weight * lower_share(others[:, rule.usual], whole)
+        score = np.where(is_known & (others[:, rule.usual] >= _FEWEST), said, overall[:, column])
+        found[:, column] = np.where(pairs.counts[:, rule.kind] > 0, score, 0)
+    found[found < _LEAST] = 0
+    return found
+
+
+def wanted(pairs: Pairs, sure: Floats) -> NDArray[np.int8]:
+    """Pairs × kinds of which all places are wanted: those with the best scores, at most `MOST` places."""
+    result = np.zeros(pairs.counts.shape, np.int8)
     rows, rules = np.nonzero(sure)
     order = np.lexsort((rules, rows, -sure[rows, rules]))
     rows, rules = rows[order], rules[order]
     kinds = np.array([rule.kind for rule in RULES])[rules]
-    room = np.cumsum(counts[rows, kinds]) <= MOST
+    room = np.cumsum(pairs.counts[rows, kinds]) <= MOST
     result[rows[room], kinds[room]] = ALL
     return result
+
+
+@dataclass
+class Evidence:
+    """What is known of the forms.
+
+    table (Rows), labels (Sequence[str]): All forms, and the names of their labels.
+    counts (Counts): By form. pairs (Pairs): By form and annotator.
+    sure (Floats): See `scores_by_others`.
+    """
+
+    table: Rows
+    labels: Sequence[str]
+    counts: Counts
+    pairs: Pairs
+    sure: Floats
+
+    def uses(self, place: Place) -> dict[str, int]:
+        """How often the form at a place was annotated as each label; without those of who annotated it here, if they
+        never annotate it otherwise, but for this one.
+        """
+        first, last = (int(np.searchsorted(self.table["key"], self.table["key"][place.row], side)) for side in SIDES)
+        own = self.pairs.counts[place.pair, ANNOTATED]
+        found = {}
+        for row in range(first, last):
+            number = int(self.table["label"][row])
+            times = int(self.counts[row, ANNOTATED])
+            if not own and place.authors[number] != UNKNOWN:
+                times -= int(self._of(row, int(place.authors[number]))[ANNOTATED]) - 1
+            found[self.labels[number]] = times
+        return found
+
+    def _of(self, row: int, author: int) -> Counts:
+        first, last = (int(np.searchsorted(self.pairs.rows, row, side)) for side in SIDES)
+        at = first + int(np.searchsorted(self.pairs.authors[first:last], author))
+        is_there = at < last and self.pairs.authors[at] == author
+        return self.pairs.counts[at] if is_there else np.zeros(len(KINDS), np.int64)
+
+    def judged(self, place: Place) -> Iterator[Judged]:
+        """The rules that a place falls under."""
+        own = Pairs(*(values[place.pair : place.pair + 1] for values in self.pairs))
+        others = by_others(own, self.counts)[0]
+        is_known = own.authors[0] != UNKNOWN
+        for rule, score in zip(RULES, self.sure[place.pair].tolist(), strict=True):
+            if rule.kind == place.kind and score:
+                is_of_others = bool(is_known and others[rule.usual] >= _FEWEST)
+                counts = others if is_of_others else self.counts[place.row]
+                yield Judged(rule, score, int(counts[rule.usual]), int(counts.sum()), is_of_others)
 
 
 class Judged(NamedTuple):
@@ -92,35 +164,20 @@ class Judged(NamedTuple):
     score: float
     times: int  # how often what is usual was found
     whole: int
+    is_of_others: bool  # in the texts of other annotators
 
 
-def suspects(
-    places: Iterable[Place], counts: Counts, sure: Floats, table: Rows, labels: Sequence[str]
-) -> list[Suspect]:
+def suspects(places: Iterable[Place], evidence: Evidence) -> list[Suspect]:
     """The findings, best first: of those that overlap, the best; of what is missing, the longest.
 
     places (Iterable[Place]): What was `wanted`.
-    table (Rows), labels (Sequence[str]): All forms, and the names of their labels.
     """
     found = []
     for place in places:
-        times = _times(place, table, labels) if place.kind == RELABELLED else {}
-        for judged in _judged(place, counts[place.row], sure[place.row]):
-            found.append(_suspect(place, judged, labels[table["label"][place.row]], times))
+        times = evidence.uses(place) if place.kind == RELABELLED else {}
+        for judged in evidence.judged(place):
+            found.append(_suspect(place, judged, evidence.labels[evidence.table["label"][place.row]], times))
     return _distinct(one for one in found if one.score >= _LEAST)
-
-
-def _judged(place: Place, counts: Counts, sure: Floats) -> Iterator[Judged]:
-    for rule, score in zip(RULES, sure.tolist(), strict=True):
-        if rule.kind == place.kind and score:
-            yield Judged(rule, score, int(counts[rule.usual]), int(counts.sum()))
-
-
-def _times(place: Place, table: Rows, labels: Sequence[str]) -> dict[str, int]:
-    """How often the form was annotated as each label."""
-    key = table["key"][place.row]
-    first, last = (int(np.searchsorted(table["key"], key, side)) for side in ("left", "right"))
-    return {labels[row["label"]]: int(row["count"]) for row in table[first:last]}
 
 
 def _suspect(place: Place, judged: Judged, label: str, times: dict[str, int]) -> Suspect:
@@ -133,7 +190,7 @@ def _suspect(place: Place, judged: Judged, label: str, times: dict[str, int]) ->
         score *= _alone(known.text, form)
     elif rule.kind == RELABELLED:
         in_doubt = next(span for span in touching if (span.start, span.end) == (form.start, form.end))
-        score /= times.get(in_doubt.label, 1)  # if it is so more than once, it is likely to be meant
+        score /= max(1, times.get(in_doubt.label, 1))  # if it is so more than once, it is likely to be meant
     elif rule.kind == INSIDE:
         score *= place.longer <= 1 and _adds_one_word(known.text, form, in_doubt)
     elif rule.kind == ANNOTATED:
@@ -150,7 +207,8 @@ def _tier(score: float) -> int:
 
 
 def _reason(judged: Judged, label: str, in_doubt: str) -> str:
-    times = f"{judged.times:,} of {judged.whole:,} places of this form"
+    whose = "in the texts of others " if judged.is_of_others else ""
+    times = f"{judged.times:,} of {judged.whole:,} places of this form {whose}".rstrip()
     if judged.rule.kind == NONE:
         return f"{times} are annotated as {label}; this one is not."
     if judged.rule.kind == RELABELLED:

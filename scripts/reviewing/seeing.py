@@ -9,11 +9,24 @@ from typing import NamedTuple
 import numpy as np
 
 from scripts.merging.survey import blocks
+from scripts.reviewing.authors import Authors
 from scripts.reviewing.contexts import Context, context
 from scripts.reviewing.forms import Rows
-from scripts.reviewing.looking import ALL, EXAMPLES, SOME, Counts, Job, Look, Place, first_look, second_look, third_look
+from scripts.reviewing.looking import (
+    ALL,
+    EXAMPLES,
+    SOME,
+    Counts,
+    Job,
+    Look,
+    Place,
+    first_look,
+    second_look,
+    third_look,
+    want,
+)  # fmt: skip
 from scripts.reviewing.occurrences import ANNOTATED, KINDS, NONE, PARTLY, RELABELLED
-from scripts.reviewing.ranking import RULES, scores, suspects, wanted
+from scripts.reviewing.ranking import RULES, Evidence, scores_by_others, suspects, wanted
 from scripts.reviewing.records import Suspect
 
 _SHOWN = 20  # forms of a label
@@ -54,34 +67,36 @@ class Seen(NamedTuple):
     doubtful: int
 
 
-def look_at_forms(gold: Path, labels: tuple[str, ...], work: Path, processes: int) -> Seen:
-    """Look at all of the gold. In memory are 30 bytes and six counts a form and label, and the texts of what is listed.
+def look_at_forms(gold: Path, labels: tuple[str, ...], authors: Authors, work: Path, processes: int) -> Seen:
+    """Look at all of the gold. In memory are what `looking` says, and the texts of what is listed.
 
-    labels (tuple[str, ...]): All there are. work (Path): An empty folder, for what the processes share.
+    labels (tuple[str, ...]): All there are. work (Path): A folder, for what the processes share.
     """
     parts = blocks(gold)
     first = first_look(parts, labels, processes)
     table = first.rows
     np.save(work / "table.npy", table)
-    jobs = [Job(block, labels, work / "table.npy", work / "wanted.npy") for block in parts]
-    counts = second_look(jobs, len(table), processes)
-    sure = scores(counts)
+    jobs = [Job(block, labels, authors, work / "table.npy", work / "wanted.npy") for block in parts]
+    pairs = second_look(jobs, processes)
+    counts = np.zeros((len(table), len(KINDS)), np.int64)
+    np.add.at(counts, pairs.rows, pairs.counts)
+    evidence = Evidence(table, labels, counts, pairs, scores_by_others(pairs, counts))
     tops = [_top(table, counts, number) for number in range(len(labels))]
     several, all_several = _several(table)
-    marks = wanted(counts, sure)
-    for rows in [*tops, *several]:
-        marks[rows] = np.maximum(marks[rows], np.where(counts[rows] > 0, SOME, 0))
-    np.save(work / "wanted.npy", marks)
+    marks = wanted(pairs, evidence.sure)
     shown = {row for rows in [*tops, *several] for row in rows}
+    some = np.isin(pairs.rows, list(shown))
+    marks[some] = np.maximum(marks[some], np.where(pairs.counts[some] > 0, SOME, 0))
+    want(pairs, marks, work / "wanted.npy")
     examples = Examples()
     listed = []
     for place in third_look(jobs, processes):
-        if marks[place.row, place.kind] == ALL:
+        if marks[place.pair, place.kind] == ALL:
             listed.append(place)
         if place.row in shown:
             examples.add(place)
-    doubts = suspects(listed, counts, sure, table, labels)
-    doubtful = sum(int(counts[sure[:, place] > 0, rule.kind].sum()) for place, rule in enumerate(RULES))
+    doubts = suspects(listed, evidence)
+    doubtful = sum(int(pairs.counts[evidence.sure[:, place] > 0, rule.kind].sum()) for place, rule in enumerate(RULES))
     return Seen(
         first, counts, tops, several, all_several, examples, doubts, doubtful
     )  # fmt: skip
