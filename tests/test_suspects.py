@@ -140,10 +140,14 @@ def test_a_span_that_is_off_the_tokens_is_found_if_its_tokens_are():
 def test_what_surface_forms_suspect_too_is_the_first_tier():
     (one,) = doubts(gold(WORDS), said((15, 19, "LOC", 0.9)))
 
-    def tier(label="LOC", start=15, labels=("LOC",), text=WORDS):
-        form = Form(hash(text), label, "missing", start, start + 4, frozenset(labels), "Elsewhere it is.")
-        return join(one, [form]).tier
+    def tier(*args, **fields):
+        return joined(*args, **fields).tier
 
+    def joined(label="LOC", start=15, labels=("LOC",), text=WORDS):
+        form = Form(hash(text), label, "missing", start, start + 4, frozenset(labels), 0.5, "Elsewhere it is.")
+        return join(one, [form])
+
+    assert joined().score == pytest.approx(one.score / 2)
     assert (tier(), tier(text="another"), tier(start=3), tier("ORG", labels=["ORG"])) == (1, 2, 2, 2)
 
 

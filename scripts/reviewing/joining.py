@@ -10,7 +10,8 @@ from typing import NamedTuple
 import msgspec
 
 from scripts.reviewing import consistency
-from scripts.reviewing.records import Doubt, Suspect
+from scripts.reviewing.ranking import TIERS
+from scripts.reviewing.records import Doubt, Method, Suspect
 
 BOTH = 1  # the tier
 _LIKELY = 0.5  # the least score of what models say in it
@@ -21,6 +22,7 @@ class Form(NamedTuple):
 
     text (int): Hash of the text, since input hashes can be shared.
     labels (frozenset[str]): Of what may be right instead.
+    score (float): How sure it is, 0 to 1.
     """
 
     text: int
@@ -29,11 +31,12 @@ class Form(NamedTuple):
     start: int
     end: int
     labels: frozenset[str]
+    score: float
     reason: str
 
 
 def read_forms(corpus: Path) -> dict[int, list[Form]] | None:
-    """What surface forms suspect, by input hash, without the texts; None if nobody has looked.
+    """What surface forms suspect, but for the last tier: by input hash, without the texts; None if nobody has looked.
 
     RAISES (UserError): If that was of other annotations, or is damaged.
     """
@@ -41,19 +44,25 @@ def read_forms(corpus: Path) -> dict[int, list[Form]] | None:
         return None
     found: dict[int, list[Form]] = defaultdict(list)
     for one in consistency.read_suspects(corpus):
+        if str(one.tier) == TIERS[-1]:
+            break
         labels = frozenset(span.label for span in one.proposed)
-        found[one.input_hash].append(Form(hash(one.text), one.label, one.doubt, one.start, one.end, labels, one.reason))
+        place = (one.label, one.doubt, one.start, one.end)
+        found[one.input_hash].append(Form(hash(one.text), *place, labels, one.score, one.reason))
     return found
 
 
 def join(suspect: Suspect, forms: Iterable[Form]) -> Suspect:
     """A suspect of models; one of the first tier if surface forms say the same of the place, and models are
-    not in doubt themselves.
+    not in doubt themselves. Its score is then the product of both.
+
+    forms (Iterable[Form]): Those of its text, the surest first.
     """
     for form in forms:
         if suspect.score >= _LIKELY and form.text == hash(suspect.text) and _agree(suspect, form):
-            reason = f"{suspect.reason} {form.reason}"
-            return msgspec.structs.replace(suspect, tier=BOTH, found_by=["forms", "models"], reason=reason)
+            reason, score = f"{suspect.reason} {form.reason}", round(suspect.score * form.score, 4)
+            both: list[Method] = ["forms", "models"]
+            return msgspec.structs.replace(suspect, tier=BOTH, found_by=both, reason=reason, score=score)
     return suspect
 
 
