@@ -34,7 +34,7 @@ from tests.clusters import Processes, cluster, engine
 
 TEXTS = 6000
 KILLS = 20
-WORKER_MB = 256  # a tenth of the data
+WORKER_MB = 240  # less than a tenth of the data
 _NAMES = ("gold.jsonl", "conflicts.jsonl", "coverage.csv", "parts.jsonl", "lookalikes.jsonl")
 
 
@@ -79,13 +79,15 @@ def digests(corpus: Path) -> list[str]:
 
 def same_bytes(bench: Bench, config: Path) -> dict[str, Any]:
     """One machine's processes, and workers as processes that are started for each step."""
+    bench.steps("local, 1 process", config, ["--system.processes", "1"])
     local = digests(bench.steps("local, 2 processes", config, ["--system.processes", "2"]))
     same = {}
     for workers in (1, 2, 4):
         storage = bench.folder / "engines/storage"
         shutil.rmtree(storage, ignore_errors=True)
         options = engine(f"file://{storage}", "", workers=workers)
-        same[workers] = digests(bench.steps(f"Dask, {workers} workers started", config, options)) == local
+        name = f"Dask, {workers} worker{'s' * (workers > 1)} started"
+        same[workers] = digests(bench.steps(name, config, options)) == local
     return {"same_bytes_with_workers": same, "expected": local}
 
 
@@ -132,7 +134,7 @@ def _most_mb(pid: int) -> int:
 def _kill(
     bench: Bench, config: Path, running: Processes, options: Sequence[str], expected: list[str]
 ) -> dict[str, Any]:
-    """Merge again and again while workers are killed, at random moments."""
+    """Merge again and again, and kill a worker each time, at a random moment."""
     rng = random.Random(0)
     out = bench.folder / "engines/killed"
     shutil.rmtree(out, ignore_errors=True)
@@ -143,13 +145,13 @@ def _kill(
         shutil.rmtree(bench.folder / "engines/storage/corpus", ignore_errors=True)
         words = [sys.executable if word == "python" else word for word in _words("merge", config, out)]
         with subprocess.Popen([*words, *options, "--merge.buckets", "256"], stdout=subprocess.DEVNULL) as merge:
-            time.sleep(2)
-            while merge.poll() is None and kills < KILLS:
-                time.sleep(rng.uniform(0.2, 1.5))
-                pids = running.pids()
-                if pids and _is_merging(bench):
-                    os.kill(rng.choice(pids), signal.SIGKILL)
-                    kills += 1
+            while merge.poll() is None and not _is_merging(bench):
+                time.sleep(0.05)
+            time.sleep(rng.uniform(0, 2))
+            pids = running.pids()
+            if pids and merge.poll() is None and _is_merging(bench):
+                os.kill(rng.choice(pids), signal.SIGKILL)
+                kills += 1
         merges += 1
         exact += merge.returncode == 0 and digests(out / "corpus") == expected
         bench.console.print(f"{kills} kills, {merges} merges, {exact} of them exact")
@@ -162,11 +164,12 @@ def _is_merging(bench: Bench) -> bool:
 
 
 def report(bench: Bench, found: dict[str, Any]) -> None:
-    """On the screen, and as JSON."""
-    local = bench.rows[0]
+    """On the screen, and as JSON. Beside the local engine with as many processes, or with two."""
+    local = {number: row["pull"] + row["merge"] for number, row in zip((1, 2), bench.rows, strict=False)}
     table = Table("", "pull s", "merge s", "CPU s", "MB, all", "/ local", box=None)
     for row in bench.rows:
-        row["ratio"] = round((row["pull"] + row["merge"]) / (local["pull"] + local["merge"]), 2)
+        processes = min(2, next(int(word) for word in row["way"].split() if word.isdigit()))
+        row["ratio"] = round((row["pull"] + row["merge"]) / local[processes], 2)
         table.add_row(row["way"], *(f"{row[key]:,}" for key in ("pull", "merge", "cpu", "mb", "ratio")))
     bench.console.print(table)
     path = Path("benchmarks/results/engines.json")

@@ -223,15 +223,15 @@ def test_memory_of_training_does_not_grow_with_the_corpus():
 def test_the_page_on_many_machines_quotes_what_was_measured():
     found = json.loads((ROOT / "benchmarks/results/engines.json").read_text("utf8"))
     page = (ROOT / "docs/dask.md").read_text("utf8")
-    for row in found["rows"][:4]:
+    for row in found["rows"][:5]:
         values = f"{row['pull'] + row['merge']:.1f} | {row['ratio']:.2f} | {row['cpu']:.1f} | {row['mb']}"
         assert f"| {values} |" in page
-        assert row["ratio"] < 2.2
+        assert row["ratio"] < (3 if row["way"].startswith("Dask, 4") else 2.2)  # four processes on two cores
     assert found["same_bytes_with_workers"] == {"1": True, "2": True, "4": True}
     cluster = found["cluster"]
     assert cluster["same_bytes"]
-    assert cluster["kills"]["kills"] == 20
-    assert cluster["kills"]["exact"] == cluster["kills"]["merges"]
+    assert cluster["kills"] == {"kills": 20, "merges": 20, "exact": 20}
+    assert cluster["json_mb"] >= 10 * cluster["limit_mb"]
     assert f"{cluster['json_mb'] / cluster['limit_mb']:.1f} times as much JSON" in page
     assert f"took {max(cluster['worker_mb'])} MB at most" in page
     few, all_texts = found["growth"]
