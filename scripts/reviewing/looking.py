@@ -1,5 +1,6 @@
 """Three looks at the gold, part by part: which forms there are, where they stand, and which of it is worth showing.
 
+Where they stand is kept on disk, 32 bytes a place, so that the third look reads only the texts that it shows.
 What is held of all texts together is 30 bytes a form and label, and six counts, also for each annotator of it.
 """
 
@@ -15,29 +16,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.annotations.parallel import spread
-from scripts.merging.fingerprints import Numbers, keys
+from scripts.merging.fingerprints import Hashes, Numbers, keys
 from scripts.merging.survey import Block
 from scripts.reviewing.authors import Authors, authors_of
 from scripts.reviewing.forms import Finder, Rows, annotated_forms, finder, summed
-from scripts.reviewing.occurrences import ANNOTATED, KINDS, Occurrences, occurrences
+from scripts.reviewing.occurrences import ANNOTATED, KINDS, occurrences
 from scripts.reviewing.overlaps import Overlap, joined, overlaps
-from scripts.reviewing.passages import Known, Passage, passage
+from scripts.reviewing.passages import Known, Passage, passage, some_texts
 
 Counts = NDArray[np.int64]  # forms × kinds, or by label
 SOME, ALL = 1, 2  # of the places of a form and kind are wanted
 EXAMPLES = 3  # are some
-_MANY = 2**20  # rows that are kept before they are summed
+_MANY = 2**18  # rows that are kept before they are summed
 _BITS = 15  # of the number of an annotator
+TABLE, WANTED = "table.npy", "wanted.npy"
+# pair: form and annotator. text: its number in the part. longer: see `Place`.
+_PLACE = np.dtype(
+    [("pair", "i8"), ("text", "i4"), ("start", "i4"), ("end", "i4"), ("longer", "i4"), ("kind", "i1")], align=True
+)
 
 
 class Job(NamedTuple):
-    """A part of the gold; the labels; who annotated; and the files of the table, and of what is wanted of it."""
+    """A part of the gold; the labels; who annotated; and a folder with the table, what is wanted of it, and places."""
 
     block: Block
     labels: tuple[str, ...]
     authors: Authors
-    table: Path
-    wanted: Path
+    folder: Path
+
+    @property
+    def places(self) -> Path:
+        """The file of the places in this part."""
+        return self.folder / f"places-{self.block.start}.npy"
 
 
 class Pairs(NamedTuple):
@@ -46,6 +56,14 @@ class Pairs(NamedTuple):
     rows: Numbers
     authors: Numbers
     counts: Counts
+
+
+class _Table(NamedTuple):
+    """All forms; their keys, which are sorted; and what finds them."""
+
+    rows: Rows
+    keys: Hashes
+    search: Finder
 
 
 class Look(NamedTuple):
@@ -134,17 +152,34 @@ def _added(parts: Sequence[Coded]) -> Coded:
 def _second(job: Job) -> Coded:
     found = passage(job.block, job.labels)
     whose = authors_of(found.texts, len(job.labels), job.authors)
-    table, search = _table(job.table)
-    codes = [np.zeros(0, np.int64)]
-    for each in occurrences(found, search, table):
-        pairs = _pairs(found, whose, each, each.rows, table["label"][each.rows])
-        codes.append(pairs * len(KINDS) + each.kinds)
-    return Coded(*np.unique(np.concatenate(codes), return_counts=True))
+    table = _table(job.folder / TABLE)
+    longer = np.append(_times(found, table), 0)  # the last for those that touch none
+    parts = [np.zeros(0, _PLACE)]
+    for each in occurrences(found, table.search, table.rows):
+        part = np.zeros(len(each.rows), _PLACE)
+        part["text"] = texts = found.prints.text_at(each.starts)
+        part["pair"] = (each.rows << _BITS) | whose[texts, table.rows["label"][each.rows]]
+        part["kind"] = each.kinds
+        part["start"], part["end"] = each.starts - found.prints.starts[texts], each.ends - found.prints.starts[texts]
+        part["longer"] = np.where(each.kinds == ANNOTATED, 0, longer[each.touching])
+        parts.append(part)
+    places = np.concatenate(parts)
+    np.save(job.places, places)
+    return Coded(*np.unique(places["pair"] * len(KINDS) + places["kind"], return_counts=True))
 
 
-def _pairs(found: Passage, whose: NDArray[np.int16], each: Occurrences, rows: Numbers, labels: Numbers) -> Numbers:
-    """Form and annotator of each place, as one number."""
-    return (rows << _BITS) | whose[found.prints.text_at(each.starts), labels]
+def _times(found: Passage, table: _Table) -> Numbers:
+    """How often the form of each span was annotated as its label."""
+    spans = found.spans
+    lengths = spans.ends - spans.starts
+    key = keys(found.prints.of(spans.starts, lengths), lengths)
+    first, last = (np.searchsorted(table.keys, key, side) for side in ("left", "right"))
+    times = np.zeros(len(key), np.int64)
+    for offset in range(int((last - first).max(initial=0))):  # as many as labels share a form
+        at = np.minimum(first + offset, len(table.keys) - 1)
+        same = (first + offset < last) & (table.rows["label"][at] == spans.labels)
+        times[same] = table.rows["count"][at[same]]
+    return times
 
 
 def third_look(jobs: Sequence[Job], processes: int) -> Iterator[Place]:
@@ -154,53 +189,33 @@ def third_look(jobs: Sequence[Job], processes: int) -> Iterator[Place]:
 
 
 def _third(job: Job) -> list[Place]:
-    found = passage(job.block, job.labels)
-    whose = authors_of(found.texts, len(job.labels), job.authors)
-    all_rows, _ = _table(job.table)
-    chosen = _chosen(job.table, job.wanted)
+    chosen = _chosen(job.folder / WANTED)
+    found = np.load(job.places)
+    which = np.minimum(np.searchsorted(chosen.pairs, found["pair"]), max(0, len(chosen.pairs) - 1))
+    degree = np.zeros(len(found), np.int8)
+    if len(chosen.pairs):
+        degree = np.where(chosen.pairs[which] == found["pair"], chosen.degrees[which, found["kind"]], 0)
     taken: Counter[tuple[int, int]] = Counter()
-    places = []
-    for each in occurrences(found, chosen.search, chosen.table):
-        pairs = _pairs(found, whose, each, chosen.rows[each.rows], chosen.table["label"][each.rows])
-        which = np.minimum(np.searchsorted(chosen.pairs, pairs), len(chosen.pairs) - 1)
-        degree = np.where(chosen.pairs[which] == pairs, chosen.degrees[which, each.kinds], 0)
-        for place in np.flatnonzero(degree).tolist():
-            key = (int(chosen.rows[each.rows[place]]), int(each.kinds[place]))
-            taken[key] += 1
-            if degree[place] == ALL or taken[key] <= EXAMPLES:
-                pair = int(chosen.numbers[which[place]])
-                places.append(_place(found, whose, each, place, (key[0], pair, key[1]), all_rows))
-    return places
-
-
-def _place(
-    found: Passage,
-    whose: NDArray[np.int16],
-    each: Occurrences,
-    number: int,
-    key: tuple[int, int, int],
-    table: Rows,
-) -> Place:
-    start, end, touching = int(each.starts[number]), int(each.ends[number]), int(each.touching[number])
-    text = int(found.prints.text_at(each.starts[number : number + 1])[0])
-    before = int(found.prints.starts[text])
-    longer = _times(found, touching, table) if touching >= 0 and key[2] != ANNOTATED else 0
-    return Place(*key, found.texts[text], whose[text], start - before, end - before, longer)
-
-
-def _times(found: Passage, span: int, table: Rows) -> int:
-    """How often the form of a span was annotated as its label."""
-    start, length = found.spans.starts[span : span + 1], (found.spans.ends - found.spans.starts)[span : span + 1]
-    key = keys(found.prints.of(start, length), length)[0]
-    first, last = (int(np.searchsorted(table["key"], key, side)) for side in ("left", "right"))
-    same = table[first:last]
-    return int(same["count"][same["label"] == found.spans.labels[span]].sum())
+    picked = []
+    for place in np.flatnonzero(degree).tolist():
+        key = (int(found["pair"][place]) >> _BITS, int(found["kind"][place]))
+        taken[key] += 1
+        if degree[place] == ALL or taken[key] <= EXAMPLES:
+            picked.append((place, key))
+    texts = some_texts(job.block, set(found["text"][[place for place, _ in picked]].tolist()))
+    whose = dict(zip(texts, authors_of(list(texts.values()), len(job.labels), job.authors), strict=True))
+    result = []
+    for place, (row, kind) in picked:
+        _, text, start, end, longer, _ = found[place].item()
+        pair = int(chosen.numbers[which[place]])
+        result.append(Place(row, pair, kind, texts[text], whose[text], start, end, longer))
+    return result
 
 
 @lru_cache(maxsize=1)
-def _table(path: Path) -> tuple[Rows, Finder]:
-    table = np.load(path)
-    return table, finder(table)
+def _table(path: Path) -> _Table:
+    rows = np.load(path)
+    return _Table(rows, np.ascontiguousarray(rows["key"]), finder(rows))
 
 
 def want(pairs: Pairs, degrees: NDArray[np.int8], path: Path) -> None:
@@ -211,23 +226,15 @@ def want(pairs: Pairs, degrees: NDArray[np.int8], path: Path) -> None:
             np.save(file, values)
 
 
-class Chosen(NamedTuple):
-    """The pairs of which something is wanted: their numbers, form and annotator as one number, and what of them; the
-    forms: their numbers, and the rows of the table, to be found.
-    """
+class _Chosen(NamedTuple):
+    """The pairs of which something is wanted: their numbers, form and annotator as one number, and what of them."""
 
     numbers: Numbers
     pairs: Numbers
     degrees: NDArray[np.int8]
-    rows: Numbers
-    table: Rows
-    search: Finder
 
 
 @lru_cache(maxsize=1)
-def _chosen(path: Path, wanted: Path) -> Chosen:
+def _chosen(wanted: Path) -> _Chosen:
     with wanted.open("rb") as file:
-        numbers, pairs, degrees = (np.load(file) for _ in range(3))
-    rows = np.unique(pairs >> _BITS)
-    some = np.load(path)[rows]
-    return Chosen(numbers, pairs, degrees, rows, some, finder(some))
+        return _Chosen(*(np.load(file) for _ in range(3)))

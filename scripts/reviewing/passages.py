@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -68,6 +68,11 @@ def passage(block: Block, labels: Sequence[str]) -> Passage:
     labels (Sequence[str]): All there are; their numbers stand for them.
     """
     return arranged([_decode(line) for _, line in lines(block)], labels)
+
+
+def some_texts(block: Block, numbers: Container[int]) -> dict[int, Known]:
+    """Some texts of a part of the gold, by their numbers in it."""
+    return {number: _decode(line) for number, (_, line) in enumerate(lines(block)) if number in numbers}
 
 
 def arranged(texts: list[Known], labels: Sequence[str]) -> Passage:

@@ -11,12 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scripts.annotations.records import Span
+from scripts.merging.fingerprints import Hashes
 from scripts.reviewing.authors import UNKNOWN
 from scripts.reviewing.forms import Rows
 from scripts.reviewing.looking import ALL, Counts, Pairs, Place
@@ -124,11 +126,16 @@ class Evidence:
     pairs: Pairs
     sure: Floats
 
+    @cached_property
+    def _keys(self) -> Hashes:
+        return np.ascontiguousarray(self.table["key"])
+
     def uses(self, place: Place) -> dict[str, int]:
         """How often the form at a place was annotated as each label; without those of who annotated it here, if they
         never annotate it otherwise, but for this one.
         """
-        first, last = (int(np.searchsorted(self.table["key"], self.table["key"][place.row], side)) for side in SIDES)
+        key = self.table["key"][place.row]
+        first, last = (int(np.searchsorted(self._keys, key, side)) for side in SIDES)
         own = self.pairs.counts[place.pair, ANNOTATED]
         found = {}
         for row in range(first, last):

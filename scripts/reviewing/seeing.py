@@ -16,6 +16,8 @@ from scripts.reviewing.looking import (
     ALL,
     EXAMPLES,
     SOME,
+    TABLE,
+    WANTED,
     Counts,
     Job,
     Look,
@@ -24,7 +26,7 @@ from scripts.reviewing.looking import (
     second_look,
     third_look,
     want,
-)  # fmt: skip
+)
 from scripts.reviewing.occurrences import ANNOTATED, KINDS, NONE, PARTLY, RELABELLED
 from scripts.reviewing.ranking import RULES, Evidence, scores_by_others, suspects, wanted
 from scripts.reviewing.records import Suspect
@@ -75,8 +77,8 @@ def look_at_forms(gold: Path, labels: tuple[str, ...], authors: Authors, work: P
     parts = blocks(gold)
     first = first_look(parts, labels, processes)
     table = first.rows
-    np.save(work / "table.npy", table)
-    jobs = [Job(block, labels, authors, work / "table.npy", work / "wanted.npy") for block in parts]
+    np.save(work / TABLE, table)
+    jobs = [Job(block, labels, authors, work) for block in parts]
     pairs = second_look(jobs, processes)
     counts = np.zeros((len(table), len(KINDS)), np.int64)
     np.add.at(counts, pairs.rows, pairs.counts)
@@ -87,7 +89,7 @@ def look_at_forms(gold: Path, labels: tuple[str, ...], authors: Authors, work: P
     shown = {row for rows in [*tops, *several] for row in rows}
     some = np.isin(pairs.rows, list(shown))
     marks[some] = np.maximum(marks[some], np.where(pairs.counts[some] > 0, SOME, 0))
-    want(pairs, marks, work / "wanted.npy")
+    want(pairs, marks, work / WANTED)
     examples = Examples()
     listed = []
     for place in third_look(jobs, processes):
