@@ -147,10 +147,13 @@ def main() -> None:
     for texts in args.texts:
         with tempfile.TemporaryDirectory() as name:
             generate(Path(name), texts, args.words)
-            places = [f"{name}/annotations", f"{name}/corpus", "--processes", "1"]
+            places = [f"{name}/annotations", f"{name}/corpus"]
             ways = {
-                "consistency": ["python", "-m", "scripts.consistency", *places],
-                "coverage": ["python", "-m", "scripts.coverage", *places],
+                f"{step}, {processes} process{'es' * (processes > 1)}": [
+                    *("python", "-m", f"scripts.{step}", *places, "--processes", str(processes))
+                ]
+                for step in ("consistency", "coverage")
+                for processes in (1, 2)
             }
             if texts <= args.most:
                 ways["obvious"] = ["python", "-m", "benchmarks.consistency", "--obvious", f"{name}/corpus"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -121,8 +121,11 @@ def _texts(lines: Iterable[bytes]) -> Iterator[list[Said]]:
 
 
 def _count(answers: list[Said], counts: Counts, numbers: Mapping[str, int]) -> None:
+    if len(answers) == 1:
+        _count_one(answers[0], counts, numbers)
+        return
     latest: dict[str, dict[tuple[str, str], Said]] = defaultdict(dict)  # by label and annotator
-    for said in sorted(answers, key=_when) if len(answers) > 1 else answers:
+    for said in sorted(answers, key=_when):
         for label in said.labels:
             latest[label][_annotator(said)] = said
     words = None
@@ -137,6 +140,17 @@ def _count(answers: list[Said], counts: Counts, numbers: Mapping[str, int]) -> N
         if len(spans) > 1:
             words = words or words_of(answers[0].text)
             counts.tallies[label].count({_name(who): ranges for who, ranges in spans.items()}, words)
+
+
+def _count_one(said: Said, counts: Counts, numbers: Mapping[str, int]) -> None:
+    """What `_count` comes to where there is one answer, as there is for nearly all texts."""
+    times = Counter(span.label for span in said.spans)
+    names = (said.dataset, said.annotator, _month(said.timestamp))
+    who, length = _name(_annotator(said)), len(said.text)
+    for label in said.labels:
+        counts.sums[label, names].count(times[label], length)
+        if label in numbers:
+            counts.answered.append(Answered(said.input_hash, length, numbers[label], who))
 
 
 def _month(timestamp: int | None) -> str:

@@ -130,6 +130,10 @@ class Evidence:
     def _keys(self) -> Hashes:
         return np.ascontiguousarray(self.table["key"])
 
+    @cached_property
+    def _others(self) -> Counts:
+        return by_others(self.pairs, self.counts)
+
     def uses(self, place: Place) -> dict[str, int]:
         """How often the form at a place was annotated as each label; without those of who annotated it here, if they
         never annotate it otherwise, but for this one.
@@ -154,9 +158,8 @@ class Evidence:
 
     def judged(self, place: Place) -> Iterator[Judged]:
         """The rules that a place falls under."""
-        own = Pairs(*(values[place.pair : place.pair + 1] for values in self.pairs))
-        others = by_others(own, self.counts)[0]
-        is_known = own.authors[0] != UNKNOWN
+        others = self._others[place.pair]
+        is_known = self.pairs.authors[place.pair] != UNKNOWN
         for rule, score in zip(RULES, self.sure[place.pair].tolist(), strict=True):
             if rule.kind == place.kind and score:
                 is_of_others = bool(is_known and others[rule.usual] >= _FEWEST)
