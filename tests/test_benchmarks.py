@@ -271,6 +271,18 @@ def test_the_readme_quotes_how_many_suspects_are_errors_that_were_put_in():
         assert both["precision"] >= (0.8 if case["corpus"] == "addresses" else 0.25)
 
 
+def test_the_readme_quotes_how_fast_all_texts_are_looked_at():
+    found = json.loads((ROOT / "benchmarks/results/consistency.json").read_text("utf8"))
+    readme = (ROOT / "README.md").read_text("utf8")
+    rows = {(row["what"], row["texts"]): row for row in found["measured"]}
+    some, many = (rows["consistency, 2 processes", texts] for texts in (12_500, 50_000))
+    assert f"in {many['seconds']:.1f} s and {many['peak_mb']:.0f} MB with two processes" in readme
+    assert f"a quarter of them in {some['peak_mb']:.0f} MB" in readme
+    assert f"takes {rows['obvious', 12_500]['seconds']:.1f} s" in readme
+    assert some["seconds"] < rows["obvious", 12_500]["seconds"] / 5
+    assert many["peak_mb"] < 2 * some["peak_mb"]  # the findings, not the texts
+
+
 def test_the_readme_quotes_what_the_queue_saves():
     found = json.loads((ROOT / "benchmarks/results/weeks.json").read_text("utf8"))["needed"]
     readme = (ROOT / "README.md").read_text("utf8")

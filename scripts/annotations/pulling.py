@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -133,8 +134,13 @@ def _lines(dataset: str, source: Source, intake: Intake) -> Iterator[tuple[int, 
 
 def fingerprint(source: Source) -> str:
     """Digest of all that what is read of a source depends on."""
-    what = f"{source!r}\n{source.fingerprint()}\n{code_digest(*_CODE)}"
+    what = f"{source!r}\n{source.fingerprint()}\n{_code()}"
     return hashlib.sha256(what.encode()).hexdigest()
+
+
+@cache
+def _code() -> str:
+    return code_digest(*_CODE)
 
 
 def _remembered(folder: Path) -> tuple[dict[str, Entry], dict[str, Seen]]:

@@ -96,7 +96,8 @@ def build(folder: Path, plan: Plan, processes: int) -> tuple[Corpus, int]:
         kept = _unchanged(folder, made_by, cuts)
         with work_folder(folder) as work:
             jobs = [Job(piece, gold, rules, work) for piece in cuts if piece.name not in kept]
-            pipeline(msgspec.json.encode(plan.nlp))  # here, so that the processes need not each make it
+            if jobs:
+                pipeline(msgspec.json.encode(plan.nlp))  # here, so that the processes need not each make it
             made = spread(make_shard, jobs, processes, "Tokenizing")
             shards = kept | {job.cut.name: shard for job, shard in zip(jobs, made, strict=True)}
             corpus = account_for(shards, plan, labels, made_by)
