@@ -248,7 +248,7 @@ class _Text:
         return [task for task in tasks if id(task) not in overruled]
 
     def _take(self, label: str, task: Task) -> None:
-        """The answer is the only one: what `_vote` comes to, for nearly all labels of nearly all texts."""
+        """The answer is the only one: what `_vote` comes to."""
         spans = self._without_overlaps(label, task)
         self._judge(task, label, "kept")
         self._count_spans(task, spans, "gold")

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.merging.fingerprints import Numbers
 from scripts.reviewing.passages import Known
 
 UNKNOWN = 0  # or several
 _MOST = 2**15 - 1
 _ANSWER = np.dtype([("length", "i4"), ("label", "i2"), ("author", "i2")])
-Numbers = NDArray[np.int64]
 
 
 class Answered(NamedTuple):
