@@ -15,7 +15,7 @@ import os
 import platform
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 
@@ -49,19 +49,25 @@ def generate(folder: Path, texts: int, words: int, seed: int = 0) -> None:
     encode = msgspec.json.Encoder().encode_lines
     gold = folder / "corpus" / "gold.jsonl"
     gold.write_bytes(encode(found))
-    content = encode(list(_answers(found)))
-    (folder / "annotations" / "all.jsonl").write_bytes(content)
-    entry = Entry(
-        file="all.jsonl", sha256=hashlib.sha256(content).hexdigest(), bytes=len(content), labels=LABELS, records={},
-        spans={}, reasons={}, notes={},
-    )  # fmt: skip
-    save(Manifest({"all": entry}), folder / "annotations")
+    manifest = write_answers(list(_answers(found)), LABELS, folder / "annotations")
+    save(manifest, folder / "annotations")
     coverage = {label: _states(found, label) for label in LABELS}
     merged = Merged(
-        policy="majority", parts="keep", code="", manifest="", inputs={"all": entry.sha256}, labels=LABELS,
-        outputs={"gold.jsonl": sha256(gold)}, totals={"texts": texts}, coverage=coverage,
+        policy="majority", parts="keep", code="", manifest="", inputs={"all": manifest.datasets["all"].sha256},
+        labels=LABELS, outputs={"gold.jsonl": sha256(gold)}, totals={"texts": texts}, coverage=coverage,
     )  # fmt: skip
     write_json(folder / "corpus" / NAME, merged)
+
+
+def write_answers(answers: Sequence[Task], labels: list[str], folder: Path) -> Manifest:
+    """The answers of one dataset, sorted by hash, as `pull` would leave them."""
+    content = msgspec.json.Encoder().encode_lines(answers)
+    (folder / "all.jsonl").write_bytes(content)
+    entry = Entry(
+        file="all.jsonl", sha256=hashlib.sha256(content).hexdigest(), bytes=len(content), labels=labels, records={},
+        spans={}, reasons={}, notes={},
+    )  # fmt: skip
+    return Manifest({"all": entry})
 
 
 def _texts(number: int, words: int, seed: int) -> Iterator[GoldText]:

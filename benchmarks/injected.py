@@ -13,7 +13,6 @@ writes benchmarks/results/injected.json.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import itertools
 import json
 from collections.abc import Sequence
@@ -24,11 +23,11 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.consistency import write_answers
 from benchmarks.corpora import CORPORA
 from benchmarks.injecting import KINDS, WAYS, Errors, Injected, Way, annotator, inject
 from scripts import functions  # noqa: F401 (registers)
 from scripts.annotations.files import sha256, write_json
-from scripts.annotations.manifest import Entry, Manifest
 from scripts.annotations.records import GoldText, Task
 from scripts.merging import merging
 from scripts.model.training_config import load_config
@@ -60,7 +59,8 @@ def run(case: Case, data: Path, folder: Path, votes: int) -> dict[str, Any]:
     own = folder / "-".join(map(str, case))
     corpus = own / "corpus"
     write_gold(wrong, corpus)
-    manifest = write_answers(wrong, own / "annotations", case.seed)
+    (own / "annotations").mkdir(exist_ok=True)
+    manifest = write_answers(answers(wrong, case.seed), [], own / "annotations")
     (corpus / FOLDER / consistency.NAME).unlink(missing_ok=True)
     ranked = {ONE: suspected(case, own, 1), MODELS: suspected(case, own, votes)}
     consistency.look(corpus, own / "annotations", manifest, 1)
@@ -92,10 +92,9 @@ def write_gold(texts: Sequence[GoldText], folder: Path) -> None:
     write_json(folder / merging.NAME, merged)
 
 
-def write_answers(texts: Sequence[GoldText], folder: Path, seed: int) -> Manifest:
-    """What `pull` leaves, as far as it matters who answered."""
-    folder.mkdir(parents=True, exist_ok=True)
-    answers = [
+def answers(texts: Sequence[GoldText], seed: int) -> list[Task]:
+    """Who answered what, sorted by hash."""
+    return [
         Task(
             input_hash=text.input_hash, text=text.text, labels=text.covered, spans=text.spans, answer="accept",
             kind="manual", annotator=annotator(text.text, seed), timestamp=None, dataset="all",
@@ -103,13 +102,6 @@ def write_answers(texts: Sequence[GoldText], folder: Path, seed: int) -> Manifes
         )
         for number, text in enumerate(sorted(texts, key=lambda text: (text.input_hash, text.text)))
     ]  # fmt: skip
-    content = msgspec.json.Encoder().encode_lines(answers)
-    (folder / "all.jsonl").write_bytes(content)
-    entry = Entry(
-        file="all.jsonl", sha256=hashlib.sha256(content).hexdigest(), bytes=len(content), labels=[], records={},
-        spans={}, reasons={}, notes={},
-    )  # fmt: skip
-    return Manifest({"all": entry})
 
 
 def suspected(case: Case, own: Path, seeds: int) -> list[Suspect]:

@@ -66,6 +66,15 @@ def keys(hashes: Hashes, lengths: Numbers) -> Hashes:
     return hashes ^ (lengths.astype(np.uint64) * _MIX)
 
 
+def looked_up(values: NDArray[Any], wanted: NDArray[Any]) -> tuple[Numbers, NDArray[np.bool_]]:
+    """Where in sorted values each one is, and whether it is there."""
+    if not len(values):
+        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), np.bool_)
+    which = np.searchsorted(values, wanted)
+    which[which == len(values)] = 0
+    return which, values[which] == wanted
+
+
 def with_lengths(
     places: Numbers, which: Numbers, edges: Numbers, lengths: Numbers, at_a_time: int
 ) -> Iterator[tuple[Numbers, Numbers]]:

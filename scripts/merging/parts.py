@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.annotations.parallel import spread
-from scripts.merging.fingerprints import Fingerprints, Hashes, Numbers, keys, with_lengths
+from scripts.merging.fingerprints import Fingerprints, Hashes, Numbers, keys, looked_up, with_lengths
 from scripts.merging.survey import LEVELS, Block, Rows, text_at, texts
 
 SHORTEST = LEVELS[0]  # in code points; what is shorter can be part of a longer text by chance
@@ -183,8 +183,8 @@ def _matches(job: _Job) -> Any:
     begun = _begun(prints, table)
     for level in table.levels:
         places = begun[begun + level.size <= len(prints)]
-        where, which = _find(prints.of(places, np.full(len(places), level.size)), level.beginnings)
-        for chosen, lengths in with_lengths(places[where], which, level.edges, level.lengths, _AT_A_TIME):
+        which, same = looked_up(level.beginnings, prints.of(places, np.full(len(places), level.size)))
+        for chosen, lengths in with_lengths(places[same], which[same], level.edges, level.lengths, _AT_A_TIME):
             found.append(_compare(prints, chosen, lengths, level, job))
     joined = np.concatenate(found)
     return joined[np.lexsort((joined["part"], joined["start"], joined["whole"]))]
@@ -194,15 +194,7 @@ def _begun(prints: Fingerprints, table: _Table) -> Numbers:
     """The places at which some text of the table may begin."""
     hashes = prints.all_of(SHORTEST)
     places = np.flatnonzero(table.sieve[hashes >> table.shift])
-    return places[_find(hashes[places], table.firsts)[0]]
-
-
-def _find(hashes: Hashes, known: Hashes) -> tuple[Numbers, Numbers]:
-    """Which of some hashes are known, and which of the known ones, sorted, each of these is."""
-    which = np.searchsorted(known, hashes)
-    which[which == len(known)] = 0
-    same = np.flatnonzero(known[which] == hashes) if len(known) else which[:0]
-    return same, which[same]
+    return places[looked_up(table.firsts, hashes[places])[1]]
 
 
 def _compare(prints: Fingerprints, places: Numbers, lengths: Numbers, level: _Level, job: _Job) -> Any:
@@ -210,8 +202,8 @@ def _compare(prints: Fingerprints, places: Numbers, lengths: Numbers, level: _Le
     inside = places + lengths <= prints.ends[text]
     proper = lengths < (prints.ends - prints.starts)[text]
     places, lengths, text = (values[inside & proper] for values in (places, lengths, text))
-    same, which = _find(keys(prints.of(places, lengths), lengths), level.keys)
-    places, lengths, text = places[same], lengths[same], text[same]
+    which, same = looked_up(level.keys, keys(prints.of(places, lengths), lengths))
+    which, places, lengths, text = which[same], places[same], lengths[same], text[same]
     ends = places + lengths
     begins = (places == prints.starts[text]) | _apart(prints, places)
     chosen = np.flatnonzero(begins & ((ends == prints.ends[text]) | _apart(prints, ends)))

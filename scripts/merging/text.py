@@ -207,9 +207,6 @@ class _Text:
 
     def _settle_label(self, label: str, tasks: list[Task]) -> None:
         voters = tasks if len(tasks) == 1 else self._reviewed(label, self._current(label, tasks))
-        if len(voters) == 1 and voters[0].answer == "accept":
-            self._take(label, voters[0])
-            return
         rejects = [task for task in voters if task.answer == "reject"]
         for task in rejects:
             self._judge(task, label, "rejected", "rejected")
@@ -246,13 +243,6 @@ class _Text:
             if id(task) in overruled:
                 self._judge(task, label, "replaced", "replaced")
         return [task for task in tasks if id(task) not in overruled]
-
-    def _take(self, label: str, task: Task) -> None:
-        """The answer is the only one: what `_vote` comes to."""
-        spans = self._without_overlaps(label, task)
-        self._judge(task, label, "kept")
-        self._count_spans(task, spans, "gold")
-        self._record(label, [task], Decision(True, spans))
 
     def _vote(self, label: str, voters: list[Task]) -> None:
         votes = [Vote(task.timestamp, self._without_overlaps(label, task)) for task in voters]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.merging.fingerprints import Numbers
+from scripts.merging.fingerprints import Numbers, looked_up
 from scripts.reviewing.passages import Known
 
 UNKNOWN = 0  # or several
@@ -86,8 +86,7 @@ def authors_of(texts: Sequence[Known], labels: int, authors: Authors) -> NDArray
     wanted = _key(np.array(hashes[part], np.int64), rows["length"])
     own = _key(np.array([text.input_hash for text in texts]), np.array([len(text.text) for text in texts]))
     order = np.argsort(own, kind="stable")
-    at = np.minimum(np.searchsorted(own[order], wanted), len(own) - 1)
-    same = own[order[at]] == wanted
+    at, same = looked_up(own[order], wanted)
     found[order[at[same]], rows["label"][same]] = rows["author"][same]
     return found
 

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scripts.merging.fingerprints import Hashes, Numbers, keys, with_lengths
+from scripts.merging.fingerprints import Hashes, Numbers, keys, looked_up, with_lengths
 from scripts.reviewing.passages import Flags, Passage
 
 # key: of the form. first: of its first word. length: in code points. label: its number. count: spans.
@@ -85,7 +84,7 @@ class Finder:
         starts, sizes = starts[is_word], sizes[is_word]
         hashes = keys(found.prints.of(starts, sizes), sizes)
         maybe = self._sieve[hashes * _MIX >> _SHIFT]
-        which, is_one = _looked_up(self._firsts, hashes[maybe])
+        which, is_one = looked_up(self._firsts, hashes[maybe])
         for begin, lengths in with_lengths(
             starts[maybe][is_one], which[is_one], self._edges, self._lengths, _AT_A_TIME
         ):
@@ -96,7 +95,7 @@ class Finder:
         inside = ends <= found.prints.ends[found.prints.text_at(starts)]
         inside[inside] = found.is_border[ends[inside]]
         starts, ends, lengths = starts[inside], ends[inside], lengths[inside]
-        which, is_one = _looked_up(self.keys, keys(found.prints.of(starts, lengths), lengths))
+        which, is_one = looked_up(self.keys, keys(found.prints.of(starts, lengths), lengths))
         return Places(which[is_one], starts[is_one], ends[is_one])
 
 
@@ -108,12 +107,3 @@ def finder(rows: Rows) -> Finder:
     sieve[firsts * _MIX >> _SHIFT] = True
     lengths = pairs["length"].astype(np.int64)
     return Finder(np.unique(rows["key"]), sieve, firsts, np.append(edges, len(pairs)), lengths)
-
-
-def _looked_up(values: Hashes, wanted: Hashes) -> tuple[Numbers, NDArray[np.bool_]]:
-    """Where in sorted values each one is, and whether it is there."""
-    if not len(values):
-        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), np.bool_)
-    which = np.searchsorted(values, wanted)
-    which[which == len(values)] = 0
-    return which, values[which] == wanted

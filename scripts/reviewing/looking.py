@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.annotations.parallel import spread
-from scripts.merging.fingerprints import Hashes, Numbers, keys
+from scripts.merging.fingerprints import Hashes, Numbers, keys, looked_up
 from scripts.merging.survey import Block
 from scripts.reviewing.authors import Authors, authors_of
 from scripts.reviewing.forms import Finder, Rows, annotated_forms, finder, summed
@@ -191,10 +191,9 @@ def third_look(jobs: Sequence[Job], processes: int) -> Iterator[Place]:
 def _third(job: Job) -> list[Place]:
     chosen = _chosen(job.folder / WANTED)
     found = np.load(job.places)
-    which = np.minimum(np.searchsorted(chosen.pairs, found["pair"]), max(0, len(chosen.pairs) - 1))
+    which, is_chosen = looked_up(chosen.pairs, found["pair"])
     degree = np.zeros(len(found), np.int8)
-    if len(chosen.pairs):
-        degree = np.where(chosen.pairs[which] == found["pair"], chosen.degrees[which, found["kind"]], 0)
+    degree[is_chosen] = chosen.degrees[which[is_chosen], found["kind"][is_chosen]]
     taken: Counter[tuple[int, int]] = Counter()
     picked = []
     for place in np.flatnonzero(degree).tolist():

@@ -31,7 +31,7 @@ _Z = 1.0  # of the interval: 84 % of the shares are above its lower end
 _FEWEST = 2  # spans of a form from which anything follows
 _SURE, _LIKELY, _LEAST = 0.5, 0.25, 0.1  # scores: of tier 1, of tier 2, of what is listed
 _HYPHENS = frozenset("-–/&")
-SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
+_SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 Floats = NDArray[np.float64]
@@ -84,10 +84,9 @@ def by_others(pairs: Pairs, counts: Counts) -> Counts:
     return counts[pairs.rows] - np.where(pairs.authors[:, None] == UNKNOWN, 0, pairs.counts)
 
 
-def scores_by_others(pairs: Pairs, counts: Counts) -> Floats:
+def scores_by_others(pairs: Pairs, counts: Counts, others: Counts) -> Floats:
     """Of each form, annotator and rule: how sure it is that what this annotator did is wrong, 0 to 1."""
     overall = scores(counts)[pairs.rows]
-    others = by_others(pairs, counts)
     is_known = pairs.authors != UNKNOWN
     whole = others.sum(1) + is_known  # and the place itself
     found = np.zeros((len(others), len(RULES)))
@@ -116,15 +115,24 @@ class Evidence:
     """What is known of the forms.
 
     table (Rows), labels (Sequence[str]): All forms, and the names of their labels.
-    counts (Counts): By form. pairs (Pairs): By form and annotator.
-    sure (Floats): See `scores_by_others`.
+    pairs (Pairs): Counts by form and annotator.
     """
 
     table: Rows
     labels: Sequence[str]
-    counts: Counts
     pairs: Pairs
-    sure: Floats
+
+    @cached_property
+    def counts(self) -> Counts:
+        """By form."""
+        found = np.zeros((len(self.table), len(KINDS)), np.int64)
+        np.add.at(found, self.pairs.rows, self.pairs.counts)
+        return found
+
+    @cached_property
+    def sure(self) -> Floats:
+        """See `scores_by_others`."""
+        return scores_by_others(self.pairs, self.counts, self._others)
 
     @cached_property
     def _keys(self) -> Hashes:
@@ -139,7 +147,7 @@ class Evidence:
         never annotate it otherwise, but for this one.
         """
         key = self.table["key"][place.row]
-        first, last = (int(np.searchsorted(self._keys, key, side)) for side in SIDES)
+        first, last = (int(np.searchsorted(self._keys, key, side)) for side in _SIDES)
         own = self.pairs.counts[place.pair, ANNOTATED]
         found = {}
         for row in range(first, last):
@@ -151,7 +159,7 @@ class Evidence:
         return found
 
     def _of(self, row: int, author: int) -> Counts:
-        first, last = (int(np.searchsorted(self.pairs.rows, row, side)) for side in SIDES)
+        first, last = (int(np.searchsorted(self.pairs.rows, row, side)) for side in _SIDES)
         at = first + int(np.searchsorted(self.pairs.authors[first:last], author))
         is_there = at < last and self.pairs.authors[at] == author
         return self.pairs.counts[at] if is_there else np.zeros(len(KINDS), np.int64)

@@ -28,7 +28,7 @@ from scripts.reviewing.looking import (
     want,
 )
 from scripts.reviewing.occurrences import ANNOTATED, KINDS, NONE, PARTLY, RELABELLED
-from scripts.reviewing.ranking import RULES, Evidence, scores_by_others, suspects, wanted
+from scripts.reviewing.ranking import RULES, Evidence, suspects, wanted
 from scripts.reviewing.records import Suspect
 
 _SHOWN = 20  # forms of a label
@@ -80,9 +80,8 @@ def look_at_forms(gold: Path, labels: tuple[str, ...], authors: Authors, work: P
     np.save(work / TABLE, table)
     jobs = [Job(block, labels, authors, work) for block in parts]
     pairs = second_look(jobs, processes)
-    counts = np.zeros((len(table), len(KINDS)), np.int64)
-    np.add.at(counts, pairs.rows, pairs.counts)
-    evidence = Evidence(table, labels, counts, pairs, scores_by_others(pairs, counts))
+    evidence = Evidence(table, labels, pairs)
+    counts = evidence.counts
     tops = [_top(table, counts, number) for number in range(len(labels))]
     several, all_several = _several(table)
     marks = wanted(pairs, evidence.sure)

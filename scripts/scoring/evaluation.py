@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.console import Console
-from rich.progress import track
 from spacy.language import Language
 from spacy.tokens import Doc
 
+from scripts.annotations.parallel import watched
 from scripts.model.label_heads import known, predictions
 from scripts.model.reading import read_docs
 from scripts.scoring.counts import Chunk, Counts, Tally
@@ -54,7 +53,6 @@ def evaluate(
     forms (Forms | None): The forms of each label that it has seen, if they are known.
     RAISES (UserError): If a shard cannot be read.
     """
-    console = Console(stderr=True)
     tally = Tally(labels)
     findings, errors = Findings(len(labels), forms), Examples()
     clock = _Clock()
@@ -64,7 +62,7 @@ def evaluate(
         findings.add(chunk, tally.labels)
         errors.add(chunk, tally.labels)
 
-    for gold, predicted in track(docs, title, texts, console=console, transient=True, disable=not console.is_terminal):
+    for gold, predicted in watched(docs, texts, title):
         if chunk := tally.add(gold.text, known(gold), predictions(predicted)):
             add(chunk)
     add(tally.flush())
