@@ -48,7 +48,7 @@ def browser():
         browser.close()
 
 
-CASES = [("wide", "light", "plain"), ("narrow", "dark", "odd")]  # each of them once: looking takes most of a minute
+CASES = [("wide", "light", "plain"), ("narrow", "dark", "plain"), ("wide", "dark", "odd"), ("narrow", "light", "odd")]
 
 
 @pytest.fixture(params=CASES, ids="-".join)
