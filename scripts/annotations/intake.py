@@ -64,9 +64,9 @@ class Intake:
         self.records["read"] += 1
         self.spans["read"] += spans
 
-    def keep(self, answers: int, spans: int) -> None:
-        """The record yielded so many answers, with so many spans."""
-        self.records["kept"] += 1
+    def keep(self, answers: int, spans: int, records: int = 1) -> None:
+        """A record, or several, yielded so many answers, with so many spans."""
+        self.records["kept"] += records
         self.records["answers"] += answers
         self.spans["kept"] += spans
 

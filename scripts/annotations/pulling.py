@@ -11,24 +11,16 @@ from typing import NamedTuple
 import msgspec
 
 from scripts.annotations.errors import UserError
-from scripts.annotations.files import code_digest, exclusive, whole_file, work_folder
+from scripts.annotations.files import code_digest, exclusive, work_folder
 from scripts.annotations.intake import Intake, Source
 from scripts.annotations.manifest import Entry, Manifest, entry, file_name, load, save
 from scripts.annotations.parallel import spread
+from scripts.annotations.seen import Seen, is_as_left, remember, remembered
 from scripts.annotations.sorting import sorted_blocks
 
-_SEEN = ".fingerprints.json"  # what was read, so that it need not be read again; it can always be deleted
 _REFUSED = "refused"
 _CODE = (Path(__file__).parent, Path(__file__).parent.parent / "sources")
 _ENCODER = msgspec.json.Encoder()
-
-
-class Seen(msgspec.Struct):
-    """How a dataset was read: a digest of its source, and the size and time of the file made of it."""
-
-    source: str
-    size: int
-    changed: int
 
 
 class Pulled(NamedTuple):
@@ -53,7 +45,7 @@ def pull(
     """
     check(sources)
     with exclusive(folder):
-        before, seen = _remembered(folder)
+        before, seen = _entries(folder), remembered(folder)
         prints = {name: fingerprint(source) for name, source in sources.items()}
         same = (_is_unchanged(folder, before.get(name), seen.get(name), prints[name]) for name in sources)
         unchanged = [] if fresh else [name for name, is_same in zip(sources, same, strict=True) if is_same]
@@ -66,7 +58,7 @@ def pull(
             publish([job.dataset for job in jobs], entries, folder, work)
         manifest = Manifest(dict(sorted(entries.items())))
         save(manifest, folder)
-        _remember(folder, entries, prints)
+        remember(folder, entries, prints)
     return Pulled(manifest, unchanged)
 
 
@@ -121,12 +113,14 @@ def read_source(dataset: str, source: Source, folder: Path) -> Entry:
 
 def _lines(dataset: str, source: Source, intake: Intake) -> Iterator[tuple[int, bytes]]:
     """The answers with their hashes."""
+    records = answers = spans = 0
     for tasks in source.read(dataset, intake):
-        spans = 0
+        records += 1
         for task in tasks:
+            answers += 1
             spans += len(task.spans)
             yield task.input_hash, _ENCODER.encode(task) + b"\n"
-        intake.keep(len(tasks), spans)
+    intake.keep(answers, spans, records)
 
 
 # What need not be read again
@@ -143,32 +137,19 @@ def _code() -> str:
     return code_digest(*_CODE)
 
 
-def _remembered(folder: Path) -> tuple[dict[str, Entry], dict[str, Seen]]:
-    """What the folder holds and how it was read; nothing, if either cannot be told."""
+def _entries(folder: Path) -> dict[str, Entry]:
+    """What the folder holds; nothing, if that cannot be told."""
     try:
-        return load(folder).datasets, msgspec.json.decode((folder / _SEEN).read_bytes(), type=dict[str, Seen])
-    except (UserError, OSError, msgspec.DecodeError):
-        return {}, {}
+        return load(folder).datasets
+    except UserError:
+        return {}
 
 
 def _is_unchanged(folder: Path, found: Entry | None, seen: Seen | None, fingerprint: str) -> bool:
     if found is None or seen is None or seen.source != fingerprint:
         return False
-    try:
-        stat = (folder / found.file).stat()
-    except OSError:
-        return False
     listed = refusals(folder, found).exists() == bool(found.reasons)
-    return listed and (stat.st_size, stat.st_mtime_ns) == (seen.size, seen.changed)
-
-
-def _remember(folder: Path, entries: dict[str, Entry], prints: dict[str, str]) -> None:
-    seen = {}
-    for name in sorted(entries):
-        stat = (folder / entries[name].file).stat()
-        seen[name] = Seen(prints[name], stat.st_size, stat.st_mtime_ns)
-    with whole_file(folder / _SEEN) as file:
-        file.write(_ENCODER.encode(seen))
+    return listed and is_as_left(folder / found.file, found, seen)
 
 
 # Judging and publishing

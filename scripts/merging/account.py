@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,29 +33,26 @@ class Account:
     spans: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     coverage: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     totals: Counter[str] = field(default_factory=Counter)
-    _taken: Counter[tuple[str, str]] = field(default_factory=Counter)
-    _taken_spans: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _taken: defaultdict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def take(self, dataset: str, label: str, spans: int) -> None:
         """An answer about one label became the gold of a text, with so many spans. To be booked in the end: that is
         nearly all there is to count, and each of them is seven counts.
         """
-        self._taken[dataset, label] += 1
-        self._taken_spans[dataset, label] += spans
+        self._taken[dataset, label].append(spans)
 
     def book(self) -> None:
         """Count what was taken."""
-        for (dataset, label), times in self._taken.items():
-            self.answers[dataset, "read"] += times
-            self.answers[dataset, "kept"] += times
-            self.coverage[label, "", "covered"] += times
-            self.coverage[label, dataset, "covered"] += times
-        for (dataset, label), times in self._taken_spans.items():
-            self.spans[dataset, label, "read"] += times
-            self.spans[dataset, label, "gold"] += times
-            self.coverage[label, "", "spans"] += times
+        for (dataset, label), taken in self._taken.items():
+            answers, spans = len(taken), sum(taken)
+            self.answers[dataset, "read"] += answers
+            self.answers[dataset, "kept"] += answers
+            self.spans[dataset, label, "read"] += spans
+            self.spans[dataset, label, "gold"] += spans
+            self.coverage[label, "", "covered"] += answers
+            self.coverage[label, dataset, "covered"] += answers
+            self.coverage[label, "", "spans"] += spans
         self._taken.clear()
-        self._taken_spans.clear()
 
     def add(self, other: Account) -> None:
         """Add the counts of another part."""

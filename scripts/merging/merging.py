@@ -15,6 +15,7 @@ from scripts.annotations.errors import UserError
 from scripts.annotations.files import code_digest, exclusive, sha256, work_folder, write_json
 from scripts.annotations.manifest import Manifest, digest
 from scripts.annotations.parallel import spread
+from scripts.annotations.seen import is_as_left, remembered
 from scripts.merging.account import Account
 from scripts.merging.bucket import Bucket, merge_bucket
 from scripts.merging.buckets import ALL, largest_bucket, number_of_buckets
@@ -177,8 +178,13 @@ def _merge_and_compare(
     """Merge, and compare the texts; if that moves answers to other texts, merge and compare again."""
     entries = manifest.datasets.values()
     paths = [annotations / entry.file for entry in entries]
-    vouched = [Vouched(path, entry.sha256) for path, entry in zip(paths, entries, strict=True)]
-    for _ in spread(_verify, vouched, resources.processes, "Checking"):
+    seen = remembered(annotations)
+    unsure = [
+        Vouched(path, entry.sha256)
+        for path, (name, entry) in zip(paths, manifest.datasets.items(), strict=True)
+        if not is_as_left(path, entry, seen.get(name))
+    ]
+    for _ in spread(_verify, unsure, resources.processes, "Checking"):
         pass
     size = sum(entry.bytes for entry in entries)
     account = _merge_all(paths, size, work, asked.policy, resources)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from itertools import pairwise
+from itertools import chain, groupby
 from operator import attrgetter
 from typing import Any
 
@@ -13,6 +13,9 @@ import msgspec
 from scripts.annotations.records import Answer, GoldText, Kind, Span, Task
 from scripts.merging.account import Account
 from scripts.merging.decide import Decision, Policy, Spans, Vote, are_apart, decide, longest_first
+
+
+_DATASET = attrgetter("dataset")
 
 
 class Voice(msgspec.Struct):
@@ -63,10 +66,12 @@ def position(task: Task) -> int:
 
 
 def _ordered(tasks: Iterable[Task]) -> list[Task]:
-    """As `_order` says; where each is of a dataset of its own, these tell all."""
-    ordered = sorted(tasks, key=attrgetter("dataset"))
-    several = any(one.dataset == other.dataset for one, other in pairwise(ordered))
-    return sorted(ordered, key=_order) if several else ordered
+    """As `_order` says. Most are of a dataset of their own, which tells all of them."""
+    ordered: list[Task] = []
+    for _, same in groupby(sorted(tasks, key=_DATASET), _DATASET):
+        own = list(same)
+        ordered += sorted(own, key=_order) if len(own) > 1 else own
+    return ordered
 
 
 def _order(task: Task) -> tuple[Any, ...]:
@@ -132,7 +137,7 @@ class _Text:
             self._settle_label(label, complete[label])
         for label in sorted(binary):
             self._settle_binary(label, binary[label])
-        self._finish(live)
+        self._finish(rest, live)
         return self.gold, self.conflicts
 
     # Answers
@@ -141,10 +146,7 @@ class _Text:
         """Take what nothing else is said of: it comes to what `_settle_label` does, in a third of the time, and nearly
         all answers are such. Returns the others.
         """
-        said: dict[str, int] = defaultdict(int)
-        for task in self.tasks:
-            for label in task.labels:
-                said[label] += 1
+        said = Counter(chain.from_iterable(task.labels for task in self.tasks))
         rest = []
         gold, account = self.gold, self.account
         for task in self.tasks:
@@ -364,16 +366,15 @@ class _Text:
             )
         )  # fmt: skip
 
-    def _finish(self, live: list[Task]) -> None:
+    def _finish(self, disputed: list[Task], live: list[Task]) -> None:
         gold = self.gold
-        kept = {id(task) for task in (*self.undisputed, *self._kept(live))}
-        sources = set()
-        for task in self.tasks:
-            if id(task) in kept:
-                sources.add(task.dataset)
+        dropped = {id(task) for task in disputed} - {id(task) for task in self._kept(live)}
+        kept = [task for task in self.tasks if id(task) not in dropped] if dropped else self.tasks
+        for task in kept:
+            if task.meta != gold.meta:
                 for key, value in task.meta.items():
                     gold.meta.setdefault(key, value)
-        gold.sources = sorted(sources)
+        gold.sources = sorted({task.dataset for task in kept})
         gold.covered.sort()
         for spans in (gold.spans, gold.accepted, gold.rejected):
             spans.sort()
@@ -401,17 +402,18 @@ class _Text:
         open_spans: list[Span] = []
         end = 0
         for span in self.gold.spans:
-            if span.start < end:
+            if span.start >= end:
+                open_spans = [span]
+                end = span.end
+            else:
                 open_spans = [other for other in open_spans if other.end > span.start]
                 for other in open_spans:
                     labels = sorted({span.label, other.label})
                     self._conflict(
                         "overlap between labels", labels, "both are kept", [other, span], self._who_said(other, span)
                     )
-            else:
-                open_spans = []
-            open_spans.append(span)
-            end = max(end, span.end)
+                open_spans.append(span)
+                end = max(end, span.end)
 
     def _who_said(self, *spans: Span) -> Iterable[Task]:
         """The complete answers that have one of these."""

@@ -109,10 +109,9 @@ class TaskReader:
             return []
 
     def _judge(self, record: Record, source: str, intake: Intake) -> list[Task]:
-        spans = record.spans or []
+        spans = record.spans or ()
         _check(record)
-        taken = [span for span in spans if span.label in self.labels]
-        fitted, trimmed = _fit(record.text, taken)
+        taken, fitted, trimmed = self._fit(record.text, spans)
         current_hash, old_hash = input_hashes(record.text)
         task = self._task(record, source, current_hash)
         if task.kind == "binary":
@@ -128,6 +127,22 @@ class TaskReader:
         intake.note("blanks at the edges of a span trimmed", trimmed)
         self._note(record, task, old_hash, intake)
         return tasks
+
+    def _fit(self, text: str, spans: Iterable[SpanRecord]) -> tuple[list[SpanRecord], list[Span], int]:
+        """The spans of the labels that are taken, these as they fit into the text, and how many had to be trimmed."""
+        taken, fitted = [], []
+        trimmed = 0
+        for span in spans:
+            if not span.label:
+                raise _Unusable("span without a label")
+            if span.label in self.labels:
+                fits = fit_span(text, span.start, span.end, span.label)
+                if isinstance(fits, str):
+                    raise _Unusable(f"span: {fits}")
+                trimmed += fits.end - fits.start != span.end - span.start
+                taken.append(span)
+                fitted.append(fits)
+        return taken, fitted, trimmed
 
     def _task(self, record: Record, source: str, input_hash: int) -> Task:
         """The answer, but for its spans."""
@@ -180,9 +195,6 @@ def _check(record: Record) -> None:
     """RAISES (_Unusable): If nothing can be made of the record, whatever its kind."""
     if not record.text or record.text.isspace():
         raise _Unusable("text is empty")
-    for span in record.spans or ():
-        if not span.label:
-            raise _Unusable("span without a label")
     if record.meta and is_too_deep(record.meta):
         raise _Unusable("meta is nested too deeply")
 
@@ -199,19 +211,6 @@ def _binary(record: Record, task: Task, taken: list[SpanRecord], fitted: list[Sp
         msgspec.structs.replace(task, answer=answer, labels=[span.label], spans=[span])
         for answer, span in zip(answers, fitted, strict=True)
     ]
-
-
-def _fit(text: str, spans: list[SpanRecord]) -> tuple[list[Span], int]:
-    """The spans, and how many of them had to be trimmed."""
-    found = []
-    trimmed = 0
-    for span in spans:
-        fitted = fit_span(text, span.start, span.end, span.label)
-        if isinstance(fitted, str):
-            raise _Unusable(f"span: {fitted}")
-        trimmed += fitted.end - fitted.start != span.end - span.start
-        found.append(fitted)
-    return found, trimmed
 
 
 @lru_cache(2**10)
