@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from scripts.annotations.errors import UserError
 from scripts.annotations.manifest import file_name
 from scripts.annotations.pulling import pull
 from scripts.annotations.records import Task
+from scripts.merging.merging import Resources, merge
 from scripts.sources.prodigy_jsonl import prodigy_jsonl
 
 
@@ -102,6 +104,22 @@ def test_only_what_changed_is_read_again(sources, tmp_path):
     assert unchanged == ["per"]
     _, unchanged = pull(other, tmp_path / "out", max_refused=0.5, processes=1, fresh=True)
     assert unchanged == []
+
+
+def test_a_merge_believes_what_was_pulled_by_size_and_time_and_reads_what_has_others(sources, tmp_path):
+    found, _ = pull(sources, tmp_path / "out", max_refused=0.5, processes=1)
+    corpus = tmp_path / "corpus"
+    merge(found, tmp_path / "out", corpus, "majority", Resources(memory_mb=512, processes=1))
+    gold = (corpus / "gold.jsonl").read_bytes()
+    shutil.copytree(tmp_path / "out", tmp_path / "copy", copy_function=shutil.copyfile)  # with times of its own
+    merge(found, tmp_path / "copy", tmp_path / "other", "majority", Resources(memory_mb=512, processes=1))
+    assert (tmp_path / "other" / "gold.jsonl").read_bytes() == gold
+    for folder in (tmp_path / "out", tmp_path / "copy"):
+        path = folder / "per.jsonl"
+        path.write_bytes(path.read_bytes().replace(b"Ada", b"Eva"))
+        with pytest.raises(UserError, match=r"per\.jsonl: is not as it was pulled; pull again"):
+            merge(found, folder, corpus, "union", Resources(memory_mb=512, processes=1))
+    assert (corpus / "gold.jsonl").read_bytes() == gold
 
 
 def test_what_is_no_longer_asked_for_goes(sources, tmp_path):

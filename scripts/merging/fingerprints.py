@@ -35,7 +35,8 @@ class Fingerprints:
         self.ends: Numbers = np.cumsum([len(text) for text in texts], dtype=np.int64)
         self.starts: Numbers = np.concatenate([np.zeros(1, np.int64), self.ends[:-1]])
         powers, self._inverses = _powers(1 << max(10, len(self.codes).bit_length()))
-        self._sums = np.zeros(len(self.codes) + 1, np.uint64)
+        self._sums = np.empty(len(self.codes) + 1, np.uint64)
+        self._sums[0] = 0
         sums = self._sums[1:]
         np.multiply(self.codes + np.uint32(1), powers[: len(sums)], out=sums)
         np.cumsum(sums, out=sums)

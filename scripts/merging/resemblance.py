@@ -9,6 +9,8 @@ from scripts.merging.lookalikes import write_lookalikes
 from scripts.merging.parts import Places, find_parts, write_parts
 from scripts.merging.survey import Rows, blocks, survey
 
+_BLOCK = 2**18  # bytes of gold: the arrays made of it stay in the cache of a processor; more take half as long again
+
 
 class Resemblance(NamedTuple):
     """What was found.
@@ -31,7 +33,7 @@ def find_resemblance(folder: Path, work: Path, processes: int) -> Resemblance:
     """
     work.mkdir()
     gold = folder / "gold.jsonl"
-    parts = blocks(gold)
+    parts = blocks(gold, _BLOCK)
     rows, firsts = survey(parts, work / "rows", processes)
     found = find_parts(parts, rows, firsts, work, processes)
     counts = {

@@ -56,15 +56,15 @@ class Block(NamedTuple):
     stop: int
 
 
-def blocks(gold: Path) -> list[Block]:
-    """The whole of the gold, in parts."""
+def blocks(gold: Path, size: int = _BLOCK) -> list[Block]:
+    """The whole of the gold, in parts of about so many bytes."""
     edges = [0]
     with gold.open("rb") as file:
-        size = file.seek(0, 2)
-        while edges[-1] < size:
-            file.seek(edges[-1] + _BLOCK)
+        end = file.seek(0, 2)
+        while edges[-1] < end:
+            file.seek(edges[-1] + size)
             file.readline()
-            edges.append(min(file.tell(), size))
+            edges.append(min(file.tell(), end))
     return [Block(gold, start, stop) for start, stop in pairwise(edges)]
 
 

@@ -14,7 +14,6 @@ from scripts.annotations.records import Answer, GoldText, Kind, Span, Task
 from scripts.merging.account import Account
 from scripts.merging.decide import Decision, Policy, Spans, Vote, are_apart, decide, longest_first
 
-
 _DATASET = attrgetter("dataset")
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from scripts.annotations.manifest import Manifest
 from scripts.annotations.parallel import spread
@@ -18,7 +20,7 @@ from scripts.annotations.records import Answer, Kind, Span
 from scripts.merging.buckets import ALL, MOST_BUCKETS, Range
 from scripts.merging.buckets import groups as same_hash
 from scripts.reviewing.agreement import Agreement, Ranges, Tally, words_of
-from scripts.reviewing.authors import Answered, Authors, Packed, pack, write
+from scripts.reviewing.authors import Authors, Packed, pack, write
 from scripts.reviewing.groups import Groups, Sums, groups
 
 _BYTES = 4 * 2**20  # of answers that are looked at together
@@ -47,19 +49,14 @@ class Job(NamedTuple):
     labels: tuple[str, ...]
 
 
-class Counts(NamedTuple):
-    """tallies (dict): By label. sums (dict): See `groups`. answered (list): What just one annotator answered for."""
-
-    tallies: dict[str, Tally]
-    sums: dict[tuple[str, tuple[str, ...]], Sums]
-    answered: list[Answered]
-
-
 class Part(NamedTuple):
-    """What was found in some answers."""
+    """What was found in some answers.
+
+    tallies (dict): By label. sums (dict): See `groups`. answered (Packed): What just one annotator answered for.
+    """
 
     tallies: dict[str, Tally]
-    sums: dict[tuple[str, tuple[str, ...]], Sums]
+    sums: dict[Named, Sums]
     answered: Packed
 
 
@@ -73,6 +70,7 @@ class Found(NamedTuple):
     authors: Authors
 
 
+Named = tuple[str, tuple[str, ...]]  # a label, and names: see `groups`
 _decode = msgspec.json.Decoder(Said).decode
 
 
@@ -87,7 +85,7 @@ def look_at_answers(folder: Path, manifest: Manifest, labels: tuple[str, ...], w
     ranges = ALL.split(min(MOST_BUCKETS, max(1, math.ceil(size / _BYTES))))  # whatever the number of processes
     jobs = [Job(paths, hashes, labels) for hashes in ranges]
     tallies: dict[str, Tally] = defaultdict(Tally)
-    sums: dict[tuple[str, tuple[str, ...]], Sums] = defaultdict(Sums)
+    sums: dict[Named, Sums] = defaultdict(Sums)
 
     def added() -> Iterator[Packed]:
         for part in spread(_counts, jobs, processes, "Reading answers"):
@@ -102,12 +100,12 @@ def look_at_answers(folder: Path, manifest: Manifest, labels: tuple[str, ...], w
 
 
 def _counts(job: Job) -> Part:
-    counts = Counts(defaultdict(Tally), defaultdict(Sums), [])
-    numbers = {label: number for number, label in enumerate(job.labels)}
+    tallies: dict[str, Tally] = defaultdict(Tally)
+    rows = Answers(job.labels)
     for lines in same_hash(job.paths, job.hashes, _BYTES * 16):
         for answers in _texts(lines):
-            _count(answers, counts, numbers)
-    return Part(dict(counts.tallies), dict(counts.sums), pack(counts.answered))
+            _count(answers, tallies, rows)
+    return Part(dict(tallies), rows.sums(), rows.answered())
 
 
 def _texts(lines: Iterable[bytes]) -> Iterator[list[Said]]:
@@ -120,9 +118,9 @@ def _texts(lines: Iterable[bytes]) -> Iterator[list[Said]]:
         yield texts[text]
 
 
-def _count(answers: list[Said], counts: Counts, numbers: Mapping[str, int]) -> None:
-    if len(answers) == 1:
-        _count_one(answers[0], counts, numbers)
+def _count(answers: list[Said], tallies: dict[str, Tally], rows: Answers) -> None:
+    if len(answers) == 1:  # as for nearly all texts
+        rows.add(answers[0], answers[0].labels, True)
         return
     latest: dict[str, dict[tuple[str, str], Said]] = defaultdict(dict)  # by label and annotator
     for said in sorted(answers, key=_when):
@@ -130,27 +128,69 @@ def _count(answers: list[Said], counts: Counts, numbers: Mapping[str, int]) -> N
             latest[label][_annotator(said)] = said
     words = None
     for label, by_annotator in latest.items():
-        spans = {who: _ranges(said, label) for who, said in by_annotator.items()}
-        for who, said in by_annotator.items():
-            names = (said.dataset, said.annotator, _month(said.timestamp))
-            counts.sums[label, names].count(len(spans[who]), len(said.text))
-        if len(spans) == 1 and label in numbers:
-            text = answers[0]
-            counts.answered.append(Answered(text.input_hash, len(text.text), numbers[label], _name(*by_annotator)))
-        if len(spans) > 1:
+        for said in by_annotator.values():
+            rows.add(said, [label], len(by_annotator) == 1)
+        if len(by_annotator) > 1:
             words = words or words_of(answers[0].text)
-            counts.tallies[label].count({_name(who): ranges for who, ranges in spans.items()}, words)
+            spans = {_name(who): _ranges(said, label) for who, said in by_annotator.items()}
+            tallies[label].count(spans, words)
 
 
-def _count_one(said: Said, counts: Counts, numbers: Mapping[str, int]) -> None:
-    """What `_count` comes to where there is one answer, as there is for nearly all texts."""
-    times = Counter(span.label for span in said.spans)
-    names = (said.dataset, said.annotator, _month(said.timestamp))
-    who, length = _name(_annotator(said)), len(said.text)
-    for label in said.labels:
-        counts.sums[label, names].count(times[label], length)
-        if label in numbers:
-            counts.answered.append(Answered(said.input_hash, length, numbers[label], who))
+class Answers:
+    """Answers as columns, a row an answer and label; each annotator's latest about a text."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._known = len(labels)
+        self._labels = {label: number for number, label in enumerate(labels)}  # and what else is met
+        self._names: dict[tuple[str, ...], int] = {}  # of a dataset, an annotator, a month
+        self._label: list[int] = []  # of each row
+        self._spans: list[int] = []
+        # Of each answer: its hash, length, names, whether nobody else answered for these labels, and how many rows.
+        self._answers: list[tuple[int, int, int, bool, int]] = []
+
+    def add(self, said: Said, labels: list[str], alone: bool) -> None:
+        """Add an answer for some of its labels.
+
+        alone (bool): Whether nobody else answered for them.
+        """
+        names = (said.dataset, said.annotator, _month(said.timestamp))
+        number = self._names.setdefault(names, len(self._names))
+        numbers = self._labels
+        times = dict.fromkeys(labels, 0)
+        for span in said.spans:
+            if span.label in times:
+                times[span.label] += 1
+        self._label += [numbers.setdefault(label, len(numbers)) for label in times]
+        self._spans += times.values()
+        self._answers.append((said.input_hash, len(said.text), number, alone, len(times)))
+
+    def sums(self) -> dict[Named, Sums]:
+        """By label and names."""
+        answers, spans = self._columns, np.array(self._spans, np.int64)
+        lengths = answers[1]
+        key, which = np.unique(answers[2] * len(self._labels) + np.array(self._label, np.int64), return_inverse=True)
+        values = np.zeros((len(key), 6), np.int64)
+        terms = (np.ones_like(spans), spans, lengths, spans * spans, lengths * lengths, spans * lengths)
+        np.add.at(values, which, np.stack(terms, 1))
+        labels, names = list(self._labels), list(self._names)
+        return {
+            (labels[one % len(labels)], names[one // len(labels)]): Sums(*row)
+            for one, row in zip(key.tolist(), values.tolist(), strict=True)
+        }
+
+    def answered(self) -> Packed:
+        """Who answered, where just one did."""
+        hashes, lengths, names, alone, _ = self._columns
+        labels = np.array(self._label, np.int64)
+        chosen = (alone > 0) & (labels < self._known)
+        who = [_name(_who(dataset, annotator)) for dataset, annotator, _ in self._names]
+        return pack(hashes[chosen], lengths[chosen], labels[chosen], names[chosen], who)
+
+    @cached_property
+    def _columns(self) -> NDArray[np.int64]:
+        """What is known of each answer, columns × rows."""
+        answers = np.array(self._answers, np.int64).reshape(-1, 5)
+        return np.repeat(answers, answers[:, 4], axis=0).T
 
 
 def _month(timestamp: int | None) -> str:
@@ -168,8 +208,12 @@ def _ranges(said: Said, label: str) -> Ranges:
 
 
 def _annotator(said: Said) -> tuple[str, str]:
+    return _who(said.dataset, said.annotator)
+
+
+def _who(dataset: str, annotator: str) -> tuple[str, str]:
     """As in merging: a dataset that does not say who answered counts as one annotator."""
-    return (said.annotator, "") if said.annotator else ("", said.dataset)
+    return (annotator, "") if annotator else ("", dataset)
 
 
 def _name(who: tuple[str, str]) -> str:

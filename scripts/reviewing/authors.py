@@ -20,17 +20,8 @@ _MOST = 2**15 - 1
 _ANSWER = np.dtype([("length", "i4"), ("label", "i2"), ("author", "i2")])
 
 
-class Answered(NamedTuple):
-    """Who answered for a label, by its number, in a text of a hash and a length."""
-
-    input_hash: int
-    length: int
-    label: int
-    author: str
-
-
 class Packed(NamedTuple):
-    """The same of many: hashes; the rest, in which authors are numbers of names; and the names."""
+    """Who answered for which label in which text: hashes; the rest, with numbers of names; and the names."""
 
     hashes: NDArray[np.int32]
     rest: NDArray[np.void]
@@ -44,13 +35,17 @@ class Authors(NamedTuple):
     rest: Path
 
 
-def pack(answered: Sequence[Answered]) -> Packed:
-    """As arrays."""
-    hashes, lengths, labels, authors = zip(*answered, strict=True) if answered else ((), (), (), ())
-    names = {name: number for number, name in enumerate(dict.fromkeys(authors))}
-    rest = np.zeros(len(answered), _ANSWER)
-    rest["length"], rest["label"], rest["author"] = lengths, labels, [min(names[name], _MOST) for name in authors]
-    return Packed(np.array(hashes, np.int32), rest, list(names))
+def pack(hashes: Numbers, lengths: Numbers, labels: Numbers, who: Numbers, names: Sequence[str]) -> Packed:
+    """Who answered, a row a label and text.
+
+    hashes (Numbers), lengths (Numbers): Of the texts, in the order of hashes. labels (Numbers): Numbers of labels.
+    who (Numbers): Which of the names.
+    """
+    authors = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    numbers = np.array([min(authors[name], _MOST) for name in names], np.int16)
+    rest = np.zeros(len(hashes), _ANSWER)
+    rest["length"], rest["label"], rest["author"] = lengths, labels, numbers[who]
+    return Packed(hashes.astype(np.int32), rest, list(authors))
 
 
 def write(parts: Iterable[Packed], folder: Path) -> Authors:

@@ -9,7 +9,7 @@ import numpy as np
 
 from scripts.merging.fingerprints import Numbers
 from scripts.reviewing.forms import Finder, Rows
-from scripts.reviewing.passages import Passage
+from scripts.reviewing.passages import Flags, Passage
 
 # Of a form and a label it was annotated as, at one place of a text where that label is covered:
 #   annotated: just so. inside: a longer span of the label holds it. partly: a span of the label has a part of it.
@@ -36,7 +36,7 @@ def occurrences(found: Passage, finder: Finder, table: Rows) -> Iterator[Occurre
     table (Rows): Forms and labels, sorted by form; `finder` was made of it.
     """
     edges = np.append(np.searchsorted(table["key"], finder.keys), len(table))
-    is_within = _annotated_before(found)
+    annotated = _annotated(found)
     for places in finder.places(found):
         counts = edges[places.forms + 1] - edges[places.forms]
         within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -45,25 +45,34 @@ def occurrences(found: Passage, finder: Finder, table: Rows) -> Iterator[Occurre
         labels = table["label"][rows].astype(np.int64)
         known = found.covered[found.prints.text_at(starts), labels]
         rows, starts, ends, labels = rows[known], starts[known], ends[known], labels[known]
-        kinds, touching = _classified(found, is_within, labels, starts, ends)
+        kinds, touching = _classified(found, annotated, labels, starts, ends)
         yield Occurrences(rows, kinds, starts, ends, touching)
 
 
-def _annotated_before(found: Passage) -> Numbers:
-    """How many code points before each place are in some span."""
-    size = len(found.prints)
-    changes = np.zeros(size + 1, np.int64)
-    np.add.at(changes, found.spans.starts, 1)
-    np.add.at(changes, found.spans.ends, -1)
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(np.cumsum(changes[:size]) > 0)])
+class _Annotated(NamedTuple):
+    """All spans: where they start, ascending; and of each, where it and those before it have all ended."""
+
+    starts: Numbers
+    ends: Numbers
+
+    def touch(self, starts: Numbers, ends: Numbers) -> Flags:
+        """Whether some span has a part of each place."""
+        before = np.searchsorted(self.starts, ends)
+        return self.ends[before] > starts
+
+
+def _annotated(found: Passage) -> _Annotated:
+    order = np.argsort(found.spans.starts, kind="stable")
+    ends = np.maximum.accumulate(found.spans.ends[order])
+    return _Annotated(found.spans.starts[order], np.append(0, ends))
 
 
 def _classified(
-    found: Passage, annotated_before: Numbers, labels: Numbers, starts: Numbers, ends: Numbers
+    found: Passage, annotated: _Annotated, labels: Numbers, starts: Numbers, ends: Numbers
 ) -> tuple[Numbers, Numbers]:
     spans, size = found.spans, len(found.prints) + 1
     kinds = np.full(len(starts), NONE)
-    kinds[annotated_before[ends] > annotated_before[starts]] = OTHER
+    kinds[annotated.touch(starts, ends)] = OTHER
     if not len(spans.starts):
         return kinds, np.full(len(starts), -1)
     same_place = np.unique(spans.starts * size + spans.ends)
