@@ -22,6 +22,7 @@ PROTOCOLS = [
     "Action", "Amount", "Concentration", "Device", "Generic-Measure", "Location", "Measure-Type", "Mention", "Method",
     "Modifier", "Numerical", "Reagent", "Seal", "Size", "Speed", "Temperature", "Time", "Unit", "pH", "Misc",
 ]  # fmt: skip
+DIAGNOSES = ["Anatomy", "Characteristic", "Classification_system", "Diagnostic_tool", "Dimension", "Disease", "Symptom"]
 
 
 def protocols(data: Path) -> Sides:
@@ -60,11 +61,21 @@ def articles(data: Path) -> Sides:
     return sides
 
 
+def diagnoses(data: Path) -> Sides:
+    """Abstracts about the diagnosis of diseases, seven labels."""
+    splitter = Splitter(0.1, 0.2)
+    sides: Sides = {side: [] for side in SIDES}
+    for gold in _of(brat(str(data / "brat-ibm-diagnosis"), DIAGNOSES)):
+        sides[splitter.side(gold)].append(gold)
+    return sides
+
+
 CORPORA: dict[str, Callable[[Path], Sides]] = {
     "protocols": protocols,
     "addresses": addresses,
     "posts": posts,
     "articles": articles,
+    "diagnoses": diagnoses,
 }
 
 

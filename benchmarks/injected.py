@@ -39,7 +39,7 @@ from scripts.reviewing.suspects import LINES, TIERS
 OUTPUT = Path("benchmarks/results/injected.json")
 CONFIG = Path("configs/ner.cfg")
 RATE, FOLDS, VOTES = 0.05, 5, 2
-STEPS = {"addresses": 200, "protocols": 200, "articles": 400}
+STEPS = {"addresses": 200, "protocols": 200, "articles": 400, "diagnoses": 200}
 FIRST = (50, 100)
 ONE, MODELS, FORMS, TIER = "one model a fold, unranked", "models", "surface forms", "tier"
 

@@ -143,11 +143,12 @@ def test_what_surface_forms_suspect_too_is_the_first_tier():
     def tier(*args, **fields):
         return joined(*args, **fields).tier
 
-    def joined(label="LOC", start=15, labels=("LOC",), text=WORDS):
-        form = Form(hash(text), label, "missing", start, start + 4, frozenset(labels), 0.5, "Elsewhere it is.")
+    def joined(label="LOC", start=15, labels=("LOC",), text=WORDS, score=0.6):
+        form = Form(hash(text), label, "missing", start, start + 4, frozenset(labels), score, "Elsewhere it is.")
         return join(one, [form])
 
-    assert joined().score == pytest.approx(one.score / 2)
+    assert joined().score == pytest.approx(one.score * 0.6)
+    assert (joined(score=0.55).found_by, joined(score=0.55).score) == (["models"], one.score)  # .495 together
     assert (tier(), tier(text="another"), tier(start=3), tier("ORG", labels=["ORG"])) == (1, 2, 2, 2)
 
 

@@ -37,14 +37,14 @@ class Prodigy:
 
     def add(self, text: GoldText) -> None:
         """Write a text to the file of each label of which something is known."""
-        tokens = self._export.tokens.of(text.text)
+        whole = Shown(text.text, self._export.tokens.of(text.text))
         for label in text.covered:
             spans = [span for span in text.spans if span.label == label]
-            self._write(text, tokens, label, spans, "accept", False)
+            self._write(text, whole, label, spans, "accept", False)
         answers: list[tuple[Answer, list[Span]]] = [("accept", text.accepted), ("reject", text.rejected)]
         for answer, spans in answers:
             for span in spans:
-                self._write(text, tokens, span.label, [span], answer, True)
+                self._write(text, whole, span.label, [span], answer, True)
         note_unresolved(text, self._export.account)
         self._export.account.write(len(text.spans) + len(text.accepted) + len(text.rejected))
 
@@ -53,33 +53,50 @@ class Prodigy:
         self._open.close()
 
     def _write(
-        self, text: GoldText, tokens: list[Token], label: str, spans: list[Span], answer: Answer, is_binary: bool
+        self, text: GoldText, whole: Shown, label: str, spans: list[Span], answer: Answer, is_binary: bool
     ) -> None:
-        task, cuts = prodigy_task(text, tokens, spans, "ner" if is_binary else "ner_manual")
+        tokens = cut(whole.tokens, spans)
+        cuts = len(tokens) - len(whole.tokens)
+        shown = Shown(text.text, tokens) if cuts else whole
+        task = prodigy_task(text, shown, spans, "ner" if is_binary else "ner_manual")
         self._export.account.note("tokens cut where a span begins or ends", cuts)
         self._files[label].write(_encode([task | {"_is_binary": is_binary, "answer": answer}]))
 
 
-def prodigy_task(text: GoldText, tokens: list[Token], spans: Iterable[Span], view: str) -> tuple[dict[str, Any], int]:
+class Shown:
+    """The tokens of a text, in the form of tasks.
+
+    text (str): The text. tokens (list[Token]): Its tokens.
+    """
+
+    def __init__(self, text: str, tokens: list[Token]) -> None:
+        self.tokens = tokens
+        self.json = msgspec.Raw(
+            msgspec.json.encode([prodigy_token(text, number, *token) for number, token in enumerate(tokens)])
+        )
+        self._starts = {token.start: number for number, token in enumerate(tokens)}
+        self._ends = {token.end: number for number, token in enumerate(tokens)}
+
+    def span(self, span: Span) -> dict[str, Any]:
+        """A span of whole tokens. RAISES (KeyError): If it begins or ends in one."""
+        return prodigy_span(span, self._starts[span.start], self._ends[span.end])
+
+
+def prodigy_task(text: GoldText, shown: Shown, spans: Iterable[Span], view: str) -> dict[str, Any]:
     """A task with spans and hashes that nobody has answered yet.
 
-    text (GoldText), tokens (list[Token]): The text and its tokens.
+    text (GoldText), shown (Shown): The text and its tokens, such that the spans are of whole ones.
     spans (Iterable[Span]): What is marked in it.
     view (str): Prodigy's name of the interface: "ner_manual" or "ner".
-    RETURNS (tuple[dict[str, Any], int]): The task, and how many tokens were cut since a span begins or ends in them.
+    RETURNS (dict[str, Any]): The task, for msgspec to encode.
     """
-    spans = list(spans)
-    fitting = cut(tokens, spans)
-    starts = {token.start: number for number, token in enumerate(fitting)}
-    ends = {token.end: number for number, token in enumerate(fitting)}
-    found = [prodigy_span(span, starts[span.start], ends[span.end]) for span in spans]
-    task = {
+    found = [shown.span(span) for span in spans]
+    return {
         "text": text.text,
         **({"meta": text.meta} if text.meta else {}),
         "_input_hash": text.input_hash,
         "_task_hash": task_hash(text.input_hash, found),
-        "tokens": [prodigy_token(text.text, number, *token) for number, token in enumerate(fitting)],
+        "tokens": shown.json,
         "_view_id": view,
         "spans": found,
     }
-    return task, len(fitting) - len(tokens)

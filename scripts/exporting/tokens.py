@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,6 +15,7 @@ from spacy.language import Language
 from scripts.annotations.records import Span
 from scripts.model.shards import pipeline
 
+_start = attrgetter("start")
 _MOST_STRINGS = 1_000_000  # a vocabulary grows with all it reads and never shrinks: then it is made anew
 
 
@@ -50,11 +53,18 @@ class Tokens:
 
 
 def cut(tokens: list[Token], spans: Iterable[Span]) -> list[Token]:
-    """Cut the tokens inside which a span begins or ends."""
-    borders = sorted({border for span in spans for border in (span.start, span.end)})
+    """Cut the tokens inside which a span begins or ends. Where there are none, these tokens are returned."""
+    inside: dict[int, list[int]] = defaultdict(list)  # by number of a token
+    for border in sorted({border for span in spans for border in (span.start, span.end)}):
+        number = bisect_right(tokens, border, key=_start) - 1
+        if number >= 0 and tokens[number].start < border < tokens[number].end:
+            inside[number].append(border)
     pieces = []
-    for token in tokens:
-        inside = borders[bisect_right(borders, token.start) : bisect_left(borders, token.end)]
-        edges = [token.start, *inside, token.end]
+    done = 0
+    for number, borders in inside.items():
+        token = tokens[number]
+        edges = [token.start, *borders, token.end]
+        pieces += tokens[done:number]
         pieces += [Token(start, end, token.blank and end == token.end) for start, end in pairwise(edges)]
-    return pieces
+        done = number + 1
+    return pieces + tokens[done:] if inside else tokens

@@ -10,11 +10,10 @@ from typing import NamedTuple
 import msgspec
 
 from scripts.reviewing import consistency
-from scripts.reviewing.ranking import TIERS
 from scripts.reviewing.records import Doubt, Method, Suspect
 
 BOTH = 1  # the tier
-_LIKELY = 0.5  # the least score of what models say in it
+_LIKELY = 0.5  # the least product of both scores in it: more likely wrong than right
 
 
 class Form(NamedTuple):
@@ -36,7 +35,7 @@ class Form(NamedTuple):
 
 
 def read_forms(corpus: Path) -> dict[int, list[Form]] | None:
-    """What surface forms suspect, but for the last tier: by input hash, without the texts; None if nobody has looked.
+    """What surface forms are sure enough of: by input hash, without the texts; None if nobody has looked.
 
     RAISES (UserError): If that was of other annotations, or is damaged.
     """
@@ -44,7 +43,7 @@ def read_forms(corpus: Path) -> dict[int, list[Form]] | None:
         return None
     found: dict[int, list[Form]] = defaultdict(list)
     for one in consistency.read_suspects(corpus):
-        if str(one.tier) == TIERS[-1]:
+        if one.score < _LIKELY:
             break
         labels = frozenset(span.label for span in one.proposed)
         place = (one.label, one.doubt, one.start, one.end)
@@ -53,14 +52,15 @@ def read_forms(corpus: Path) -> dict[int, list[Form]] | None:
 
 
 def join(suspect: Suspect, forms: Iterable[Form]) -> Suspect:
-    """A suspect of models; one of the first tier if surface forms say the same of the place, and models are
-    not in doubt themselves. Its score is then the product of both.
+    """A suspect of models; one of the first tier if surface forms say the same of the place, and both together are
+    more likely right than wrong. Its score is then the product of both.
 
     forms (Iterable[Form]): Those of its text, the surest first.
     """
     for form in forms:
-        if suspect.score >= _LIKELY and form.text == hash(suspect.text) and _agree(suspect, form):
-            reason, score = f"{suspect.reason} {form.reason}", round(suspect.score * form.score, 4)
+        score = round(suspect.score * form.score, 4)
+        if score >= _LIKELY and form.text == hash(suspect.text) and _agree(suspect, form):
+            reason = f"{suspect.reason} {form.reason}"
             both: list[Method] = ["forms", "models"]
             return msgspec.structs.replace(suspect, tier=BOTH, found_by=both, reason=reason, score=score)
     return suspect

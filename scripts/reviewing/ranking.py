@@ -204,9 +204,9 @@ def _suspect(place: Place, judged: Judged, label: str, times: dict[str, int]) ->
     touching = [span for span in known.spans if span.start < place.end and place.start < span.end]
     own = [span for span in touching if span.label == label]
     in_doubt, proposed, score = own[0] if own else form, [form], judged.score
-    if rule.kind == NONE:
+    if rule.kind in (NONE, INSIDE):
         score *= _alone(known.text, form)
-    elif rule.kind == RELABELLED:
+    if rule.kind == RELABELLED:
         in_doubt = next(span for span in touching if (span.start, span.end) == (form.start, form.end))
         score /= max(1, times.get(in_doubt.label, 1))  # if it is so more than once, it is likely to be meant
     elif rule.kind == INSIDE:

@@ -9,10 +9,9 @@ from typing import NamedTuple
 import msgspec
 
 from scripts.annotations.records import GoldText
-from scripts.annotations.shown import prodigy_span
 from scripts.exporting.doccano import doccano_line
 from scripts.exporting.label_studio import interface, studio_task
-from scripts.exporting.prodigy import prodigy_task
+from scripts.exporting.prodigy import Shown, prodigy_task
 from scripts.exporting.tokens import Tokens, cut
 from scripts.reviewing.items import Item
 
@@ -41,19 +40,12 @@ def _prodigy(items: list[Item], label: str, tokens: Tokens, folder: Path) -> Non
     """Tasks for ner.manual. Where there are versions, they stay in the answer, which is read as a review of them."""
     with (folder / FORMATS["prodigy"].name).open("wb") as file:
         for item in items:
-            whole = tokens.of(item.text.text)
             borders = [*item.spans, *(span for version in item.versions for span in version.spans)]
-            fitting = cut(whole, borders)
-            text = _with_reason(item)
-            task, _ = prodigy_task(text, fitting, item.spans, "ner_manual")
+            shown = Shown(item.text.text, cut(tokens.of(item.text.text), borders))
+            task = prodigy_task(_with_reason(item), shown, item.spans, "ner_manual")
             if item.versions:
-                starts = {token.start: number for number, token in enumerate(fitting)}
-                ends = {token.end: number for number, token in enumerate(fitting)}
                 task["versions"] = [
-                    {
-                        "spans": [prodigy_span(span, starts[span.start], ends[span.end]) for span in version.spans],
-                        "sessions": version.by,
-                    }
+                    {"spans": [shown.span(span) for span in version.spans], "sessions": version.by}
                     for version in item.versions
                 ]
             file.write(_encode_lines([task]))
