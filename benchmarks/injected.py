@@ -1,6 +1,6 @@
 """Put errors into annotations, and see how many of the places that are suspected are such errors.
 
-    python -m benchmarks.injected --data ../shared/data                    # half an hour on one core
+    python -m benchmarks.injected --data ../shared/data                    # an hour on one core
     python -m benchmarks.injected --data ../shared/data --corpora articles --seeds 1
 
 A twentieth of all spans is dropped, gets another label or another border: by chance anywhere, or by one careless
@@ -166,7 +166,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the real corpora")
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/data/injected"), help="keeps what models said")
-    parser.add_argument("--corpora", nargs="+", default=["addresses", "protocols"], choices=list(STEPS))
+    parser.add_argument("--corpora", nargs="+", default=list(STEPS), choices=list(STEPS))
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--votes", type=int, default=VOTES, help="models for each fold; default: %(default)s")
