@@ -88,3 +88,17 @@ def test_what_is_cut_off_is_refused():
     for end in range(len(content)):
         with pytest.raises(msgspec.DecodeError):
             decode(content[:end])
+
+
+@pytest.mark.parametrize("text", ["", "a", '"', "\\", '\\"', 'a\\\\"', 'é\n"日本"', '","text":"b'])
+@pytest.mark.parametrize("start", ['{"text":', '{"text": ', '{ "text":', '{"a":1,"text":'])
+def test_a_text_is_the_same_when_it_comes_again(text, start):
+    content = (start + json.dumps(text) + ',"tokens":[{"text":"a"}],"answer":"reject"}').encode()
+    for _ in range(2):
+        assert (decode(content).text, decode(content).answer) == (text, "reject")
+
+
+@pytest.mark.parametrize("second", [b'"b"', b"5", b"null"])
+def test_of_two_texts_in_a_task_the_last_counts(second):
+    content = b'{"text":"a","tokens":[{"text":"a"}],"text":' + second + b"}"
+    assert outcome(decode, content) == outcome(decode_whole, content)

@@ -15,7 +15,7 @@ from typing import IO
 from scripts.annotations.files import BUFFER
 from scripts.annotations.records import hash_of_line
 
-RUN_BYTES = 32 * 2**20  # what is sorted in memory; beyond that, on disk
+RUN_BYTES = 20 * 2**20  # what is sorted in memory; beyond that, on disk
 _LINE_OVERHEAD = 128  # bytes that Python takes for a line and its hash
 
 
