@@ -34,12 +34,9 @@ def addresses(data: Path) -> Sides:
     """The demo: US addresses, 17 labels."""
     found = parse_addresses((data / "usaddress" / "labeled.xml").read_bytes())
     labels = sorted(dataset.label for dataset in datasets(found))
-    splitter = Splitter(0.1, 0.2)
-    sides: Sides = {side: [] for side in SIDES}
-    for address in found:
-        gold = text(address.text, [span for span in address.spans if span.label in labels], labels)
-        sides[splitter.side(gold)].append(gold)
-    return sides
+    return _divided(
+        text(address.text, [span for span in address.spans if span.label in labels], labels) for address in found
+    )
 
 
 def posts(data: Path) -> Sides:
@@ -54,20 +51,12 @@ def posts(data: Path) -> Sides:
 def articles(data: Path) -> Sides:
     """Wikigold: sentences of Wikipedia, four labels."""
     file = data / "conll-wikigold" / "data" / "wikigold" / "CONLL-format" / "data" / "wikigold.conll.txt"
-    splitter = Splitter(0.1, 0.2)
-    sides: Sides = {side: [] for side in SIDES}
-    for gold in _of(conll(str(file), ["LOC", "MISC", "ORG", "PER"], scheme="io")):
-        sides[splitter.side(gold)].append(gold)
-    return sides
+    return _divided(_of(conll(str(file), ["LOC", "MISC", "ORG", "PER"], scheme="io")))
 
 
 def diagnoses(data: Path) -> Sides:
     """Abstracts about the diagnosis of diseases, seven labels."""
-    splitter = Splitter(0.1, 0.2)
-    sides: Sides = {side: [] for side in SIDES}
-    for gold in _of(brat(str(data / "brat-ibm-diagnosis"), DIAGNOSES)):
-        sides[splitter.side(gold)].append(gold)
-    return sides
+    return _divided(_of(brat(str(data / "brat-ibm-diagnosis"), DIAGNOSES)))
 
 
 CORPORA: dict[str, Callable[[Path], Sides]] = {
@@ -85,6 +74,15 @@ def text(words: str, spans: Iterable[Span], covered: Iterable[str]) -> GoldText:
         input_hash=input_hash(words), text=words, spans=sorted(spans), covered=sorted(covered), accepted=[],
         rejected=[], unresolved=[], sources=[], meta={},
     )  # fmt: skip
+
+
+def _divided(texts: Iterable[GoldText]) -> Sides:
+    """As the demo's texts are, by a hash."""
+    splitter = Splitter(0.1, 0.2)
+    sides: Sides = {side: [] for side in SIDES}
+    for gold in texts:
+        sides[splitter.side(gold)].append(gold)
+    return sides
 
 
 def _of(source: Source) -> list[GoldText]:

@@ -115,12 +115,13 @@ def _text_in(task: bytes) -> tuple[int, int]:
     if not start or task[start] != _QUOTE:
         return 0, 0
     end = task.find(b'"', start + 1)
-    while end > 0 and task[end - 1] == _BACKSLASH and _is_escaped(task, end):
+    while end > 0 and _is_escaped(task, end):
         end = task.find(b'"', end + 1)
     return start, end + 1
 
 
 def _is_escaped(task: bytes, place: int) -> bool:
+    """Whether an odd number of backslashes stands before a place."""
     before = place
     while task[before - 1] == _BACKSLASH:
         before -= 1
