@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -75,6 +76,16 @@ class GoldText(msgspec.Struct, kw_only=True, gc=False):
     unresolved: list[str]
     sources: list[str]
     meta: dict[str, Any]
+
+
+def are_apart(spans: Iterable[Span]) -> bool:
+    """Whether spans are in order and no two of them overlap."""
+    end = 0
+    for span in spans:
+        if span.start < end:
+            return False
+        end = span.end
+    return True
 
 
 def hash_of_line(line: bytes) -> int:

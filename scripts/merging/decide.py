@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from scripts.annotations.records import Span
+from scripts.annotations.records import Span, are_apart
 
 Policy = Literal["majority", "union", "intersection", "latest"]
 Parts = Literal["keep", "map"]  # what becomes of answers about texts that are parts of others
@@ -25,16 +25,6 @@ class Decision(NamedTuple):
 
     resolved: bool
     spans: Spans
-
-
-def are_apart(spans: Iterable[Span]) -> bool:
-    """Whether no two of some sorted spans overlap."""
-    end = 0
-    for span in spans:
-        if span.start < end:
-            return False
-        end = span.end
-    return True
 
 
 def longest_first(spans: Iterable[Span]) -> tuple[Spans, Spans]:

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from scripts.annotations.records import Answer, GoldText, Kind, Span, Task
+from scripts.annotations.records import Answer, GoldText, Kind, Span, Task, are_apart
 from scripts.merging.account import Account
-from scripts.merging.decide import Decision, Policy, Spans, Vote, are_apart, decide, longest_first
+from scripts.merging.decide import Decision, Policy, Spans, Vote, decide, longest_first
 
 _DATASET = attrgetter("dataset")
 

@@ -25,7 +25,7 @@ _CUT_TEXT = b'{"text":%d' % _CUT
 _MOST_TEXTS = 12 * 2**20  # bytes of JSON; in memory they are four times as much, with what Python notes of a text
 _AFTER_ARRAYS = b",]} \t\r\n"
 _BACKSLASH = ord("\\")
-_QUOTE = ord('"')
+_QUOTE = b'"'
 
 
 class SpanRecord(msgspec.Struct, gc=False):
@@ -95,28 +95,31 @@ def decode(content: Any) -> Record:
     content (Any): The JSON, as bytes or text.
     RAISES (UNREADABLE): If it is something else.
     """
-    if isinstance(content, bytes) and (slim := without_tokens(content)):
-        start, end = _text_in(slim)
-        try:
-            record = _decode_slim(_CUT_TEXT + slim[end:] if end else slim)
-            if record.text == _CUT:
-                record.text = _texts.decode(slim[start:end])
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return decode_whole(content)
-        # Else it was the tokens of something inside the task, or its text is a number.
-        if record.tokens == _CUT and isinstance(record.text, str):
-            return record
+    if isinstance(content, bytes):
+        text, text_end = _text_in(content)
+        tokens, tokens_end = tokens_in(content, text_end)
+        if tokens:
+            beginning = _CUT_TEXT if text_end else b""
+            try:
+                record = _decode_slim(beginning + content[text_end:tokens] + _CUT_TOKENS + content[tokens_end:])
+                if record.text == _CUT:
+                    record.text = _texts.decode(content[text:text_end])
+            except (msgspec.DecodeError, UnicodeError, RecursionError):
+                return decode_whole(content)
+            # Else it was the tokens of something inside the task, or its text is a number.
+            if record.tokens == _CUT and isinstance(record.text, str):
+                return record
     return decode_whole(content)
 
 
 def _text_in(task: bytes) -> tuple[int, int]:
     """Where the text of a task is that begins with it, with its quotes; (0, 0) if it does not."""
     start = len(_TEXT) if task.startswith(_TEXT) else len(_SPACED_TEXT) if task.startswith(_SPACED_TEXT) else 0
-    if not start or task[start] != _QUOTE:
+    if not start or not task.startswith(_QUOTE, start):
         return 0, 0
-    end = task.find(b'"', start + 1)
+    end = task.find(_QUOTE, start + 1)
     while end > 0 and _is_escaped(task, end):
-        end = task.find(b'"', end + 1)
+        end = task.find(_QUOTE, end + 1)
     return start, end + 1
 
 
@@ -128,8 +131,8 @@ def _is_escaped(task: bytes, place: int) -> bool:
     return (place - before) % 2 == 1
 
 
-def without_tokens(task: bytes) -> bytes | None:
-    """Put a number in the place of an array of objects called tokens that another key follows.
+def tokens_in(task: bytes, start: int = 0) -> tuple[int, int]:
+    """Where an array of objects called tokens is that another key follows, with its name: from where to before where.
 
     In JSON a quote that no backslash precedes begins or ends a string, and no name follows the end of one. So what is
     found is a key, outside of strings, and so is a bracket between the end of an object and a key. Brackets before it
@@ -137,16 +140,17 @@ def without_tokens(task: bytes) -> bytes | None:
     token, then what is left has brackets without partners, and cannot be decoded.
 
     task (bytes): JSON.
-    RETURNS (bytes | None): The task with a number for its tokens; None if there are none such, or it cannot be told.
+    start (int): A place in it that is not inside a string; what stands before is passed over.
+    RETURNS (tuple[int, int]): (0, 0) if there are none such, or it cannot be told.
     """
-    start = task.find(_TOKENS)
-    if start < 0:
-        start = task.find(_SPACED_TOKENS)
-    if start < 1 or task[start - 1] == _BACKSLASH:
-        return None
-    end = task.find(b"]", start)
+    begin = task.find(_TOKENS, start)
+    if begin < 0:
+        begin = task.find(_SPACED_TOKENS, start)
+    if begin < 1 or task[begin - 1] == _BACKSLASH:
+        return 0, 0
+    end = task.find(b"]", begin)
     while not _END_AND_KEY.match(task, end - 1):
         if end < 0 or task[end + 1 : end + 2] in _AFTER_ARRAYS:
-            return None
+            return 0, 0
         end = task.find(b"]", end + 1)
-    return task[:start] + _CUT_TOKENS + task[end + 1 :]
+    return begin, end + 1

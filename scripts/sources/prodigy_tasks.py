@@ -18,7 +18,7 @@ import msgspec
 
 from scripts.annotations.hashing import input_hashes
 from scripts.annotations.intake import Intake, fit_span
-from scripts.annotations.records import Kind, Span, Task
+from scripts.annotations.records import Kind, Span, Task, are_apart
 from scripts.sources.documents import note_unseen
 from scripts.sources.json_records import UNREADABLE, is_too_deep, reason
 from scripts.sources.prodigy_records import Record, SpanRecord, Version, decode
@@ -117,7 +117,7 @@ class TaskReader:
         if task.kind == "binary":
             tasks = _binary(record, task, taken, fitted)
         else:
-            task.spans = sorted(set(fitted)) if len(fitted) > 1 else fitted
+            task.spans = fitted if are_apart(fitted) else sorted(set(fitted))
             if task.kind == "review":
                 task.versions = [self._version(record.text, version) for version in record.versions or ()]
             tasks = [task]
@@ -133,13 +133,16 @@ class TaskReader:
         taken, fitted = [], []
         trimmed = 0
         for span in spans:
-            if not span.label:
+            label = span.label
+            if not label:
                 raise _Unusable("span without a label")
-            if span.label in self.labels:
-                fits = fit_span(text, span.start, span.end, span.label)
+            if label in self.labels:
+                start, end = span.start, span.end
+                fits = fit_span(text, start, end, label)
                 if isinstance(fits, str):
                     raise _Unusable(f"span: {fits}")
-                trimmed += fits.end - fits.start != span.end - span.start
+                if fits.start != start or fits.end != end:
+                    trimmed += 1
                 taken.append(span)
                 fitted.append(fits)
         return taken, fitted, trimmed
