@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from scripts.annotations.files import BUFFER
 from scripts.annotations.parallel import spread
 from scripts.merging.fingerprints import Fingerprints, keys
 
@@ -88,11 +87,9 @@ def survey(parts: Sequence[Block], path: Path, processes: int) -> tuple[Rows, li
 
 def lines(block: Block) -> Iterator[tuple[int, bytes]]:
     """The lines of a block, each with its place."""
-    with block.gold.open("rb", BUFFER) as file:
-        file.seek(block.start)
-        place = block.start
-        while place < block.stop:
-            line = file.readline()
+    with block.gold.open("rb") as file:
+        place = file.seek(block.start)
+        for line in file.read(block.stop - block.start).splitlines(keepends=True):
             yield place, line
             place += len(line)
 
