@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from heapq import merge
+from mmap import ACCESS_READ, mmap
 from operator import itemgetter
 from pathlib import Path
-from typing import IO
 
 from scripts.annotations.files import BUFFER
 from scripts.annotations.records import hash_of_line
 
 RUN_BYTES = 20 * 2**20  # what is sorted in memory; beyond that, on disk
+_HASH_WITHIN = 64  # bytes of a line
 _LINE_OVERHEAD = 128  # bytes that Python takes for a line and its hash
 
 
@@ -76,21 +77,19 @@ def places(path: Path, hashes: Iterable[int]) -> list[int]:
     RAISES (ValueError): If it holds lines of another kind.
     """
     with path.open("rb") as file:
-        size = file.seek(0, 2)
-        return [_bisect(file, size, wanted) for wanted in hashes]
+        if not file.seek(0, 2):
+            return [0 for _ in hashes]
+        with mmap(file.fileno(), 0, access=ACCESS_READ) as lines:
+            return [_bisect(lines, wanted) for wanted in hashes]
 
 
-def _bisect(file: IO[bytes], size: int, wanted: int) -> int:
-    low, high = 0, size
+def _bisect(lines: mmap, wanted: int) -> int:
+    low, high = 0, len(lines)
     while low < high:
         middle = (low + high) // 2
-        file.seek(max(middle - 1, 0))
-        if middle:
-            file.readline()  # to the first line that begins at the middle or after it
-        place = file.tell()
-        line = file.readline() if place < high else b""
-        if line and hash_of_line(line) < wanted:
-            low = place + len(line)
+        start = max(low, lines.rfind(b"\n", low, middle) + 1)  # of the line that has the middle
+        if hash_of_line(lines[start : start + _HASH_WITHIN]) < wanted:
+            low = lines.find(b"\n", middle) + 1 or high
         else:
-            high = middle
+            high = start
     return low

@@ -87,7 +87,7 @@ def merge_shard(job: Job) -> Merged:
     with scratch() as folder:
         paths = _fetch(job, plan, folder)
         hashes = ALL.split(plan.buckets)[job.number]
-        bucket = Bucket(paths, hashes, plan.largest, folder / "gold", folder / "conflicts", plan.policy)
+        bucket = Bucket(paths, hashes, plan.largest, plan.policy, folder / "gold", folder / "conflicts")
         found = merge_bucket(bucket)
         gold, conflicts = (_put(job, path) for path in (bucket.gold, bucket.conflicts))
     job.storage.write_json(f"{account}.json", _Done(_packed(found), gold, conflicts))

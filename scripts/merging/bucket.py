@@ -35,22 +35,22 @@ class Bucket(NamedTuple):
     paths (list[Path]): Files of answers, sorted by hash.
     hashes (Range): Which of them are in the bucket.
     largest (int): With more bytes it is divided again.
-    gold (Path), conflicts (Path): Where the results go.
     policy (Policy): How disagreements are decided.
+    gold (Path), conflicts (Path): Files to whose ends the results go.
     """
 
     paths: list[Path]
     hashes: Range
     largest: int
+    policy: Policy
     gold: Path
     conflicts: Path
-    policy: Policy
 
 
 def merge_bucket(bucket: Bucket) -> Account:
     """Merge one bucket: the gold and the conflicts of its texts, sorted by hash, then text."""
     account = Account()
-    with bucket.gold.open("wb") as gold, bucket.conflicts.open("wb") as conflicts:
+    with bucket.gold.open("ab") as gold, bucket.conflicts.open("ab") as conflicts:
         for group in groups(bucket.paths, bucket.hashes, bucket.largest):
             for tasks in _texts(group):
                 merged, found = merge_text(tasks, bucket.policy, account)

@@ -56,8 +56,8 @@ def largest_bucket(memory_mb: int, processes: int) -> int:
 
 
 def number_of_buckets(size: int, largest: int, processes: int) -> int:
-    """How many buckets so many bytes are divided into: small ones, and enough to keep all processes busy."""
-    wanted = math.ceil(size / min(_TARGET, largest))
+    """How many buckets so many bytes are divided into: small ones, as many for each process, and enough of them."""
+    wanted = math.ceil(size / min(_TARGET, largest) / processes) * processes
     return min(max(wanted, 4 * processes if size > _MB else 1), MOST_BUCKETS)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -201,17 +201,26 @@ def _merge_and_compare(
 
 def _merge_all(paths: list[Path], size: int, work: Path, policy: Policy, resources: Resources) -> Account:
     """Merge bucket by bucket, and join; leaves gold.jsonl and conflicts.jsonl in the work folder."""
+    gold, conflicts = (work / name for name in ("gold.jsonl", "conflicts.jsonl"))
+    for path in (gold, conflicts):
+        path.write_bytes(b"")
+    alone = resources.processes == 1  # then each bucket is written where it belongs
     largest = largest_bucket(resources.memory_mb, resources.processes)
     number = resources.buckets or number_of_buckets(size, largest, resources.processes)
     buckets = [
-        Bucket(paths, hashes, largest, work / f"gold-{index}", work / f"conflicts-{index}", policy)
+        Bucket(
+            paths, hashes, largest, policy,
+            gold=gold if alone else work / f"gold-{index}",
+            conflicts=conflicts if alone else work / f"conflicts-{index}",
+        )
         for index, hashes in enumerate(ALL.split(number))
-    ]
+    ]  # fmt: skip
     account = Account()
-    for part in spread(merge_bucket, buckets, resources.processes, "Merging"):
+    for bucket, part in zip(buckets, spread(merge_bucket, buckets, resources.processes, "Merging"), strict=True):
         account.add(part)
-    _join((bucket.gold for bucket in buckets), work / "gold.jsonl")
-    _join((bucket.conflicts for bucket in buckets), work / "conflicts.jsonl")
+        if not alone:
+            _move_to_end(bucket.gold, gold)
+            _move_to_end(bucket.conflicts, conflicts)
     return account
 
 
@@ -228,12 +237,10 @@ def _verify(file: Vouched) -> None:
         raise UserError(f"{file.path}: is not as it was pulled; pull again")
 
 
-def _join(parts: Iterable[Path], path: Path) -> None:
-    with path.open("wb") as whole:
-        for part in parts:
-            with part.open("rb") as file:
-                shutil.copyfileobj(file, whole, 2**20)
-            part.unlink()
+def _move_to_end(part: Path, path: Path) -> None:
+    with part.open("rb") as file, path.open("ab") as whole:
+        shutil.copyfileobj(file, whole, 2**20)
+    part.unlink()
 
 
 def _account_for(asked: Merged, account: Account, manifest: Manifest) -> Merged:

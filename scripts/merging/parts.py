@@ -193,7 +193,8 @@ def _matches(job: _Job) -> Any:
 def _begun(prints: Fingerprints, table: _Table) -> Numbers:
     """The places at which some text of the table may begin."""
     hashes = prints.all_of(SHORTEST)
-    places = np.flatnonzero(table.sieve[(hashes >> table.shift).view(np.int64)])  # unsigned, it takes three times as long
+    sifted = table.sieve[(hashes >> table.shift).view(np.int64)]  # by unsigned numbers it takes three times as long
+    places = np.flatnonzero(sifted)
     return places[looked_up(table.firsts, hashes[places])[1]]
 
 

@@ -34,8 +34,8 @@ def find_resemblance(folder: Path, work: Path, processes: int) -> Resemblance:
     work (Path): A folder for what is found on the way, of no use to anybody but for the rows.
     processes (int): How many at a time.
     """
-    # What is freed glibc gives back, to get it again page by page, until it saw something larger come and go. Of this no
-    # page is touched; it saves a quarter of the time. See M_MMAP_THRESHOLD in mallopt(3).
+    # What is freed glibc gives back, to get it again page by page, until it saw something larger come and go. Of this
+    # no page is touched; it saves a quarter of the time. See M_MMAP_THRESHOLD in mallopt(3).
     np.empty(_COME_AND_GONE, np.uint8)
     work.mkdir()
     gold = folder / "gold.jsonl"
