@@ -7,11 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts import functions, settings  # noqa: F401 (what the tokenizer is made of is registered)
+from scripts import settings
 from scripts.annotations.errors import run_step
 from scripts.engines.engine import Dask
-from scripts.model.corpus import Plan, build
-from scripts.model.pipeline import nlp_block
+from scripts.model.corpus import Plan, build, nlp_block
 from scripts.reporting.accounts import plural, print_corpus
 
 

@@ -12,7 +12,7 @@ from scripts.annotations.errors import UserError, run_step
 from scripts.annotations.files import write_json
 from scripts.model.checks import check
 from scripts.model.debugging import debug_data
-from scripts.model.provenance import read_split
+from scripts.model.summary import read_split
 from scripts.reporting.debugging import print_findings
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from scripts import functions  # noqa: F401 (what the tokenizer is made of is registered)
 from scripts.annotations.errors import run_step
 from scripts.exporting.exporting import FORMATS, export
-from scripts.model.pipeline import nlp_block
+from scripts.model.corpus import nlp_block
 from scripts.reporting.accounts import plural, print_export
 
 

@@ -11,7 +11,7 @@ from scripts import functions  # noqa: F401 (what the config names is registered
 from scripts.annotations.errors import UserError, run_step
 from scripts.annotations.files import write_json
 from scripts.model.labels import read_labels
-from scripts.model.provenance import read_split
+from scripts.model.summary import read_split
 from scripts.model.training_config import load_config
 from scripts.overrides import overrides
 from scripts.reporting.learning import print_curve

@@ -9,8 +9,7 @@ from rich.console import Console
 
 from scripts import functions, settings  # noqa: F401 (what the models are made of is registered)
 from scripts.annotations.errors import run_step
-from scripts.model.corpus import Plan
-from scripts.model.pipeline import nlp_block
+from scripts.model.corpus import Plan, nlp_block
 from scripts.reporting.accounts import plural
 from scripts.reporting.queues import print_queue, print_way_back
 from scripts.reviewing.asked import Request

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from scripts import functions  # noqa: F401 (what the config names is registered)
 from scripts.annotations.errors import UserError, run_step
-from scripts.model.provenance import BEST, read_split
+from scripts.model.provenance import BEST
+from scripts.model.summary import read_split
 from scripts.model.training import Job, train, train_all, unknown_share
 from scripts.model.training_config import is_transition_based, load_config
 from scripts.overrides import overrides

@@ -26,9 +26,8 @@ from scripts.annotations.errors import UserError
 from scripts.merging import merging
 from scripts.merging.merging import Resources
 from scripts.model import shards as docbins
-from scripts.model.corpus import Plan, build
-from scripts.model.pipeline import nlp_block
-from scripts.model.provenance import read_split
+from scripts.model.corpus import Plan, build, nlp_block
+from scripts.model.summary import read_split
 from tests.clusters import cluster, engine, s3_server
 from tests.prodigy import line, task
 from tests.project import ROOT, STEPS, TRAINING, fail, succeed

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scripts.merging.likeness import alike, shingled
 from scripts.model.checks import check, odd_edges
-from scripts.model.provenance import read_split
+from scripts.model.summary import read_split
 from tests.project import ROOT
 from tests.scored import known_doc, one_line, step, write_corpus
 

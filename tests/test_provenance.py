@@ -10,7 +10,8 @@ from confection import ConfigValidationError
 
 from scripts.annotations.errors import UserError
 from scripts.model.labels import ner_labels, read_labels
-from scripts.model.provenance import Split, provenance, read_split, record_data, training_code, versions
+from scripts.model.provenance import provenance, record_data, training_code, versions
+from scripts.model.summary import Split, read_split
 
 
 @pytest.fixture

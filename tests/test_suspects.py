@@ -21,9 +21,9 @@ from scripts.annotations.hashing import input_hash
 from scripts.annotations.manifest import Manifest
 from scripts.annotations.records import GoldText, Span
 from scripts.merging.merging import Resources, merge
+from scripts.model.cuts import read_gold
 from scripts.model.label_heads import COVERED
 from scripts.model.reading import read_docs
-from scripts.model.shards import read_gold
 from scripts.reviewing import consistency
 from scripts.reviewing.crossing import Plan, divide
 from scripts.reviewing.doubts import doubts

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import msgspec
 import spacy
 
-from scripts import functions  # noqa: F401 (on the workers too what the tokenizer is made of is registered)
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import exclusive, sha256, work_folder
 from scripts.engines.cluster import connected
@@ -23,7 +22,9 @@ from scripts.engines.shards import bring
 from scripts.engines.storage import Storage, scratch
 from scripts.merging import merging
 from scripts.model.corpus import Corpus, Plan, Stored, account_for, digest_of, is_as_made, publish, rules_for
-from scripts.model.shards import Job, Rules, Shard, cut, fineness, make_shard
+from scripts.model.cuts import Job, Rules, Shard, cut, fineness
+from scripts.model.pipeline import tokenizer
+from scripts.model.shards import make_shard
 
 LEAST_MB = 512  # Python with Dask and spaCy takes 120 of it, and 300 where there is PyTorch too
 _FOLDER = "docbins"
@@ -63,6 +64,7 @@ def build_on(engine: Dask, folder: Path, plan: Plan) -> tuple[Corpus, int]:
     """
     if engine.memory_mb < LEAST_MB:
         raise UserError(f"[engine] memory_mb = {engine.memory_mb}: for corpus it must be at least {LEAST_MB}")
+    tokenizer(plan.nlp)  # if it cannot be made, this is the place to say so
     storage = Storage(engine.storage)
     storage.check()
     with exclusive(folder):

@@ -25,7 +25,7 @@ from scripts.exporting.parquet import Parquet
 from scripts.exporting.prodigy import Prodigy
 from scripts.exporting.tokens import Tokens
 from scripts.merging.merging import gold_as_merged, known_labels
-from scripts.model.shards import read_gold
+from scripts.model.cuts import read_gold
 
 NAME = "export.json"
 ALL = ("none", "all")  # what stands for all labels

@@ -66,11 +66,11 @@ def position(task: Task) -> int:
 
 def _ordered(tasks: Iterable[Task]) -> list[Task]:
     """As `_order` says. Most are of a dataset of their own, which tells all of them."""
-    ordered: list[Task] = []
-    for _, same in groupby(sorted(tasks, key=_DATASET), _DATASET):
-        own = list(same)
-        ordered += sorted(own, key=_order) if len(own) > 1 else own
-    return ordered
+    ordered = sorted(tasks, key=_DATASET)
+    if len({task.dataset for task in ordered}) == len(ordered):
+        return ordered
+    of_datasets = (list(same) for _, same in groupby(ordered, _DATASET))
+    return [task for own in of_datasets for task in (sorted(own, key=_order) if len(own) > 1 else own)]
 
 
 def _order(task: Task) -> tuple[Any, ...]:
@@ -367,7 +367,7 @@ class _Text:
 
     def _finish(self, disputed: list[Task], live: list[Task]) -> None:
         gold = self.gold
-        dropped = {id(task) for task in disputed} - {id(task) for task in self._kept(live)}
+        dropped = {id(task) for task in disputed}.difference(id(task) for task in self._kept(live))
         kept = [task for task in self.tasks if id(task) not in dropped] if dropped else self.tasks
         for task in kept:
             if task.meta != gold.meta:

@@ -14,9 +14,9 @@ from spacy.tokens import Doc
 from scripts.annotations.hashing import input_hash
 from scripts.merging.likeness import SIMILAR, alike, bands, shingled
 from scripts.model.label_heads import GOLD
-from scripts.model.provenance import Split
 from scripts.model.reading import read_docs
 from scripts.model.split import SIDES, Side
+from scripts.model.summary import Split
 
 _MOST = 100  # texts of a band that are looked at
 _CLOSING = {")": "(", "]": "[", "}": "{", "»": "«", "”": "“"}

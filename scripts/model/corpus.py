@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-import spacy
+from confection import Config
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import code_digest, exclusive, sha256, work_folder, write_json
 from scripts.annotations.parallel import spread
 from scripts.merging import merging
-from scripts.model.documents import Misaligned
-from scripts.model.provenance import STORED
-from scripts.model.shards import Cut, Job, Rules, Shard, cut, fineness, make_shard, pipeline, read_gold
+from scripts.model.cuts import Cut, Job, Misaligned, Rules, Shard, cut, fineness, read_gold
 from scripts.model.split import SIDES, Side, Splitter, reserved
+from scripts.model.summary import STORED
 
 NAME = "split.json"
 _SCRIPTS = Path(__file__).parent.parent
@@ -41,6 +41,15 @@ class Plan(NamedTuple):
     dev_datasets: list[str]
     test_datasets: list[str]
     misaligned: Misaligned
+
+
+def nlp_block(path: Path) -> dict[str, Any]:
+    """The [nlp] block of a training config. RAISES (UserError): If there is none."""
+    try:
+        return dict(Config().from_disk(path, interpolate=True)["nlp"])
+    except (OSError, KeyError, ValueError) as err:
+        reason = str(err) if isinstance(err, OSError) else f"has no [nlp] that can be read: {err}"
+        raise UserError(f"{path}: {reason}") from err
 
 
 class Corpus(msgspec.Struct, kw_only=True):
@@ -85,7 +94,8 @@ def build(folder: Path, plan: Plan, processes: int) -> tuple[Corpus, int]:
     plan (Plan): How.
     processes (int): How many shards are made at a time.
     RETURNS (tuple[Corpus, int]): The account, and how many shards were as before.
-    RAISES (UserError): If there is no gold, it is not as it was merged, or none is left to train or to evaluate with.
+    RAISES (UserError): If there is no gold, it is not as it was merged, or none is left to train or to evaluate with;
+        or if no tokenizer can be made.
     """
     with exclusive(folder):
         merged, gold = merging.gold_as_merged(folder)
@@ -96,13 +106,18 @@ def build(folder: Path, plan: Plan, processes: int) -> tuple[Corpus, int]:
         kept = _unchanged(folder, made_by, cuts)
         with work_folder(folder) as work:
             jobs = [Job(piece, gold, rules, work) for piece in cuts if piece.name not in kept]
-            if jobs:
-                pipeline(msgspec.json.encode(plan.nlp))  # here, so that the processes need not each make it
-            made = spread(make_shard, jobs, processes, "Tokenizing")
-            shards = kept | {job.cut.name: shard for job, shard in zip(jobs, made, strict=True)}
+            shards = kept | (_make(jobs, plan, processes) if jobs else {})
             corpus = account_for(shards, plan, labels, made_by)
             publish(corpus, labels, work, folder)
     return corpus, len(kept)
+
+
+def _make(jobs: list[Job], plan: Plan, processes: int) -> dict[str, Shard]:
+    from scripts.model.shards import make_shard, pipeline  # which need spaCy
+
+    pipeline(msgspec.json.encode(plan.nlp))  # here, so that the processes need not each make it
+    made = spread(make_shard, jobs, processes, "Tokenizing")
+    return {job.cut.name: shard for job, shard in zip(jobs, made, strict=True)}
 
 
 def rules_for(plan: Plan, labels: list[str], gold: Path) -> Rules:
@@ -112,7 +127,7 @@ def rules_for(plan: Plan, labels: list[str], gold: Path) -> Rules:
 
 def digest_of(plan: Plan, rules: Rules) -> str:
     """Of all that a shard depends on but its gold: see `Corpus.made_by`."""
-    what = [sorted(rules.labels), plan, _reserved(rules.splitter), code_digest(*_CODE), spacy.__version__]
+    what = [sorted(rules.labels), plan, _reserved(rules.splitter), code_digest(*_CODE), version("spacy")]
     return _digest(what)
 
 

@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
-from typing import Literal
 
 import msgspec
 from spacy.language import Language
@@ -15,9 +14,8 @@ from spacy.util import filter_spans
 
 from scripts.annotations import records
 from scripts.annotations.records import GoldText
+from scripts.model.cuts import Misaligned
 from scripts.model.label_heads import COVERED, GOLD, INCORRECT
-
-Misaligned = Literal["snap", "refuse"]
 
 
 class Misfit(msgspec.Struct):

@@ -17,26 +17,11 @@ from spacy.language import Language
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import code_digest
+from scripts.model.summary import read_split
 
 KEY = "labelwise"  # in the meta
-STORED = "docbins.json"  # beside split.json where the shards are not: says where they are
 BEST = "model-best"  # as spaCy calls the folder of the model that did best on the dev texts
 _FUNCTIONS = Path(__file__).parent.parent / "functions.py"
-
-
-class Split(msgspec.Struct):
-    """What of corpus/split.json says which corpus it is.
-
-    digest (str): Of the texts, what is known of them, how they are split and tokenized.
-    texts (dict[str, int]): How many on each side.
-    covered (dict[str, dict[str, int]]): By label and side: texts in which the label is known everywhere.
-    spans (dict[str, dict[str, int]]): By label and side: its entities.
-    """
-
-    digest: str
-    texts: dict[str, int]
-    covered: dict[str, dict[str, int]] = {}
-    spans: dict[str, dict[str, int]] = {}
 
 
 class Provenance(msgspec.Struct, kw_only=True):
@@ -80,18 +65,6 @@ def record_data(split: str) -> Callable[[Language], Language]:
         return nlp
 
     return record
-
-
-def read_split(path: Path) -> Split:
-    """Read corpus/split.json. RAISES (UserError): If there is none, it is damaged, or the shards are elsewhere."""
-    if path.with_name(STORED).exists():
-        raise UserError(f"{path.parent}: its shards stayed on the storage; bring them: fetch = true, weasel run corpus")
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Split)
-    except FileNotFoundError as err:
-        raise UserError(f"{path}: no such file; make the corpus first: weasel run corpus") from err
-    except (msgspec.DecodeError, UnicodeDecodeError) as err:
-        raise UserError(f"{path}: is damaged ({err}); make the corpus again: weasel run corpus") from err
 
 
 def provenance(meta: Mapping[str, Any]) -> Provenance | None:

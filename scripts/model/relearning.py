@@ -30,8 +30,9 @@ from scripts.model.label_heads import (
     prf,
     read_gold,
 )
-from scripts.model.provenance import BEST, KEY, provenance, read_split
+from scripts.model.provenance import BEST, KEY, provenance
 from scripts.model.reading import Reader
+from scripts.model.summary import read_split
 from scripts.model.training import heads, prepared, publishing
 from scripts.model.tuning import choose, curve
 

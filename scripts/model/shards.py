@@ -1,4 +1,4 @@
-"""The gold in shards: ranges of hashes, each of them three DocBins. A shard that did not change is not made again."""
+"""A shard of the gold becomes three DocBins."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import msgspec
 import srsly
@@ -16,98 +15,15 @@ from spacy.attrs import ENT_TYPE, ORTH, SPACY
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 
-from scripts.annotations.records import GoldText, hash_of_line
-from scripts.model.documents import DocMaker, Misaligned
+from scripts.model.cuts import Job, Shard, read_gold
+from scripts.model.documents import DocMaker
 from scripts.model.label_heads import COVERED, GOLD
 from scripts.model.pipeline import tokenizer
-from scripts.model.split import SIDES, Side, Splitter
+from scripts.model.split import SIDES, Side
 
-_SHARD_BYTES = 2**18  # of gold, at most, on average
-_MOST_BITS = 12
 _SHARDS_A_VOCABULARY = 256
 _ATTRS = ["ENT_IOB", "ENT_TYPE"]
-_decode = msgspec.json.Decoder(GoldText).decode
 _encode = msgspec.json.Encoder().encode_lines
-
-
-class Cut(NamedTuple):
-    """A shard's place in gold.jsonl: where it starts, how many bytes it has, and their digest."""
-
-    name: str
-    start: int
-    size: int
-    sha256: str
-
-
-class Shard(msgspec.Struct):
-    """What was made of a shard.
-
-    gold (str): Digest of its lines of gold.
-    files (dict[str, str]): Digests of its files by their paths in the corpus; a side without texts has none.
-    texts (dict[Side, int]), tokens (dict[Side, int]): How many.
-    spans (dict[Side, dict[str, int]]): Gold spans by label.
-    covered (dict[Side, dict[str, int]]): Texts in which a label is known everywhere.
-    fates (dict[str, int]): What became of the spans, see `DocMaker`.
-    too_long (int): Texts left out.
-    """
-
-    gold: str
-    files: dict[str, str] = {}
-    texts: dict[Side, int] = {}
-    tokens: dict[Side, int] = {}
-    spans: dict[Side, dict[str, int]] = {}
-    covered: dict[Side, dict[str, int]] = {}
-    fates: dict[str, int] = {}
-    too_long: int = 0
-
-
-class Rules(NamedTuple):
-    """What a shard is made by, apart from its gold.
-
-    nlp (dict[str, Any]): The [nlp] block of the training config.
-    """
-
-    nlp: dict[str, Any]
-    labels: frozenset[str]
-    misaligned: Misaligned
-    splitter: Splitter
-
-
-def fineness(size: int) -> int:
-    """How many bits of a text's hash name its shard, if there are so many bytes of gold: shards are to be small, and
-    not many. As the gold grows, all are cut in two at a time.
-    """
-    return min((size // _SHARD_BYTES).bit_length(), _MOST_BITS)
-
-
-def cut(gold: Path, bits: int) -> Iterator[Cut]:
-    """Cut sorted gold, or a part of it that ends where a shard ends, into shards.
-
-    bits (int): See `fineness`.
-    RAISES (ValueError): If it is damaged.
-    """
-    start, place, name = 0, 0, ""
-    digest = hashlib.sha256()
-    with gold.open("rb") as lines:
-        for line in lines:
-            this = f"{(hash_of_line(line) + 2**31) >> (32 - bits):04}"
-            if this != name and place > start:
-                yield Cut(name, start, place - start, digest.hexdigest())
-                start, digest = place, hashlib.sha256()
-            name = this
-            place += len(line)
-            digest.update(line)
-    if place > start:
-        yield Cut(name, start, place - start, digest.hexdigest())
-
-
-class Job(NamedTuple):
-    """The work of making a shard; its files go to the folder."""
-
-    cut: Cut
-    gold: Path
-    rules: Rules
-    folder: Path
 
 
 def make_shard(job: Job) -> Shard:
@@ -138,15 +54,6 @@ def make_shard(job: Job) -> Shard:
 def pipeline(nlp: bytes, generation: int = 0) -> Language:
     """The pipeline of an [nlp] block, for some shards: a vocabulary grows with all it reads and never shrinks."""
     return tokenizer(msgspec.json.decode(nlp))
-
-
-def read_gold(path: Path, start: int = 0, size: int = -1) -> Iterator[GoldText]:
-    """Stream gold.jsonl, or a part of it: so many bytes from its start on, which must be whole lines."""
-    with path.open("rb") as lines:
-        lines.seek(start)
-        while size and (line := lines.readline()):
-            size -= len(line)
-            yield _decode(line)
 
 
 def _count(shard: Shard, side: Side, doc: Doc) -> None:

@@ -17,8 +17,9 @@ from spacy.util import minibatch
 from scripts.annotations.files import exclusive, work_folder
 from scripts.annotations.parallel import available_cores, available_mb, spread
 from scripts.model.label_heads import LabelHeads
-from scripts.model.provenance import BEST, Split
+from scripts.model.provenance import BEST
 from scripts.model.reading import Reader
+from scripts.model.summary import Split
 from scripts.model.training_config import demand_gpu
 from scripts.model.tuning import tune
 

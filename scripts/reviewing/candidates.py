@@ -13,7 +13,7 @@ from spacy.util import minibatch
 from scripts.annotations.hashing import fraction
 from scripts.annotations.parallel import watched
 from scripts.annotations.records import GoldText, Span
-from scripts.model.shards import read_gold
+from scripts.model.cuts import read_gold
 from scripts.model.split import Splitter
 from scripts.reviewing.asked import Request, key
 from scripts.reviewing.items import Item, free_of, of_label

@@ -14,8 +14,8 @@ from confection import Config
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import BUFFER, code_digest, exclusive, sha256, whole_file, work_folder, write_json
 from scripts.merging import merging
+from scripts.model.cuts import read_gold
 from scripts.model.provenance import versions
-from scripts.model.shards import read_gold
 from scripts.reviewing import consistency
 from scripts.reviewing.crossing import Plan, read, vote
 from scripts.reviewing.doubts import doubts

@@ -12,10 +12,13 @@ import msgspec
 
 from scripts.annotations.files import BUFFER, exclusive, read_json_if_there, whole_file, work_folder, write_json
 from scripts.annotations.records import GoldText
+from scripts.model.corpus import nlp_block
+from scripts.model.cuts import read_gold
 from scripts.model.documents import DocMaker
-from scripts.model.pipeline import nlp_block, tokenizer
-from scripts.model.provenance import BEST, Split
-from scripts.model.shards import DocWriter, encoders_looked_up, read_gold
+from scripts.model.pipeline import tokenizer
+from scripts.model.provenance import BEST
+from scripts.model.shards import DocWriter, encoders_looked_up
+from scripts.model.summary import Split
 from scripts.model.training import Job, train_all
 from scripts.reviewing.folds import Folds
 from scripts.reviewing.votes import Vote, votes

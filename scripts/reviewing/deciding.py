@@ -12,7 +12,7 @@ import numpy as np
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import write_json
 from scripts.merging import merging
-from scripts.model.provenance import read_split
+from scripts.model.summary import read_split
 from scripts.reviewing import consistency, coverage, suspects
 from scripts.reviewing.advice import Advice, Signals, advise
 from scripts.reviewing.consistency import Consistency

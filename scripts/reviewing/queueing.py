@@ -15,7 +15,7 @@ from scripts.annotations.manifest import file_name
 from scripts.exporting.tokens import Tokens
 from scripts.merging.merging import Merged, gold_as_merged, known_labels
 from scripts.model.corpus import Plan, splitter
-from scripts.model.provenance import read_split
+from scripts.model.summary import read_split
 from scripts.reviewing import asked
 from scripts.reviewing.asked import Queue, Request
 from scripts.reviewing.candidates import uncovered

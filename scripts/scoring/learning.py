@@ -13,9 +13,10 @@ from spacy.tokens import Doc
 from scripts.annotations.files import exclusive, work_folder
 from scripts.annotations.hashing import fraction, normalized
 from scripts.model.label_heads import GOLD
-from scripts.model.provenance import BEST, Split
+from scripts.model.provenance import BEST
 from scripts.model.reading import read_docs
 from scripts.model.shards import DocWriter, encoders_looked_up
+from scripts.model.summary import Split
 from scripts.model.training import Job, train_all
 from scripts.scoring import models
 from scripts.scoring.counts import together

@@ -13,8 +13,9 @@ import spacy
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import code_digest
 from scripts.model.labels import read_labels
-from scripts.model.provenance import Provenance, Split, read_split, versions
+from scripts.model.provenance import Provenance, versions
 from scripts.model.reading import read_docs
+from scripts.model.summary import Split, read_split
 from scripts.scoring import models, runs
 from scripts.scoring.counts import Counts, digests, together
 from scripts.scoring.evaluation import Seen, evaluate
