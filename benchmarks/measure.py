@@ -31,13 +31,14 @@ class Failed(Exception):
     """A command that ended with an error."""
 
 
-def measure(command: Sequence[str], stop_mb: float = float("inf")) -> Measured:
+def measure(command: Sequence[str], stop_mb: float = float("inf"), memory: bool = True) -> Measured:
     """Run a command to its end, as Python does by default: with the bytecode of its modules, if it has run before.
 
     Linux only.
 
     command (Sequence[str]): Its words; "python" stands for this interpreter.
     stop_mb (float): It is stopped if its tree takes more.
+    memory (bool): Whether to look at its memory, which stops it for up to a twentieth of the time; else the peak is 0.
     RAISES (Failed): If it fails, or takes too much.
     """
     words = [sys.executable if word == "python" else word for word in command]
@@ -48,10 +49,12 @@ def measure(command: Sequence[str], stop_mb: float = float("inf")) -> Measured:
         words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf8", env=environment
     )
     peak = _Peak(process, stop_mb)
-    peak.start()
+    if memory:
+        peak.start()
     output, _ = process.communicate()
     seconds = time.perf_counter() - began
-    peak.join()
+    if memory:
+        peak.join()
     after = os.times()
     if process.returncode:
         raise Failed(f"{' '.join(command)}: {'took too much memory' if peak.mb > stop_mb else output[-1000:]}")

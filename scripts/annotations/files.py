@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import msgspec
-from filelock import FileLock, Timeout
+from zc.lockfile import LockError, SimpleLockFile
 
 from scripts.annotations.errors import UserError
 
@@ -29,17 +29,16 @@ def exclusive(folder: Path) -> Iterator[None]:
     RAISES (UserError): If another run is at work there.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
-    except Timeout as err:
+        lock = SimpleLockFile(folder / ".lock")
+    except LockError as err:
         raise UserError(f"{folder}: another run is at work there; wait until it is done") from err
     try:
         for leftover in folder.glob(f"{TEMPORARY}*"):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         yield
     finally:
-        lock.release()
+        lock.close()
 
 
 @contextmanager

@@ -239,7 +239,7 @@ def _verify(file: Vouched) -> None:
 
 def _move_to_end(part: Path, path: Path) -> None:
     with part.open("rb") as file, path.open("ab") as whole:
-        shutil.copyfileobj(file, whole, 2**20)
+        shutil.copyfileobj(file, whole)
     part.unlink()
 
 
