@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -68,6 +69,7 @@ def _results(work: Callable[[In], Out], items: Sequence[In], processes: int) -> 
     # Forked, the workers share what is imported already: spaCy alone is 60 MB and half a second. They start with the
     # first submit, before the progress bar has a thread, which would not be there in a fork, nor let go of its locks.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
+    gc.freeze()  # else the collector, which writes to all there is, makes copies of it for each of them
     try:
         with ProcessPoolExecutor(processes, context, initializer=_die_with_parent) as pool:
             try:
@@ -79,6 +81,8 @@ def _results(work: Callable[[In], Out], items: Sequence[In], processes: int) -> 
     except BrokenProcessPool as err:
         said = "a worker process was killed, most likely for want of memory; lower memory_mb or processes"
         raise UserError(said) from err
+    finally:
+        gc.unfreeze()
 
 
 def _die_with_parent() -> None:

@@ -20,8 +20,6 @@ from scripts.merging.account import Account
 from scripts.merging.bucket import Bucket, merge_bucket
 from scripts.merging.buckets import ALL, largest_bucket, number_of_buckets
 from scripts.merging.decide import Parts, Policy
-from scripts.merging.mapping import map_parts
-from scripts.merging.resemblance import find_resemblance
 
 NAME = "merge.json"
 OUTPUTS = ("gold.jsonl", "conflicts.jsonl", "coverage.csv", "parts.jsonl", "lookalikes.jsonl")
@@ -188,6 +186,10 @@ def _merge_and_compare(
         pass
     size = sum(entry.bytes for entry in entries)
     account = _merge_all(paths, size, work, asked.policy, resources)
+
+    from scripts.merging.mapping import map_parts  # which need NumPy: it takes a tenth of a second to load
+    from scripts.merging.resemblance import find_resemblance
+
     found = find_resemblance(work, work / "first", resources.processes)
     moved = 0
     if asked.parts == "map":
