@@ -25,7 +25,7 @@ from scripts.annotations import manifest
 from scripts.annotations.errors import UserError
 from scripts.merging import merging
 from scripts.merging.merging import Resources
-from scripts.model import shards as docbins
+from scripts.model import cuts
 from scripts.model.corpus import Plan, build, nlp_block
 from scripts.model.summary import read_split
 from tests.clusters import cluster, engine, s3_server
@@ -296,7 +296,7 @@ def receipts(folder):
 def shards_of_docs(folder, monkeypatch):
     """Sets how many there are: a power of 2."""
     size = (folder / "expected/gold.jsonl").stat().st_size
-    return lambda number: monkeypatch.setattr(docbins, "_SHARD_BYTES", size * 2 // number)
+    return lambda number: monkeypatch.setattr(cuts, "_SHARD_BYTES", size * 2 // number)
 
 
 @pytest.mark.parametrize("number", [4, 64])
