@@ -22,6 +22,7 @@ from scripts.annotations.errors import UserError
 In = TypeVar("In")
 Out = TypeVar("Out")
 _MOST_TOGETHER = 8  # items that are handed over at a time: that takes some tenths of a millisecond
+_COME_AND_GONE = 2**24
 _LEAST_ROUNDS = 16  # so that no process is left with much to do when the others are done
 
 
@@ -47,6 +48,9 @@ def spread(work: Callable[[In], Out], items: Sequence[In], processes: int, title
     processes (int): How many processes; with one, or one item, everything happens in this one.
     title (str): What the progress bar says; there is none where nobody watches.
     """
+    # What is freed glibc gives back, to get it again page by page, until it saw something larger come and go. Of this
+    # no page is touched, and it saves up to a quarter of the time. See M_MMAP_THRESHOLD in mallopt(3).
+    bytes(_COME_AND_GONE)
     with _results(work, items, min(processes, len(items))) as results:
         yield from watched(results, len(items), title)
 

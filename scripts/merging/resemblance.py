@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from scripts.merging.lookalikes import write_lookalikes
 from scripts.merging.parts import Places, find_parts, write_parts
 from scripts.merging.survey import Rows, blocks, survey
 
 _BLOCK = 2**18  # bytes of gold: the arrays made of it stay in the cache of a processor; more take half as long again
-_COME_AND_GONE = 2**24
 
 
 class Resemblance(NamedTuple):
@@ -34,9 +31,6 @@ def find_resemblance(folder: Path, work: Path, processes: int) -> Resemblance:
     work (Path): A folder for what is found on the way, of no use to anybody but for the rows.
     processes (int): How many at a time.
     """
-    # What is freed glibc gives back, to get it again page by page, until it saw something larger come and go. Of this
-    # no page is touched; it saves a quarter of the time. See M_MMAP_THRESHOLD in mallopt(3).
-    np.empty(_COME_AND_GONE, np.uint8)
     work.mkdir()
     gold = folder / "gold.jsonl"
     parts = blocks(gold, _BLOCK)
