@@ -102,6 +102,18 @@ def read_json_if_there(path: Path, of: type[T], mend: str) -> T | None:
         raise UserError(f"{path}: is damaged ({err}); {mend}") from err
 
 
+def read_json(path: Path, of: type[T], make: str, mend: str) -> T:
+    """Read JSON of a type.
+
+    make (str), mend (str): What to do if there is no such file, and about damage.
+    RAISES (UserError): If there is none, or it is damaged.
+    """
+    found = read_json_if_there(path, of, mend)
+    if found is None:
+        raise UserError(f"{path}: no such file; {make}")
+    return found
+
+
 def open_maybe_gzip(path: Path) -> IO[bytes]:
     """Open for reading bytes; what starts like gzip is unpacked, whatever its name."""
     file = path.open("rb", BUFFER)

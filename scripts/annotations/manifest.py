@@ -8,8 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.files import write_json
+from scripts.annotations.files import read_json, write_json
 from scripts.annotations.intake import Intake
 
 NAME = "manifest.json"
@@ -71,13 +70,7 @@ def file_name(dataset: str) -> str:
 
 def load(folder: Path) -> Manifest:
     """Read a folder's manifest. RAISES (UserError): If there is none, or it is damaged."""
-    path = folder / NAME
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except FileNotFoundError as err:
-        raise UserError(f"{path}: no such file; pull the annotations first") from err
-    except (msgspec.DecodeError, UnicodeDecodeError) as err:
-        raise UserError(f"{path}: is damaged ({err}); pull the annotations again") from err
+    return read_json(folder / NAME, Manifest, "pull the annotations first", "pull the annotations again")
 
 
 def digest(manifest: Manifest) -> str:

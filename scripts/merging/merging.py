@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from scripts.annotations.errors import UserError
-from scripts.annotations.files import code_digest, exclusive, sha256, work_folder, write_json
+from scripts.annotations.files import code_digest, exclusive, read_json, sha256, work_folder, write_json
 from scripts.annotations.manifest import Manifest, digest
 from scripts.annotations.parallel import spread
 from scripts.annotations.seen import is_as_left, remembered
@@ -70,13 +70,7 @@ class Merged(msgspec.Struct, kw_only=True):
 
 def load(corpus: Path) -> Merged:
     """Read merge.json. RAISES (UserError): If it is not there, or damaged."""
-    path = corpus / NAME
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Merged)
-    except FileNotFoundError as err:
-        raise UserError(f"{path}: no such file; merge the annotations first") from err
-    except (msgspec.DecodeError, UnicodeDecodeError) as err:
-        raise UserError(f"{path}: is damaged ({err}); merge again") from err
+    return read_json(corpus / NAME, Merged, "merge the annotations first", "merge again")
 
 
 def gold_as_merged(corpus: Path) -> tuple[Merged, Path]:

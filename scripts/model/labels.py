@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-import msgspec
 import spacy
 from confection import ConfigValidationError
 from spacy.pipeline._parser_internals.ner import BiluoPushDown
 
 from scripts.annotations.errors import UserError
+from scripts.annotations.files import read_json
 
 
 @spacy.registry.readers("labelwise.Labels.v1")
@@ -39,9 +39,6 @@ def ner_labels(path: str) -> dict[int, Counter[str]]:
 
 def read_labels(path: Path) -> list[str]:
     """Read corpus/labels.json. RAISES (UserError): If there is none, or it is damaged."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=list[str])
-    except FileNotFoundError as err:
-        raise UserError(f"{path}: no such file; make the corpus first: weasel run corpus") from err
-    except (msgspec.DecodeError, UnicodeDecodeError) as err:
-        raise UserError(f"{path}: is damaged ({err}); make the corpus again: weasel run corpus") from err
+    return read_json(
+        path, list[str], "make the corpus first: weasel run corpus", "make the corpus again: weasel run corpus"
+    )

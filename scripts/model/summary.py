@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from scripts.annotations.errors import UserError
+from scripts.annotations.files import read_json
 
 STORED = "docbins.json"  # beside split.json where the shards are not: says where they are
 
@@ -30,9 +31,6 @@ def read_split(path: Path) -> Split:
     """Read corpus/split.json. RAISES (UserError): If there is none, it is damaged, or the shards are elsewhere."""
     if path.with_name(STORED).exists():
         raise UserError(f"{path.parent}: its shards stayed on the storage; bring them: fetch = true, weasel run corpus")
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Split)
-    except FileNotFoundError as err:
-        raise UserError(f"{path}: no such file; make the corpus first: weasel run corpus") from err
-    except (msgspec.DecodeError, UnicodeDecodeError) as err:
-        raise UserError(f"{path}: is damaged ({err}); make the corpus again: weasel run corpus") from err
+    return read_json(
+        path, Split, "make the corpus first: weasel run corpus", "make the corpus again: weasel run corpus"
+    )
