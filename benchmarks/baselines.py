@@ -3,6 +3,7 @@
 python -m benchmarks.baselines srsly FOLDER --datasets 5   load all with srsly, group, merge, make Docs
 python -m benchmarks.baselines duckdb FOLDER               group alone, in DuckDB
 python -m benchmarks.baselines decode-jsonl FOLDER         read and decode everything once: the floor
+python -m benchmarks.baselines decode-jsonl FOLDER --copies 2   the same by two processes at once, each all of it
 python -m benchmarks.baselines decode-sqlite FOLDER
 """
 
@@ -10,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import sqlite3
+import sys
 from collections import defaultdict
 from contextlib import closing
+from multiprocessing import Process
 from pathlib import Path
 from typing import Any
 
@@ -100,11 +103,20 @@ def main() -> None:
     parser.add_argument("way", choices=["srsly", *ways])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--datasets", type=int, default=20, help="of these, for srsly")
+    parser.add_argument("--copies", type=int, default=1, help="processes at once, each of which does all of it")
     args = parser.parse_args()
     if args.way == "srsly":
         srsly_way(args.folder, args.datasets)
-    else:
+        return
+    if args.copies == 1:
         ways[args.way](args.folder)
+        return
+    copies = [Process(target=ways[args.way], args=[args.folder]) for _ in range(args.copies)]
+    for copy in copies:
+        copy.start()
+    for copy in copies:
+        copy.join()
+    sys.exit(any(copy.exitcode for copy in copies))
 
 
 if __name__ == "__main__":

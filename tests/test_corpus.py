@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 
+import msgspec
 import pytest
 import spacy
 from hypothesis import given
 from hypothesis import strategies as st
+from spacy import registry
 from spacy.lang.en import English
-from spacy.tokens import DocBin
+from spacy.tokens import Doc, DocBin
 from spacy.vocab import create_vocab
 
 from scripts.annotations.errors import UserError
@@ -18,7 +20,7 @@ from scripts.annotations.records import GoldText, Span
 from scripts.merging.merging import Resources, merge
 from scripts.model.corpus import Plan, build
 from scripts.model.documents import DocMaker
-from scripts.model.shards import EntityBin, encoders_looked_up
+from scripts.model.shards import EntityBin, encoders_looked_up, pipeline
 from scripts.model.split import SIDES, Splitter
 from tests.annotated import task, write
 
@@ -249,6 +251,40 @@ def test_what_comes_out_of_a_bin_is_what_comes_out_of_spacys(words, spans, nlp):
         )
     assert read[0] == read[1]
     assert set(ours.strings) <= set(theirs.strings)
+
+
+WORDS_OF_KINDS = ["Ada's", "don't", "$3.50", "10km", "U.S.A.", "http://a.b/c?d", "e-mail:", "(ﬁx)", "…", "7pm", ":-)"]
+TEXTS = st.lists(st.sampled_from(WORDS_OF_KINDS) | st.text(min_size=1, max_size=8), max_size=12).map(" ".join)
+
+
+@pytest.mark.parametrize("lang", ["en", "fr"])
+def test_the_pipeline_of_the_shards_tokenizes_as_any_other(lang):
+    ours, plain = pipeline(msgspec.json.encode({"lang": lang})), spacy.blank(lang)
+
+    @given(TEXTS)
+    def compare(text):
+        for _ in range(2):  # from the cache too
+            tokens = [[(token.idx, token.text, token.whitespace_) for token in nlp(text)] for nlp in (ours, plain)]
+            assert tokens[0] == tokens[1]
+
+    compare()
+
+
+@registry.tokenizers("labelwise.tests.DigitByDigit.v1")
+def digit_by_digit():
+    def of(nlp):
+        def tokenize(text):
+            parts = (list(word) if nlp.vocab[word].like_num else [word] for word in text.split(" "))
+            return Doc(nlp.vocab, [word for part in parts for word in part])
+
+        return tokenize
+
+    return of
+
+
+def test_tokenizers_that_look_at_lexical_attributes_find_them():
+    block = {"lang": "en", "tokenizer": {"@tokenizers": "labelwise.tests.DigitByDigit.v1"}}
+    assert [token.text for token in pipeline(msgspec.json.encode(block))("room 101")] == ["room", "1", "0", "1"]
 
 
 def span_of(doc, start, width, label):

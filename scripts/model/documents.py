@@ -73,10 +73,11 @@ class DocMaker:
         gold = self._align(doc, text, text.spans, holes)
         accepted = self._align(doc, text, text.accepted, holes)
         right = {(span.start, span.end, span.label) for span in accepted}
-        doc.spans[GOLD] = sorted([*gold, *accepted], key=_order)
+        everything = sorted([*gold, *accepted], key=_order)
+        doc.spans[GOLD] = everything
         doc.spans[COVERED] = [*_covered(doc, text.covered, holes), *sorted(accepted, key=_order)]
         doc.spans[INCORRECT] = self._incorrect(doc, text, right)
-        self._set_ents(doc, text, holes)
+        self._set_ents(doc, text, everything, holes)
         return doc
 
     def tokenize(self, text: GoldText) -> Doc:
@@ -133,21 +134,19 @@ class DocMaker:
             Misfit(text.input_hash, text.sources, fate, span.label, span.start, span.end, covered, became)
         )
 
-    def _set_ents(self, doc: Doc, text: GoldText, holes: dict[str, set[int]]) -> None:
-        gold = list(doc.spans[GOLD])
+    def _set_ents(self, doc: Doc, text: GoldText, gold: list[Span], holes: dict[str, set[int]]) -> None:
         overlap = any(span.end > other.start for span, other in pairwise(gold))
         ents = filter_spans(gold) if overlap else gold
+        inside = {token for span in ents for token in range(span.start, span.end)}
         known = [self.labels <= set(text.covered)] * len(doc)
         for token in (token for tokens in holes.values() for token in tokens):
             known[token] = False
         if overlap:
-            kept = {token for span in ents for token in range(span.start, span.end)}
-            for token in {token for span in gold for token in range(span.start, span.end)} - kept:
+            for token in {token for span in gold for token in range(span.start, span.end)} - inside:
                 known[token] = False
         if all(known):
             doc.set_ents(ents)
         else:
-            inside = {token for span in ents for token in range(span.start, span.end)}
             outside = [is_known and token not in inside for token, is_known in enumerate(known)]
             spans = [Span(doc, start, end) for start, end in _runs(outside)]
             doc.set_ents(ents, outside=spans, default="missing")
