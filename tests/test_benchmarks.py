@@ -169,7 +169,7 @@ def test_the_readme_quotes_the_results():
         [found[f"{name}: {step}"] for step in ("pull", "merge", "corpus")]
         for name in ("two processes, jsonl", "one process, jsonl", "nothing new", "ten new answers")
     )
-    some, extrapolated = found["the srsly way, 10 datasets"], found["the srsly way, 20 datasets, extrapolated linearly"]
+    some, extrapolated = found["the srsly way, 14 datasets"], found["the srsly way, 20 datasets, extrapolated linearly"]
     rows = [(some["seconds"], f"{some['mb']:,}"), (extrapolated["seconds"], "")]
     rows += [(sum(s["seconds"] for s in steps), max(s["mb"] for s in steps)) for steps in (two, one, nothing, ten)]
     for seconds, memory in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import srsly
 from spacy.attrs import ENT_TYPE, ORTH, SPACY
 from spacy.language import Language
@@ -109,6 +111,24 @@ class EntityBin(DocBin):
         keys -= self._known
         self._known |= keys
         self.strings.update(map(doc.vocab.strings.__getitem__, keys))
+
+    def to_bytes(self) -> bytes:
+        """As https://spacy.io/api/docbin#to_bytes, compressed in a third of the time: a tenth larger.
+
+        Most of it are hashes, which cannot be compressed, however long one tries.
+        """
+        content = {
+            "version": self.version,
+            "attrs": self.attrs,
+            "tokens": b"".join(tokens.tobytes() for tokens in self.tokens),
+            "spaces": b"".join(spaces.tobytes() for spaces in self.spaces),
+            "lengths": np.array([len(tokens) for tokens in self.tokens], "i4").tobytes(),
+            "strings": sorted(self.strings),
+            "cats": self.cats,
+            "flags": self.flags,
+            "span_groups": self.span_groups,
+        }
+        return zlib.compress(srsly.msgpack_dumps(content), zlib.Z_BEST_SPEED)
 
 
 class DocWriter:
