@@ -17,7 +17,7 @@ from scripts.model.split import Side, Splitter
 
 Misaligned = Literal["snap", "refuse"]
 
-_SHARD_BYTES = 2**18  # of gold, at most, on average
+_SHARD_BYTES = 2**17  # of gold, at most, on average
 _MOST_BITS = 12
 _decode = msgspec.json.Decoder(GoldText).decode
 

@@ -24,7 +24,7 @@ from scripts.model.label_heads import COVERED, GOLD
 from scripts.model.pipeline import tokenizer
 from scripts.model.split import SIDES, Side
 
-_SHARDS_A_VOCABULARY = 256
+_SHARDS_A_VOCABULARY = 512
 _REMEMBERED = 100_000  # words, with the tokens they become; spaCy's 10,000 are few for some megabytes of text
 _ATTRS = ["ENT_IOB", "ENT_TYPE"]
 _encode = msgspec.json.Encoder().encode_lines
