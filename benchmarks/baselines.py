@@ -14,6 +14,7 @@ import sqlite3
 import sys
 from collections import defaultdict
 from contextlib import closing
+from functools import partial
 from multiprocessing import Process
 from pathlib import Path
 from typing import Any
@@ -105,13 +106,11 @@ def main() -> None:
     parser.add_argument("--datasets", type=int, default=20, help="of these, for srsly")
     parser.add_argument("--copies", type=int, default=1, help="processes at once, each of which does all of it")
     args = parser.parse_args()
-    if args.way == "srsly":
-        srsly_way(args.folder, args.datasets)
-        return
+    way = partial(srsly_way, datasets=args.datasets) if args.way == "srsly" else ways[args.way]
     if args.copies == 1:
-        ways[args.way](args.folder)
+        way(args.folder)
         return
-    copies = [Process(target=ways[args.way], args=[args.folder]) for _ in range(args.copies)]
+    copies = [Process(target=way, args=[args.folder]) for _ in range(args.copies)]
     for copy in copies:
         copy.start()
     for copy in copies:
