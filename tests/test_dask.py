@@ -317,7 +317,7 @@ def test_the_step_and_datasets_to_evaluate_with(merged, local, folder):
     (folder / "training.cfg").write_text(TRAINING)
     options = engine(merged[0].storage, merged[0].scheduler)
     said = succeed(folder, "corpus", *options, "--split.test_datasets", '["held_out"]', "--split.dev", 0.2)
-    assert "✔ corpus: 1 shard" in said
+    assert "✔ corpus: 2 shards" in said
     assert made(merged[1])["labels.json"] == local()["labels.json"]
     plan = PLAN._replace(nlp=nlp_block(folder / "training.cfg"), test_datasets=["held_out"])
     assert made(merged[1]) == local(plan)
