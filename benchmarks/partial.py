@@ -168,8 +168,9 @@ def _examples(nlp: Any, gold: list[GoldText], labels: list[str]) -> list[Any]:
     from scripts.model.documents import DocMaker
 
     maker = DocMaker(nlp, frozenset(labels), "snap")
-    docs = [maker.make(each) for each in gold]
-    return [Example(nlp.make_doc(doc.text), doc) for doc in docs if doc is not None and len(doc)]
+    made = (maker.make(each) for each in gold)
+    docs = [each.doc for each in made if each is not None]
+    return [Example(nlp.make_doc(doc.text), doc) for doc in docs if len(doc)]
 
 
 def tune(nlp: Any, gold: list[GoldText], labels: list[str]) -> Any:

@@ -58,7 +58,7 @@ def maker(nlp):
 
 
 def test_a_text_covered_for_all_labels_has_no_missing_token(maker):
-    doc = maker.make(gold("IBM hired Ada .", (0, 3, "ORG"), (10, 13, "PER")))
+    doc = maker.make(gold("IBM hired Ada .", (0, 3, "ORG"), (10, 13, "PER"))).doc
     assert groups(doc) == {
         "gold": [(0, 1, "ORG"), (2, 3, "PER")],
         "covered": [(0, 4, "ORG"), (0, 4, "PER")],
@@ -68,31 +68,44 @@ def test_a_text_covered_for_all_labels_has_no_missing_token(maker):
 
 
 def test_what_is_not_covered_is_missing_and_never_outside(maker):
-    doc = maker.make(gold("IBM hired Ada .", (0, 3, "ORG"), covered=["ORG"]))
+    doc = maker.make(gold("IBM hired Ada .", (0, 3, "ORG"), covered=["ORG"])).doc
     assert [token.ent_iob_ for token in doc] == ["B", "", "", ""]
     assert groups(doc)["covered"] == [(0, 4, "ORG")]
 
 
 def test_binary_knowledge_covers_its_tokens_alone(maker):
-    doc = maker.make(gold("IBM hired Ada .", covered=[], accepted=[(10, 13, "PER")], rejected=[(0, 3, "PER")]))
+    doc = maker.make(gold("IBM hired Ada .", covered=[], accepted=[(10, 13, "PER")], rejected=[(0, 3, "PER")])).doc
     assert groups(doc) == {"gold": [(2, 3, "PER")], "covered": [(2, 3, "PER")], "incorrect_spans": [(0, 1, "PER")]}
     assert [token.ent_iob_ for token in doc] == ["", "", "B", ""]
 
 
 def test_overlapping_spans_are_all_gold_and_the_longest_is_the_entity(maker):
-    doc = maker.make(gold("Bank of Ada Lovelace", (0, 20, "ORG"), (8, 20, "PER")))
+    doc = maker.make(gold("Bank of Ada Lovelace", (0, 20, "ORG"), (8, 20, "PER"))).doc
     assert len(doc.spans["gold"]) == 2
     assert entities(doc) == [("Bank of Ada Lovelace", "ORG")]
 
 
 def test_tokens_of_an_entity_that_lost_are_missing(maker):
-    doc = maker.make(gold("a b c d", (0, 5, "ORG"), (4, 7, "PER")))
+    doc = maker.make(gold("a b c d", (0, 5, "ORG"), (4, 7, "PER"))).doc
     assert entities(doc) == [("a b c", "ORG")]
     assert [token.ent_iob_ for token in doc] == ["B", "I", "I", ""]
 
 
+@given(spans=st.sets(st.tuples(st.integers(0, 9), st.integers(1, 4), st.sampled_from(["ORG", "PER"]))))
+def test_entities_are_the_longest_spans_and_what_only_others_have_is_missing(spans, nlp):
+    words = gold("a b c d e f g h i j", *((2 * at, min(2 * (at + width) - 1, 19), label) for at, width, label in spans))
+    made = DocMaker(nlp, LABELS, "snap").make(words)
+    expected = spacy.util.filter_spans(made.gold)
+    assert list(made.doc.ents) == expected
+    inside = {token.i for span in expected for token in span}
+    lost = {token.i for span in made.gold for token in span} - inside
+    assert [token.i for token in made.doc if token.ent_iob_ == ""] == sorted(lost)
+    assert made.gold == list(made.doc.spans["gold"])
+    assert made.covered == list(made.doc.spans["covered"])
+
+
 def test_a_span_off_the_tokens_is_snapped_and_listed(maker):
-    doc = maker.make(gold("500mL.x of IBMs", (11, 14, "ORG")))
+    doc = maker.make(gold("500mL.x of IBMs", (11, 14, "ORG"))).doc
     assert entities(doc) == [("IBMs", "ORG")]
     assert maker.spans == Counter(read=1, snapped=1)
     assert [(misfit.span, misfit.became) for misfit in maker.misfits] == [("IBM", "IBMs")]
@@ -100,14 +113,14 @@ def test_a_span_off_the_tokens_is_snapped_and_listed(maker):
 
 def test_a_span_off_the_tokens_is_refused_and_its_tokens_are_not_known(nlp):
     maker = DocMaker(nlp, LABELS, "refuse")
-    doc = maker.make(gold("of IBMs and", (3, 6, "ORG")))
+    doc = maker.make(gold("of IBMs and", (3, 6, "ORG"))).doc
     assert groups(doc)["covered"] == [(0, 1, "ORG"), (2, 3, "ORG"), (0, 3, "PER")]
     assert [token.ent_iob_ for token in doc] == ["O", "", "O"]
     assert maker.spans == Counter(read=1, refused=1)
 
 
 def test_spans_that_overlap_once_snapped_are_one(maker):
-    doc = maker.make(gold("of IBMs", (3, 4, "ORG"), (5, 6, "ORG")))
+    doc = maker.make(gold("of IBMs", (3, 4, "ORG"), (5, 6, "ORG"))).doc
     assert groups(doc)["gold"] == [(1, 2, "ORG")]
     assert maker.spans == Counter(read=2, snapped=1, overlapping=1)
 
@@ -225,7 +238,7 @@ def test_gold_that_is_not_as_merged_stops(corpus):
 
 
 def test_looking_up_encoders_once_changes_no_byte(nlp):
-    doc = DocMaker(nlp, LABELS, "snap").make(gold("IBM hired Ada .", (0, 3, "ORG"), (10, 13, "PER")))
+    doc = DocMaker(nlp, LABELS, "snap").make(gold("IBM hired Ada .", (0, 3, "ORG"), (10, 13, "PER"))).doc
     slow = DocBin(docs=[doc]).to_bytes()
     with encoders_looked_up():
         assert DocBin(docs=[doc]).to_bytes() == slow
@@ -240,7 +253,7 @@ def test_what_comes_out_of_a_bin_is_what_comes_out_of_spacys(words, spans, nlp):
     doc = nlp.make_doc(" ".join(words))
     doc.spans["gold"] = [span_of(doc, start, width, label) for start, width, label in spans if start < len(doc)]
     doc.set_ents(spacy.util.filter_spans(list(doc.spans["gold"])), default="missing")
-    ours, theirs = EntityBin(attrs=["ENT_IOB", "ENT_TYPE"]), DocBin(attrs=["ENT_IOB", "ENT_TYPE"])
+    ours, theirs = EntityBin(["ORG", "PER"]), DocBin(attrs=["ENT_IOB", "ENT_TYPE"])
     read = []
     for docs_in in (ours, theirs):
         docs_in.add(doc)
@@ -250,7 +263,7 @@ def test_what_comes_out_of_a_bin_is_what_comes_out_of_spacys(words, spans, nlp):
             (back.text, [(t.text, t.ent_iob_, t.ent_type_, t.norm_) for t in back], groups(back), back.to_json())
         )
     assert read[0] == read[1]
-    assert set(ours.strings) <= set(theirs.strings)
+    assert set(ours.strings) <= {*theirs.strings, "ORG", "PER"}
 
 
 WORDS_OF_KINDS = ["Ada's", "don't", "$3.50", "10km", "U.S.A.", "http://a.b/c?d", "e-mail:", "(ﬁx)", "…", "7pm", ":-)"]

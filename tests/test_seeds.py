@@ -161,7 +161,7 @@ def test_a_curve_takes_two_sizes():
 def test_parts_are_nested_and_the_last_is_all(tmp_path, project):
     read = {}
     for share in (0.25, 0.5, 1.0):
-        texts, entities = write_part(project / "corpus/train", tmp_path / str(share), share)
+        texts, entities = write_part(project / "corpus/train", tmp_path / str(share), share, ["ORG", "PER"])
         docs = list(read_docs((tmp_path / str(share)).glob("*.spacy"), NLP.vocab))
         read[share] = {d.text for d in docs}
         assert len(docs) == texts == entities["ORG"]

@@ -14,6 +14,7 @@ from murmurhash.mrmr import hash as murmur
 _REMEMBERED = 2**15  # texts; their hashes take some 8 MB
 _remembered: dict[int, tuple[int, int]] = {}
 _NO_LETTERS = re.compile(r"[\W_]+")  # all but what isalnum() says yes to
+_ASCII_NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalnum())
 # Keys that are no part of a Prodigy task hash, in the task or in its spans.
 _NOT_HASHED = frozenset(
     {"score", "rank", "model", "source", "pattern", "priority", "path"}
@@ -54,7 +55,9 @@ def task_hash(input_hash: int, spans: list[dict[str, Any]]) -> int:
 def normalized(text: str) -> str:
     """The text as splits see it: NFKC, case folded, letters and digits only. Near-identical texts meet here."""
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return _NO_LETTERS.sub("", folded) or " ".join(folded.split())
+    # Nearly all of them are ASCII, and of UTF-8 bytes these are gone in a tenth of the time.
+    less = folded.encode("utf-8", "surrogatepass").translate(None, _ASCII_NO_LETTERS).decode("utf-8", "surrogatepass")
+    return _NO_LETTERS.sub("", less) or " ".join(folded.split())
 
 
 def fraction(key: str) -> float:

@@ -11,7 +11,6 @@ from scripts.model.documents import DocMaker
 from scripts.model.shards import EntityBin, encoders_looked_up
 
 _SHARD = 2**22  # code points; a DocBin of much more than that is slow, and beyond some size an error
-_ATTRS = ["ENT_IOB", "ENT_TYPE"]
 
 
 class Docbin:
@@ -30,10 +29,10 @@ class Docbin:
         account = self._export.account
         spans = len(text.spans) + len(text.accepted) + len(text.rejected)
         with encoders_looked_up():
-            if (doc := self._maker.make(text)) is None:
+            if (made := self._maker.make(text)) is None:
                 account.leave_out("text longer than the pipeline takes", spans)
                 return
-            self._docs.add(doc)
+            self._docs.add(made.doc)
         assert not [misfit for misfit in self._maker.misfits if misfit.fate != "too long"]
         account.note("meta left out", bool(text.meta))
         note_unresolved(text, account)
@@ -50,7 +49,7 @@ class Docbin:
             self._start()
 
     def _start(self) -> None:
-        self._docs = EntityBin(attrs=_ATTRS)
+        self._docs = EntityBin(self._export.labels)
         self._maker = _Maker(self._export)
         self._size = 0
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby, pairwise
+from itertools import groupby
+from typing import NamedTuple
 
 import msgspec
 from spacy.language import Language
@@ -35,6 +36,17 @@ class Misfit(msgspec.Struct):
     became: str
 
 
+class Made(NamedTuple):
+    """A Doc, and its spans: to take them out of it again takes longer than to put them in.
+
+    gold (list[Span]), covered (list[Span]): Those of `doc.spans["gold"]` and `doc.spans["covered"]`.
+    """
+
+    doc: Doc
+    gold: list[Span]
+    covered: list[Span]
+
+
 @dataclass
 class DocMaker:
     """Turns texts into Docs and accounts for their spans: read = exact + snapped + refused + overlapping + too long.
@@ -55,7 +67,7 @@ class DocMaker:
     def __post_init__(self) -> None:
         self.ids = {label: self.nlp.vocab.strings.add(label) for label in self.labels}
 
-    def make(self, text: GoldText) -> Doc | None:
+    def make(self, text: GoldText) -> Made | None:
         """The Doc of a text, or None if it is longer than the pipeline allows.
 
         `doc.spans["gold"]` has every span known to be an entity, `doc.spans["covered"]` the tokens at which a label
@@ -74,11 +86,12 @@ class DocMaker:
         accepted = self._align(doc, text, text.accepted, holes)
         right = {(span.start, span.end, span.label) for span in accepted}
         everything = sorted([*gold, *accepted], key=_order)
+        covered = [*_covered(doc, text.covered, holes), *sorted(accepted, key=_order)]
         doc.spans[GOLD] = everything
-        doc.spans[COVERED] = [*_covered(doc, text.covered, holes), *sorted(accepted, key=_order)]
+        doc.spans[COVERED] = covered
         doc.spans[INCORRECT] = self._incorrect(doc, text, right)
         self._set_ents(doc, text, everything, holes)
-        return doc
+        return Made(doc, everything, covered)
 
     def tokenize(self, text: GoldText) -> Doc:
         """The Doc, of which nothing is known yet."""
@@ -135,25 +148,45 @@ class DocMaker:
         )
 
     def _set_ents(self, doc: Doc, text: GoldText, gold: list[Span], holes: dict[str, set[int]]) -> None:
-        overlap = any(span.end > other.start for span, other in pairwise(gold))
-        ents = filter_spans(gold) if overlap else gold
-        inside = {token for span in ents for token in range(span.start, span.end)}
-        known = [self.labels <= set(text.covered)] * len(doc)
-        for token in (token for tokens in holes.values() for token in tokens):
-            known[token] = False
-        if overlap:
-            for token in {token for span in gold for token in range(span.start, span.end)} - inside:
-                known[token] = False
-        if all(known):
+        ents: list[Span] = []
+        unknown = {token for tokens in holes.values() for token in tokens}
+        for place in _places(gold):
+            if len(place) == 1:
+                ents += place
+            else:
+                longest = filter_spans(place)
+                ents += longest
+                unknown |= _tokens(place) - _tokens(longest)
+        if not self.labels <= set(text.covered):
+            doc.set_ents(ents, default="missing")
+        elif not unknown:
             doc.set_ents(ents)
         else:
-            outside = [is_known and token not in inside for token, is_known in enumerate(known)]
+            unknown |= _tokens(ents)
+            outside = [token not in unknown for token in range(len(doc))]
             spans = [Span(doc, start, end) for start, end in _runs(outside)]
             doc.set_ents(ents, outside=spans, default="missing")
 
 
 def _order(span: Span) -> tuple[int, int, str]:
     return span.start, span.end, span.label_
+
+
+def _places(spans: Iterable[Span]) -> list[list[Span]]:
+    """Spans, sorted; those that overlap, directly or through others, together."""
+    places: list[list[Span]] = []
+    end = -1
+    for span in spans:
+        if span.start < end:
+            places[-1].append(span)
+        else:
+            places.append([span])
+        end = max(end, span.end)
+    return places
+
+
+def _tokens(spans: Iterable[Span]) -> set[int]:
+    return {token for span in spans for token in range(span.start, span.end)}
 
 
 def _covered(doc: Doc, labels: Iterable[str], holes: dict[str, set[int]]) -> list[Span]:

@@ -19,8 +19,7 @@ from spacy.tokenizer import Tokenizer
 from spacy.tokens import Doc, DocBin
 
 from scripts.model.cuts import Job, Shard, read_gold
-from scripts.model.documents import DocMaker
-from scripts.model.label_heads import COVERED, GOLD
+from scripts.model.documents import DocMaker, Made
 from scripts.model.pipeline import tokenizer
 from scripts.model.split import SIDES, Side
 
@@ -35,19 +34,19 @@ def make_shard(job: Job) -> Shard:
     nlp = pipeline(msgspec.json.encode(job.rules.nlp), int(job.cut.name) // _SHARDS_A_VOCABULARY)
     maker = DocMaker(nlp, job.rules.labels, job.rules.misaligned)
     shard = Shard(job.cut.sha256)
-    bins = {side: EntityBin(attrs=_ATTRS) for side in SIDES}
+    bins = {side: EntityBin(job.rules.labels) for side in SIDES}
     with encoders_looked_up():
         for text in read_gold(job.gold, job.cut.start, job.cut.size):
-            doc = maker.make(text)
-            if doc is None:
+            made = maker.make(text)
+            if made is None:
                 shard.too_long += 1
                 continue
             side = job.rules.splitter.side(text)
-            bins[side].add(doc)
-            _count(shard, side, doc)
+            bins[side].add(made.doc)
+            _count(shard, side, made)
+        contents = {f"{side}/{job.cut.name}.spacy": docs.to_bytes() for side, docs in bins.items() if len(docs)}
     shard.fates = dict(sorted(maker.spans.items()))
     assert 2 * maker.spans["read"] == maker.spans.total(), shard.fates
-    contents = {f"{side}/{job.cut.name}.spacy": docs.to_bytes() for side, docs in bins.items() if len(docs)}
     if maker.misfits:
         contents[f"misaligned/{job.cut.name}.jsonl"] = _encode(maker.misfits)
     shard.files = {name: _write(job.folder / name, content) for name, content in contents.items()}
@@ -69,14 +68,15 @@ def pipeline(nlp: bytes, generation: int = 0) -> Language:
     return made
 
 
-def _count(shard: Shard, side: Side, doc: Doc) -> None:
+def _count(shard: Shard, side: Side, made: Made) -> None:
+    length = len(made.doc)
     shard.texts[side] = shard.texts.get(side, 0) + 1
-    shard.tokens[side] = shard.tokens.get(side, 0) + len(doc)
-    everywhere = (span for span in doc.spans[COVERED] if span.end - span.start == len(doc))
-    for counts, found in ((shard.spans, doc.spans[GOLD]), (shard.covered, everywhere)):
+    shard.tokens[side] = shard.tokens.get(side, 0) + length
+    everywhere = (span for span in made.covered if span.end - span.start == length)
+    for counts, found in ((shard.spans, made.gold), (shard.covered, everywhere)):
         own = counts.setdefault(side, {})
         for label, times in Counter(span.label for span in found).items():
-            name = doc.vocab.strings[label]
+            name = made.doc.vocab.strings[label]
             own[name] = own.get(name, 0) + times
 
 
@@ -89,13 +89,16 @@ def _write(path: Path, content: bytes) -> str:
 class EntityBin(DocBin):
     """A DocBin for Docs with entities and spans alone.
 
-    spaCy's collects the strings of nine attributes of every token, stored or not, which takes as long as it takes to
-    tokenize; here it is those of the attributes that are stored, and each once.
+    spaCy's collects the strings of nine attributes of every token, stored or not, and the labels of every span, which
+    takes longer than to tokenize; here it is those of the attributes that are stored, each once, and what is known.
+
+    labels (Iterable[str]): All that spans may have.
     """
 
-    def __init__(self, attrs: Iterable[str]) -> None:
-        super().__init__(attrs)
-        self._known: set[int] = set()  # the keys of its strings
+    def __init__(self, labels: Iterable[str]) -> None:
+        super().__init__(_ATTRS)
+        self.strings.update(labels)
+        self._known: set[int] = set()  # the keys of words and labels of entities that are among the strings
 
     def add(self, doc: Doc) -> None:
         """Add a Doc. See https://spacy.io/api/docbin#add."""
@@ -106,9 +109,7 @@ class EntityBin(DocBin):
         self.flags.append({"has_unknown_spaces": doc.has_unknown_spaces})
         self.cats.append(doc.cats)
         self.span_groups.append(doc.spans.to_bytes())
-        keys = {span.label for group in doc.spans.values() for span in group}
-        keys.update(*(array[:, attrs.index(name)].tolist() for name in (ORTH, ENT_TYPE)))
-        keys -= self._known
+        keys = set().union(*(array[:, attrs.index(name)].tolist() for name in (ORTH, ENT_TYPE))) - self._known
         self._known |= keys
         self.strings.update(map(doc.vocab.strings.__getitem__, keys))
 
@@ -129,12 +130,15 @@ class EntityBin(DocBin):
 
 
 class DocWriter:
-    """Writes Docs into a folder, so many to a shard, of which one is in memory. The folder is made, and closed last."""
+    """Writes Docs into a folder, so many to a shard, of which one is in memory. The folder is made, and closed last.
 
-    def __init__(self, folder: Path, shard: int = 1_000) -> None:
+    labels (Iterable[str]): All that spans may have.
+    """
+
+    def __init__(self, folder: Path, labels: Iterable[str], shard: int = 1_000) -> None:
         folder.mkdir(parents=True)
-        self._folder, self._shard, self._number = folder, shard, 0
-        self._docs = EntityBin(attrs=_ATTRS)
+        self._folder, self._labels, self._shard, self._number = folder, list(labels), shard, 0
+        self._docs = EntityBin(self._labels)
 
     def add(self, doc: Doc) -> None:
         """Add a Doc."""
@@ -147,7 +151,7 @@ class DocWriter:
         if len(self._docs):
             self._docs.to_disk(self._folder / f"{self._number:04}.spacy")
             self._number += 1
-            self._docs = EntityBin(attrs=_ATTRS)
+            self._docs = EntityBin(self._labels)
 
 
 @contextmanager

@@ -97,13 +97,13 @@ def divide(plan: Plan, folder: Path) -> None:
     nlp = tokenizer(nlp_block(plan.config))
     maker = DocMaker(nlp, frozenset(plan.labels), "snap")
     number = range(len(plan.folds.sizes))
-    writers = {key: DocWriter(folder / "/".join(map(str, key))) for key in product(number, _SIDES)}
+    writers = {key: DocWriter(folder / "/".join(map(str, key)), plan.labels) for key in product(number, _SIDES)}
     seen = [0] * len(number)
     with encoders_looked_up():
         for text, fold in zip(read_gold(plan.gold), plan.folds.number.tolist(), strict=True):
-            doc = maker.make(text)
-            if doc is not None:
-                writers[fold, "train" if seen[fold] % _TUNED_ON else "dev"].add(doc)
+            made = maker.make(text)
+            if made is not None:
+                writers[fold, "train" if seen[fold] % _TUNED_ON else "dev"].add(made.doc)
                 seen[fold] += 1
         for writer in writers.values():
             writer.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,11 @@ def learn(
     corpus (Path): With train, dev and test.
     shares (Sequence[float]): Ascending; the texts of a share are among those of the next.
     seeds (Sequence[int]): A model each.
-    labels (Sequence[str]): What is counted.
+    labels (Sequence[str]): All of the corpus.
     folder (Path): Where the models are kept while they are needed.
     """
     with exclusive(folder), work_folder(folder) as work:
-        sizes = [write_part(corpus / "train", work / f"part-{share}", share) for share in shares]
+        sizes = [write_part(corpus / "train", work / f"part-{share}", share, labels) for share in shares]
         jobs = {
             (share, seed): Job(
                 config,
@@ -64,12 +64,13 @@ def learn(
     ]
 
 
-def write_part(source: Path, folder: Path, share: float) -> tuple[int, dict[str, int]]:
+def write_part(source: Path, folder: Path, share: float, labels: Iterable[str]) -> tuple[int, dict[str, int]]:
     """Write a share of the texts, by hash: those of a smaller share are among them.
 
+    labels (Iterable[str]): All that spans may have.
     RETURNS (tuple[int, dict[str, int]]): How many texts they are, and how many entities each label has in them.
     """
-    writer, texts, entities = DocWriter(folder), 0, Counter[str]()
+    writer, texts, entities = DocWriter(folder, labels), 0, Counter[str]()
     with encoders_looked_up():
         for doc in _share(source, share):
             texts += 1
