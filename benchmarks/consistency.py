@@ -32,7 +32,7 @@ from scripts.annotations.files import sha256, write_json
 from scripts.annotations.hashing import input_hash
 from scripts.annotations.manifest import Entry, Manifest, save
 from scripts.annotations.records import GoldText, Span, Task
-from scripts.merging.merging import NAME, Merged
+from scripts.merging.merged import NAME, Merged
 
 OUTPUT = Path("benchmarks/results/consistency.json")
 LABELS = [f"LABEL_{number}" for number in range(10)]

@@ -29,7 +29,7 @@ from benchmarks.injecting import KINDS, WAYS, Errors, Injected, Way, annotator, 
 from scripts import functions  # noqa: F401 (registers)
 from scripts.annotations.files import sha256, write_json
 from scripts.annotations.records import GoldText, Task
-from scripts.merging import merging
+from scripts.merging.merged import NAME, Merged
 from scripts.model.training_config import load_config
 from scripts.reviewing import consistency
 from scripts.reviewing.committee import Committee, look, shorter
@@ -85,11 +85,11 @@ def write_gold(texts: Sequence[GoldText], folder: Path) -> None:
     gold.write_bytes(msgspec.json.Encoder().encode_lines(ordered))
     labels = sorted({label for text in texts for label in text.covered})
     counts = {"texts": len(texts), "unknown": 0}
-    merged = merging.Merged(
+    merged = Merged(
         policy="majority", parts="keep", code="", manifest="", inputs={}, outputs={gold.name: sha256(gold)},
         labels=labels, totals={"texts": len(texts)}, coverage=dict.fromkeys(labels, counts),
     )  # fmt: skip
-    write_json(folder / merging.NAME, merged)
+    write_json(folder / NAME, merged)
 
 
 def answers(texts: Sequence[GoldText], seed: int) -> list[Task]:

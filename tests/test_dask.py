@@ -23,7 +23,7 @@ from benchmarks.generate import Size, generate
 from scripts import settings
 from scripts.annotations import manifest
 from scripts.annotations.errors import UserError
-from scripts.merging import merging
+from scripts.merging.merged import gold_as_merged
 from scripts.merging.merging import Resources
 from scripts.model import cuts
 from scripts.model.corpus import Plan, build, nlp_block
@@ -380,7 +380,7 @@ def test_gold_that_never_was_on_this_machine_can_be_learned_from(local, workers,
     build_on(configured(folder, workers).engine, folder / "corpus", PLAN)
     assert made(folder / "corpus") == local()
     with pytest.raises(UserError, match=r"gold\.jsonl: stayed on the storage, in shards; bring it: \[engine\] fetch"):
-        merging.gold_as_merged(folder / "corpus")
+        gold_as_merged(folder / "corpus")
 
 
 def test_gold_that_is_not_as_it_was_merged_is_said(merged, folder):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scripts.annotations.errors import UserError
 from scripts.annotations.hashing import input_hash
 from scripts.annotations.records import GoldText, Span, Task
-from scripts.merging import buckets, merging
+from scripts.merging import buckets, gathering
 from scripts.merging.account import Account
 from scripts.merging.merging import Resources, merge
 from scripts.merging.text import merge_text
@@ -119,7 +119,7 @@ def test_a_bucket_that_outgrows_its_share_is_divided_again(many, tmp_path, monke
     divided = []
     split = buckets.Range.split
     monkeypatch.setattr(buckets.Range, "split", lambda *args: divided.append(args) or split(*args))
-    monkeypatch.setattr(merging, "largest_bucket", lambda *_: 10_000)
+    monkeypatch.setattr(gathering, "largest_bucket", lambda *_: 10_000)
     merge(manifest, tmp_path / "in", tmp_path / "divided", "majority", RESOURCES._replace(buckets=1))
     assert len(divided) > 16
     assert outputs(tmp_path / "divided") == outputs(tmp_path / "whole")
@@ -129,7 +129,7 @@ def test_one_giant_group_is_merged_although_it_cannot_be_divided(tmp_path, monke
     texts = ["same" * 100] * 300
     found = [task(text, dataset="org", annotator=str(n), source=f"link:{n}") for n, text in enumerate(texts)]
     manifest = write(tmp_path / "in", found)
-    monkeypatch.setattr(merging, "largest_bucket", lambda *_: 10_000)
+    monkeypatch.setattr(gathering, "largest_bucket", lambda *_: 10_000)
     merged, _ = merge(manifest, tmp_path / "in", tmp_path / "corpus", "majority", RESOURCES)
     assert merged.totals["texts"] == 1
     assert merged.answers["org"]["kept"] == 300

@@ -20,7 +20,7 @@ from scripts.engines.merging import gold_of
 from scripts.engines.shards import Shard as Gold
 from scripts.engines.shards import bring
 from scripts.engines.storage import Storage, scratch
-from scripts.merging import merging
+from scripts.merging.merged import gold_as_merged, known_labels
 from scripts.model.corpus import Corpus, Plan, Stored, account_for, digest_of, is_as_made, publish, rules_for
 from scripts.model.cuts import Job, Rules, Shard, cut, fineness
 from scripts.model.pipeline import tokenizer
@@ -69,7 +69,7 @@ def build_on(engine: Dask, folder: Path, plan: Plan) -> tuple[Corpus, int]:
     storage.check()
     with exclusive(folder):
         merged, gold = gold_of(engine, folder)
-        labels = merging.known_labels(merged)
+        labels = known_labels(merged)
         rules = rules_for(plan, labels, _gold_here(engine, folder, plan))
         made_by = digest_of(plan, rules)
         place = f"{_FOLDER}/{made_by[:32]}"
@@ -121,7 +121,7 @@ def _gold_here(engine: Dask, folder: Path, plan: Plan) -> Path:
                 "[split] dev_datasets and test_datasets: their texts are looked up in the gold, which stays on the "
                 "storage; set [engine] fetch = true, or leave both empty"
             )
-        return merging.gold_as_merged(folder)[1]
+        return gold_as_merged(folder)[1]
     return folder / "gold.jsonl"
 
 

@@ -19,7 +19,8 @@ from scripts.engines.shards import RUNS_A_TABLE, Job, Plan, Shard, add, bring, m
 from scripts.engines.storage import Storage
 from scripts.merging import merging
 from scripts.merging.decide import Parts, Policy
-from scripts.merging.merging import Merged, Resources
+from scripts.merging.merged import Merged, load
+from scripts.merging.merging import Resources
 from scripts.merging.resemblance import find_resemblance
 
 NAME = "shards.json"
@@ -104,7 +105,7 @@ def _plan(runs: Sequence[Run], engine: Dask, policy: Policy, least: int) -> Plan
 
 def gold_of(engine: Dask, corpus: Path) -> tuple[Merged, list[Shard]]:
     """What was merged, and the shards of the gold. RAISES (UserError): If it was not merged to the engine's storage."""
-    merged = merging.load(corpus)
+    merged = load(corpus)
     path = corpus / NAME
     if NAME not in merged.outputs:
         raise UserError(f"{corpus}: was merged by another engine than labelwise.Dask.v1; merge again")

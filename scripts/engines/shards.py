@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -82,15 +81,16 @@ def merge_shard(job: Job) -> Merged:
     """
     account = f"{job.folder}/accounts/{job.number:05}"
     if done := job.storage.read_if_there(f"{account}.json", _Done):
-        return Merged(_unpacked(done.account), [done.gold], [done.conflicts])
+        return Merged(Account.unpacked(done.account), [done.gold], [done.conflicts])
     plan = _plan(job.storage, job.folder)
     with scratch() as folder:
         paths = _fetch(job, plan, folder)
         hashes = ALL.split(plan.buckets)[job.number]
         bucket = Bucket(paths, hashes, plan.largest, plan.policy, folder / "gold", folder / "conflicts")
-        found = merge_bucket(bucket)
+        made = merge_bucket(bucket).values()
         gold, conflicts = (_put(job, path) for path in (bucket.gold, bucket.conflicts))
-    job.storage.write_json(f"{account}.json", _Done(_packed(found), gold, conflicts))
+    found = Account.summed(stretch.account for stretch in made)
+    job.storage.write_json(f"{account}.json", _Done(found.packed(), gold, conflicts))
     return Merged(found, [gold], [conflicts])
 
 
@@ -173,19 +173,8 @@ def _put(job: Job, path: Path) -> Shard:
 
 
 class _Done(msgspec.Struct):
-    """A bucket's account, each count after its key, and its shards."""
+    """A bucket's account, packed, and its shards."""
 
-    account: dict[str, list[Any]]
+    account: msgspec.Raw
     gold: Shard
     conflicts: Shard
-
-
-def _packed(account: Account) -> dict[str, list[Any]]:
-    return {name: [[key, times] for key, times in getattr(account, name).items()] for name in vars(account)}
-
-
-def _unpacked(counts: dict[str, list[Any]]) -> Account:
-    account = Account()
-    for name, pairs in counts.items():
-        setattr(account, name, Counter({tuple(key) if isinstance(key, list) else key: times for key, times in pairs}))
-    return account

@@ -24,7 +24,7 @@ from scripts.exporting.label_studio import LabelStudio
 from scripts.exporting.parquet import Parquet
 from scripts.exporting.prodigy import Prodigy
 from scripts.exporting.tokens import Tokens
-from scripts.merging.merging import gold_as_merged, known_labels
+from scripts.merging.merged import gold_as_merged, known_labels
 from scripts.model.cuts import read_gold
 
 NAME = "export.json"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 # Fates of an answer. "kept": it took part in at least one decision. "replaced": the same annotator answered later,
 # or a review decided otherwise.
@@ -17,6 +20,18 @@ SPANS = (
     "gold", "known", "confirming", "outvoted", "unresolved", "overlapping", "contradicting",
     "ignored", "rejected", "duplicates", "replaced",
 )  # fmt: skip
+
+
+class _Packed(msgspec.Struct):
+    """JSON has no keys of several parts: each count stands after its key."""
+
+    answers: list[tuple[tuple[str, str], int]]
+    spans: list[tuple[tuple[str, str, str], int]]
+    coverage: list[tuple[tuple[str, str, str], int]]
+    totals: list[tuple[str, int]]
+
+
+_decode = msgspec.json.Decoder(_Packed).decode
 
 
 @dataclass
@@ -60,6 +75,27 @@ class Account:
         self.spans.update(other.spans)
         self.coverage.update(other.coverage)
         self.totals.update(other.totals)
+
+    def packed(self) -> msgspec.Raw:
+        """As JSON, sorted, for `unpacked`."""
+        answers, totals = sorted(self.answers.items()), sorted(self.totals.items())
+        counts = _Packed(answers, sorted(self.spans.items()), sorted(self.coverage.items()), totals)
+        return msgspec.Raw(msgspec.json.encode(counts))
+
+    @classmethod
+    def unpacked(cls, packed: msgspec.Raw) -> Account:
+        """What was `packed`. RAISES (msgspec.DecodeError): If it is something else."""
+        found = _decode(packed)
+        answers, totals = Counter(dict(found.answers)), Counter(dict(found.totals))
+        return cls(answers, Counter(dict(found.spans)), Counter(dict(found.coverage)), totals)
+
+    @classmethod
+    def summed(cls, packed: Iterable[msgspec.Raw]) -> Account:
+        """The sum of several that were `packed`."""
+        account = cls()
+        for each in packed:
+            account.add(cls.unpacked(each))
+        return account
 
     def settle(self) -> None:
         """RAISES (AssertionError): If an answer or a span went missing, naming where."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +14,7 @@ from scripts.annotations.records import Task
 from scripts.merging.account import Account
 from scripts.merging.buckets import Range, groups
 from scripts.merging.decide import Policy
+from scripts.merging.stretches import Stretch, stretch_of
 from scripts.merging.text import merge_text
 
 _LABELS = b'"labels":['
@@ -37,6 +40,7 @@ class Bucket(NamedTuple):
     largest (int): With more bytes it is divided again.
     policy (Policy): How disagreements are decided.
     gold (Path), conflicts (Path): Files to whose ends the results go.
+    stretches (int): How many stretches all hashes are divided into.
     """
 
     paths: list[Path]
@@ -45,19 +49,28 @@ class Bucket(NamedTuple):
     policy: Policy
     gold: Path
     conflicts: Path
+    stretches: int = 1
 
 
-def merge_bucket(bucket: Bucket) -> Account:
-    """Merge one bucket: the gold and the conflicts of its texts, sorted by hash, then text."""
-    account = Account()
+def merge_bucket(bucket: Bucket) -> dict[int, Stretch]:
+    """Merge one bucket: the gold and the conflicts of its texts, sorted by hash, then text.
+
+    RETURNS (dict[int, Stretch]): By the number of a stretch, what was made of its answers that are in the bucket.
+    """
+    found = groups(bucket.paths, bucket.hashes, bucket.largest)
+    texts = ((stretch_of(tasks[0].input_hash, bucket.stretches), tasks) for group in found for tasks in _texts(group))
+    made = {}
     with bucket.gold.open("ab") as gold, bucket.conflicts.open("ab") as conflicts:
-        for group in groups(bucket.paths, bucket.hashes, bucket.largest):
-            for tasks in _texts(group):
-                merged, found = merge_text(tasks, bucket.policy, account)
+        for number, own in groupby(texts, itemgetter(0)):
+            account = Account()
+            before = gold.tell(), conflicts.tell()
+            for _, tasks in own:
+                merged, disputes = merge_text(tasks, bucket.policy, account)
                 gold.write(_encode([merged]))
-                conflicts.write(_encode(found))
-    account.book()
-    return account
+                conflicts.write(_encode(disputes))
+            account.book()
+            made[number] = Stretch(account.packed(), gold.tell() - before[0], conflicts.tell() - before[1])
+    return made
 
 
 def _texts(lines: Iterable[bytes]) -> Iterator[list[Task]]:

@@ -25,6 +25,19 @@ _FACTOR = 2  # how much more than its bytes a bucket takes in memory, at most
 _DIVIDE = 16
 
 
+class Resources(NamedTuple):
+    """What a merge may use; the result does not depend on it.
+
+    memory_mb (int): Of memory, for all processes together.
+    processes (int): At a time.
+    buckets (int): 0 to choose by the size of the data and the memory.
+    """
+
+    memory_mb: int
+    processes: int
+    buckets: int = 0
+
+
 class Range(NamedTuple):
     """Hashes from start to before stop."""
 

@@ -9,84 +9,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from scripts.annotations.errors import UserError
-from scripts.annotations.files import code_digest, exclusive, read_json, sha256, work_folder, write_json
+from scripts.annotations.files import code_digest, exclusive, sha256, work_folder, write_json
 from scripts.annotations.manifest import Manifest, digest
 from scripts.annotations.parallel import spread
 from scripts.annotations.seen import is_as_left, remembered
 from scripts.merging.account import Account
-from scripts.merging.bucket import Bucket, merge_bucket
-from scripts.merging.buckets import ALL, largest_bucket, number_of_buckets
+from scripts.merging.buckets import Resources
 from scripts.merging.decide import Parts, Policy
+from scripts.merging.gathering import gather
+from scripts.merging.merged import NAME, Merged, load
+from scripts.merging.stretches import RESEMBLING, Stretch, former_merge, keeps_resemblance, remember
 
-NAME = "merge.json"
 OUTPUTS = ("gold.jsonl", "conflicts.jsonl", "coverage.csv", "parts.jsonl", "lookalikes.jsonl")
 _CODE = (Path(__file__).parent, Path(__file__).parent.parent / "annotations")
-
-
-class Resources(NamedTuple):
-    """What a merge may use; the result does not depend on it.
-
-    memory_mb (int): Of memory, for all processes together.
-    processes (int): At a time.
-    buckets (int): 0 to choose by the size of the data and the memory.
-    """
-
-    memory_mb: int
-    processes: int
-    buckets: int = 0
-
-
-class Merged(msgspec.Struct, kw_only=True):
-    """corpus/merge.json: what was merged, by which rules, and where everything went.
-
-    policy (str): How disagreements between annotators were decided.
-    parts (str): What became of answers about texts that are parts of others.
-    code (str): Digest of the modules that merged.
-    manifest (str): Digest of all that is known of the datasets.
-    inputs (dict[str, str]): The datasets and the digests of their files.
-    outputs (dict[str, str]): The digests of the files beside it.
-    labels (list[str]): All that were annotated, sorted.
-    totals (dict[str, int]): Texts, spans in the gold, conflicts by kind, texts that resemble others, answers moved.
-    answers (dict[str, dict[str, int]]): By dataset: read, and the fates that make it up, see `account`.
-    spans (dict[str, dict[str, dict[str, int]]]): By dataset and label: the same for spans.
-    coverage (dict[str, dict[str, int]]): By label: texts by what is known of it, and spans in the gold.
-    """
-
-    policy: Policy
-    parts: Parts
-    code: str
-    manifest: str
-    inputs: dict[str, str]
-    outputs: dict[str, str] = {}
-    labels: list[str] = []
-    totals: dict[str, int] = {}
-    answers: dict[str, dict[str, int]] = {}
-    spans: dict[str, dict[str, dict[str, int]]] = {}
-    coverage: dict[str, dict[str, int]] = {}
-
-
-def load(corpus: Path) -> Merged:
-    """Read merge.json. RAISES (UserError): If it is not there, or damaged."""
-    return read_json(corpus / NAME, Merged, "merge the annotations first", "merge again")
-
-
-def gold_as_merged(corpus: Path) -> tuple[Merged, Path]:
-    """What was merged, and gold.jsonl. RAISES (UserError): If the one is not there, or the other is another."""
-    merged = load(corpus)
-    gold = corpus / "gold.jsonl"
-    if gold.name not in merged.outputs:
-        raise UserError(f"{gold}: stayed on the storage, in shards; bring it: [engine] fetch = true, weasel run merge")
-    if not gold.exists() or sha256(gold) != merged.outputs[gold.name]:
-        raise UserError(f"{gold}: is not as it was merged; merge again")
-    return merged, gold
-
-
-def known_labels(merged: Merged) -> list[str]:
-    """The labels of which something is known in some text, sorted."""
-    return [label for label, counts in merged.coverage.items() if counts["unknown"] < counts["texts"]]
 
 
 def merge(
@@ -114,8 +50,11 @@ def merge(
         if before:
             return before, False
         with work_folder(corpus) as work:
-            account = _merge_and_compare(manifest, annotations, work, asked, resources)
-            return publish(asked, account, manifest, work, corpus), True
+            account, stretches = _merge_and_compare(manifest, annotations, work, corpus, asked, resources)
+            merged = publish(asked, account, manifest, work, corpus)
+        if parts == "keep":
+            remember(corpus, stretches)
+        return merged, True
 
 
 def asked_for(manifest: Manifest, policy: Policy, parts: Parts) -> Merged:
@@ -165,21 +104,25 @@ def is_done(asked: Merged, corpus: Path) -> Merged | None:
 
 
 def _merge_and_compare(
-    manifest: Manifest, annotations: Path, work: Path, asked: Merged, resources: Resources
-) -> Account:
+    manifest: Manifest, annotations: Path, work: Path, corpus: Path, asked: Merged, resources: Resources
+) -> tuple[Account, list[Stretch]]:
     """Merge, and compare the texts; if that moves answers to other texts, merge and compare again."""
-    entries = manifest.datasets.values()
-    paths = [annotations / entry.file for entry in entries]
+    paths = {name: annotations / entry.file for name, entry in manifest.datasets.items()}
     seen = remembered(annotations)
-    unsure = [
-        Vouched(path, entry.sha256)
-        for path, (name, entry) in zip(paths, manifest.datasets.items(), strict=True)
-        if not is_as_left(path, entry, seen.get(name))
-    ]
+    sure = {name for name, entry in manifest.datasets.items() if is_as_left(paths[name], entry, seen.get(name))}
+    unsure = [Vouched(paths[name], entry.sha256) for name, entry in manifest.datasets.items() if name not in sure]
     for _ in spread(_verify, unsure, resources.processes, "Checking"):
         pass
-    size = sum(entry.bytes for entry in entries)
-    account = _merge_all(paths, size, work, asked.policy, resources)
+    size = sum(entry.bytes for entry in manifest.datasets.values())
+    former = former_merge(asked, {name: seen[name] for name in sure}, size, corpus)
+    what = (size, work, asked.policy, resources)
+    stretches = gather(list(paths.values()), *what, former)
+    account = Account.summed(stretch.account for stretch in stretches)
+    if former and keeps_resemblance(former, stretches, work / "gold.jsonl"):
+        for name in RESEMBLING:
+            shutil.copyfile(corpus / f"{name}.jsonl", work / f"{name}.jsonl")
+            account.totals[name] = former.merged.totals[name]
+        return account, stretches
 
     from scripts.merging.mapping import map_parts  # which need NumPy: it takes a tenth of a second to load
     from scripts.merging.resemblance import find_resemblance
@@ -187,37 +130,13 @@ def _merge_and_compare(
     found = find_resemblance(work, work / "first", resources.processes)
     moved = 0
     if asked.parts == "map":
-        paths, moved = map_parts(paths, work / "gold.jsonl", found, work / "first")
-    if moved:
-        account = _merge_all(paths, size, work, asked.policy, resources)
-        found = find_resemblance(work, work / "second", resources.processes)
+        mapped, moved = map_parts(list(paths.values()), work / "gold.jsonl", found, work / "first")
+        if moved:
+            stretches = gather(mapped, *what, None)
+            account = Account.summed(stretch.account for stretch in stretches)
+            found = find_resemblance(work, work / "second", resources.processes)
     account.totals.update(found.counts | ({"answers moved": moved} if asked.parts == "map" else {}))
-    return account
-
-
-def _merge_all(paths: list[Path], size: int, work: Path, policy: Policy, resources: Resources) -> Account:
-    """Merge bucket by bucket, and join; leaves gold.jsonl and conflicts.jsonl in the work folder."""
-    gold, conflicts = (work / name for name in ("gold.jsonl", "conflicts.jsonl"))
-    for path in (gold, conflicts):
-        path.write_bytes(b"")
-    alone = resources.processes == 1  # then each bucket is written where it belongs
-    largest = largest_bucket(resources.memory_mb, resources.processes)
-    number = resources.buckets or number_of_buckets(size, largest, resources.processes)
-    buckets = [
-        Bucket(
-            paths, hashes, largest, policy,
-            gold=gold if alone else work / f"gold-{index}",
-            conflicts=conflicts if alone else work / f"conflicts-{index}",
-        )
-        for index, hashes in enumerate(ALL.split(number))
-    ]  # fmt: skip
-    account = Account()
-    for bucket, part in zip(buckets, spread(merge_bucket, buckets, resources.processes, "Merging"), strict=True):
-        account.add(part)
-        if not alone:
-            _move_to_end(bucket.gold, gold)
-            _move_to_end(bucket.conflicts, conflicts)
-    return account
+    return account, stretches
 
 
 class Vouched(NamedTuple):
@@ -231,12 +150,6 @@ def _verify(file: Vouched) -> None:
     """RAISES (UserError): If the file is not what was pulled."""
     if not file.path.is_file() or sha256(file.path) != file.sha256:
         raise UserError(f"{file.path}: is not as it was pulled; pull again")
-
-
-def _move_to_end(part: Path, path: Path) -> None:
-    with part.open("rb") as file, path.open("ab") as whole:
-        shutil.copyfileobj(file, whole)
-    part.unlink()
 
 
 def _account_for(asked: Merged, account: Account, manifest: Manifest) -> Merged:

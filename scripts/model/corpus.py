@@ -15,7 +15,7 @@ from confection import Config
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import code_digest, exclusive, sha256, work_folder, write_json
 from scripts.annotations.parallel import spread
-from scripts.merging import merging
+from scripts.merging.merged import gold_as_merged, known_labels
 from scripts.model.cuts import Cut, Job, Misaligned, Rules, Shard, cut, fineness, read_gold
 from scripts.model.split import SIDES, Side, Splitter, reserved
 from scripts.model.summary import STORED
@@ -98,8 +98,8 @@ def build(folder: Path, plan: Plan, processes: int) -> tuple[Corpus, int]:
         or if no tokenizer can be made.
     """
     with exclusive(folder):
-        merged, gold = merging.gold_as_merged(folder)
-        labels = merging.known_labels(merged)
+        merged, gold = gold_as_merged(folder)
+        labels = known_labels(merged)
         rules = rules_for(plan, labels, gold)
         made_by = digest_of(plan, rules)
         cuts = list(cut(gold, fineness(gold.stat().st_size)))

@@ -18,7 +18,7 @@ from scripts.model.split import SIDES
 if TYPE_CHECKING:  # a step imports no more than it needs, and spaCy is much
     from scripts.annotations.importing import Part
     from scripts.exporting.exporting import Exported
-    from scripts.merging.merging import Merged
+    from scripts.merging.merged import Merged
     from scripts.model.corpus import Corpus
 
 MOST_LINES = 8  # of reasons and notes each; the files have them all

@@ -13,7 +13,7 @@ from confection import Config
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import BUFFER, code_digest, exclusive, sha256, whole_file, work_folder, write_json
-from scripts.merging import merging
+from scripts.merging.merged import gold_as_merged, known_labels
 from scripts.model.cuts import read_gold
 from scripts.model.provenance import versions
 from scripts.reviewing import consistency
@@ -69,8 +69,8 @@ def look(corpus: Path, committee: Committee, models: Path, label: str | None) ->
     RETURNS (tuple[Suspects, int]): The account, and how many models were trained now.
     RAISES (UserError): If there is no gold or no such label, or there are too few texts.
     """
-    merged, gold = merging.gold_as_merged(corpus)
-    labels = merging.known_labels(merged)
+    merged, gold = gold_as_merged(corpus)
+    labels = known_labels(merged)
     if label is not None and label not in labels:
         raise UserError(f"there is no label {label!r} in the gold; there are {', '.join(labels) or 'none'}")
     forms = read_forms(corpus)

@@ -11,7 +11,7 @@ import msgspec
 
 from scripts.annotations.files import exclusive, whole_file, work_folder, write_json
 from scripts.annotations.manifest import Manifest
-from scripts.merging import merging
+from scripts.merging.merged import gold_as_merged, known_labels
 from scripts.reviewing.agreement import Agreement
 from scripts.reviewing.answers import look_at_answers
 from scripts.reviewing.contexts import Context
@@ -130,8 +130,8 @@ def look(corpus: Path, annotations: Path, manifest: Manifest, processes: int) ->
     RETURNS (Consistency): What was written.
     RAISES (UserError): If the gold or the answers are not there, or not as they were merged.
     """
-    merged, gold = merging.gold_as_merged(corpus)
-    labels = tuple(merging.known_labels(merged))
+    merged, gold = gold_as_merged(corpus)
+    labels = tuple(known_labels(merged))
     with exclusive(corpus / FOLDER), work_folder(corpus / FOLDER) as work:
         agreement, groups, authors = look_at_answers(annotations, manifest, labels, work, processes)
         seen = look_at_forms(gold, labels, authors, work, processes)

@@ -13,8 +13,8 @@ import numpy as np
 from scripts.annotations.files import exclusive, whole_file, write_json
 from scripts.annotations.manifest import Manifest
 from scripts.annotations.parallel import spread
-from scripts.merging import merging
 from scripts.merging.likeness import BANDS, SIMILAR, Hashes, alike, bands, shingled
+from scripts.merging.merged import gold_as_merged, known_labels
 from scripts.merging.survey import Block, blocks, lines, text_at
 from scripts.reviewing.found import load_current
 from scripts.reviewing.records import FOLDER
@@ -96,8 +96,8 @@ def look(corpus: Path, annotations: Path, manifest: Manifest, processes: int) ->
     RETURNS (Coverage): What was written.
     RAISES (UserError): If the gold is not there, or not as it was merged.
     """
-    merged, gold = merging.gold_as_merged(corpus)
-    labels = merging.known_labels(merged)
+    merged, gold = gold_as_merged(corpus)
+    labels = known_labels(merged)
     with exclusive(corpus / FOLDER):
         texts = _survey(gold, labels, processes)
         groups = _groups(gold, texts)

@@ -11,7 +11,7 @@ import numpy as np
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import write_json
-from scripts.merging import merging
+from scripts.merging.merged import Merged, gold_as_merged, known_labels
 from scripts.model.summary import read_split
 from scripts.reviewing import consistency, coverage, suspects
 from scripts.reviewing.advice import Advice, Signals, advise
@@ -73,10 +73,10 @@ def decide(corpus: Path, metrics: Path) -> Next:
     RETURNS (Next): What was written.
     RAISES (UserError): If nothing was merged, the gold is not as it was merged, or something is damaged.
     """
-    merged, gold = merging.gold_as_merged(corpus)
+    merged, gold = gold_as_merged(corpus)
     notes: list[str] = []
     found = _sources(merged, corpus, metrics, notes)
-    rows = {label: _row(label, found) for label in merging.known_labels(merged)}
+    rows = {label: _row(label, found) for label in known_labels(merged)}
     order = sorted(rows, key=lambda label: _place(label, rows[label]))
     result = Next(
         gold=merged.outputs[gold.name], run=found.scored.run.folder if found.scored else None, notes=notes,
@@ -107,7 +107,7 @@ def _place(label: str, row: Row) -> tuple[Any, ...]:
 # What there is
 
 
-def _sources(merged: merging.Merged, corpus: Path, metrics: Path, notes: list[str]) -> Sources:
+def _sources(merged: Merged, corpus: Path, metrics: Path, notes: list[str]) -> Sources:
     scored = runs.load_all(metrics)[0] if metrics.is_dir() else []
     newest = scored[-1] if scored else None
     if newest is None:

@@ -10,7 +10,7 @@ import msgspec
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import BUFFER, read_json_if_there
-from scripts.merging import merging
+from scripts.merging import merged
 from scripts.reviewing.records import Outdated, Suspect
 
 
@@ -31,7 +31,7 @@ def load_current(path: Path, of: type[T], corpus: Path, mend: str) -> T | None:
     RAISES (UserError): If it is damaged; `Outdated` if it is of another gold than there is now.
     """
     found = read_json_if_there(path, of, mend)
-    if found and found.gold != merging.load(corpus).outputs.get("gold.jsonl"):
+    if found and found.gold != merged.load(corpus).outputs.get("gold.jsonl"):
         raise Outdated(f"{path}: is of annotations that have changed since; {mend}")
     return found
 

@@ -13,7 +13,7 @@ from scripts.annotations.errors import UserError
 from scripts.annotations.files import exclusive, work_folder, write_json
 from scripts.annotations.manifest import file_name
 from scripts.exporting.tokens import Tokens
-from scripts.merging.merging import Merged, gold_as_merged, known_labels
+from scripts.merging.merged import Merged, gold_as_merged, known_labels
 from scripts.model.corpus import Plan, splitter
 from scripts.model.summary import read_split
 from scripts.reviewing import asked
