@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 import spacy
 
-from scripts.annotations.errors import run_step
+from scripts.annotations.errors import in_one_line
 from scripts.evaluate import main
 from scripts.scoring.models import find
 from tests.scored import known_doc, one_line, step, write_corpus, write_model
@@ -51,7 +51,7 @@ def evaluate(monkeypatch, capsys):
         monkeypatch.setenv("COLUMNS", "80")
         monkeypatch.setattr("sys.argv", ["evaluate", *OPTIONS])
         try:
-            run_step(main)
+            in_one_line(main)
             code = 0
         except SystemExit as err:
             code = err.code

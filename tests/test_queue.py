@@ -18,7 +18,7 @@ from spacy.util import fix_random_seed
 from thinc.api import Adam
 
 from scripts import functions, settings  # noqa: F401 (label heads are registered)
-from scripts.annotations.errors import run_step
+from scripts.annotations.errors import in_one_line
 from scripts.annotations.hashing import input_hash, task_hash
 from scripts.annotations.pulling import pull
 from scripts.annotations.records import GoldText, Span
@@ -128,7 +128,7 @@ def run(project, monkeypatch, capsys):
         fixed = ["datasets.cfg", "training.cfg", "--label", label, "--models", "training/ner"]
         monkeypatch.setattr("sys.argv", ["queue", *fixed, *map(str, options)])
         try:
-            run_step(main)
+            in_one_line(main)
         except SystemExit:
             err = capsys.readouterr().err
             assert err.startswith("✘ ")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
+import os
 import sqlite3
 import sys
+import threading
 from collections.abc import Callable
 
 
@@ -13,12 +16,23 @@ class UserError(Exception):
 
 
 def run_step(step: Callable[[], None]) -> None:
-    """Run a step so that what a user can mend ends in one line and exit code 1, without a traceback.
+    """Run a step, see `in_one_line`, and end the process, if no thread is left that may have something to do: Python
+    would take apart all it has loaded first, which is a sixth of the time of a step that has nothing to do.
 
     step (Callable): The step's main function.
     """
+    in_one_line(step)
+    if threading.active_count() == 1:
+        atexit._run_exitfuncs()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+def in_one_line(step: Callable[[], None]) -> None:
+    """Run a step so that what a user can mend ends in one line and exit code 1, without a traceback."""
     try:
         step()
+        sys.stdout.flush()
     except UserError as err:
         _fail(str(err))
     except KeyboardInterrupt:
