@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -161,7 +162,9 @@ def test_texts_are_compared_again_only_where_others_could_resemble(many, anew, t
 
 def test_nothing_is_taken_over_from_what_is_not_as_it_was_merged(many, anew, tmp_path):
     merged(tmp_path, pull(tmp_path / "in", many))
-    remembered_then = (tmp_path / "corpus/.stretches.json").read_bytes()
+    corpus, annotations = tmp_path / "corpus", tmp_path / "in"
+    stretches_file = corpus / ".stretches.json"
+    remembered_then = stretches_file.read_bytes()
 
     def texts_anew(tasks, harm):
         found = pull(tmp_path / "in", tasks)
@@ -173,12 +176,11 @@ def test_nothing_is_taken_over_from_what_is_not_as_it_was_merged(many, anew, tmp
         assert merged(tmp_path, found, "from nothing")[0] == made
         return count
 
-    corpus, annotations = tmp_path / "corpus", tmp_path / "in"
     assert texts_anew(changed(many, 1), lambda: None) < 500
-    stale = lambda: (corpus / ".stretches.json").write_bytes(remembered_then)  # noqa: E731
-    assert texts_anew(changed(many, 2), stale) == 2000  # a merge was killed before it could remember
-    assert texts_anew(changed(many, 3), lambda: (corpus / ".stretches.json").write_text("{")) == 2000
-    assert texts_anew(changed(many, 4), lambda: (corpus / ".stretches.json").unlink()) == 2000
+    killed = partial(stretches_file.write_bytes, remembered_then)  # before it could remember
+    assert texts_anew(changed(many, 2), killed) == 2000
+    assert texts_anew(changed(many, 3), lambda: stretches_file.write_text("{")) == 2000
+    assert texts_anew(changed(many, 4), lambda: stretches_file.unlink()) == 2000
     assert texts_anew(changed(many, 5), lambda: (corpus / "gold.jsonl").write_text("edited")) == 2000
     assert texts_anew(changed(many, 6), lambda: (corpus / "parts.jsonl").unlink()) == 2000
     assert texts_anew(changed(many, 7), lambda: (annotations / ".fingerprints.json").unlink()) == 2000
