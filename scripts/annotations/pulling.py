@@ -15,7 +15,7 @@ from scripts.annotations.files import code_digest, exclusive, work_folder
 from scripts.annotations.intake import Intake, Source
 from scripts.annotations.manifest import Entry, Manifest, entry, file_name, load, save
 from scripts.annotations.parallel import spread
-from scripts.annotations.seen import Seen, Since, changes, is_as_left, remember, remembered
+from scripts.annotations.seen import Seen, changes, is_as_left, remember, remembered
 from scripts.annotations.sorting import sorted_blocks
 
 _REFUSED = "refused"
@@ -55,9 +55,10 @@ def pull(
             read = zip(jobs, spread(_read, jobs, processes, "Pulling"), strict=True)
             entries |= {job.dataset: found for job, found in read}
             judge(entries, folder, work, max_refused)
-            since = {name: seen[name].since for name in unchanged}
-            for job in jobs:
-                since[job.dataset] = _since(job, entries[job.dataset], before, seen, folder)
+            since = {
+                name: changes(before.get(name), seen.get(name), folder / found.file, found, work / found.file)
+                for name, found in entries.items()
+            }
             publish([job.dataset for job in jobs], entries, folder, work)
         manifest = Manifest(dict(sorted(entries.items())))
         save(manifest, folder)
@@ -153,11 +154,6 @@ def _is_unchanged(folder: Path, found: Entry | None, seen: Seen | None, fingerpr
         return False
     listed = refusals(folder, found).exists() == bool(found.reasons)
     return listed and is_as_left(folder / found.file, found, seen)
-
-
-def _since(job: _Job, found: Entry, before: Mapping[str, Entry], seen: Mapping[str, Seen], folder: Path) -> Since:
-    name = job.dataset
-    return changes(before.get(name), seen.get(name), folder / found.file, found, job.folder / found.file)
 
 
 # Judging and publishing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -86,6 +86,31 @@ def are_apart(spans: Iterable[Span]) -> bool:
             return False
         end = span.end
     return True
+
+
+class _Placed(Protocol):
+    """What is somewhere: a Span, or spaCy's."""
+
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+
+
+_P = TypeVar("_P", bound=_Placed)
+
+
+def overlapping(spans: Iterable[_P]) -> list[list[_P]]:
+    """Spans, sorted; those that overlap, directly or through others, together: they are in one place of the text."""
+    found: list[list[_P]] = []
+    end = -1
+    for span in spans:
+        if span.start < end:
+            found[-1].append(span)
+        else:
+            found.append([span])
+        end = max(end, span.end)
+    return found
 
 
 def hash_of_line(line: bytes) -> int:

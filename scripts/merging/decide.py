@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from scripts.annotations.records import Span, are_apart
+from scripts.annotations.records import Span, are_apart, overlapping
 
 Policy = Literal["majority", "union", "intersection", "latest"]
 Parts = Literal["keep", "map"]  # what becomes of answers about texts that are parts of others
@@ -76,23 +76,10 @@ def _majority(votes: Sequence[Vote]) -> Spans | None:
     half = len(votes) / 2
     counts = Counter(span for vote in votes for span in vote.spans)
     winners = []
-    for place in _places(counts):
+    for place in map(set, overlapping(sorted(counts))):
         won = [span for span in place if counts[span] > half]
         marked = sum(not place.isdisjoint(vote.spans) for vote in votes)
         if not won and marked >= half:
             return None
         winners += won
     return tuple(sorted(winners))
-
-
-def _places(spans: Collection[Span]) -> list[set[Span]]:
-    """Spans that overlap, directly or through others, belong to one place of the text."""
-    places: list[set[Span]] = []
-    end = -1
-    for span in sorted(spans):
-        if span.start < end:
-            places[-1].add(span)
-        else:
-            places.append({span})
-        end = max(end, span.end)
-    return places

@@ -34,6 +34,7 @@ def gather(
     stretches = number_of_stretches(size)
     largest = largest_bucket(resources.memory_mb, resources.processes)
     wanted = resources.buckets or number_of_buckets(size, largest, resources.processes)
+    every = runs(former, stretches)
     alone = resources.processes == 1  # then each bucket is written where it belongs
     buckets = {
         run: [
@@ -48,12 +49,12 @@ def gather(
             )
             for hashes in hashes_of(run, stretches).split(math.ceil(wanted * (run.stop - run.start) / stretches))
         ]
-        for run in runs(former, stretches)
+        for run in every
         if run.changed
     }
     results = spread(merge_bucket, list(chain.from_iterable(buckets.values())), resources.processes, "Merging")
     made: list[Stretch | None] = [None] * stretches
-    for run in runs(former, stretches):
+    for run in every:
         if former and not run.changed:
             made[run.start : run.stop] = former.stretches[run.start : run.stop]
             _take_over(former, run, "gold", gold)

@@ -47,6 +47,11 @@ def load(corpus: Path) -> Merged:
     return read_json(corpus / NAME, Merged, "merge the annotations first", "merge again")
 
 
+def is_as_merged(merged: Merged, corpus: Path) -> bool:
+    """Whether all that was made is still there. RAISES (OSError): If a file is not there, or cannot be read."""
+    return all(sha256(corpus / name) == digest for name, digest in merged.outputs.items())
+
+
 def gold_as_merged(corpus: Path) -> tuple[Merged, Path]:
     """What was merged, and gold.jsonl. RAISES (UserError): If the one is not there, or the other is another."""
     merged = load(corpus)

@@ -18,7 +18,7 @@ from scripts.merging.account import Account
 from scripts.merging.buckets import Resources
 from scripts.merging.decide import Parts, Policy
 from scripts.merging.gathering import gather
-from scripts.merging.merged import NAME, Merged, load
+from scripts.merging.merged import NAME, Merged, is_as_merged, load
 from scripts.merging.stretches import RESEMBLING, Stretch, former_merge, keeps_resemblance, remember
 
 OUTPUTS = ("gold.jsonl", "conflicts.jsonl", "coverage.csv", "parts.jsonl", "lookalikes.jsonl")
@@ -94,11 +94,7 @@ def is_done(asked: Merged, corpus: Path) -> Merged | None:
     try:
         done = load(corpus)
         rules = ((one.policy, one.parts, one.code, one.manifest) for one in (done, asked))
-        return (
-            done
-            if len(set(rules)) == 1 and all(sha256(corpus / name) == digest for name, digest in done.outputs.items())
-            else None
-        )
+        return done if len(set(rules)) == 1 and is_as_merged(done, corpus) else None
     except (UserError, OSError):
         return None
 

@@ -18,7 +18,7 @@ from scripts.annotations.files import sha256, whole_file
 from scripts.annotations.records import GoldText
 from scripts.annotations.seen import Seen
 from scripts.merging.buckets import ALL, Range
-from scripts.merging.merged import NAME, Merged, load
+from scripts.merging.merged import NAME, Merged, is_as_merged, load
 
 _NAME = ".stretches.json"  # it can always be deleted
 _STRETCH_BYTES = 2**22  # of answers, at most, on average
@@ -123,7 +123,7 @@ def former_merge(asked: Merged, seen: Mapping[str, Seen], size: int, corpus: Pat
         for name, digest in asked.inputs.items():
             if digest != merged.inputs[name]:
                 hashes.update(seen[name].since[merged.inputs[name]])
-        if any(sha256(corpus / name) != digest for name, digest in merged.outputs.items()):
+        if not is_as_merged(merged, corpus):
             return None
     except (UserError, OSError, KeyError, msgspec.DecodeError, UnicodeDecodeError):
         return None

@@ -150,7 +150,7 @@ class DocMaker:
     def _set_ents(self, doc: Doc, text: GoldText, gold: list[Span], holes: dict[str, set[int]]) -> None:
         ents: list[Span] = []
         unknown = {token for tokens in holes.values() for token in tokens}
-        for place in _places(gold):
+        for place in records.overlapping(gold):
             if len(place) == 1:
                 ents += place
             else:
@@ -170,19 +170,6 @@ class DocMaker:
 
 def _order(span: Span) -> tuple[int, int, str]:
     return span.start, span.end, span.label_
-
-
-def _places(spans: Iterable[Span]) -> list[list[Span]]:
-    """Spans, sorted; those that overlap, directly or through others, together."""
-    places: list[list[Span]] = []
-    end = -1
-    for span in spans:
-        if span.start < end:
-            places[-1].append(span)
-        else:
-            places.append([span])
-        end = max(end, span.end)
-    return places
 
 
 def _tokens(spans: Iterable[Span]) -> set[int]:
