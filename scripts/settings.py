@@ -12,10 +12,10 @@ import inspect
 import pkgutil
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import msgspec
 from confection import Config, ConfigValidationError
 
 import scripts.sources
@@ -31,15 +31,13 @@ for _module in pkgutil.iter_modules(scripts.sources.__path__, "scripts.sources."
     importlib.import_module(_module.name)  # so that its reader is registered
 
 
-@dataclass(frozen=True)
-class Pull:
+class Pull(msgspec.Struct, frozen=True):
     """max_refused (float): Share of a dataset's records, or of its spans, that may be unusable."""
 
     max_refused: float
 
 
-@dataclass(frozen=True)
-class Merge:
+class Merge(msgspec.Struct, frozen=True):
     """between_annotators (Policy): See `decide`. parts (Parts): See `map_parts`. The rest: See `Resources`."""
 
     between_annotators: Policy
@@ -48,8 +46,7 @@ class Merge:
     buckets: int
 
 
-@dataclass(frozen=True)
-class HashSplit:
+class HashSplit(msgspec.Struct, frozen=True):
     """dev, test (float): Shares. See `hash_split`."""
 
     dev: float
@@ -59,8 +56,7 @@ class HashSplit:
     test_datasets: list[str]
 
 
-@dataclass(frozen=True)
-class Docs:
+class Docs(msgspec.Struct, frozen=True):
     """misaligned (str): See `docs`."""
 
     misaligned: Literal["snap", "refuse"]
@@ -126,16 +122,15 @@ def docs(misaligned: Literal["snap", "refuse"] = "snap") -> Docs:
     return Docs(misaligned)
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """The whole of configs/datasets.cfg, resolved."""
 
     datasets: dict[str, Source]
-    pull: Pull = field(default_factory=pull)
-    merge: Merge = field(default_factory=merge)
-    split: HashSplit = field(default_factory=hash_split)
-    docs: Docs = field(default_factory=docs)
-    engine: Engine = field(default_factory=Local)
+    pull: Pull = msgspec.field(default_factory=pull)
+    merge: Merge = msgspec.field(default_factory=merge)
+    split: HashSplit = msgspec.field(default_factory=hash_split)
+    docs: Docs = msgspec.field(default_factory=docs)
+    engine: Engine = msgspec.field(default_factory=Local)
     processes: int = 1
 
 

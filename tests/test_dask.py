@@ -14,10 +14,10 @@ import threading
 import time
 import warnings
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from benchmarks.generate import Size, generate
 from scripts import settings

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,3 +99,24 @@ def test_values_of_sections_that_are_left_out_can_be_set_too(tmp_path):
 def test_an_override_of_nothing_is_refused(key, tmp_path):
     with pytest.raises(UserError, match=key.rpartition("__")[2] if key != "odd__key" else "odd"):
         load(tmp_path, f"[datasets]\n{BLOCK}", **{key: 1024})
+
+
+def test_a_reader_of_another_package_is_found(tmp_path):
+    package = tmp_path / "theirs-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[spacy_readers]\ntheirs.Export.v1 = theirs:export\n")
+    (tmp_path / "theirs.py").write_text(
+        "from scripts.sources.prodigy_jsonl import prodigy_jsonl\n"
+        "def export(label: str):\n"
+        "    return prodigy_jsonl(label + '.jsonl', [label])\n"
+    )
+    config = tmp_path / "datasets.cfg"
+    config.write_text('[datasets]\n[datasets.org]\n@readers = "theirs.Export.v1"\nlabel = "ORG"\n')
+    code = (
+        "import json, sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); from scripts import settings;"
+        "print(json.dumps(settings.load(Path(sys.argv[2])).datasets['org'].labels))"
+    )
+    found = subprocess.run([sys.executable, "-c", code, tmp_path, config], cwd=ROOT, capture_output=True, text=True)
+    assert not found.returncode, found.stderr
+    assert json.loads(found.stdout) == ["ORG"]

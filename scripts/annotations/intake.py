@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
+
+import msgspec
 
 from scripts.annotations.records import Span, Task
 
@@ -33,8 +34,7 @@ class Source(Protocol):
         """
 
 
-@dataclass
-class Refusal:
+class Refusal(msgspec.Struct):
     """Something that could not be used. spans is how many annotated spans went with it."""
 
     place: str
@@ -43,8 +43,7 @@ class Refusal:
     spans: int = 0
 
 
-@dataclass
-class Intake:
+class Intake(msgspec.Struct):
     """The account of one dataset: records read = kept + left out + refused, and the same for spans.
 
     A reader calls `record` once a record, `span` with the number of spans in it, and, for what it does not
@@ -54,10 +53,10 @@ class Intake:
     """
 
     on_refusal: Callable[[Refusal], object]
-    records: Counter[str] = field(default_factory=Counter)
-    spans: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    notes: Counter[str] = field(default_factory=Counter)
+    records: Counter[str] = msgspec.field(default_factory=Counter)
+    spans: Counter[str] = msgspec.field(default_factory=Counter)
+    reasons: Counter[str] = msgspec.field(default_factory=Counter)
+    notes: Counter[str] = msgspec.field(default_factory=Counter)
 
     def record(self, spans: int = 0) -> None:
         """Met a record with so many spans."""

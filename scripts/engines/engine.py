@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from importlib.util import find_spec
+
+import msgspec
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.registry import registry
@@ -12,17 +13,15 @@ from scripts.annotations.registry import registry
 LEAST_MB = 240  # Python with Dask takes 100 of it
 
 
-class Engine:
+class Engine(msgspec.Struct, frozen=True):
     """Local or Dask."""
 
 
-@dataclass(frozen=True)
-class Local(Engine):
+class Local(Engine, frozen=True):
     """Processes on this machine, as many as `[system] processes` says."""
 
 
-@dataclass(frozen=True)
-class Dask(Engine):
+class Dask(Engine, frozen=True):
     """See `dask`."""
 
     storage: str

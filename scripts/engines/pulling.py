@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import accumulate, chain
 from pathlib import Path
 
@@ -102,7 +102,10 @@ def _absolute(source: Source) -> Source:
     path = getattr(source, "path", None)
     if not isinstance(path, str):
         return source
-    return replace(source, path=str(Path(path).expanduser().absolute()))  # type: ignore[type-var]
+    here = str(Path(path).expanduser().absolute())
+    if isinstance(source, msgspec.Struct):
+        return msgspec.structs.replace(source, path=here)
+    return dataclasses.replace(source, path=here)  # type: ignore[type-var]  # a reader of another package
 
 
 def _records_inside(part: Numbered) -> int:

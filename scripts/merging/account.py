@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -34,8 +33,7 @@ class _Packed(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Packed).decode
 
 
-@dataclass
-class Account:
+class Account(msgspec.Struct):
     """Counts of fates, summed over texts; accounts of parts add up to that of the whole.
 
     answers (Counter[tuple[dataset, fate]]): "read" and the fates in ANSWERS.
@@ -44,11 +42,11 @@ class Account:
     totals (Counter[str]): Texts, conflicts by kind, hashes.
     """
 
-    answers: Counter[tuple[str, str]] = field(default_factory=Counter)
-    spans: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    coverage: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    totals: Counter[str] = field(default_factory=Counter)
-    _taken: defaultdict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(list))
+    answers: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    spans: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
+    coverage: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
+    totals: Counter[str] = msgspec.field(default_factory=Counter)
+    _taken: defaultdict[tuple[str, str], list[int]] = msgspec.field(default_factory=lambda: defaultdict(list))
 
     def take(self, dataset: str, label: str, spans: int) -> None:
         """An answer about one label became the gold of a text, with so many spans. To be booked in the end: that is

@@ -7,7 +7,6 @@ a part says nothing of the rest, so it stays an answer about a text of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +44,7 @@ def map_parts(paths: Sequence[Path], gold: Path, found: Resemblance, work: Path)
     return mapped, moved
 
 
-@dataclass
-class _Lines:
+class _Lines(msgspec.Struct):
     """The lines of a file with their hashes, and how many are about another text now."""
 
     path: Path

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -122,8 +121,7 @@ def _write_table(rows: Rows, folder: Path) -> Path:
     return path
 
 
-@dataclass
-class _Level:
+class _Level(msgspec.Struct):
     """Texts that are at least as long as a beginning, and shorter than four times that.
 
     beginnings (Hashes): Their hashes, sorted, each once.
@@ -140,8 +138,7 @@ class _Level:
     rows: Numbers
 
 
-@dataclass
-class _Table:
+class _Table(msgspec.Struct):
     """The texts to look for.
 
     firsts (Hashes): Of their first characters, sorted, each once.

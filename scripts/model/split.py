@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
 from typing import Literal, get_args
+
+import msgspec
 
 from scripts.annotations.hashing import fraction, normalized
 from scripts.annotations.records import GoldText
@@ -14,8 +15,7 @@ Side = Literal["train", "dev", "test"]
 SIDES: tuple[Side, ...] = get_args(Side)
 
 
-@dataclass(frozen=True)
-class Splitter:
+class Splitter(msgspec.Struct, frozen=True):
     """Decides on which side a text is, by the text (or its document) alone, so that it stays there for ever.
 
     dev (float), test (float): Shares of the texts.
@@ -26,8 +26,8 @@ class Splitter:
     dev: float
     test: float
     document: str = ""
-    reserved_dev: frozenset[bytes] = field(default=frozenset(), repr=False)
-    reserved_test: frozenset[bytes] = field(default=frozenset(), repr=False)
+    reserved_dev: frozenset[bytes] = frozenset()
+    reserved_test: frozenset[bytes] = frozenset()
 
     def side(self, text: GoldText) -> Side:
         """The side of a text. Texts that are equal but for case, blanks and punctuation are on the same."""

@@ -8,10 +8,12 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Literal, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.hashing import input_hash
@@ -57,8 +59,7 @@ def brat(
     return Brat(path, labels, discontinuous, annotator, mismatch, without_spans)
 
 
-@dataclass(frozen=True)
-class Brat:
+class Brat(msgspec.Struct, frozen=True):
     """See `brat`."""
 
     path: str

@@ -6,10 +6,11 @@ import io
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.intake import Intake, Source
@@ -56,8 +57,7 @@ def cas_xmi(
     return CasXmi(path, labels, layer, feature, without_spans, annotator)
 
 
-@dataclass(frozen=True)
-class CasXmi(Files):
+class CasXmi(Files, msgspec.Struct, frozen=True):
     """See `cas_xmi`."""
 
     endings: ClassVar[tuple[str, ...]] = (".xmi", ".zip")

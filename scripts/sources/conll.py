@@ -6,10 +6,11 @@ import codecs
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
+
+import msgspec
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.intake import Intake, Source
@@ -56,8 +57,7 @@ def conll(
     return Conll(path, labels, token, tag, scheme, text, without_spans, annotator)
 
 
-@dataclass(frozen=True)
-class Conll(Files):
+class Conll(Files, msgspec.Struct, frozen=True):
     """See `conll`."""
 
     endings: ClassVar[tuple[str, ...]] = (".conll", ".iob", ".bio", ".tsv", ".txt")
@@ -145,11 +145,10 @@ class _Row(NamedTuple):
     fault: str
 
 
-@dataclass
-class _Sentence:
+class _Sentence(msgspec.Struct):
     """line is where it begins; starts_document, whether -DOCSTART- is before it."""
 
-    rows: list[_Row] = field(default_factory=list)
+    rows: list[_Row] = []
     line: int = 0
     starts_document: bool = False
     comments: int = 0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
+
+import msgspec
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.intake import Intake, Source
@@ -42,8 +43,7 @@ def docbin(
     return DocBinFiles(path, labels, spans_key, without_spans, annotator)
 
 
-@dataclass(frozen=True)
-class DocBinFiles(Files):
+class DocBinFiles(Files, msgspec.Struct, frozen=True):
     """See `docbin`."""
 
     endings: ClassVar[tuple[str, ...]] = (".spacy",)

@@ -6,7 +6,6 @@ See https://doccano.github.io/doccano/.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -61,8 +60,7 @@ def doccano(
     return Doccano(path, labels, without_spans, offsets, annotator, dict(label_names or {}))
 
 
-@dataclass(frozen=True)
-class Doccano(Files):
+class Doccano(Files, msgspec.Struct, frozen=True):
     """See `doccano`."""
 
     path: str
@@ -70,7 +68,7 @@ class Doccano(Files):
     without_spans: WithoutSpans
     offsets: Offsets
     annotator: str
-    label_names: dict[str, str] = field(default_factory=dict)
+    label_names: dict[str, str] = {}
 
     def counted(self) -> tuple[Offsets, Unit]:
         """As is set; by itself, doccano counts code points."""

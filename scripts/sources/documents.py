@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
 from msgspec.structs import replace
 
 from scripts.annotations.hashing import input_hash
@@ -25,8 +25,7 @@ class Unusable(Exception):
         self.spans = spans
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(msgspec.Struct, frozen=True):
     """A text and what one annotator marked in it.
 
     text (str): The text.
@@ -44,7 +43,7 @@ class Document:
     answer: Answer = "accept"
     annotator: str = ""
     timestamp: int | None = None
-    meta: dict[str, Any] = field(default_factory=dict)
+    meta: dict[str, Any] = {}
 
     @property
     def size(self) -> int:
@@ -52,8 +51,7 @@ class Document:
         return len(self.marks) + len(self.wrong)
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """What stands at one place of a source: documents by one annotator each; or why it cannot be read.
 
     source (str): Its place, ending in ":" and a number.
@@ -66,8 +64,7 @@ class Record:
     fault: str = ""
 
 
-@dataclass(frozen=True)
-class DocumentReader:
+class DocumentReader(msgspec.Struct, frozen=True):
     """Turns records into answers. A document is complete for the labels, but for those of which a span had to be
     refused in it: of these only the spans that could be read are taken, each as an answer about itself alone.
 

@@ -6,15 +6,15 @@ import codecs
 import hashlib
 import os
 import zlib
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from gzip import BadGzipFile
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, ClassVar
+
+import msgspec
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import open_maybe_gzip
@@ -24,21 +24,23 @@ from scripts.sources.documents import DocumentReader, Record, WithoutSpans
 from scripts.sources.offsets import Offsets, Unit
 
 
-class Files(ABC):
-    """A Source that is files. What derives from it reads their records."""
+class Files:
+    """A Source that is files. What derives from it has these fields, and reads their records."""
+
+    __slots__ = ()
 
     endings: ClassVar[tuple[str, ...]] = ()  # of files in a folder; none: the path must be a file
     path: str
     labels: list[str]
     without_spans: WithoutSpans
 
-    @abstractmethod
     def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
         """Stream the records of one file.
 
         path (Path), name (str): The file, and how its records call it.
         intake (Intake): For notes on what is no record.
         """
+        raise NotImplementedError
 
     def counted(self) -> tuple[Offsets, Unit]:
         """How offsets are counted, and how they usually are in this format."""
@@ -91,8 +93,7 @@ class Files(ABC):
             yield from self.records(path, name, intake)
 
 
-@dataclass(frozen=True)
-class SomeFiles:
+class SomeFiles(msgspec.Struct, frozen=True):
     """A part of a source of files: from which to before which, in the order of their names."""
 
     whole: Files

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.intake import Intake, Source
@@ -51,8 +52,7 @@ def hugging_face(
     return HuggingFace(path, labels, tokens, tags, tuple(names), scheme, without_spans, annotator)
 
 
-@dataclass(frozen=True)
-class HuggingFace(Files):
+class HuggingFace(Files, msgspec.Struct, frozen=True):
     """See `hugging_face`."""
 
     endings: ClassVar[tuple[str, ...]] = (".parquet", ".arrow")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
@@ -88,8 +87,7 @@ def label_studio(
     return LabelStudio(path, labels, without_spans, offsets, annotator, field)
 
 
-@dataclass(frozen=True)
-class LabelStudio(Files):
+class LabelStudio(Files, msgspec.Struct, frozen=True):
     """See `label_studio`."""
 
     path: str

@@ -6,10 +6,12 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+import msgspec
+from msgspec.structs import replace
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.intake import Intake, Source
@@ -39,8 +41,7 @@ def prodigy_database(
     return ProdigyDatabase(path, dataset, labels, kind, annotator)
 
 
-@dataclass(frozen=True)
-class ProdigyDatabase:
+class ProdigyDatabase(msgspec.Struct, frozen=True):
     """See `prodigy_database`."""
 
     path: str

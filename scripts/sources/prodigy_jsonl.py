@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.intake import Intake, Source
@@ -30,8 +32,7 @@ def prodigy_jsonl(path: str, labels: list[str], kind: KindSetting = "auto", anno
     return ProdigyJsonl(path, labels, kind, annotator)
 
 
-@dataclass(frozen=True)
-class ProdigyJsonl:
+class ProdigyJsonl(msgspec.Struct, frozen=True):
     """See `prodigy_jsonl`."""
 
     path: str
@@ -78,8 +79,7 @@ class ProdigyJsonl:
         return Path(self.path).expanduser()
 
 
-@dataclass(frozen=True)
-class LinesOf:
+class LinesOf(msgspec.Struct, frozen=True):
     """A part of an export: the lines that begin in a range of bytes."""
 
     whole: ProdigyJsonl

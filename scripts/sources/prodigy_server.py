@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
 
 from scripts.annotations.errors import UserError
 from scripts.annotations.intake import Intake, Source
@@ -47,8 +49,7 @@ def prodigy_server(
     return ProdigyServer(dataset, labels, connection, kind, annotator)
 
 
-@dataclass(frozen=True)
-class ProdigyServer:
+class ProdigyServer(msgspec.Struct, frozen=True):
     """See `prodigy_server`."""
 
     dataset: str

@@ -9,7 +9,6 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Any, Literal
@@ -56,8 +55,7 @@ def labels_in(contents: Iterable[Any], most: int | None = None) -> Counter[str]:
     return found
 
 
-@dataclass(frozen=True)
-class TaskReader:
+class TaskReader(msgspec.Struct, frozen=True, dict=True):
     """Turns the JSON of one task into the answers it holds.
 
     dataset (str): The name of the `[datasets.*]` block.
