@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
+from rich import get_console
 
 from scripts import settings
 from scripts.annotations.errors import run_step
@@ -34,7 +34,7 @@ def main() -> None:
         where = args.folder if config.engine.fetch else config.engine.storage
     else:
         corpus, kept = build(args.folder, plan, config.processes)
-    console = Console()
+    console = get_console()
     print_corpus(console, corpus)
     same = f", {kept} of them as before" if kept else ""
     console.print(f"✔ {where}: {plural(len(corpus.shards), 'shard')}{same}", markup=False)

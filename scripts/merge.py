@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
+from rich import get_console
 
 from scripts import settings
 from scripts.annotations import manifest
@@ -32,7 +32,7 @@ def main() -> None:
         merged, is_new = merge_on(config.engine, *asked, parts, resources)
     else:
         merged, is_new = merge(*asked, resources, parts)
-    console = Console()
+    console = get_console()
     print_merge(console, merged)
     said = f"{plural(merged.totals['texts'], 'text')}, {plural(merged.totals['spans'], 'span')}"
     where = "gold.jsonl" if "gold.jsonl" in merged.outputs else "shards.json"

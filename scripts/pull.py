@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
+from rich import get_console
 
 from scripts import settings
 from scripts.annotations.errors import run_step
@@ -28,7 +28,7 @@ def main() -> None:
         manifest, unchanged = pull_on(config.engine, config.datasets, args.output, limit, args.fresh)
     else:
         manifest, unchanged = pull(config.datasets, args.output, limit, config.processes, args.fresh)
-    console = Console()
+    console = get_console()
     print_intake(console, manifest)
     empty = [name for name, found in manifest.datasets.items() if not found.records["read"]]
     if empty:

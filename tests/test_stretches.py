@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from scripts.annotations import manifest as manifests
 from scripts.annotations.errors import UserError
+from scripts.annotations.parallel import Workers
 from scripts.annotations.seen import changes, remember, remembered
 from scripts.merging import gathering, merging, stretches
 from scripts.merging.account import Account
+from scripts.merging.bucket import merge_bucket
 from scripts.merging.merging import merge
 from tests.annotated import task, write
 from tests.test_merge import RESOURCES, answers
@@ -62,11 +64,12 @@ def fine(monkeypatch):
 def anew(fine, monkeypatch):
     """The texts that are merged, and not taken over, and how often texts are compared."""
     seen = {"texts": [], "compared": 0}
-    spread = gathering.spread
+    spread = Workers.spread
 
-    def note(*args):
-        for made in spread(*args):
-            seen["texts"] += [Account.unpacked(each.account).totals["texts"] for each in made.values()]
+    def note(self, work, items, title):
+        for made in spread(self, work, items, title):
+            if work is merge_bucket:
+                seen["texts"] += [Account.unpacked(each.account).totals["texts"] for each in made.values()]
             yield made
 
     def compare(*args):
@@ -76,7 +79,7 @@ def anew(fine, monkeypatch):
     from scripts.merging import resemblance
 
     find_resemblance = resemblance.find_resemblance
-    monkeypatch.setattr(gathering, "spread", note)
+    monkeypatch.setattr(Workers, "spread", note)
     monkeypatch.setattr(resemblance, "find_resemblance", compare)
     return seen
 

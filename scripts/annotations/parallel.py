@@ -10,12 +10,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TypeVar
-
-from rich.console import Console
 
 from scripts.annotations.errors import UserError
 
@@ -40,23 +37,61 @@ def available_mb() -> float:
         return float("inf")
 
 
-def spread(work: Callable[[In], Out], items: Sequence[In], processes: int, title: str) -> Iterator[Out]:
-    """Apply a function to items in so many processes, yielding results in the order of the items.
+class Workers:
+    """Processes that do one kind of work after another. They start when there is something for them.
 
-    work (Callable): A function of a module; it and the items must pickle if processes > 1.
-    items (Sequence): What to work on.
-    processes (int): How many processes; with one, or one item, everything happens in this one.
-    title (str): What the progress bar says; there is none where nobody watches.
+    Forked, they share what is imported already: spaCy alone is 60 MB and half a second. So what several kinds of work
+    need is best imported before the first of them.
     """
-    # What is freed glibc gives back, to get it again page by page, until it saw something larger come and go. Of this
-    # no page is touched, and it saves up to a quarter of the time. See M_MMAP_THRESHOLD in mallopt(3).
-    bytes(_COME_AND_GONE)
-    with _results(work, items, min(processes, len(items))) as results:
-        yield from watched(results, len(items), title)
+
+    def __init__(self, processes: int) -> None:
+        """Of so many processes; with one, everything happens in this one."""
+        self._processes = processes
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if self._pool:
+            self._pool.shutdown(cancel_futures=error is not None)
+            gc.unfreeze()
+
+    def spread(self, work: Callable[[In], Out], items: Sequence[In], title: str) -> Iterator[Out]:
+        """Apply a function to items, yielding results in the order of the items.
+
+        work (Callable): A function of a module; it and the items must pickle if there are several processes.
+        items (Sequence): What to work on. One item is worked on in this process.
+        title (str): What the progress bar says; there is none where nobody watches.
+        """
+        # What is freed glibc gives back, to get it again page by page, until it saw something larger come and go. Of
+        # this no page is touched, and it saves up to a quarter of the time. See M_MMAP_THRESHOLD in mallopt(3).
+        bytes(_COME_AND_GONE)
+        if self._processes <= 1 or len(items) <= 1:
+            yield from watched(map(work, items), len(items), title)
+            return
+        self._pool = self._pool or _started(self._processes)
+        together = min(_MOST_TOGETHER, max(1, len(items) // (_LEAST_ROUNDS * self._processes)))
+        try:
+            # The processes start here, before the progress bar has a thread, which would not be there in a fork, nor
+            # let go of its locks.
+            results = self._pool.map(work, items, chunksize=together)
+            yield from watched(results, len(items), title)
+        except BrokenProcessPool as err:
+            said = "a worker process was killed, most likely for want of memory; lower memory_mb or processes"
+            raise UserError(said) from err
+
+
+def spread(work: Callable[[In], Out], items: Sequence[In], processes: int, title: str) -> Iterator[Out]:
+    """Apply a function to items in so many processes, see `Workers.spread`."""
+    with Workers(min(processes, len(items))) as workers:
+        yield from workers.spread(work, items, title)
 
 
 def watched(items: Iterable[Out], number: int, title: str) -> Iterable[Out]:
     """So many items, with a progress bar; there is none where nobody watches."""
+    from rich.console import Console  # takes a while: workers that there are have begun
+
     console = Console(stderr=True)
     if not console.is_terminal:
         return items
@@ -65,28 +100,10 @@ def watched(items: Iterable[Out], number: int, title: str) -> Iterable[Out]:
     return track(items, title, number, console=console, transient=True)
 
 
-@contextmanager
-def _results(work: Callable[[In], Out], items: Sequence[In], processes: int) -> Iterator[Iterator[Out]]:
-    if processes <= 1:
-        yield map(work, items)
-        return
-    # Forked, the workers share what is imported already: spaCy alone is 60 MB and half a second. They start with the
-    # first submit, before the progress bar has a thread, which would not be there in a fork, nor let go of its locks.
+def _started(processes: int) -> ProcessPoolExecutor:
+    gc.freeze()  # else the collector, which writes to all there is, makes copies of it for each process
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-    gc.freeze()  # else the collector, which writes to all there is, makes copies of it for each of them
-    try:
-        with ProcessPoolExecutor(processes, context, initializer=_die_with_parent) as pool:
-            try:
-                together = min(_MOST_TOGETHER, max(1, len(items) // (_LEAST_ROUNDS * processes)))
-                yield pool.map(work, items, chunksize=together)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-    except BrokenProcessPool as err:
-        said = "a worker process was killed, most likely for want of memory; lower memory_mb or processes"
-        raise UserError(said) from err
-    finally:
-        gc.unfreeze()
+    return ProcessPoolExecutor(processes, context, initializer=_die_with_parent)
 
 
 def _die_with_parent() -> None:

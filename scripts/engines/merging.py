@@ -11,6 +11,7 @@ import msgspec
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import exclusive, sha256, work_folder, write_json
 from scripts.annotations.manifest import Manifest
+from scripts.annotations.parallel import Workers
 from scripts.engines.cluster import connected
 from scripts.engines.engine import Dask
 from scripts.engines.pulling import Run, runs_of
@@ -78,7 +79,8 @@ def merge_on(
             if engine.fetch:
                 bring(storage, shards.gold, work / "gold.jsonl")
                 bring(storage, shards.conflicts, work / "conflicts.jsonl")
-                found = find_resemblance(work, work / "found", resources.processes)
+                with Workers(resources.processes) as workers:
+                    found = find_resemblance(work, work / "found", workers)
                 done.account.totals.update(found.counts)
             names = merging.OUTPUTS if engine.fetch else ("coverage.csv",)
             merged = merging.publish(asked, done.account, manifest, work, corpus, (*names, NAME))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from scripts.annotations.files import BUFFER
-from scripts.annotations.parallel import spread
+from scripts.annotations.parallel import Workers
 from scripts.merging.account import Account
 from scripts.merging.bucket import Bucket, merge_bucket
 from scripts.merging.buckets import Resources, largest_bucket, number_of_buckets
@@ -18,7 +18,13 @@ from scripts.merging.stretches import Former, Run, Stretch, bytes_before, hashes
 
 
 def gather(
-    paths: list[Path], size: int, work: Path, policy: Policy, resources: Resources, former: Former | None
+    paths: list[Path],
+    size: int,
+    work: Path,
+    policy: Policy,
+    resources: Resources,
+    workers: Workers,
+    former: Former | None,
 ) -> list[Stretch]:
     """Merge answers into gold.jsonl and conflicts.jsonl of the work folder.
 
@@ -52,7 +58,7 @@ def gather(
         for run in every
         if run.changed
     }
-    results = spread(merge_bucket, list(chain.from_iterable(buckets.values())), resources.processes, "Merging")
+    results = workers.spread(merge_bucket, list(chain.from_iterable(buckets.values())), "Merging")
     made: list[Stretch | None] = [None] * stretches
     for run in every:
         if former and not run.changed:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from scripts.annotations.errors import UserError
 from scripts.annotations.files import code_digest, exclusive, sha256, work_folder, write_json
 from scripts.annotations.manifest import Manifest, digest
-from scripts.annotations.parallel import spread
+from scripts.annotations.parallel import Workers
 from scripts.annotations.seen import is_as_left, remembered
 from scripts.merging.account import Account
 from scripts.merging.buckets import Resources
@@ -50,7 +50,8 @@ def merge(
         if before:
             return before, False
         with work_folder(corpus) as work:
-            account, stretches = _merge_and_compare(manifest, annotations, work, corpus, asked, resources)
+            with Workers(resources.processes) as workers:
+                account, stretches = _merge_and_compare(manifest, annotations, work, corpus, asked, resources, workers)
             merged = publish(asked, account, manifest, work, corpus)
         if parts == "keep":
             remember(corpus, stretches)
@@ -100,18 +101,26 @@ def is_done(asked: Merged, corpus: Path) -> Merged | None:
 
 
 def _merge_and_compare(
-    manifest: Manifest, annotations: Path, work: Path, corpus: Path, asked: Merged, resources: Resources
+    manifest: Manifest,
+    annotations: Path,
+    work: Path,
+    corpus: Path,
+    asked: Merged,
+    resources: Resources,
+    workers: Workers,
 ) -> tuple[Account, list[Stretch]]:
     """Merge, and compare the texts; if that moves answers to other texts, merge and compare again."""
     paths = {name: annotations / entry.file for name, entry in manifest.datasets.items()}
     seen = remembered(annotations)
     sure = {name for name, entry in manifest.datasets.items() if is_as_left(paths[name], entry, seen.get(name))}
-    unsure = [Vouched(paths[name], entry.sha256) for name, entry in manifest.datasets.items() if name not in sure]
-    for _ in spread(_verify, unsure, resources.processes, "Checking"):
-        pass
     size = sum(entry.bytes for entry in manifest.datasets.values())
     former = former_merge(asked, {name: seen[name] for name in sure}, size, corpus)
-    what = (size, work, asked.policy, resources)
+    if not former:
+        _load_comparison()
+    unsure = [Vouched(paths[name], entry.sha256) for name, entry in manifest.datasets.items() if name not in sure]
+    for _ in workers.spread(_verify, unsure, "Checking"):
+        pass
+    what = (size, work, asked.policy, resources, workers)
     stretches = gather(list(paths.values()), *what, former)
     account = Account.summed(stretch.account for stretch in stretches)
     if former and keeps_resemblance(former, stretches, work / "gold.jsonl"):
@@ -120,19 +129,27 @@ def _merge_and_compare(
             account.totals[name] = former.merged.totals[name]
         return account, stretches
 
-    from scripts.merging.mapping import map_parts  # which need NumPy: it takes a tenth of a second to load
+    from scripts.merging.mapping import map_parts
     from scripts.merging.resemblance import find_resemblance
 
-    found = find_resemblance(work, work / "first", resources.processes)
+    found = find_resemblance(work, work / "first", workers)
     moved = 0
     if asked.parts == "map":
         mapped, moved = map_parts(list(paths.values()), work / "gold.jsonl", found, work / "first")
         if moved:
             stretches = gather(mapped, *what, None)
             account = Account.summed(stretch.account for stretch in stretches)
-            found = find_resemblance(work, work / "second", resources.processes)
+            found = find_resemblance(work, work / "second", workers)
     account.totals.update(found.counts | ({"answers moved": moved} if asked.parts == "map" else {}))
     return account, stretches
+
+
+def _load_comparison() -> None:
+    """Load what compares texts, for workers to share. It needs NumPy, which takes a tenth of a second: where little
+    changed, it may not be needed.
+    """
+    import scripts.merging.mapping
+    import scripts.merging.resemblance  # noqa: F401
 
 
 class Vouched(NamedTuple):

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.annotations.parallel import spread
+from scripts.annotations.parallel import Workers
 from scripts.merging.fingerprints import Fingerprints, Hashes, Numbers, keys, looked_up, with_lengths
 from scripts.merging.survey import LEVELS, Block, Rows, text_at, texts
 
@@ -64,7 +64,7 @@ class Place(NamedTuple):
     places: int
 
 
-def find_parts(parts: Sequence[Block], rows: Rows, firsts: Sequence[int], work: Path, processes: int) -> Places:
+def find_parts(parts: Sequence[Block], rows: Rows, firsts: Sequence[int], work: Path, workers: Workers) -> Places:
     """Find the texts that are parts of longer ones, in the order of the gold.
 
     parts (Sequence[Block]), rows (Rows), firsts (Sequence[int]): All texts, as surveyed.
@@ -76,7 +76,7 @@ def find_parts(parts: Sequence[Block], rows: Rows, firsts: Sequence[int], work: 
         for number in range(0, len(rows), _AT_A_TIME):
             table = _write_table(rows[number : number + _AT_A_TIME], work)
             jobs = [_Job(block, first, table, number) for block, first in zip(parts, firsts, strict=True)]
-            for found in spread(_matches, jobs, processes, "Looking for parts"):
+            for found in workers.spread(_matches, jobs, "Looking for parts"):
                 file.write(found.tobytes())
     return _first_places(path, len(rows))
 

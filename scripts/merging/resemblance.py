@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from scripts.annotations.parallel import Workers
 from scripts.merging.lookalikes import write_lookalikes
 from scripts.merging.parts import Places, find_parts, write_parts
 from scripts.merging.survey import Rows, blocks, survey
@@ -24,18 +25,17 @@ class Resemblance(NamedTuple):
     counts: dict[str, int]
 
 
-def find_resemblance(folder: Path, work: Path, processes: int) -> Resemblance:
+def find_resemblance(folder: Path, work: Path, workers: Workers) -> Resemblance:
     """Write parts.jsonl and lookalikes.jsonl of a folder's gold.jsonl.
 
     folder (Path): Has the gold, and gets the results.
     work (Path): A folder for what is found on the way, of no use to anybody but for the rows.
-    processes (int): How many at a time.
     """
     work.mkdir()
     gold = folder / "gold.jsonl"
     parts = blocks(gold, _BLOCK)
-    rows, firsts = survey(parts, work / "rows", processes)
-    found = find_parts(parts, rows, firsts, work, processes)
+    rows, firsts = survey(parts, work / "rows", workers)
+    found = find_parts(parts, rows, firsts, work, workers)
     counts = {
         "parts": write_parts(gold, rows, found, folder / "parts.jsonl"),
         "lookalikes": write_lookalikes(gold, rows, folder / "lookalikes.jsonl"),

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from scripts.annotations.parallel import spread
+from scripts.annotations.parallel import Workers
 from scripts.merging.fingerprints import Fingerprints, keys
 
 LEVELS = tuple(4**power for power in range(2, 14))  # lengths of beginnings that are looked for: 16, 64, 256, …
@@ -67,7 +67,7 @@ def blocks(gold: Path, size: int = _BLOCK) -> list[Block]:
     return [Block(gold, start, stop) for start, stop in pairwise(edges)]
 
 
-def survey(parts: Sequence[Block], path: Path, processes: int) -> tuple[Rows, list[int]]:
+def survey(parts: Sequence[Block], path: Path, workers: Workers) -> tuple[Rows, list[int]]:
     """Look at all texts.
 
     parts (Sequence[Block]): All of the gold.
@@ -77,7 +77,7 @@ def survey(parts: Sequence[Block], path: Path, processes: int) -> tuple[Rows, li
     firsts = []
     written = 0
     with path.open("wb") as file:
-        for rows in spread(_rows, parts, processes, "Surveying"):
+        for rows in workers.spread(_rows, parts, "Surveying"):
             firsts.append(written)
             written += len(rows)
             file.write(rows.tobytes())

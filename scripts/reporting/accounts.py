@@ -6,16 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from scripts.annotations.intake import Intake
 from scripts.annotations.manifest import Entry, Manifest
 from scripts.merging.account import ANSWERS
 from scripts.model.split import SIDES
 
-if TYPE_CHECKING:  # a step imports no more than it needs, and spaCy is much
+if TYPE_CHECKING:  # a step imports no more than it needs, and not before its workers are busy: rich takes a while
+    from rich.console import Console
+    from rich.table import Table
+
     from scripts.annotations.importing import Part
     from scripts.exporting.exporting import Exported
     from scripts.merging.merged import Merged
@@ -49,12 +48,10 @@ def print_found(console: Console, parts: Sequence[Part]) -> None:
     """Per part and label: spans, and texts with one; the records with their fates; then what was odd."""
     for name, found in Counter(part.reader for part in parts).items():
         console.print(f"Read with {name}: {plural(found, 'part')}\n", markup=False, highlight=False)
-    table = Table("part", "label", "spans", "texts with it", box=None, pad_edge=False)
-    for column in table.columns[2:]:
-        column.justify = "right"
+    table = _table("part", "label", right=("spans", "texts with it"))
     for part in parts:
         for label, spans in sorted(part.spans.items()):
-            table.add_row(escape(part.name), escape(label), f"{spans:,}", f"{part.texts[label]:,}")
+            _add_row(table, part.name, label, f"{spans:,}", f"{part.texts[label]:,}")
     console.print(table)
     console.print()
     _print_fates(console, {part.name: part.intake for part in parts})
@@ -106,11 +103,9 @@ def _print_resemblance(console: Console, totals: Mapping[str, int]) -> None:
 
 def print_corpus(console: Console, corpus: Corpus) -> None:
     """Per label: its spans on each side; texts and tokens; then what became of spans that are off the tokens."""
-    table = Table("label", *SIDES, box=None, pad_edge=False)
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = _table("label", right=SIDES)
     for label, spans in corpus.spans.items():
-        table.add_row(escape(label), *(f"{spans[side]:,}" for side in SIDES))
+        _add_row(table, label, *(f"{spans[side]:,}" for side in SIDES))
     for name, counts in (("tokens", corpus.tokens), ("texts", corpus.texts)):
         table.add_row(name, *(f"{counts[side]:,}" for side in SIDES), style="bold")
     console.print(table)
@@ -141,17 +136,35 @@ def print_sums(
     """
     total: Counter[str] = sum(rows.values(), Counter())
     shown = [column for column in columns if total[column] or column.endswith(" read")]
-    table = Table(first, box=None, pad_edge=False)
+    heads = []
     sign = "="
     for column in shown:
         what, fate = column.split(" ", 1)
-        table.add_column(what if fate == "read" else f"{sign} {fate.replace('_', ' ')}", justify="right")
+        heads.append(what if fate == "read" else f"{sign} {fate.replace('_', ' ')}")
         sign = "=" if fate == "read" else "+"
+    table = _table(first, right=heads)
     for name, counts in rows.items():
-        table.add_row(escape(name), *(f"{counts[column]:,}" for column in shown))
+        _add_row(table, name, *(f"{counts[column]:,}" for column in shown))
     if add_up and len(rows) > 1:
         table.add_row("all", *(f"{total[column]:,}" for column in shown), style="bold")
     console.print(table)
+
+
+def _table(*left: str, right: Sequence[str]) -> Table:
+    """With such columns, on either side."""
+    from rich.table import Table
+
+    table = Table(*left, *right, box=None, pad_edge=False)
+    for column in table.columns[len(left) :]:
+        column.justify = "right"
+    return table
+
+
+def _add_row(table: Table, *cells: str) -> None:
+    """A row of plain text, whatever is in it."""
+    from rich.text import Text
+
+    table.add_row(*map(Text, cells))
 
 
 def print_counts(console: Console, title: str, counts: Mapping[str, int]) -> None:
