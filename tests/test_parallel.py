@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from pathlib import Path
 
 import pytest
 
 from scripts.annotations.errors import UserError
-from scripts.annotations.parallel import spread
+from scripts.annotations.parallel import Workers, spread
 
 
 def double(number):
@@ -33,3 +35,20 @@ def test_an_error_reaches_the_caller(processes):
 def test_a_worker_that_was_killed_is_explained():
     with pytest.raises(UserError, match="a worker process was killed, most likely for want of memory"):
         list(spread(double, [1, 14, 2], 2, "Doubling"))
+
+
+def whoever(_):
+    time.sleep(0.01)  # so that none does the work of all
+    return os.getpid()
+
+
+def test_processes_are_kept_for_the_next_work_and_are_as_many_as_it_needs():
+    with Workers(3) as workers:
+        first = set(workers.spread(whoever, range(2), "Few"))
+        assert list(workers.spread(whoever, range(1), "One")) == [os.getpid()]
+        more = set(workers.spread(whoever, range(60), "Many"))
+        again = set(workers.spread(whoever, range(60), "Again"))
+    assert len(first) <= 2
+    assert first.isdisjoint(more)
+    assert len(more | again) == 3
+    assert not any(Path(f"/proc/{pid}").exists() for pid in more)

@@ -45,17 +45,16 @@ class Workers:
     """
 
     def __init__(self, processes: int) -> None:
-        """Of so many processes; with one, everything happens in this one."""
-        self._processes = processes
+        """So many processes at most; with one, everything happens in this one."""
+        self._most = processes
+        self._number = 0
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Workers:
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        if self._pool:
-            self._pool.shutdown(cancel_futures=error is not None)
-            gc.unfreeze()
+        self._stop(cancel=error is not None)
 
     def spread(self, work: Callable[[In], Out], items: Sequence[In], title: str) -> Iterator[Out]:
         """Apply a function to items, yielding results in the order of the items.
@@ -67,24 +66,39 @@ class Workers:
         # What is freed glibc gives back, to get it again page by page, until it saw something larger come and go. Of
         # this no page is touched, and it saves up to a quarter of the time. See M_MMAP_THRESHOLD in mallopt(3).
         bytes(_COME_AND_GONE)
-        if self._processes <= 1 or len(items) <= 1:
+        processes = min(self._most, len(items))
+        if processes <= 1:
             yield from watched(map(work, items), len(items), title)
             return
-        self._pool = self._pool or _started(self._processes)
-        together = min(_MOST_TOGETHER, max(1, len(items) // (_LEAST_ROUNDS * self._processes)))
+        together = min(_MOST_TOGETHER, max(1, len(items) // (_LEAST_ROUNDS * processes)))
         try:
             # The processes start here, before the progress bar has a thread, which would not be there in a fork, nor
             # let go of its locks.
-            results = self._pool.map(work, items, chunksize=together)
+            results = self._at_least(processes).map(work, items, chunksize=together)
             yield from watched(results, len(items), title)
         except BrokenProcessPool as err:
             said = "a worker process was killed, most likely for want of memory; lower memory_mb or processes"
             raise UserError(said) from err
 
+    def _at_least(self, processes: int) -> ProcessPoolExecutor:
+        if self._pool is None or self._number < processes:
+            self._stop()
+            gc.freeze()  # else the collector, which writes to all there is, makes copies of it for each process
+            context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
+            self._pool = ProcessPoolExecutor(processes, context, initializer=_die_with_parent)
+            self._number = processes
+        return self._pool
+
+    def _stop(self, cancel: bool = False) -> None:
+        if self._pool:
+            self._pool.shutdown(cancel_futures=cancel)
+            self._pool = None
+            gc.unfreeze()
+
 
 def spread(work: Callable[[In], Out], items: Sequence[In], processes: int, title: str) -> Iterator[Out]:
     """Apply a function to items in so many processes, see `Workers.spread`."""
-    with Workers(min(processes, len(items))) as workers:
+    with Workers(processes) as workers:
         yield from workers.spread(work, items, title)
 
 
@@ -98,12 +112,6 @@ def watched(items: Iterable[Out], number: int, title: str) -> Iterable[Out]:
     from rich.progress import track  # takes a while, so not where nobody watches
 
     return track(items, title, number, console=console, transient=True)
-
-
-def _started(processes: int) -> ProcessPoolExecutor:
-    gc.freeze()  # else the collector, which writes to all there is, makes copies of it for each process
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-    return ProcessPoolExecutor(processes, context, initializer=_die_with_parent)
 
 
 def _die_with_parent() -> None:
