@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from scripts.annotations import manifest, seen
 from scripts.annotations.errors import UserError
@@ -18,6 +19,7 @@ from scripts.annotations.pulling import pull
 from scripts.annotations.records import Task
 from scripts.annotations.seen import remembered
 from scripts.merging.merging import Resources, merge
+from scripts.reporting.accounts import print_intake
 from scripts.sources.prodigy_jsonl import prodigy_jsonl
 
 
@@ -231,3 +233,10 @@ def test_a_name_is_a_plain_file_in_the_folder_whatever_it_is(name):
 def test_different_names_are_different_files(names):
     names = [name for name in names if not any("\ud800" <= char <= "\udfff" for char in name)]
     assert len({file_name(name) for name in names}) == len(names)
+
+
+@pytest.mark.parametrize("name", [":bug:", "[bold]org", "a [link=x]b"])
+def test_names_are_shown_as_they_are(name, sources, tmp_path, capsys):
+    pulled = pull({name: sources["org"]}, tmp_path / "in", 0.5, 1)
+    print_intake(Console(width=200), pulled.manifest)
+    assert name in capsys.readouterr().out
