@@ -67,27 +67,24 @@ class Workers:
         # this no page is touched, and it saves up to a quarter of the time. See M_MMAP_THRESHOLD in mallopt(3).
         bytes(_COME_AND_GONE)
         processes = min(self._most, len(items))
-        if processes <= 1:
-            yield from watched(map(work, items), len(items), title)
-            return
-        together = min(_MOST_TOGETHER, max(1, len(items) // (_LEAST_ROUNDS * processes)))
         try:
             # The processes start here, before the progress bar has a thread, which would not be there in a fork, nor
             # let go of its locks.
-            results = self._at_least(processes).map(work, items, chunksize=together)
+            results = self._results(work, items, processes) if processes > 1 else map(work, items)
             yield from watched(results, len(items), title)
         except BrokenProcessPool as err:
             said = "a worker process was killed, most likely for want of memory; lower memory_mb or processes"
             raise UserError(said) from err
 
-    def _at_least(self, processes: int) -> ProcessPoolExecutor:
+    def _results(self, work: Callable[[In], Out], items: Sequence[In], processes: int) -> Iterator[Out]:
         if self._pool is None or self._number < processes:
             self._stop()
             gc.freeze()  # else the collector, which writes to all there is, makes copies of it for each process
             context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
             self._pool = ProcessPoolExecutor(processes, context, initializer=_die_with_parent)
             self._number = processes
-        return self._pool
+        together = min(_MOST_TOGETHER, max(1, len(items) // (_LEAST_ROUNDS * processes)))
+        return self._pool.map(work, items, chunksize=together)
 
     def _stop(self, cancel: bool = False) -> None:
         if self._pool:

@@ -115,8 +115,8 @@ def _merge_and_compare(
     sure = {name for name, entry in manifest.datasets.items() if is_as_left(paths[name], entry, seen.get(name))}
     size = sum(entry.bytes for entry in manifest.datasets.values())
     former = former_merge(asked, {name: seen[name] for name in sure}, size, corpus)
-    if not former:
-        _load_comparison()
+    if not former:  # all texts will be compared, which needs NumPy: loaded now, workers share it
+        import scripts.merging.mapping  # noqa: F401
     unsure = [Vouched(paths[name], entry.sha256) for name, entry in manifest.datasets.items() if name not in sure]
     for _ in workers.spread(_verify, unsure, "Checking"):
         pass
@@ -129,7 +129,7 @@ def _merge_and_compare(
             account.totals[name] = former.merged.totals[name]
         return account, stretches
 
-    from scripts.merging.mapping import map_parts
+    from scripts.merging.mapping import map_parts  # where little changed nothing is compared: NumPy takes .1 s to load
     from scripts.merging.resemblance import find_resemblance
 
     found = find_resemblance(work, work / "first", workers)
@@ -142,14 +142,6 @@ def _merge_and_compare(
             found = find_resemblance(work, work / "second", workers)
     account.totals.update(found.counts | ({"answers moved": moved} if asked.parts == "map" else {}))
     return account, stretches
-
-
-def _load_comparison() -> None:
-    """Load what compares texts, for workers to share. It needs NumPy, which takes a tenth of a second: where little
-    changed, it may not be needed.
-    """
-    import scripts.merging.mapping
-    import scripts.merging.resemblance  # noqa: F401
 
 
 class Vouched(NamedTuple):
