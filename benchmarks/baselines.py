@@ -66,7 +66,7 @@ def duckdb_way(folder: Path) -> None:
 
 def decode_jsonl(folder: Path) -> None:
     """Decode every line with the reader's decoder, and do nothing with it."""
-    from scripts.annotations.files import BUFFER
+    from scripts.core.files import BUFFER
     from scripts.sources.prodigy_records import decode_whole
 
     number = 0

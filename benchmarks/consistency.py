@@ -28,10 +28,10 @@ from spacy.matcher import PhraseMatcher
 
 from benchmarks.measure import Measured, measure
 from benchmarks.words import Vocabulary
-from scripts.annotations.files import sha256, write_json
-from scripts.annotations.hashing import input_hash
-from scripts.annotations.manifest import Entry, Manifest, save
-from scripts.annotations.records import GoldText, Span, Task
+from scripts.core.answers import GoldText, Span, Task
+from scripts.core.files import sha256, write_json
+from scripts.core.hashing import input_hash
+from scripts.core.manifest import Entry, Manifest, save
 from scripts.merging.merged import NAME, Merged
 
 OUTPUT = Path("benchmarks/results/consistency.json")

@@ -6,15 +6,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from scripts.annotations.demo import datasets, parse_addresses
-from scripts.annotations.hashing import input_hash
-from scripts.annotations.intake import Intake, Source
-from scripts.annotations.records import GoldText, Span, Task
+from scripts.building.splits import SIDES, Side, Splitter
+from scripts.core.answers import GoldText, Span, Task
+from scripts.core.hashing import input_hash
+from scripts.demo import datasets, parse_addresses
 from scripts.merging.account import Account
-from scripts.merging.text import merge_text
-from scripts.model.split import SIDES, Side, Splitter
+from scripts.merging.merge_text import merge_text
 from scripts.sources.brat import brat
 from scripts.sources.conll import conll
+from scripts.sources.source import Intake, Source
 
 Sides = dict[Side, list[GoldText]]
 

@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measure import measure
-from scripts.annotations.files import sha256
+from scripts.core.files import sha256
 from tests.clusters import Processes, cluster, engine
 
 TEXTS = 6000

@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks.words import Text, Vocabulary, collisions, make_text
-from scripts.annotations.files import BUFFER, code_digest, whole_path, write_json
-from scripts.annotations.hashing import input_hashes, task_hash
+from scripts.core.files import BUFFER, code_digest, whole_path, write_json
+from scripts.core.hashing import input_hashes, task_hash
 
 Format = Literal["sqlite", "jsonl"]
 Item = TypeVar("Item")

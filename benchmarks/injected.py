@@ -27,14 +27,14 @@ from benchmarks.consistency import write_answers
 from benchmarks.corpora import CORPORA
 from benchmarks.injecting import KINDS, WAYS, Errors, Injected, Way, annotator, inject
 from scripts import functions  # noqa: F401 (registers)
-from scripts.annotations.files import sha256, write_json
-from scripts.annotations.records import GoldText, Task
+from scripts.checking import consistency
+from scripts.checking.findings import FOLDER, Suspect
+from scripts.core.answers import GoldText, Task
+from scripts.core.files import sha256, write_json
 from scripts.merging.merged import NAME, Merged
-from scripts.model.training_config import load_config
-from scripts.reviewing import consistency
-from scripts.reviewing.committee import Committee, look, shorter
-from scripts.reviewing.records import FOLDER, Suspect
-from scripts.reviewing.suspects import LINES, TIERS
+from scripts.model.training import load_config
+from scripts.suspecting.ensemble import Committee, look, shorter
+from scripts.suspecting.suspects import LINES, TIERS
 
 OUTPUT = Path("benchmarks/results/injected.json")
 CONFIG = Path("configs/ner.cfg")

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from benchmarks.corpora import text
-from scripts.annotations.hashing import fraction
-from scripts.annotations.records import GoldText, Span
-from scripts.reviewing.records import Suspect
+from scripts.checking.findings import Suspect
+from scripts.core.answers import GoldText, Span
+from scripts.core.hashing import fraction
 
 Kind = Literal["dropped", "relabelled", "boundary"]
 Way = Literal["uniform", "careless"]

@@ -26,8 +26,8 @@ from spacy.tokens import DocBin
 from benchmarks.corpora import CORPORA, Sides, text
 from benchmarks.partial import test, thin
 from scripts import functions  # noqa: F401 (registers)
-from scripts.annotations.records import GoldText
-from scripts.model.documents import DocMaker
+from scripts.building.documents import DocMaker
+from scripts.core.answers import GoldText
 
 OUTPUT = Path("benchmarks/results/label_by_label.json")
 LABELS = {"protocols": ("Reagent", "Time", "Device"), "addresses": ("StreetName", "PlaceName", "StateName")}

@@ -32,14 +32,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.corpora import CORPORA, text
-from scripts.annotations.files import code_digest
-from scripts.annotations.records import GoldText
+from scripts.core.answers import GoldText
+from scripts.core.files import code_digest
 
 HEADS, NER, COMPLETE, SINGLE = "heads", "ner, unknown is no", "ner, complete texts only", "one ner a label"
 SYSTEMS = (HEADS, NER, COMPLETE, SINGLE)
 KEPT = (1.0, 0.8, 0.5, 0.25)
 OUTPUT = Path("benchmarks/results/partial.json")
-_CODE = (Path("scripts/model/label_heads.py"), Path("scripts/model/tuning.py"))  # imported once threads are limited
+_CODE = (Path("scripts/model/label_heads.py"), Path("scripts/model/thresholds.py"))  # imported once threads are limited
 MEMORY = Path("benchmarks/data/partial.jsonl")
 _CONFIGS = {HEADS: Path("configs/ner.cfg"), NER: Path("configs/ner_transition.cfg")}
 _LOOP = ("optimizer", "batcher", "dropout")
@@ -165,7 +165,7 @@ def _batches(examples: list[Any], batcher: Any, order: random.Random) -> Iterabl
 def _examples(nlp: Any, gold: list[GoldText], labels: list[str]) -> list[Any]:
     from spacy.training import Example
 
-    from scripts.model.documents import DocMaker
+    from scripts.building.documents import DocMaker
 
     maker = DocMaker(nlp, frozenset(labels), "snap")
     made = (maker.make(each) for each in gold)
@@ -175,7 +175,7 @@ def _examples(nlp: Any, gold: list[GoldText], labels: list[str]) -> list[Any]:
 
 def tune(nlp: Any, gold: list[GoldText], labels: list[str]) -> Any:
     """Tune the heads of a pipeline as the training step does."""
-    from scripts.model import tuning
+    from scripts.model import thresholds as tuning
 
     tuning.tune(nlp.get_pipe("label_heads"), _examples(nlp, gold, labels))
     return nlp

@@ -26,20 +26,22 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from scripts.annotations.files import write_json
-from scripts.annotations.hashing import input_hash
-from scripts.annotations.manifest import Entry, Manifest
-from scripts.annotations.records import Span, Task
+from scripts.checking import consistency, coverage
+from scripts.core.answers import Span, Task
+from scripts.core.files import write_json
+from scripts.core.hashing import input_hash
+from scripts.core.manifest import Entry, Manifest
 from scripts.merging.merging import Resources, merge
 from scripts.model.label_heads import Known
+from scripts.page.inputs import load
+from scripts.page.page import render
+from scripts.queueing import recommendation as deciding
 from scripts.reporting.comparison import MOST_RUNS
-from scripts.reporting.html.inputs import load
-from scripts.reporting.html.page import render
-from scripts.reviewing import consistency, coverage, deciding
-from scripts.scoring import compared, curve
+from scripts.scoring import compared
+from scripts.scoring import learning_curve as curve
 from scripts.scoring.counts import Counts, Tally, digests
+from scripts.scoring.evaluation import Findings
 from scripts.scoring.examples import Examples
-from scripts.scoring.findings import Findings
 from scripts.scoring.metrics import metrics
 from scripts.scoring.runs import Code, Confusion, Data, Evaluated, Run, Trained, TrainingConfig, load_all, save
 

@@ -21,7 +21,7 @@ from rich.table import Table
 from benchmarks.corpora import protocols, text
 from benchmarks.label_by_label import write
 from benchmarks.measure import measure
-from scripts.annotations.records import GoldText, Span
+from scripts.core.answers import GoldText, Span
 
 OUTPUT = Path("benchmarks/results/training_memory.json")
 TIMES = (2, 8)  # twice the protocols are more than the buffer holds

@@ -24,13 +24,13 @@ from rich.console import Console
 
 from benchmarks.corpora import CORPORA, text
 from benchmarks.partial import HEADS, Job, train, tune
-from scripts.annotations.hashing import fraction
-from scripts.annotations.records import GoldText
+from scripts.core.answers import GoldText
+from scripts.core.hashing import fraction
 from scripts.scoring.alignment import align
 from scripts.scoring.bootstrap import all_f1
 from scripts.scoring.comparison import NO_SUPPORT, WITHIN, Change, compare
 from scripts.scoring.counts import Counts, count, rows
-from scripts.scoring.noise import LabelNoise, Noise
+from scripts.scoring.seed_variance import LabelNoise, Noise
 
 OUTPUT = Path("benchmarks/results/verdicts.json")
 STEPS = 400

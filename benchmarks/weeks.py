@@ -28,14 +28,14 @@ from rich.table import Table
 
 from benchmarks import partial
 from benchmarks.corpora import CORPORA, Sides, text
-from scripts.annotations.files import code_digest
-from scripts.annotations.hashing import fraction
-from scripts.annotations.records import GoldText, Span
+from scripts.core.answers import GoldText, Span
+from scripts.core.files import code_digest
+from scripts.core.hashing import fraction
 
 OUTPUT = Path("benchmarks/results/weeks.json")
 MEMORY = Path("benchmarks/data/weeks.jsonl")
-_CODE = (Path("scripts/model/label_heads.py"), Path("scripts/model/tuning.py"), Path("configs/ner.cfg"))
-_RANKING = Path("scripts/reviewing/usefulness.py")
+_CODE = (Path("scripts/model/label_heads.py"), Path("scripts/model/thresholds.py"), Path("configs/ner.cfg"))
+_RANKING = Path("scripts/queueing/candidates.py")
 RANDOM, QUEUE = "random", "queue"
 MORE = "more"
 START = 0.1
@@ -175,7 +175,7 @@ def _ask(
 def _most_useful(
     nlp: Any, complete: list[GoldText], free: dict[str, list[int]], a_week: int, variant: dict[str, Any]
 ) -> dict[str, list[int]]:
-    from scripts.reviewing import usefulness
+    from scripts.queueing import candidates as usefulness
 
     pipe = nlp.get_pipe("label_heads")
     docs = [nlp.make_doc(gold.text) for gold in complete]
@@ -204,7 +204,7 @@ def _most_useful(
 
 
 def _entropy(found: Any) -> Any:
-    from scripts.reviewing import usefulness
+    from scripts.queueing import candidates as usefulness
 
     return usefulness.entropies([found])
 

@@ -8,7 +8,7 @@ from itertools import accumulate, count
 from random import Random
 from typing import NamedTuple
 
-from scripts.annotations.hashing import input_hash
+from scripts.core.hashing import input_hash
 
 _TYPES = 30_000
 _EXPONENT = 1.05

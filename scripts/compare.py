@@ -7,11 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts.annotations.errors import UserError, run_step
-from scripts.annotations.files import whole_file, write_json
+from scripts.core.errors import UserError, run_step
+from scripts.core.files import whole_file, write_json
 from scripts.reporting.accounts import plural
-from scripts.reporting.comparison import MOST_RUNS, print_comparison
-from scripts.reporting.tables import to_csv, to_markdown
+from scripts.reporting.comparison import MOST_RUNS, print_comparison, to_csv, to_markdown
 from scripts.scoring.compared import choose, choose_baseline, compare_runs, drops
 from scripts.scoring.runs import load_all
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts.annotations import manifest
-from scripts.annotations.errors import run_step
-from scripts.annotations.parallel import available_cores
-from scripts.reporting.consistency import print_consistency
-from scripts.reviewing.consistency import LIST, look
-from scripts.reviewing.records import FOLDER
+from scripts.checking.consistency import LIST, look
+from scripts.checking.consistency_views import print_consistency
+from scripts.checking.findings import FOLDER
+from scripts.core import manifest
+from scripts.core.errors import run_step
+from scripts.core.workers import available_cores
 
 
 def main() -> None:

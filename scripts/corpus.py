@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich import get_console
 
-from scripts import settings
-from scripts.annotations.errors import run_step
+from scripts.building.corpus import Plan, build, nlp_block
+from scripts.core import settings
+from scripts.core.errors import run_step
 from scripts.engines.engine import Dask
-from scripts.model.corpus import Plan, build, nlp_block
 from scripts.reporting.accounts import plural, print_corpus
 
 

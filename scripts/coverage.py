@@ -7,13 +7,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts.annotations import manifest
-from scripts.annotations.errors import run_step
-from scripts.annotations.parallel import available_cores
+from scripts.checking.coverage import LIST, look
+from scripts.checking.coverage_views import print_coverage
+from scripts.checking.findings import FOLDER
+from scripts.core import manifest
+from scripts.core.errors import run_step
+from scripts.core.workers import available_cores
 from scripts.reporting.accounts import plural
-from scripts.reporting.coverage import print_coverage
-from scripts.reviewing.coverage import LIST, look
-from scripts.reviewing.records import FOLDER
 
 
 def main() -> None:

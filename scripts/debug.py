@@ -8,12 +8,11 @@ from pathlib import Path
 from rich.console import Console
 
 from scripts import functions  # noqa: F401 (what the config names is registered)
-from scripts.annotations.errors import UserError, run_step
-from scripts.annotations.files import write_json
-from scripts.model.checks import check
-from scripts.model.debugging import debug_data
-from scripts.model.summary import read_split
-from scripts.reporting.debugging import print_findings
+from scripts.building.checks import check, debug_data
+from scripts.building.splits import read_split
+from scripts.core.errors import UserError, run_step
+from scripts.core.files import write_json
+from scripts.reporting.accounts import print_findings
 
 
 def main() -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 from rich.console import Console
 
 from scripts import functions  # noqa: F401 (what the models are made of is registered)
-from scripts.annotations.errors import run_step
-from scripts.annotations.files import write_json
+from scripts.core.errors import run_step
+from scripts.core.files import write_json
 from scripts.reporting.accounts import plural
 from scripts.reporting.scores import print_errors, print_scores
 from scripts.scoring import runs
-from scripts.scoring.running import evaluate_run
+from scripts.scoring.evaluation import evaluate_run
 
 
 def main() -> None:

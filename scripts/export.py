@@ -8,9 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from scripts import functions  # noqa: F401 (what the tokenizer is made of is registered)
-from scripts.annotations.errors import run_step
+from scripts.building.corpus import nlp_block
+from scripts.core.errors import run_step
 from scripts.exporting.exporting import FORMATS, export
-from scripts.model.corpus import nlp_block
 from scripts.reporting.accounts import plural, print_export
 
 

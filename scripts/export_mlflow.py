@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts.annotations.errors import UserError, run_step
-from scripts.annotations.files import write_json
+from scripts.core.errors import UserError, run_step
+from scripts.core.files import write_json
+from scripts.exporting.mlflow import export
 from scripts.reporting.accounts import plural
-from scripts.reporting.mlflow import export
 from scripts.scoring.runs import load_all
 
 

@@ -1,9 +1,8 @@
 """Whatever of the project's own a training config may name: the manifest for `--code`. Imports only."""
 
+from scripts.building.reading import corpus_reader, label_heads_labels, ner_labels
 from scripts.model.label_heads import label_heads_model, make_known_scorer, make_label_heads
-from scripts.model.labels import label_heads_labels, ner_labels
 from scripts.model.provenance import record_data
-from scripts.model.reading import corpus_reader
 
 __all__ = [
     "corpus_reader",

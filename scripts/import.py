@@ -7,12 +7,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts import settings
-from scripts.annotations.errors import UserError, run_step
-from scripts.annotations.files import whole_path
-from scripts.annotations.importing import added, blocks, look, names_in, without_datasets
-from scripts.overrides import overrides
+from scripts.core import settings
+from scripts.core.errors import UserError, run_step
+from scripts.core.files import whole_path
+from scripts.core.overrides import overrides
 from scripts.reporting.accounts import plural, print_found
+from scripts.sources.importing import added, blocks, look, names_in, without_datasets
 
 
 def main() -> None:

@@ -8,16 +8,15 @@ from pathlib import Path
 from rich.console import Console
 
 from scripts import functions  # noqa: F401 (what the config names is registered)
-from scripts.annotations.errors import UserError, run_step
-from scripts.annotations.files import write_json
-from scripts.model.labels import read_labels
-from scripts.model.summary import read_split
-from scripts.model.training_config import load_config
-from scripts.overrides import overrides
-from scripts.reporting.learning import print_curve
-from scripts.scoring import noise
-from scripts.scoring.curve import NAME, curve
-from scripts.scoring.learning import learn
+from scripts.building.reading import read_labels
+from scripts.building.splits import read_split
+from scripts.core.errors import UserError, run_step
+from scripts.core.files import write_json
+from scripts.core.overrides import overrides
+from scripts.model.training import load_config
+from scripts.reporting.scores import print_curve
+from scripts.scoring import seed_variance as noise
+from scripts.scoring.learning_curve import NAME, curve, learn
 
 
 def main() -> None:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from rich import get_console
 
-from scripts import settings
-from scripts.annotations import manifest
-from scripts.annotations.errors import run_step
+from scripts.core import manifest, settings
+from scripts.core.errors import run_step
 from scripts.engines.engine import Dask
 from scripts.merging.merging import Resources, merge
 from scripts.reporting.accounts import plural, print_merge

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts.annotations.errors import run_step
-from scripts.reporting.advice import DO, print_next
-from scripts.reviewing.deciding import NAME, decide
+from scripts.core.errors import run_step
+from scripts.queueing.recommendation import DO, NAME, decide, print_next
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from scripts import functions  # noqa: F401 (what the model is made of is registered)
-from scripts.annotations.errors import run_step
-from scripts.reporting.wheel import build
+from scripts.core.errors import run_step
+from scripts.exporting.package import build
 
 
 def main() -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich import get_console
 
-from scripts import settings
-from scripts.annotations.errors import run_step
-from scripts.annotations.pulling import pull
+from scripts.core import settings
+from scripts.core.errors import run_step
 from scripts.engines.engine import Dask
+from scripts.merging.pulling import pull
 from scripts.reporting.accounts import listed, plural, print_intake
 
 

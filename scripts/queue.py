@@ -7,13 +7,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts import functions, settings  # noqa: F401 (what the models are made of is registered)
-from scripts.annotations.errors import run_step
-from scripts.model.corpus import Plan, nlp_block
+from scripts import functions  # noqa: F401 (what the models are made of is registered)
+from scripts.building.corpus import Plan, nlp_block
+from scripts.core import settings
+from scripts.core.errors import run_step
+from scripts.queueing.queue import queue
+from scripts.queueing.request import Request
+from scripts.queueing.tasks import print_queue, print_way_back
 from scripts.reporting.accounts import plural
-from scripts.reporting.queues import print_queue, print_way_back
-from scripts.reviewing.asked import Request
-from scripts.reviewing.queueing import queue
 
 
 def main() -> None:

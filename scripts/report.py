@@ -7,11 +7,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts.annotations.errors import run_step
-from scripts.annotations.files import whole_file
+from scripts.core.errors import run_step
+from scripts.core.files import whole_file
+from scripts.page.inputs import load
+from scripts.page.page import render
 from scripts.reporting.accounts import plural
-from scripts.reporting.html.inputs import load
-from scripts.reporting.html.page import render
 
 
 def main() -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 from rich.console import Console
 
 from scripts import functions  # noqa: F401 (what the config names is registered)
-from scripts.annotations.errors import UserError, run_step
-from scripts.model.training_config import load_config
-from scripts.overrides import overrides
-from scripts.reporting.suspects import print_suspects
-from scripts.reviewing.committee import Committee, look, shorter
-from scripts.reviewing.records import FOLDER
-from scripts.reviewing.suspects import LINES
+from scripts.checking.findings import FOLDER
+from scripts.core.errors import UserError, run_step
+from scripts.core.overrides import overrides
+from scripts.model.training import load_config
+from scripts.suspecting.ensemble import Committee, look, shorter
+from scripts.suspecting.suspects import LINES
+from scripts.suspecting.suspects_views import print_suspects
 
 
 def main() -> None:

@@ -8,12 +8,11 @@ from pathlib import Path
 from rich.console import Console
 
 from scripts import functions  # noqa: F401 (what the config names is registered)
-from scripts.annotations.errors import UserError, run_step
+from scripts.building.splits import read_split
+from scripts.core.errors import UserError, run_step
+from scripts.core.overrides import overrides
 from scripts.model.provenance import BEST
-from scripts.model.summary import read_split
-from scripts.model.training import Job, train, train_all, unknown_share
-from scripts.model.training_config import is_transition_based, load_config
-from scripts.overrides import overrides
+from scripts.model.training import Job, is_transition_based, load_config, train, train_all, unknown_share
 
 
 def main() -> None:

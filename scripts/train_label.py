@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from scripts import functions  # noqa: F401 (what the model is made of is registered)
-from scripts.annotations.errors import UserError, run_step
-from scripts.model.labels import read_labels
+from scripts.building.reading import read_labels
+from scripts.core.errors import UserError, run_step
 from scripts.model.provenance import BEST
 from scripts.model.relearning import relearn
 from scripts.reporting.accounts import plural

@@ -6,10 +6,10 @@ import hashlib
 
 import msgspec
 
-from scripts.annotations.files import write_json
-from scripts.annotations.hashing import input_hash
-from scripts.annotations.manifest import Entry, Manifest, file_name
-from scripts.annotations.records import Span, Task
+from scripts.core.answers import Span, Task
+from scripts.core.files import write_json
+from scripts.core.hashing import input_hash
+from scripts.core.manifest import Entry, Manifest, file_name
 
 
 def task(text, *spans, labels=("ORG",), **fields):

@@ -7,8 +7,8 @@ import re
 import sqlite3
 from contextlib import closing
 
-from scripts.annotations.hashing import input_hash, task_hash
-from scripts.annotations.intake import Intake
+from scripts.core.hashing import input_hash, task_hash
+from scripts.sources.source import Intake
 
 # As in databases of 2018 to 2023.
 SCHEMA = """

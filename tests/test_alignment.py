@@ -16,8 +16,8 @@ from benchmarks.corpora import CORPORA
 from scripts.model.label_heads import known, predictions
 from scripts.scoring.alignment import KINDS, align, are_within
 from scripts.scoring.counts import Tally, count, rows
+from scripts.scoring.evaluation import Findings, forms
 from scripts.scoring.examples import Examples, load, pack
-from scripts.scoring.findings import Findings, forms
 from scripts.scoring.metrics import metrics
 from tests.scored import known_doc
 

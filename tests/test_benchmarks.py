@@ -17,11 +17,11 @@ import pytest
 from benchmarks.generate import Size, add, generate
 from benchmarks.partial import HEADS, KEPT, NER, SINGLE
 from benchmarks.weeks import MORE, monotone, needed
-from scripts import settings
-from scripts.annotations.files import sha256
-from scripts.annotations.hashing import input_hash
-from scripts.annotations.pulling import pull
+from scripts.core import settings
+from scripts.core.files import sha256
+from scripts.core.hashing import input_hash
 from scripts.merging.merging import Resources, merge
+from scripts.merging.pulling import pull
 from tests.imports import ROOT
 from tests.prodigy import SCHEMA
 

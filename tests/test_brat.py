@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.records import Span
+from scripts.core.answers import Span
+from scripts.core.errors import UserError
 from scripts.sources.brat import brat
 from tests.prodigy import read
 

@@ -8,12 +8,12 @@ import zipfile
 
 import pytest
 
-from scripts import settings
-from scripts.annotations.errors import UserError
-from scripts.annotations.importing import look
-from scripts.annotations.records import Span
+from scripts.core import settings
+from scripts.core.answers import Span
+from scripts.core.errors import UserError
 from scripts.sources import cas_archives
 from scripts.sources.cas_xmi import NAMED_ENTITY, cas_xmi
+from scripts.sources.importing import look
 from tests.prodigy import read
 
 cassis = pytest.importorskip("cassis", reason="pip install -r requirements-inception.txt")

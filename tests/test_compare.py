@@ -9,13 +9,12 @@ import json
 import numpy as np
 import pytest
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.files import write_json
-from scripts.scoring.compared import choose, choose_baseline
+from scripts.core.errors import UserError
+from scripts.core.files import write_json
+from scripts.scoring.compared import choose, choose_baseline, differences
 from scripts.scoring.comparison import adjusted, compare
-from scripts.scoring.differences import differences
-from scripts.scoring.noise import LabelNoise, Noise, measured, spread
 from scripts.scoring.runs import Data, Scored, Trained, load, load_counts
+from scripts.scoring.seed_variance import LabelNoise, Noise, measured, spread
 from tests.runs import CONFIG, counted, made, write
 from tests.scored import one_line, step
 

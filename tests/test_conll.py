@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.records import Span
+from scripts.core.answers import Span
+from scripts.core.errors import UserError
 from scripts.sources.conll import conll
 from scripts.sources.tags import Evidence, Tagged, entities
 from tests.prodigy import read

@@ -13,18 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.annotations import manifest as manifests
-from scripts.annotations.errors import UserError
-from scripts.annotations.records import Span
+from scripts.checking import consistency
+from scripts.checking.agreement import Tally, alpha, words_of
+from scripts.checking.consistency import read_suspects
+from scripts.checking.passages import Known, arranged
+from scripts.checking.rates import Sums, chi_square_tail, groups
+from scripts.checking.surface_forms import KINDS, annotated_forms, finder, occurrences, summed
+from scripts.core import manifest as manifests
+from scripts.core.answers import Span
+from scripts.core.errors import UserError
 from scripts.merging import survey
 from scripts.merging.merging import Resources, merge
-from scripts.reviewing import consistency
-from scripts.reviewing.agreement import Tally, alpha, words_of
-from scripts.reviewing.consistency import read_suspects
-from scripts.reviewing.forms import annotated_forms, finder, summed
-from scripts.reviewing.groups import Sums, chi_square_tail, groups
-from scripts.reviewing.occurrences import KINDS, occurrences
-from scripts.reviewing.passages import Known, arranged
 from tests.annotated import task, write
 from tests.project import fail, succeed
 

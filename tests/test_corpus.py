@@ -15,13 +15,13 @@ from spacy.lang.en import English
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import create_vocab
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.records import GoldText, Span
+from scripts.building.corpus import Plan, build
+from scripts.building.documents import DocMaker
+from scripts.building.shards import EntityBin, encoders_looked_up, pipeline
+from scripts.building.splits import SIDES, Splitter
+from scripts.core.answers import GoldText, Span
+from scripts.core.errors import UserError
 from scripts.merging.merging import Resources, merge
-from scripts.model.corpus import Plan, build
-from scripts.model.documents import DocMaker
-from scripts.model.shards import EntityBin, encoders_looked_up, pipeline
-from scripts.model.split import SIDES, Splitter
 from tests.annotated import task, write
 
 NLP = {"lang": "en"}

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.annotations import manifest as manifests
-from scripts.annotations.errors import UserError
-from scripts.annotations.hashing import normalized
+from scripts.checking import coverage
+from scripts.checking.coverage import Lacking
+from scripts.core import manifest as manifests
+from scripts.core.errors import UserError
+from scripts.core.hashing import normalized
 from scripts.merging import survey
-from scripts.merging.likeness import SIMILAR, alike, bands, shingled
+from scripts.merging.duplicates import SIMILAR, alike, bands, shingled
 from scripts.merging.merging import Resources, merge
-from scripts.reviewing import coverage
-from scripts.reviewing.coverage import Lacking
 from tests.annotated import task, write
 from tests.project import fail, succeed
 

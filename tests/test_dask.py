@@ -20,14 +20,13 @@ import pytest
 from msgspec.structs import replace
 
 from benchmarks.generate import Size, generate
-from scripts import settings
-from scripts.annotations import manifest
-from scripts.annotations.errors import UserError
+from scripts.building import shards as cuts
+from scripts.building.corpus import Plan, build, nlp_block
+from scripts.building.splits import read_split
+from scripts.core import manifest, settings
+from scripts.core.errors import UserError
 from scripts.merging.merged import gold_as_merged
 from scripts.merging.merging import Resources
-from scripts.model import cuts
-from scripts.model.corpus import Plan, build, nlp_block
-from scripts.model.summary import read_split
 from tests.clusters import cluster, engine, s3_server
 from tests.prodigy import line, task
 from tests.project import ROOT, STEPS, TRAINING, fail, succeed

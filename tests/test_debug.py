@@ -9,9 +9,9 @@ import spacy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.merging.likeness import alike, shingled
-from scripts.model.checks import check, odd_edges
-from scripts.model.summary import read_split
+from scripts.building.checks import check, odd_edges
+from scripts.building.splits import read_split
+from scripts.merging.duplicates import alike, shingled
 from tests.project import ROOT
 from tests.scored import known_doc, one_line, step, write_corpus
 
@@ -95,7 +95,7 @@ def test_what_is_odd_at_an_edge(span, odd):
 
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_likeness_is_that_of_sets_of_runs_of_letters(one, other):
-    from scripts.annotations.hashing import normalized
+    from scripts.core.hashing import normalized
 
     def runs(text):
         letters = normalized(text)

@@ -16,11 +16,11 @@ import pytest
 import spacy
 
 from benchmarks.corpora import text
-from scripts.annotations.demo import dataset_name, is_annotated, is_pristine, parse_addresses, write_database
-from scripts.annotations.errors import UserError
-from scripts.annotations.hashing import input_hash, task_hash
-from scripts.model.split import Splitter
-from scripts.settings import load
+from scripts.building.splits import Splitter
+from scripts.core.errors import UserError
+from scripts.core.hashing import input_hash, task_hash
+from scripts.core.settings import load
+from scripts.demo import dataset_name, is_annotated, is_pristine, parse_addresses, write_database
 from scripts.sources.prodigy_database import prodigy_database
 from tests.prodigy import SCHEMA, add_task, read, task
 

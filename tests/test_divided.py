@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.annotations.divided import Numbered
 from scripts.sources.brat import brat
 from scripts.sources.byte_ranges import Piece, lines_of, number_of_lines, pieces
 from scripts.sources.conll import conll
@@ -21,6 +20,7 @@ from scripts.sources.json_records import json_lines
 from scripts.sources.prodigy_database import prodigy_database
 from scripts.sources.prodigy_jsonl import prodigy_jsonl
 from scripts.sources.prodigy_tables import LAST, ranges
+from scripts.sources.source import Numbered
 from tests.prodigy import line, read, task, write_database
 
 TASKS = [task(f"Ada met number {number} .", [(0, 3, "PER")] if number == 17 else []) for number in range(40)]

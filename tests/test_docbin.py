@@ -6,8 +6,8 @@ import pytest
 import spacy
 from spacy.tokens import Doc, DocBin, Span
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.records import Span as Taken
+from scripts.core.answers import Span as Taken
+from scripts.core.errors import UserError
 from scripts.sources.docbin import docbin
 from tests.prodigy import read
 

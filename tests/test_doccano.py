@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.records import Span
+from scripts.core.answers import Span
+from scripts.core.errors import UserError
 from scripts.sources.doccano import doccano
 from scripts.sources.offsets import AMBIGUOUS
 from tests.prodigy import read

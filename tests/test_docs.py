@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from scripts.annotations.records import GoldText
+from scripts.core.answers import GoldText
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs/brat-to-one-model.md"

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import pytest
 import spacy
 
-from scripts.annotations.errors import in_one_line
+from scripts.core.errors import in_one_line
 from scripts.evaluate import main
-from scripts.scoring.models import find
+from scripts.model.models import find
 from tests.scored import known_doc, one_line, step, write_corpus, write_model
 
 NLP = spacy.blank("en")

@@ -13,10 +13,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.hashing import input_hash, task_hash
-from scripts.annotations.intake import fit_span
-from scripts.annotations.records import GoldText, Span
+from scripts.core.answers import GoldText, Span
+from scripts.core.errors import UserError
+from scripts.core.hashing import input_hash, task_hash
 from scripts.exporting.exporting import FORMATS, export
 from scripts.exporting.label_studio import utf16
 from scripts.merging.decide import longest_first
@@ -27,6 +26,7 @@ from scripts.sources.docbin import docbin
 from scripts.sources.doccano import doccano
 from scripts.sources.label_studio import label_studio
 from scripts.sources.prodigy_jsonl import prodigy_jsonl
+from scripts.sources.source import fit_span
 from tests.annotated import task, write
 from tests.prodigy import read
 

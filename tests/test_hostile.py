@@ -11,12 +11,12 @@ import pytest
 from hypothesis import event, example, given
 from hypothesis import strategies as st
 
-from scripts.annotations.hashing import input_hash
-from scripts.annotations.intake import Intake
-from scripts.annotations.records import Task
+from scripts.core.answers import Task
+from scripts.core.hashing import input_hash
 from scripts.sources.brat import brat
 from scripts.sources.prodigy_jsonl import prodigy_jsonl
 from scripts.sources.prodigy_tasks import TaskReader, labels_in
+from scripts.sources.source import Intake
 from tests.prodigy import read, task
 
 LABELS = ["PERSON", "ORG", 'ÖD "D"\n']

@@ -15,8 +15,8 @@ from hypothesis import assume, event, given
 from hypothesis import strategies as st
 from spacy.tokens import Doc, DocBin, Span
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.records import Task
+from scripts.core.answers import Task
+from scripts.core.errors import UserError
 from scripts.sources.cas_xmi import cas_xmi
 from scripts.sources.conll import conll
 from scripts.sources.docbin import docbin

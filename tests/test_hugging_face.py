@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.records import Span
+from scripts.core.answers import Span
+from scripts.core.errors import UserError
 from scripts.sources.hugging_face import hugging_face
 from tests.prodigy import read
 

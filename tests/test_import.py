@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts import settings
-from scripts.annotations.errors import UserError
-from scripts.annotations.importing import Block, Part, added, blocks, look, names_in, slug, without_datasets
-from scripts.annotations.pulling import pull
+from scripts.core import settings
+from scripts.core.errors import UserError
 from scripts.merging.merging import Resources, merge
+from scripts.merging.pulling import pull
 from scripts.sources.brat import brat
+from scripts.sources.importing import Block, Part, added, blocks, look, names_in, slug, without_datasets
 from tests.prodigy import line, task, write_database
 from tests.project import ROOT
 from tests.servers import fill, temporary_database

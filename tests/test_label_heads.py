@@ -14,7 +14,7 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 
 from scripts.model import label_heads
-from scripts.model.label_heads import (
+from scripts.model.label_heads import (  # fmt: skip
     BEGIN,
     IN,
     LAST,
@@ -31,7 +31,7 @@ from scripts.model.label_heads import (
     prf,
     read_gold,
     score_known,
-)  # fmt: skip
+)
 from tests.scored import known_doc
 
 NLP = spacy.blank("en")

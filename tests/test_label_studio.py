@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from scripts.annotations.records import Span
+from scripts.core.answers import Span
 from scripts.sources.label_studio import label_studio
 from scripts.sources.offsets import AMBIGUOUS
 from tests.prodigy import read

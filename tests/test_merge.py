@@ -9,13 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.hashing import input_hash
-from scripts.annotations.records import GoldText, Span, Task
-from scripts.merging import buckets, gathering
+from scripts.core.answers import GoldText, Span, Task
+from scripts.core.errors import UserError
+from scripts.core.hashing import input_hash
+from scripts.merging import buckets
+from scripts.merging import merging as gathering
 from scripts.merging.account import Account
+from scripts.merging.merge_text import merge_text
 from scripts.merging.merging import Resources, merge
-from scripts.merging.text import merge_text
 from tests.annotated import task, write
 
 TEXTS = ["Ada met Bob.", "Grüße aus Köln 🦆", "x", "y " * 40, "same", "Same"]

@@ -6,11 +6,11 @@ import itertools
 
 import pytest
 
-from scripts.annotations.hashing import input_hash
-from scripts.annotations.records import Span, Task
+from scripts.core.answers import Span, Task
+from scripts.core.hashing import input_hash
 from scripts.merging.account import Account
 from scripts.merging.decide import Vote, decide, longest_first
-from scripts.merging.text import merge_text
+from scripts.merging.merge_text import merge_text
 
 TEXT = "Ada Lovelace met Charles Babbage in London"
 ADA = Span(0, 12, "PERSON")

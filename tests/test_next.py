@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scripts.checking import consistency, coverage
+from scripts.checking.findings import Outdated
 from scripts.merging.merging import Resources, merge
-from scripts.reviewing import consistency, coverage, deciding
-from scripts.reviewing.advice import RULES, Signals, advise
-from scripts.reviewing.records import Outdated
+from scripts.queueing import recommendation as deciding
+from scripts.queueing.rules import RULES, Signals, advise
 from tests.annotated import task
 from tests.annotated import write as write_answers
 from tests.project import fail, succeed

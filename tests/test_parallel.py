@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.parallel import Workers, spread
+from scripts.core.errors import UserError
+from scripts.core.workers import Workers, spread
 
 
 def double(number):

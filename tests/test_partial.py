@@ -15,7 +15,7 @@ from benchmarks.corpora import addresses, text
 from benchmarks.label_by_label import halved
 from benchmarks.partial import HEADS, NER, Job, run, thin
 from benchmarks.variants import focal, sum_over_sequences, weighted
-from scripts.annotations.records import Span
+from scripts.core.answers import Span
 from scripts.model.label_heads import BEGIN, IN, LAST, OUT, TAGS, UNIT
 from tests.scored import known_doc
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scripts.merging import parts, survey
+from scripts.merging import contained as parts
+from scripts.merging import survey
 from scripts.merging.fingerprints import Fingerprints
 from scripts.merging.merging import Resources, merge
 from tests.annotated import task, write

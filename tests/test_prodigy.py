@@ -16,13 +16,13 @@ from random import Random
 
 import pytest
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.hashing import input_hash, input_hashes
-from scripts.annotations.intake import Intake
-from scripts.annotations.records import Span
+from scripts.core.answers import Span
+from scripts.core.errors import UserError
+from scripts.core.hashing import input_hash, input_hashes
 from scripts.sources.prodigy_database import prodigy_database
 from scripts.sources.prodigy_jsonl import prodigy_jsonl
 from scripts.sources.prodigy_tasks import TaskReader
+from scripts.sources.source import Intake
 from tests.prodigy import add_dataset, add_task, line, read, task, write_database
 
 TEXT = "Ada Lovelace met Charles Babbage in London"

@@ -11,12 +11,12 @@ import time
 
 import pytest
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.intake import Intake
-from scripts.annotations.pulling import pull
+from scripts.core.errors import UserError
+from scripts.merging.pulling import pull
 from scripts.sources.prodigy_database import prodigy_database
 from scripts.sources.prodigy_server import prodigy_server
 from scripts.sources.servers import check_name, connected
+from scripts.sources.source import Intake
 from tests.prodigy import read, task, write_database
 from tests.project import ROOT
 from tests.servers import engine, fill, temporary_database

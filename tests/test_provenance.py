@@ -8,10 +8,10 @@ import pytest
 import spacy
 from confection import ConfigValidationError
 
-from scripts.annotations.errors import UserError
-from scripts.model.labels import ner_labels, read_labels
+from scripts.building.reading import ner_labels, read_labels
+from scripts.building.splits import Split, read_split
+from scripts.core.errors import UserError
 from scripts.model.provenance import provenance, record_data, training_code, versions
-from scripts.model.summary import Split, read_split
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from scripts.annotations import manifest, seen
-from scripts.annotations.errors import UserError
-from scripts.annotations.hashing import input_hash
-from scripts.annotations.manifest import file_name
-from scripts.annotations.pulling import pull
-from scripts.annotations.records import Task
-from scripts.annotations.seen import remembered
+from scripts.core import manifest
+from scripts.core.answers import Task
+from scripts.core.errors import UserError
+from scripts.core.hashing import input_hash
+from scripts.core.manifest import file_name
+from scripts.merging import pulling as seen
 from scripts.merging.merging import Resources, merge
+from scripts.merging.pulling import pull, remembered
 from scripts.reporting.accounts import print_intake
 from scripts.sources.prodigy_jsonl import prodigy_jsonl
 

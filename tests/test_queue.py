@@ -17,18 +17,19 @@ from spacy.training import Example
 from spacy.util import fix_random_seed
 from thinc.api import Adam
 
-from scripts import functions, settings  # noqa: F401 (label heads are registered)
-from scripts.annotations.errors import in_one_line
-from scripts.annotations.hashing import input_hash, task_hash
-from scripts.annotations.pulling import pull
-from scripts.annotations.records import GoldText, Span
+from scripts import functions  # noqa: F401 (label heads are registered)
+from scripts.building.corpus import Plan, build
+from scripts.building.reading import read_docs
+from scripts.checking.findings import Suspect
+from scripts.core import settings
+from scripts.core.answers import GoldText, Span
+from scripts.core.errors import in_one_line
+from scripts.core.hashing import input_hash, task_hash
 from scripts.merging.merging import Resources, merge
-from scripts.model.corpus import Plan, build
+from scripts.merging.pulling import pull
 from scripts.model.provenance import record_data
-from scripts.model.reading import read_docs
 from scripts.queue import main
-from scripts.reviewing.records import Suspect
-from scripts.reviewing.usefulness import choose, entropies, taken_for, worth
+from scripts.queueing.candidates import choose, entropies, taken_for, worth
 from scripts.sources.doccano import doccano
 from scripts.sources.label_studio import label_studio
 from scripts.sources.prodigy_jsonl import prodigy_jsonl

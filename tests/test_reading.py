@@ -9,9 +9,9 @@ from spacy.tokens import DocBin
 from spacy.training import Example
 from spacy.training.augment import create_lower_casing_augmenter
 
-from scripts.annotations.errors import UserError
+from scripts.building.reading import Reader, corpus_reader, pieces
+from scripts.core.errors import UserError
 from scripts.model.label_heads import read_gold
-from scripts.model.reading import Reader, corpus_reader, pieces
 from tests.scored import known_doc
 
 NLP = spacy.blank("en")

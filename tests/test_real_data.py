@@ -10,9 +10,9 @@ import pytest
 import spacy
 from spacy.tokens import DocBin
 
-from scripts.annotations.pulling import pull
+from scripts.building.corpus import Plan, build
 from scripts.merging.merging import Resources, merge
-from scripts.model.corpus import Plan, build
+from scripts.merging.pulling import pull
 from scripts.sources.brat import brat
 from scripts.sources.prodigy_jsonl import prodigy_jsonl
 

@@ -11,17 +11,21 @@ import pytest
 from markupsafe import escape
 
 from benchmarks.report import LABELS, WORDS, generate
-from scripts.annotations.errors import UserError
-from scripts.annotations.files import write_json
-from scripts.annotations.records import Span
-from scripts.reporting.advice import DO
-from scripts.reporting.html import coverage, inputs, marked
-from scripts.reporting.html.page import breakable, render, stack
+from scripts.checking import consistency
+from scripts.checking import coverage_views as coverage
+from scripts.core.answers import Span
+from scripts.core.errors import UserError
+from scripts.core.files import write_json
+from scripts.page import inputs, marked
+from scripts.page.page import breakable, render, stack
+from scripts.queueing import recommendation as deciding
+from scripts.queueing.recommendation import DO
 from scripts.reporting.scores import count, ratio
-from scripts.reviewing import consistency, deciding, suspects
-from scripts.reviewing.suspects import TIERS, Suspects
-from scripts.scoring import compared, curve, runs
+from scripts.scoring import compared, runs
+from scripts.scoring import learning_curve as curve
 from scripts.scoring.runs import load_all
+from scripts.suspecting import suspects
+from scripts.suspecting.suspects import TIERS, Suspects
 from tests.html import Page
 from tests.project import ROOT, succeed
 from tests.runs import counted, made, write

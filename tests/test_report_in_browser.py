@@ -11,8 +11,8 @@ import shutil
 import pytest
 
 from benchmarks.report import LABELS, generate
-from scripts.reporting.html import inputs
-from scripts.reporting.html.page import render
+from scripts.page import inputs
+from scripts.page.page import render
 from tests.test_report import HOSTILE, NAMES
 
 api = pytest.importorskip("playwright.sync_api")

@@ -17,7 +17,7 @@ from spacy.tokens import Span
 from spacy.training import Example
 from spacy.util import filter_spans
 
-from scripts.annotations.errors import UserError
+from scripts.core.errors import UserError
 from scripts.model.label_heads import known, merged, predictions
 from scripts.scoring.counts import NOTHING, Tally, digests, pack, text_id, together, unpack
 from scripts.scoring.metrics import metrics, score

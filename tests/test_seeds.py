@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import spacy
 
-from scripts.annotations.errors import UserError
+from scripts.building.reading import read_docs
+from scripts.core.errors import UserError
 from scripts.model import training
-from scripts.model.reading import read_docs
-from scripts.scoring.curve import HELPS, HURTS, NO_SUPPORT, WITHIN, Part, curve
-from scripts.scoring.floor import measure
-from scripts.scoring.learning import write_part
-from scripts.scoring.models import weights
+from scripts.model.models import weights
+from scripts.scoring.learning_curve import HELPS, HURTS, NO_SUPPORT, WITHIN, Part, curve, write_part
+from scripts.scoring.seed_variance import measure
 from tests.project import ROOT
 from tests.runs import counted, made
 from tests.scored import known_doc, one_line, step, write_corpus
@@ -103,7 +102,7 @@ def test_noise_is_the_spread_over_seeds():
 def test_noise_takes_three_seeds(project):
     with pytest.raises(UserError, match="has 2 seeds"):
         measure(made("ner", "a", 1, counted({"ORG": (5, 6)}, (0, 1))))
-    done = step(project, "scripts.noise_floor", "--run", "ner", "--models", "training/ner")
+    done = step(project, "scripts.seed_variance", "--run", "ner", "--models", "training/ner")
     assert "ner: has 2 seeds, and to tell their noise takes 3" in one_line(done)
     assert not (project / "metrics/noise.json").exists()
 
@@ -111,7 +110,7 @@ def test_noise_takes_three_seeds(project):
 def test_the_noise_floor_is_measured_and_kept(project):
     done = step(project, "scripts.train", CONFIG, "--output", "training/noise", "--seeds", 3, *FEW)
     assert done.returncode == 0, done.stderr
-    done = step(project, "scripts.noise_floor", "--run", "ner", "--models", "training/noise")
+    done = step(project, "scripts.seed_variance", "--run", "ner", "--models", "training/noise")
     assert "✔ metrics/noise.json: 3 seeds" in done.stdout
     found = json.loads((project / "metrics/noise.json").read_text())
     assert (found["seeds"], found["labels"]["ORG"]["support"]) == ([0, 1, 2], 4)

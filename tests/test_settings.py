@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts import settings
-from scripts.annotations.errors import UserError
+from scripts.core import settings
+from scripts.core.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 BLOCK = '[datasets.org]\n@readers = "labelwise.ProdigyJsonl.v1"\npath = "org.jsonl"\nlabels = ["ORG"]\n'

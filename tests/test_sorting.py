@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.annotations.sorting import differing, places, sorted_blocks
+from scripts.merging.sorting import differing, places, sorted_blocks
 
 HASHES = st.integers(-(2**31), 2**31 - 1) | st.integers(-3, 3)
 LINES = st.lists(st.tuples(HASHES, st.text(max_size=300)), max_size=60).map(

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scripts.annotations import manifest as manifests
-from scripts.annotations.errors import UserError
-from scripts.annotations.parallel import Workers
-from scripts.annotations.seen import changes, remember, remembered
-from scripts.merging import gathering, merging, stretches
+from scripts.core import manifest as manifests
+from scripts.core.errors import UserError
+from scripts.core.workers import Workers
+from scripts.merging import merging, stretches
+from scripts.merging import merging as gathering
 from scripts.merging.account import Account
-from scripts.merging.bucket import merge_bucket
-from scripts.merging.merging import merge
+from scripts.merging.merging import merge, merge_bucket
+from scripts.merging.pulling import changes, remember, remembered
 from tests.annotated import task, write
 from tests.test_merge import RESOURCES, answers
 

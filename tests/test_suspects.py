@@ -16,22 +16,19 @@ import spacy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.hashing import input_hash
-from scripts.annotations.manifest import Manifest
-from scripts.annotations.records import GoldText, Span
+from scripts.building.reading import read_docs
+from scripts.building.shards import read_gold
+from scripts.checking import consistency
+from scripts.checking.findings import Suspect
+from scripts.core.answers import GoldText, Span
+from scripts.core.errors import UserError
+from scripts.core.hashing import input_hash
+from scripts.core.manifest import Manifest
 from scripts.merging.merging import Resources, merge
-from scripts.model.cuts import read_gold
 from scripts.model.label_heads import COVERED
-from scripts.model.reading import read_docs
-from scripts.reviewing import consistency
-from scripts.reviewing.crossing import Plan, divide
-from scripts.reviewing.doubts import doubts
-from scripts.reviewing.folds import fold
-from scripts.reviewing.joining import Form, join
-from scripts.reviewing.records import Suspect
-from scripts.reviewing.suspects import load
-from scripts.reviewing.votes import Given, Guess, Vote
+from scripts.suspecting.cross_validation import Given, Guess, Plan, Vote, divide
+from scripts.suspecting.folds import fold
+from scripts.suspecting.suspects import Form, doubts, join, load
 from scripts.suspects import main
 from tests import annotated
 from tests.project import ROOT

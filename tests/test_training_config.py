@@ -11,7 +11,7 @@ import spacy
 from spacy.cli.init_config import fill_config
 
 from scripts import functions  # noqa: F401 (registers)
-from scripts.model.summary import read_split
+from scripts.building.splits import read_split
 from tests.project import ROOT
 from tests.scored import known_doc, one_line, step, write_corpus
 from tests.transformers import write_transformer

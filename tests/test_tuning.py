@@ -8,7 +8,7 @@ import spacy
 from spacy.training import Example
 
 from scripts.model.label_heads import BEGIN, LAST, OUT, TAGS, UNIT, LabelHeads
-from scripts.model.tuning import BIASES, Curve, choose, curve, tune
+from scripts.model.thresholds import BIASES, Curve, choose, curve, tune
 from tests.scored import known_doc
 
 NLP = spacy.blank("en")

@@ -19,8 +19,8 @@ from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
 from distributed.diagnostics.plugin import SchedulerUploadFile, UploadFile
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.parallel import available_cores, watched
+from scripts.core.errors import UserError
+from scripts.core.workers import available_cores, watched
 from scripts.engines.engine import Dask
 
 In = TypeVar("In")

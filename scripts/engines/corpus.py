@@ -12,19 +12,17 @@ from typing import NamedTuple
 import msgspec
 import spacy
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.files import exclusive, sha256, work_folder
+from scripts.building.corpus import Corpus, Plan, Stored, account_for, digest_of, is_as_made, publish, rules_for
+from scripts.building.documents import tokenizer
+from scripts.building.shards import Job, Rules, Shard, cut, fineness, make_shard
+from scripts.core.errors import UserError
+from scripts.core.files import exclusive, sha256, work_folder
 from scripts.engines.cluster import connected
 from scripts.engines.engine import Dask
-from scripts.engines.merging import gold_of
-from scripts.engines.shards import Shard as Gold
-from scripts.engines.shards import bring
+from scripts.engines.merging import Shard as Gold
+from scripts.engines.merging import bring, gold_of
 from scripts.engines.storage import Storage, scratch
 from scripts.merging.merged import gold_as_merged, known_labels
-from scripts.model.corpus import Corpus, Plan, Stored, account_for, digest_of, is_as_made, publish, rules_for
-from scripts.model.cuts import Job, Rules, Shard, cut, fineness
-from scripts.model.pipeline import tokenizer
-from scripts.model.shards import make_shard
 
 LEAST_MB = 512  # Python with Dask and spaCy takes 120 of it, and 300 where there is PyTorch too
 _FOLDER = "docbins"

@@ -18,8 +18,8 @@ import msgspec
 from distributed import get_worker
 from fsspec.implementations.local import LocalFileSystem
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.files import BUFFER, TEMPORARY
+from scripts.core.errors import UserError
+from scripts.core.files import BUFFER, TEMPORARY
 
 T = TypeVar("T")
 

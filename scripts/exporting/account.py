@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from scripts.annotations.records import GoldText
+from scripts.core.answers import GoldText
 
 
 @dataclass

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from scripts.annotations.records import GoldText, Span
+from scripts.core.answers import GoldText, Span
 from scripts.exporting.formats import Export, entities, side
 
 _TYPE = re.compile(r"[\w-]+")  # what brat takes for the name of a type

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from scripts.annotations.records import GoldText, Span
+from scripts.core.answers import GoldText, Span
 from scripts.exporting.formats import Export, entities, side
 from scripts.exporting.tokens import Token, cut
 from scripts.merging.decide import longest_first

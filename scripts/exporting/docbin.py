@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from spacy.tokens import Doc
 
-from scripts.annotations.records import GoldText
+from scripts.building.documents import DocMaker
+from scripts.building.shards import EntityBin, encoders_looked_up
+from scripts.core.answers import GoldText
 from scripts.exporting.formats import Export, note_unresolved
 from scripts.exporting.tokens import cut
-from scripts.model.documents import DocMaker
-from scripts.model.shards import EntityBin, encoders_looked_up
 
 _SHARD = 2**22  # code points; a DocBin of much more than that is slow, and beyond some size an error
 

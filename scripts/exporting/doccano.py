@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from scripts.annotations.records import GoldText, Span
+from scripts.core.answers import GoldText, Span
 from scripts.exporting.formats import Export, entities, side
 
 _encode = msgspec.json.Encoder().encode_lines

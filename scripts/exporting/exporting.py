@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.files import exclusive, sha256, work_folder, write_json
-from scripts.annotations.manifest import file_name
-from scripts.annotations.parallel import watched
-from scripts.annotations.records import GoldText, Span
+from scripts.building.shards import read_gold
+from scripts.core.answers import GoldText, Span
+from scripts.core.errors import UserError
+from scripts.core.files import exclusive, sha256, work_folder, write_json
+from scripts.core.manifest import file_name
+from scripts.core.workers import watched
 from scripts.exporting.account import Account
 from scripts.exporting.brat import Brat
 from scripts.exporting.conll import Conll
@@ -25,7 +26,6 @@ from scripts.exporting.parquet import Parquet
 from scripts.exporting.prodigy import Prodigy
 from scripts.exporting.tokens import Tokens
 from scripts.merging.merged import gold_as_merged, known_labels
-from scripts.model.cuts import read_gold
 
 NAME = "export.json"
 ALL = ("none", "all")  # what stands for all labels

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from scripts.annotations.records import GoldText, Span
+from scripts.core.answers import GoldText, Span
 from scripts.exporting.account import Account
 from scripts.exporting.tokens import Tokens
 

@@ -9,7 +9,7 @@ from xml.sax.saxutils import quoteattr
 
 import msgspec
 
-from scripts.annotations.records import GoldText, Span
+from scripts.core.answers import GoldText, Span
 from scripts.exporting.formats import Export, entities, is_complete
 
 _FROM, _TO, _TYPE = "label", "text", "labels"

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.records import GoldText
+from scripts.core.answers import GoldText
+from scripts.core.errors import UserError
 from scripts.exporting.formats import Export
 
 _ROWS = 1000  # in memory at a time

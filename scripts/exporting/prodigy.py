@@ -1,4 +1,7 @@
-"""Prodigy JSONL: a file a label, each of them a dataset for `prodigy db-in`."""
+"""Tokens and spans in the form of Prodigy's tasks.
+
+Prodigy JSONL: a file a label, each of them a dataset for `prodigy db-in`.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,28 @@ from typing import Any
 
 import msgspec
 
-from scripts.annotations.hashing import task_hash
-from scripts.annotations.manifest import file_name
-from scripts.annotations.records import Answer, GoldText, Span
-from scripts.annotations.shown import prodigy_span, prodigy_token
+from scripts.core.answers import Answer, GoldText, Span
+from scripts.core.hashing import task_hash
+from scripts.core.manifest import file_name
 from scripts.exporting.formats import Export, note_unresolved
 from scripts.exporting.tokens import Token, cut
+
+
+def prodigy_token(text: str, number: int, start: int, end: int, blank: bool) -> dict[str, Any]:
+    """A token of a text; blank says whether a blank follows that is no part of a token."""
+    return {"text": text[start:end], "start": start, "end": end, "id": number, "ws": blank}
+
+
+def prodigy_span(span: Span, token_start: int, token_end: int) -> dict[str, Any]:
+    """A span with the numbers of its first and of its last token."""
+    return {
+        "start": span.start,
+        "end": span.end,
+        "token_start": token_start,
+        "token_end": token_end,
+        "label": span.label,
+    }
+
 
 _encode = msgspec.json.Encoder().encode_lines
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import msgspec
 from spacy.language import Language
 
-from scripts.annotations.records import Span
-from scripts.model.shards import pipeline
+from scripts.building.shards import pipeline
+from scripts.core.answers import Span
 
 _start = attrgetter("start")
 _MOST_STRINGS = 1_000_000  # a vocabulary grows with all it reads and never shrinks: then it is made anew

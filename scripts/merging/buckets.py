@@ -2,6 +2,8 @@
 
 Answers about one text share a hash, so a range can be merged on its own; and since the ranges are in order, what is
 merged range by range is sorted as a whole. The files of the datasets are sorted by hash: a range is a slice of each.
+
+A bucket of answers becomes the gold of its texts.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from scripts.annotations.files import BUFFER
-from scripts.annotations.records import hash_of_line
-from scripts.annotations.sorting import places
+from scripts.core.answers import hash_of_line
+from scripts.core.files import BUFFER
+from scripts.merging.sorting import places
 
 MOST_BUCKETS = 1024
 _MB = 2**20

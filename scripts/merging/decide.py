@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from scripts.annotations.records import Span, are_apart, overlapping
+from scripts.core.answers import Span, are_apart, overlapping
 
 Policy = Literal["majority", "union", "intersection", "latest"]
 Parts = Literal["keep", "map"]  # what becomes of answers about texts that are parts of others

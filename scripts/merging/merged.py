@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.files import read_json, sha256
+from scripts.core.errors import UserError
+from scripts.core.files import read_json, sha256
 from scripts.merging.decide import Parts, Policy
 
 NAME = "merge.json"

@@ -1,28 +1,217 @@
-"""Merging as a whole: divide the hashes into buckets, merge each of them, put the parts together."""
+"""All stretches of the hashes put together: those in which something changed are merged, the others are taken over.
+
+Merging as a whole: divide the hashes into buckets, merge each of them, put the parts together.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.files import code_digest, exclusive, sha256, work_folder, write_json
-from scripts.annotations.manifest import Manifest, digest
-from scripts.annotations.parallel import Workers
-from scripts.annotations.seen import is_as_left, remembered
+import msgspec
+
+from scripts.core.answers import Task
+from scripts.core.errors import UserError
+from scripts.core.files import BUFFER, code_digest, exclusive, sha256, work_folder, write_json
+from scripts.core.manifest import Manifest, digest
+from scripts.core.workers import Workers
 from scripts.merging.account import Account
-from scripts.merging.buckets import Resources
+from scripts.merging.buckets import (
+    Range,
+    Resources,
+    groups,
+    largest_bucket,
+    number_of_buckets,
+)
 from scripts.merging.decide import Parts, Policy
-from scripts.merging.gathering import gather
+from scripts.merging.merge_text import merge_text
 from scripts.merging.merged import NAME, Merged, is_as_merged, load
-from scripts.merging.stretches import RESEMBLING, Stretch, former_merge, keeps_resemblance, remember
+from scripts.merging.pulling import is_as_left, remembered
+from scripts.merging.stretches import (
+    RESEMBLING,
+    Former,
+    Run,
+    Stretch,
+    bytes_before,
+    former_merge,
+    hashes_of,
+    keeps_resemblance,
+    number_of_stretches,
+    remember,
+    runs,
+    stretch_of,
+)
+
+_LABELS = b'"labels":['
+
+
+class _Rest(Task):
+    """An answer from its labels on."""
+
+    input_hash: int = 0
+    text: str = ""
+
+
+_decode = msgspec.json.Decoder(Task).decode
+_decode_rest = msgspec.json.Decoder(_Rest).decode
+_encode = msgspec.json.Encoder().encode_lines
+
+
+class Bucket(NamedTuple):
+    """The work of merging one bucket.
+
+    paths (list[Path]): Files of answers, sorted by hash.
+    hashes (Range): Which of them are in the bucket.
+    largest (int): With more bytes it is divided again.
+    policy (Policy): How disagreements are decided.
+    gold (Path), conflicts (Path): Files to whose ends the results go.
+    stretches (int): How many stretches all hashes are divided into.
+    """
+
+    paths: list[Path]
+    hashes: Range
+    largest: int
+    policy: Policy
+    gold: Path
+    conflicts: Path
+    stretches: int = 1
+
+
+def merge_bucket(bucket: Bucket) -> dict[int, Stretch]:
+    """Merge one bucket: the gold and the conflicts of its texts, sorted by hash, then text.
+
+    RETURNS (dict[int, Stretch]): By the number of a stretch, what was made of its answers that are in the bucket.
+    """
+    found = groups(bucket.paths, bucket.hashes, bucket.largest)
+    texts = ((stretch_of(tasks[0].input_hash, bucket.stretches), tasks) for group in found for tasks in _texts(group))
+    made = {}
+    with bucket.gold.open("ab") as gold, bucket.conflicts.open("ab") as conflicts:
+        for number, own in groupby(texts, itemgetter(0)):
+            account = Account()
+            before = gold.tell(), conflicts.tell()
+            for _, tasks in own:
+                merged, disputes = merge_text(tasks, bucket.policy, account)
+                gold.write(_encode([merged]))
+                conflicts.write(_encode(disputes))
+            account.book()
+            made[number] = Stretch(account.packed(), gold.tell() - before[0], conflicts.tell() - before[1])
+    return made
+
+
+def _texts(lines: Iterable[bytes]) -> Iterator[list[Task]]:
+    """Group answers by text, in the order of texts. A text is held once, however many answers it has.
+
+    It is decoded once too: lines that begin like one before, up to their labels, are about its text. These bytes can
+    not be in a text, in which a backslash stands before each quote.
+    """
+    texts: dict[str, list[Task]] = {}
+    same: list[Task] = []
+    beginning = b"\n"  # of no line
+    for line in lines:
+        if line.startswith(beginning):
+            task: Task = _decode_rest(b"{" + line[len(beginning) :])
+            task.input_hash = same[0].input_hash
+        else:
+            task = _decode(line)
+            beginning = line[: line.index(_LABELS)]
+            same = texts.setdefault(task.text, [])
+        if same:
+            task.text = same[0].text
+        same.append(task)
+    for text in sorted(texts):
+        yield texts[text]
+
+
+def gather(
+    paths: list[Path],
+    size: int,
+    work: Path,
+    policy: Policy,
+    resources: Resources,
+    workers: Workers,
+    former: Former | None,
+) -> list[Stretch]:
+    """Merge answers into gold.jsonl and conflicts.jsonl of the work folder.
+
+    paths (list[Path]): Files of answers, sorted by hash.
+    size (int): Their bytes.
+    policy (Policy): How disagreements are decided.
+    former (Former | None): An earlier merge, of which the runs are that did not change.
+    RETURNS (list[Stretch]): What was made, in the order of hashes.
+    """
+    gold, conflicts = (work / name for name in ("gold.jsonl", "conflicts.jsonl"))
+    for path in (gold, conflicts):
+        path.write_bytes(b"")
+    stretches = number_of_stretches(size)
+    largest = largest_bucket(resources.memory_mb, resources.processes)
+    wanted = resources.buckets or number_of_buckets(size, largest, resources.processes)
+    every = runs(former, stretches)
+    alone = resources.processes == 1  # then each bucket is written where it belongs
+    buckets = {
+        run: [
+            Bucket(
+                paths,
+                hashes,
+                largest,
+                policy,
+                gold=gold if alone else work / f"gold-{hashes.start}",
+                conflicts=conflicts if alone else work / f"conflicts-{hashes.start}",
+                stretches=stretches,
+            )
+            for hashes in hashes_of(run, stretches).split(math.ceil(wanted * (run.stop - run.start) / stretches))
+        ]
+        for run in every
+        if run.changed
+    }
+    results = workers.spread(merge_bucket, list(chain.from_iterable(buckets.values())), "Merging")
+    made: list[Stretch | None] = [None] * stretches
+    for run in every:
+        if former and not run.changed:
+            made[run.start : run.stop] = former.stretches[run.start : run.stop]
+            _take_over(former, run, "gold", gold)
+            _take_over(former, run, "conflicts", conflicts)
+        for bucket in buckets.get(run, []):
+            for number, stretch in next(results).items():
+                made[number] = _joined(made[number], stretch)
+            if not alone:
+                _move_to_end(bucket.gold, gold)
+                _move_to_end(bucket.conflicts, conflicts)
+    assert next(results, None) is None
+    return [stretch or Stretch(Account().packed(), 0, 0) for stretch in made]
+
+
+def _joined(one: Stretch | None, other: Stretch) -> Stretch:
+    """What two buckets made of one stretch."""
+    if one is None:
+        return other
+    account = Account.summed([one.account, other.account])
+    return Stretch(account.packed(), one.gold + other.gold, one.conflicts + other.conflicts)
+
+
+def _take_over(former: Former, run: Run, what: Literal["gold", "conflicts"], path: Path) -> None:
+    """Append what an earlier merge made of a run to a file."""
+    start, stop = (bytes_before(former.stretches, edge, what) for edge in (run.start, run.stop))
+    with (former.corpus / path.name).open("rb") as file, path.open("ab") as whole:
+        file.seek(start)
+        while start < stop and (block := file.read(min(BUFFER, stop - start))):
+            start += whole.write(block)
+
+
+def _move_to_end(part: Path, path: Path) -> None:
+    with part.open("rb") as file, path.open("ab") as whole:
+        shutil.copyfileobj(file, whole)
+    part.unlink()
+
 
 OUTPUTS = ("gold.jsonl", "conflicts.jsonl", "coverage.csv", "parts.jsonl", "lookalikes.jsonl")
-_CODE = (Path(__file__).parent, Path(__file__).parent.parent / "annotations")
+_CODE = (Path(__file__).parent, Path(__file__).parent.parent / "core")
 
 
 def merge(
@@ -129,7 +318,9 @@ def _merge_and_compare(
             account.totals[name] = former.merged.totals[name]
         return account, stretches
 
-    from scripts.merging.mapping import map_parts  # where little changed nothing is compared: NumPy takes .1 s to load
+    from scripts.merging.contained import (
+        map_parts,  # where little changed nothing is compared: NumPy takes .1 s to load
+    )
     from scripts.merging.resemblance import find_resemblance
 
     found = find_resemblance(work, work / "first", workers)

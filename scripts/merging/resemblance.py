@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from scripts.annotations.parallel import Workers
-from scripts.merging.lookalikes import write_lookalikes
-from scripts.merging.parts import Places, find_parts, write_parts
+from scripts.core.workers import Workers
+from scripts.merging.contained import Places, find_parts, write_parts
+from scripts.merging.duplicates import write_lookalikes
 from scripts.merging.survey import Rows, blocks, survey
 
 _BLOCK = 2**18  # bytes of gold: the arrays made of it stay in the cache of a processor; more take half as long again

@@ -13,12 +13,12 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.files import sha256, whole_file
-from scripts.annotations.records import GoldText
-from scripts.annotations.seen import Seen
+from scripts.core.answers import GoldText
+from scripts.core.errors import UserError
+from scripts.core.files import sha256, whole_file
 from scripts.merging.buckets import ALL, Range
 from scripts.merging.merged import NAME, Merged, is_as_merged, load
+from scripts.merging.pulling import Seen
 
 _NAME = ".stretches.json"  # it can always be deleted
 _STRETCH_BYTES = 2**22  # of answers, at most, on average

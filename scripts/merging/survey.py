@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from scripts.annotations.parallel import Workers
+from scripts.core.workers import Workers
 from scripts.merging.fingerprints import Fingerprints, keys
 
 LEVELS = tuple(4**power for power in range(2, 14))  # lengths of beginnings that are looked for: 16, 64, 256, …

@@ -22,7 +22,7 @@ from spacy.strings import get_string_id
 from spacy.tokens import Doc, Span, SpanGroup, Token
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
-from thinc.api import (
+from thinc.api import (  # fmt: skip
     Config,
     Model,
     Optimizer,
@@ -31,7 +31,7 @@ from thinc.api import (
     glorot_uniform_init,
     list2array,
     set_dropout_rate,
-)  # fmt: skip
+)
 from thinc.types import Floats2d
 
 GOLD, COVERED, INCORRECT = "gold", "covered", "incorrect_spans"  # keys of doc.spans; the last is spaCy's own name

@@ -15,12 +15,13 @@ import thinc
 from confection import ConfigValidationError
 from spacy.language import Language
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.files import code_digest
-from scripts.model.summary import read_split
+from scripts.building.splits import read_split
+from scripts.core.errors import UserError
+from scripts.core.files import code_digest
 
 KEY = "labelwise"  # in the meta
 BEST = "model-best"  # as spaCy calls the folder of the model that did best on the dev texts
+_ROOMS = ("scripts.building.", "scripts.model.")
 _FUNCTIONS = Path(__file__).parent.parent / "functions.py"
 
 
@@ -76,8 +77,8 @@ def provenance(meta: Mapping[str, Any]) -> Provenance | None:
 
 
 def training_code() -> str:
-    """Digest of scripts/functions.py and of the modules of scripts/model that are loaded, as it has them loaded."""
-    found = (module.__file__ for name, module in list(sys.modules.items()) if name.startswith("scripts.model."))
+    """Digest of scripts/functions.py and of the modules of building/ and model/, as they are loaded."""
+    found = (module.__file__ for name, module in list(sys.modules.items()) if name.startswith(_ROOMS))
     return code_digest(_FUNCTIONS, *sorted(Path(file) for file in found if file))
 
 

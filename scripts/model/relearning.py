@@ -17,7 +17,9 @@ from spacy.training import Example
 from spacy.util import minibatch, registry
 from thinc.api import Model, Optimizer, set_dropout_rate
 
-from scripts.annotations.errors import UserError
+from scripts.building.reading import Reader
+from scripts.building.splits import read_split
+from scripts.core.errors import UserError
 from scripts.model.label_heads import (
     COVERED,
     INCORRECT,
@@ -31,10 +33,8 @@ from scripts.model.label_heads import (
     read_gold,
 )
 from scripts.model.provenance import BEST, KEY, provenance
-from scripts.model.reading import Reader
-from scripts.model.summary import read_split
+from scripts.model.thresholds import choose, curve
 from scripts.model.training import heads, prepared, publishing
-from scripts.model.tuning import choose, curve
 
 _PARAMS = ("W1", "b1", "W2", "b2")
 _LOOP = ("optimizer", "batcher", "dropout")

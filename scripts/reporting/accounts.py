@@ -1,4 +1,7 @@
-"""What a step did with every record, on one screen."""
+"""What a step did with every record, on one screen.
+
+What was found odd in the corpus, on one screen.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,23 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from scripts.annotations.intake import Intake
-from scripts.annotations.manifest import Entry, Manifest
+from rich.console import Console
+
+from scripts.building.checks import Findings, Twin, count_edges
+from scripts.building.splits import SIDES
+from scripts.core.manifest import Entry, Manifest
 from scripts.merging.account import ANSWERS
-from scripts.model.split import SIDES
+from scripts.merging.duplicates import SIMILAR
+from scripts.sources.source import Intake
 
 if TYPE_CHECKING:  # a step imports no more than it needs, and not before its workers are busy: rich takes a while
     from rich.console import Console
     from rich.table import Table
 
-    from scripts.annotations.importing import Part
+    from scripts.building.corpus import Corpus
     from scripts.exporting.exporting import Exported
     from scripts.merging.merged import Merged
-    from scripts.model.corpus import Corpus
+    from scripts.sources.importing import Part
 
 MOST_LINES = 8  # of reasons and notes each; the files have them all
 
@@ -187,3 +194,36 @@ def listed(names: Iterable[str], most: int = 5) -> str:
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+_SHOWN = 3  # twins
+_LENGTH = 70  # characters of each
+
+
+def print_findings(console: Console, found: Findings) -> None:
+    """Each check, how often it found something, and the first of it."""
+    console.print("\nOur checks", style="bold")
+    if found.unlearned:
+        sides = (f"{label} (in {' and '.join(where)})" for label, where in found.unlearned.items())
+        what = plural(len(found.unlearned), "label")
+        console.print(f"⚠ {what} without an entity to learn from: {listed(sides)}", markup=False, highlight=False)
+    else:
+        console.print("✔ every label of dev and test has entities in train")
+    if found.twins:
+        what = plural(len(found.twins), "text")
+        console.print(f"⚠ {what} to evaluate on, much like one of another side:", highlight=False)
+        for twin in sorted(found.twins, key=lambda twin: -twin.similarity)[:_SHOWN]:
+            console.print(_twin(twin), markup=False, highlight=False, soft_wrap=True)
+    else:
+        console.print(f"✔ no text to evaluate on is like one of another side (by {SIMILAR:.0%})", highlight=False)
+    if found.edges:
+        what = plural(len(found.edges), "entity", "entities")
+        console.print(f"⚠ {what} begin or end in a blank or a mark:", highlight=False)
+        print_counts(console, "Borders", count_edges(found.edges))
+    else:
+        console.print("✔ no entity begins or ends in a blank or a mark")
+
+
+def _twin(twin: Twin) -> str:
+    one, other = (" ".join(text.split())[:_LENGTH] for text in (twin.text, twin.twin))
+    return f"  {twin.similarity:.0%} {twin.side}: {one}\n      {twin.twin_side}: {other}"

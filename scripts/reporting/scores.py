@@ -1,4 +1,7 @@
-"""The scores of one run on one screen."""
+"""The scores of one run on one screen.
+
+The learning curve on one screen.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from scripts.reporting.accounts import plural
+from scripts.scoring.learning_curve import HELPS, HURTS, NO_SUPPORT, Curve, Trend
 from scripts.scoring.metrics import Metrics, Score
 
 _COUNTS = ("support", "tp", "fp", "fn", "texts")
@@ -66,3 +71,34 @@ def _cells(score: Score) -> list[str]:
 def count(number: float) -> str:
     """`1,024`, and with one digit more where it is a mean over seeds."""
     return f"{number:,.0f}" if number == int(number) else f"{number:,.1f}"
+
+
+def print_curve(console: Console, found: Curve) -> None:
+    """Per label: F with each part of the texts, what twice as many brought, and whether that is more than noise."""
+    heads = [f"{point.share:.0%}\n{point.texts:,}" for point in found.points]
+    table = Table("label", *heads, "entities", "× 2", "more texts", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.columns[0].overflow = "fold"
+    for column in table.columns[1:-1]:
+        column.justify, column.no_wrap = "right", True
+    for label, trend in found.labels.items():
+        scores = [ratio(point.labels[label].f) for point in found.points]
+        entities = f"{found.points[-1].entities.get(label, 0):,}"
+        table.add_row(escape(label), *scores, entities, ratio(trend.slope, sign=True), _says(trend))
+    for name, trend in (("micro", found.micro), ("macro", found.macro)):
+        scores = [ratio(getattr(point, name).f) for point in found.points]
+        table.add_row(name, *scores, "", ratio(trend.slope, sign=True), _says(trend), style="bold")
+    console.print(table)
+    noise = f"measured with {found.noise_seeds} seeds" if found.noise_seeds else "taken to be what is usual"
+    console.print(
+        f"\n× 2: what twice as many texts brought so far. Each point is {plural(len(found.seeds), 'seed')}; seed noise "
+        f"is {noise}. All parts were trained for as many steps.",
+        highlight=False,
+    )
+
+
+def _says(trend: Trend) -> str:
+    if trend.verdict == HELPS:
+        return "help"
+    if trend.verdict == HURTS:
+        return "lower F: look at them"
+    return trend.verdict if trend.verdict == NO_SUPPORT else "cannot tell: noise"

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from scripts.scoring import bootstrap
 from scripts.scoring.bootstrap import Floats
 from scripts.scoring.counts import Counts
-from scripts.scoring.noise import Measured, Noise, measured, of_noise, spread
+from scripts.scoring.seed_variance import Measured, Noise, measured, of_noise, spread
 
 FALSE = 0.05  # share of false ones among the changes
 WITHIN, BEYOND, BETTER, WORSE = "within noise", "larger than seed noise", "better", "worse"

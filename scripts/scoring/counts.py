@@ -18,8 +18,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.hashing import input_hash
+from scripts.core.errors import UserError
+from scripts.core.hashing import input_hash
 from scripts.scoring.alignment import BOUNDARY, HIT, LABEL, TEXT, Aligned, Rows, align, are_within
 
 if TYPE_CHECKING:  # what only looks at counts needs no spaCy

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.hashing import fraction
-from scripts.annotations.records import Span
+from scripts.core.answers import Span
+from scripts.core.errors import UserError
+from scripts.core.hashing import fraction
 from scripts.scoring.alignment import END, KINDS, LABEL, MISSED, START, TEXT, Rows
 from scripts.scoring.counts import Chunk, text_id
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from scripts.scoring import bootstrap
 from scripts.scoring.bootstrap import Floats
-from scripts.scoring.noise import measured, spread
+from scripts.scoring.seed_variance import measured, spread
 
 if TYPE_CHECKING:  # what only looks at scores needs no spaCy
     from scripts.scoring.counts import Counts
-    from scripts.scoring.findings import Findings
+    from scripts.scoring.evaluation import Findings
 
 _DIGITS = 6
 S = TypeVar("S", bound=msgspec.Struct)

@@ -10,8 +10,8 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.files import whole_file, write_json
+from scripts.core.errors import UserError
+from scripts.core.files import whole_file, write_json
 from scripts.scoring import counts as counting
 from scripts.scoring import examples as errors
 from scripts.scoring.counts import Counts

@@ -15,12 +15,12 @@ from typing import Literal, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.hashing import input_hash
-from scripts.annotations.intake import Intake, Source, fit_span
-from scripts.annotations.records import Span, Task
-from scripts.annotations.registry import registry
+from scripts.core.answers import Span, Task
+from scripts.core.errors import UserError
+from scripts.core.hashing import input_hash
+from scripts.core.registry import registry
 from scripts.sources.documents import Unusable, WithoutSpans, answers, note_incomplete, note_unseen
+from scripts.sources.source import Intake, Source, fit_span
 
 Discontinuous = Literal["refuse", "cover", "split"]
 Mismatch = Literal["refuse", "keep"]

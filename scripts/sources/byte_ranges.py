@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from scripts.annotations.files import BUFFER
+from scripts.core.files import BUFFER
 from scripts.sources.files import opened
 
 _GZIP = b"\x1f\x8b"

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.intake import Intake, Source
-from scripts.annotations.registry import registry
+from scripts.core.errors import UserError
+from scripts.core.registry import registry
 from scripts.sources.cas_archives import Found, types_beside, xmis
 from scripts.sources.documents import Document, Record, Unusable, WithoutSpans
 from scripts.sources.files import Files, stamp
 from scripts.sources.offsets import Mark, Offsets, Unit
+from scripts.sources.source import Intake, Source
 
 if TYPE_CHECKING:  # an extra
     from cassis import Cas, TypeSystem

@@ -12,11 +12,11 @@ from typing import ClassVar, Literal, NamedTuple
 
 import msgspec
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.intake import Intake, Source
-from scripts.annotations.registry import registry
+from scripts.core.errors import UserError
+from scripts.core.registry import registry
 from scripts.sources.documents import Document, Record, WithoutSpans
 from scripts.sources.files import Files, opened
+from scripts.sources.source import Intake, Source
 from scripts.sources.tags import SCHEMES, Evidence, Scheme, SchemeSetting, tagged_text
 
 Unit = Literal["sentence", "document"]

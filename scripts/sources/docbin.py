@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.intake import Intake, Source
-from scripts.annotations.registry import registry
+from scripts.core.errors import UserError
+from scripts.core.registry import registry
 from scripts.sources.documents import Document, Record, WithoutSpans
 from scripts.sources.files import Files
 from scripts.sources.offsets import Mark
+from scripts.sources.source import Intake, Source
 
 if TYPE_CHECKING:  # a config that names no .spacy file is read without spaCy
     from spacy.tokens import Doc, Span

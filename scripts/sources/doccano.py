@@ -12,12 +12,12 @@ from typing import Any
 
 import msgspec
 
-from scripts.annotations.intake import Intake, Source
-from scripts.annotations.registry import registry
+from scripts.core.registry import registry
 from scripts.sources.documents import Document, Record, WithoutSpans
 from scripts.sources.files import Files
 from scripts.sources.json_records import UNREADABLE, is_too_deep, json_records, reason
 from scripts.sources.offsets import Mark, Offsets, Unit
+from scripts.sources.source import Intake, Source
 
 _TEXT = ("text", "data")
 _SPANS = ("label", "labels", "entities", "annotations")

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import replace
 
-from scripts.annotations.hashing import input_hash
-from scripts.annotations.intake import Intake, fit_span
-from scripts.annotations.records import Answer, Span, Task
+from scripts.core.answers import Answer, Span, Task
+from scripts.core.hashing import input_hash
 from scripts.sources.offsets import AMBIGUOUS, Mark, Offsets, Unit, in_codepoints
+from scripts.sources.source import Intake, fit_span
 
 WithoutSpans = Literal["annotated", "unannotated"]
 

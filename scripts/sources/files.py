@@ -16,12 +16,12 @@ from typing import IO, ClassVar
 
 import msgspec
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.files import open_maybe_gzip
-from scripts.annotations.intake import Intake, Source
-from scripts.annotations.records import Task
+from scripts.core.answers import Task
+from scripts.core.errors import UserError
+from scripts.core.files import open_maybe_gzip
 from scripts.sources.documents import DocumentReader, Record, WithoutSpans
 from scripts.sources.offsets import Offsets, Unit
+from scripts.sources.source import Intake, Source
 
 
 class Files:

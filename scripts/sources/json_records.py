@@ -10,8 +10,8 @@ from typing import IO, Any
 
 import msgspec
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.files import BUFFER
+from scripts.core.errors import UserError
+from scripts.core.files import BUFFER
 from scripts.sources.files import opened
 
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError, TypeError)

@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
-from scripts.annotations.intake import Intake, Source
-from scripts.annotations.registry import registry
+from scripts.core.registry import registry
 from scripts.sources.documents import Document, Record, WithoutSpans
 from scripts.sources.files import Files
 from scripts.sources.json_records import UNREADABLE, json_records, reason
 from scripts.sources.offsets import Mark, Offsets, Unit
+from scripts.sources.source import Intake, Source
 
 _OTHER = {"relation", "choices", "textarea", "rating", "taxonomy", "number", "datetime", "pairwise", "ranker"}
 _SPANS_ELSEWHERE = {"hypertextlabels", "paragraphlabels", "timeserieslabels"}

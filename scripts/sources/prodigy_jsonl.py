@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.intake import Intake, Source
-from scripts.annotations.records import Task
-from scripts.annotations.registry import registry
+from scripts.core.answers import Task
+from scripts.core.errors import UserError
+from scripts.core.registry import registry
 from scripts.sources.byte_ranges import Piece, lines_of, number_of_lines, pieces
 from scripts.sources.json_records import json_lines
 from scripts.sources.prodigy_tasks import LOOKED_AT, KindSetting, TaskReader, is_task, labels_in
+from scripts.sources.source import Intake, Source
 
 
 @registry.readers("labelwise.ProdigyJsonl.v1")

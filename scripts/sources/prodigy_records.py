@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from scripts.annotations.records import Answer
+from scripts.core.answers import Answer
 
 _TOKENS = b'"tokens":[{'
 _SPACED_TOKENS = b'"tokens": [{'

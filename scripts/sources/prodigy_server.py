@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from scripts.annotations.errors import UserError
-from scripts.annotations.intake import Intake, Source
-from scripts.annotations.records import Task
-from scripts.annotations.registry import registry
+from scripts.core.answers import Task
+from scripts.core.errors import UserError
+from scripts.core.registry import registry
 from scripts.sources.prodigy_tables import LAST, TABLES, Dataset, find, ranges
 from scripts.sources.prodigy_tasks import LOOKED_AT, KindSetting, TaskReader, labels_in
 from scripts.sources.servers import check_name, connected, execute, has_table
+from scripts.sources.source import Intake, Source
 
 if TYPE_CHECKING:  # an extra
     from sqlalchemy import Connection

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
-from scripts.annotations.errors import UserError
+from scripts.core.errors import UserError
 
 TABLES = ("dataset", "example", "link")
 LAST = 2**63 - 1

@@ -15,12 +15,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from scripts.annotations.hashing import input_hashes
-from scripts.annotations.intake import Intake, fit_span
-from scripts.annotations.records import Kind, Span, Task, are_apart
+from scripts.core.answers import Kind, Span, Task, are_apart
+from scripts.core.hashing import input_hashes
 from scripts.sources.documents import note_unseen
 from scripts.sources.json_records import UNREADABLE, is_too_deep, reason
 from scripts.sources.prodigy_records import Record, SpanRecord, Version, decode
+from scripts.sources.source import Intake, fit_span
 
 LOOKED_AT = 1000  # tasks, to name the labels in them
 KindSetting = Literal["auto", "manual", "binary"]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from scripts.annotations.errors import UserError
+from scripts.core.errors import UserError
 
 if TYPE_CHECKING:  # an extra
     from sqlalchemy import Connection

@@ -1,0 +1,186 @@
+"""The labels of the corpus as components want them, so that no pass over the corpus is needed to know them.
+
+The corpus as training reads it: shard by shard, in another order each epoch, in memory that does not grow.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Optional
+
+import spacy
+from confection import ConfigValidationError
+from spacy.language import Language
+from spacy.pipeline._parser_internals.ner import BiluoPushDown
+from spacy.tokens import Doc, DocBin, Span
+from spacy.training import Example
+from spacy.vocab import Vocab
+
+from scripts.building.documents import COVERED
+from scripts.core.errors import UserError
+from scripts.core.files import read_json
+
+
+@spacy.registry.readers("labelwise.Labels.v1")
+def label_heads_labels(path: str) -> list[str]:
+    """For [initialize.components.label_heads.labels]: labels.json as it is.
+
+    path (str): Path to corpus/labels.json, a list of names.
+    RAISES (ConfigValidationError): If there is no such list; `spacy train` shows it without a traceback.
+    """
+    try:
+        return read_labels(Path(path))
+    except UserError as err:
+        raise ConfigValidationError(title="No labels", desc=str(err), show_config=False) from err
+
+
+@spacy.registry.readers("labelwise.NerLabels.v1")
+def ner_labels(path: str) -> dict[int, Counter[str]]:
+    """For [initialize.components.ner.labels]: labels.json as transitions.
+
+    path (str): Path to corpus/labels.json, a list of names.
+    RETURNS (dict[int, Counter[str]]): Labels by the number of the action, as `spacy init labels` writes them.
+    RAISES (ConfigValidationError): As `label_heads_labels`.
+    """
+    return BiluoPushDown.get_actions(entity_types=label_heads_labels(path))
+
+
+def read_labels(path: Path) -> list[str]:
+    """Read corpus/labels.json. RAISES (UserError): If there is none, or it is damaged."""
+    return read_json(
+        path, list[str], "make the corpus first: weasel run corpus", "make the corpus again: weasel run corpus"
+    )
+
+
+Augmenter = Callable[[Language, Example], Iterator[Example]]
+
+
+@spacy.registry.readers("labelwise.Corpus.v1")
+def corpus_reader(
+    path: str,
+    seed: Optional[int] = None,  # noqa: UP045 (the config's schema is made of it)
+    limit: int = 0,
+    max_length: int = 0,
+    buffer: int = 200_000,
+    augmenter: Optional[Callable[..., Any]] = None,  # noqa: UP045
+) -> Callable[[Language], Iterable[Example]]:
+    """Read a folder of .spacy shards. Each call of what is returned is one epoch, which ends.
+
+    With [training] max_epochs = -1 spaCy streams it: memory is that of the buffer. With 0 or more it keeps it all.
+
+    path (str): The folder, for example corpus/train.
+    seed (Optional[int]): The order is that of this seed and of the epoch. None: the order of the shards, always.
+    limit (int): How many texts are read, the first of the shards in order; 0 for all.
+    max_length (int): Longer texts are split into parts of at most so many tokens, at the end of a sentence where ends
+        are known, and never inside a span; what is covered is known in each part as in the whole. 0 for none.
+    buffer (int): Tokens that are kept in memory and mixed.
+    augmenter (Optional[Callable]): Makes variants of examples: https://spacy.io/api/data-formats#augmenters
+    RAISES (ConfigValidationError): If there is no shard; `spacy train` shows it without a traceback.
+    """
+    if not any(Path(path).glob("*.spacy")):
+        desc = f"{path}: has no .spacy files; make the corpus first: weasel run corpus"
+        raise ConfigValidationError(title="No corpus", desc=desc, show_config=False)
+    return Reader(Path(path), seed, limit, max_length, buffer, augmenter)
+
+
+@dataclass
+class Reader:
+    """See `corpus_reader`."""
+
+    folder: Path
+    seed: int | None = None
+    limit: int = 0
+    max_length: int = 0
+    buffer: int = 200_000
+    augmenter: Augmenter | None = None
+    _epoch: int = 0
+    _kept: tuple[Language, list[Example]] | None = None  # of the last pipeline, if all of it fits the buffer
+
+    def __call__(self, nlp: Language) -> Iterator[Example]:
+        """The examples of one epoch.
+
+        nlp (Language): Tokenizes what is to be predicted.
+        RAISES (UserError): If a shard cannot be read.
+        """
+        shuffled = None if self.seed is None else random.Random(f"{self.seed} {self._epoch}")  # noqa: S311
+        self._epoch += 1
+        for window in self._windows(nlp, shuffled):
+            if shuffled:
+                shuffled.shuffle(window)
+            for example in window:
+                yield from self.augmenter(nlp, example) if self.augmenter else (example,)
+
+    def _windows(self, nlp: Language, shuffled: random.Random | None) -> Iterator[list[Example]]:
+        if self._kept and self._kept[0] is nlp:
+            yield list(self._kept[1])
+            return
+        paths = sorted(self.folder.glob("*.spacy"))
+        if shuffled and not self.limit:
+            shuffled.shuffle(paths)
+        window: list[Example] = []
+        tokens, is_all = 0, True
+        for example in self._examples(nlp, paths):
+            if tokens + len(example.reference) > self.buffer and window:
+                is_all = False
+                yield window
+                window, tokens = [], 0
+            window.append(example)
+            tokens += len(example.reference)
+        if is_all:
+            self._kept = nlp, list(window)
+        yield window
+
+    def _examples(self, nlp: Language, paths: Iterable[Path]) -> Iterator[Example]:
+        docs = (doc for doc in read_docs(paths, nlp.vocab) if len(doc))
+        for reference in islice(docs, self.limit or None):
+            for part in pieces(reference, self.max_length):
+                yield Example(nlp.make_doc(part.text), part)
+
+
+def read_docs(paths: Iterable[Path], vocab: Vocab) -> Iterator[Doc]:
+    """Stream the Docs of some shards. RAISES (UserError): If one is damaged."""
+    for path in paths:
+        try:
+            docs = list(DocBin().from_disk(path).get_docs(vocab))
+        except Exception as err:  # zlib, msgpack and spaCy each have their own
+            raise UserError(f"{path}: is damaged ({err}); make the corpus again: weasel run corpus") from err
+        yield from docs
+
+
+def pieces(doc: Doc, max_length: int) -> Iterator[Doc]:
+    """Split a Doc with all its spans into parts of at most so many tokens; of more, where a span is longer."""
+    if not max_length or len(doc) <= max_length:
+        yield doc
+        return
+    start = 0
+    while start < len(doc):
+        end = _end(doc, start, max_length)
+        yield _part(doc, start, end)
+        start = end
+
+
+def _end(doc: Doc, start: int, max_length: int) -> int:
+    """Where a part ends: at the last end of a sentence that is near enough, else as late as no span is cut."""
+    last = min(start + max_length, len(doc))
+    if last == len(doc):
+        return last
+    inner = [(span.start, span.end) for key, group in doc.spans.items() if key != COVERED for span in group]
+    inner += [(span.start, span.end) for span in doc.ents]
+    cuts = [end for end in range(last, start, -1) if not any(a < end < z for a, z in inner)]
+    if not cuts:
+        return min(end for end in range(last, len(doc) + 1) if not any(a < end < z for a, z in inner))
+    sentences = (end for end in cuts if doc[end].is_sent_start)
+    return next(sentences, cuts[0])
+
+
+def _part(doc: Doc, start: int, end: int) -> Doc:
+    part = doc[start:end].as_doc()
+    for key, group in doc.spans.items():
+        clipped = ((max(span.start, start), min(span.end, end), span.label) for span in group)
+        part.spans[key] = [Span(part, a - start, z - start, label) for a, z, label in clipped if a < z]
+    return part

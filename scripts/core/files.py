@@ -1,0 +1,142 @@
+"""Files that appear whole or not at all, and their digests."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import msgspec
+from zc.lockfile import LockError, SimpleLockFile
+
+from scripts.core.errors import UserError
+
+T = TypeVar("T")
+BUFFER = 2**20  # bytes to read or write at a time: with Python's own 8 kB, lines of 20 kB take three times as long
+TEMPORARY = ".tmp-"  # what this prefix names was left by a run that died, unless a run holds the folder's lock
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Be the only run that writes to a folder, and clear away what a run that was killed left in it.
+
+    folder (Path): It is made if it is not there.
+    RAISES (UserError): If another run is at work there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = SimpleLockFile(folder / ".lock")
+    except LockError as err:
+        raise UserError(f"{folder}: another run is at work there; wait until it is done") from err
+    try:
+        for leftover in folder.glob(f"{TEMPORARY}*"):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        yield
+    finally:
+        lock.close()
+
+
+@contextmanager
+def work_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder inside another, on the same disk, that is gone when the block ends."""
+    path = folder / f"{TEMPORARY}work"
+    path.mkdir(parents=True)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def whole_path(path: Path) -> Iterator[Path]:
+    """Give a path to write to; what is written there appears under its name only when the block ends well.
+
+    path (Path): Where the file shall be. Its folder is made.
+    YIELDS (Path): A path beside it where nothing is yet, for what wants to open its file itself (SQLite).
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}"[:240])
+    temporary.unlink(missing_ok=True)
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file that appears under its name only when it is complete; on any error nothing changes.
+
+    path (Path): Where the file shall be. Its folder is made.
+    YIELDS (IO[bytes]): The open temporary file beside it.
+    """
+    with whole_path(path) as temporary, temporary.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write indented JSON with a final newline, whole or not at all. Keys keep their order."""
+    with whole_file(path) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n")
+
+
+def read_json_if_there(path: Path, of: type[T], mend: str) -> T | None:
+    """Read JSON of a type; None if there is no such file.
+
+    mend (str): What to do about damage: "measure again: weasel run noise-floor".
+    RAISES (UserError): If it is damaged.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=of)
+    except FileNotFoundError:
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+        raise UserError(f"{path}: is damaged ({err}); {mend}") from err
+
+
+def read_json(path: Path, of: type[T], make: str, mend: str) -> T:
+    """Read JSON of a type.
+
+    make (str), mend (str): What to do if there is no such file, and about damage.
+    RAISES (UserError): If there is none, or it is damaged.
+    """
+    found = read_json_if_there(path, of, mend)
+    if found is None:
+        raise UserError(f"{path}: no such file; {make}")
+    return found
+
+
+def open_maybe_gzip(path: Path) -> IO[bytes]:
+    """Open for reading bytes; what starts like gzip is unpacked, whatever its name."""
+    file = path.open("rb", BUFFER)
+    if file.read(2) == b"\x1f\x8b":
+        file.close()
+        return gzip.open(path, "rb")  # type: ignore[return-value]
+    file.seek(0)
+    return file
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes, read in blocks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def code_digest(*places: Path) -> str:
+    """Hex digest of modules, and of all modules in folders: what a result owes to the code that made it."""
+    digest = hashlib.sha256()
+    for place in places:
+        for path in [place] if place.is_file() else sorted(place.glob("*.py")):
+            digest.update(f"{path.parent.name}/{path.name} {sha256(path)}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,280 @@
+"""How `pull` read its sources and left its files: what is still so need not be read again, nor merged again.
+
+Every source becomes a file of answers; what was read before and did not change is not read again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from scripts.core.errors import UserError
+from scripts.core.files import code_digest, exclusive, whole_file, work_folder
+from scripts.core.manifest import Entry, Manifest, entry, file_name, load, save
+from scripts.core.workers import spread
+from scripts.merging.sorting import differing, sorted_blocks
+from scripts.sources.source import Intake, Source
+
+_NAME = ".fingerprints.json"  # it can always be deleted
+_MOST_HASHES = 2**12  # if more changed, all is taken to have changed
+_MOST_EARLIER = 8
+
+Since = dict[str, list[int]]
+
+
+class Seen(msgspec.Struct):
+    """A dataset: a digest of its source, and the digest, size and time of change of the file made of it.
+
+    since (Since): What changed since its last files were made, by their digests: hashes, sorted.
+    """
+
+    source: str
+    sha256: str
+    size: int
+    changed: int
+    since: Since = {}
+
+
+def remembered(folder: Path) -> dict[str, Seen]:
+    """What a folder of annotations holds, by dataset; nothing, if that cannot be told."""
+    try:
+        return msgspec.json.decode((folder / _NAME).read_bytes(), type=dict[str, Seen])
+    except (OSError, msgspec.DecodeError):
+        return {}
+
+
+def changes(before: Entry | None, seen: Seen | None, old: Path, found: Entry, new: Path) -> Since:
+    """What changed in a dataset's file. See `Seen`.
+
+    before (Entry | None), seen (Seen | None): The dataset as it was known until now.
+    old (Path), new (Path): The file that it had, and the one that it is to have.
+    found (Entry): The dataset as it is.
+    """
+    if before is None or seen is None or not is_as_left(old, before, seen):
+        return {}
+    if found.sha256 == seen.sha256:
+        return seen.since
+    try:
+        hashes = list(islice(differing(old, new), _MOST_HASHES + 1))
+    except (OSError, ValueError):  # what is wrong with it does not matter: it goes
+        return {}
+    earlier = [*seen.since.items(), (seen.sha256, [])][-_MOST_EARLIER:]
+    since = ((digest, sorted({*had, *hashes})) for digest, had in earlier)
+    return {digest: changed for digest, changed in since if len(changed) <= _MOST_HASHES}
+
+
+def remember(
+    folder: Path, entries: Mapping[str, Entry], sources: Mapping[str, str], since: Mapping[str, Since]
+) -> None:
+    """Note what the folder holds now.
+
+    entries (Mapping[str, Entry]): The datasets.
+    sources (Mapping[str, str]): The digests of their sources.
+    since (Mapping[str, Since]): What changed in them.
+    """
+    seen = {}
+    for name, found in sorted(entries.items()):
+        stat = (folder / found.file).stat()
+        seen[name] = Seen(sources[name], found.sha256, stat.st_size, stat.st_mtime_ns, since[name])
+    with whole_file(folder / _NAME) as file:
+        file.write(msgspec.json.encode(seen))
+
+
+def is_as_left(path: Path, found: Entry, seen: Seen | None) -> bool:
+    """Whether a dataset's file is the one that the manifest tells of, by its size and time: it is not read."""
+    if seen is None or seen.sha256 != found.sha256:
+        return False
+    try:
+        stat = path.stat()
+    except OSError:
+        return False
+    return (stat.st_size, stat.st_mtime_ns) == (seen.size, seen.changed)
+
+
+_REFUSED = "refused"
+_ROOMS = Path(__file__).parent.parent
+_CODE = (_ROOMS / "core", _ROOMS / "sources", Path(__file__), Path(__file__).with_name("sorting.py"))
+_ENCODER = msgspec.json.Encoder()
+
+
+class Pulled(NamedTuple):
+    """The new manifest, and the names of the datasets that were as before."""
+
+    manifest: Manifest
+    unchanged: list[str]
+
+
+def pull(
+    sources: Mapping[str, Source], folder: Path, max_refused: float, processes: int, fresh: bool = False
+) -> Pulled:
+    """Read all sources into a folder. Nothing there changes before all of them have been read.
+
+    sources (Mapping[str, Source]): By the name of their dataset.
+    folder (Path): For `<dataset>.jsonl`, `refused/<dataset>.jsonl` and the manifest. What it holds of datasets that
+        are no longer asked for is deleted.
+    max_refused (float): Share of a dataset's records, or of its spans, that may be unusable.
+    processes (int): How many datasets are read at a time.
+    fresh (bool): Read unchanged sources too.
+    RAISES (UserError): If a source cannot be read, holds too much that is unusable, or all are empty.
+    """
+    check(sources)
+    with exclusive(folder):
+        before, seen = _entries(folder), remembered(folder)
+        prints = {name: fingerprint(source) for name, source in sources.items()}
+        same = (_is_unchanged(folder, before.get(name), seen.get(name), prints[name]) for name in sources)
+        unchanged = [] if fresh else [name for name, is_same in zip(sources, same, strict=True) if is_same]
+        entries = {name: before[name] for name in unchanged}
+        with work_folder(folder) as work:
+            jobs = [_Job(name, source, work) for name, source in sources.items() if name not in unchanged]
+            read = zip(jobs, spread(_read, jobs, processes, "Pulling"), strict=True)
+            entries |= {job.dataset: found for job, found in read}
+            judge(entries, folder, work, max_refused)
+            since = {
+                name: changes(before.get(name), seen.get(name), folder / found.file, found, work / found.file)
+                for name, found in entries.items()
+            }
+            publish([job.dataset for job in jobs], entries, folder, work)
+        manifest = Manifest(dict(sorted(entries.items())))
+        save(manifest, folder)
+        remember(folder, entries, prints, since)
+    return Pulled(manifest, unchanged)
+
+
+def refusals(folder: Path, found: Entry) -> Path:
+    """Where what was refused of a dataset is listed; there is no such file if nothing was."""
+    return folder / _REFUSED / found.file
+
+
+# Reading
+
+
+class _Job(NamedTuple):
+    dataset: str
+    source: Source
+    folder: Path
+
+
+def check(sources: Mapping[str, Source]) -> None:
+    """Look whether all sources can be read. RAISES (UserError): If one cannot."""
+    for name, source in sources.items():
+        try:
+            source.check()
+        except UserError as err:
+            raise UserError(f"[datasets.{name}] {err}") from err
+
+
+def _read(job: _Job) -> Entry:
+    return read_source(*job)
+
+
+def read_source(dataset: str, source: Source, folder: Path) -> Entry:
+    """Stream a source into its file in a folder, sorted by hash; what is refused is listed in a folder below.
+
+    RAISES (UserError): If it cannot be read to its end.
+    """
+    path = folder / file_name(dataset)
+    listed = folder / _REFUSED / path.name
+    listed.parent.mkdir(exist_ok=True)
+    digest = hashlib.sha256()
+    with path.open("wb") as out, listed.open("wb") as refused:
+        intake = Intake(lambda refusal: refused.write(_ENCODER.encode_lines([refusal])))
+        try:
+            for block in sorted_blocks(_lines(dataset, source, intake), folder / f"{path.name}.runs"):
+                digest.update(block)
+                out.write(block)
+        except UserError as err:
+            raise UserError(f"[datasets.{dataset}] {err}") from err
+    if not intake.reasons:
+        listed.unlink()
+    return entry(dataset, source.labels, intake, digest.hexdigest(), path.stat().st_size)
+
+
+def _lines(dataset: str, source: Source, intake: Intake) -> Iterator[tuple[int, bytes]]:
+    """The answers with their hashes."""
+    records = answers = spans = 0
+    for tasks in source.read(dataset, intake):
+        records += 1
+        for task in tasks:
+            answers += 1
+            spans += len(task.spans)
+            yield task.input_hash, _ENCODER.encode(task) + b"\n"
+    intake.keep(answers, spans, records)
+
+
+# What need not be read again
+
+
+def fingerprint(source: Source) -> str:
+    """Digest of all that what is read of a source depends on."""
+    what = f"{source!r}\n{source.fingerprint()}\n{_code()}"
+    return hashlib.sha256(what.encode()).hexdigest()
+
+
+@cache
+def _code() -> str:
+    return code_digest(*_CODE)
+
+
+def _entries(folder: Path) -> dict[str, Entry]:
+    """What the folder holds; nothing, if that cannot be told."""
+    try:
+        return load(folder).datasets
+    except UserError:
+        return {}
+
+
+def _is_unchanged(folder: Path, found: Entry | None, seen: Seen | None, fingerprint: str) -> bool:
+    if found is None or seen is None or seen.source != fingerprint:
+        return False
+    listed = refusals(folder, found).exists() == bool(found.reasons)
+    return listed and is_as_left(folder / found.file, found, seen)
+
+
+# Judging and publishing
+
+
+def judge(entries: dict[str, Entry], folder: Path, work: Path, max_refused: float) -> None:
+    """RAISES (UserError): If too much is unusable; the list of what was refused is published all the same."""
+    for name, found in sorted(entries.items()):
+        for what, counts in (("records", found.records), ("spans", found.spans)):
+            if counts["refused"] > max_refused * counts["read"]:
+                if (work / _REFUSED / found.file).exists():
+                    _replace(work / _REFUSED / found.file, refusals(folder, found))
+                raise UserError(_too_many(name, what, counts, found, max_refused, refusals(folder, found)))
+    if not any(found.records["read"] for found in entries.values()):
+        raise UserError(f"nothing to pull: no record in {', '.join(sorted(entries))}")
+
+
+def _too_many(name: str, what: str, counts: dict[str, int], found: Entry, allowed: float, listed: Path) -> str:
+    reason = max(found.reasons, key=lambda reason: found.reasons[reason])
+    return (
+        f"[datasets.{name}] {counts['refused']:,} of {counts['read']:,} {what} cannot be used, most often since: "
+        f"{reason}. More than {allowed:.0%} ([pull] max_refused) stops the step; {listed} lists them all"
+    )
+
+
+def publish(read: list[str], entries: dict[str, Entry], folder: Path, work: Path) -> None:
+    """Put what was read into its place, and delete what is there of datasets that are no longer asked for."""
+    for name in read:
+        found = entries[name]
+        _replace(work / found.file, folder / found.file)
+        _replace(work / _REFUSED / found.file, refusals(folder, found))
+    wanted = {found.file for found in entries.values()}
+    for path in (*folder.glob("*.jsonl"), *folder.glob(f"{_REFUSED}/*.jsonl")):
+        if path.name not in wanted:
+            path.unlink()
+
+
+def _replace(new: Path, place: Path) -> None:
+    """Put a new file in its place; where there is none, the old one goes."""
+    if new.exists():
+        place.parent.mkdir(exist_ok=True)
+        new.replace(place)
+    else:
+        place.unlink(missing_ok=True)
