@@ -175,7 +175,7 @@ def _ask(
 def _most_useful(
     nlp: Any, complete: list[GoldText], free: dict[str, list[int]], a_week: int, variant: dict[str, Any]
 ) -> dict[str, list[int]]:
-    from scripts.queueing import candidates as usefulness
+    from scripts.queueing import informativeness as usefulness
 
     pipe = nlp.get_pipe("label_heads")
     docs = [nlp.make_doc(gold.text) for gold in complete]
@@ -204,7 +204,7 @@ def _most_useful(
 
 
 def _entropy(found: Any) -> Any:
-    from scripts.queueing import candidates as usefulness
+    from scripts.queueing import informativeness as usefulness
 
     return usefulness.entropies([found])
 

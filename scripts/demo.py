@@ -113,10 +113,6 @@ def report(console: Console, datasets: list[Dataset], output: Path) -> None:
     console.print("These are US addresses, not prose: short, formulaic texts on which scores come out high.")
 
 
-if __name__ == "__main__":
-    run_step(main)
-
-
 MIN_ENTITIES = 50
 LEFT_OUT = 0.2  # share of a label's annotations, among texts to train on
 EVALUATION = 0.3  # share of the texts that configs/datasets.cfg puts into dev and test
@@ -304,3 +300,7 @@ def _insert(database: sqlite3.Connection, dataset: Dataset, prepared: list[_Prep
         examples.append(database.execute(add_example, row).lastrowid)
     links = itertools.product(ids, examples)
     database.executemany("INSERT INTO link (dataset_id, example_id) VALUES (?, ?)", links)
+
+
+if __name__ == "__main__":
+    run_step(main)

@@ -29,7 +29,7 @@ from scripts.merging.merging import Resources, merge
 from scripts.merging.pulling import pull
 from scripts.model.provenance import record_data
 from scripts.queue import main
-from scripts.queueing.candidates import choose, entropies, taken_for, worth
+from scripts.queueing.informativeness import choose, entropies, taken_for, worth
 from scripts.sources.doccano import doccano
 from scripts.sources.label_studio import label_studio
 from scripts.sources.prodigy_jsonl import prodigy_jsonl

@@ -76,7 +76,7 @@ def anew(fine, monkeypatch):
         seen["compared"] += 1
         return find_resemblance(*args)
 
-    from scripts.merging import resemblance
+    from scripts.merging import contained as resemblance
 
     find_resemblance = resemblance.find_resemblance
     monkeypatch.setattr(Workers, "spread", note)

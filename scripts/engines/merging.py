@@ -26,10 +26,10 @@ from scripts.engines.storage import Storage, scratch
 from scripts.merging import merging
 from scripts.merging.account import Account
 from scripts.merging.buckets import ALL
+from scripts.merging.contained import find_resemblance
 from scripts.merging.decide import Parts, Policy
 from scripts.merging.merged import Merged, load
 from scripts.merging.merging import Bucket, Resources, merge_bucket
-from scripts.merging.resemblance import find_resemblance
 
 RUNS_A_TABLE = 256
 _AT_A_TIME = 16 * 2**20  # bytes that are fetched together, at most but for one piece

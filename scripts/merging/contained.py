@@ -28,10 +28,43 @@ from numpy.typing import NDArray
 from scripts.core.answers import Span, Task, hash_of_line
 from scripts.core.files import BUFFER
 from scripts.core.workers import Workers
+from scripts.merging.duplicates import write_lookalikes
 from scripts.merging.fingerprints import Fingerprints, Hashes, Numbers, keys, looked_up, with_lengths
-from scripts.merging.resemblance import Resemblance
 from scripts.merging.sorting import sorted_blocks
-from scripts.merging.survey import LEVELS, Block, Rows, text_at, texts
+from scripts.merging.survey import LEVELS, Block, Rows, blocks, survey, text_at, texts
+
+_BLOCK = 2**18  # bytes of gold: the arrays made of it stay in the cache of a processor; more take half as long again
+
+
+class Resemblance(NamedTuple):
+    """What was found.
+
+    rows (Rows), parts (Places): The texts, and which of them are parts of which.
+    counts (dict[str, int]): "parts" and "lookalikes": how many texts.
+    """
+
+    rows: Rows
+    parts: Places
+    counts: dict[str, int]
+
+
+def find_resemblance(folder: Path, work: Path, workers: Workers) -> Resemblance:
+    """Write parts.jsonl and lookalikes.jsonl of a folder's gold.jsonl.
+
+    folder (Path): Has the gold, and gets the results.
+    work (Path): A folder for what is found on the way, of no use to anybody but for the rows.
+    """
+    work.mkdir()
+    gold = folder / "gold.jsonl"
+    parts = blocks(gold, _BLOCK)
+    rows, firsts = survey(parts, work / "rows", workers)
+    found = find_parts(parts, rows, firsts, work, workers)
+    counts = {
+        "parts": write_parts(gold, rows, found, folder / "parts.jsonl"),
+        "lookalikes": write_lookalikes(gold, rows, folder / "lookalikes.jsonl"),
+    }
+    return Resemblance(rows, found, counts)
+
 
 SHORTEST = LEVELS[0]  # in code points; what is shorter can be part of a longer text by chance
 _AT_A_TIME = 2**20  # texts in the table, of some 60 bytes each; and places that are looked at together

@@ -305,7 +305,7 @@ def _merge_and_compare(
     size = sum(entry.bytes for entry in manifest.datasets.values())
     former = former_merge(asked, {name: seen[name] for name in sure}, size, corpus)
     if not former:  # all texts will be compared, which needs NumPy: loaded now, workers share it
-        import scripts.merging.mapping  # noqa: F401
+        import scripts.merging.contained  # noqa: F401
     unsure = [Vouched(paths[name], entry.sha256) for name, entry in manifest.datasets.items() if name not in sure]
     for _ in workers.spread(_verify, unsure, "Checking"):
         pass
@@ -319,9 +319,9 @@ def _merge_and_compare(
         return account, stretches
 
     from scripts.merging.contained import (
+        find_resemblance,
         map_parts,  # where little changed nothing is compared: NumPy takes .1 s to load
     )
-    from scripts.merging.resemblance import find_resemblance
 
     found = find_resemblance(work, work / "first", workers)
     moved = 0

@@ -1,19 +1,13 @@
-"""How much a model would learn from the annotation of a text, and which texts are the best to ask about together.
-
-Texts of which a label is not known yet: which of them to ask about.
-"""
+"""Texts in which a label is not covered yet: which of them to ask about."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from heapq import heapify, heappop, heappush, heappushpop, heapreplace
+from collections.abc import Iterable, Iterator
+from heapq import heappush, heappushpop
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-from spacy.tokens import Doc
 from spacy.util import minibatch
 
 from scripts.building.shards import read_gold
@@ -22,100 +16,13 @@ from scripts.core.answers import GoldText, Span
 from scripts.core.hashing import fraction
 from scripts.core.workers import watched
 from scripts.merging.duplicates import Near, near_any
-from scripts.model.label_heads import OUT, LabelHeads, log_softmax
+from scripts.queueing.informativeness import (
+    Tagger,
+    by_form,
+    choose,
+    worth,
+)
 from scripts.queueing.request import Item, Request, free_of, key, of_label
-from scripts.queueing.tagging import Tagger
-
-Floats = NDArray[np.float64]
-
-_DISCOUNT = 0.5  # what a form is still worth, each time that a text has been taken for it
-_PART = 0.1  # a text is taken for the forms that are at least so much of what it is worth
-_LENGTH = 0.5  # worth is a sum over tokens, and is divided by this power of their number
-
-
-class Chosen(NamedTuple):
-    """One of the texts that were taken: its place among the candidates, and what it was worth at that point."""
-
-    number: int
-    worth: float
-
-
-def probabilities(pipe: LabelHeads, docs: Sequence[Doc]) -> Floats:
-    """(tokens of all Docs, labels, 5): of each tag, with the bias by which the pipeline decides."""
-    scores = pipe.scores(docs).astype(np.float64)
-    scores[:, :, OUT] += np.array([pipe.out_bias.get(label, 0.0) for label in pipe.labels])
-    found: Floats = np.exp(log_softmax(scores))
-    return found
-
-
-def entropies(models: Sequence[Floats]) -> Floats:
-    """How unsure one or several models are of each token: the entropy of their mean, in nats.
-
-    It is the sum of how unsure each of them is and of how far they disagree (Houlsby et al. 2011,
-    https://arxiv.org/abs/1112.5745).
-
-    models (Sequence[Floats]): Of each model (…, 5), see `probabilities`.
-    """
-    mean = sum(models[1:], models[0]) / len(models)
-    return -(mean * np.log(np.maximum(mean, 1e-12))).sum(-1)
-
-
-def by_form(words: Iterable[str], doubts: Sequence[float], length: float = _LENGTH) -> dict[str, float]:
-    """What a text is worth, by the forms of its tokens.
-
-    words (Iterable[str]): Its tokens.
-    doubts (Sequence[float]): How unsure the models are of each, see `entropies`.
-    length (float): 0: what is learned from a text counts, 1: what is learned from a word.
-    RETURNS (dict[str, float]): Forms in lower case.
-    """
-    found: dict[str, float] = {}
-    for word, doubt in zip(words, doubts, strict=True):
-        form = word.lower()
-        found[form] = found.get(form, 0.0) + doubt
-    divisor = max(1, len(doubts)) ** length
-    return {form: doubt / divisor for form, doubt in found.items()}
-
-
-def worth(forms: Mapping[str, float], seen: Mapping[str, int], discount: float = _DISCOUNT) -> float:
-    """What is still to be learned from a text when forms have been seen so many times."""
-    return sum(value * discount ** seen.get(form, 0) for form, value in forms.items())
-
-
-def taken_for(forms: Mapping[str, float]) -> list[str]:
-    """The forms that a text is taken for: others, such as a comma, are in it by chance."""
-    least = _PART * sum(forms.values())
-    return [form for form, value in forms.items() if value >= least]
-
-
-def choose(
-    candidates: Sequence[Mapping[str, float]],
-    is_free: Callable[[int], bool] = lambda number: True,
-    discount: float = _DISCOUNT,
-) -> Iterator[Chosen]:
-    """Take the candidates one after the other, each time the one that is worth most beside those already taken.
-
-    That worth only falls as more is taken, so that a candidate whose worth is still the largest when it is computed
-    anew is the best one: lazy greedy maximisation of a submodular function (Minoux 1978,
-    https://doi.org/10.1007/BFb0006528).
-
-    candidates (Sequence[Mapping[str, float]]): See `by_form`. Of equals, the first is taken first.
-    is_free (Callable[[int], bool]): Whether a candidate can be taken at all when it is its turn.
-    YIELDS (Chosen): All that can be taken, in that order.
-    """
-    seen: Counter[str] = Counter()
-    waiting = [(-worth(forms, seen, discount), number) for number, forms in enumerate(candidates)]
-    heapify(waiting)
-    while waiting:
-        stale, number = waiting[0]
-        now = -worth(candidates[number], seen, discount)
-        if now > stale:
-            heapreplace(waiting, (now, number))
-            continue
-        heappop(waiting)
-        if is_free(number):
-            yield Chosen(number, -now)
-            seen.update(taken_for(candidates[number]))
-
 
 _BATCH = 256
 _DEPTH = 10  # times the limit: so many of the best are kept, to choose from them such as differ

@@ -19,6 +19,7 @@ from scripts.merging.merged import Merged, gold_as_merged, known_labels
 from scripts.model.models import Trained, find, weights
 from scripts.queueing.candidates import uncovered
 from scripts.queueing.disputes import conflicts, suspects, waiting
+from scripts.queueing.informativeness import Tagger
 from scripts.queueing.request import (
     NAME,
     Item,
@@ -27,7 +28,6 @@ from scripts.queueing.request import (
     asked_before,
     next_folder,
 )
-from scripts.queueing.tagging import Tagger
 from scripts.queueing.tasks import FORMATS
 
 _UNITS = {"uncovered": "text", "suspects": "suspect", "conflicts": "conflict"}

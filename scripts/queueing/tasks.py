@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from rich.console import Console
@@ -17,13 +17,16 @@ from scripts.exporting.doccano import doccano_line
 from scripts.exporting.label_studio import interface, studio_task
 from scripts.exporting.prodigy import Shown, prodigy_task
 from scripts.exporting.tokens import Tokens, cut
-from scripts.queueing.queue import Queued
 from scripts.queueing.request import Item, Queue
 from scripts.reporting.accounts import plural
 from scripts.sources.importing import Block, slug
 from scripts.sources.prodigy_database import ProdigyDatabase
 from scripts.sources.prodigy_server import ProdigyServer
 from scripts.sources.source import Source
+
+if TYPE_CHECKING:
+    from scripts.queueing.queue import Queued
+
 
 _encode = msgspec.json.Encoder().encode
 _encode_lines = msgspec.json.Encoder().encode_lines
