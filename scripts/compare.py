@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from scripts.core.errors import UserError, run_step
 from scripts.core.files import whole_file, write_json
-from scripts.reporting.accounts import plural
 from scripts.reporting.comparison import MOST_RUNS, print_comparison, to_csv, to_markdown
+from scripts.reporting.console import plain_console, plural
 from scripts.scoring.compared import choose, choose_baseline, compare_runs, drops
 from scripts.scoring.runs import load_all
 
@@ -30,10 +28,10 @@ def main() -> None:
     )
     args = parser.parse_args()
     output = args.output or args.metrics
-    console = Console()
+    console = plain_console()
     runs, left_out = load_all(args.metrics)
     for reason in left_out:
-        console.print(f"⚠ left out: {reason}", markup=False)
+        console.print(f"⚠ left out: {reason}")
     if not runs:
         raise UserError(f"{args.metrics}: there is no run; evaluate a model first: weasel run evaluate")
     baseline = choose_baseline(runs, args.baseline)
@@ -44,7 +42,7 @@ def main() -> None:
         with whole_file(output / name) as file:
             file.write(content)
     write_json(output / "compare.json", found)
-    console.print(f"✔ {output}/compare.csv, .json, .md: {plural(len(runs), 'run')}", markup=False)
+    console.print(f"✔ {output}/compare.csv, .json, .md: {plural(len(runs), 'run')}")
     if args.fail_on_drop is not None and found.runs and (fallen := drops(found.runs[-1], args.fail_on_drop)):
         raise UserError(f"{found.runs[-1].run} is worse than {found.baseline} in {', '.join(fallen)}")
 

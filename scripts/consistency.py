@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from scripts.checking.consistency import LIST, look
 from scripts.checking.consistency_views import print_consistency
 from scripts.checking.findings import FOLDER
 from scripts.core import manifest
 from scripts.core.errors import run_step
 from scripts.core.workers import available_cores
+from scripts.reporting.console import plain_console
 
 
 def main() -> None:
@@ -23,11 +22,9 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=available_cores(), help="default: as many as there are cores")
     args = parser.parse_args()
     found = look(args.corpus, args.annotations, manifest.load(args.annotations), args.processes)
-    console = Console()
+    console = plain_console()
     print_consistency(console, found)
-    console.print(
-        f"✔ {args.corpus / FOLDER / LIST}: {found.suspects:,} findings, the surest first", markup=False, highlight=False
-    )
+    console.print(f"✔ {args.corpus / FOLDER / LIST}: {found.suspects:,} findings, the surest first")
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich import get_console
-
 from scripts.building.corpus import Plan, build, nlp_block
 from scripts.core import settings
 from scripts.core.errors import run_step
 from scripts.engines.engine import Dask
-from scripts.reporting.accounts import plural, print_corpus
+from scripts.reporting.accounts import print_corpus
+from scripts.reporting.console import plain_console, plural
 
 
 def main() -> None:
@@ -34,10 +33,10 @@ def main() -> None:
         where = args.folder if config.engine.fetch else config.engine.storage
     else:
         corpus, kept = build(args.folder, plan, config.processes)
-    console = get_console()
+    console = plain_console()
     print_corpus(console, corpus)
     same = f", {kept} of them as before" if kept else ""
-    console.print(f"✔ {where}: {plural(len(corpus.shards), 'shard')}{same}", markup=False)
+    console.print(f"✔ {where}: {plural(len(corpus.shards), 'shard')}{same}")
 
 
 if __name__ == "__main__":

@@ -5,15 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from scripts.checking.coverage import LIST, look
 from scripts.checking.coverage_views import print_coverage
 from scripts.checking.findings import FOLDER
 from scripts.core import manifest
 from scripts.core.errors import run_step
 from scripts.core.workers import available_cores
-from scripts.reporting.accounts import plural
+from scripts.reporting.console import plain_console, plural
 
 
 def main() -> None:
@@ -24,10 +22,10 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=available_cores(), help="default: as many as there are cores")
     args = parser.parse_args()
     found = look(args.corpus, args.annotations, manifest.load(args.annotations), args.processes)
-    console = Console()
+    console = plain_console()
     print_coverage(console, found)
     said = f"{plural(found.texts - found.complete, 'text')} that a label lacks"
-    console.print(f"✔ {args.corpus / FOLDER / LIST}: {said}", markup=False, highlight=False)
+    console.print(f"✔ {args.corpus / FOLDER / LIST}: {said}")
 
 
 if __name__ == "__main__":

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from scripts import functions  # noqa: F401 (what the config names is registered)
 from scripts.building.checks import check, debug_data
 from scripts.building.splits import read_split
 from scripts.core.errors import UserError, run_step
 from scripts.core.files import write_json
 from scripts.reporting.accounts import print_findings
+from scripts.reporting.console import plain_console
 
 
 def main() -> None:
@@ -27,14 +26,14 @@ def main() -> None:
     parser.add_argument("--fail-on-findings", action="store_true", help="exit 1 if our checks find anything")
     args = parser.parse_args()
     split = read_split(args.corpus / "split.json")
-    console = Console()
+    console = plain_console()
     console.print("spaCy's checks, of the entities as its ner would learn them", style="bold")
     if said := debug_data(args.config, args.corpus, args.limit):
-        console.print(f"⚠ spaCy's checks stopped: {said}", markup=False)
+        console.print(f"⚠ spaCy's checks stopped: {said}")
     found = check(args.corpus, split)
     write_json(args.output, found)
     print_findings(console, found)
-    console.print(f"✔ {args.output}", markup=False, highlight=False)
+    console.print(f"✔ {args.output}")
     if args.fail_on_findings and (found.unlearned or found.twins or found.edges):
         raise UserError(f"{args.corpus}: has what should be looked at; {args.output} lists it")
 

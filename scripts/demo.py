@@ -34,6 +34,7 @@ from scripts.core.errors import UserError, run_step
 from scripts.core.files import whole_path
 from scripts.core.hashing import fraction, input_hash, normalized, task_hash
 from scripts.exporting.prodigy import prodigy_span, prodigy_token
+from scripts.reporting.console import plain_console
 
 RELEASE = "usaddress-0.5.16"
 REQUIREMENT = Path(__file__).parent.parent / "assets" / "demo.txt"
@@ -57,7 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("assets/demo/prodigy.db"), help="default: %(default)s")
     output = parser.parse_args().output
-    console = Console()
+    console = plain_console()
     if output.exists() and not is_pristine(output):
         console.print(f"⚠ {output} holds more than the demo: left as it is. Remove it to have the demo made anew.")
         return

@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from scripts import functions  # noqa: F401 (what the models are made of is registered)
 from scripts.core.errors import run_step
 from scripts.core.files import write_json
-from scripts.reporting.accounts import plural
+from scripts.reporting.console import plain_console, plural
 from scripts.reporting.scores import print_errors, print_scores
 from scripts.scoring import runs
 from scripts.scoring.evaluation import evaluate_run
@@ -27,7 +25,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="the first of --seeds; default: %(default)s")
     parser.add_argument("--seeds", type=int, default=0, help="how many models; default: all there are")
     args = parser.parse_args()
-    console = Console()
+    console = plain_console()
     seeds = range(args.seed, args.seed + args.seeds)
     found, left_out = evaluate_run(args.run, args.models, args.corpus, seeds)
     run, metrics = found.run, found.metrics
@@ -37,12 +35,12 @@ def main() -> None:
     console.print()
     print_errors(console, metrics, list(run.words_per_second.values()))
     for reason in left_out:
-        console.print(f"⚠ left out: {reason}", markup=False)
+        console.print(f"⚠ left out: {reason}")
     if run.data.trained != run.data.evaluated:
         said = "was trained on other data than" if run.data.trained else "does not say whether it was trained on what"
-        console.print(f"⚠ the model {said} {args.corpus} holds now", markup=False)
+        console.print(f"⚠ the model {said} {args.corpus} holds now")
     means = f", means over {plural(len(run.seeds), 'seed')}" if len(run.seeds) > 1 else ""
-    console.print(f"✔ {folder}: {plural(metrics.micro.texts, 'text')}{means}; copied to {args.latest}", markup=False)
+    console.print(f"✔ {folder}: {plural(metrics.micro.texts, 'text')}{means}; copied to {args.latest}")
 
 
 if __name__ == "__main__":

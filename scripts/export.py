@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from scripts import functions  # noqa: F401 (what the tokenizer is made of is registered)
 from scripts.building.corpus import nlp_block
 from scripts.core.errors import run_step
 from scripts.exporting.exporting import FORMATS, export
-from scripts.reporting.accounts import plural, print_export
+from scripts.reporting.accounts import print_export
+from scripts.reporting.console import plain_console, plural
 
 
 def main() -> None:
@@ -24,10 +23,10 @@ def main() -> None:
     parser.add_argument("--label", default="all", help="export this one alone")
     args = parser.parse_args()
     folder, exported = export(args.corpus, args.output, args.format, args.label, nlp_block(args.training))
-    console = Console()
+    console = plain_console()
     print_export(console, exported)
     said = f"{plural(exported.texts['written'], 'text')}, {plural(exported.spans['written'], 'span')}"
-    console.print(f"✔ {folder}: {said}", markup=False)
+    console.print(f"✔ {folder}: {said}")
 
 
 if __name__ == "__main__":

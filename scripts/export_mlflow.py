@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from scripts.core.errors import UserError, run_step
 from scripts.core.files import write_json
 from scripts.exporting.mlflow import export
-from scripts.reporting.accounts import plural
+from scripts.reporting.console import plain_console, plural
 from scripts.scoring.runs import load_all
 
 
@@ -21,15 +19,15 @@ def main() -> None:
     parser.add_argument("--experiment", default="labelwise", help="its name in MLflow; default: %(default)s")
     parser.add_argument("--output", type=Path, help="gets the ids in MLflow; default: mlflow.json with the runs")
     args = parser.parse_args()
-    console = Console()
+    console = plain_console()
     runs, left_out = load_all(args.metrics)
     for reason in left_out:
-        console.print(f"⚠ left out: {reason}", markup=False)
+        console.print(f"⚠ left out: {reason}")
     if not runs:
         raise UserError(f"{args.metrics}: there is no run; evaluate a model first: weasel run evaluate")
     output = args.output or args.metrics / "mlflow.json"
     write_json(output, export(args.metrics, runs, args.experiment))
-    console.print(f"✔ {output}: {plural(len(runs), 'run')} in the experiment {args.experiment}", markup=False)
+    console.print(f"✔ {output}: {plural(len(runs), 'run')} in the experiment {args.experiment}")
 
 
 if __name__ == "__main__":

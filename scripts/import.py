@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from scripts.core import settings
 from scripts.core.errors import UserError, run_step
 from scripts.core.files import whole_path
 from scripts.core.overrides import overrides
-from scripts.reporting.accounts import plural, print_found
+from scripts.reporting.accounts import print_found
+from scripts.reporting.console import plain_console, plural
 from scripts.sources.importing import added, blocks, look, names_in, without_datasets
 
 
@@ -27,19 +26,19 @@ def main() -> None:
     args, rest = parser.parse_known_args()
     given = overrides(rest, "--reader.without_spans annotated")
     parts = look(settings.readers(), args.format, args.path, {key.removeprefix("reader."): given[key] for key in given})
-    console = Console()
+    console = plain_console()
     print_found(console, parts)
     before = args.config.read_text("utf-8-sig") if args.config.exists() else ""
     kept = without_datasets(before) if args.write == "replace" else before
     new = blocks(parts, names_in(kept) if args.write != "nothing" else (), args.name)
     if args.write == "nothing":
-        console.print("\n" + "\n".join(map(str, new)), markup=False, highlight=False)
+        console.print("\n" + "\n".join(map(str, new)))
         return
     write(args.config, added(kept, new))
     if names_in(kept):
         others = plural(len(names_in(kept)), "other block")
-        console.print(f"The {others} in it are as they were; --vars.write replace takes them out.", markup=False)
-    console.print(f"✔ {args.config}: {plural(len(new), 'block')}, {new[0].name} to {new[-1].name}", markup=False)
+        console.print(f"The {others} in it are as they were; --vars.write replace takes them out.")
+    console.print(f"✔ {args.config}: {plural(len(new), 'block')}, {new[0].name} to {new[-1].name}")
 
 
 def write(config: Path, content: str) -> None:

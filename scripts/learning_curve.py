@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from scripts import functions  # noqa: F401 (what the config names is registered)
 from scripts.building.reading import read_labels
 from scripts.building.splits import read_split
@@ -14,6 +12,7 @@ from scripts.core.errors import UserError, run_step
 from scripts.core.files import write_json
 from scripts.core.overrides import overrides
 from scripts.model.training import load_config
+from scripts.reporting.console import plain_console
 from scripts.reporting.scores import print_curve
 from scripts.scoring import seed_variance as noise
 from scripts.scoring.learning_curve import NAME, curve, learn
@@ -44,9 +43,9 @@ def main() -> None:
     parts = learn(args.config, values, args.corpus, shares, seeds, labels, split, args.models, args.gpu)
     found = curve(args.config.stem, split.digest, parts, noise.load(args.metrics))
     write_json(args.metrics / NAME, found)
-    console = Console()
+    console = plain_console()
     print_curve(console, found)
-    console.print(f"✔ {args.metrics / NAME}", markup=False, highlight=False)
+    console.print(f"✔ {args.metrics / NAME}")
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich import get_console
-
 from scripts.core import manifest, settings
 from scripts.core.errors import run_step
 from scripts.engines.engine import Dask
 from scripts.merging.merging import Resources, merge
-from scripts.reporting.accounts import plural, print_merge
+from scripts.reporting.accounts import print_merge
+from scripts.reporting.console import plain_console, plural
 
 
 def main() -> None:
@@ -31,11 +30,11 @@ def main() -> None:
         merged, is_new = merge_on(config.engine, *asked, parts, resources)
     else:
         merged, is_new = merge(*asked, resources, parts)
-    console = get_console()
+    console = plain_console()
     print_merge(console, merged)
     said = f"{plural(merged.totals['texts'], 'text')}, {plural(merged.totals['spans'], 'span')}"
     where = "gold.jsonl" if "gold.jsonl" in merged.outputs else "shards.json"
-    console.print(f"✔ {args.output}/{where}: {said}{'' if is_new else ', as before'}", markup=False)
+    console.print(f"✔ {args.output}/{where}: {said}{'' if is_new else ', as before'}")
 
 
 if __name__ == "__main__":

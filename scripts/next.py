@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from scripts.core.errors import run_step
 from scripts.queueing.recommendation import DO, NAME, decide, print_next
+from scripts.reporting.console import plain_console
 
 
 def main() -> None:
@@ -18,14 +17,14 @@ def main() -> None:
     parser.add_argument("metrics", type=Path, help="holds the runs: metrics")
     args = parser.parse_args()
     found = decide(args.corpus, args.metrics)
-    console = Console()
+    console = plain_console()
     print_next(console, found)
     said = "leave all labels as they are"
     for label, row in found.labels.items():
         if row.advice.do != "leave":
             said = f"begin with {label}: {DO[row.advice.do]}"
             break
-    console.print(f"✔ {args.metrics / NAME}: {said}", markup=False, highlight=False)
+    console.print(f"✔ {args.metrics / NAME}: {said}")
 
 
 if __name__ == "__main__":

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from scripts import functions  # noqa: F401 (what the model is made of is registered)
 from scripts.core.errors import run_step
 from scripts.exporting.package import build
+from scripts.reporting.console import plain_console
 
 
 def main() -> None:
@@ -22,7 +21,7 @@ def main() -> None:
     parser.add_argument("--version", default="0.1.0", help="default: %(default)s")
     args = parser.parse_args()
     wheel = build(args.model, args.metrics, args.output, args.name, args.version)
-    Console().print(f"✔ {wheel}: pip install it where there is spaCy, or nothing yet", markup=False, highlight=False)
+    plain_console().print(f"✔ {wheel}: pip install it where there is spaCy, or nothing yet")
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich import get_console
-
 from scripts.core import settings
 from scripts.core.errors import run_step
 from scripts.engines.engine import Dask
 from scripts.merging.pulling import pull
-from scripts.reporting.accounts import listed, plural, print_intake
+from scripts.reporting.accounts import print_intake
+from scripts.reporting.console import listed, plain_console, plural
 
 
 def main() -> None:
@@ -28,15 +27,15 @@ def main() -> None:
         manifest, unchanged = pull_on(config.engine, config.datasets, args.output, limit, args.fresh)
     else:
         manifest, unchanged = pull(config.datasets, args.output, limit, config.processes, args.fresh)
-    console = get_console()
+    console = plain_console()
     print_intake(console, manifest)
     empty = [name for name, found in manifest.datasets.items() if not found.records["read"]]
     if empty:
-        console.print(f"⚠ no records at all in {listed(empty)}", markup=False)
+        console.print(f"⚠ no records at all in {listed(empty)}")
     if any(found.reasons for found in manifest.datasets.values()):
-        console.print(f"Everything refused is listed in {args.output}/refused/", markup=False)
+        console.print(f"Everything refused is listed in {args.output}/refused/")
     same = f", {len(unchanged)} of them unchanged" if unchanged else ""
-    console.print(f"✔ {args.output}: {plural(len(manifest.datasets), 'dataset')}{same}", markup=False)
+    console.print(f"✔ {args.output}: {plural(len(manifest.datasets), 'dataset')}{same}")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from scripts import functions  # noqa: F401 (what the models are made of is registered)
 from scripts.building.corpus import Plan, nlp_block
 from scripts.core import settings
@@ -14,7 +12,7 @@ from scripts.core.errors import run_step
 from scripts.queueing.queue import queue
 from scripts.queueing.request import Request
 from scripts.queueing.tasks import print_queue, print_way_back
-from scripts.reporting.accounts import plural
+from scripts.reporting.console import plain_console, plural
 
 
 def main() -> None:
@@ -43,11 +41,11 @@ def main() -> None:
         order=args.order, prefill=args.prefill, limit=args.limit, seed=args.seed,
     )  # fmt: skip
     found = queue(request, args.corpus, args.models, args.output, plan)
-    console = Console()
+    console = plain_console()
     print_queue(console, found)
     print_way_back(console, found, config.datasets, nlp["lang"])
     tasks = plural(found.queue.tasks, "task")
-    console.print(f"✔ {found.folder}: {tasks}" if found.folder else "✔ nothing is left to ask", markup=False)
+    console.print(f"✔ {found.folder}: {tasks}" if found.folder else "✔ nothing is left to ask")
 
 
 if __name__ == "__main__":

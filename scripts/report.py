@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from scripts.core.errors import run_step
 from scripts.core.files import whole_file
 from scripts.page.inputs import load
 from scripts.page.page import render
-from scripts.reporting.accounts import plural
+from scripts.reporting.console import plain_console, plural
 
 
 def main() -> None:
@@ -27,9 +25,8 @@ def main() -> None:
     page = render(found)
     with whole_file(output) as file:
         file.write(page)
-    Console().print(
+    plain_console().print(
         f"✔ {output}: {plural(len(found.runs), 'run')}, {len(page) / 1e6:.2f} MB; open it in a browser",
-        markup=False, highlight=False,
     )  # fmt: skip
 
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from scripts import functions  # noqa: F401 (what the models are made of is registered)
 from scripts.core.errors import run_step
 from scripts.core.files import write_json
-from scripts.reporting.accounts import plural
-from scripts.reporting.scores import ratio
+from scripts.reporting.console import plain_console, plural, ratio
 from scripts.scoring.evaluation import evaluate_run
 from scripts.scoring.seed_variance import measure
 
@@ -26,7 +23,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, default=Path("corpus"), help="default: %(default)s")
     parser.add_argument("--output", type=Path, default=Path("metrics/noise.json"), help="default: %(default)s")
     args = parser.parse_args()
-    console = Console()
+    console = plain_console()
     found, left_out = evaluate_run(args.run, args.models, args.corpus)
     noise = measure(found)
     write_json(args.output, noise)
@@ -34,11 +31,11 @@ def main() -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     for label, one in [*noise.labels.items(), ("micro", noise.micro), ("macro", noise.macro)]:
-        table.add_row(escape(label), ratio(one.f), ratio(one.sd), f"{one.support:,}")
+        table.add_row(label, ratio(one.f), ratio(one.sd), f"{one.support:,}")
     console.print(table)
     for reason in left_out:
-        console.print(f"⚠ left out: {reason}", markup=False)
-    console.print(f"✔ {args.output}: {plural(len(noise.seeds), 'seed')}", markup=False)
+        console.print(f"⚠ left out: {reason}")
+    console.print(f"✔ {args.output}: {plural(len(noise.seeds), 'seed')}")
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from scripts import functions  # noqa: F401 (what the config names is registered)
 from scripts.checking.findings import FOLDER
 from scripts.core.errors import UserError, run_step
 from scripts.core.overrides import overrides
 from scripts.model.training import load_config
+from scripts.reporting.console import plain_console
 from scripts.suspecting.ensemble import Committee, look, shorter
 from scripts.suspecting.suspects import LINES
 from scripts.suspecting.suspects_views import print_suspects
@@ -41,9 +40,9 @@ def main() -> None:
     )  # fmt: skip
     label = None if args.label in ("none", "all") else args.label
     found, trained = look(args.corpus, committee, args.models, label)
-    console = Console()
+    console = plain_console()
     print_suspects(console, found, trained)
-    console.print(f"✔ {args.corpus / FOLDER / LINES}", markup=False, highlight=False)
+    console.print(f"✔ {args.corpus / FOLDER / LINES}")
 
 
 if __name__ == "__main__":

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from scripts import functions  # noqa: F401 (what the config names is registered)
 from scripts.building.splits import read_split
 from scripts.core.errors import UserError, run_step
 from scripts.core.overrides import overrides
 from scripts.model.provenance import BEST
 from scripts.model.training import Job, is_transition_based, load_config, train, train_all, unknown_share
+from scripts.reporting.console import plain_console
 
 
 def main() -> None:
@@ -31,12 +30,11 @@ def main() -> None:
     values, vectors = overrides(rest, "--training.max_steps 4000"), None if args.vectors == "none" else args.vectors
     config, values = load_config(args.config, values, vectors)
     split = read_split(args.corpus / "split.json")
-    console = Console()
+    console = plain_console()
     if is_transition_based(config) and (share := unknown_share(split)):
         console.print(
             f"⚠ spaCy's ner wants texts that are annotated for all labels, and for {share:.1%} of the pairs of a text "
             "and a label nobody looked: configs/ner.cfg learns from what is known",
-            highlight=False,
         )
     jobs = [
         Job(args.config, values | {"system.seed": seed}, args.corpus / "dev", args.output / f"seed-{seed}", args.gpu)
@@ -46,7 +44,7 @@ def main() -> None:
     for job, biases in zip(jobs, trained, strict=True):
         tuned = f", tuned on {split.texts.get('dev', 0):,} texts" if biases else ""
         said = f"✔ {job.folder / BEST}: trained on {split.texts.get('train', 0):,} texts{tuned}"
-        console.print(said, highlight=False)
+        console.print(said)
 
 
 if __name__ == "__main__":

@@ -5,15 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from scripts import functions  # noqa: F401 (what the model is made of is registered)
 from scripts.building.reading import read_labels
 from scripts.core.errors import UserError, run_step
 from scripts.model.provenance import BEST
 from scripts.model.relearning import relearn
-from scripts.reporting.accounts import plural
-from scripts.reporting.scores import ratio
+from scripts.reporting.console import plain_console, plural, ratio
 
 
 def main() -> None:
@@ -29,14 +26,13 @@ def main() -> None:
     if args.label not in labels:
         raise UserError(f"{args.label!r}: is no label of {args.corpus}; --vars.label is one of {', '.join(labels)}")
     done = relearn(args.model, args.label, args.corpus, args.output, args.steps)
-    console = Console()
+    console = plain_console()
     before = "new" if done.is_new else f"was {ratio(done.before)}"
     console.print(
         f"{args.label}: {plural(done.texts, 'text')}, {done.steps:,} steps; F on the dev texts {ratio(done.after)}, "
         f"{before}. All other labels are found as before.",
-        markup=False, highlight=False,
     )  # fmt: skip
-    console.print(f"✔ {args.output / BEST}", markup=False, highlight=False)
+    console.print(f"✔ {args.output / BEST}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 
 from scripts.core import manifest
 from scripts.core.answers import Task
@@ -20,6 +19,7 @@ from scripts.merging import pulling as seen
 from scripts.merging.merging import Resources, merge
 from scripts.merging.pulling import pull, remembered
 from scripts.reporting.accounts import print_intake
+from scripts.reporting.console import plain_console
 from scripts.sources.prodigy_jsonl import prodigy_jsonl
 
 
@@ -238,5 +238,5 @@ def test_different_names_are_different_files(names):
 @pytest.mark.parametrize("name", [":bug:", "[bold]org", "a [link=x]b"])
 def test_names_are_shown_as_they_are(name, sources, tmp_path, capsys):
     pulled = pull({name: sources["org"]}, tmp_path / "in", 0.5, 1)
-    print_intake(Console(width=200), pulled.manifest)
+    print_intake(plain_console(width=200), pulled.manifest)
     assert name in capsys.readouterr().out

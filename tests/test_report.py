@@ -20,7 +20,7 @@ from scripts.page import inputs, marked
 from scripts.page.page import breakable, render, stack
 from scripts.queueing import recommendation as deciding
 from scripts.queueing.recommendation import DO
-from scripts.reporting.scores import count, ratio
+from scripts.reporting.console import count, ratio
 from scripts.scoring import compared, runs
 from scripts.scoring import learning_curve as curve
 from scripts.scoring.runs import load_all

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from scripts.checking.agreement import Agreement, Pair
@@ -18,8 +17,7 @@ from scripts.checking.consistency import Consistency, Form, Label, Several
 from scripts.checking.findings import Suspect
 from scripts.checking.passages import Context, Overlap, context
 from scripts.checking.rates import LEVEL, Groups, Rate
-from scripts.reporting.accounts import listed, plural
-from scripts.reporting.scores import ratio
+from scripts.reporting.console import listed, plural, ratio
 
 _LINES = 5  # of each sort
 _COLUMNS = ("places", "= marked", "+ other\nborders", "+ other\nlabel", "+ nothing", "found", "sure")
@@ -39,10 +37,10 @@ def print_consistency(console: Console, found: Consistency) -> None:
             sum(places.values()), places["annotated"], places["inside"] + places["partly"],
             places["relabelled"] + places["other"], places["none"], sum(each.suspects.values()), each.tiers["1"],
         )  # fmt: skip
-        table.add_row(escape(label), *(f"{number:,}" for number in numbers))
+        table.add_row(label, *(f"{number:,}" for number in numbers))
     console.print(table)
     for line in _lines(found):
-        console.print(line, markup=False, highlight=False)
+        console.print(line)
 
 
 def _lines(found: Consistency) -> Iterator[str]:

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from scripts.checking.coverage import Coverage, Known
 from scripts.core.errors import UserError
-from scripts.reporting.accounts import listed, plural
+from scripts.reporting.console import listed, plural
 
 _COLUMNS = ("texts", "= covered", "+ lacking", "words", "twice", "like\nanother", "s each", "hours")
 
@@ -28,21 +27,19 @@ def print_coverage(console: Console, found: Coverage) -> None:
     for name in _COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
     for label, known in found.labels.items():
-        table.add_row(escape(label), *_cells(known))
+        table.add_row(label, *_cells(known))
     console.print(table)
     console.print()
     labels = len(found.labels)
     console.print(
         f"{found.complete:,} of {plural(found.texts, 'text')} are annotated for all {plural(labels, 'label')}; "
         f"{plural(found.similar, 'text')} much like an earlier one.",
-        highlight=False,
     )
     console.print(
         "Of what is lacking, “twice” is much like another text that is lacking, “like another” like one that is there.",
-        highlight=False,
     )
     for why, names in unmeasured(found).items():
-        console.print(f"Time not measured, {why}: {listed(names)}", markup=False, highlight=False)
+        console.print(f"Time not measured, {why}: {listed(names)}")
 
 
 def unmeasured(found: Coverage) -> dict[str, list[str]]:

@@ -20,7 +20,7 @@ from scripts.core.files import exclusive, work_folder, write_json
 from scripts.model import label_heads
 from scripts.model.models import weights
 from scripts.model.provenance import Provenance, provenance
-from scripts.reporting.scores import markdown, ratio
+from scripts.reporting.console import escape_markdown, ratio
 from scripts.scoring import runs
 from scripts.scoring.metrics import Score
 from scripts.scoring.runs import Scored
@@ -61,7 +61,7 @@ def card(name: str, version: str, scored: Scored, seed: int, told: Provenance) -
         "",
         "| label | precision | recall | F | entities | known in |",
         "|---|---:|---:|---:|---:|---:|",
-        *(_row(markdown(label), metrics.labels[label], f"{told.covered.get(label, 0):,}") for label in known),
+        *(_row(escape_markdown(label), metrics.labels[label], f"{told.covered.get(label, 0):,}") for label in known),
         _row("**all**", metrics.micro, ""),
         "",
         "## Made of",
@@ -70,7 +70,7 @@ def card(name: str, version: str, scored: Scored, seed: int, told: Provenance) -
         f"- trained on the corpus `{told.corpus}`",
         f"- evaluated on the corpus `{scored.run.data.evaluated}`",
         *(
-            f"- {markdown(label)} was learned again from the corpus `{corpus}`"
+            f"- {escape_markdown(label)} was learned again from the corpus `{corpus}`"
             for label, corpus in told.relearned.items()
         ),
         f"- config `{scored.run.config.digest}`",

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from scripts.page.inputs import Inputs
 from scripts.page.marked import KINDS
-from scripts.reporting.accounts import listed, plural
 from scripts.reporting.comparison import mark
+from scripts.reporting.console import listed, plural
 from scripts.scoring.compared import Compared, Comparisons
 from scripts.scoring.comparison import BETTER, BEYOND, WORSE, Change
 from scripts.scoring.metrics import Macro, Score

@@ -19,9 +19,8 @@ from scripts.page.history import cautions
 from scripts.page.inputs import Inputs
 from scripts.queueing.recommendation import DO, cells
 from scripts.queueing.rules import RULES
-from scripts.reporting.accounts import listed, plural
 from scripts.reporting.comparison import differs, mark, notes, span
-from scripts.reporting.scores import count, ratio
+from scripts.reporting.console import count, listed, plural, ratio
 from scripts.scoring.learning_curve import Curve
 from scripts.suspecting import suspects_views as suspects
 from scripts.suspecting.suspects import TIERS

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from scripts.building.splits import read_split
@@ -24,7 +23,7 @@ from scripts.core.errors import UserError
 from scripts.core.files import write_json
 from scripts.merging.merged import Merged, gold_as_merged, known_labels
 from scripts.queueing.rules import RULES, Advice, Signals, advise
-from scripts.reporting.scores import ratio
+from scripts.reporting.console import ratio
 from scripts.scoring import learning_curve as curve
 from scripts.scoring import runs
 from scripts.scoring.learning_curve import Curve
@@ -242,19 +241,19 @@ def print_next(console: Console, found: Next) -> None:
     table.add_column("rule", no_wrap=True)
     for label, row in found.labels.items():
         shown = (rows[label][column] for column in known)
-        table.add_row(escape(label), *shown, f"{row.advice.rule} {row.advice.do}")
+        table.add_row(label, *shown, f"{row.advice.rule} {row.advice.do}")
     console.print(table)
-    console.print(f"\n{_LEGEND}", highlight=False)
+    console.print(f"\n{_LEGEND}")
     console.print("\nThe first rule that holds:")
     for number, rule in enumerate(RULES, 1):
-        console.print(f"{number} {DO[rule.do]}: {rule.when}", markup=False, highlight=False)
+        console.print(f"{number} {DO[rule.do]}: {rule.when}")
     to_do = [(label, row.advice) for label, row in found.labels.items() if row.advice.do != "leave"]
     if to_do:
         console.print("\nWhy, the most wrong first:")
     for label, advice in to_do:
-        console.print(f"- {label}: {DO[advice.do]}. {advice.why}", markup=False, highlight=False)
+        console.print(f"- {label}: {DO[advice.do]}. {advice.why}")
     for note in found.notes:
-        console.print(note, style="yellow", markup=False, highlight=False)
+        console.print(note, style="yellow")
 
 
 def cells(of: Signals) -> list[str]:

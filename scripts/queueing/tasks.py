@@ -18,7 +18,7 @@ from scripts.exporting.label_studio import interface, studio_task
 from scripts.exporting.prodigy import Shown, prodigy_task
 from scripts.exporting.tokens import Tokens, cut
 from scripts.queueing.request import Item, Queue
-from scripts.reporting.accounts import plural
+from scripts.reporting.console import plural
 from scripts.sources.importing import Block, slug
 from scripts.sources.prodigy_database import ProdigyDatabase
 from scripts.sources.prodigy_server import ProdigyServer
@@ -95,17 +95,17 @@ def print_queue(console: Console, found: Queued) -> None:
     """The account: read = queued + left out, by reason; and what else waits."""
     queue = found.queue
     fates = " + ".join(f"{times:,} {fate}" for fate, times in queue.counts.items() if fate != "read")
-    console.print(f"{queue.unit.capitalize()}s: {queue.counts['read']:,} = {fates}", markup=False, highlight=False)
+    console.print(f"{queue.unit.capitalize()}s: {queue.counts['read']:,} = {fates}")
     if queue.worth:
         first, last = queue.worth
         said = f"Worth {first} (the first) to {last} (the last): near 0, the models are sure of all that is in a text"
-        console.print(said, markup=False, highlight=False)
+        console.print(said)
     if found.is_old:
-        console.print("⚠ the models were trained on another corpus than there is now: weasel run train", markup=False)
+        console.print("⚠ the models were trained on another corpus than there is now: weasel run train")
     for kind, number in found.waiting.items():
         if number:
             said = f"{plural(number, kind.removesuffix('s'))} of {queue.request.label} not asked about yet"
-            console.print(f"{said}: --vars.kind {kind}", markup=False, highlight=False)
+            console.print(f"{said}: --vars.kind {kind}")
 
 
 def print_way_back(console: Console, found: Queued, sources: Mapping[str, Source], lang: str) -> None:
@@ -123,19 +123,19 @@ def print_way_back(console: Console, found: Queued, sources: Mapping[str, Source
     if queue.request.format == "prodigy":
         label = queue.request.label
         command = f"prodigy ner.manual {name} blank:{lang} {tasks} --label {_quoted(label)}"
-        console.print(f"\n{command}\n", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"\n{command}\n", soft_wrap=True)
     else:
         answers = (folder / kind.answers).as_posix()
         done = "the approved texts" if queue.request.format == "doccano" else "the answers, as JSON,"
         said = f"\nImport {tasks}, and export {done} to {answers}.\n"
-        console.print(said, markup=False, highlight=False, soft_wrap=True)
+        console.print(said, soft_wrap=True)
         if queue.request.kind != "uncovered":
             console.print("⚠ the answers count as those of one more annotator; from Prodigy they would decide")
     if block is None:
-        console.print("The answers are pulled with that dataset: nothing to add to the config.", markup=False)
+        console.print("The answers are pulled with that dataset: nothing to add to the config.")
     else:
-        console.print("In configs/datasets.cfg, once there are answers:\n", markup=False, highlight=False)
-        console.print(str(block), markup=False, highlight=False, soft_wrap=True)
+        console.print("In configs/datasets.cfg, once there are answers:\n")
+        console.print(str(block), soft_wrap=True)
 
 
 def _destination(queue: Queue, folder: Path, sources: Mapping[str, Source]) -> tuple[str, Block | None]:

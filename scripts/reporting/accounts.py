@@ -6,28 +6,22 @@ What was found odd in the corpus, on one screen.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
-
-from rich.console import Console
 
 from scripts.building.checks import Findings, Twin, count_edges
 from scripts.building.splits import SIDES
 from scripts.core.manifest import Entry, Manifest
 from scripts.merging.account import ANSWERS
 from scripts.merging.duplicates import SIMILAR
+from scripts.reporting.console import Console, listed, new_table, plural, print_counts, print_sums
 from scripts.sources.source import Intake
 
-if TYPE_CHECKING:  # a step imports no more than it needs, and not before its workers are busy: rich takes a while
-    from rich.console import Console
-    from rich.table import Table
-
+if TYPE_CHECKING:  # a step imports no more than it needs
     from scripts.building.corpus import Corpus
     from scripts.exporting.exporting import Exported
     from scripts.merging.merged import Merged
     from scripts.sources.importing import Part
-
-MOST_LINES = 8  # of reasons and notes each; the files have them all
 
 
 def print_intake(console: Console, manifest: Manifest) -> None:
@@ -54,11 +48,11 @@ def _print_fates(console: Console, accounts: Mapping[str, Entry | Intake]) -> No
 def print_found(console: Console, parts: Sequence[Part]) -> None:
     """Per part and label: spans, and texts with one; the records with their fates; then what was odd."""
     for name, found in Counter(part.reader for part in parts).items():
-        console.print(f"Read with {name}: {plural(found, 'part')}\n", markup=False, highlight=False)
-    table = _table("part", "label", right=("spans", "texts with it"))
+        console.print(f"Read with {name}: {plural(found, 'part')}\n")
+    table = new_table("part", "label", "spans", "texts with it", text=("label",), gap=2)
     for part in parts:
         for label, spans in sorted(part.spans.items()):
-            _add_row(table, part.name, label, f"{spans:,}", f"{part.texts[label]:,}")
+            table.add_row(part.name, label, f"{spans:,}", f"{part.texts[label]:,}")
     console.print(table)
     console.print()
     _print_fates(console, {part.name: part.intake for part in parts})
@@ -84,7 +78,7 @@ def print_merge(console: Console, merged: Merged) -> None:
     pairs = sum(counts["texts"] for counts in merged.coverage.values())
     covered = sum(counts["covered"] for counts in merged.coverage.values())
     known = f"{covered:,} of {pairs:,} text × label pairs are covered ({covered / max(pairs, 1):.1%})"
-    console.print(known, highlight=False)
+    console.print(known)
     conflicts = {what.removeprefix("conflicts: "): n for what, n in merged.totals.items() if what.startswith("conf")}
     if conflicts:
         console.print()
@@ -102,24 +96,24 @@ def _print_resemblance(console: Console, totals: Mapping[str, int]) -> None:
         console.print(f"{plural(totals['answers moved'], 'binary answer')} about parts moved to the longer text")
     if parts:
         said = "is a part of a longer one" if parts == 1 else "are parts of longer ones"
-        console.print(f"⚠ {plural(parts, 'text')} {said}: parts.jsonl lists them", highlight=False)
+        console.print(f"⚠ {plural(parts, 'text')} {said}: parts.jsonl lists them")
     if lookalikes:
         said = f"⚠ {lookalikes:,} texts are equal to others but for blanks or Unicode form"
-        console.print(f"{said}: lookalikes.jsonl lists them", highlight=False)
+        console.print(f"{said}: lookalikes.jsonl lists them")
 
 
 def print_corpus(console: Console, corpus: Corpus) -> None:
     """Per label: its spans on each side; texts and tokens; then what became of spans that are off the tokens."""
-    table = _table("label", right=SIDES)
+    table = new_table("label", *SIDES, gap=2)
     for label, spans in corpus.spans.items():
-        _add_row(table, label, *(f"{spans[side]:,}" for side in SIDES))
+        table.add_row(label, *(f"{spans[side]:,}" for side in SIDES))
     for name, counts in (("tokens", corpus.tokens), ("texts", corpus.texts)):
         table.add_row(name, *(f"{counts[side]:,}" for side in SIDES), style="bold")
     console.print(table)
     odd = {fate: times for fate, times in corpus.fates.items() if fate not in ("read", "exact")}
     if odd or corpus.too_long:
         total = " + ".join(f"{corpus.fates[fate]:,} {fate}" for fate in corpus.fates if fate != "read")
-        console.print(f"Spans: {corpus.fates['read']:,} = {total}; corpus/misaligned/ lists them", highlight=False)
+        console.print(f"Spans: {corpus.fates['read']:,} = {total}; corpus/misaligned/ lists them")
     if corpus.too_long:
         console.print(f"⚠ {plural(corpus.too_long, 'text')} left out: longer than the pipeline takes")
     if not corpus.texts["test"]:
@@ -130,70 +124,8 @@ def print_export(console: Console, exported: Exported) -> None:
     """Texts and spans: read = written + not carried, by reason; then what the files do not say."""
     for what, counts in (("Texts", exported.texts), ("Spans", exported.spans)):
         fates = " + ".join(f"{times:,} {fate}" for fate, times in counts.items() if fate != "read")
-        console.print(f"{what}: {counts['read']:,} = {fates}", markup=False, highlight=False)
+        console.print(f"{what}: {counts['read']:,} = {fates}")
     print_counts(console, "Noted", exported.notes)
-
-
-def print_sums(
-    console: Console, first: str, rows: Mapping[str, Counter[str]], columns: Sequence[str], add_up: bool = True
-) -> None:
-    """A table of counts in which each "<what> read" is the sum of the columns that follow it.
-
-    Columns in which there is nothing are not shown. With `add_up`, the last row sums the others.
-    """
-    total: Counter[str] = sum(rows.values(), Counter())
-    shown = [column for column in columns if total[column] or column.endswith(" read")]
-    heads = []
-    sign = "="
-    for column in shown:
-        what, fate = column.split(" ", 1)
-        heads.append(what if fate == "read" else f"{sign} {fate.replace('_', ' ')}")
-        sign = "=" if fate == "read" else "+"
-    table = _table(first, right=heads)
-    for name, counts in rows.items():
-        _add_row(table, name, *(f"{counts[column]:,}" for column in shown))
-    if add_up and len(rows) > 1:
-        table.add_row("all", *(f"{total[column]:,}" for column in shown), style="bold")
-    console.print(table)
-
-
-def _table(*left: str, right: Sequence[str]) -> Table:
-    """With such columns, on either side."""
-    from rich.table import Table
-
-    table = Table(*left, *right, box=None, pad_edge=False)
-    for column in table.columns[len(left) :]:
-        column.justify = "right"
-    return table
-
-
-def _add_row(table: Table, *cells: str) -> None:
-    """A row of plain text, whatever is in it."""
-    from rich.text import Text
-
-    table.add_row(*map(Text, cells))
-
-
-def print_counts(console: Console, title: str, counts: Mapping[str, int]) -> None:
-    """The most frequent reasons or notes, a line each."""
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    for what, times in ordered[:MOST_LINES]:
-        console.print(f"{title}: {times:,} × {what}", markup=False, highlight=False)
-    if len(ordered) > MOST_LINES:
-        rest = sum(times for _, times in ordered[MOST_LINES:])
-        console.print(f"{title}: {rest:,} for {len(ordered) - MOST_LINES} other reasons", highlight=False)
-
-
-def plural(number: int, what: str, many: str = "") -> str:
-    """`1 text`, `2 texts`, `3 entities`."""
-    return f"{number:,} {what if number == 1 else many or f'{what}s'}"
-
-
-def listed(names: Iterable[str], most: int = 5) -> str:
-    """Names, the first of them if there are many."""
-    names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 _SHOWN = 3  # twins
@@ -206,19 +138,19 @@ def print_findings(console: Console, found: Findings) -> None:
     if found.unlearned:
         sides = (f"{label} (in {' and '.join(where)})" for label, where in found.unlearned.items())
         what = plural(len(found.unlearned), "label")
-        console.print(f"⚠ {what} without an entity to learn from: {listed(sides)}", markup=False, highlight=False)
+        console.print(f"⚠ {what} without an entity to learn from: {listed(sides)}")
     else:
         console.print("✔ every label of dev and test has entities in train")
     if found.twins:
         what = plural(len(found.twins), "text")
-        console.print(f"⚠ {what} to evaluate on, much like one of another side:", highlight=False)
+        console.print(f"⚠ {what} to evaluate on, much like one of another side:")
         for twin in sorted(found.twins, key=lambda twin: -twin.similarity)[:_SHOWN]:
-            console.print(_twin(twin), markup=False, highlight=False, soft_wrap=True)
+            console.print(_twin(twin), soft_wrap=True)
     else:
-        console.print(f"✔ no text to evaluate on is like one of another side (by {SIMILAR:.0%})", highlight=False)
+        console.print(f"✔ no text to evaluate on is like one of another side (by {SIMILAR:.0%})")
     if found.edges:
         what = plural(len(found.edges), "entity", "entities")
-        console.print(f"⚠ {what} begin or end in a blank or a mark:", highlight=False)
+        console.print(f"⚠ {what} begin or end in a blank or a mark:")
         print_counts(console, "Borders", count_edges(found.edges))
     else:
         console.print("✔ no entity begins or ends in a blank or a mark")

@@ -12,11 +12,9 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from scripts.reporting.accounts import listed, plural
-from scripts.reporting.scores import markdown, ratio
+from scripts.reporting.console import escape_markdown, listed, plural, ratio
 from scripts.scoring.compared import Changed, Compared, Comparisons, Differences
 from scripts.scoring.comparison import BETTER, BEYOND, NOT_COMPARABLE, WORSE, Change
 from scripts.scoring.metrics import Score
@@ -159,11 +157,11 @@ def to_markdown(runs: Sequence[Scored], found: Comparisons) -> str:
         "",
         "| label | F before | F | change | 95 % interval | verdict | entities | known in |",
         "|---|---:|---:|---:|---:|---|---:|---:|",
-        *(_row(markdown(label), change, known.get(label)) for label, change in changes.labels.items()),
+        *(_row(escape_markdown(label), change, known.get(label)) for label, change in changes.labels.items()),
         _row("**micro**", changes.micro, None),
         _row("**macro**", changes.macro, None),
         "",
-        *(f"- {markdown(line)}" for line in [*differs(compared), *notes(compared, found)]),
+        *(f"- {escape_markdown(line)}" for line in [*differs(compared), *notes(compared, found)]),
     ]
     return "\n".join(lines) + "\n"
 
@@ -194,14 +192,14 @@ def print_comparison(console: Console, shown: Sequence[Scored], found: Compariso
         return
     compared = found.runs[-1]
     scored = next(each for each in shown if each.run.folder == compared.run)
-    console.print(f"{compared.run}, compared with {found.baseline}:\n", markup=False, highlight=False)
+    console.print(f"{compared.run}, compared with {found.baseline}:\n")
     _print_changes(console, compared, scored)
     for title, lines in (("What differs", differs(compared)), ("To bear in mind", notes(compared, found))):
         sentences = list(lines)
         if sentences:
             console.print(f"\n{title}", style="bold")
         for line in sentences:
-            console.print(f"- {line}", markup=False, highlight=False)
+            console.print(f"- {line}")
     console.print()
 
 
@@ -211,7 +209,7 @@ def _print_runs(console: Console, shown: Sequence[Scored], found: Comparisons) -
     for scored in shown:
         table.add_column(_heading(scored, found), justify="right", no_wrap=len(scored.run.folder) <= 14)
     for label in sorted({label for scored in shown for label in scored.metrics.labels}):
-        table.add_row(escape(label), *(_cell_of(scored, found, label) for scored in shown))
+        table.add_row(label, *(_cell_of(scored, found, label) for scored in shown))
     for name in ("micro", "macro"):
         table.add_row(name, *(_cell_of_all(scored, found, name) for scored in shown), style="bold")
     console.print(table)
@@ -222,7 +220,7 @@ def _print_runs(console: Console, shown: Sequence[Scored], found: Comparisons) -
 
 def _heading(scored: Scored, found: Comparisons) -> str:
     time = scored.run.time[5:16].replace("T", " ")
-    return f"{escape(scored.run.folder)}\n{time}\n{'baseline' if scored.run.folder == found.baseline else ''}"
+    return f"{scored.run.folder}\n{time}\n{'baseline' if scored.run.folder == found.baseline else ''}"
 
 
 def _cell_of(scored: Scored, found: Comparisons, label: str) -> str:
@@ -251,7 +249,7 @@ def _print_changes(console: Console, compared: Compared, scored: Scored) -> None
     known = scored.run.trained.covered if scored.run.trained else {}
     for label, change in compared.changes.labels.items():
         cells = _cells(change, f"{known[label]:,}" if label in known else "–")
-        table.add_row(escape(label), *cells[: len(table.columns) - 1], style="bold" if mark(change) else "")
+        table.add_row(label, *cells[: len(table.columns) - 1], style="bold" if mark(change) else "")
     for name, change in (("micro", compared.changes.micro), ("macro", compared.changes.macro)):
         table.add_row(name, *_cells(change, "")[: len(table.columns) - 1], style="bold")
     console.print(table)

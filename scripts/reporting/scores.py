@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from scripts.reporting.accounts import plural
+from scripts.reporting.console import count, plural, ratio
 from scripts.scoring.learning_curve import HELPS, HURTS, NO_SUPPORT, Curve, Trend
 from scripts.scoring.metrics import Metrics, Score
 
@@ -26,7 +25,7 @@ def print_scores(console: Console, metrics: Metrics) -> None:
         column.justify = "right"
         column.no_wrap = True
     for label, score in metrics.labels.items():
-        table.add_row(escape(label), *_cells(score), style="" if score.texts else "dim")
+        table.add_row(label, *_cells(score), style="" if score.texts else "dim")
     table.add_row("micro (all entities)", *_cells(metrics.micro), style="bold")
     table.add_row(f"macro ({metrics.macro.labels} labels)", "", "", ratio(metrics.macro.f), style="bold")
     console.print(table)
@@ -38,39 +37,19 @@ def print_errors(console: Console, metrics: Metrics, words_per_second: Sequence[
     if errors:
         kinds = (("wrong borders", errors.boundary), ("wrong label", errors.type), ("both", errors.both))
         said = ", ".join(f"{count(number)} {kind}" for kind, number in (*kinds, ("missed", errors.missed)))
-        console.print(
-            f"Not found as they are: {said}. Found where nothing is: {count(errors.spurious)}.", highlight=False
-        )
+        console.print(f"Not found as they are: {said}. Found where nothing is: {count(errors.spurious)}.")
     if seen and unseen:
         console.print(
             f"Recall of forms seen in training {ratio(seen.r)} (of {count(seen.entities)} entities), "
             f"of new ones {ratio(unseen.r)} (of {count(unseen.entities)}).",
-            highlight=False,
         )
     if words_per_second:
-        console.print(f"{sum(words_per_second) // len(words_per_second):,} words/s", highlight=False)
-
-
-def ratio(value: float | None, sign: bool = False) -> str:
-    """`.912`, `1.000`, with sign `+.012`; a dash where it is undefined."""
-    if value is None:
-        return "–"
-    return f"{value:{'+' if sign else ''}.3f}".replace("0.", ".", 1)
-
-
-def markdown(text: str) -> str:
-    """A text as Markdown shows it, whatever is in it."""
-    return "".join(f"&#{ord(c)};" if c in "\\`*_{}[]<>()#+!|&\r\n" else c for c in text)
+        console.print(f"{sum(words_per_second) // len(words_per_second):,} words/s")
 
 
 def _cells(score: Score) -> list[str]:
     counts = [getattr(score, name) for name in _COUNTS]
     return [ratio(score.p), ratio(score.r), ratio(score.f), *(count(number) for number in counts)]
-
-
-def count(number: float) -> str:
-    """`1,024`, and with one digit more where it is a mean over seeds."""
-    return f"{number:,.0f}" if number == int(number) else f"{number:,.1f}"
 
 
 def print_curve(console: Console, found: Curve) -> None:
@@ -83,7 +62,7 @@ def print_curve(console: Console, found: Curve) -> None:
     for label, trend in found.labels.items():
         scores = [ratio(point.labels[label].f) for point in found.points]
         entities = f"{found.points[-1].entities.get(label, 0):,}"
-        table.add_row(escape(label), *scores, entities, ratio(trend.slope, sign=True), _says(trend))
+        table.add_row(label, *scores, entities, ratio(trend.slope, sign=True), _says(trend))
     for name, trend in (("micro", found.micro), ("macro", found.macro)):
         scores = [ratio(getattr(point, name).f) for point in found.points]
         table.add_row(name, *scores, "", ratio(trend.slope, sign=True), _says(trend), style="bold")
@@ -92,7 +71,6 @@ def print_curve(console: Console, found: Curve) -> None:
     console.print(
         f"\n× 2: what twice as many texts brought so far. Each point is {plural(len(found.seeds), 'seed')}; seed noise "
         f"is {noise}. All parts were trained for as many steps.",
-        highlight=False,
     )
 
 

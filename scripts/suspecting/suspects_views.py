@@ -12,7 +12,7 @@ from rich.console import Console
 
 from scripts.checking.consistency_views import Finding, finding
 from scripts.checking.findings import Doubt, Suspect
-from scripts.reporting.accounts import plural, print_sums
+from scripts.reporting.console import plural, print_sums
 from scripts.suspecting.suspects import TIERS, Suspects
 
 _MOST = 20  # labels
@@ -28,17 +28,16 @@ def print_suspects(console: Console, found: Suspects, trained: int) -> None:
         f"{plural(found.texts, 'text')} of train, dev and test in {found.folds} folds; {plural(models, 'model')} "
         f"trained{before}. Each text is judged by the {judges} that did not learn from its fold; "
         f"{found.unseen:.0%} of the entities have forms that occur in no other fold.",
-        highlight=False,
     )
     if found.unjudged:
-        console.print(f"{plural(found.unjudged, 'text')} too long for the pipeline: not judged", highlight=False)
+        console.print(f"{plural(found.unjudged, 'text')} too long for the pipeline: not judged")
     rows = _rows(found)
     print_sums(console, "label", rows, ["suspects read", *(f"suspects {doubt}" for doubt in _DOUBTS)])
     tiers = sum((Counter(own) for doubts in found.labels.values() for own in doubts.values()), Counter[int]())
     for tier, what in TIERS.items():
-        console.print(f"Tier {tier}: {tiers[tier]:,} {what}", markup=False, highlight=False)
+        console.print(f"Tier {tier}: {tiers[tier]:,} {what}")
     if found.forms is None:
-        console.print("⚠ tier 1 needs what surface forms say: weasel run consistency, then this again", highlight=False)
+        console.print("⚠ tier 1 needs what surface forms say: weasel run consistency, then this again")
 
 
 def _rows(found: Suspects) -> dict[str, Counter[str]]:

@@ -1,0 +1,97 @@
+"""Console output that all screens share: the console, tables, account tables, and numbers and names as text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+MAX_LINES = 8  # of reasons and notes each; the files have them all
+
+
+def plain_console(width: int | None = None) -> Console:
+    """Return a console that prints text as it is: labels such as `[bold]` or `:bug:` are neither markup nor emoji."""
+    return Console(width=width, markup=False, emoji=False, highlight=False)
+
+
+def new_table(*headings: str, text: Collection[str] = (), gap: int = 1) -> Table:
+    """Return an empty table without lines.
+
+    headings (str): The first column holds names, which are folded where they are too long for the line.
+    text (Collection[str]): Other columns of text. The rest holds numbers: aligned to the right, never broken.
+    gap (int): Spaces between columns.
+    """
+    table = Table(*headings, box=None, pad_edge=False, padding=(0, gap, 0, 0))
+    table.columns[0].overflow = "fold"
+    for column in table.columns[1:]:
+        if column.header not in text:
+            column.justify, column.no_wrap = "right", True
+    return table
+
+
+def print_sums(
+    console: Console, first: str, rows: Mapping[str, Counter[str]], columns: Sequence[str], add_up: bool = True
+) -> None:
+    """Print a table of counts in which each "<unit> read" is the sum of the columns that follow it.
+
+    first (str): Heading of the names of the rows.
+    columns (Sequence[str]): "<unit> read" and "<unit> <outcome>". Outcomes that never occur are not shown.
+    add_up (bool): Add a row with the sums of the others.
+    """
+    total: Counter[str] = sum(rows.values(), Counter())
+    shown = [column for column in columns if total[column] or column.endswith(" read")]
+    headings = []
+    sign = "="
+    for column in shown:
+        unit, outcome = column.split(" ", 1)
+        headings.append(unit if outcome == "read" else f"{sign} {outcome.replace('_', ' ')}")
+        sign = "=" if outcome == "read" else "+"
+    table = new_table(first, *headings, gap=2)
+    for each in table.columns:
+        each.no_wrap = False  # rather a heading of two lines than a name of many
+    for name, counts in rows.items():
+        table.add_row(name, *(f"{counts[column]:,}" for column in shown))
+    if add_up and len(rows) > 1:
+        table.add_row("all", *(f"{total[column]:,}" for column in shown), style="bold")
+    console.print(table)
+
+
+def print_counts(console: Console, title: str, counts: Mapping[str, int]) -> None:
+    """Print the most frequent reasons or notes, one a line."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    for reason, number in ordered[:MAX_LINES]:
+        console.print(f"{title}: {number:,} × {reason}")
+    if len(ordered) > MAX_LINES:
+        rest = sum(number for _, number in ordered[MAX_LINES:])
+        console.print(f"{title}: {rest:,} for {len(ordered) - MAX_LINES} other reasons")
+
+
+def plural(number: float, singular: str, plural: str = "") -> str:
+    """Format a number with its noun: `1 text`, `2 texts`, `3 entities`."""
+    return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"
+
+
+def listed(names: Iterable[str], limit: int = 5) -> str:
+    """Join names by commas, only the first if there are many: `LOC, ORG and 3 more`."""
+    names = list(names)
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def count(number: float) -> str:
+    """Format a count: `1,024`; a mean over seeds has one digit more: `1,024.5`."""
+    return f"{number:,.0f}" if number == int(number) else f"{number:,.1f}"
+
+
+def ratio(value: float | None, sign: bool = False) -> str:
+    """Format a score: `.912`, `1.000`, with its sign `+.012`; a dash where it is undefined."""
+    if value is None:
+        return "–"
+    return f"{value:{'+' if sign else ''}.3f}".replace("0.", ".", 1)
+
+
+def escape_markdown(text: str) -> str:
+    """Escape a text so that Markdown shows it as it is."""
+    return "".join(f"&#{ord(c)};" if c in "\\`*_{}[]<>()#+!|&\r\n" else c for c in text)
