@@ -31,7 +31,7 @@ from scripts.core.answers import Span, Task
 from scripts.core.files import write_json
 from scripts.core.hashing import input_hash
 from scripts.core.manifest import Entry, Manifest
-from scripts.merging.merging import Resources, merge
+from scripts.merging.merge import Resources, merge
 from scripts.model.label_heads import Known
 from scripts.page.inputs import load
 from scripts.page.page import render

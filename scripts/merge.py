@@ -8,7 +8,7 @@ from pathlib import Path
 from scripts.core import manifest, settings
 from scripts.core.errors import run_step
 from scripts.engines.engine import Dask
-from scripts.merging.merging import Resources, merge
+from scripts.merging.merge import Resources, merge
 from scripts.reporting.accounts import print_merge
 from scripts.reporting.console import plain_console, plural
 
@@ -25,7 +25,7 @@ def main() -> None:
     policy, parts = config.merge.between_annotators, config.merge.parts
     asked = (pulled, args.annotations, args.output, policy)
     if isinstance(config.engine, Dask):
-        from scripts.engines.merging import merge_on  # which needs what else nobody needs
+        from scripts.engines.merge import merge_on  # which needs what else nobody needs
 
         merged, is_new = merge_on(config.engine, *asked, parts, resources)
     else:

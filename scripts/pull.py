@@ -8,7 +8,7 @@ from pathlib import Path
 from scripts.core import settings
 from scripts.core.errors import run_step
 from scripts.engines.engine import Dask
-from scripts.merging.pulling import pull
+from scripts.merging.pull import pull
 from scripts.reporting.accounts import print_intake
 from scripts.reporting.console import listed, plain_console, plural
 
@@ -22,7 +22,7 @@ def main() -> None:
     args, config = settings.parse(parser)
     limit = config.pull.max_refused
     if isinstance(config.engine, Dask):
-        from scripts.engines.pulling import pull_on  # which needs what else nobody needs
+        from scripts.engines.pull import pull_on  # which needs what else nobody needs
 
         manifest, unchanged = pull_on(config.engine, config.datasets, args.output, limit, args.fresh)
     else:

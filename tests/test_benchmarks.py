@@ -20,8 +20,8 @@ from benchmarks.weeks import MORE, monotone, needed
 from scripts.core import settings
 from scripts.core.files import sha256
 from scripts.core.hashing import input_hash
-from scripts.merging.merging import Resources, merge
-from scripts.merging.pulling import pull
+from scripts.merging.merge import Resources, merge
+from scripts.merging.pull import pull
 from tests.imports import ROOT
 from tests.prodigy import SCHEMA
 

@@ -23,7 +23,7 @@ from scripts.core import manifest as manifests
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
 from scripts.merging import survey
-from scripts.merging.merging import Resources, merge
+from scripts.merging.merge import Resources, merge
 from tests.annotated import task, write
 from tests.project import fail, succeed
 

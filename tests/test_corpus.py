@@ -21,7 +21,7 @@ from scripts.building.shards import EntityBin, encoders_looked_up, pipeline
 from scripts.building.splits import SIDES, Splitter
 from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError
-from scripts.merging.merging import Resources, merge
+from scripts.merging.merge import Resources, merge
 from tests.annotated import task, write
 
 NLP = {"lang": "en"}

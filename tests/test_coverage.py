@@ -15,7 +15,7 @@ from scripts.core.errors import UserError
 from scripts.core.hashing import normalized
 from scripts.merging import survey
 from scripts.merging.duplicates import SIMILAR, alike, bands, shingled
-from scripts.merging.merging import Resources, merge
+from scripts.merging.merge import Resources, merge
 from tests.annotated import task, write
 from tests.project import fail, succeed
 

@@ -25,16 +25,16 @@ from scripts.building.corpus import Plan, build, nlp_block
 from scripts.building.splits import read_split
 from scripts.core import manifest, settings
 from scripts.core.errors import UserError
+from scripts.merging.merge import Resources
 from scripts.merging.merged import gold_as_merged
-from scripts.merging.merging import Resources
 from tests.clusters import cluster, engine, s3_server
 from tests.prodigy import line, task
 from tests.project import ROOT, STEPS, TRAINING, fail, succeed
 
 pytest.importorskip("distributed", reason="pip install -r requirements-dask.txt")
 from scripts.engines.corpus import Piece, build_on, make_shards
-from scripts.engines.merging import merge_on
-from scripts.engines.pulling import pull_on
+from scripts.engines.merge import merge_on
+from scripts.engines.pull import pull_on
 from scripts.engines.storage import Storage, opened
 
 KILLS = int(os.environ.get("LABELWISE_KILLS", "3"))

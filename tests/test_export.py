@@ -19,7 +19,7 @@ from scripts.core.hashing import input_hash, task_hash
 from scripts.exporting.exporting import FORMATS, export
 from scripts.exporting.label_studio import utf16
 from scripts.merging.decide import longest_first
-from scripts.merging.merging import Resources, merge
+from scripts.merging.merge import Resources, merge
 from scripts.sources.brat import brat
 from scripts.sources.conll import conll
 from scripts.sources.docbin import docbin

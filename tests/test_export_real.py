@@ -7,8 +7,8 @@ import json
 import pytest
 
 from scripts.exporting.exporting import export
-from scripts.merging.merging import Resources, merge
-from scripts.merging.pulling import pull
+from scripts.merging.merge import Resources, merge
+from scripts.merging.pull import pull
 from scripts.sources.conll import conll
 from scripts.sources.doccano import doccano
 from scripts.sources.label_studio import label_studio

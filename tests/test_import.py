@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from scripts.core import settings
 from scripts.core.errors import UserError
-from scripts.merging.merging import Resources, merge
-from scripts.merging.pulling import pull
+from scripts.merging.merge import Resources, merge
+from scripts.merging.pull import pull
 from scripts.sources.brat import brat
 from scripts.sources.importing import Block, Part, added, blocks, look, names_in, slug, without_datasets
 from tests.prodigy import line, task, write_database

@@ -13,10 +13,10 @@ from scripts.core.answers import GoldText, Span, Task
 from scripts.core.errors import UserError
 from scripts.core.hashing import input_hash
 from scripts.merging import buckets
-from scripts.merging import merging as gathering
+from scripts.merging import merge as gathering
 from scripts.merging.account import Account
+from scripts.merging.merge import Resources, merge
 from scripts.merging.merge_text import merge_text
-from scripts.merging.merging import Resources, merge
 from tests.annotated import task, write
 
 TEXTS = ["Ada met Bob.", "Grüße aus Köln 🦆", "x", "y " * 40, "same", "Same"]

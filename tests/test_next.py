@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scripts.checking import consistency, coverage
 from scripts.checking.findings import Outdated
-from scripts.merging.merging import Resources, merge
+from scripts.merging.merge import Resources, merge
 from scripts.queueing import recommendation as deciding
 from scripts.queueing.rules import RULES, Signals, advise
 from tests.annotated import task

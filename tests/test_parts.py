@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scripts.merging import contained as parts
 from scripts.merging import survey
 from scripts.merging.fingerprints import Fingerprints
-from scripts.merging.merging import Resources, merge
+from scripts.merging.merge import Resources, merge
 from tests.annotated import task, write
 
 RESOURCES = Resources(memory_mb=512, processes=1)

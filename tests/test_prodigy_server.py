@@ -12,7 +12,7 @@ import time
 import pytest
 
 from scripts.core.errors import UserError
-from scripts.merging.pulling import pull
+from scripts.merging.pull import pull
 from scripts.sources.prodigy_database import prodigy_database
 from scripts.sources.prodigy_server import prodigy_server
 from scripts.sources.servers import check_name, connected

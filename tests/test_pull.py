@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 from scripts.core import manifest
 from scripts.core.answers import Task
 from scripts.core.errors import UserError
-from scripts.core.hashing import input_hash
 from scripts.core.manifest import file_name
-from scripts.merging import pulling as seen
-from scripts.merging.merging import Resources, merge
-from scripts.merging.pulling import pull, remembered
+from scripts.merging.merge import Resources, merge
+from scripts.merging.pull import pull
 from scripts.reporting.accounts import print_intake
 from scripts.reporting.console import plain_console
 from scripts.sources.prodigy_jsonl import prodigy_jsonl
@@ -124,37 +122,6 @@ def test_a_merge_believes_what_was_pulled_by_size_and_time_and_reads_what_has_ot
         with pytest.raises(UserError, match=r"per\.jsonl: is not as it was pulled; pull again"):
             merge(found, folder, corpus, "union", Resources(memory_mb=512, processes=1))
     assert (corpus / "gold.jsonl").read_bytes() == gold
-
-
-def test_what_changed_since_earlier_files_is_remembered(sources, tmp_path, monkeypatch):
-    def pulled(**options):
-        found, _ = pull(sources, tmp_path / "out", max_refused=0.5, processes=1, **options)
-        since = {name: dataset.since for name, dataset in remembered(tmp_path / "out").items()}
-        return found.datasets["per"].sha256, since
-
-    def annotate(*texts):
-        with (tmp_path / "per.jsonl").open("a") as file:
-            file.writelines(f"\n{line(text)}" for text in texts)
-        return [input_hash(text) for text in texts]
-
-    first, since = pulled()
-    assert since == {"org": {}, "per": {}}
-    new = annotate("Eve sleeps.", "Ada met Bob.")
-    second, since = pulled()
-    assert since == {"org": {}, "per": {first: sorted(new)}}
-    assert pulled(fresh=True) == (second, since)
-    newer = annotate("Eve wakes.")
-    third, since = pulled()
-    assert since["per"] == {first: sorted(new + newer), second: newer}
-    assert pulled() == (third, since)
-    monkeypatch.setattr(seen, "_MOST_HASHES", 2)  # too many to remember, since the first
-    newest = annotate("Eve thinks.")
-    _, since = pulled()
-    assert since["per"] == {second: sorted(newer + newest), third: newest}
-    path = tmp_path / "out/per.jsonl"
-    path.write_bytes(path.read_bytes() + b"edited")  # from this file nobody can tell what changed
-    annotate("Eve sings.")
-    assert pulled()[1] == {"org": {}, "per": {}}
 
 
 def test_what_is_no_longer_asked_for_goes(sources, tmp_path):

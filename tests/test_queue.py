@@ -25,8 +25,8 @@ from scripts.core import settings
 from scripts.core.answers import GoldText, Span
 from scripts.core.errors import in_one_line
 from scripts.core.hashing import input_hash, task_hash
-from scripts.merging.merging import Resources, merge
-from scripts.merging.pulling import pull
+from scripts.merging.merge import Resources, merge
+from scripts.merging.pull import pull
 from scripts.model.provenance import record_data
 from scripts.queue import main
 from scripts.queueing.informativeness import choose, entropies, taken_for, worth

@@ -11,8 +11,8 @@ import spacy
 from spacy.tokens import DocBin
 
 from scripts.building.corpus import Plan, build
-from scripts.merging.merging import Resources, merge
-from scripts.merging.pulling import pull
+from scripts.merging.merge import Resources, merge
+from scripts.merging.pull import pull
 from scripts.sources.brat import brat
 from scripts.sources.prodigy_jsonl import prodigy_jsonl
 

@@ -11,8 +11,8 @@ import pytest
 import spacy
 from spacy.tokens import DocBin
 
-from scripts.merging.merging import Resources, merge
-from scripts.merging.pulling import pull
+from scripts.merging.merge import Resources, merge
+from scripts.merging.pull import pull
 from scripts.sources.brat import brat
 from scripts.sources.conll import conll
 from scripts.sources.docbin import docbin

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.merging.sorting import differing, places, sorted_blocks
+from scripts.merging.sorting import places, sorted_blocks
 
 HASHES = st.integers(-(2**31), 2**31 - 1) | st.integers(-3, 3)
 LINES = st.lists(st.tuples(HASHES, st.text(max_size=300)), max_size=60).map(
@@ -29,19 +29,3 @@ def test_the_place_of_a_hash_is_where_no_smaller_one_follows(lines, wanted, tmp_
     path.write_bytes(b"".join(line for _, line in sorted(lines)))
     smaller = [sum(len(line) for number, line in lines if number < one) for one in wanted]
     assert places(path, wanted) == smaller
-
-
-@given(lines=LINES, other=LINES, shared=st.booleans())
-def test_what_differs_is_the_hashes_with_other_lines(lines, other, shared, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sorting")
-    found = [lines, lines + other if shared else other]
-    by_hash = []
-    for number, some in enumerate(found):
-        ordered = sorted(some, key=lambda line: line[0])
-        (folder / str(number)).write_bytes(b"".join(line for _, line in ordered))
-        groups = {}
-        for one, line in ordered:
-            groups.setdefault(one, []).append(line)
-        by_hash.append(groups)
-    expected = [one for one in sorted({*by_hash[0], *by_hash[1]}) if by_hash[0].get(one) != by_hash[1].get(one)]
-    assert list(differing(folder / "0", folder / "1")) == expected

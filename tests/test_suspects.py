@@ -24,7 +24,7 @@ from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError
 from scripts.core.hashing import input_hash
 from scripts.core.manifest import Manifest
-from scripts.merging.merging import Resources, merge
+from scripts.merging.merge import Resources, merge
 from scripts.model.label_heads import COVERED
 from scripts.suspecting.cross_validation import Given, Guess, Plan, Vote, divide
 from scripts.suspecting.folds import fold

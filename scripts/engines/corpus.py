@@ -19,8 +19,8 @@ from scripts.core.errors import UserError
 from scripts.core.files import exclusive, sha256, work_folder
 from scripts.engines.cluster import connected
 from scripts.engines.engine import Dask
-from scripts.engines.merging import Shard as Gold
-from scripts.engines.merging import bring, gold_of
+from scripts.engines.merge import Shard as Gold
+from scripts.engines.merge import bring, gold_of
 from scripts.engines.storage import Storage, scratch
 from scripts.merging.merged import gold_as_merged, known_labels
 

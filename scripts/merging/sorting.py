@@ -6,10 +6,8 @@ rest: what one text's answers have in common is their hash.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from heapq import merge
-from itertools import groupby
 from mmap import ACCESS_READ, mmap
 from operator import itemgetter
 from pathlib import Path
@@ -68,24 +66,6 @@ def _blocks(lines: Iterable[bytes]) -> Iterator[bytes]:
             yield b"".join(block)
             block, size = [], 0
     yield b"".join(block)
-
-
-def differing(one: Path, other: Path) -> Iterator[int]:
-    """The hashes whose lines are not the same in two sorted files, in order.
-
-    RAISES (ValueError): If they hold other things than answers.
-    """
-    lines = merge(_numbered(one, 0), _numbered(other, 1), key=itemgetter(0))
-    for found, same in groupby(lines, itemgetter(0)):
-        digests = (hashlib.sha256(), hashlib.sha256())  # of one hash there can be more lines than fit into memory
-        for _, number, line in same:
-            digests[number].update(line)
-        if digests[0].digest() != digests[1].digest():
-            yield found
-
-
-def _numbered(path: Path, number: int) -> Iterator[tuple[int, int, bytes]]:
-    return ((hash_of_line(line), number, line) for line in _lines(path))
 
 
 def places(path: Path, hashes: Iterable[int]) -> list[int]:

@@ -1,29 +1,24 @@
-"""All stretches of the hashes put together: those in which something changed are merged, the others are taken over.
-
-Merging as a whole: divide the hashes into buckets, merge each of them, put the parts together.
-"""
+"""Merge all answers: divide the hashes into buckets, merge each bucket, put the results together."""
 
 from __future__ import annotations
 
 import csv
 import io
-import math
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, groupby
-from operator import itemgetter
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from scripts.core.answers import Task
 from scripts.core.errors import UserError
-from scripts.core.files import BUFFER, code_digest, exclusive, sha256, work_folder, write_json
+from scripts.core.files import code_digest, exclusive, sha256, work_folder, write_json
 from scripts.core.manifest import Manifest, digest
 from scripts.core.workers import Workers
 from scripts.merging.account import Account
 from scripts.merging.buckets import (
+    ALL,
     Range,
     Resources,
     groups,
@@ -33,21 +28,7 @@ from scripts.merging.buckets import (
 from scripts.merging.decide import Parts, Policy
 from scripts.merging.merge_text import merge_text
 from scripts.merging.merged import NAME, Merged, is_as_merged, load
-from scripts.merging.pulling import is_as_left, remembered
-from scripts.merging.stretches import (
-    RESEMBLING,
-    Former,
-    Run,
-    Stretch,
-    bytes_before,
-    former_merge,
-    hashes_of,
-    keeps_resemblance,
-    number_of_stretches,
-    remember,
-    runs,
-    stretch_of,
-)
+from scripts.merging.pull import is_as_left, load_fingerprints
 
 _LABELS = b'"labels":['
 
@@ -72,7 +53,6 @@ class Bucket(NamedTuple):
     largest (int): With more bytes it is divided again.
     policy (Policy): How disagreements are decided.
     gold (Path), conflicts (Path): Files to whose ends the results go.
-    stretches (int): How many stretches all hashes are divided into.
     """
 
     paths: list[Path]
@@ -81,28 +61,22 @@ class Bucket(NamedTuple):
     policy: Policy
     gold: Path
     conflicts: Path
-    stretches: int = 1
 
 
-def merge_bucket(bucket: Bucket) -> dict[int, Stretch]:
+def merge_bucket(bucket: Bucket) -> msgspec.Raw:
     """Merge one bucket: the gold and the conflicts of its texts, sorted by hash, then text.
 
-    RETURNS (dict[int, Stretch]): By the number of a stretch, what was made of its answers that are in the bucket.
+    RETURNS (msgspec.Raw): The packed account of its answers.
     """
-    found = groups(bucket.paths, bucket.hashes, bucket.largest)
-    texts = ((stretch_of(tasks[0].input_hash, bucket.stretches), tasks) for group in found for tasks in _texts(group))
-    made = {}
+    account = Account()
     with bucket.gold.open("ab") as gold, bucket.conflicts.open("ab") as conflicts:
-        for number, own in groupby(texts, itemgetter(0)):
-            account = Account()
-            before = gold.tell(), conflicts.tell()
-            for _, tasks in own:
-                merged, disputes = merge_text(tasks, bucket.policy, account)
-                gold.write(_encode([merged]))
-                conflicts.write(_encode(disputes))
-            account.book()
-            made[number] = Stretch(account.packed(), gold.tell() - before[0], conflicts.tell() - before[1])
-    return made
+        for lines in groups(bucket.paths, bucket.hashes, bucket.largest):
+            for tasks in _texts(lines):
+                text, found = merge_text(tasks, bucket.policy, account)
+                gold.write(_encode([text]))
+                conflicts.write(_encode(found))
+    account.book()
+    return account.packed()
 
 
 def _texts(lines: Iterable[bytes]) -> Iterator[list[Task]]:
@@ -129,79 +103,37 @@ def _texts(lines: Iterable[bytes]) -> Iterator[list[Task]]:
         yield texts[text]
 
 
-def gather(
-    paths: list[Path],
-    size: int,
-    work: Path,
-    policy: Policy,
-    resources: Resources,
-    workers: Workers,
-    former: Former | None,
-) -> list[Stretch]:
+def gather(paths: list[Path], size: int, work: Path, policy: Policy, resources: Resources, workers: Workers) -> Account:
     """Merge answers into gold.jsonl and conflicts.jsonl of the work folder.
 
     paths (list[Path]): Files of answers, sorted by hash.
     size (int): Their bytes.
     policy (Policy): How disagreements are decided.
-    former (Former | None): An earlier merge, of which the runs are that did not change.
-    RETURNS (list[Stretch]): What was made, in the order of hashes.
     """
     gold, conflicts = (work / name for name in ("gold.jsonl", "conflicts.jsonl"))
     for path in (gold, conflicts):
         path.write_bytes(b"")
-    stretches = number_of_stretches(size)
     largest = largest_bucket(resources.memory_mb, resources.processes)
-    wanted = resources.buckets or number_of_buckets(size, largest, resources.processes)
-    every = runs(former, stretches)
+    number = resources.buckets or number_of_buckets(size, largest, resources.processes)
     alone = resources.processes == 1  # then each bucket is written where it belongs
-    buckets = {
-        run: [
-            Bucket(
-                paths,
-                hashes,
-                largest,
-                policy,
-                gold=gold if alone else work / f"gold-{hashes.start}",
-                conflicts=conflicts if alone else work / f"conflicts-{hashes.start}",
-                stretches=stretches,
-            )
-            for hashes in hashes_of(run, stretches).split(math.ceil(wanted * (run.stop - run.start) / stretches))
-        ]
-        for run in every
-        if run.changed
-    }
-    results = workers.spread(merge_bucket, list(chain.from_iterable(buckets.values())), "Merging")
-    made: list[Stretch | None] = [None] * stretches
-    for run in every:
-        if former and not run.changed:
-            made[run.start : run.stop] = former.stretches[run.start : run.stop]
-            _take_over(former, run, "gold", gold)
-            _take_over(former, run, "conflicts", conflicts)
-        for bucket in buckets.get(run, []):
-            for number, stretch in next(results).items():
-                made[number] = _joined(made[number], stretch)
-            if not alone:
-                _move_to_end(bucket.gold, gold)
-                _move_to_end(bucket.conflicts, conflicts)
-    assert next(results, None) is None
-    return [stretch or Stretch(Account().packed(), 0, 0) for stretch in made]
-
-
-def _joined(one: Stretch | None, other: Stretch) -> Stretch:
-    """What two buckets made of one stretch."""
-    if one is None:
-        return other
-    account = Account.summed([one.account, other.account])
-    return Stretch(account.packed(), one.gold + other.gold, one.conflicts + other.conflicts)
-
-
-def _take_over(former: Former, run: Run, what: Literal["gold", "conflicts"], path: Path) -> None:
-    """Append what an earlier merge made of a run to a file."""
-    start, stop = (bytes_before(former.stretches, edge, what) for edge in (run.start, run.stop))
-    with (former.corpus / path.name).open("rb") as file, path.open("ab") as whole:
-        file.seek(start)
-        while start < stop and (block := file.read(min(BUFFER, stop - start))):
-            start += whole.write(block)
+    buckets = [
+        Bucket(
+            paths,
+            hashes,
+            largest,
+            policy,
+            gold=gold if alone else work / f"gold-{hashes.start}",
+            conflicts=conflicts if alone else work / f"conflicts-{hashes.start}",
+        )
+        for hashes in ALL.split(number)
+    ]
+    account = Account()
+    for bucket, packed in zip(buckets, workers.spread(merge_bucket, buckets, "Merging"), strict=True):
+        account.add(Account.unpacked(packed))
+        if not alone:
+            _move_to_end(bucket.gold, gold)
+            _move_to_end(bucket.conflicts, conflicts)
+    return account
 
 
 def _move_to_end(part: Path, path: Path) -> None:
@@ -240,10 +172,8 @@ def merge(
             return before, False
         with work_folder(corpus) as work:
             with Workers(resources.processes) as workers:
-                account, stretches = _merge_and_compare(manifest, annotations, work, corpus, asked, resources, workers)
+                account = _merge_and_compare(manifest, annotations, work, asked, resources, workers)
             merged = publish(asked, account, manifest, work, corpus)
-        if parts == "keep":
-            remember(corpus, stretches)
         return merged, True
 
 
@@ -290,59 +220,47 @@ def is_done(asked: Merged, corpus: Path) -> Merged | None:
 
 
 def _merge_and_compare(
-    manifest: Manifest,
-    annotations: Path,
-    work: Path,
-    corpus: Path,
-    asked: Merged,
-    resources: Resources,
-    workers: Workers,
-) -> tuple[Account, list[Stretch]]:
+    manifest: Manifest, annotations: Path, work: Path, asked: Merged, resources: Resources, workers: Workers
+) -> Account:
     """Merge, and compare the texts; if that moves answers to other texts, merge and compare again."""
-    paths = {name: annotations / entry.file for name, entry in manifest.datasets.items()}
-    seen = remembered(annotations)
-    sure = {name for name, entry in manifest.datasets.items() if is_as_left(paths[name], entry, seen.get(name))}
+    from scripts.merging.contained import find_resemblance, map_parts  # NumPy: loaded before the workers, who share it
+
+    _verify(manifest, annotations, workers)
+    paths = [annotations / entry.file for entry in manifest.datasets.values()]
     size = sum(entry.bytes for entry in manifest.datasets.values())
-    former = former_merge(asked, {name: seen[name] for name in sure}, size, corpus)
-    if not former:  # all texts will be compared, which needs NumPy: loaded now, workers share it
-        import scripts.merging.contained  # noqa: F401
-    unsure = [Vouched(paths[name], entry.sha256) for name, entry in manifest.datasets.items() if name not in sure]
-    for _ in workers.spread(_verify, unsure, "Checking"):
-        pass
-    what = (size, work, asked.policy, resources, workers)
-    stretches = gather(list(paths.values()), *what, former)
-    account = Account.summed(stretch.account for stretch in stretches)
-    if former and keeps_resemblance(former, stretches, work / "gold.jsonl"):
-        for name in RESEMBLING:
-            shutil.copyfile(corpus / f"{name}.jsonl", work / f"{name}.jsonl")
-            account.totals[name] = former.merged.totals[name]
-        return account, stretches
-
-    from scripts.merging.contained import (
-        find_resemblance,
-        map_parts,  # where little changed nothing is compared: NumPy takes .1 s to load
-    )
-
+    how = (size, work, asked.policy, resources, workers)
+    account = gather(paths, *how)
     found = find_resemblance(work, work / "first", workers)
-    moved = 0
     if asked.parts == "map":
-        mapped, moved = map_parts(list(paths.values()), work / "gold.jsonl", found, work / "first")
+        mapped, moved = map_parts(paths, work / "gold.jsonl", found, work / "first")
         if moved:
-            stretches = gather(mapped, *what, None)
-            account = Account.summed(stretch.account for stretch in stretches)
+            account = gather(mapped, *how)
             found = find_resemblance(work, work / "second", workers)
-    account.totals.update(found.counts | ({"answers moved": moved} if asked.parts == "map" else {}))
-    return account, stretches
+        account.totals["answers moved"] = moved
+    account.totals.update(found.counts)
+    return account
 
 
-class Vouched(NamedTuple):
-    """A file, and the digest that the manifest vouches for."""
+def _verify(manifest: Manifest, annotations: Path, workers: Workers) -> None:
+    """Read the files whose size and time are not as pull noted them. RAISES (UserError): If one is not as pulled."""
+    cached = load_fingerprints(annotations)
+    files = [
+        Expected(annotations / entry.file, entry.sha256)
+        for name, entry in manifest.datasets.items()
+        if not is_as_left(annotations / entry.file, entry, cached.get(name))
+    ]
+    for _ in workers.spread(_verify_file, files, "Checking"):
+        pass
+
+
+class Expected(NamedTuple):
+    """A file, and its digest in the manifest."""
 
     path: Path
     sha256: str
 
 
-def _verify(file: Vouched) -> None:
+def _verify_file(file: Expected) -> None:
     """RAISES (UserError): If the file is not what was pulled."""
     if not file.path.is_file() or sha256(file.path) != file.sha256:
         raise UserError(f"{file.path}: is not as it was pulled; pull again")

@@ -21,15 +21,15 @@ from scripts.core.manifest import Manifest
 from scripts.core.workers import Workers
 from scripts.engines.cluster import connected
 from scripts.engines.engine import Dask
-from scripts.engines.pulling import CELLS, Run, runs_of
+from scripts.engines.pull import CELLS, Run, runs_of
 from scripts.engines.storage import Storage, scratch
-from scripts.merging import merging
+from scripts.merging import merge as merging
 from scripts.merging.account import Account
 from scripts.merging.buckets import ALL
 from scripts.merging.contained import find_resemblance
 from scripts.merging.decide import Parts, Policy
+from scripts.merging.merge import Bucket, Resources, merge_bucket
 from scripts.merging.merged import Merged, load
-from scripts.merging.merging import Bucket, Resources, merge_bucket
 
 RUNS_A_TABLE = 256
 _AT_A_TIME = 16 * 2**20  # bytes that are fetched together, at most but for one piece
@@ -98,11 +98,10 @@ def merge_shard(job: Job) -> MergedShards:
         paths = _fetch(job, plan, folder)
         hashes = ALL.split(plan.buckets)[job.number]
         bucket = Bucket(paths, hashes, plan.largest, plan.policy, folder / "gold", folder / "conflicts")
-        made = merge_bucket(bucket).values()
+        packed = merge_bucket(bucket)
         gold, conflicts = (_put(job, path) for path in (bucket.gold, bucket.conflicts))
-    found = Account.summed(stretch.account for stretch in made)
-    job.storage.write_json(f"{account}.json", _Done(found.packed(), gold, conflicts))
-    return MergedShards(found, [gold], [conflicts])
+    job.storage.write_json(f"{account}.json", _Done(packed, gold, conflicts))
+    return MergedShards(Account.unpacked(packed), [gold], [conflicts])
 
 
 def add(parts: Sequence[MergedShards]) -> MergedShards:

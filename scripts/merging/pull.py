@@ -1,14 +1,10 @@
-"""How `pull` read its sources and left its files: what is still so need not be read again, nor merged again.
-
-Every source becomes a file of answers; what was read before and did not change is not read again.
-"""
+"""Pull: every source becomes a file of answers. Sources that did not change are not read again."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,75 +14,40 @@ from scripts.core.errors import UserError
 from scripts.core.files import code_digest, exclusive, whole_file, work_folder
 from scripts.core.manifest import Entry, Manifest, entry, file_name, load, save
 from scripts.core.workers import spread
-from scripts.merging.sorting import differing, sorted_blocks
+from scripts.merging.sorting import sorted_blocks
 from scripts.sources.source import Intake, Source
 
 _NAME = ".fingerprints.json"  # it can always be deleted
-_MOST_HASHES = 2**12  # if more changed, all is taken to have changed
-_MOST_EARLIER = 8
-
-Since = dict[str, list[int]]
 
 
-class Seen(msgspec.Struct):
-    """A dataset: a digest of its source, and the digest, size and time of change of the file made of it.
-
-    since (Since): What changed since its last files were made, by their digests: hashes, sorted.
-    """
+class Fingerprint(msgspec.Struct):
+    """A dataset: the digest of its source, and the digest, size and time of change of the file made of it."""
 
     source: str
     sha256: str
     size: int
     changed: int
-    since: Since = {}
 
 
-def remembered(folder: Path) -> dict[str, Seen]:
-    """What a folder of annotations holds, by dataset; nothing, if that cannot be told."""
+def load_fingerprints(folder: Path) -> dict[str, Fingerprint]:
+    """The fingerprints of a folder's datasets; none if there is no such file, or it is damaged."""
     try:
-        return msgspec.json.decode((folder / _NAME).read_bytes(), type=dict[str, Seen])
+        return msgspec.json.decode((folder / _NAME).read_bytes(), type=dict[str, Fingerprint])
     except (OSError, msgspec.DecodeError):
         return {}
 
 
-def changes(before: Entry | None, seen: Seen | None, old: Path, found: Entry, new: Path) -> Since:
-    """What changed in a dataset's file. See `Seen`.
-
-    before (Entry | None), seen (Seen | None): The dataset as it was known until now.
-    old (Path), new (Path): The file that it had, and the one that it is to have.
-    found (Entry): The dataset as it is.
-    """
-    if before is None or seen is None or not is_as_left(old, before, seen):
-        return {}
-    if found.sha256 == seen.sha256:
-        return seen.since
-    try:
-        hashes = list(islice(differing(old, new), _MOST_HASHES + 1))
-    except (OSError, ValueError):  # what is wrong with it does not matter: it goes
-        return {}
-    earlier = [*seen.since.items(), (seen.sha256, [])][-_MOST_EARLIER:]
-    since = ((digest, sorted({*had, *hashes})) for digest, had in earlier)
-    return {digest: changed for digest, changed in since if len(changed) <= _MOST_HASHES}
-
-
-def remember(
-    folder: Path, entries: Mapping[str, Entry], sources: Mapping[str, str], since: Mapping[str, Since]
-) -> None:
-    """Note what the folder holds now.
-
-    entries (Mapping[str, Entry]): The datasets.
-    sources (Mapping[str, str]): The digests of their sources.
-    since (Mapping[str, Since]): What changed in them.
-    """
-    seen = {}
+def save_fingerprints(folder: Path, entries: Mapping[str, Entry], sources: Mapping[str, str]) -> None:
+    """Note the files that a folder holds, with the digests of their sources."""
+    prints = {}
     for name, found in sorted(entries.items()):
         stat = (folder / found.file).stat()
-        seen[name] = Seen(sources[name], found.sha256, stat.st_size, stat.st_mtime_ns, since[name])
+        prints[name] = Fingerprint(sources[name], found.sha256, stat.st_size, stat.st_mtime_ns)
     with whole_file(folder / _NAME) as file:
-        file.write(msgspec.json.encode(seen))
+        file.write(msgspec.json.encode(prints))
 
 
-def is_as_left(path: Path, found: Entry, seen: Seen | None) -> bool:
+def is_as_left(path: Path, found: Entry, seen: Fingerprint | None) -> bool:
     """Whether a dataset's file is the one that the manifest tells of, by its size and time: it is not read."""
     if seen is None or seen.sha256 != found.sha256:
         return False
@@ -125,7 +86,7 @@ def pull(
     """
     check(sources)
     with exclusive(folder):
-        before, seen = _entries(folder), remembered(folder)
+        before, seen = _entries(folder), load_fingerprints(folder)
         prints = {name: fingerprint(source) for name, source in sources.items()}
         same = (_is_unchanged(folder, before.get(name), seen.get(name), prints[name]) for name in sources)
         unchanged = [] if fresh else [name for name, is_same in zip(sources, same, strict=True) if is_same]
@@ -135,14 +96,10 @@ def pull(
             read = zip(jobs, spread(_read, jobs, processes, "Pulling"), strict=True)
             entries |= {job.dataset: found for job, found in read}
             judge(entries, folder, work, max_refused)
-            since = {
-                name: changes(before.get(name), seen.get(name), folder / found.file, found, work / found.file)
-                for name, found in entries.items()
-            }
             publish([job.dataset for job in jobs], entries, folder, work)
         manifest = Manifest(dict(sorted(entries.items())))
         save(manifest, folder)
-        remember(folder, entries, prints, since)
+        save_fingerprints(folder, entries, prints)
     return Pulled(manifest, unchanged)
 
 
@@ -229,7 +186,7 @@ def _entries(folder: Path) -> dict[str, Entry]:
         return {}
 
 
-def _is_unchanged(folder: Path, found: Entry | None, seen: Seen | None, fingerprint: str) -> bool:
+def _is_unchanged(folder: Path, found: Entry | None, seen: Fingerprint | None, fingerprint: str) -> bool:
     if found is None or seen is None or seen.source != fingerprint:
         return False
     listed = refusals(folder, found).exists() == bool(found.reasons)

@@ -26,7 +26,7 @@ from scripts.core.manifest import digest as manifest_digest
 from scripts.engines.cluster import Cluster, connected
 from scripts.engines.engine import Dask
 from scripts.engines.storage import Storage, scratch
-from scripts.merging.pulling import Pulled, check, fingerprint, judge, publish, read_source, refusals
+from scripts.merging.pull import Pulled, check, fingerprint, judge, publish, read_source, refusals
 from scripts.sources.documents import never_occurs
 from scripts.sources.source import Divisible, Numbered, Source
 
