@@ -87,7 +87,7 @@ def _divided(texts: Iterable[GoldText]) -> Sides:
 
 def _of(source: Source) -> list[GoldText]:
     answers: dict[str, list[Task]] = defaultdict(list)
-    for tasks in source.read("data", Intake(lambda refusal: None)):
+    for tasks in source.read("data", Intake(lambda _: None)):
         for task in tasks:
             answers[task.text].append(task)
     return [merge_text(tasks, "majority", Account())[0] for _, tasks in sorted(answers.items())]

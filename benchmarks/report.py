@@ -99,8 +99,8 @@ def _review(folder: Path, corpus: Sequence[str], gold: Sequence[Gold]) -> None:
     (folder / "annotations" / "both.jsonl").write_bytes(content)
     names = sorted({label for task in tasks for label in task.labels})
     spans_read = sum(len(task.spans) for task in tasks)
-    counts = {"read": len(tasks), "kept": len(tasks), "left_out": 0, "refused": 0, "answers": len(tasks)}
-    of_spans = {"read": spans_read, "kept": spans_read, "left_out": 0, "refused": 0}
+    counts = {"read": len(tasks), "kept": len(tasks), "other_labels": 0, "skipped": 0, "answers": len(tasks)}
+    of_spans = {"read": spans_read, "kept": spans_read, "other_labels": 0, "skipped": 0}
     entry = Entry(
         file="both.jsonl", sha256=hashlib.sha256(content).hexdigest(), bytes=len(content), labels=names,
         records=counts, spans=of_spans, reasons={}, notes={},

@@ -9,8 +9,8 @@ from scripts.building.corpus import Plan, build, nlp_block
 from scripts.core import settings
 from scripts.core.errors import run_step
 from scripts.engines.engine import Dask
-from scripts.reporting.accounts import print_corpus
 from scripts.reporting.console import plain_console, plural
+from scripts.reporting.corpus import print_corpus
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ from scripts.building.checks import check, debug_data
 from scripts.building.splits import read_split
 from scripts.core.errors import UserError, run_step
 from scripts.core.files import write_json
-from scripts.reporting.accounts import print_findings
 from scripts.reporting.console import plain_console
+from scripts.reporting.corpus import print_findings
 
 
 def main() -> None:

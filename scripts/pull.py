@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("output", type=Path, help="folder for the annotations: assets/annotations")
     parser.add_argument("--fresh", action="store_true", help="read unchanged sources too")
     args, config = settings.parse(parser)
-    limit = config.pull.max_refused
+    limit = config.pull.max_skipped
     if isinstance(config.engine, Dask):
         from scripts.engines.pull import pull_on  # which needs what else nobody needs
 
@@ -33,7 +33,7 @@ def main() -> None:
     if empty:
         console.print(f"⚠ no records at all in {listed(empty)}")
     if any(found.reasons for found in manifest.datasets.values()):
-        console.print(f"Everything refused is listed in {args.output}/refused/")
+        console.print(f"All that was skipped is listed in {args.output}/skipped/")
     same = f", {len(unchanged)} of them unchanged" if unchanged else ""
     console.print(f"✔ {args.output}: {plural(len(manifest.datasets), 'dataset')}{same}")
 

@@ -30,12 +30,12 @@ def write(folder, tasks):
         own = sorted((task for task in tasks if task.dataset == name), key=lambda task: task.input_hash)
         content = msgspec.json.Encoder().encode_lines(own)
         (folder / file_name(name)).write_bytes(content)
-        records = {"read": len(own) + 2, "kept": len(own), "left_out": 0, "refused": 2, "answers": len(own)}
+        records = {"read": len(own) + 2, "kept": len(own), "other_labels": 0, "skipped": 2, "answers": len(own)}
         spans = sum(len(task.spans) for task in own)
         entries[name] = Entry(
             file=file_name(name), sha256=hashlib.sha256(content).hexdigest(), bytes=len(content),
             labels=sorted({label for task in own for label in task.labels}), records=records,
-            spans={"read": spans, "kept": spans, "left_out": 0, "refused": 0}, reasons={"odd": 2}, notes={},
+            spans={"read": spans, "kept": spans, "other_labels": 0, "skipped": 0}, reasons={"odd": 2}, notes={},
         )  # fmt: skip
     manifest = Manifest(entries)
     write_json(folder / "manifest.json", manifest)

@@ -97,14 +97,14 @@ def add_task(database, dataset_ids, content):
 
 
 def read(source):
-    """What a source of any format holds: its answers, the account, which adds up, and the refusals."""
-    refusals = []
-    intake = Intake(refusals.append)
+    """What a source of any format holds: its answers, the account, which adds up, and the skipped."""
+    skipped = []
+    intake = Intake(skipped.append)
     tasks = []
     for answers in source.read("data", intake):
         assert answers
         intake.keep(len(answers), sum(len(answer.spans) for answer in answers))
         tasks += answers
-    intake.settle()
-    assert sum(intake.reasons.values()) == len(refusals)
-    return tasks, intake, refusals
+    intake.assert_adds_up()
+    assert sum(intake.reasons.values()) == len(skipped)
+    return tasks, intake, skipped

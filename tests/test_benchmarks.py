@@ -49,7 +49,7 @@ def digests(folder):
 def merged(folder, output, kind="sqlite"):
     """What comes out: the gold, the coverage, and the manifest of what was pulled."""
     config = settings.load(folder / f"datasets-{kind}.cfg")
-    manifest = pull(config.datasets, output / "annotations", config.pull.max_refused, 1).manifest
+    manifest = pull(config.datasets, output / "annotations", config.pull.max_skipped, 1).manifest
     merge(manifest, output / "annotations", output / "corpus", "majority", Resources(256, 1))
     return [(output / "corpus" / name).read_bytes() for name in ("gold.jsonl", "coverage.csv")], manifest
 

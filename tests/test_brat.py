@@ -55,7 +55,7 @@ def test_a_document_is_complete_for_the_labels_asked_for(folder):
 def test_spans_of_other_labels_are_left_out(folder):
     (found,), intake, _ = read(source(folder(ADA, LONDON), ["PERSON"]))
     assert spans_of([found]) == [(0, 12, "PERSON")]
-    assert +intake.spans == {"read": 2, "kept": 1, "left_out": 1}
+    assert +intake.spans == {"read": 2, "kept": 1, "other_labels": 1}
 
 
 def test_a_document_without_annotations_has_none_of_the_labels(folder):
@@ -105,15 +105,13 @@ GAP = "T1\tPERSON 0 3;17 24\tAda Charles"
 
 
 def test_a_discontinuous_span_is_refused_and_its_label_no_longer_complete(folder):
-    found, intake, refusals = read(source(folder(GAP, "T2\tPERSON 25 32\tBabbage", LONDON)))
+    found, intake, skipped = read(source(folder(GAP, "T2\tPERSON 25 32\tBabbage", LONDON)))
     assert [(task.kind, task.labels, spans_of([task]), task.source) for task in found] == [
         ("manual", ["PLACE"], [(36, 42, "PLACE")], "doc.ann:1"),
         ("binary", ["PERSON"], [(25, 32, "PERSON")], "doc.ann:2"),
     ]
-    assert [(refusal.place, refusal.reason, refusal.what) for refusal in refusals] == [
-        ("doc.ann:1", "discontinuous span", "span")
-    ]
-    assert +intake.spans == {"read": 3, "kept": 2, "refused": 1}
+    assert [(skip.place, skip.reason, skip.what) for skip in skipped] == [("doc.ann:1", "discontinuous span", "span")]
+    assert +intake.spans == {"read": 3, "kept": 2, "skipped": 1}
     assert intake.notes == {"labels not taken as complete in a text, since a span of theirs was refused": 1}
 
 
@@ -122,12 +120,12 @@ def test_a_discontinuous_span_is_refused_and_its_label_no_longer_complete(folder
     [("cover", [(0, 24, "PERSON")]), ("split", [(0, 3, "PERSON"), (17, 24, "PERSON")])],
 )
 def test_a_discontinuous_span_by_policy(folder, policy, spans):
-    found, intake, refusals = read(source(folder(GAP), discontinuous=policy))
-    assert (spans_of(found), refusals) == (spans, [])
+    found, intake, skipped = read(source(folder(GAP), discontinuous=policy))
+    assert (spans_of(found), skipped) == (spans, [])
     assert intake.spans["read"] == intake.spans["kept"] == len(spans)
 
 
-@pytest.mark.parametrize("policy", ["refuse", "cover", "split"])
+@pytest.mark.parametrize("policy", ["skip", "cover", "split"])
 def test_fragments_with_blanks_between_are_one_span(folder, policy):
     """So brat writes what crosses the end of a line."""
     path = folder("T1\tTHING 36 43;44 48\tLondon. They", "T2\tTHING 17 24;25 32\tCharles Babbage")
@@ -167,8 +165,8 @@ def test_fragments_in_any_order_and_overlapping(folder, policy):
     ],
 )
 def test_a_span_that_cannot_be_used_is_refused_and_the_rest_goes_on(folder, line, reason):
-    found, intake, refusals = read(source(folder(line, CHARLES, LONDON)))
-    assert [(refusal.place, refusal.reason, refusal.spans) for refusal in refusals] == [("doc.ann:1", reason, 1)]
+    found, intake, skipped = read(source(folder(line, CHARLES, LONDON)))
+    assert [(skip.place, skip.reason, skip.spans) for skip in skipped] == [("doc.ann:1", reason, 1)]
     assert {task.kind: task.labels for task in found} == {"manual": ["PLACE"], "binary": ["PERSON"]}
     assert sorted(spans_of(found)) == [(17, 32, "PERSON"), (36, 42, "PLACE")]
     assert +intake.records == {"read": 1, "kept": 1, "answers": 2}
@@ -176,21 +174,21 @@ def test_a_span_that_cannot_be_used_is_refused_and_the_rest_goes_on(folder, line
 
 @pytest.mark.parametrize("line", ["T1", "T1\t", "T99\t\t\t"])
 def test_where_the_label_cannot_be_read_it_may_have_been_any(folder, line):
-    found, _, refusals = read(source(folder(line, CHARLES, LONDON)))
-    assert [refusal.reason for refusal in refusals] == ["malformed annotation"]
+    found, _, skipped = read(source(folder(line, CHARLES, LONDON)))
+    assert [skip.reason for skip in skipped] == ["malformed annotation"]
     assert [(task.kind, task.labels) for task in found] == [("binary", ["PERSON"]), ("binary", ["PLACE"])]
 
 
 def test_a_document_of_which_nothing_is_left_is_refused(folder):
-    found, intake, refusals = read(source(folder("T1\tPERSON 0 99\tAda"), ["PERSON"]))
+    found, intake, skipped = read(source(folder("T1\tPERSON 0 99\tAda"), ["PERSON"]))
     assert not found
-    assert +intake.records == {"read": 1, "refused": 1}
-    assert [refusal.what for refusal in refusals] == ["span", "record"]
+    assert +intake.records == {"read": 1, "skipped": 1}
+    assert [skip.what for skip in skipped] == ["span", "record"]
 
 
 def test_a_quoted_text_that_differs_can_be_kept(folder):
-    found, intake, refusals = read(source(folder("T1\tPERSON 0 12\tAda, Countess"), ["PERSON"], mismatch="keep"))
-    assert (spans_of(found), refusals) == ([(0, 12, "PERSON")], [])
+    found, intake, skipped = read(source(folder("T1\tPERSON 0 12\tAda, Countess"), ["PERSON"], mismatch="keep"))
+    assert (spans_of(found), skipped) == ([(0, 12, "PERSON")], [])
     assert intake.notes == {"quoted text is not what stands at the offsets, kept": 1}
 
 
@@ -203,11 +201,9 @@ def test_a_quoted_text_broken_by_a_newline(folder):
 
 def test_overlapping_nested_and_repeated_spans(folder):
     path = folder(ADA, "T9\tPERSON 4 12\tLovelace", "T8\tPLACE 0 12\tAda Lovelace", "T7\tPERSON 0 12\tAda Lovelace")
-    found, _, refusals = read(source(path))
+    found, _, skipped = read(source(path))
     assert spans_of(found) == [(0, 12, "PERSON"), (0, 12, "PLACE"), (4, 12, "PERSON")]
-    assert [(refusal.place, refusal.reason) for refusal in refusals] == [
-        ("doc.ann:4", "span repeated in the same document")
-    ]
+    assert [(skip.place, skip.reason) for skip in skipped] == [("doc.ann:4", "span repeated in the same document")]
     assert found[0].kind == "manual"  # nothing is missing
 
 
@@ -229,16 +225,16 @@ def test_blanks_at_the_edges_are_trimmed_and_noted(folder):
 )
 def test_a_document_that_cannot_be_used_is_refused_with_its_spans(folder, how, reason):
     folder(ADA, CHARLES, "R1\tKNOWS Arg1:T1 Arg2:T2", **how, name="bad")
-    found, intake, refusals = read(source(folder(LONDON, name="good")))
+    found, intake, skipped = read(source(folder(LONDON, name="good")))
     assert [task.source for task in found] == ["good.ann:1"]
-    assert [(refusal.place, refusal.reason, refusal.what) for refusal in refusals] == [("bad.ann", reason, "record")]
-    assert +intake.spans == {"read": 3, "kept": 1, "refused": 2}
+    assert [(skip.place, skip.reason, skip.what) for skip in skipped] == [("bad.ann", reason, "record")]
+    assert +intake.spans == {"read": 3, "kept": 1, "skipped": 2}
 
 
 def test_annotations_that_are_not_utf_8(folder):
     folder("T1\tPERSON 0 3\tAdá", ADA, name="bad", encoding="latin1")
-    _, _, refusals = read(source(folder(LONDON, name="good")))
-    assert [(refusal.reason, refusal.spans) for refusal in refusals] == [(".ann is not UTF-8", 2)]
+    _, _, skipped = read(source(folder(LONDON, name="good")))
+    assert [(skip.reason, skip.spans) for skip in skipped] == [(".ann is not UTF-8", 2)]
 
 
 def test_a_text_nobody_annotated_is_noted(folder):
@@ -314,7 +310,7 @@ def lines_of(folder):
             yield line.split("\t")[1].split(" ")[0], line.split("\t")[1].count(";") + 1
 
 
-@pytest.mark.parametrize("discontinuous", ["refuse", "cover"])
+@pytest.mark.parametrize("discontinuous", ["skip", "cover"])
 @pytest.mark.parametrize("corpus", CORPORA)
 def test_every_annotation_of_a_real_corpus_is_accounted_for(shared_data, corpus, discontinuous):
     documents, annotations = CORPORA[corpus]
@@ -324,15 +320,15 @@ def test_every_annotation_of_a_real_corpus_is_accounted_for(shared_data, corpus,
     taken = labels[: len(labels) - 2]
     one = source(shared_data / corpus, taken, discontinuous=discontinuous)
     one.check()
-    found, intake, refusals = read(one)
+    found, intake, skipped = read(one)
     assert intake.records["read"] == documents
     assert intake.spans["read"] == annotations
-    assert intake.spans["left_out"] == sum(label not in taken for label, _ in lines)
+    assert intake.spans["other_labels"] == sum(label not in taken for label, _ in lines)
     assert intake.spans["kept"] == sum(len(task.spans) for task in found)
-    assert intake.spans["refused"] == sum(refusal.spans for refusal in refusals)
+    assert intake.spans["skipped"] == sum(skip.spans for skip in skipped)
     quotes = [task.text[span.start : span.end] for task in found for span in task.spans]
     assert all(quote == quote.strip() != "" for quote in quotes)
-    assert intake.spans["refused"] < 0.01 * annotations, intake.reasons
+    assert intake.spans["skipped"] < 0.01 * annotations, intake.reasons
 
 
 def test_the_wet_lab_protocols(shared_data):

@@ -93,7 +93,7 @@ def test_named_entities_are_spans_counted_in_utf16(stored):
     (task,), intake, _ = read(source)
     assert (task.text, task.spans) == (TEXT, [Span(0, 3, "PER"), Span(10, 13, "PER")])
     assert (task.source, task.annotator, task.meta) == ("letter.xmi:1", "", {"document": "letter"})
-    assert intake.spans == {"read": 3, "kept": 2, "left_out": 1}
+    assert intake.spans == {"read": 3, "kept": 2, "other_labels": 1}
     assert source.labels_found() == {"PER": 2, "LOC": 1}
     assert source.recognises()
 
@@ -133,9 +133,9 @@ def test_another_feature_and_types_that_derive(stored):
     ],
 )
 def test_a_span_that_cannot_be_is_refused_alone(stored, span, reason):
-    (task,), intake, (refusal,) = read(stored(xmi(ADA, span)))
-    assert (refusal.place, refusal.reason, refusal.what) == ("letter.xmi:1", reason, "span")
-    assert intake.spans == {"read": 2, "kept": 1, "refused": 1}
+    (task,), intake, (skip,) = read(stored(xmi(ADA, span)))
+    assert (skip.place, skip.reason, skip.what) == ("letter.xmi:1", reason, "span")
+    assert intake.spans == {"read": 2, "kept": 1, "skipped": 1}
     assert task.spans == [Span(0, 3, "PER")]
 
 
@@ -164,9 +164,9 @@ DOCTYPE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>\n<xmi:XMI'
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_and_the_rest_goes_on(stored, content, types, reason):
-    tasks, intake, (refusal,) = read(stored(content, types))
-    assert (tasks, refusal.place, refusal.reason) == ([], "letter.xmi:1", reason)
-    assert intake.records == {"read": 1, "refused": 1}
+    tasks, intake, (skip,) = read(stored(content, types))
+    assert (tasks, skip.place, skip.reason) == ([], "letter.xmi:1", reason)
+    assert intake.records == {"read": 1, "skipped": 1}
 
 
 def test_the_export_of_a_project_says_who_annotated(tmp_path):
@@ -185,7 +185,7 @@ def test_the_export_of_a_project_says_who_annotated(tmp_path):
     tasks, intake, _ = read(cas_xmi(str(tmp_path / "project.zip"), ["PER"], annotator="me"))
     assert [(task.annotator, len(task.spans)) for task in tasks] == [("bob", 1), ("ada", 1), ("CURATION_USER", 2)]
     assert tasks[1].source == "project.zip/annotation/a.txt/webanno1export.zip/ada.xmi:1"
-    assert intake.records == {"read": 4, "kept": 3, "answers": 3, "left_out": 1}
+    assert intake.records == {"read": 4, "kept": 3, "answers": 3, "other_labels": 1}
     with zipfile.ZipFile(tmp_path / "project.zip") as archive:
         archive.extractall(tmp_path / "unpacked")
     again, _, _ = read(cas_xmi(str(tmp_path / "unpacked"), ["PER"], annotator="me"))
@@ -218,8 +218,8 @@ def test_damaged_zips_and_too_large_files_are_refused(tmp_path, monkeypatch):
     (tmp_path / "a.zip").write_bytes(good)
     (tmp_path / "b.zip").write_bytes(good[:-40])
     (tmp_path / "c.zip").write_bytes(good.replace(b"Ada met", b"Eve met"))
-    tasks, _, refusals = read(cas_xmi(str(tmp_path), ["PER"]))
-    assert [refusal.reason for refusal in refusals] == ["damaged zip"] * 2
+    tasks, _, skipped = read(cas_xmi(str(tmp_path), ["PER"]))
+    assert [skip.reason for skip in skipped] == ["damaged zip"] * 2
     assert len(tasks) == 1
     monkeypatch.setattr(cas_archives, "LARGEST", 100)
     assert read(cas_xmi(str(tmp_path / "a.zip"), ["PER"]))[2][0].reason == "larger than 0 MiB"

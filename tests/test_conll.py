@@ -119,7 +119,7 @@ def test_a_sentence_is_a_text(corpus):
         f"\ufeff{FILE}",
         f"\n\n{FILE}\n\n",
         FILE.replace(" ", "\t").replace("\n\n", "\n\t\n"),
-        gzip.compress(FILE.encode()),
+        gzip.compress(FILE.encode(), mtime=0),
     ],
 )
 def test_the_same_however_it_is_laid_out(corpus, content):
@@ -177,10 +177,10 @@ def test_comments_are_noted(corpus):
 
 
 def test_what_breaks_the_scheme_costs_its_label_the_sentence(corpus):
-    tasks, intake, (refusal,) = read(corpus(FILE + "\nEve I-PER\nand O\nBob B-PER\nin O\nBonn B-LOC\n"))
-    assert (refusal.place, refusal.reason) == ("train.conll:9", "I- where an entity starts, in iob2")
+    tasks, intake, (skip,) = read(corpus(FILE + "\nEve I-PER\nand O\nBob B-PER\nin O\nBonn B-LOC\n"))
+    assert (skip.place, skip.reason) == ("train.conll:9", "I- where an entity starts, in iob2")
     assert [(task.kind, task.labels) for task in tasks[2:]] == [("manual", ["LOC"]), ("binary", ["PER"])]
-    assert intake.spans == {"read": 6, "kept": 5, "refused": 1}
+    assert intake.spans == {"read": 6, "kept": 5, "skipped": 1}
 
 
 @pytest.mark.parametrize(
@@ -192,17 +192,17 @@ def test_what_breaks_the_scheme_costs_its_label_the_sentence(corpus):
     ],
 )
 def test_a_line_that_cannot_be_used_costs_its_sentence(corpus, line, reason):
-    tasks, intake, (refusal,) = read(corpus(FILE.encode() + b"\nEve B-PER\n" + line + b"\n\nEve B-PER\n"))
-    assert (len(tasks), refusal.place, refusal.reason) == (3, "train.conll:9", reason)
-    assert intake.spans["read"] == 4 + refusal.spans
-    assert refusal.spans == 1 + (b"PER" in line)
+    tasks, intake, (skip,) = read(corpus(FILE.encode() + b"\nEve B-PER\n" + line + b"\n\nEve B-PER\n"))
+    assert (len(tasks), skip.place, skip.reason) == (3, "train.conll:9", reason)
+    assert intake.spans["read"] == 4 + skip.spans
+    assert skip.spans == 1 + (b"PER" in line)
 
 
 def test_what_a_sentence_without_spans_means(corpus):
     (task,), _, _ = read(corpus("Ada O\n"))
     assert task.spans == []
     tasks, intake, _ = read(corpus("Ada O\n", without_spans="unannotated"))
-    assert (tasks, intake.records) == ([], {"read": 1, "left_out": 1})
+    assert (tasks, intake.records) == ([], {"read": 1, "other_labels": 1})
 
 
 def test_all_files_of_a_folder(corpus, tmp_path):

@@ -205,8 +205,8 @@ def test_same_account_of_what_was_read(folder, workers):
     for key in ("records", "spans", "reasons", "notes", "labels", "bytes", "file"):
         for name, entry in found.manifest.datasets.items():
             assert getattr(entry, key) == getattr(expected[name], key), (name, key)
-    (listed,) = (folder / "expected-annotations/refused").iterdir()
-    assert (folder / "annotations/refused" / listed.name).read_bytes() == listed.read_bytes()
+    (listed,) = (folder / "expected-annotations/skipped").iterdir()
+    assert (folder / "annotations/skipped" / listed.name).read_bytes() == listed.read_bytes()
 
 
 def test_what_did_not_change_is_not_done_again(folder, workers):

@@ -29,28 +29,28 @@ TASKS = [task(f"Ada met number {number} .", [(0, 3, "PER")] if number == 17 else
 def put_together(parts):
     """What the parts hold, each after those before it."""
     tasks, before, notes = [], 0, []
-    records, spans, refusals = Counter(), Counter(), []
+    records, spans, skipped = Counter(), Counter(), []
     for part in parts:
         if isinstance(part, Numbered):
             inside = part.records_inside()
             part = part.after(before)
             before += inside
-        found, intake, refused = read(part)
+        found, intake, one_skipped = read(part)
         tasks += found
         notes.append(intake.notes)
         records += intake.records
         spans += intake.spans
-        refusals += refused
-    return tasks, records, spans, refusals, notes
+        skipped += one_skipped
+    return tasks, records, spans, skipped, notes
 
 
 def is_divided(source, size):
     """Whether it is, and its parts are the whole; which never has a label that no part has."""
-    tasks, intake, refusals = read(source)
+    tasks, intake, skipped = read(source)
     parts = source.parts(size)
-    found, records, spans, refused, notes = put_together(parts)
+    found, records, spans, found_skipped, notes = put_together(parts)
     assert found == tasks
-    assert (records, spans, refused) == (+intake.records, +intake.spans, refusals)
+    assert (records, spans, found_skipped) == (+intake.records, +intake.spans, skipped)
     everywhere = {note for note in notes[0] if all(note in one for one in notes)}
     assert {note for note in intake.notes if "never occurs" in note} <= everywhere
     assert never_occurs("PER") not in everywhere

@@ -44,7 +44,7 @@ def test_entities_are_spans(stored):
     assert (first.text, first.spans, first.kind) == (TEXT, [Taken(0, 3, "PER"), Taken(8, 11, "PER")], "manual")
     assert (second.spans, second.labels) == ([], ["PER"])
     assert (first.source, second.source) == ("train.spacy:1", "train.spacy:2")
-    assert intake.spans == {"read": 3, "kept": 2, "left_out": 1}
+    assert intake.spans == {"read": 3, "kept": 2, "other_labels": 1}
     assert source.recognises()
     assert source.labels_found() == {"PER": 2, "LOC": 1}
 
@@ -54,20 +54,20 @@ def test_spans_under_a_key(stored):
     (task,), _, _ = read(stored(doc, spans_key="sc"))
     assert task.spans == [Taken(8, 11, "PER"), Taken(8, 13, "PER")]
     tasks, intake, _ = read(stored(made([ADA]), spans_key="sc"))
-    assert (tasks, intake.records) == ([], {"read": 1, "left_out": 1})
+    assert (tasks, intake.records) == ([], {"read": 1, "other_labels": 1})
 
 
 def test_incorrect_spans_are_rejected_one_by_one(stored):
     (whole, wrong), intake, _ = read(stored(made([ADA], incorrect_spans=[BOB, (5, 6, "LOC")])))
     assert (whole.kind, whole.spans) == ("manual", [Taken(0, 3, "PER")])
     assert (wrong.kind, wrong.answer, wrong.spans) == ("binary", "reject", [Taken(8, 11, "PER")])
-    assert intake.spans == {"read": 3, "kept": 2, "left_out": 1}
+    assert intake.spans == {"read": 3, "kept": 2, "other_labels": 1}
 
 
 def test_tokens_without_a_tag_are_not_known(stored):
     nothing = Doc(NLP.vocab, words=["Ada", "met"])
     tasks, intake, _ = read(stored(nothing))
-    assert (tasks, intake.records) == ([], {"read": 1, "left_out": 1})
+    assert (tasks, intake.records) == ([], {"read": 1, "other_labels": 1})
     partly = NLP(TEXT)
     partly.set_ents([Span(partly, *ADA)], default="missing")
     (task,), _, _ = read(stored(partly))

@@ -50,7 +50,7 @@ def test_whatever_the_fields_are_called(export, record):
     assert (task.text, task.spans, task.labels, task.kind) == (TEXT, [ADA, BOB], ["PER"], "manual")
     assert task.annotator == ("2" if "annotations" in record else "")
     assert task.timestamp is None
-    assert intake.spans == {"read": 3, "kept": 2, "left_out": 1}
+    assert intake.spans == {"read": 3, "kept": 2, "other_labels": 1}
     assert task.meta == ({"id": 3} if "id" in record else {})
     assert export(record).recognises()
     assert export(record).labels_found() == {"PER": 2, "LOC": 1}
@@ -87,7 +87,7 @@ def test_each_user_has_an_answer(export):
 def test_what_has_no_span_is_not_annotated_unless_it_is_said(export, spans):
     tasks, intake, _ = read(export({"text": TEXT} | spans))
     assert not tasks
-    assert intake.records == {"read": 1, "left_out": 1}
+    assert intake.records == {"read": 1, "other_labels": 1}
     assert intake.notes["not annotated yet"] == 1
     (task,), _, _ = read(export({"text": TEXT} | spans, without_spans="annotated"))
     assert (task.spans, task.labels) == ([], ["PER"])
@@ -121,24 +121,24 @@ def test_metadata_is_kept_wherever_a_version_puts_it(export):
 )
 def test_a_record_that_cannot_be_used_is_refused_with_its_place(export, record, reason):
     good = {"text": TEXT, "label": PAIRS}
-    tasks, intake, (refusal,) = read(export(good, record, good))
+    tasks, intake, (skip,) = read(export(good, record, good))
     assert len(tasks) == 2
-    assert refusal.place == "all.jsonl:2"
-    assert refusal.reason.startswith(reason)
-    assert +intake.records == {"read": 3, "kept": 2, "refused": 1, "answers": 2}
+    assert skip.place == "all.jsonl:2"
+    assert skip.reason.startswith(reason)
+    assert +intake.records == {"read": 3, "kept": 2, "skipped": 1, "answers": 2}
 
 
 def test_a_span_that_cannot_be_used_costs_its_label_the_text_alone(export):
     spans = [*PAIRS, [11, 99, "PER"], [0, 3, "PER"], [3, 4, "LOC"]]
-    tasks, intake, refusals = read(export({"text": TEXT, "label": spans}, labels=("PER", "LOC", "ORG")))
+    tasks, intake, skipped = read(export({"text": TEXT, "label": spans}, labels=("PER", "LOC", "ORG")))
     assert [(task.kind, task.labels, task.spans) for task in tasks] == [
         ("manual", ["ORG"], []),
         ("binary", ["PER"], [ADA]), ("binary", ["PER"], [BOB]), ("binary", ["LOC"], [Span(15, 19, "LOC")]),
     ]  # fmt: skip
-    assert [refusal.reason for refusal in refusals] == [
+    assert [skip.reason for skip in skipped] == [
         "offsets outside the text", "span repeated in the same text", "span of blanks only"
     ]  # fmt: skip
-    assert intake.spans == {"read": 6, "kept": 3, "refused": 3}
+    assert intake.spans == {"read": 6, "kept": 3, "skipped": 3}
 
 
 def test_blanks_at_the_edges_are_trimmed_and_noted(export):

@@ -63,8 +63,8 @@ def complete(texts, labels):
 
 def found(source):
     """The spans of each text that a source holds."""
-    tasks, _, refusals = read(source)
-    assert not refusals
+    tasks, _, skipped = read(source)
+    assert not skipped
     assert all(task.kind == "manual" and task.labels == sorted(source.labels) for task in tasks)
     return {task.text: task.spans for task in tasks}
 
@@ -118,8 +118,8 @@ def test_through_prodigy_nothing_is_lost_but_that_it_was_unresolved(tasks, tmp_p
     again = []
     for number, label in enumerate(account.labels):
         path = next(path for path in target.glob("*.jsonl") if re.fullmatch(rf"(\d-)?{label}\.jsonl", path.name))
-        answers, _, refusals = read(prodigy_jsonl(str(path), [label]))
-        assert not refusals
+        answers, _, skipped = read(prodigy_jsonl(str(path), [label]))
+        assert not skipped
         again += [msgspec.structs.replace(answer, dataset=str(number)) for answer in answers]
     after = gold(merged(again, tmp_path / "second")) if again else {}
     assert after == {name: msgspec.structs.replace(text, unresolved=[]) for name, text in before.items() if known(text)}
@@ -216,8 +216,8 @@ def test_conll_keeps_tokens_and_spans_that_do_not_overlap(tasks, tmp_path):
     expected = [
         without_blanks(text, longest_first(spans)[0]) for text, spans in complete(before, account.labels).items()
     ]
-    again, _, refusals = read(conll(str(target / "complete.conll"), account.labels, scheme="iob2"))
-    assert not refusals
+    again, _, skipped = read(conll(str(target / "complete.conll"), account.labels, scheme="iob2"))
+    assert not skipped
     assert sorted(without_blanks(one.text, one.spans) for one in again) == sorted(expected)
 
 
@@ -233,10 +233,10 @@ def test_through_docbins_nothing_is_lost_but_meta(tasks, tmp_path):
     before, target, account = exported(tasks, tmp_path, "docbin")
     # Of an entity that is the whole text it is known that there is no other.
     assume(not any(text.text[s.start : s.end] == text.text.strip() for text in before.values() for s in text.accepted))
-    again, _, refusals = (
+    again, _, skipped = (
         read(docbin(str(target), account.labels, spans_key="gold")) if any(target.glob("*.spacy")) else ([], 0, [])
     )
-    assert not refusals
+    assert not skipped
     after = gold(merged(again, tmp_path / "second")) if again else {}
     assert after == {
         name: msgspec.structs.replace(text, unresolved=[], meta={}) for name, text in before.items() if known(text)

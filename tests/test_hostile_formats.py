@@ -92,9 +92,9 @@ def sound(task):
 
 def judge(source):
     """Read a source: nothing raises, the account settles, and what comes out is sound; the account."""
-    found, intake, refusals = read(source)
-    assert all("\n" not in refusal.reason and len(refusal.reason) < 200 for refusal in refusals)
-    msgspec.json.encode(refusals)
+    found, intake, skipped = read(source)
+    assert all("\n" not in skip.reason and len(skip.reason) < 200 for skip in skipped)
+    msgspec.json.encode(skipped)
     for task in found:
         event(f"{task.kind}, {task.answer}, {min(2, len(task.spans))} spans or more")
         sound(task)

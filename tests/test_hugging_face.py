@@ -46,16 +46,16 @@ def test_tokens_and_tags_become_texts(tmp_path, kind, feature):
         ("Ada L. met 🦆", [Span(0, 6, "PER")]), ("Köln", []), ("x", [])
     ]  # fmt: skip
     assert tasks[1].source.endswith(":2")
-    assert intake.spans == {"read": 2, "kept": 1, "left_out": 1}
+    assert intake.spans == {"read": 2, "kept": 1, "other_labels": 1}
     assert source.recognises()
     assert source.labels_found() == {"PER": 1, "LOC": 1}
 
 
 def test_names_beside_the_file_or_given(tmp_path):
     path = write(tmp_path, "stream")
-    _, intake, refusals = read(hugging_face(path, ["PER"]))
-    assert {refusal.reason for refusal in refusals} == {"tag that is a number without a name: set names"}
-    assert intake.records == {"read": 3, "refused": 3}
+    _, intake, skipped = read(hugging_face(path, ["PER"]))
+    assert {skip.reason for skip in skipped} == {"tag that is a number without a name: set names"}
+    assert intake.records == {"read": 3, "skipped": 3}
     assert read(hugging_face(path, ["PER"], names=NAMES))[0][0].spans == [Span(0, 6, "PER")]
     (tmp_path / "dataset_info.json").write_text(json.dumps({"features": {"ner_tags": {"feature": CLASS}}}))
     assert read(hugging_face(path, ["PER"]))[0][0].spans == [Span(0, 6, "PER")]
@@ -90,9 +90,9 @@ def test_all_files_of_a_folder(tmp_path):
 )
 def test_a_row_that_cannot_be_used_is_refused_with_its_place(tmp_path, tokens, tags, reason):
     path = write(tmp_path, rows={"tokens": [["Ada"], tokens], "ner_tags": [[1], tags]}, feature=[CLASS])
-    tasks, intake, (refusal,) = read(hugging_face(path, ["PER"]))
-    assert (len(tasks), refusal.place, refusal.reason) == (1, "data.parquet:2", reason)
-    assert intake.records["refused"] == 1
+    tasks, intake, (skip,) = read(hugging_face(path, ["PER"]))
+    assert (len(tasks), skip.place, skip.reason) == (1, "data.parquet:2", reason)
+    assert intake.records["skipped"] == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -113,7 +113,7 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path, kind):
 def test_a_description_of_anything(tmp_path, info):
     path = write(tmp_path)
     (tmp_path / "dataset_info.json").write_bytes(info)
-    assert read(hugging_face(path, ["PER"]))[1].records["refused"] == 3
+    assert read(hugging_face(path, ["PER"]))[1].records["skipped"] == 3
 
 
 def test_without_pyarrow_it_says_what_to_install(tmp_path, monkeypatch):

@@ -53,7 +53,7 @@ def test_a_task_is_an_answer(export):
     assert (task.text, task.spans, task.answer, task.kind) == (TEXT, [ADA, BOB], "accept", "manual")
     assert (task.annotator, task.timestamp, task.source) == ("2", 1_702_047_116, "export.json:1")
     assert task.meta == {"name": "d1", "id": 9}
-    assert intake.spans == {"read": 3, "kept": 2, "left_out": 1}
+    assert intake.spans == {"read": 3, "kept": 2, "other_labels": 1}
     assert source.recognises()
     assert source.labels_found() == {"PER": 2, "LOC": 1}
 
@@ -113,7 +113,7 @@ def test_nobody_annotated_it(export):
     for task in (made(), made(annotations=None), {"data": {"text": TEXT}}, made(predictions=[{"result": [region()]}])):
         tasks, intake, _ = read(export(task))
         assert not tasks
-        assert intake.records == {"read": 1, "left_out": 1}
+        assert intake.records == {"read": 1, "other_labels": 1}
     assert intake.notes["predictions are not read"] == 1
 
 
@@ -122,7 +122,7 @@ def test_what_was_submitted_without_spans_is_annotated_unless_it_is_said(export)
     assert (task.spans, task.labels) == ([], ["PER"])
     tasks, intake, _ = read(export(made(annotation()), without_spans="unannotated"))
     assert not tasks
-    assert intake.records["left_out"] == 1
+    assert intake.records["other_labels"] == 1
 
 
 def test_other_results_are_noted(export):
@@ -143,26 +143,26 @@ def test_spans_in_html_are_refused(export):
         "type": "hypertextlabels",
         "value": {"start": "/p[1]", "end": "/p[1]", "hypertextlabels": ["PER"]},
     }
-    tasks, intake, (refusal, *_) = read(export(made(annotation(region(), other))))
-    assert refusal.reason == "a span of something other than plain text"
-    assert intake.spans == {"read": 2, "kept": 1, "refused": 1}
+    tasks, intake, (skip, *_) = read(export(made(annotation(region(), other))))
+    assert skip.reason == "a span of something other than plain text"
+    assert intake.spans == {"read": 2, "kept": 1, "skipped": 1}
     assert [task.kind for task in tasks] == ["binary"]
 
 
 def test_a_region_with_two_labels_is_two_spans_and_one_without_is_refused(export):
-    tasks, intake, refusals = read(export(made(annotation(region(labels=["PER", "ORG"]))), labels=("PER", "ORG")))
+    tasks, intake, skipped = read(export(made(annotation(region(labels=["PER", "ORG"]))), labels=("PER", "ORG")))
     assert tasks[0].spans == [Span(2, 5, "ORG"), ADA]
-    _, intake, refusals = read(export(made(annotation(region(), region(BOB, labels=[])))))
-    assert [refusal.reason for refusal in refusals] == ["span without a label"]
-    assert intake.spans == {"read": 2, "kept": 1, "refused": 1}
+    _, intake, skipped = read(export(made(annotation(region(), region(BOB, labels=[])))))
+    assert [skip.reason for skip in skipped] == ["span without a label"]
+    assert intake.spans == {"read": 2, "kept": 1, "skipped": 1}
 
 
 def test_offsets_are_told_by_the_texts_in_spans_and_asked_for_without(export):
     (task,), _, _ = read(export(made(annotation(region(), region(BOB, quoted=False)))))
     assert task.spans == [ADA, BOB]
     bare = made(annotation(region(quoted=False)))
-    tasks, _, (refusal,) = read(export(bare))
-    assert (tasks, refusal.reason) == ([], AMBIGUOUS)
+    tasks, _, (skip,) = read(export(bare))
+    assert (tasks, skip.reason) == ([], AMBIGUOUS)
     (task,), _, _ = read(export(bare, offsets="utf16"))
     assert task.spans == [ADA]
     in_python = region()
@@ -172,12 +172,12 @@ def test_offsets_are_told_by_the_texts_in_spans_and_asked_for_without(export):
 
 
 def test_one_of_several_answers_that_cannot_be_used(export):
-    tasks, intake, refusals = read(
+    tasks, intake, skipped = read(
         export(made(annotation(region()), annotation(region(quoted=False), region(BOB, False))))
     )
     assert [task.spans for task in tasks] == [[ADA]]
-    assert [refusal.reason for refusal in refusals] == [AMBIGUOUS] * 2
-    assert intake.spans == {"read": 3, "kept": 1, "refused": 2}
+    assert [skip.reason for skip in skipped] == [AMBIGUOUS] * 2
+    assert intake.spans == {"read": 3, "kept": 1, "skipped": 2}
     assert intake.records == {"read": 1, "kept": 1, "answers": 1}
 
 
@@ -185,8 +185,8 @@ def test_where_the_text_is(export):
     (task,), _, _ = read(export(made(annotation(region()), data={"body": TEXT, "n": 3})))
     assert task.text == TEXT
     two = made(annotation(region()), data={"body": TEXT, "title": "x"})
-    _, _, (refusal,) = read(export(two))
-    assert refusal.reason == "no text in data: set field to its key"
+    _, _, (skip,) = read(export(two))
+    assert skip.reason == "no text in data: set field to its key"
     (task,), _, _ = read(export(two, field="body"))
     assert task.text == TEXT
 
@@ -205,7 +205,7 @@ def test_where_the_text_is(export):
     ],
 )
 def test_what_is_no_task_is_refused(export, task):
-    tasks, intake, (refusal,) = read(export(task))
+    tasks, intake, (skip,) = read(export(task))
     assert not tasks
-    assert refusal.place == "export.json:1"
-    assert intake.records == {"read": 1, "refused": 1}
+    assert skip.place == "export.json:1"
+    assert intake.records == {"read": 1, "skipped": 1}

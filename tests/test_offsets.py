@@ -72,9 +72,9 @@ def answers(marks, offsets="auto", labels=("PER",)):
 
 
 def test_what_cannot_be_told_is_refused_and_says_what_to_set():
-    tasks, _, refusals = answers([Mark(3, 6, "PER"), Mark(3, 6, "ORG")])
+    tasks, _, skipped = answers([Mark(3, 6, "PER"), Mark(3, 6, "ORG")])
     assert not tasks
-    assert [(refusal.reason, refusal.spans) for refusal in refusals] == [(AMBIGUOUS, 2)]
+    assert [(skip.reason, skip.spans) for skip in skipped] == [(AMBIGUOUS, 2)]
     assert 'set offsets to "codepoints", "utf16" or "graphemes"' in AMBIGUOUS
     (task,), _, _ = answers([Mark(3, 6, "PER")], "utf16")
     assert TEXT[task.spans[0].start : task.spans[0].end] == "Ada"
@@ -82,16 +82,16 @@ def test_what_cannot_be_told_is_refused_and_says_what_to_set():
 
 def test_what_fits_neither_way_is_refused_alone():
     odd = Mark(4, 7, "PER", "Ada")
-    tasks, _, refusals = answers([ADA_UTF16, BOB_UTF16, odd, Mark(0, 2, "ORG", "🦆")], labels=("PER", "ORG"))
-    assert [refusal.reason for refusal in refusals] == ["quoted text is not what stands at the offsets"]
+    tasks, _, skipped = answers([ADA_UTF16, BOB_UTF16, odd, Mark(0, 2, "ORG", "🦆")], labels=("PER", "ORG"))
+    assert [skip.reason for skip in skipped] == ["quoted text is not what stands at the offsets"]
     assert [(task.kind, task.labels, len(task.spans)) for task in tasks] == [
         ("manual", ["ORG"], 1), ("binary", ["PER"], 1), ("binary", ["PER"], 1)
     ]  # fmt: skip
 
 
 def test_an_offset_inside_a_character_is_refused():
-    _, _, refusals = answers([Mark(1, 6, "PER")], "utf16")
-    assert refusals[0].reason == "offset inside a character of two UTF-16 units"
+    _, _, skipped = answers([Mark(1, 6, "PER")], "utf16")
+    assert skipped[0].reason == "offset inside a character of two UTF-16 units"
 
 
 FAMILY = "👨\u200d👩\u200d👧\u200d👦"

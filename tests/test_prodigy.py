@@ -34,22 +34,22 @@ RANDOM = Random(0)
 
 def understood(*records, labels=("PERSON",), kind="auto", origin="people"):
     """What tasks mean, and the account, which adds up."""
-    refusals = []
-    intake = Intake(refusals.append)
+    skipped = []
+    intake = Intake(skipped.append)
     reader = TaskReader("data", frozenset(labels), kind, origin)
     tasks = []
     contents = (record if isinstance(record, bytes) else line(record) for record in records)
     for answers in reader.read(((f"link:{number}", one) for number, one in enumerate(contents, 1)), intake):
         intake.keep(len(answers), sum(len(answer.spans) for answer in answers))
         tasks += answers
-    intake.settle()
-    return tasks, intake, refusals
+    intake.assert_adds_up()
+    return tasks, intake, skipped
 
 
 def reasons(*records, **fields):
-    tasks, _, refusals = understood(*records, **fields)
+    tasks, _, skipped = understood(*records, **fields)
     assert not tasks
-    return [refusal.reason for refusal in refusals]
+    return [skip.reason for skip in skipped]
 
 
 # What an answer means
@@ -62,7 +62,7 @@ def test_a_manual_answer_is_complete_for_the_labels_asked_for():
     assert found.input_hash == input_hash(TEXT)
     assert (found.source, found.dataset, found.meta) == ("link:1", "data", {"source": "book"})
     assert found.timestamp == 1_735_689_600
-    assert intake.spans == {"read": 3, "kept": 2, "left_out": 1}
+    assert intake.spans == {"read": 3, "kept": 2, "other_labels": 1}
 
 
 @pytest.mark.parametrize("spans", [{"spans": None}, {"spans": []}, {}])
@@ -76,15 +76,15 @@ def test_a_manual_answer_without_spans_says_that_there_are_none(spans):
 def test_spans_of_other_labels_alone_leave_a_complete_answer():
     (found,), intake, _ = understood(task(TEXT, [LONDON]))
     assert (found.spans, found.labels) == ([], ["PERSON"])
-    assert intake.spans["left_out"] == 1
-    assert intake.records["left_out"] == 0
+    assert intake.spans["other_labels"] == 1
+    assert intake.records["other_labels"] == 0
     assert intake.notes == {"label PERSON never occurs": 1}
 
 
 def test_a_fault_in_a_span_of_another_label_is_no_matter():
     (found,), intake, _ = understood(task(TEXT, [ADA, (40, 99, "PLACE")]))
     assert found.spans == [Span(*ADA)]
-    assert intake.spans == {"read": 2, "kept": 1, "left_out": 1}
+    assert intake.spans == {"read": 2, "kept": 1, "other_labels": 1}
 
 
 @pytest.mark.parametrize("answer", ["accept", "reject", "ignore"])
@@ -167,7 +167,7 @@ def test_a_span_s_own_answer_goes_before_that_of_the_task():
         ("reject", [Span(*ADA)]),
         ("accept", [Span(*CHARLES)]),
     ]
-    assert intake.records == {"read": 1, "kept": 1, "answers": 2, "left_out": 0}
+    assert intake.records == {"read": 1, "kept": 1, "answers": 2, "other_labels": 0}
     found, _, _ = understood(with_answers("reject", None) | {"answer": "accept"})
     assert [one.answer for one in found] == ["reject", "accept"]
     found, _, _ = understood(with_answers("accept", None) | {"answer": "reject"})
@@ -190,8 +190,8 @@ def test_a_binary_reject_of_several_spans_says_nothing():
 def test_a_binary_answer_about_another_label_is_left_out_and_one_about_nothing_refused():
     found, intake, _ = understood(task(TEXT, [LONDON], _view_id="ner"))
     assert not found
-    assert intake.records == {"read": 1, "left_out": 1}
-    assert intake.spans == {"read": 1, "left_out": 1}
+    assert intake.records == {"read": 1, "other_labels": 1}
+    assert intake.spans == {"read": 1, "other_labels": 1}
     assert reasons(task(TEXT, _view_id="ner")) == ["binary answer without a span"]
 
 
@@ -254,7 +254,7 @@ def test_offsets_are_code_points():
 def test_repeated_spans_are_one_and_the_others_counted():
     (found,), intake, _ = understood(task(TEXT, [ADA, ADA, (0, 13, "PERSON"), (0, 3, "PERSON")]))
     assert found.spans == [Span(0, 3, "PERSON"), Span(*ADA)]
-    assert intake.spans == {"read": 4, "kept": 2, "refused": 2, "left_out": 0}
+    assert intake.spans == {"read": 4, "kept": 2, "skipped": 2, "other_labels": 0}
     assert intake.records["kept"] == 1
 
 
@@ -291,11 +291,11 @@ def test_labels_named_twice_do_no_harm():
     ],
 )
 def test_what_cannot_be_used_is_refused_with_the_reason_and_the_rest_goes_on(record, reason):
-    found, intake, refusals = understood(record, task(TEXT, [ADA]))
+    found, intake, skipped = understood(record, task(TEXT, [ADA]))
     assert [one.source for one in found] == ["link:2"]
-    assert [refusal.place for refusal in refusals] == ["link:1"]
-    assert reason in refusals[0].reason
-    assert intake.records == {"read": 2, "kept": 1, "answers": 1, "refused": 1, "left_out": 0}
+    assert [skip.place for skip in skipped] == ["link:1"]
+    assert reason in skipped[0].reason
+    assert intake.records == {"read": 2, "kept": 1, "answers": 1, "skipped": 1, "other_labels": 0}
 
 
 def test_the_same_fault_is_the_same_reason():
@@ -344,15 +344,15 @@ def test_files_are_read_however_they_are_written(export, how):
     found, intake, _ = read(source)
     assert [one.text for one in found] == [record["text"] for record in records]
     assert {one.annotator for one in found} == {"ada"}
-    assert intake.records == {"read": 3, "kept": 3, "answers": 3, "left_out": 0}
+    assert intake.records == {"read": 3, "kept": 3, "answers": 3, "other_labels": 0}
 
 
 def test_broken_lines_are_listed_with_their_place_and_the_rest_goes_on(export):
     source = export(task("one", []), b"{broken", b"", task("four", []), b'{"text": "caf\xe9"}', task("six", []))
-    found, intake, refusals = read(source)
+    found, intake, skipped = read(source)
     assert [one.source for one in found] == ["people.jsonl:1", "people.jsonl:4", "people.jsonl:6"]
-    assert [refusal.place for refusal in refusals] == ["people.jsonl:2", "people.jsonl:5"]
-    assert intake.records == {"read": 5, "kept": 3, "answers": 3, "refused": 2, "left_out": 0}
+    assert [skip.place for skip in skipped] == ["people.jsonl:2", "people.jsonl:5"]
+    assert intake.records == {"read": 5, "kept": 3, "answers": 3, "skipped": 2, "other_labels": 0}
 
 
 def test_a_file_without_an_end_of_line_and_an_empty_one(export):
@@ -449,9 +449,9 @@ def test_many_pages_are_read_whole(tmp_path):
 
 def test_content_that_is_text_bytes_or_neither(tmp_path):
     contents = [line(task("text")), line(task("bytes")).encode(), None, 5, 5.5, b"", "", b"\xff", line(task("last"))]
-    found, intake, refusals = read(people(write_database(tmp_path / "prodigy.db", {"people": contents})))
+    found, intake, skipped = read(people(write_database(tmp_path / "prodigy.db", {"people": contents})))
     assert [one.text for one in found] == ["text", "bytes", "last"]
-    assert Counter(refusal.reason for refusal in refusals) == {
+    assert Counter(skip.reason for skip in skipped) == {
         "content is neither text nor bytes": 3,
         "malformed JSON: Input data was truncated": 2,
         "malformed JSON: invalid character": 1,
@@ -464,7 +464,7 @@ def test_a_link_to_an_example_that_is_gone_is_counted(database):
         connection.execute("DELETE FROM example WHERE id = 3")
     found, intake, _ = read(people(database))
     assert len(found) == 4
-    assert intake.records["refused"] == 1
+    assert intake.records["skipped"] == 1
 
 
 def test_an_unknown_dataset_is_answered_with_those_there_are(database):
@@ -707,17 +707,17 @@ def test_neurotrialner_is_read_whole(shared_data, name, records, spans, rejects,
     path = shared_data / "prodigy-neurotrialner" / "data" / "annotated_data" / f"annotation_{name}.jsonl"
     rows = [json.loads(row) for row in path.read_text("utf8").splitlines()]
     labels = sorted({span["label"] for row in rows for span in row.get("spans") or ()})
-    found, intake, refusals = read(prodigy_jsonl(str(path), labels))
-    assert not refusals
+    found, intake, skipped = read(prodigy_jsonl(str(path), labels))
+    assert not skipped
     assert (len(rows), len(found)) == (records, records)
     assert sum(len(row.get("spans") or ()) for row in rows) == spans
-    assert intake.spans == {"read": spans, "kept": spans, "left_out": 0}
+    assert intake.spans == {"read": spans, "kept": spans, "other_labels": 0}
     assert Counter(one.kind for one in found) == kinds
     assert sum(one.answer == "reject" for one in found) == rejects
     assert {one.annotator for one in found} <= {"", "matched_ncd_samples"}
     assert "stored input hash is not that of the text" not in intake.notes
     half, intake, _ = read(prodigy_jsonl(str(path), labels[::2]))
     assert len(half) == records
-    assert intake.spans["left_out"] == sum(
+    assert intake.spans["other_labels"] == sum(
         span["label"] not in labels[::2] for row in rows for span in row.get("spans") or ()
     )

@@ -58,7 +58,7 @@ def outcome(read, content):
     try:
         record = read(content)
     except (msgspec.DecodeError, UnicodeError):
-        return "refused"
+        return "skipped"
     return {name: getattr(record, name) for name in decode_whole(b'{"text":""}').__struct_fields__}
 
 

@@ -1,4 +1,4 @@
-"""Pulling: what is read, what is refused, what is left as it was."""
+"""Pulling: what is read, what is skipped, what is left as it was."""
 
 from __future__ import annotations
 
@@ -45,22 +45,22 @@ def snapshot(folder):
 
 
 def test_every_record_is_kept_or_listed(sources, tmp_path):
-    found, _ = pull(sources, tmp_path / "out", max_refused=0.5, processes=1)
+    found, _ = pull(sources, tmp_path / "out", max_skipped=0.5, processes=1)
     org = found.datasets["org"]
-    assert org.records == {"read": 12, "kept": 9, "left_out": 0, "refused": 3, "answers": 9}
-    assert found.datasets["per"].spans == {"read": 3, "kept": 2, "left_out": 1, "refused": 0}
+    assert org.records == {"read": 12, "kept": 9, "other_labels": 0, "skipped": 3, "answers": 9}
+    assert found.datasets["per"].spans == {"read": 3, "kept": 2, "other_labels": 1, "skipped": 0}
     tasks = [
         msgspec.json.decode(line, type=Task) for line in (tmp_path / "out" / "org.jsonl").read_bytes().splitlines()
     ]
     assert len(tasks) == 9
-    refused = [json.loads(line) for line in (tmp_path / "out" / "refused" / "org.jsonl").read_text().splitlines()]
-    assert [refusal["place"] for refusal in refused] == ["org.jsonl:3", "org.jsonl:7", "org.jsonl:11"]
-    assert all("malformed JSON" in refusal["reason"] for refusal in refused)
-    assert not (tmp_path / "out" / "refused" / "per.jsonl").exists()
+    skipped = [json.loads(line) for line in (tmp_path / "out" / "skipped" / "org.jsonl").read_text().splitlines()]
+    assert [skip["place"] for skip in skipped] == ["org.jsonl:3", "org.jsonl:7", "org.jsonl:11"]
+    assert all("malformed JSON" in skip["reason"] for skip in skipped)
+    assert not (tmp_path / "out" / "skipped" / "per.jsonl").exists()
 
 
 def test_every_line_is_a_task_that_prodigy_takes(sources, tmp_path):
-    pull(sources, tmp_path / "out", max_refused=0.5, processes=1)
+    pull(sources, tmp_path / "out", max_skipped=0.5, processes=1)
     task = json.loads((tmp_path / "out" / "per.jsonl").read_text())
     assert task["text"] == "Ada met Bob."
     assert isinstance(task["_input_hash"], int)
@@ -68,19 +68,19 @@ def test_every_line_is_a_task_that_prodigy_takes(sources, tmp_path):
 
 
 def test_the_manifest_vouches_for_the_files(sources, tmp_path):
-    found, _ = pull(sources, tmp_path / "out", max_refused=0.5, processes=1)
+    found, _ = pull(sources, tmp_path / "out", max_skipped=0.5, processes=1)
     assert manifest.load(tmp_path / "out") == found
     for entry in found.datasets.values():
         assert (tmp_path / "out" / entry.file).stat().st_size == entry.bytes
 
 
 def test_the_same_bytes_with_more_processes_and_when_nothing_changed(sources, tmp_path):
-    pull(sources, tmp_path / "1", max_refused=0.5, processes=1)
-    pull(dict(reversed(sources.items())), tmp_path / "2", max_refused=0.5, processes=2)
+    pull(sources, tmp_path / "1", max_skipped=0.5, processes=1)
+    pull(dict(reversed(sources.items())), tmp_path / "2", max_skipped=0.5, processes=2)
     first, second = snapshot(tmp_path / "1"), snapshot(tmp_path / "2")
     del first[".fingerprints.json"], second[".fingerprints.json"]  # has times
     assert first == second
-    _, unchanged = pull(sources, tmp_path / "1", max_refused=0.5, processes=1)
+    _, unchanged = pull(sources, tmp_path / "1", max_skipped=0.5, processes=1)
     assert unchanged == ["org", "per"]
     after = snapshot(tmp_path / "1")
     del after[".fingerprints.json"]
@@ -88,28 +88,28 @@ def test_the_same_bytes_with_more_processes_and_when_nothing_changed(sources, tm
 
 
 def test_only_what_changed_is_read_again(sources, tmp_path):
-    pull(sources, tmp_path / "out", max_refused=0.5, processes=1)
+    pull(sources, tmp_path / "out", max_skipped=0.5, processes=1)
     with (tmp_path / "per.jsonl").open("a") as file:
         file.write("\n" + line("Eve.", (0, 3, "PER")))
-    found, unchanged = pull(sources, tmp_path / "out", max_refused=0.5, processes=1)
+    found, unchanged = pull(sources, tmp_path / "out", max_skipped=0.5, processes=1)
     assert unchanged == ["org"]
     assert list(found.datasets) == ["org", "per"]
     assert found.datasets["per"].records["kept"] == 2
     (tmp_path / "org.jsonl").touch()
-    found, unchanged = pull(sources, tmp_path / "out", max_refused=0.5, processes=1)
+    found, unchanged = pull(sources, tmp_path / "out", max_skipped=0.5, processes=1)
     assert (unchanged, list(found.datasets)) == (["per"], ["org", "per"])
     (tmp_path / "out" / "org.jsonl").write_text("edited")
-    _, unchanged = pull(sources, tmp_path / "out", max_refused=0.5, processes=1)
+    _, unchanged = pull(sources, tmp_path / "out", max_skipped=0.5, processes=1)
     assert unchanged == ["per"]
     other = sources | {"org": prodigy_jsonl(str(tmp_path / "org.jsonl"), ["ORG", "PER"])}
-    _, unchanged = pull(other, tmp_path / "out", max_refused=0.5, processes=1)
+    _, unchanged = pull(other, tmp_path / "out", max_skipped=0.5, processes=1)
     assert unchanged == ["per"]
-    _, unchanged = pull(other, tmp_path / "out", max_refused=0.5, processes=1, fresh=True)
+    _, unchanged = pull(other, tmp_path / "out", max_skipped=0.5, processes=1, fresh=True)
     assert unchanged == []
 
 
 def test_a_merge_believes_what_was_pulled_by_size_and_time_and_reads_what_has_others(sources, tmp_path):
-    found, _ = pull(sources, tmp_path / "out", max_refused=0.5, processes=1)
+    found, _ = pull(sources, tmp_path / "out", max_skipped=0.5, processes=1)
     corpus = tmp_path / "corpus"
     merge(found, tmp_path / "out", corpus, "majority", Resources(memory_mb=512, processes=1))
     gold = (corpus / "gold.jsonl").read_bytes()
@@ -125,47 +125,47 @@ def test_a_merge_believes_what_was_pulled_by_size_and_time_and_reads_what_has_ot
 
 
 def test_what_is_no_longer_asked_for_goes(sources, tmp_path):
-    pull(sources, tmp_path / "out", max_refused=0.5, processes=1)
+    pull(sources, tmp_path / "out", max_skipped=0.5, processes=1)
     del sources["org"]
-    pull(sources, tmp_path / "out", max_refused=0.5, processes=1)
+    pull(sources, tmp_path / "out", max_skipped=0.5, processes=1)
     assert sorted(snapshot(tmp_path / "out")) == [".fingerprints.json", ".lock", "manifest.json", "per.jsonl"]
 
 
 def test_too_much_refused_stops_lists_all_and_harms_nothing(sources, tmp_path):
-    pull(sources, tmp_path / "out", max_refused=0.5, processes=1)
+    pull(sources, tmp_path / "out", max_skipped=0.5, processes=1)
     before = snapshot(tmp_path / "out")
     with (tmp_path / "org.jsonl").open("a") as file:
         file.write("\nbroken" * 20)
-    with pytest.raises(UserError, match=r"\[datasets\.org\] 23 of 32 records cannot be used.*malformed JSON.*refused"):
-        pull(sources, tmp_path / "out", max_refused=0.5, processes=1)
+    with pytest.raises(UserError, match=r"\[datasets\.org\] 23 of 32 records cannot be used.*malformed JSON.*skipped"):
+        pull(sources, tmp_path / "out", max_skipped=0.5, processes=1)
     after = snapshot(tmp_path / "out")
-    assert len(after.pop("refused/org.jsonl").splitlines()) == 23
-    del before["refused/org.jsonl"]
+    assert len(after.pop("skipped/org.jsonl").splitlines()) == 23
+    del before["skipped/org.jsonl"]
     assert after == before
 
 
 def test_a_source_that_fails_stops_before_anything_changes(sources, tmp_path):
-    pull(sources, tmp_path / "out", max_refused=0.5, processes=1)
+    pull(sources, tmp_path / "out", max_skipped=0.5, processes=1)
     before = snapshot(tmp_path / "out")
     (tmp_path / "per.jsonl").unlink()
     with pytest.raises(UserError, match=r"\[datasets\.per\] .*per\.jsonl: no such file"):
-        pull(sources, tmp_path / "out", max_refused=0.5, processes=1)
+        pull(sources, tmp_path / "out", max_skipped=0.5, processes=1)
     assert snapshot(tmp_path / "out") == before
 
 
 def test_an_empty_dataset_is_no_error_but_nothing_at_all_is(sources, tmp_path):
     (tmp_path / "org.jsonl").write_text("\n")
-    found, _ = pull(sources, tmp_path / "out", max_refused=0.5, processes=1)
+    found, _ = pull(sources, tmp_path / "out", max_skipped=0.5, processes=1)
     assert found.datasets["org"].records["read"] == 0
     (tmp_path / "per.jsonl").write_text("")
     with pytest.raises(UserError, match="nothing to pull: no record in org, per"):
-        pull(sources, tmp_path / "out", max_refused=0.5, processes=1)
+        pull(sources, tmp_path / "out", max_skipped=0.5, processes=1)
 
 
 def test_what_a_killed_run_left_is_cleared_away(sources, tmp_path):
     (tmp_path / "out" / ".tmp-work" / "deep").mkdir(parents=True)
     (tmp_path / "out" / ".tmp-123-manifest.json").write_text("half")
-    pull(sources, tmp_path / "out", max_refused=0.5, processes=1)
+    pull(sources, tmp_path / "out", max_skipped=0.5, processes=1)
     assert not list((tmp_path / "out").glob(".tmp-*"))
 
 
@@ -182,7 +182,7 @@ NAMES = st.text(min_size=1, max_size=300) | st.sampled_from(
         "🦆",
         ".tmp-work",
         "manifest",
-        "refused",
+        "skipped",
     ]
 )
 

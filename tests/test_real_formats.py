@@ -27,8 +27,8 @@ def taken(source, found, folder):
     assert source.labels_found() == found
     account = pull({"data": source}, folder, 0.5, 1).manifest.datasets["data"]
     assert account.spans["read"] == found.total()
-    assert account.spans["read"] == account.spans["kept"] + account.spans["refused"]
-    assert account.records["read"] == sum(account.records[fate] for fate in ("kept", "left_out", "refused"))
+    assert account.spans["read"] == account.spans["kept"] + account.spans["skipped"]
+    assert account.records["read"] == sum(account.records[fate] for fate in ("kept", "other_labels", "skipped"))
     return account
 
 
@@ -41,7 +41,7 @@ def test_the_setswana_corpus(shared_data, tmp_path):
     found = Counter(label for row in rows for _, _, label in row["label"])
     assert (len(rows), len({row["text"] for row in rows}), len(found), found.total()) == (454, 435, 7, 444)
     account = taken(doccano(str(path), sorted(found)), found, tmp_path / "unannotated")
-    assert account.records == {"read": 454, "kept": 231, "left_out": 223, "refused": 0, "answers": 231}
+    assert account.records == {"read": 454, "kept": 231, "other_labels": 223, "skipped": 0, "answers": 231}
     assert account.notes == {"blanks at the edges of a span trimmed": 98, "not annotated yet": 223}
     account = taken(doccano(str(path), sorted(found), without_spans="annotated"), found, tmp_path / "annotated")
     assert account.records["kept"] == 454
@@ -115,7 +115,7 @@ def test_the_emerging_entities(shared_data, tmp_path):
         found, texts = entities(content, "\t")
         account = taken(conll(str(path), sorted(found)), found, tmp_path / name)
         assert account.notes == {"file with tags read as iob2": 1}
-        assert (account.records["kept"], account.spans["refused"]) == (len(texts), 0)
+        assert (account.records["kept"], account.spans["skipped"]) == (len(texts), 0)
         kept = [json.loads(line) for line in (tmp_path / name / "data.jsonl").read_text("utf8").splitlines()]
         assert Counter(task["text"] for task in kept) == Counter(texts)
         astral += sum(any(character > "\uffff" for character in text) for text in texts)
@@ -162,7 +162,7 @@ def test_other_folders_of_brats(shared_data, tmp_path, name, documents, labels, 
     assert (len(contents), len(found), found.total()) == (documents, labels, spans)
     account = taken(brat(str(folder), sorted(found)), found, tmp_path)
     assert account.records["kept"] == documents
-    assert account.spans["refused"] <= 3
+    assert account.spans["skipped"] <= 3
 
 
 def test_the_reviews_of_the_trials(shared_data, tmp_path):

@@ -114,7 +114,8 @@ def test_a_reader_of_another_package_is_found(tmp_path):
     config = tmp_path / "datasets.cfg"
     config.write_text('[datasets]\n[datasets.org]\n@readers = "theirs.Export.v1"\nlabel = "ORG"\n')
     code = (
-        "import json, sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); from scripts import settings;"
+        "import json, sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]);"
+        "from scripts.core import settings;"
         "print(json.dumps(settings.load(Path(sys.argv[2])).datasets['org'].labels))"
     )
     found = subprocess.run([sys.executable, "-c", code, tmp_path, config], cwd=ROOT, capture_output=True, text=True)

@@ -71,7 +71,7 @@ def test_damaged_lines_are_refused_and_the_rest_goes_on(fresh):
     path = fresh / "per.jsonl"
     path.write_text(path.read_text() + '\n{"text": "half a l\n\xff\n{"text": 3}\n')
     assert "3" in succeed(fresh, "pull")
-    places = [json.loads(line)["place"] for line in (fresh / "annotations/refused/per.jsonl").read_text().splitlines()]
+    places = [json.loads(line)["place"] for line in (fresh / "annotations/skipped/per.jsonl").read_text().splitlines()]
     assert places == ["per.jsonl:101", "per.jsonl:102", "per.jsonl:103"]
     manifest = json.loads((fresh / "annotations/manifest.json").read_text())
     assert manifest["datasets"]["per"]["records"]["kept"] == 100

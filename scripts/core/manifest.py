@@ -9,21 +9,20 @@ from urllib.parse import quote
 import msgspec
 
 from scripts.core.files import read_json, write_json
-from scripts.sources.source import Intake
 
 NAME = "manifest.json"
 _LONGEST = 150  # of a file name: what is longer is cut, most file systems allow 255 bytes
 
 
 class Entry(msgspec.Struct, kw_only=True):
-    """One dataset. Of its records, and of their spans, read = kept + left_out + refused.
+    """One dataset. Of its records, and of their spans, read = kept + other_labels + skipped.
 
     file (str): Where its answers are, beside the manifest: a Task a line.
     sha256 (str), bytes (int): Of that file.
     labels (list[str]): What was annotated in it.
-    records (dict[str, int]): "read" and their fates; "answers" is how many answers the kept ones hold.
-    spans (dict[str, int]): "read" and their fates.
-    reasons (dict[str, int]): Why records and spans were refused; each of them is a line in `refused/<file>`.
+    records (dict[str, int]): "read" and their outcomes; "answers" is how many answers the kept ones hold.
+    spans (dict[str, int]): "read" and their outcomes.
+    reasons (dict[str, int]): Why records and spans were skipped; each of them is a line in `skipped/<file>`.
     notes (dict[str, int]): What was changed or looked odd without anything being lost.
     """
 
@@ -41,21 +40,6 @@ class Manifest(msgspec.Struct):
     """The datasets by name, sorted."""
 
     datasets: dict[str, Entry]
-
-
-def entry(name: str, labels: list[str], intake: Intake, sha256: str, size: int) -> Entry:
-    """The entry of a dataset that has been read."""
-    intake.settle()
-    return Entry(
-        file=file_name(name),
-        sha256=sha256,
-        bytes=size,
-        labels=sorted(set(labels)),
-        records={fate: intake.records[fate] for fate in ("read", "kept", "left_out", "refused", "answers")},
-        spans={fate: intake.spans[fate] for fate in ("read", "kept", "left_out", "refused")},
-        reasons=dict(sorted(intake.reasons.items())),
-        notes=dict(sorted(intake.notes.items())),
-    )
 
 
 def file_name(dataset: str) -> str:

@@ -32,9 +32,9 @@ for _module in pkgutil.iter_modules(scripts.sources.__path__, "scripts.sources."
 
 
 class Pull(msgspec.Struct, frozen=True):
-    """max_refused (float): Share of a dataset's records, or of its spans, that may be unusable."""
+    """max_skipped (float): Share of a dataset's records, or of its spans, that may be unusable."""
 
-    max_refused: float
+    max_skipped: float
 
 
 class Merge(msgspec.Struct, frozen=True):
@@ -63,13 +63,13 @@ class Docs(msgspec.Struct, frozen=True):
 
 
 @registry.misc("labelwise.Pull.v1")
-def pull(max_refused: float = 0.2) -> Pull:
+def pull(max_skipped: float = 0.2) -> Pull:
     """Rules of `pull`.
 
-    max_refused (float): The step stops if more than this share of a dataset's records, or spans, cannot be used.
+    max_skipped (float): The step stops if more than this share of a dataset's records, or spans, cannot be used.
     """
-    _demand(0 <= max_refused <= 1, "max_refused", max_refused, "a number from 0 to 1")
-    return Pull(max_refused)
+    _demand(0 <= max_skipped <= 1, "max_skipped", max_skipped, "a number from 0 to 1")
+    return Pull(max_skipped)
 
 
 @registry.misc("labelwise.Merge.v1")

@@ -26,7 +26,7 @@ from scripts.core.manifest import digest as manifest_digest
 from scripts.engines.cluster import Cluster, connected
 from scripts.engines.engine import Dask
 from scripts.engines.storage import Storage, scratch
-from scripts.merging.pull import Pulled, check, fingerprint, judge, publish, read_source, refusals
+from scripts.merging.pull import Pulled, check, fingerprint, judge, publish, read_source, skipped_file
 from scripts.sources.documents import never_occurs
 from scripts.sources.source import Divisible, Numbered, Source
 
@@ -56,7 +56,7 @@ class Made(NamedTuple):
 
 
 def make_run(part: Part) -> Made:
-    """Read a part of a source into its run, `.jsonl`; the table, `.offsets`; what was refused, `.refused`; and last,
+    """Read a part of a source into its run, `.jsonl`; the table, `.offsets`; what was skipped, `.skipped`; and last,
     as it vouches for the others, its account, `.json`. Whoever does it again writes the same.
     """
     if not part.fresh and (done := part.storage.read_if_there(f"{part.name}.json", Entry)):
@@ -66,8 +66,8 @@ def make_run(part: Part) -> Made:
         path = folder / entry.file
         part.storage.write(f"{part.name}.offsets", _offsets(path).tobytes())
         _put(part.storage, path, f"{part.name}.jsonl")
-        if refusals(folder, entry).exists():
-            _put(part.storage, refusals(folder, entry), f"{part.name}.refused")
+        if skipped_file(folder, entry).exists():
+            _put(part.storage, skipped_file(folder, entry), f"{part.name}.skipped")
     part.storage.write_json(f"{part.name}.json", entry)
     return Made(entry, False)
 
@@ -131,10 +131,10 @@ class Runs(msgspec.Struct):
     runs: list[Run]
 
 
-def pull_on(engine: Dask, sources: Mapping[str, Source], folder: Path, max_refused: float, fresh: bool) -> Pulled:
+def pull_on(engine: Dask, sources: Mapping[str, Source], folder: Path, max_skipped: float, fresh: bool) -> Pulled:
     """Read all sources into runs on the engine's storage. See `pulling.pull`.
 
-    folder (Path): For the manifest, and for `refused/<dataset>.jsonl`.
+    folder (Path): For the manifest, and for `skipped/<dataset>.jsonl`.
     RAISES (UserError): If a source cannot be read, holds too much that is unusable, or all are empty.
     """
     check(sources)
@@ -149,14 +149,14 @@ def pull_on(engine: Dask, sources: Mapping[str, Source], folder: Path, max_refus
         entries = {name: joined([one.entry for _, one in own], _digest(own)) for name, own in by_dataset.items()}
         with work_folder(folder) as work:
             for name, own in by_dataset.items():
-                _fetch_refusals(storage, own, refusals(work, entries[name]))
-            judge(entries, folder, work, max_refused)
+                _fetch_skipped(storage, own, skipped_file(work, entries[name]))
+            judge(entries, folder, work, max_skipped)
             publish(list(entries), entries, folder, work)
         manifest = Manifest(entries)
         runs = [Run(part.name, one.entry.bytes, one.entry.sha256) for part, one in zip(parts, made, strict=True)]
         storage.write_json(_NAME, Runs(manifest_digest(manifest), runs))
         save(manifest, folder)
-        endings = (".jsonl", ".json", ".offsets", ".refused")
+        endings = (".jsonl", ".json", ".offsets", ".skipped")
         wanted = {f"{run.name.removeprefix(f'{_FOLDER}/')}{ending}" for run in runs for ending in endings}
         storage.sweep(_FOLDER, wanted | {_NAME.removeprefix(f"{_FOLDER}/")})
     return Pulled(manifest, [name for name, own in by_dataset.items() if all(one.was_there for _, one in own)])
@@ -212,9 +212,9 @@ def _digest(own: Sequence[tuple[Part, Made]]) -> str:
     return hashlib.sha256("\n".join(one.entry.sha256 for _, one in own).encode()).hexdigest()
 
 
-def _fetch_refusals(storage: Storage, own: Sequence[tuple[Part, Made]], path: Path) -> None:
+def _fetch_skipped(storage: Storage, own: Sequence[tuple[Part, Made]], path: Path) -> None:
     """Put the lists of a dataset's parts together, if there is anything to list."""
-    names = [f"{part.name}.refused" for part, one in own if one.entry.reasons]
+    names = [f"{part.name}.skipped" for part, one in own if one.entry.reasons]
     if names:
         path.parent.mkdir(exist_ok=True)
         storage.append_to(path, names)

@@ -10,7 +10,7 @@ import msgspec
 
 # Fates of an answer. "kept": it took part in at least one decision. "replaced": the same annotator answered later,
 # or a review decided otherwise.
-ANSWERS = ("kept", "ignored", "rejected", "duplicates", "replaced", "refused")
+ANSWERS = ("kept", "ignored", "rejected", "duplicates", "replaced", "skipped")
 
 # Fates of a span. "gold": an entity of a covered label. "known": knowledge of a label that is not covered
 # (accepted or rejected on its own, or agreed on by all). "confirming": a binary answer that repeats gold. The rest

@@ -271,8 +271,8 @@ def _account_for(asked: Merged, account: Account, manifest: Manifest) -> Merged:
     for name, entry in manifest.datasets.items():
         assert account.answers[name, "read"] == entry.records["answers"], (name, "answers")
         assert sum(account.spans[name, label, "read"] for label in entry.labels) == entry.spans["kept"], (name, "spans")
-        account.answers[name, "read"] += entry.records["refused"]
-        account.answers[name, "refused"] += entry.records["refused"]
+        account.answers[name, "read"] += entry.records["skipped"]
+        account.answers[name, "skipped"] += entry.records["skipped"]
     account.settle()
     counts = account.to_dict()
     labels = sorted({label for entry in manifest.datasets.values() for label in entry.labels})

@@ -12,7 +12,7 @@ import msgspec
 
 from scripts.core.errors import UserError
 from scripts.core.files import code_digest, exclusive, whole_file, work_folder
-from scripts.core.manifest import Entry, Manifest, entry, file_name, load, save
+from scripts.core.manifest import Entry, Manifest, file_name, load, save
 from scripts.core.workers import spread
 from scripts.merging.sorting import sorted_blocks
 from scripts.sources.source import Intake, Source
@@ -58,7 +58,7 @@ def is_as_left(path: Path, found: Entry, seen: Fingerprint | None) -> bool:
     return (stat.st_size, stat.st_mtime_ns) == (seen.size, seen.changed)
 
 
-_REFUSED = "refused"
+_SKIPPED = "skipped"
 _ROOMS = Path(__file__).parent.parent
 _CODE = (_ROOMS / "core", _ROOMS / "sources", Path(__file__), Path(__file__).with_name("sorting.py"))
 _ENCODER = msgspec.json.Encoder()
@@ -72,14 +72,14 @@ class Pulled(NamedTuple):
 
 
 def pull(
-    sources: Mapping[str, Source], folder: Path, max_refused: float, processes: int, fresh: bool = False
+    sources: Mapping[str, Source], folder: Path, max_skipped: float, processes: int, fresh: bool = False
 ) -> Pulled:
     """Read all sources into a folder. Nothing there changes before all of them have been read.
 
     sources (Mapping[str, Source]): By the name of their dataset.
-    folder (Path): For `<dataset>.jsonl`, `refused/<dataset>.jsonl` and the manifest. What it holds of datasets that
+    folder (Path): For `<dataset>.jsonl`, `skipped/<dataset>.jsonl` and the manifest. What it holds of datasets that
         are no longer asked for is deleted.
-    max_refused (float): Share of a dataset's records, or of its spans, that may be unusable.
+    max_skipped (float): Share of a dataset's records, or of its spans, that may be unusable.
     processes (int): How many datasets are read at a time.
     fresh (bool): Read unchanged sources too.
     RAISES (UserError): If a source cannot be read, holds too much that is unusable, or all are empty.
@@ -95,7 +95,7 @@ def pull(
             jobs = [_Job(name, source, work) for name, source in sources.items() if name not in unchanged]
             read = zip(jobs, spread(_read, jobs, processes, "Pulling"), strict=True)
             entries |= {job.dataset: found for job, found in read}
-            judge(entries, folder, work, max_refused)
+            judge(entries, folder, work, max_skipped)
             publish([job.dataset for job in jobs], entries, folder, work)
         manifest = Manifest(dict(sorted(entries.items())))
         save(manifest, folder)
@@ -103,9 +103,9 @@ def pull(
     return Pulled(manifest, unchanged)
 
 
-def refusals(folder: Path, found: Entry) -> Path:
-    """Where what was refused of a dataset is listed; there is no such file if nothing was."""
-    return folder / _REFUSED / found.file
+def skipped_file(folder: Path, found: Entry) -> Path:
+    """Where what was skipped of a dataset is listed; there is no such file if nothing was."""
+    return folder / _SKIPPED / found.file
 
 
 # Reading
@@ -131,16 +131,16 @@ def _read(job: _Job) -> Entry:
 
 
 def read_source(dataset: str, source: Source, folder: Path) -> Entry:
-    """Stream a source into its file in a folder, sorted by hash; what is refused is listed in a folder below.
+    """Stream a source into its file in a folder, sorted by hash; what is skipped is listed in a folder below.
 
     RAISES (UserError): If it cannot be read to its end.
     """
     path = folder / file_name(dataset)
-    listed = folder / _REFUSED / path.name
+    listed = folder / _SKIPPED / path.name
     listed.parent.mkdir(exist_ok=True)
     digest = hashlib.sha256()
-    with path.open("wb") as out, listed.open("wb") as refused:
-        intake = Intake(lambda refusal: refused.write(_ENCODER.encode_lines([refusal])))
+    with path.open("wb") as out, listed.open("wb") as skipped:
+        intake = Intake(lambda skip: skipped.write(_ENCODER.encode_lines([skip])))
         try:
             for block in sorted_blocks(_lines(dataset, source, intake), folder / f"{path.name}.runs"):
                 digest.update(block)
@@ -149,7 +149,18 @@ def read_source(dataset: str, source: Source, folder: Path) -> Entry:
             raise UserError(f"[datasets.{dataset}] {err}") from err
     if not intake.reasons:
         listed.unlink()
-    return entry(dataset, source.labels, intake, digest.hexdigest(), path.stat().st_size)
+    intake.assert_adds_up()
+    outcomes = ("read", "kept", "other_labels", "skipped")
+    return Entry(
+        file=path.name,
+        sha256=digest.hexdigest(),
+        bytes=path.stat().st_size,
+        labels=sorted(set(source.labels)),
+        records={outcome: intake.records[outcome] for outcome in (*outcomes, "answers")},
+        spans={outcome: intake.spans[outcome] for outcome in outcomes},
+        reasons=dict(sorted(intake.reasons.items())),
+        notes=dict(sorted(intake.notes.items())),
+    )
 
 
 def _lines(dataset: str, source: Source, intake: Intake) -> Iterator[tuple[int, bytes]]:
@@ -189,21 +200,21 @@ def _entries(folder: Path) -> dict[str, Entry]:
 def _is_unchanged(folder: Path, found: Entry | None, seen: Fingerprint | None, fingerprint: str) -> bool:
     if found is None or seen is None or seen.source != fingerprint:
         return False
-    listed = refusals(folder, found).exists() == bool(found.reasons)
+    listed = skipped_file(folder, found).exists() == bool(found.reasons)
     return listed and is_as_left(folder / found.file, found, seen)
 
 
 # Judging and publishing
 
 
-def judge(entries: dict[str, Entry], folder: Path, work: Path, max_refused: float) -> None:
-    """RAISES (UserError): If too much is unusable; the list of what was refused is published all the same."""
+def judge(entries: dict[str, Entry], folder: Path, work: Path, max_skipped: float) -> None:
+    """RAISES (UserError): If too much is unusable; the list of what was skipped is published all the same."""
     for name, found in sorted(entries.items()):
         for what, counts in (("records", found.records), ("spans", found.spans)):
-            if counts["refused"] > max_refused * counts["read"]:
-                if (work / _REFUSED / found.file).exists():
-                    _replace(work / _REFUSED / found.file, refusals(folder, found))
-                raise UserError(_too_many(name, what, counts, found, max_refused, refusals(folder, found)))
+            if counts["skipped"] > max_skipped * counts["read"]:
+                if (work / _SKIPPED / found.file).exists():
+                    _replace(work / _SKIPPED / found.file, skipped_file(folder, found))
+                raise UserError(_too_many(name, what, counts, found, max_skipped, skipped_file(folder, found)))
     if not any(found.records["read"] for found in entries.values()):
         raise UserError(f"nothing to pull: no record in {', '.join(sorted(entries))}")
 
@@ -211,8 +222,8 @@ def judge(entries: dict[str, Entry], folder: Path, work: Path, max_refused: floa
 def _too_many(name: str, what: str, counts: dict[str, int], found: Entry, allowed: float, listed: Path) -> str:
     reason = max(found.reasons, key=lambda reason: found.reasons[reason])
     return (
-        f"[datasets.{name}] {counts['refused']:,} of {counts['read']:,} {what} cannot be used, most often since: "
-        f"{reason}. More than {allowed:.0%} ([pull] max_refused) stops the step; {listed} lists them all"
+        f"[datasets.{name}] {counts['skipped']:,} of {counts['read']:,} {what} cannot be used, most often since: "
+        f"{reason}. More than {allowed:.0%} ([pull] max_skipped) stops the step; {listed} lists them all"
     )
 
 
@@ -221,9 +232,9 @@ def publish(read: list[str], entries: dict[str, Entry], folder: Path, work: Path
     for name in read:
         found = entries[name]
         _replace(work / found.file, folder / found.file)
-        _replace(work / _REFUSED / found.file, refusals(folder, found))
+        _replace(work / _SKIPPED / found.file, skipped_file(folder, found))
     wanted = {found.file for found in entries.values()}
-    for path in (*folder.glob("*.jsonl"), *folder.glob(f"{_REFUSED}/*.jsonl")):
+    for path in (*folder.glob("*.jsonl"), *folder.glob(f"{_SKIPPED}/*.jsonl")):
         if path.name not in wanted:
             path.unlink()
 

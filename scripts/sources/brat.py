@@ -22,8 +22,8 @@ from scripts.core.registry import registry
 from scripts.sources.documents import Unusable, WithoutSpans, answers, note_incomplete, note_unseen
 from scripts.sources.source import Intake, Source, fit_span
 
-Discontinuous = Literal["refuse", "cover", "split"]
-Mismatch = Literal["refuse", "keep"]
+Discontinuous = Literal["skip", "cover", "split"]
+Mismatch = Literal["skip", "keep"]
 
 _BOM = "\ufeff"
 _ANNOTATION = re.compile(r"T[0-9]+\t(\S+) (@ @(?:;@ @)*)\t(.*)".replace("@", "[0-9]{1,15}"))
@@ -36,9 +36,9 @@ _STARTS_OTHER = re.compile(r"[EMARN][0-9]+\t|\*\t|#")  # events, attributes, rel
 def brat(
     path: str,
     labels: list[str],
-    discontinuous: Discontinuous = "refuse",
+    discontinuous: Discontinuous = "skip",
     annotator: str = "",
-    mismatch: Mismatch = "refuse",
+    mismatch: Mismatch = "skip",
     without_spans: WithoutSpans = "annotated",
 ) -> Source:
     """Read the text-bound annotations (T lines) of a folder and all folders in it. A record is an .ann file.
@@ -48,7 +48,7 @@ def brat(
 
     path (str): The folder.
     labels (list[str]): The labels that were annotated in it; spans of others are left out.
-    discontinuous (str): A span in several fragments is refused ("refuse"), taken from the first start to the last
+    discontinuous (str): A span in several fragments is skipped ("skip"), taken from the first start to the last
         end ("cover"), or every fragment is a span ("split", and counted as such). Fragments with only blanks
         between them are one span: so brat writes what crosses the end of a line.
     annotator (str): Who annotated, for the merge.
@@ -141,14 +141,14 @@ class Brat(msgspec.Struct, frozen=True):
         except Unusable as err:
             found = len(_STARTS_ANNOTATION.findall(path.read_bytes().removeprefix(codecs.BOM_UTF8)))
             intake.record(found)
-            intake.refuse(self._name(path), str(err), found)
+            intake.skip(self._name(path), str(err), found)
             return None
         return _parse(self._name(path), text, lines, intake)
 
     def _tasks(self, document: _Document, dataset: str, intake: Intake) -> list[Task]:
         intake.record(sum(map(self._count, document.annotations)))
         if not document.annotations and self.without_spans == "unannotated":
-            intake.leave_out(0, whole_record=True)
+            intake.other_labels(0, whole_record=True)
             intake.note("not annotated yet")
             return []
         spans, incomplete = self._judge(document, intake)
@@ -156,7 +156,7 @@ class Brat(msgspec.Struct, frozen=True):
         places = {span: f"{document.name}:{line}" for span, line in spans.items()}
         tasks = answers(task, places, incomplete)
         if not tasks:
-            intake.refuse(document.name, "no label of it could be read completely")
+            intake.skip(document.name, "no label of it could be read completely")
         note_incomplete(incomplete, intake)
         return tasks
 
@@ -171,20 +171,20 @@ class Brat(msgspec.Struct, frozen=True):
         for annotation in document.annotations:
             count = self._count(annotation)
             if annotation.fragments and annotation.label not in self.labels:
-                intake.leave_out(count)
+                intake.other_labels(count)
                 continue
             place = f"{document.name}:{annotation.line}"
             try:
                 fitted = self._fit(document.text, annotation, intake)
             except Unusable as err:
                 for _ in range(count):
-                    intake.refuse_span(place, str(err))
+                    intake.skip_span(place, str(err))
                 # Where the label cannot be read it may have been any.
                 incomplete.update({annotation.label} & set(self.labels) or self.labels)
                 continue
             for span in fitted:
                 if span in spans:
-                    intake.refuse_span(place, "span repeated in the same document")
+                    intake.skip_span(place, "span repeated in the same document")
                 spans.setdefault(span, annotation.line)
         return spans, incomplete
 
@@ -193,13 +193,13 @@ class Brat(msgspec.Struct, frozen=True):
         fragments = annotation.fragments
         if not fragments:
             raise Unusable("malformed annotation")
-        if len(fragments) > 1 and self.discontinuous == "refuse":
+        if len(fragments) > 1 and self.discontinuous == "skip":
             raise Unusable("discontinuous span")
         if self.discontinuous == "cover":
             fragments = [(fragments[0][0], max(end for _, end in fragments))]
         spans = [_fitted(text, start, end, annotation.label) for start, end in fragments]
         if not annotation.quotes(text):
-            if self.mismatch == "refuse":
+            if self.mismatch == "skip":
                 raise Unusable("quoted text is not what stands at the offsets")
             intake.note("quoted text is not what stands at the offsets, kept")
         trimmed = sum((span.start, span.end) != fragment for span, fragment in zip(spans, fragments, strict=True))
@@ -263,7 +263,7 @@ def _parse(name: str, text: str, lines: list[str], intake: Intake) -> _Document 
     text, shift = _as_counted(text, annotations)
     if not text or text.isspace():
         intake.record(len(annotations))
-        intake.refuse(name, "text is empty", len(annotations))
+        intake.skip(name, "text is empty", len(annotations))
         return None
     return _Document(name, text, [_joined(text, annotation, shift) for annotation in annotations])
 

@@ -95,7 +95,7 @@ class DocumentReader(msgspec.Struct, frozen=True):
         size = sum(document.size for document in record.documents)
         intake.record(size)
         if record.fault:
-            intake.refuse(record.source, record.fault, size)
+            intake.skip(record.source, record.fault, size)
             return []
         tasks = []
         faults = []
@@ -107,7 +107,7 @@ class DocumentReader(msgspec.Struct, frozen=True):
         if faults:
             _account(record.source, faults, bool(tasks), intake)
         elif not tasks:
-            intake.leave_out(0, whole_record=True)
+            intake.other_labels(0, whole_record=True)
             intake.note("not annotated yet")
         return tasks
 
@@ -144,15 +144,15 @@ class DocumentReader(msgspec.Struct, frozen=True):
         incomplete: set[str] = set()
         for mark in marks:
             if mark.label and mark.label not in self.labels:
-                intake.leave_out(1)
+                intake.other_labels(1)
                 continue
             span = _fit(text, mark)
             if isinstance(span, str):
-                intake.refuse_span(source, span)
+                intake.skip_span(source, span)
                 # Where there is no label it may have been any.
                 incomplete.update([mark.label] if mark.label else self.labels)
             elif span in spans:
-                intake.refuse_span(source, "span repeated in the same text")
+                intake.skip_span(source, "span repeated in the same text")
             else:
                 spans[span] = None
                 intake.note("blanks at the edges of a span trimmed", (span.start, span.end) != (mark.start, mark.end))
@@ -211,12 +211,12 @@ def never_occurs(label: str) -> str:
 def _account(source: str, faults: Sequence[Unusable], rest_is_used: bool, intake: Intake) -> None:
     """Tell of documents that cannot be used: the record is refused, or, if others in it can be, their spans."""
     if not rest_is_used:
-        intake.refuse(source, str(faults[0]), sum(fault.spans for fault in faults))
+        intake.skip(source, str(faults[0]), sum(fault.spans for fault in faults))
         return
     for fault in faults:
         intake.note("one of several answers about a text could not be used")
         for _ in range(fault.spans):
-            intake.refuse_span(source, str(fault))
+            intake.skip_span(source, str(fault))
 
 
 def _fit(text: str, mark: Mark) -> Span | str:

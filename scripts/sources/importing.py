@@ -198,7 +198,7 @@ def _read(reader: Reader, part: Part) -> Part:
         part.intake.keep(len(tasks), found.total())
         part.spans.update(found)
         part.texts.update(found.keys())
-    part.intake.settle()
+    part.intake.assert_adds_up()
     return part
 
 

@@ -96,14 +96,14 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
             record = decode(content)
         except UNREADABLE as err:
             intake.record()
-            intake.refuse(source, reason(err))
+            intake.skip(source, reason(err))
             return []
         found = len(record.spans or ())
         intake.record(found)
         try:
             return self._judge(record, source, intake)
         except _Unusable as err:
-            intake.refuse(source, str(err), found)
+            intake.skip(source, str(err), found)
             return []
 
     def _judge(self, record: Record, source: str, intake: Intake) -> list[Task]:
@@ -120,8 +120,8 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
                 task.versions = [self._version(record.text, version) for version in record.versions or ()]
             tasks = [task]
             for _ in range(len(taken) - len(task.spans)):
-                intake.refuse_span(source, "span repeated in the same task")
-        intake.leave_out(len(spans) - len(taken), whole_record=not tasks)
+                intake.skip_span(source, "span repeated in the same task")
+        intake.other_labels(len(spans) - len(taken), whole_record=not tasks)
         intake.note("blanks at the edges of a span trimmed", trimmed)
         self._note(record, task, old_hash, intake)
         return tasks

@@ -37,68 +37,74 @@ class Source(Protocol):
         """
 
 
-class Refusal(msgspec.Struct):
-    """Something that could not be used. spans is how many annotated spans went with it."""
+class Skipped(msgspec.Struct):
+    """A record or span that cannot be used; a line of `assets/annotations/skipped/<dataset>.jsonl`.
+
+    place (str), reason (str): Its source as in a Task, and why.
+    what (str): "record" or "span".
+    spans (int): Annotated spans lost by it.
+    """
 
     place: str
     reason: str
-    what: str  # "record" or "span"
+    what: str
     spans: int = 0
 
 
 class Intake(msgspec.Struct):
-    """The account of one dataset: records read = kept + left out + refused, and the same for spans.
+    """The account of one dataset: records read = kept + other labels + skipped, and the same for spans.
 
-    A reader calls `record` once a record, `span` with the number of spans in it, and, for what it does not
-    yield, `refuse`, `refuse_span` or `leave_out`; what it yields is counted by whoever consumes it.
+    A reader calls `record` once a record, with its number of spans, and, for what it does not yield, `skip`,
+    `skip_span` or `other_labels`. Whoever consumes what it yields calls `keep`.
 
-    on_refusal (Callable[[Refusal], object]): Called with each refusal, so that all are listed in constant memory.
+    on_skip (Callable[[Skipped], object]): Called with each skipped record or span, so that all can be listed in
+        constant memory.
     """
 
-    on_refusal: Callable[[Refusal], object]
+    on_skip: Callable[[Skipped], object]
     records: Counter[str] = msgspec.field(default_factory=Counter)
     spans: Counter[str] = msgspec.field(default_factory=Counter)
     reasons: Counter[str] = msgspec.field(default_factory=Counter)
     notes: Counter[str] = msgspec.field(default_factory=Counter)
 
     def record(self, spans: int = 0) -> None:
-        """Met a record with so many spans."""
+        """Count a record and its spans as read."""
         self.records["read"] += 1
         self.spans["read"] += spans
 
     def keep(self, answers: int, spans: int, records: int = 1) -> None:
-        """A record, or several, yielded so many answers, with so many spans."""
+        """Count a record, or several, as kept, with the answers and spans that they yielded."""
         self.records["kept"] += records
         self.records["answers"] += answers
         self.spans["kept"] += spans
 
-    def refuse(self, place: str, reason: str, spans: int = 0) -> None:
-        """The record cannot be used, and so many spans go with it."""
-        self.records["refused"] += 1
-        self.spans["refused"] += spans
+    def skip(self, place: str, reason: str, spans: int = 0) -> None:
+        """Skip a record that cannot be used, with all its spans."""
+        self.records["skipped"] += 1
+        self.spans["skipped"] += spans
         self.reasons[reason] += 1
-        self.on_refusal(Refusal(place, reason, "record", spans))
+        self.on_skip(Skipped(place, reason, "record", spans))
 
-    def refuse_span(self, place: str, reason: str) -> None:
-        """One span of a record cannot be used; the record goes on."""
-        self.spans["refused"] += 1
+    def skip_span(self, place: str, reason: str) -> None:
+        """Skip a span that cannot be used; its record goes on."""
+        self.spans["skipped"] += 1
         self.reasons[reason] += 1
-        self.on_refusal(Refusal(place, reason, "span", 1))
+        self.on_skip(Skipped(place, reason, "span", 1))
 
-    def leave_out(self, spans: int, whole_record: bool = False) -> None:
-        """So many spans, or the whole record with them, are of labels that are not taken."""
-        self.spans["left_out"] += spans
-        self.records["left_out"] += whole_record
+    def other_labels(self, spans: int, whole_record: bool = False) -> None:
+        """Count spans, or with them the whole record, whose labels are not asked for."""
+        self.spans["other_labels"] += spans
+        self.records["other_labels"] += whole_record
 
     def note(self, what: str, times: int = 1) -> None:
-        """Something a person should know although nothing was lost by it (trimmed blanks, old hashes)."""
+        """Note something odd by which nothing was lost (whitespace trimmed, hashes of an old version)."""
         if times:
             self.notes[what] += times
 
-    def settle(self) -> None:
+    def assert_adds_up(self) -> None:
         """RAISES (AssertionError): If a record or a span went missing."""
         for counts in (self.records, self.spans):
-            assert counts["read"] == counts["kept"] + counts["left_out"] + counts["refused"], dict(counts)
+            assert counts["read"] == counts["kept"] + counts["other_labels"] + counts["skipped"], dict(counts)
 
 
 def fit_span(text: str, start: int, end: int, label: str) -> Span | str:
