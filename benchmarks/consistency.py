@@ -112,7 +112,7 @@ def _answers(found: list[GoldText]) -> Iterator[Task]:
 def _states(found: list[GoldText], label: str) -> dict[str, int]:
     covered = sum(label in one.covered for one in found)
     spans = sum(span.label == label for one in found for span in one.spans)
-    states = {"covered": covered, "partly": 0, "unresolved": 0, "unknown": len(found) - covered}
+    states = {"covered": covered, "partly_covered": 0, "unresolved": 0, "not_covered": len(found) - covered}
     return {"texts": len(found), **states, "spans": spans}
 
 

@@ -84,7 +84,7 @@ def write_gold(texts: Sequence[GoldText], folder: Path) -> None:
     ordered = sorted(texts, key=lambda text: (text.input_hash, text.text))
     gold.write_bytes(msgspec.json.Encoder().encode_lines(ordered))
     labels = sorted({label for text in texts for label in text.covered})
-    counts = {"texts": len(texts), "unknown": 0}
+    counts = {"texts": len(texts), "not_covered": 0}
     merged = Merged(
         policy="majority", parts="keep", code="", manifest="", inputs={}, outputs={gold.name: sha256(gold)},
         labels=labels, totals={"texts": len(texts)}, coverage=dict.fromkeys(labels, counts),

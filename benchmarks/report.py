@@ -171,7 +171,7 @@ def _write_coverage(corpus: Path, labels: Sequence[str]) -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     with (corpus / "coverage.csv").open("w", encoding="utf8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(("label", "dataset", "texts", "covered", "partly", "unresolved", "unknown", "spans"))
+        rows.writerow(("label", "dataset", "texts", "covered", "partly_covered", "unresolved", "not_covered", "spans"))
         for place, label in enumerate(sorted(labels)):
             rows.writerow((label, "*", 2_000, 800 + 10 * place, 30, 10, 1_160 - 10 * place, 900))
             rows.writerow((label, f"set {label}", "", 800 + 10 * place, "", "", "", 900))

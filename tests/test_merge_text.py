@@ -32,8 +32,7 @@ def merged(*tasks, policy="majority"):
     for order in itertools.islice(itertools.permutations(tasks), 24):
         account = Account()
         results.append((*merge_text(order, policy, account), account))
-        account.book()
-        account.settle()
+        account.assert_adds_up()
     assert all(result == results[0] for result in results)
     return results[0]
 

@@ -53,8 +53,8 @@ def test_labels_with_a_refused_span_are_not_taken_as_complete(wet_lab):
     _, manifest, merged, _ = wet_lab
     notes = manifest.datasets["wlp"].notes
     assert notes["labels not taken as complete in a text, since a span of theirs was refused"] == 61
-    assert merged.coverage["Action"]["partly"] > 0
-    assert merged.coverage["Misc"] | {"covered": merged.totals["texts"], "unknown": 0} == merged.coverage["Misc"]
+    assert merged.coverage["Action"]["partly_covered"] > 0
+    assert merged.coverage["Misc"] | {"covered": merged.totals["texts"], "not_covered": 0} == merged.coverage["Misc"]
 
 
 def test_all_ways_with_discontinuous_spans_account_for_every_line(shared_data, wet_lab, tmp_path):

@@ -107,7 +107,7 @@ def test_counts_add_up(page):
     for label, _, _, seen, _, unseen in page.tables["Recall of seen and unseen forms by label"][1:-1]:
         assert number(seen) + number(unseen) == number(scores[label]["entities"])
     for row in page.rows("Coverage by label"):
-        states = ("annotated", "partly known", "annotators disagree", "not annotated")
+        states = ("covered", "partly covered", "unresolved", "not covered")
         assert sum(number(row[state]) for state in states) == number(row["sum"]) == 2_000
 
 

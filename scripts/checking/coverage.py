@@ -314,8 +314,9 @@ def _known(states: dict[str, int], covered: Any, words: Any, groups: Any, speed:
     open_groups = in_groups[~like_covered]
     speed = speed or Speed(0, None, "answers have no time")
     return Known(
-        texts=states["texts"], covered=states["covered"], partly=states["partly"], unresolved=states["unresolved"],
-        unknown=states["unknown"], lacking=len(lacking), words=int(words[lacking].sum()),
+        texts=states["texts"], covered=states["covered"], partly=states["partly_covered"],
+        unresolved=states["unresolved"], unknown=states["not_covered"],
+        lacking=len(lacking), words=int(words[lacking].sum()),
         twins=len(open_groups) - len(np.unique(open_groups)), like_covered=int(like_covered.sum()), speed=speed,
         hours=None if speed.seconds is None else round(len(lacking) * speed.seconds / 3600, 2),
     )  # fmt: skip

@@ -67,7 +67,7 @@ def hours(known: Known) -> str:
 
 
 NAME = "coverage.csv"
-STATES = ("covered", "partly", "unresolved", "unknown")
+STATES = ("covered", "partly_covered", "unresolved", "not_covered")
 _ALL = "*"  # instead of a dataset
 
 

@@ -78,6 +78,34 @@ class GoldText(msgspec.Struct, kw_only=True, gc=False):
     meta: dict[str, Any]
 
 
+class Given(Protocol):
+    """An answer, as far as it says who gave it and when: a Task, or a part of one."""
+
+    @property
+    def dataset(self) -> str: ...
+    @property
+    def annotator(self) -> str: ...
+    @property
+    def timestamp(self) -> int | None: ...
+    @property
+    def source(self) -> str: ...
+
+
+def annotator_of(answer: Given) -> tuple[str, str]:
+    """The annotator of an answer. All answers of a dataset that names none count as one annotator's."""
+    return (answer.annotator, "") if answer.annotator else ("", answer.dataset)
+
+
+def position(answer: Given) -> int:
+    """The place of an answer in its dataset, where order is the order of time."""
+    return int(answer.source.rpartition(":")[2])
+
+
+def recency(answer: Given) -> tuple[int, str, int]:
+    """Sorts answers of one annotator: the later, the larger. Answers without a time come first."""
+    return (-1 if answer.timestamp is None else answer.timestamp, answer.dataset, position(answer))
+
+
 def are_apart(spans: Iterable[Span]) -> bool:
     """Whether spans are in order and no two of them overlap."""
     end = 0

@@ -75,7 +75,6 @@ def merge_bucket(bucket: Bucket) -> msgspec.Raw:
                 text, found = merge_text(tasks, bucket.policy, account)
                 gold.write(_encode([text]))
                 conflicts.write(_encode(found))
-    account.book()
     return account.packed()
 
 
@@ -273,7 +272,7 @@ def _account_for(asked: Merged, account: Account, manifest: Manifest) -> Merged:
         assert sum(account.spans[name, label, "read"] for label in entry.labels) == entry.spans["kept"], (name, "spans")
         account.answers[name, "read"] += entry.records["skipped"]
         account.answers[name, "skipped"] += entry.records["skipped"]
-    account.settle()
+    account.assert_adds_up()
     counts = account.to_dict()
     labels = sorted({label for entry in manifest.datasets.values() for label in entry.labels})
     return Merged(
@@ -284,13 +283,13 @@ def _account_for(asked: Merged, account: Account, manifest: Manifest) -> Merged:
 
 
 def _states(label: str, account: Account) -> dict[str, int]:
-    counts = {state: account.coverage[label, "", state] for state in ("covered", "partly", "unresolved")}
-    unknown = account.totals["texts"] - sum(counts.values())
-    assert unknown >= 0, (label, counts)
+    counts = {state: account.coverage[label, "", state] for state in ("covered", "partly_covered", "unresolved")}
+    not_covered = account.totals["texts"] - sum(counts.values())
+    assert not_covered >= 0, (label, counts)
     return {
         "texts": account.totals["texts"],
         **counts,
-        "unknown": unknown,
+        "not_covered": not_covered,
         "spans": account.coverage[label, "", "spans"],
     }
 
@@ -299,7 +298,7 @@ def _coverage_csv(merged: Merged, account: Account) -> bytes:
     """A row a label, with dataset "*", and a row for each dataset that covers texts for it."""
     out = io.StringIO(newline="")
     rows = csv.writer(out, lineterminator="\n")
-    states = ("texts", "covered", "partly", "unresolved", "unknown", "spans")
+    states = ("texts", "covered", "partly_covered", "unresolved", "not_covered", "spans")
     rows.writerow(("label", "dataset", *states))
     for label, counts in merged.coverage.items():
         rows.writerow((label, "*", *(counts[state] for state in states)))

@@ -1,24 +1,33 @@
-"""All answers about one text become one GoldText."""
+"""All answers about one text become one GoldText. The rules, in the order in which they apply:
+
+1. An ignored answer says nothing. Of identical answers of one annotator, the latest stays.
+2. Label by label, of the complete answers: an annotator's latest answer replaces the earlier ones; a review overrules
+   the versions it shows; an answer that rejects the text says nothing of its spans. Between the annotators who are left
+   the policy decides, see `decide`.
+3. Binary answers add single spans to labels that are not covered, and are checked against those that are.
+
+Each rule returns the answers that it drops; their outcome is noted, and all outcomes are counted once, at the end.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator
-from itertools import chain, groupby
+from collections.abc import Collection, Iterable, Sequence
+from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from scripts.core.answers import Answer, GoldText, Kind, Span, Task, are_apart
-from scripts.merging.account import Account
+from scripts.core.answers import Answer, GoldText, Kind, Span, Task, annotator_of, position, recency
+from scripts.merging.account import ANSWERS, Account
 from scripts.merging.decide import Decision, Policy, Spans, Vote, decide, longest_first
 
-_DATASET = attrgetter("dataset")
+_dataset = attrgetter("dataset")
 
 
-class Voice(msgspec.Struct):
-    """Who said what, in a conflict."""
+class ConflictAnswer(msgspec.Struct):
+    """An answer as a conflict shows it, with the spans that are in conflict."""
 
     dataset: str
     annotator: str
@@ -35,8 +44,8 @@ class Conflict(msgspec.Struct, kw_only=True):
     kind (str): "disagreement", "rejected text", "binary", "overlap within a label" or "overlap between labels".
     labels (list[str]): The labels it is about.
     decision (str): How it was decided, in words.
-    spans (list[Span]): What was made of it.
-    answers (list[Voice]): Who said what.
+    spans (list[Span]): The spans that were decided on.
+    answers (list[ConflictAnswer]): The answers in conflict.
     """
 
     input_hash: int = msgspec.field(name="_input_hash")
@@ -45,7 +54,17 @@ class Conflict(msgspec.Struct, kw_only=True):
     labels: list[str]
     decision: str
     spans: list[Span]
-    answers: list[Voice]
+    answers: list[ConflictAnswer]
+
+
+class Numbered(NamedTuple):
+    """An answer and its number among the answers about the text."""
+
+    number: int
+    task: Task
+
+
+Answers = Sequence[Numbered]
 
 
 def merge_text(tasks: Iterable[Task], policy: Policy, account: Account) -> tuple[GoldText, list[Conflict]]:
@@ -53,383 +72,324 @@ def merge_text(tasks: Iterable[Task], policy: Policy, account: Account) -> tuple
 
     tasks (Iterable[Task]): At least one, all of the same text.
     policy (Policy): How disagreements between annotators are decided.
-    account (Account): The fate of every answer and span is counted in it.
-    RETURNS (tuple[GoldText, list[Conflict]]): What is known of the text, and what did not agree.
+    account (Account): Counts the outcome of every answer and span.
+    RETURNS (tuple[GoldText, list[Conflict]]): The text with all its labels, and its conflicts.
     """
-    return _Text(_ordered(tasks), policy, account).merge()
+    text = _TextMerge([Numbered(*pair) for pair in enumerate(in_order(tasks))], policy)
+    text.merge()
+    text.count(account)
+    return text.gold, text.conflicts
 
 
-def position(task: Task) -> int:
-    """The place of an answer in its dataset, which is the order of time there."""
-    return int(task.source.rpartition(":")[2])
+def in_order(tasks: Iterable[Task]) -> list[Task]:
+    """Sort answers by dataset, then as `_all_fields`; most are the only one of their dataset."""
+    by_dataset = (list(same) for _, same in groupby(sorted(tasks, key=_dataset), _dataset))
+    return [task for same in by_dataset for task in (sorted(same, key=_all_fields) if len(same) > 1 else same)]
 
 
-def _ordered(tasks: Iterable[Task]) -> list[Task]:
-    """As `_order` says. Most are of a dataset of their own, which tells all of them."""
-    ordered = sorted(tasks, key=_DATASET)
-    if len({task.dataset for task in ordered}) == len(ordered):
-        return ordered
-    of_datasets = (list(same) for _, same in groupby(ordered, _DATASET))
-    return [task for own in of_datasets for task in (sorted(own, key=_order) if len(own) > 1 else own)]
-
-
-def _order(task: Task) -> tuple[Any, ...]:
-    """By dataset and time. Answers that it does not tell apart are the same."""
-    when = -1 if task.timestamp is None else task.timestamp
+def _all_fields(task: Task) -> tuple[Any, ...]:
+    """Sort by dataset and time, then by everything else: answers that this does not tell apart are equal."""
+    time = -1 if task.timestamp is None else task.timestamp
     meta = msgspec.json.encode(task.meta, order="sorted") if task.meta else b""
     return (
-        task.dataset, when, task.source, task.kind, task.answer, task.labels, task.spans, task.annotator,
+        task.dataset, time, task.source, task.kind, task.answer, task.labels, task.spans, task.annotator,
         task.versions, meta,
     )  # fmt: skip
 
 
-def _annotator(task: Task) -> tuple[str, str]:
-    """Who answered. Of a dataset that does not say, all answers count as one annotator's."""
-    return (task.annotator, "") if task.annotator else ("", task.dataset)
+# The rules. Each returns the numbers of the answers that it drops.
 
 
-def _later(task: Task) -> tuple[int, str, int]:
-    return (-1 if task.timestamp is None else task.timestamp, task.dataset, position(task))
+def ignored(answers: Answers) -> set[int]:
+    """Answers that Prodigy calls "ignore"."""
+    return {number for number, task in answers if task.answer == "ignore"}
 
 
-def _newest(tasks: list[Task]) -> list[Task]:
-    """One annotator's valid answers out of several: the newest where all have a time; else the last of each dataset."""
-    if len(tasks) == 1:
-        return tasks
-    times = [task.timestamp for task in tasks]
+def repeated(answers: Answers) -> set[int]:
+    """All but the latest of identical answers of one annotator about the same labels."""
+    dropped: set[int] = set()
+    if len({tuple(task.labels) for _, task in answers}) == len(answers):
+        return dropped
+    latest: dict[Any, int] = {}
+    for number, task in sorted(answers, key=lambda answer: recency(answer.task)):
+        versions = tuple(map(tuple, task.versions))
+        same = (tuple(task.labels), annotator_of(task), task.kind, task.answer, tuple(task.spans), versions)
+        if same in latest:
+            dropped.add(latest[same])
+        latest[same] = number
+    return dropped
+
+
+def replaced(answers: Answers) -> set[int]:
+    """Answers that a later answer of the same annotator replaces.
+
+    Where all of an annotator's answers have a time, the newest stays; else the last of each dataset does, since
+    nothing orders answers of several datasets.
+    """
+    by_annotator = defaultdict(list)
+    for answer in answers:
+        by_annotator[annotator_of(answer.task)].append(answer)
+    current = {answer.number for own in by_annotator.values() for answer in _newest(own)}
+    return {number for number, _ in answers if number not in current}
+
+
+def _newest(answers: Answers) -> Answers:
+    times = [answer.task.timestamp for answer in answers]
     if None not in times:
-        tasks = [task for task in tasks if task.timestamp == max(times)]  # type: ignore[type-var]
-    last = {task.dataset: task for task in sorted(tasks, key=position)}
-    return list(last.values())
+        answers = [answer for answer in answers if answer.task.timestamp == max(times)]  # type: ignore[type-var]
+    by_position = sorted(answers, key=lambda answer: position(answer.task))
+    return list({answer.task.dataset: answer for answer in by_position}.values())
 
 
-class _Text:
-    """The merge of one text: its answers, and what has been found so far."""
+def overruled(answers: Answers, label: str) -> set[int]:
+    """Answers about a label that a review showed and decided otherwise."""
+    dropped = set()
+    for _, review in (answer for answer in answers if answer.task.kind == "review"):
+        shown = [[span for span in version if span.label == label] for version in review.versions]
+        for number, task in answers:
+            spans = spans_of(task, label)
+            is_same = task.answer == review.answer and spans == spans_of(review, label)
+            if task.kind != "review" and not is_same and spans in shown:
+                dropped.add(number)
+    return dropped
 
-    def __init__(self, tasks: list[Task], policy: Policy, account: Account) -> None:
-        self.tasks = tasks
+
+def rejecting(answers: Answers) -> set[int]:
+    """Answers that reject the text."""
+    return {number for number, task in answers if task.answer == "reject"}
+
+
+def spans_of(task: Task, label: str) -> list[Span]:
+    """A task's spans of one label. Most tasks have one label only; no list is made for them."""
+    return task.spans if len(task.labels) == 1 else [span for span in task.spans if span.label == label]
+
+
+class _TextMerge:
+    """The merge of one text: the answers, and the gold, the conflicts and the outcomes as they become known."""
+
+    def __init__(self, answers: Answers, policy: Policy) -> None:
+        first = answers[0].task
+        self.answers = answers
         self.policy = policy
-        self.account = account
-        self.fates: dict[int, set[str]] = defaultdict(set)  # by id of a task: its fates, one a label
-        self.complete: dict[str, list[Task]] = defaultdict(list)  # by label, of the answers that count
-        self.binary: dict[str, list[Task]] = defaultdict(list)
-        self.undisputed: list[Task] = []
-        self.conflicts: list[Conflict] = []
-        # By ids of the answers that reject the text, or accept it: the labels for which both were given.
-        self.contested: dict[tuple[int, ...], list[str]] = defaultdict(list)
         self.gold = GoldText(
-            input_hash=tasks[0].input_hash, text=tasks[0].text, spans=[], covered=[], accepted=[], rejected=[],
+            input_hash=first.input_hash, text=first.text, spans=[], covered=[], accepted=[], rejected=[],
             unresolved=[], sources=[], meta={},
         )  # fmt: skip
+        self.conflicts: list[Conflict] = []
+        self.complete: dict[str, list[Numbered]] = defaultdict(list)  # by label
+        self.outcomes: list[set[str]] = [set() for _ in answers]  # by number: one for each label
+        self.span_outcomes: Counter[tuple[int, str, str]] = Counter()  # by number, label and outcome
+        self.covered_by: dict[str, set[str]] = {}  # by label: datasets
+        # By the numbers of the answers that accept or reject the text: the labels for which some do either.
+        self.contested: dict[tuple[int, ...], list[str]] = defaultdict(list)
 
-    def merge(self) -> tuple[GoldText, list[Conflict]]:
-        rest = self._take_undisputed()
-        for task in rest:
-            self.account.answers[task.dataset, "read"] += 1
-            self._count_spans(task, task.spans, "read")
-        complete, binary = self.complete, self.binary
-        live = self._distinct(self._heeded(rest))
-        for task in live:
-            for label in task.labels:
-                (binary if task.kind == "binary" else complete)[label].append(task)
-        for label in sorted(complete):
-            self._settle_label(label, complete[label])
+    def merge(self) -> None:
+        """Apply all rules."""
+        answers = self.without(ignored(self.answers), self.answers, "ignored")
+        answers = self.without(repeated(answers), answers, "duplicates")
+        binary: dict[str, list[Numbered]] = defaultdict(list)
+        for answer in answers:
+            for label in answer.task.labels:
+                (binary if answer.task.kind == "binary" else self.complete)[label].append(answer)
+        for label in sorted(self.complete):
+            self.merge_label(label, self.complete[label])
         for label in sorted(binary):
-            self._settle_binary(label, binary[label])
-        self._finish(rest, live)
-        return self.gold, self.conflicts
+            self.merge_binary(label, binary[label])
+        self.finish()
 
-    # Answers
+    def merge_label(self, label: str, answers: Answers) -> None:
+        """Merge the complete answers for a label."""
+        if len(answers) > 1:
+            answers = self.without(replaced(answers), answers, "replaced", label)
+            answers = self.without(overruled(answers, label), answers, "replaced", label)
+        accepting = self.without(rejecting(answers), answers, "rejected", label)
+        if 0 < len(accepting) < len(answers):
+            self.contested[tuple(number for number, _ in answers)].append(label)
+        if accepting:
+            self.decide_label(label, accepting)
 
-    def _take_undisputed(self) -> list[Task]:
-        """Take what nothing else is said of: it comes to what `_settle_label` does, in a third of the time, and nearly
-        all answers are such. Returns the others.
-        """
-        said = Counter(chain.from_iterable(task.labels for task in self.tasks))
-        rest = []
-        gold, account = self.gold, self.account
-        for task in self.tasks:
-            if len(task.labels) == 1 and task.answer == "accept" and task.kind != "binary":
-                label, spans = task.labels[0], task.spans
-                if said[label] == 1 and are_apart(spans):
-                    self.undisputed.append(task)
-                    account.take(task.dataset, label, len(spans))
-                    gold.covered.append(label)
-                    gold.spans += spans
-                    continue
-            rest.append(task)
-        return rest
+    def without(self, dropped: set[int], answers: Answers, outcome: str, label: str | None = None) -> Answers:
+        """The answers without those that are dropped, whose outcome is noted for one label or for all of theirs."""
+        if not dropped:
+            return answers
+        for number in dropped:
+            task = self.answers[number].task
+            self.outcomes[number].add(outcome)
+            for each in task.labels if label is None else [label]:
+                self.note(number, each, outcome, spans_of(task, each))
+        return [answer for answer in answers if answer.number not in dropped]
 
-    def _heeded(self, tasks: list[Task]) -> list[Task]:
-        for task in tasks:
-            if task.answer == "ignore":
-                self._drop(task, "ignored")
-        return [task for task in tasks if task.answer != "ignore"]
-
-    def _distinct(self, tasks: list[Task]) -> list[Task]:
-        """Of identical answers of one annotator, the latest."""
-        about: dict[tuple[str, ...], list[Task]] = defaultdict(list)
-        for task in tasks:
-            about[tuple(task.labels)].append(task)
-        dropped = {id(task) for same in about.values() if len(same) > 1 for task in self._repeated(same)}
-        return [task for task in tasks if id(task) not in dropped] if dropped else tasks
-
-    def _repeated(self, tasks: list[Task]) -> list[Task]:
-        """Those that the same annotator gave again, of answers about the same labels."""
-        latest: dict[Any, Task] = {}
-        repeated = []
-        for task in sorted(tasks, key=_later):
-            versions = tuple(tuple(version) for version in task.versions)
-            same = (_annotator(task), task.kind, task.answer, tuple(task.spans), versions)
-            if same in latest:
-                self._drop(latest[same], "duplicates")
-                repeated.append(latest[same])
-            latest[same] = task
-        return repeated
-
-    def _drop(self, task: Task, fate: str) -> None:
-        self.account.answers[task.dataset, fate] += 1
-        self._count_spans(task, task.spans, fate)
-
-    def _count_spans(self, task: Task, spans: Collection[Span], fate: str) -> None:
-        if len(task.labels) == 1:
-            self.account.spans[task.dataset, task.labels[0], fate] += len(spans)
-            return
-        for label, times in Counter(span.label for span in spans).items():
-            self.account.spans[task.dataset, label, fate] += times
-
-    def _judge(self, task: Task, label: str, fate: str, span_fate: str | None = None) -> None:
-        """Note the fate of a task for a label; of its spans too, where all of them share one."""
-        self.fates[id(task)].add(fate)
-        if span_fate:
-            self._count_spans(task, _of(task, label), span_fate)
+    def note(self, number: int, label: str, outcome: str, spans: Collection[Span]) -> None:
+        """Note the outcome of some spans of an answer."""
+        if spans:
+            self.span_outcomes[number, label, outcome] += len(spans)
 
     # Complete answers
 
-    def _settle_label(self, label: str, tasks: list[Task]) -> None:
-        voters = tasks if len(tasks) == 1 else self._reviewed(label, self._current(label, tasks))
-        rejects = [task for task in voters if task.answer == "reject"]
-        for task in rejects:
-            self._judge(task, label, "rejected", "rejected")
-        voters = [task for task in voters if task.answer == "accept"]
-        if rejects and voters:
-            self.contested[tuple(map(id, rejects + voters))].append(label)
-        if voters:
-            self._vote(label, voters)
-
-    def _current(self, label: str, tasks: list[Task]) -> list[Task]:
-        """The answers that no later answer of the same annotator replaces."""
-        by_annotator = defaultdict(list)
-        for task in tasks:
-            by_annotator[_annotator(task)].append(task)
-        current = {id(task) for own in by_annotator.values() for task in _newest(own)}
-        for task in tasks:
-            if id(task) not in current:
-                self._judge(task, label, "replaced", "replaced")
-        return [task for task in tasks if id(task) in current]
-
-    def _reviewed(self, label: str, tasks: list[Task]) -> list[Task]:
-        """The answers without those that a review showed and decided otherwise."""
-        reviews = [task for task in tasks if task.kind == "review"]
-        if not reviews:
-            return tasks
-        overruled = set()
-        for review in reviews:
-            shown = [[span for span in version if span.label == label] for version in review.versions]
-            for task in tasks:
-                same = task.answer == review.answer and _of(task, label) == _of(review, label)
-                if task.kind != "review" and not same and _of(task, label) in shown:
-                    overruled.add(id(task))
-        for task in tasks:
-            if id(task) in overruled:
-                self._judge(task, label, "replaced", "replaced")
-        return [task for task in tasks if id(task) not in overruled]
-
-    def _vote(self, label: str, voters: list[Task]) -> None:
-        votes = [Vote(task.timestamp, self._without_overlaps(label, task)) for task in voters]
+    def decide_label(self, label: str, answers: Answers) -> None:
+        """Decide between the annotators who are left, and note what their spans became."""
+        votes = [Vote(task.timestamp, self.without_overlaps(label, number, task)) for number, task in answers]
         decision = decide(votes, self.policy)
-        for task, vote in zip(voters, votes, strict=True):
-            self._judge(task, label, "kept")
-            self._count_vote(task, vote.spans, decision)
-        self._record(label, voters, decision)
+        decided = set(decision.spans)
+        won, lost = ("gold", "outvoted") if decision.resolved else ("partial", "unresolved")
+        for (number, _), vote in zip(answers, votes, strict=True):
+            self.outcomes[number].add("kept")
+            self.note(number, label, won, decided.intersection(vote.spans))
+            self.note(number, label, lost, set(vote.spans) - decided)
+        self.add_to_gold(label, answers, decision)
         if len({vote.spans for vote in votes}) > 1:
             how = f"by {self.policy}" if decision.resolved else "unresolved: only what all agree on is taken"
-            self._conflict("disagreement", [label], how, decision.spans, voters)
+            self.conflict("disagreement", [label], how, decision.spans, answers)
 
-    def _without_overlaps(self, label: str, task: Task) -> Spans:
-        kept, overlapping = longest_first(_of(task, label))
+    def without_overlaps(self, label: str, number: int, task: Task) -> Spans:
+        """An answer's spans of a label; of those that overlap, the longest."""
+        kept, overlapping = longest_first(spans_of(task, label))
         if overlapping:
-            self._count_spans(task, overlapping, "overlapping")
-            self._conflict("overlap within a label", [label], "the longest span stays", kept, [task])
+            self.note(number, label, "overlapping", overlapping)
+            self.conflict("overlap within a label", [label], "the longest span stays", kept, [Numbered(number, task)])
         return kept
 
-    def _count_vote(self, task: Task, spans: Spans, decision: Decision) -> None:
-        decided = set(decision.spans)
-        won = [span for span in spans if span in decided]
-        lost = [span for span in spans if span not in decided]
-        self._count_spans(task, won, "gold" if decision.resolved else "known")
-        self._count_spans(task, lost, "outvoted" if decision.resolved else "unresolved")
-
-    def _record(self, label: str, voters: list[Task], decision: Decision) -> None:
-        if not decision.resolved:
+    def add_to_gold(self, label: str, answers: Answers, decision: Decision) -> None:
+        """Put what was decided into the gold."""
+        if decision.resolved:
+            self.gold.covered.append(label)
+            self.gold.spans.extend(decision.spans)
+            self.covered_by[label] = {task.dataset for _, task in answers}
+        else:
             self.gold.unresolved.append(label)
             self.gold.accepted.extend(decision.spans)
-            return
-        self.gold.covered.append(label)
-        self.gold.spans.extend(decision.spans)
-        coverage = self.account.coverage
-        coverage[label, "", "spans"] += len(decision.spans)
-        for dataset in {"", *(task.dataset for task in voters)}:
-            coverage[label, dataset, "covered"] += 1
 
     # Binary answers
 
-    def _settle_binary(self, label: str, tasks: list[Task]) -> None:
-        by_span: dict[Span, list[Task]] = defaultdict(list)
-        for task in tasks:
-            by_span[task.spans[0]].append(task)
-        covered = label in self.gold.covered
-        known = {span for span in (self.gold.spans if covered else self.gold.accepted) if span.label == label}
+    def merge_binary(self, label: str, answers: Answers) -> None:
+        """Merge the answers that judge single spans of a label."""
+        is_covered = label in self.gold.covered
+        decided = {span for span in (self.gold.spans if is_covered else self.gold.accepted) if span.label == label}
+        by_span: dict[Span, list[Numbered]] = defaultdict(list)
+        for answer in answers:
+            by_span[answer.task.spans[0]].append(answer)
+        accepting: dict[Span, Answers] = {}  # of the spans that the binary answers decide
         for span in sorted(by_span):
-            voters = self._current(label, by_span[span])
-            for task in voters:
-                self._judge(task, label, "kept")
-            if covered:
-                self._compare(span, voters, span in known)
-            elif span in known:
-                self._compare(span, voters, True)
-            else:
-                self._judge_span(span, voters)
-        if not covered:
-            self._keep_disjoint(label, known, by_span)
+            current = self.without(replaced(by_span[span]), by_span[span], "replaced", label)
+            for number, _ in current:
+                self.outcomes[number].add("kept")
+            if is_covered or span in decided:
+                self.compare(span, current, span in decided)
+            elif self.decide_span(span, current):
+                accepting[span] = [answer for answer in current if answer.task.answer == "accept"]
+        self.keep_disjoint(label, decided, accepting)
 
-    def _compare(self, span: Span, voters: list[Task], entity: bool) -> None:
-        """Check binary answers about a span that complete answers have decided."""
-        wrong = [task for task in voters if (task.answer == "accept") != entity]
-        for task in voters:
-            self._count_spans(task, [span], "contradicting" if task in wrong else "confirming")
-        if wrong:
-            decided = "the complete answers count"
-            self._conflict("binary", [span.label], decided, [span] if entity else [], voters)
+    def compare(self, span: Span, answers: Answers, is_entity: bool) -> None:
+        """Compare binary answers with complete ones, which have decided whether a span is an entity."""
+        contradicting = {number for number, task in answers if (task.answer == "accept") != is_entity}
+        for number, _ in answers:
+            self.note(number, span.label, "contradicting" if number in contradicting else "confirming", [span])
+        if contradicting:
+            decision = "the complete answers count"
+            self.conflict("binary", [span.label], decision, [span] if is_entity else [], answers)
 
-    def _judge_span(self, span: Span, voters: list[Task]) -> None:
-        """Decide between binary answers about a span of a label that is not covered."""
-        accepts = sum(task.answer == "accept" for task in voters)
-        rejects = len(voters) - accepts
+    def decide_span(self, span: Span, answers: Answers) -> bool:
+        """Decide between binary answers about a span of a label that is not covered. RETURNS: If it is accepted."""
+        accepts = sum(task.answer == "accept" for _, task in answers)
+        rejects = len(answers) - accepts
         winner = "accept" if accepts > rejects else "reject" if rejects > accepts else None
-        lost = "outvoted" if winner else "unresolved"
-        for task in voters:
+        for number, task in answers:
             if task.answer != winner:
-                self._count_spans(task, [span], lost)
+                self.note(number, span.label, "outvoted" if winner else "unresolved", [span])
             elif winner == "reject":
-                self._count_spans(task, [span], "known")  # accepted spans are counted once overlaps are settled
-        if winner:
-            (self.gold.accepted if winner == "accept" else self.gold.rejected).append(span)
+                self.note(number, span.label, "partial", [span])
+        if winner == "reject":
+            self.gold.rejected.append(span)
         if accepts and rejects:
-            decided = "by majority" if winner else "unresolved: neither is taken"
-            self._conflict("binary", [span.label], decided, [span] if winner == "accept" else [], voters)
+            decision = "by majority" if winner else "unresolved: neither is taken"
+            self.conflict("binary", [span.label], decision, [span] if winner == "accept" else [], answers)
+        return winner == "accept"
 
-    def _keep_disjoint(self, label: str, agreed: set[Span], by_span: dict[Span, list[Task]]) -> None:
-        """Of accepted spans that overlap, those that complete answers agree on stay, then the longest."""
-        found = [span for span in self.gold.accepted if span.label == label and span not in agreed]
-        free = [s for s in found if all(s.end <= other.start or other.end <= s.start for other in agreed)]
-        kept = {*agreed, *longest_first(free)[0]}
-        self.gold.accepted = [span for span in self.gold.accepted if span.label != label or span in kept]
-        for span in found:
-            voters = [task for task in self._current_only(by_span[span]) if task.answer == "accept"]
-            for task in voters:
-                self._count_spans(task, [span], "known" if span in kept else "overlapping")
-            if span not in kept:
-                self._conflict("overlap within a label", [label], "the longest span stays", sorted(kept), voters)
-
-    def _current_only(self, tasks: list[Task]) -> list[Task]:
-        return [task for task in tasks if "kept" in self.fates[id(task)]]
+    def keep_disjoint(self, label: str, decided: set[Span], accepting: dict[Span, Answers]) -> None:
+        """Accept spans; of those that overlap, the ones that complete answers agree on stay, then the longest."""
+        free = [s for s in accepting if all(s.end <= other.start or other.end <= s.start for other in decided)]
+        kept = {*decided, *longest_first(free)[0]}
+        for span, answers in accepting.items():
+            for number, _ in answers:
+                self.note(number, label, "partial" if span in kept else "overlapping", [span])
+            if span in kept:
+                self.gold.accepted.append(span)
+            else:
+                self.conflict("overlap within a label", [label], "the longest span stays", sorted(kept), answers)
 
     # The end
 
-    def _conflict(
-        self, kind: str, labels: list[str], decision: str, spans: Iterable[Span], tasks: Iterable[Task]
-    ) -> None:
-        answers = [
-            Voice(
-                task.dataset, task.annotator, task.timestamp, task.source, task.kind, task.answer,
-                [span for span in task.spans if span.label in labels],
-            )
-            for task in sorted(tasks, key=_order)
-        ]  # fmt: skip
-        self.account.totals[f"conflicts: {kind}"] += 1
-        self.conflicts.append(
-            Conflict(
-                input_hash=self.gold.input_hash, text=self.gold.text, kind=kind, labels=labels,
-                decision=decision, spans=list(spans), answers=answers,
-            )
-        )  # fmt: skip
-
-    def _finish(self, disputed: list[Task], live: list[Task]) -> None:
+    def finish(self) -> None:
+        """Put the gold in order, and list the conflicts that concern several labels."""
         gold = self.gold
-        dropped = {id(task) for task in disputed}.difference(id(task) for task in self._kept(live))
-        kept = [task for task in self.tasks if id(task) not in dropped] if dropped else self.tasks
-        for task in kept:
-            if task.meta != gold.meta:
-                for key, value in task.meta.items():
-                    gold.meta.setdefault(key, value)
+        kept = [answer.task for answer in self.answers if "kept" in self.outcomes[answer.number]]
         gold.sources = sorted({task.dataset for task in kept})
+        for task in kept:
+            for key, value in task.meta.items():
+                gold.meta.setdefault(key, value)
         gold.covered.sort()
         for spans in (gold.spans, gold.accepted, gold.rejected):
             spans.sort()
-        self._list_crossing()
-        for answers, labels in self.contested.items():
-            tasks = [task for task in live if id(task) in answers]
-            self._conflict("rejected text", labels, "the answers that accept it count", [], tasks)
-        self._count_states()
+        self.list_overlapping_labels()
+        for numbers, labels in self.contested.items():
+            answers = [self.answers[number] for number in numbers]
+            self.conflict("rejected text", labels, "the answers that accept it count", [], answers)
         if len(self.conflicts) > 1:
-            self.conflicts.sort(
-                key=lambda found: msgspec.json.encode((found.kind, found.labels, found.spans, found.answers))
-            )
+            self.conflicts.sort(key=lambda c: msgspec.json.encode((c.kind, c.labels, c.spans, c.answers)))
 
-    def _kept(self, live: list[Task]) -> Iterator[Task]:
-        """The answers that took part in a decision; the fate of each is counted."""
-        for task in live:
-            fates = self.fates[id(task)]
-            fate = "kept" if "kept" in fates else "rejected" if "rejected" in fates else "replaced"
-            self.account.answers[task.dataset, fate] += 1
-            if fate == "kept":
-                yield task
-
-    def _list_crossing(self) -> None:
-        """List spans of different labels that overlap. They are kept."""
+    def list_overlapping_labels(self) -> None:
+        """List spans of different labels that overlap. Both are kept."""
         open_spans: list[Span] = []
-        end = 0
         for span in self.gold.spans:
-            if span.start >= end:
-                open_spans = [span]
-                end = span.end
-            else:
-                open_spans = [other for other in open_spans if other.end > span.start]
-                for other in open_spans:
-                    labels = sorted({span.label, other.label})
-                    self._conflict(
-                        "overlap between labels", labels, "both are kept", [other, span], self._who_said(other, span)
-                    )
-                open_spans.append(span)
-                end = max(end, span.end)
+            open_spans = [other for other in open_spans if other.end > span.start]
+            for other in open_spans:
+                labels = sorted({span.label, other.label})
+                answers = {a.number: a for s in (other, span) for a in self.complete[s.label] if s in a.task.spans}
+                self.conflict("overlap between labels", labels, "both are kept", [other, span], answers.values())
+            open_spans.append(span)
 
-    def _who_said(self, *spans: Span) -> Iterable[Task]:
-        """The complete answers that have one of these."""
-        said = (task for task in self.undisputed for span in spans if span in task.spans)
-        voted = (task for span in spans for task in self.complete[span.label] if span in task.spans)
-        return {id(task): task for tasks in (said, voted) for task in tasks}.values()
+    def conflict(
+        self, kind: str, labels: list[str], decision: str, spans: Iterable[Span], answers: Iterable[Numbered]
+    ) -> None:
+        """List a conflict, with its answers in the order of their numbers."""
+        shown = [
+            ConflictAnswer(
+                task.dataset, task.annotator, task.timestamp, task.source, task.kind, task.answer,
+                [span for span in task.spans if span.label in labels],
+            )
+            for _, task in sorted(answers, key=lambda answer: answer.number)
+        ]  # fmt: skip
+        found = Conflict(
+            input_hash=self.gold.input_hash, text=self.gold.text, kind=kind, labels=labels, decision=decision,
+            spans=list(spans), answers=shown,
+        )  # fmt: skip
+        self.conflicts.append(found)
 
-    def _count_states(self) -> None:
-        gold, coverage = self.gold, self.account.coverage
-        partly = {span.label for span in (*gold.accepted, *gold.rejected)} - set(gold.unresolved)
-        for state, labels in (("unresolved", gold.unresolved), ("partly", partly)):
-            for label in labels:
-                coverage[label, "", state] += 1
-        self.account.totals["texts"] += 1
-        self.account.totals["spans"] += len(gold.spans)
+    def count(self, account: Account) -> None:
+        """Count all outcomes: of an answer the first of `ANSWERS` that it has for one of its labels."""
+        for number, task in self.answers:
+            outcome = next(outcome for outcome in ANSWERS if outcome in self.outcomes[number])
+            account.answers[task.dataset, "read"] += 1
+            account.answers[task.dataset, outcome] += 1
+            for label in task.labels:
+                account.spans[task.dataset, label, "read"] += len(spans_of(task, label))
+        for (number, label, outcome), spans in self.span_outcomes.items():
+            account.spans[self.answers[number].task.dataset, label, outcome] += spans
+        self.count_states(account)
+        for found in self.conflicts:
+            account.totals[f"conflicts: {found.kind}"] += 1
+        account.totals["texts"] += 1
+        account.totals["spans"] += len(self.gold.spans)
 
-
-def _of(task: Task, label: str) -> list[Span]:
-    """A task's spans of one label. Mostly it has one label only, and then no list is made."""
-    return task.spans if len(task.labels) == 1 else [span for span in task.spans if span.label == label]
+    def count_states(self, account: Account) -> None:
+        """Count the state of each label in this text."""
+        gold, coverage = self.gold, account.coverage
+        for label, datasets in self.covered_by.items():
+            for dataset in ("", *datasets):
+                coverage[label, dataset, "covered"] += 1
+        for span in gold.spans:
+            coverage[span.label, "", "spans"] += 1
+        for label in gold.unresolved:
+            coverage[label, "", "unresolved"] += 1
+        for label in {span.label for span in (*gold.accepted, *gold.rejected)}.difference(gold.unresolved):
+            coverage[label, "", "partly_covered"] += 1

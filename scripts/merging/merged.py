@@ -65,4 +65,4 @@ def gold_as_merged(corpus: Path) -> tuple[Merged, Path]:
 
 def known_labels(merged: Merged) -> list[str]:
     """The labels of which something is known in some text, sorted."""
-    return [label for label, counts in merged.coverage.items() if counts["unknown"] < counts["texts"]]
+    return [label for label, counts in merged.coverage.items() if counts["not_covered"] < counts["texts"]]

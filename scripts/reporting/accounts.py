@@ -57,7 +57,7 @@ def print_merge(console: Console, merged: Merged) -> None:
         for name, fates in merged.answers.items()
     }
     print_sums(console, "dataset", rows, [f"answers {fate}" for fate in ("read", *ANSWERS)])
-    states = ("covered", "partly", "unresolved", "unknown")
+    states = ("covered", "partly_covered", "unresolved", "not_covered")
     rows = {
         label: Counter({"texts read": counts["texts"], "spans read": counts["spans"]})
         + Counter({f"texts {state}": counts[state] for state in states})
