@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -66,14 +65,6 @@ class Account(msgspec.Struct):
         found = _decode(packed)
         answers, totals = Counter(dict(found.answers)), Counter(dict(found.totals))
         return cls(answers, Counter(dict(found.spans)), Counter(dict(found.coverage)), totals)
-
-    @classmethod
-    def summed(cls, packed: Iterable[msgspec.Raw]) -> Account:
-        """The sum of accounts that were `packed`."""
-        account = cls()
-        for each in packed:
-            account.add(cls.unpacked(each))
-        return account
 
     def assert_adds_up(self) -> None:
         """RAISES (AssertionError): If an answer or a span is missing, naming its dataset."""

@@ -1,4 +1,4 @@
-"""What is true of one label in one text, when several people answered. Pure functions over spans."""
+"""Decisions between annotators who answered about the same label of a text. Pure functions over spans."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ Spans = tuple[Span, ...]
 
 
 class Vote(NamedTuple):
-    """One annotator's complete answer for one label: when, and the spans, without overlaps."""
+    """One annotator's complete answer for one label: its time, and its spans without overlaps."""
 
     timestamp: int | None
     spans: Spans
 
 
 class Decision(NamedTuple):
-    """The entities of a label, or, if it could not be decided, those that all agree on."""
+    """The entities of a label; if it is not resolved, the spans that all annotators agree on."""
 
     resolved: bool
     spans: Spans
 
 
 def longest_first(spans: Iterable[Span]) -> tuple[Spans, Spans]:
-    """Spans of one label without overlaps, which no tagger could learn: of those that overlap the longest stays,
-    of equally long ones the first.
+    """Remove overlaps within one label, which no tagger can learn: the longest span stays, of equally long ones the first.
 
-    RETURNS (tuple[Spans, Spans]): Those that stay and those that go, both sorted.
+    RETURNS (tuple[Spans, Spans]): The spans that stay and the spans that are removed, both sorted.
     """
     ordered = sorted(spans)
     if are_apart(ordered):
@@ -44,13 +43,13 @@ def longest_first(spans: Iterable[Span]) -> tuple[Spans, Spans]:
 
 
 def decide(votes: Sequence[Vote], policy: Policy) -> Decision:
-    """Settle one label of one text between annotators.
+    """Decide one label of one text between annotators.
 
-    votes (Sequence[Vote]): At least one, one an annotator.
+    votes (Sequence[Vote]): One for each annotator, at least one.
     policy (Policy): "majority": what more than half of the annotators marked; "union": what anyone marked;
         "intersection": what all marked; "latest": the newest answer.
     RETURNS (Decision): Unresolved on a tie: half of the annotators against half; more than half marked
-        something in one place but no more than half the same; or the newest answer is not known.
+        something in one place, but not the same span; or no answer is known to be the newest.
     """
     every = {vote.spans for vote in votes}
     if len(every) == 1:
