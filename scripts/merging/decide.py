@@ -28,7 +28,7 @@ class Decision(NamedTuple):
 
 
 def longest_first(spans: Iterable[Span]) -> tuple[Spans, Spans]:
-    """Remove overlaps within one label, which no tagger can learn: the longest span stays, of equally long ones the first.
+    """Remove overlaps within one label, which no tagger can learn: the longest stays, of equally long ones the first.
 
     RETURNS (tuple[Spans, Spans]): The spans that stay and the spans that are removed, both sorted.
     """
