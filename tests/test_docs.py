@@ -1,4 +1,4 @@
-"""The documented way, from a brat folder to one model and back: each command is run as it stands there."""
+"""README.md and docs/: they name what exists, and each command and example in them is run as it is printed."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import msgspec
 import pytest
+import srsly
 
+from docs.outputs import ROOT, TRAINED, commands, comparable, pages
 from scripts.core.answers import GoldText
 
-ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs/brat-to-one-model.md"
+PROJECT = srsly.read_yaml(ROOT / "project.yml")
 # Prodigy cannot be installed here. What its db-in does is done by hand: rows in a database like its own.
 PRODIGY = f"""#!{sys.executable}
 import json, os, sys
-from pathlib import Path
 sys.path.insert(0, {str(ROOT)!r})
 from tests.prodigy import SCHEMA, add_dataset, add_task
 import sqlite3
@@ -36,6 +36,84 @@ with sqlite3.connect(file) as database:
     for line in open(path, "rb"):
         add_task(database, [dataset], json.loads(line))
 """
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_a_page_opens_with_its_purpose(page):
+    title, blank, purpose, *_ = page.read_text("utf8").splitlines()
+    assert title.startswith("# ")
+    assert not blank
+    assert re.match(r"(\*\*)?[A-Z]", purpose)
+    assert len(purpose.split()) > 12
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_links_lead_to_pages_and_headings(page):
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf8"), flags=re.MULTILINE | re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if link.startswith("http"):
+            continue
+        path, _, heading = link.partition("#")
+        linked = page.parent / path if path else page
+        assert linked.exists(), link
+        if heading:
+            headings = re.findall(r"^#+ (.*)$", linked.read_text("utf8"), re.MULTILINE)
+            assert heading in [re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings], link
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_commands_and_variables_exist(page):
+    text = page.read_text("utf8")
+    steps = {command["name"] for command in PROJECT["commands"]} | set(PROJECT["workflows"])
+    extensions = set(re.findall(r"^  - name: ([\w-]+)", text, re.MULTILINE))
+    assert set(re.findall(r"weasel run ([a-z][\w-]*)", text)) <= steps | extensions
+    assert set(re.findall(r"--vars\.(\w+)", text)) <= set(PROJECT["vars"])
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_every_block_of_output_has_its_command(page):
+    """A fence without a language is output. It follows a comment with its command, or one that names its test."""
+    before = ""
+    outputs = 0
+    is_open = False
+    for line in page.read_text("utf8").splitlines():
+        if line.startswith("```"):
+            is_open = not is_open
+            if is_open and line == "```":
+                assert before.endswith("-->")
+                outputs += 1
+        before = line
+    compared = page.read_text("utf8").count("<!-- compared by tests/test_docs.py -->")
+    assert outputs == len(commands(page)) + compared
+
+
+def test_outputs_are_compared_with_times_masked():
+    assert comparable("weasel run pull", "✔ 3 texts in 1.2 s") == comparable("weasel run pull", "✔ 3 texts in 4 s")
+    assert comparable("weasel run pull", "✔ 3 texts") != comparable("weasel run pull", "✔ 4 texts")
+    assert TRAINED.search("weasel run evaluate . --vars.run ner_small")
+    assert comparable("weasel run next", "label F\nORG .8\n") == comparable("weasel run next", "label F\nORG .9\n")
+
+
+def test_the_docs_name_every_setting_and_reader():
+    sources = (ROOT / "docs/sources.md").read_text("utf8")
+    for module in (ROOT / "scripts/sources").glob("[!_]*.py"):
+        for reader in re.findall(r'registry\.readers\("([^"]+)"\)', module.read_text("utf8")):
+            assert reader in sources
+
+
+def test_the_readme_is_short_and_has_the_words_people_search_for():
+    readme = re.sub(r"<!-- WEASEL: AUTO.*", "", (ROOT / "README.md").read_text("utf8"), flags=re.DOTALL)
+    assert len(readme.split()) <= 1200
+    for words in (
+        "catastrophic forgetting",
+        "partially annotated",
+        "missing labels",
+        "out of memory",
+        "active learning",
+    ):
+        assert words in readme.lower()
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f"docs/{page.name}" in readme
 
 
 @pytest.fixture(scope="module")
