@@ -169,20 +169,20 @@ def _ask(
     free = {label: [number for number in order if label not in known[number]] for label in labels}
     if job.way == RANDOM:
         return {label: numbers[:a_week] for label, numbers in free.items()}
-    return _most_useful(nlp, complete, free, a_week, dict(job.variant))
+    return _most_informative(nlp, complete, free, a_week, dict(job.variant))
 
 
-def _most_useful(
+def _most_informative(
     nlp: Any, complete: list[GoldText], free: dict[str, list[int]], a_week: int, variant: dict[str, Any]
 ) -> dict[str, list[int]]:
-    from scripts.queueing import informativeness as usefulness
+    from scripts.queueing import candidates
 
     pipe = nlp.get_pipe("label_heads")
     docs = [nlp.make_doc(gold.text) for gold in complete]
     doubts = []
     for start in range(0, len(docs), 256):
         batch = docs[start : start + 256]
-        found = MEASURES[variant.get("measure", "entropy")](usefulness.probabilities(pipe, batch))
+        found = MEASURES[variant.get("measure", "entropy")](candidates.probabilities(pipe, batch))
         at = 0
         for doc in batch:
             doubts.append(found[at : at + len(doc)])
@@ -193,20 +193,20 @@ def _most_useful(
     for column, label in enumerate(pipe.labels):
         numbers = free[label]
         forms = [
-            usefulness.by_form([token.text for token in docs[number]], doubts[number][:, column].tolist(), **length)
+            candidates.by_word([token.text for token in docs[number]], doubts[number][:, column].tolist(), **length)
             for number in numbers
         ]
         most = int(a_week * (1 - variant.get("random", 0)))
-        best = [numbers[found.number] for found in islice(usefulness.choose(forms, **discount), most)]
+        best = [numbers[number] for number, _ in islice(candidates.choose(forms, **discount), most)]
         rest = [number for number in numbers if number not in set(best)]
         chosen[label] = best + rest[: a_week - len(best)]
     return chosen
 
 
 def _entropy(found: Any) -> Any:
-    from scripts.queueing import informativeness as usefulness
+    from scripts.queueing import candidates
 
-    return usefulness.entropies([found])
+    return candidates.entropies([found])
 
 
 MEASURES: dict[str, Callable[[Any], Any]] = {

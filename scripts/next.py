@@ -1,4 +1,4 @@
-"""Say which label to work on next and why, by rules that are printed with it."""
+"""Recommend which label to work on next, by rules that are printed with the reasons."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ import argparse
 from pathlib import Path
 
 from scripts.core.errors import run_step
-from scripts.queueing.recommendation import DO, NAME, decide, print_next
+from scripts.queueing.recommendation import ACTIONS, NAME, decide, print_next
 from scripts.reporting.console import plain_console
 
 
 def main() -> None:
-    """Bring together, report."""
+    """Decide and report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("corpus", type=Path, help="what was merged, and what was found in it: corpus")
-    parser.add_argument("metrics", type=Path, help="holds the runs: metrics")
+    parser.add_argument("corpus", type=Path, help="gold, and the results of coverage, consistency, suspects: corpus")
+    parser.add_argument("metrics", type=Path, help="runs: metrics")
     args = parser.parse_args()
     found = decide(args.corpus, args.metrics)
     console = plain_console()
     print_next(console, found)
-    said = "leave all labels as they are"
-    for label, row in found.labels.items():
-        if row.advice.do != "leave":
-            said = f"begin with {label}: {DO[row.advice.do]}"
-            break
-    console.print(f"✔ {args.metrics / NAME}: {said}")
+    label, row = next(iter(found.labels.items()))
+    first = f"begin with {label}: {ACTIONS[row.recommendation.action]}"
+    leave_all = row.recommendation.action == "leave"
+    console.print(f"✔ {args.metrics / NAME}: {'leave all labels as they are' if leave_all else first}")
 
 
 if __name__ == "__main__":

@@ -1,36 +1,36 @@
-"""Make the tasks for what to annotate next of a label, the most useful first, and say how the answers come back."""
+"""Write the next annotation tasks of a label, the most informative texts first, and say how the answers come back."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from scripts import functions  # noqa: F401 (what the models are made of is registered)
+from scripts import functions  # noqa: F401 (registers what models are made of)
 from scripts.building.corpus import Plan, nlp_block
 from scripts.core import settings
 from scripts.core.errors import run_step
-from scripts.queueing.queue import queue
+from scripts.queueing.queue import print_queue, queue
 from scripts.queueing.request import Request
-from scripts.queueing.tasks import print_queue, print_way_back
+from scripts.queueing.tasks import print_way_back
 from scripts.reporting.console import plain_console, plural
 
 
 def main() -> None:
-    """Choose, write, report."""
+    """Choose, write and report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", type=Path, help="how texts are split, where answers go: configs/datasets.cfg")
+    parser.add_argument("config", type=Path, help="splits, order, where answers go: configs/datasets.cfg")
     parser.add_argument("training", type=Path, help="training config, whose [nlp] tokenizes: configs/ner.cfg")
-    parser.add_argument("--label", required=True, help="what to annotate")
+    parser.add_argument("--label", required=True, help="label to annotate")
     parser.add_argument("--models", type=Path, required=True, help="folder with seed-<n>/model-best: training/ner")
     parser.add_argument("--corpus", type=Path, default=Path("corpus"), help="default: %(default)s")
     parser.add_argument("--output", type=Path, default=Path("queues"), help="for <label>/<number>: %(default)s")
     parser.add_argument("--kind", default="uncovered", help="uncovered texts, suspects or conflicts")
     parser.add_argument("--format", default="auto", help="prodigy, label_studio or doccano; auto is prodigy")
-    parser.add_argument("--texts", default="train", help="of which side; dev and test are always drawn at random")
-    parser.add_argument("--order", default="useful", help="useful, or random, which needs no model")
-    parser.add_argument("--prefill", default="known", help="known: spans that are known; model: also those it finds")
-    parser.add_argument("--limit", type=int, default=100, help="how many tasks, default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="of what is drawn at random, default: %(default)s")
+    parser.add_argument("--texts", default="train", help="split of the texts; dev and test are always random samples")
+    parser.add_argument("--order", default="informative", help="informative, or random, which needs no model")
+    parser.add_argument("--prefill", default="gold", help="spans in the tasks: gold, or model: also those it predicts")
+    parser.add_argument("--limit", type=int, default=100, help="number of tasks, default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="of random samples, default: %(default)s")
     args, config = settings.parse(parser)
     split, nlp = config.split, nlp_block(args.training)
     plan = Plan(
@@ -40,12 +40,14 @@ def main() -> None:
         label=args.label, kind=args.kind, format="prodigy" if args.format == "auto" else args.format, texts=args.texts,
         order=args.order, prefill=args.prefill, limit=args.limit, seed=args.seed,
     )  # fmt: skip
-    found = queue(request, args.corpus, args.models, args.output, plan)
+    queued = queue(request, args.corpus, args.models, args.output, plan)
     console = plain_console()
-    print_queue(console, found)
-    print_way_back(console, found, config.datasets, nlp["lang"])
-    tasks = plural(found.queue.tasks, "task")
-    console.print(f"✔ {found.folder}: {tasks}" if found.folder else "✔ nothing is left to ask")
+    print_queue(console, queued)
+    if queued.folder is None:
+        console.print("✔ nothing is left to ask")
+        return
+    print_way_back(console, queued.queue, queued.folder, config.datasets, nlp["lang"])
+    console.print(f"✔ {queued.folder}: {plural(queued.queue.tasks, 'task')}")
 
 
 if __name__ == "__main__":

@@ -13,53 +13,55 @@ from scripts.checking import consistency, coverage
 from scripts.checking.findings import Outdated
 from scripts.merging.merge import Resources, merge
 from scripts.queueing import recommendation as deciding
-from scripts.queueing.rules import RULES, Signals, advise
+from scripts.queueing.recommendation import RULES, Signals, recommend
 from tests.annotated import task
 from tests.annotated import write as write_answers
 from tests.project import fail, succeed
 from tests.runs import counted, made, write
 
 FINE = {
-    "texts": 100, "covered": 100, "spans": 200, "doubtful": 0, "agreement": 0.9, "agreed_on": 80, "support": 60,
-    "f": 0.95, "wrong": 20, "seen": 0.9, "unseen": 0.85, "new": 40, "slope": 0.01, "more": "within noise",
-    "confused": "ORG", "times": 2,
+    "texts": 100, "covered": 100, "spans": 200, "suspects": 0, "agreement": 0.9, "agreement_spans": 80, "support": 60,
+    "f": 0.95, "errors": 20, "seen": 0.9, "unseen": 0.85, "unseen_entities": 40, "slope": 0.01, "trend": "within noise",
+    "confused_with": "ORG", "confusions": 2,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("changed", "rule", "do"),
+    ("changed", "rule", "action"),
     [
         ({}, 9, "leave"),
         ({"support": 29}, 1, "annotate"),
         ({"agreement": 0.79}, 2, "guideline"),
-        ({"agreement": 0.79, "agreed_on": 49}, 9, "leave"),
-        ({"times": 10}, 3, "redefine"),
-        ({"times": 10, "wrong": 41}, 9, "leave"),
-        ({"doubtful": 6}, 4, "review"),
-        ({"doubtful": 4, "spans": 10}, 9, "leave"),
-        ({"slope": 0.02, "more": "more helps"}, 5, "annotate"),
+        ({"agreement": 0.79, "agreement_spans": 49}, 9, "leave"),
+        ({"confusions": 10}, 3, "redefine"),
+        ({"confusions": 10, "errors": 41}, 9, "leave"),
+        ({"suspects": 6}, 4, "review"),
+        ({"suspects": 4, "spans": 10}, 9, "leave"),
+        ({"slope": 0.02, "trend": "more helps"}, 5, "annotate"),
         ({"unseen": 0.75}, 6, "annotate"),
-        ({"unseen": 0.5, "new": 29}, 9, "leave"),
+        ({"unseen": 0.5, "unseen_entities": 29}, 9, "leave"),
         ({"covered": 49}, 7, "annotate"),
-        ({"covered": 49, "agreement": 0.5}, 2, "guideline"),  # more of what people don't agree on helps nobody
-        ({"support": 5, "doubtful": 50}, 1, "annotate"),
-        ({"f": 0.89}, 8, "look"),
+        ({"covered": 49, "agreement": 0.5}, 2, "guideline"),  # more of what people disagree on helps nobody
+        ({"support": 5, "suspects": 50}, 1, "annotate"),
+        ({"f": 0.89}, 8, "inspect"),
     ],
 )
-def test_the_first_rule_that_holds(changed, rule, do):
-    found = advise(Signals(**FINE | changed))
-    assert (found.rule, found.do) == (rule, do)
+def test_the_first_rule_that_holds(changed, rule, action):
+    found = recommend(Signals(**FINE | changed))
+    assert (found.rule, found.action) == (rule, action)
 
 
 def test_the_reason_has_the_numbers():
-    assert advise(Signals(**FINE | {"doubtful": 6})).why == "6 doubtful places, 200 spans"
-    assert "ORG" in advise(Signals(**FINE | {"times": 12})).why
+    assert recommend(Signals(**FINE | {"suspects": 6})).reason == "6 suspects among 200 spans"
+    assert "ORG" in recommend(Signals(**FINE | {"confusions": 12})).reason
 
 
 @given(st.dictionaries(st.sampled_from([name for name in FINE if name not in ("texts", "covered")]), st.none()))
 def test_what_was_not_measured_is_no_reason(unknown):
-    unknown = {name: FINE[name] if name in ("agreed_on", "new", "times") else None for name in unknown}
-    assert advise(Signals(**FINE | unknown)).rule == len(RULES)
+    unknown = {
+        name: FINE[name] if name in ("agreement_spans", "unseen_entities", "confusions") else None for name in unknown
+    }
+    assert recommend(Signals(**FINE | unknown)).rule == len(RULES)
 
 
 # The step
@@ -90,16 +92,16 @@ def project(tmp_path):
 def test_all_that_is_known_meets_in_a_row(project):
     said = succeed(project, "next", "corpus", "metrics")
     found = deciding.load(project / "metrics", project / "corpus")
-    assert list(found.labels) == ["Y", "X"]  # the most wrong first
+    assert list(found.labels) == ["Y", "X"]  # most errors first
     x, y = found.labels["X"], found.labels["Y"]
     assert (x.signals.texts, x.signals.covered, x.signals.spans, x.signals.support) == (24, 24, 23, 50)
-    assert (y.signals.covered, y.signals.wrong) == (5, 42)
-    assert y.advice.rule == 7
-    assert "annotated in 5 of 24 texts" in said
+    assert (y.signals.covered, y.signals.errors) == (5, 42)
+    assert y.recommendation.rule == 7
+    assert "covered in 5 of 24 texts" in said
     assert found.run.startswith("ner-")
     for rule in RULES:
-        assert rule.when in said
-    assert "✔ metrics/next.json: begin with Y: annotate more" in said
+        assert rule.condition in said
+    assert "✔ metrics/next.json: begin with Y: annotate more texts" in said
 
 
 def test_what_is_missing_is_said(project):
@@ -117,13 +119,13 @@ def test_what_is_of_other_annotations_is_left_out(project):
     path = project / "corpus/review/consistency.json"
     found = json.loads(path.read_bytes())
     path.write_text(json.dumps(found | {"gold": "0"}))
-    assert "annotations that have changed since: weasel run consistency" in succeed(
+    assert "annotations have changed since consistency: weasel run consistency" in succeed(
         project, "next", "corpus", "metrics"
     )
-    assert deciding.load(project / "metrics", project / "corpus").labels["X"].signals.doubtful is None
+    assert deciding.load(project / "metrics", project / "corpus").labels["X"].signals.suspects is None
 
 
-def test_advice_about_other_annotations_is_outdated(project):
+def test_a_recommendation_about_other_annotations_is_outdated(project):
     succeed(project, "next", "corpus", "metrics")
     path = project / "metrics" / deciding.NAME
     path.write_text(json.dumps(json.loads(path.read_bytes()) | {"gold": "0"}))

@@ -29,7 +29,7 @@ from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull
 from scripts.model.provenance import record_data
 from scripts.queue import main
-from scripts.queueing.informativeness import choose, entropies, taken_for, worth
+from scripts.queueing.candidates import choose, entropies, informativeness, main_words
 from scripts.sources.doccano import doccano
 from scripts.sources.label_studio import label_studio
 from scripts.sources.prodigy_jsonl import prodigy_jsonl
@@ -194,7 +194,7 @@ def test_all_is_asked_once_and_then_nothing_is_left(run):
     run("--limit", 1000)
     found = account()
     assert found["counts"].get("over the limit", 0) == 0
-    assert found["counts"]["nearly the same as one in this queue"] > 0
+    assert found["counts"]["near-duplicate within this queue"] > 0
     chosen = {each["text"] for each in tasks()}
     assert not any(twin in chosen and text in chosen for text, twin in zip(TEXTS[60:80], TWINS, strict=True))
     assert "nothing is left to ask" in run("--limit", 1000)
@@ -211,15 +211,15 @@ def test_the_same_again_is_the_same_to_the_byte(run):
     assert set(contents[0]) == {"queue.json", "tasks.jsonl"}
 
 
-def test_the_most_useful_texts_come_first(run):
+def test_the_most_informative_texts_come_first(run):
     run("--limit", 8)
     few = tasks()
-    worths = [each["meta"]["worth"] for each in few]
-    assert worths == sorted(worths, reverse=True)
+    values = [each["meta"]["informativeness"] for each in few]
+    assert values == sorted(values, reverse=True)
     shutil.rmtree("queues")
     run("--limit", 12)
     assert tasks()[:8] == few
-    assert all(each["meta"]["reason"].startswith("the model is least sure of: ") for each in few)
+    assert all(each["meta"]["reason"].startswith("the model is least certain about: ") for each in few)
 
 
 def test_several_seeds_choose_together(project, run):
@@ -228,8 +228,11 @@ def test_several_seeds_choose_together(project, run):
     shutil.move("queues/ORG", "before")
     run("--limit", 10)
     assert len(account()["models"]) == 2
-    one = [line["meta"]["worth"] for line in map(json.loads, Path("before/001/tasks.jsonl").read_text().splitlines())]
-    assert one != [each["meta"]["worth"] for each in tasks()]
+    one = [
+        line["meta"]["informativeness"]
+        for line in map(json.loads, Path("before/001/tasks.jsonl").read_text().splitlines())
+    ]
+    assert one != [each["meta"]["informativeness"] for each in tasks()]
 
 
 def test_texts_to_evaluate_on_are_drawn_at_random(run):
@@ -243,7 +246,7 @@ def test_texts_to_evaluate_on_are_drawn_at_random(run):
     assert drawn[0] != drawn[1]
     run("--limit", 1000)
     assert not {each["text"] for each in tasks()} & {*drawn[0], *drawn[1]}
-    assert "is for texts that models choose" in run("--texts", "test", "--prefill", "model")
+    assert "needs texts that models rank" in run("--texts", "test", "--prefill", "model")
 
 
 def test_tasks_are_as_prodigy_would_make_them(run):
@@ -296,7 +299,7 @@ def test_each_format_is_read_back(run, form, name, reader):
     assert not skipped
     assert len(answers) == 12
     assert any(each.spans for each in answers)
-    assert all("least sure of" in each.meta.get("reason", "least sure of") for each in answers)
+    assert all("least certain about" in each.meta.get("reason", "least certain about") for each in answers)
     if form != "prodigy":
         block = said[said.index("[datasets.") : said.index("✔")]
         answers = path.with_name("answers" + path.suffix)
@@ -340,8 +343,8 @@ def test_suspects_are_reviewed_and_the_answer_decides(project, run):
     assert "prodigy ner.manual org_suspects_001" in said
     assert "[datasets.org_suspects_001]" in said
     counts = account()["counts"]
-    assert counts == {"read": 6, "queued": 3, "annotated otherwise since": 1, "of other labels": 1,
-                      "text is not there any more": 1}  # fmt: skip
+    assert counts == {"read": 6, "queued": 3, "annotation changed since": 1, "other labels": 1,
+                      "text no longer in the gold": 1}  # fmt: skip
     first, second = tasks()
     assert (first["text"], second["text"]) == (overlooked, fine)
     assert first["meta"]["reason"] == "The form is annotated elsewhere. Three models found it."
@@ -403,29 +406,29 @@ def test_a_model_that_does_not_know_the_label_is_one_line(project, run):
     shutil.rmtree("training/ner")
     assert "train a model first: weasel run train" in run()
     teach(project, 0, labels=("PER",))
-    assert "does not know ORG; it knows PER" in run()
+    assert "was not trained for ORG, only for PER" in run()
     spacy.load("training/ner/seed-0/model-best")
     assert not list(Path().glob("queues/ORG/*"))
 
 
-forms = st.dictionaries(st.sampled_from("abcdef"), st.floats(0.01, 1), max_size=4)
+words = st.dictionaries(st.sampled_from("abcdef"), st.floats(0.01, 1), max_size=4)
 
 
-@given(candidates=st.lists(forms, max_size=12))
-def test_each_choice_is_the_best_beside_those_before(candidates):
-    seen: dict[str, int] = {}
+@given(candidates=st.lists(words, max_size=12))
+def test_each_choice_is_the_most_informative_beside_those_before(candidates):
+    chosen_for: dict[str, int] = {}
     left = set(range(len(candidates)))
-    for found in choose(candidates):
-        worths = {number: worth(candidates[number], seen) for number in left}
-        assert found.worth == pytest.approx(max(worths.values()))
-        assert worths[found.number] == pytest.approx(found.worth)
-        left.remove(found.number)
-        for form in taken_for(candidates[found.number]):
-            seen[form] = seen.get(form, 0) + 1
+    for chosen, gain in choose(candidates):
+        gains = {number: informativeness(candidates[number], chosen_for) for number in left}
+        assert gain == pytest.approx(max(gains.values()))
+        assert gains[chosen] == pytest.approx(gain)
+        left.remove(chosen)
+        for word in main_words(candidates[chosen]):
+            chosen_for[word] = chosen_for.get(word, 0) + 1
     assert not left
 
 
-def test_models_that_disagree_are_less_sure_than_each_of_them():
+def test_models_that_disagree_are_less_certain_than_each_of_them():
     import numpy as np
 
     one, other = np.array([[0.9, 0.1, 0, 0, 0]]), np.array([[0.1, 0.9, 0, 0, 0]])

@@ -19,7 +19,7 @@ from scripts.core.files import write_json
 from scripts.page import inputs, marked
 from scripts.page.page import breakable, render, stack
 from scripts.queueing import recommendation as deciding
-from scripts.queueing.recommendation import DO
+from scripts.queueing.recommendation import ACTIONS
 from scripts.reporting.console import count, ratio
 from scripts.scoring import compared, runs
 from scripts.scoring import learning_curve as curve
@@ -75,12 +75,12 @@ def test_the_scores_are_those_of_the_newest_run(many, page):
 
 def test_what_to_do_next_is_what_the_step_says(many, page):
     found = deciding.load(many / "metrics", many / "corpus")
-    rows = page.rows("What is known of each label, and what to do")
+    rows = page.rows("Measurements of each label, and what to do")
     assert [row["label"] for row in rows] == list(found.labels)
     for row, each in zip(rows, found.labels.values(), strict=True):
-        assert row["to do"] == DO[each.advice.do]
-        assert row["rule"] == f"{each.advice.rule} {each.advice.why}".strip()
-        assert number(row["wrong"]) == round(each.signals.wrong)
+        assert row["recommendation"] == ACTIONS[each.recommendation.action]
+        assert row["rule"] == f"{each.recommendation.rule} {each.recommendation.reason}".strip()
+        assert number(row["errors"]) == round(each.signals.errors)
 
 
 def test_advice_about_another_run_is_not_shown(many, tmp_path):
@@ -88,7 +88,7 @@ def test_advice_about_another_run_is_not_shown(many, tmp_path):
     path = folder / "metrics" / deciding.NAME
     path.write_bytes(path.read_bytes().replace(b'"run": "', b'"run": "x'))
     content = render(load(folder))
-    assert "What is known of each label, and what to do" not in Page(content).tables
+    assert "Measurements of each label, and what to do" not in Page(content).tables
     assert b"<code>weasel run next</code>" in content
 
 

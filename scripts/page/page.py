@@ -17,8 +17,7 @@ from scripts.page import history, marked
 from scripts.page import marked as confusion
 from scripts.page.history import cautions
 from scripts.page.inputs import Inputs
-from scripts.queueing.recommendation import DO, cells
-from scripts.queueing.rules import RULES
+from scripts.queueing.recommendation import ACTIONS, COLUMNS, RULES, cells
 from scripts.reporting.comparison import differs, mark, notes, span
 from scripts.reporting.console import count, listed, plural, ratio
 from scripts.scoring.learning_curve import Curve
@@ -74,7 +73,8 @@ def _environment() -> Environment:
         "states": consistency.STATES,
         "doubts": _DOUBTS,
         "rules": RULES,
-        "do": DO,
+        "actions": ACTIONS,
+        "columns_of_next": COLUMNS,
     }
     return environment
 

@@ -1,4 +1,4 @@
-"""Texts whose annotation of a label is in doubt: suspects, and answers that disagree. A person decides."""
+"""Texts in which the annotation of a label is disputed: suspects, and conflicts between answers. A reviewer decides."""
 
 from __future__ import annotations
 
@@ -15,70 +15,78 @@ from scripts.core.errors import UserError
 from scripts.core.files import BUFFER
 from scripts.merging.decide import longest_first
 from scripts.merging.merge_text import Conflict
-from scripts.queueing.request import Item, Request, Version, free_of, key, of_label
+from scripts.queueing.request import (
+    QueueItem,
+    Request,
+    ReviewVersion,
+    Selection,
+    question_key,
+    spans_of,
+    without_overlap,
+)
 
-SOURCES = {"suspects.jsonl": "suspects", "consistency.jsonl": "consistency"}  # and the steps that make them
-_LEFT = ("overlap between labels",)  # both may be right
+SOURCES = {"suspects.jsonl": "suspects", "consistency.jsonl": "consistency"}  # lists, and the steps that write them
+_BOTH_MAY_BE_RIGHT = ("overlap between labels",)
 _decode_gold = msgspec.json.Decoder(GoldText).decode
 T = TypeVar("T", Suspect, Conflict)
 
 
 class Dispute(NamedTuple):
-    """All that is in doubt in one text. rank: the smaller, the earlier."""
+    """All disputes about a label in one text, which become one task. rank: the smallest is asked first."""
 
     rank: tuple[float, ...]
     text: GoldText
     current: list[Span]
-    versions: list[Version]
+    versions: list[ReviewVersion]
     reasons: list[str]
     asked: list[str]
 
 
-def suspects(corpus: Path, request: Request, before: frozenset[str]) -> tuple[list[Item], Counter[str]]:
-    """The suspects of a label, the surest first, a task a text: as it is annotated, or as is proposed.
+def choose_suspects(corpus: Path, request: Request, before: frozenset[str]) -> Selection:
+    """Choose the suspects with the best tier and score; a reviewer decides between the annotation and the proposal.
 
-    RETURNS (tuple[list[Item], Counter[str]]): What to ask, and the account of all suspects.
-    RAISES (UserError): If nobody has looked for any, or a file is damaged.
+    RAISES (UserError): If there is no list of suspects, or one is damaged.
     """
     paths = [corpus / FOLDER / name for name in SOURCES]
     if not any(path.exists() for path in paths):
         steps = " or ".join(f"weasel run {step}" for step in SOURCES.values())
-        raise UserError(f"{corpus / FOLDER}: nobody has looked for suspects; do it first: {steps}")
+        raise UserError(f"{corpus / FOLDER}: has no list of suspects; make one first: {steps}")
     counts: Counter[str] = Counter()
-    found = _by_text((one for path in paths for one in _lines(path, Suspect)), request, before, counts)
+    suspects = _by_text((suspect for path in paths for suspect in _lines(path, Suspect)), request, before, counts)
     disputes = []
-    for text in _texts(corpus / "gold.jsonl", found):
-        current = of_label(text.spans, request.label)
-        own = [one for one in found.pop(text.text) if _is_current(one, text, current, request.label, counts)]
-        if own:
-            disputes.append(_suspected(text, current, own, request.label))
-    counts["text is not there any more"] = sum(map(len, found.values()))
-    return _items(disputes, request, counts)
+    for text in _texts(corpus / "gold.jsonl", suspects):
+        annotated = spans_of(text.spans, request.label)
+        listed = suspects.pop(text.text)
+        current = [suspect for suspect in listed if _is_current(suspect, text, annotated, request.label)]
+        counts["annotation changed since"] += len(listed) - len(current)
+        if current:
+            disputes.append(_suspected(text, annotated, current, request.label))
+    counts["text no longer in the gold"] = sum(map(len, suspects.values()))
+    return _selection(disputes, request, counts)
 
 
-def conflicts(corpus: Path, request: Request, before: frozenset[str]) -> tuple[list[Item], Counter[str]]:
-    """The conflicts of a label, undecided ones first, a task a text: what is right, of what people said.
+def choose_conflicts(corpus: Path, request: Request, before: frozenset[str]) -> Selection:
+    """Choose conflicts, unresolved ones first; a reviewer decides between the answers.
 
-    RETURNS (tuple[list[Item], Counter[str]]): What to ask, and the account of all conflicts.
-    RAISES (UserError): If the file is damaged.
+    RAISES (UserError): If conflicts.jsonl is damaged.
     """
     counts: Counter[str] = Counter()
-    found = _by_text(_lines(corpus / "conflicts.jsonl", Conflict), request, before, counts)
-    texts = _texts(corpus / "gold.jsonl", found)
-    disputes = [_conflicting(text, found[text.text], request.label) for text in texts]
-    return _items(disputes, request, counts)
+    conflicts = _by_text(_lines(corpus / "conflicts.jsonl", Conflict), request, before, counts)
+    texts = _texts(corpus / "gold.jsonl", conflicts)
+    disputes = [_conflicting(text, conflicts[text.text], request.label) for text in texts]
+    return _selection(disputes, request, counts)
 
 
-def waiting(corpus: Path, request: Request, before: frozenset[str]) -> dict[str, int]:
-    """How many suspects and conflicts of a label nobody was asked about yet; nothing of what nobody has looked for."""
-    found = {}
-    for kind, choose in (("suspects", suspects), ("conflicts", conflicts)):
+def count_waiting(corpus: Path, request: Request, before: frozenset[str]) -> dict[str, int]:
+    """Count the suspects and conflicts of a label that nobody was asked about; without a kind that has no list."""
+    waiting = {}
+    for kind, choose in (("suspects", choose_suspects), ("conflicts", choose_conflicts)):
         try:
-            counts = choose(corpus, request, before)[1]
+            counts = choose(corpus, request, before).counts
         except UserError:
             continue
-        found[kind] = counts["queued"] + counts["over the limit"]
-    return found
+        waiting[kind] = counts["queued"] + counts["over the limit"]
+    return waiting
 
 
 def _lines(path: Path, of: type[T]) -> Iterator[T]:
@@ -92,82 +100,87 @@ def _lines(path: Path, of: type[T]) -> Iterator[T]:
         raise UserError(f"{path}: is damaged ({err}); make it again") from err
 
 
-def _by_text(found: Iterable[T], request: Request, before: frozenset[str], counts: Counter[str]) -> dict[str, list[T]]:
-    """What is about the label and was not asked before, by text."""
-    texts: dict[str, list[T]] = defaultdict(list)
-    for one in found:
+def _by_text(
+    disputes: Iterable[T], request: Request, before: frozenset[str], counts: Counter[str]
+) -> dict[str, list[T]]:
+    """Group by text what is about the label and was not asked before; count the reasons against the rest."""
+    by_text: dict[str, list[T]] = defaultdict(list)
+    for dispute in disputes:
         counts["read"] += 1
-        if request.label not in ([one.label] if isinstance(one, Suspect) else one.labels):
-            counts["of other labels"] += 1
-        elif isinstance(one, Conflict) and one.kind in _LEFT:
+        if request.label not in ([dispute.label] if isinstance(dispute, Suspect) else dispute.labels):
+            counts["other labels"] += 1
+        elif isinstance(dispute, Conflict) and dispute.kind in _BOTH_MAY_BE_RIGHT:
             counts["both may be right"] += 1
-        elif _key(one, request.label) in before:
+        elif _key(dispute, request.label) in before:
             counts["queued before"] += 1
         else:
-            texts[one.text].append(one)
-    return texts
+            by_text[dispute.text].append(dispute)
+    return by_text
 
 
-def _key(one: Suspect | Conflict, label: str) -> str:
-    """Of the place and what is there, whoever found it; or of who said what about the label."""
-    if isinstance(one, Suspect):
-        return key(one.text, one.start, one.end, of_label(one.annotated, label))
-    said = [(voice.dataset, voice.annotator, voice.answer, of_label(voice.spans, label)) for voice in one.answers]
-    return key(one.text, one.kind, said)
+def _key(dispute: Suspect | Conflict, label: str) -> str:
+    """Key of a place and its annotation, whichever method suspects it; or of all answers about the label."""
+    if isinstance(dispute, Suspect):
+        return question_key(dispute.text, dispute.start, dispute.end, spans_of(dispute.annotated, label))
+    answers = [(each.dataset, each.annotator, each.answer, spans_of(each.spans, label)) for each in dispute.answers]
+    return question_key(dispute.text, dispute.kind, answers)
 
 
 def _texts(gold: Path, wanted: dict[str, list[T]]) -> Iterator[GoldText]:
-    """The texts that are wanted; other lines are not decoded."""
-    hashes = {one.input_hash for found in wanted.values() for one in found}
+    """Yield the gold of the texts that are wanted. Other lines are not decoded, only their hashes."""
+    hashes = {dispute.input_hash for disputes in wanted.values() for dispute in disputes}
     with gold.open("rb", BUFFER) as lines:
         for line in lines:
             if hash_of_line(line) in hashes and (text := _decode_gold(line)).text in wanted:
                 yield text
 
 
-def _is_current(one: Suspect, text: GoldText, current: list[Span], label: str, counts: Counter[str]) -> bool:
-    """Whether the text is annotated as it was when it was suspected."""
-    is_so = label in text.covered and all(span in current for span in of_label(one.annotated, label))
-    counts["annotated otherwise since"] += not is_so
-    return is_so
+def _is_current(suspect: Suspect, text: GoldText, annotated: list[Span], label: str) -> bool:
+    """Whether the text is still annotated as it was when it was suspected."""
+    return label in text.covered and all(span in annotated for span in spans_of(suspect.annotated, label))
 
 
-def _suspected(text: GoldText, current: list[Span], found: list[Suspect], label: str) -> Dispute:
-    doubtful = {span for one in found for span in of_label(one.annotated, label)}
-    proposed = longest_first({span for one in found for span in of_label(one.proposed, label)})[0]
-    kept = free_of([span for span in current if span not in doubtful], proposed)
-    found = sorted(found, key=lambda one: (one.tier, -one.score, one.start, one.end, one.found_by))
+def _suspected(text: GoldText, annotated: list[Span], suspects: list[Suspect], label: str) -> Dispute:
+    suspected = {span for suspect in suspects for span in spans_of(suspect.annotated, label)}
+    proposed = longest_first({span for suspect in suspects for span in spans_of(suspect.proposed, label)})[0]
+    kept = without_overlap([span for span in annotated if span not in suspected], proposed)
+    suspects = sorted(suspects, key=lambda each: (each.tier, -each.score, each.start, each.end, each.found_by))
     return Dispute(
-        (found[0].tier, -found[0].score, text.input_hash),
+        (suspects[0].tier, -suspects[0].score, text.input_hash),
         text,
-        current,
-        [Version(current, ["as annotated"]), Version(sorted([*kept, *proposed]), ["as proposed"])],
-        list(dict.fromkeys(one.reason for one in found)),
-        [_key(one, label) for one in found],
+        annotated,
+        [ReviewVersion(annotated, ["as annotated"]), ReviewVersion(sorted([*kept, *proposed]), ["as proposed"])],
+        list(dict.fromkeys(suspect.reason for suspect in suspects)),
+        [_key(suspect, label) for suspect in suspects],
     )
 
 
-def _conflicting(text: GoldText, found: list[Conflict], label: str) -> Dispute:
-    current = of_label(text.spans, label) or of_label(text.accepted, label)
-    said: dict[tuple[Span, ...], list[str]] = defaultdict(list)
-    for one in found:
-        for voice in one.answers:
-            own = of_label(voice.spans, label)
-            if voice.kind == "binary":
-                rest = free_of(current, own)
-                own = sorted([*rest, *own]) if voice.answer == "accept" else rest
-            said[tuple(own)].append(voice.annotator or voice.dataset)
-    versions = [Version(list(spans), sorted(set(by))) for spans, by in sorted(said.items())]
-    is_open = label in text.unresolved
-    reasons = list(dict.fromkeys(f"{one.kind}, {one.decision}" for one in found))
-    return Dispute((not is_open, text.input_hash), text, current, versions, reasons, [_key(o, label) for o in found])
+def _conflicting(text: GoldText, conflicts: list[Conflict], label: str) -> Dispute:
+    current = spans_of(text.spans, label) or spans_of(text.accepted, label)
+    proposed_by: dict[tuple[Span, ...], set[str]] = defaultdict(set)
+    for conflict in conflicts:
+        for answer in conflict.answers:
+            spans = spans_of(answer.spans, label)
+            if answer.kind == "binary":  # it judges its one span; the rest is as it is
+                rest = without_overlap(current, spans)
+                spans = sorted([*rest, *spans]) if answer.answer == "accept" else rest
+            proposed_by[tuple(spans)].add(answer.annotator or answer.dataset)
+    return Dispute(
+        (label not in text.unresolved, text.input_hash),
+        text,
+        current,
+        [ReviewVersion(list(spans), sorted(by)) for spans, by in sorted(proposed_by.items())],
+        list(dict.fromkeys(f"{conflict.kind}, {conflict.decision}" for conflict in conflicts)),
+        [_key(conflict, label) for conflict in conflicts],
+    )
 
 
-def _items(disputes: list[Dispute], request: Request, counts: Counter[str]) -> tuple[list[Item], Counter[str]]:
-    disputes = sorted(disputes, key=lambda one: (one.rank, one.text.text))[: request.limit]
+def _selection(disputes: list[Dispute], request: Request, counts: Counter[str]) -> Selection:
+    disputes = sorted(disputes, key=lambda each: (each.rank, each.text.text))[: request.limit]
     items = [
-        Item(one.text, one.current, {"reason": " ".join(one.reasons)}, one.asked, one.versions) for one in disputes
+        QueueItem(each.text, each.current, {"reason": " ".join(each.reasons)}, each.asked, each.versions)
+        for each in disputes
     ]
     counts["queued"] = sum(len(item.asked) for item in items)
     counts["over the limit"] = 2 * counts["read"] - counts.total()
-    return items, counts
+    return Selection(items, counts)

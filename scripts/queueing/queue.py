@@ -1,108 +1,87 @@
-"""A queue as a whole: what to ask about a label next, in a numbered folder, whole or not at all."""
+"""The next queue of a label: tasks and their account in a numbered folder, and the screen about it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import msgspec
+from rich.console import Console
 
 from scripts.building.corpus import Plan, splitter
-from scripts.building.splits import read_split
+from scripts.building.splits import SIDES, read_split
 from scripts.core.errors import UserError
 from scripts.core.files import exclusive, work_folder, write_json
 from scripts.core.manifest import file_name
 from scripts.exporting.tokens import Tokens
 from scripts.merging.merged import Merged, gold_as_merged, known_labels
 from scripts.model.models import Trained, find, weights
-from scripts.queueing.candidates import uncovered
-from scripts.queueing.disputes import conflicts, suspects, waiting
-from scripts.queueing.informativeness import Tagger
-from scripts.queueing.request import (
-    NAME,
-    Item,
-    Queue,
-    Request,
-    asked_before,
-    next_folder,
-)
+from scripts.queueing.candidates import Tagger, choose_uncovered
+from scripts.queueing.disputes import choose_conflicts, choose_suspects, count_waiting
+from scripts.queueing.request import NAME, Order, Prefill, Queue, Request, Selection, asked_before, next_folder
 from scripts.queueing.tasks import FORMATS
+from scripts.reporting.console import plural
 
 _UNITS = {"uncovered": "text", "suspects": "suspect", "conflicts": "conflict"}
 
 
 class Queued(NamedTuple):
-    """What came of it.
+    """The result of `queue`.
 
-    folder (Path | None): The new one; None if there was nothing to ask, and nothing was written.
+    folder (Path | None): The new folder; None if nothing was left to ask, and nothing was written.
     queue (Queue): Its account.
-    waiting (dict[str, int]): How many suspects and conflicts of the label nobody was asked about yet.
-    is_old (bool): Whether the models that chose were trained on another corpus than there is now.
+    waiting (dict[str, int]): The number of suspects and conflicts of the label that nobody was asked about.
+    outdated_models (bool): Whether the models that ranked the texts were trained on another corpus.
     """
 
     folder: Path | None
     queue: Queue
     waiting: dict[str, int]
-    is_old: bool
+    outdated_models: bool
 
 
 def queue(request: Request, corpus: Path, models: Path, output: Path, plan: Plan) -> Queued:
-    """Write the next queue of a label: `<output>/<label>/<number>` with tasks and queue.json.
+    """Write the next queue of a label: `<output>/<label>/<number>` with tasks and queue.json, whole or not at all.
 
-    request (Request): What is asked for.
-    corpus (Path): What was merged, and split.json.
-    models (Path): The run's, with seed-<n>/model-best; of several seeds, all of the corpus as it is take part.
-    output (Path): The folder for queues of all labels.
+    corpus (Path): The folder of gold.jsonl and split.json.
+    models (Path): The folder of a run, with seed-<n>/model-best. All seeds that were trained on the corpus take part.
+    output (Path): The folder for the queues of all labels.
     plan (Plan): How texts are split and tokenized.
-    RAISES (UserError): If there is no such format, label, gold or model.
+    RAISES (UserError): If the request is invalid, or there is no such label, gold or model.
     """
-    request = _settled(request)
+    request = _validated(request)
     merged, gold = gold_as_merged(corpus)
     _demand_label(request, merged)
     folder = output / file_name(request.label).removesuffix(".jsonl")
     with exclusive(output), work_folder(output) as work:
         before = asked_before(folder)
-        found = _models(request, models, corpus)
-        items, counts = _choose(request, merged.totals["texts"], corpus, before, plan, found)
-        made = _account(request, merged.outputs[gold.name], found, items, counts)
-        target = _write(made, items, plan, work / "new", next_folder(folder)) if items else None
-        now = frozenset([*before, *made.asked])
-        return Queued(target, made, waiting(corpus, request, now), _is_old(found, corpus))
+        trained = _models(request, models, corpus)
+        chosen = _choose(request, merged.totals["texts"], gold, before, plan, trained)
+        account = _account(request, merged.outputs[gold.name], trained, chosen)
+        target = next_folder(folder) if chosen.items else None
+        if target:
+            _write(account, chosen, Tokens(plan.nlp), work / "new", target)
+        waiting = count_waiting(corpus, request, before.union(account.asked))
+        return Queued(target, account, waiting, _are_outdated(trained, corpus))
 
 
-def _account(request: Request, gold: str, models: list[Trained], items: list[Item], counts: Counter[str]) -> Queue:
-    """RAISES (AssertionError): If something that was read is neither queued nor left out for a reason."""
-    assert 2 * counts["read"] == counts.total(), counts
-    worth = [item.reason["worth"] for item in items if "worth" in item.reason]
-    return Queue(
-        request=request,
-        gold=gold,
-        models={model.path.as_posix(): weights(model.path)[0] for model in models},
-        unit=_UNITS[request.kind],
-        counts=_sorted(counts),
-        tasks=len(items),
-        worth=[worth[0], worth[-1]] if worth else [],
-        asked=sorted(key for item in items for key in item.asked),
-    )
+def _validated(request: Request) -> Request:
+    """Return the request; texts to evaluate on are always a random sample, since scores on chosen ones mean nothing.
 
-
-def _settled(request: Request) -> Request:
-    """The request; texts to evaluate on are always drawn at random, since scores on chosen ones would mean nothing.
-
-    RAISES (UserError): If there is no such thing to ask for.
+    RAISES (UserError): If a value is not one of those allowed.
     """
-    for name, of in (("kind", _UNITS), ("format", FORMATS), ("texts", ("train", "dev", "test")),
-                     ("order", ("useful", "random")), ("prefill", ("known", "model"))):  # fmt: skip
-        _demand_one_of(name, getattr(request, name), of)
+    for name, allowed in (("kind", _UNITS), ("format", FORMATS), ("texts", SIDES),
+                          ("order", get_args(Order)), ("prefill", get_args(Prefill))):  # fmt: skip
+        _demand_one_of(name, getattr(request, name), allowed)
     if request.label in ("", "none"):
         raise UserError("say which label: --vars.label ORG")
     if request.limit < 1:
         raise UserError(f"--limit {request.limit}: must be 1 or more")
-    order = "useful" if request.texts == "train" and request.order == "useful" else "random"
+    order: Order = request.order if request.texts == "train" else "random"
     if order == "random" and request.prefill == "model":
-        raise UserError("--prefill model: is for texts that models choose, with --texts train and --order useful")
+        raise UserError("--prefill model: needs texts that models rank: --texts train and --order informative")
     return msgspec.structs.replace(request, order=order)
 
 
@@ -112,49 +91,79 @@ def _demand_one_of(name: str, value: str, allowed: Collection[str]) -> None:
 
 
 def _demand_label(request: Request, merged: Merged) -> None:
-    """RAISES (UserError): If nobody has annotated the label. It can be a new one, where no model is needed."""
-    known = known_labels(merged)
-    if request.label not in known and not (request.kind == "uncovered" and request.order == "random"):
-        there = ", ".join(known) or "none"
+    """RAISES (UserError): If nobody has annotated the label. A new one can start with a random sample: no model."""
+    labels = known_labels(merged)
+    if request.label not in labels and not (request.kind == "uncovered" and request.order == "random"):
+        there = ", ".join(labels) or "none"
         raise UserError(
-            f"there is no label {request.label!r} in the gold; there are {there}; for a new one, --vars.order random"
+            f"there is no label {request.label!r} in the gold; there are {there}; for a new one, --order random"
         )
 
 
 def _models(request: Request, models: Path, corpus: Path) -> list[Trained]:
-    """The models that choose. None where texts are drawn at random, so that they stand for all of their side."""
+    """Find the models that rank the texts; none for a random sample."""
     if request.kind != "uncovered" or request.order == "random":
         return []
     return find(models, read_split(corpus / "split.json").digest).models
 
 
-def _is_old(models: list[Trained], corpus: Path) -> bool:
+def _are_outdated(models: list[Trained], corpus: Path) -> bool:
     digest = read_split(corpus / "split.json").digest if models else ""
     return any(model.told is None or model.told.corpus != digest for model in models)
 
 
 def _choose(
-    request: Request, texts: int, corpus: Path, before: frozenset[str], plan: Plan, models: list[Trained]
-) -> tuple[list[Item], Counter[str]]:
+    request: Request, texts: int, gold: Path, before: frozenset[str], plan: Plan, models: list[Trained]
+) -> Selection:
     if request.kind == "suspects":
-        return suspects(corpus, request, before)
+        return choose_suspects(gold.parent, request, before)
     if request.kind == "conflicts":
-        return conflicts(corpus, request, before)
-    gold = corpus / "gold.jsonl"
+        return choose_conflicts(gold.parent, request, before)
     tagger = Tagger(models, request.label) if models else None
-    return uncovered(gold, texts, request, before, splitter(plan, gold), tagger)
+    return choose_uncovered(gold, texts, request, before, splitter(plan, gold), tagger)
 
 
-def _write(made: Queue, items: list[Item], plan: Plan, work: Path, target: Path) -> Path:
+def _account(request: Request, gold: str, models: list[Trained], chosen: Selection) -> Queue:
+    """RAISES (AssertionError): If something that was read is neither queued nor counted under a reason."""
+    assert 2 * chosen.counts["read"] == chosen.counts.total(), chosen.counts
+    ranks = [item.reason["informativeness"] for item in chosen.items if "informativeness" in item.reason]
+    return Queue(
+        request=request,
+        gold=gold,
+        models={model.path.as_posix(): weights(model.path)[0] for model in models},
+        unit=_UNITS[request.kind],
+        counts=_in_order(chosen.counts),
+        tasks=len(chosen.items),
+        informativeness=[ranks[0], ranks[-1]] if ranks else [],
+        asked=sorted(key for item in chosen.items for key in item.asked),
+    )
+
+
+def _in_order(counts: Counter[str]) -> dict[str, int]:
+    """Put "read" and "queued" first, and leave out reasons that did not occur."""
+    reasons = sorted(name for name in counts if name not in ("read", "queued") and counts[name])
+    return {name: counts[name] for name in ("read", "queued", *reasons)}
+
+
+def _write(account: Queue, chosen: Selection, tokens: Tokens, work: Path, target: Path) -> None:
     work.mkdir()
-    FORMATS[made.request.format].write(items, made.request.label, Tokens(plan.nlp), work)
-    write_json(work / NAME, made)
+    FORMATS[account.request.format].write(chosen.items, account.request.label, tokens, work)
+    write_json(work / NAME, account)
     target.parent.mkdir(exist_ok=True)
     work.replace(target)
-    return target
 
 
-def _sorted(counts: Counter[str]) -> dict[str, int]:
-    """With what was read and what is queued first; without what did not occur."""
-    rest = sorted(name for name in counts if name not in ("read", "queued") and counts[name])
-    return {name: counts[name] for name in ("read", "queued", *rest)}
+def print_queue(console: Console, queued: Queued) -> None:
+    """Print the account, read = queued + the others by reason, and what else waits."""
+    queue = queued.queue
+    outcomes = " + ".join(f"{number:,} {outcome}" for outcome, number in queue.counts.items() if outcome != "read")
+    console.print(f"{queue.unit.capitalize()}s: {queue.counts['read']:,} = {outcomes}")
+    if queue.informativeness:
+        first, last = (f"{value:.2g}" for value in queue.informativeness)
+        console.print(f"Informativeness {first} (first) to {last} (last); near 0 the models are already certain")
+    if queued.outdated_models:
+        console.print("⚠ the models were trained on another corpus: weasel run train")
+    for kind, number in queued.waiting.items():
+        if number:
+            unasked = f"{plural(number, kind.removesuffix('s'))} of {queue.request.label} not asked about yet"
+            console.print(f"{unasked}: --vars.kind {kind}")

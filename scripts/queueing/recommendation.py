@@ -1,18 +1,14 @@
-"""Which label to work on next: all that the other steps found out, a row a label, and what follows from it.
-
-What to do next, label by label, on one screen.
-"""
+"""The command `next`: which label to work on and how, by the first of a few rules that holds, and its screen."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from scripts.building.splits import read_split
 from scripts.checking import consistency, coverage
@@ -22,8 +18,7 @@ from scripts.checking.findings import Outdated, load_current
 from scripts.core.errors import UserError
 from scripts.core.files import write_json
 from scripts.merging.merged import Merged, gold_as_merged, known_labels
-from scripts.queueing.rules import RULES, Advice, Signals, advise
-from scripts.reporting.console import ratio
+from scripts.reporting.console import new_table, ratio
 from scripts.scoring import learning_curve as curve
 from scripts.scoring import runs
 from scripts.scoring.learning_curve import Curve
@@ -33,34 +28,182 @@ from scripts.suspecting import suspects
 from scripts.suspecting.suspects import Suspects
 
 NAME = "next.json"
-_FIRST = 1  # tier
-_MEND = "make it again: weasel run next"
+Action = Literal["annotate", "guideline", "redefine", "review", "inspect", "leave"]
+ACTIONS: dict[Action, str] = {
+    "annotate": "annotate more texts",
+    "guideline": "clarify the guideline, then review",
+    "redefine": "tell both labels apart",
+    "review": "review its suspects",
+    "inspect": "inspect its errors",
+    "leave": "leave it",
+}
+
+FEW_ENTITIES = 30  # in the test texts
+LOW_AGREEMENT, AGREEMENT_SPANS = 0.8, 50
+CONFUSED_SHARE, CONFUSIONS = 0.25, 10  # of a label's errors
+SUSPECT_SHARE, SUSPECTS = 0.03, 5  # of a label's spans
+RECALL_GAP, UNSEEN_ENTITIES = 0.15, 30
+LOW_COVERAGE = 0.5  # of the texts
+LOW_F = 0.9
+
+_FIRST_TIER = 1
+_UNKNOWN = "–"
 
 
-class Row(msgspec.Struct):
-    """A label: what is known, and what to do."""
+class Signals(msgspec.Struct, kw_only=True):
+    """The measurements of a label. None: not measured, or undefined.
+
+    texts (int), covered (int): All texts, and those in which the label is covered.
+    hours (float | None): To annotate the label in the other texts, at the speed so far.
+    spans (int | None), suspects (int | None): Annotated spans, and suspects of the first tier: of the step `suspects`
+        if it was run, else of `consistency`.
+    agreement (float | None): F between annotators on exact spans. agreement_spans (int): Spans that any of them marked.
+    support (int | None): Entities in the test texts.
+    f, low, high (float | None): F of the newest run, and its 95 % interval.
+    errors (float | None): False positives and false negatives in the test texts.
+    slope (float | None): F gained by the last doubling of the texts. trend (str | None): The learning curve's verdict.
+    seen, unseen (float | None): Recall of surface forms that are in the training texts, and of others.
+    unseen_entities (float): Entities of other surface forms in the test texts.
+    confused_with (str | None): The label that it is most often confused with. confusions (float): How often.
+    """
+
+    texts: int
+    covered: int
+    hours: float | None = None
+    spans: int | None = None
+    suspects: int | None = None
+    agreement: float | None = None
+    agreement_spans: int = 0
+    support: int | None = None
+    f: float | None = None
+    low: float | None = None
+    high: float | None = None
+    errors: float | None = None
+    slope: float | None = None
+    trend: str | None = None
+    seen: float | None = None
+    unseen: float | None = None
+    unseen_entities: float = 0
+    confused_with: str | None = None
+    confusions: float = 0
+
+
+class Recommendation(msgspec.Struct):
+    """What to do about a label: the action, the number of the rule (from 1), and the measurements that it rests on."""
+
+    action: Action
+    rule: int
+    reason: str
+
+
+class LabelRecommendation(msgspec.Struct):
+    """A label in next.json."""
 
     signals: Signals
-    advice: Advice
+    recommendation: Recommendation
 
 
 class Next(msgspec.Struct, kw_only=True):
     """metrics/next.json.
 
     gold (str): Digest of the gold.
-    run (str | None): Whose scores these are: the newest. None if nothing was evaluated.
+    run (str | None): The newest run, whose scores these are. None if nothing was evaluated.
     notes (list[str]): What is missing, or older than the annotations.
-    labels (dict[str, Row]): What is to be worked on first, those with the most wrong entities before; then the others.
+    labels (dict[str, LabelRecommendation]): Labels to work on, those with the most errors first; then the others.
     """
 
     gold: str
     run: str | None
     notes: list[str]
-    labels: dict[str, Row]
+    labels: dict[str, LabelRecommendation]
 
 
-class Sources(NamedTuple):
-    """What there is. None is what has not been made, or is of other annotations."""
+# The rules
+
+
+class Rule(NamedTuple):
+    """An action and its condition, in words and as a function: the reason if it holds for the signals, else None."""
+
+    action: Action
+    condition: str
+    reason: Callable[[Signals], str | None]
+
+
+def _few_entities(label: Signals) -> str | None:
+    if label.support is None or label.support >= FEW_ENTITIES:
+        return None
+    return f"{label.support:,} entities in the test texts"
+
+
+def _low_agreement(label: Signals) -> str | None:
+    if label.agreement is None or label.agreement >= LOW_AGREEMENT or label.agreement_spans < AGREEMENT_SPANS:
+        return None
+    return f"F between annotators {_two_digits(label.agreement)} on {label.agreement_spans:,} spans"
+
+
+def _confused(label: Signals) -> str | None:
+    if not label.errors or label.confusions < max(CONFUSIONS, CONFUSED_SHARE * label.errors):
+        return None
+    return f"confused with {label.confused_with} {label.confusions:,.0f} times, {label.errors:,.0f} errors in all"
+
+
+def _suspected(label: Signals) -> str | None:
+    if not label.spans or not label.suspects or label.suspects < max(SUSPECTS, SUSPECT_SHARE * label.spans):
+        return None
+    return f"{label.suspects:,} suspects among {label.spans:,} spans"
+
+
+def _still_rising(label: Signals) -> str | None:
+    if label.trend != "more helps" or not label.slope:
+        return None
+    return f"F {label.slope:+.3f} by doubling the texts"
+
+
+def _unseen_forms(label: Signals) -> str | None:
+    if label.seen is None or label.unseen is None or label.unseen_entities < UNSEEN_ENTITIES:
+        return None
+    if label.seen - label.unseen < RECALL_GAP:
+        return None
+    unseen = f"recall {_two_digits(label.unseen)} on {label.unseen_entities:,.0f} entities of unseen surface forms"
+    return f"{unseen}, {_two_digits(label.seen)} on seen ones"
+
+
+def _low_coverage(label: Signals) -> str | None:
+    if not label.texts or label.covered >= LOW_COVERAGE * label.texts:
+        return None
+    return f"covered in {label.covered:,} of {label.texts:,} texts"
+
+
+def _low_f(label: Signals) -> str | None:
+    if label.f is None or label.f >= LOW_F:
+        return None
+    return f"F {_two_digits(label.f)}, {label.errors or 0:,.0f} errors"
+
+
+RULES = (
+    Rule("annotate", f"it has fewer than {FEW_ENTITIES} entities in the test texts", _few_entities),
+    Rule("guideline", f"F between annotators is below .8 on at least {AGREEMENT_SPANS} spans", _low_agreement),
+    Rule("redefine", f"one label accounts for a quarter of its errors, at least {CONFUSIONS}", _confused),
+    Rule("review", f"suspects are 3 % of its spans, at least {SUSPECTS}", _suspected),
+    Rule("annotate", "its learning curve rises by more than noise", _still_rising),
+    Rule("annotate", f"recall on at least {UNSEEN_ENTITIES} unseen surface forms is .15 below seen", _unseen_forms),
+    Rule("annotate", "it is covered in less than half of the texts", _low_coverage),
+    Rule("inspect", "F is below .9", _low_f),
+    Rule("leave", "no other rule holds", lambda _: ""),
+)
+
+
+def recommend(signals: Signals) -> Recommendation:
+    """Return what the first rule that holds recommends."""
+    reasons = ((number, rule, rule.reason(signals)) for number, rule in enumerate(RULES, 1))
+    return next(Recommendation(rule.action, number, reason) for number, rule, reason in reasons if reason is not None)
+
+
+# The measurements
+
+
+class Measured(NamedTuple):
+    """The results of the other steps. None: not made, or of other annotations."""
 
     texts: int
     covered: Mapping[str, int]
@@ -73,22 +216,25 @@ class Sources(NamedTuple):
 
 
 def decide(corpus: Path, metrics: Path) -> Next:
-    """Bring together what is known, and write next.json.
+    """Write next.json: a recommendation for each label, by the results of the other steps.
 
-    corpus (Path): Has what was merged, and what `coverage`, `consistency` and `suspects` found; they may be missing.
-    metrics (Path): Has the runs and the learning curve, if there are any; gets next.json.
-    RETURNS (Next): What was written.
-    RAISES (UserError): If nothing was merged, the gold is not as it was merged, or something is damaged.
+    corpus (Path): Has the gold and, if they were made, the results of `coverage`, `consistency` and `suspects`.
+    metrics (Path): Has the runs and the learning curve, if there are any; next.json is written here.
+    RAISES (UserError): If nothing was merged, the gold was changed, or a result is damaged.
     """
     merged, gold = gold_as_merged(corpus)
     notes: list[str] = []
-    found = _sources(merged, corpus, metrics, notes)
-    rows = {label: _row(label, found) for label in known_labels(merged)}
-    order = sorted(rows, key=lambda label: _place(label, rows[label]))
+    measured = _measured(merged, corpus, metrics, notes)
+    labels = {}
+    for label in known_labels(merged):
+        signals = _signals(label, measured)
+        labels[label] = LabelRecommendation(signals, recommend(signals))
     result = Next(
-        gold=merged.outputs[gold.name], run=found.scored.run.folder if found.scored else None, notes=notes,
-        labels={label: rows[label] for label in order},
-    )  # fmt: skip
+        gold=merged.outputs[gold.name],
+        run=measured.scored.run.folder if measured.scored else None,
+        notes=notes,
+        labels=dict(sorted(labels.items(), key=lambda pair: _priority(*pair))),
+    )
     metrics.mkdir(parents=True, exist_ok=True)
     write_json(metrics / NAME, result)
     return result
@@ -97,39 +243,35 @@ def decide(corpus: Path, metrics: Path) -> Next:
 def load(metrics: Path, corpus: Path) -> Next | None:
     """Read next.json; None if there is none.
 
-    RAISES (UserError): If it is damaged; `Outdated` if it is of another gold than there is now.
+    RAISES (UserError): If it is damaged; `Outdated` if the gold has changed since.
     """
-    return load_current(metrics / NAME, Next, corpus, _MEND)
+    return load_current(metrics / NAME, Next, corpus, "make it again: weasel run next")
 
 
-def _row(label: str, found: Sources) -> Row:
-    signals = _signals(label, found)
-    return Row(signals, advise(signals))
+def _priority(label: str, row: LabelRecommendation) -> tuple[Any, ...]:
+    return row.recommendation.action == "leave", -(row.signals.errors or 0), label
 
 
-def _place(label: str, row: Row) -> tuple[Any, ...]:
-    return row.advice.do == "leave", -(row.signals.wrong or 0), label
-
-
-# What there is
-
-
-def _sources(merged: Merged, corpus: Path, metrics: Path, notes: list[str]) -> Sources:
+def _measured(merged: Merged, corpus: Path, metrics: Path, notes: list[str]) -> Measured:
     scored = runs.load_all(metrics)[0] if metrics.is_dir() else []
     newest = scored[-1] if scored else None
     if newest is None:
-        notes.append("No model was evaluated: weasel run evaluate.")
+        notes.append("No run was evaluated: weasel run evaluate.")
     elif not _is_current(newest, corpus):
-        notes.append(f"{newest.run.folder} is of annotations that have changed since: weasel run train, evaluate.")
-    return Sources(
+        notes.append(f"The annotations have changed since {newest.run.folder}: weasel run train, evaluate.")
+    folder = metrics / newest.run.folder if newest else None
+    learning_curve = curve.load(metrics)
+    if learning_curve is None:
+        notes.append("The learning curve was not measured: weasel run learning-curve.")
+    return Measured(
         texts=merged.totals["texts"],
         covered={label: counts["covered"] for label, counts in merged.coverage.items()},
         coverage=_if_current("coverage", coverage.load, corpus, notes),
         consistency=_if_current("consistency", consistency.load, corpus, notes),
         suspects=_if_current("suspects", suspects.load, corpus, notes),
         scored=newest,
-        confusion=_confusion(metrics, newest),
-        curve=_curve(metrics, notes),
+        confusion=runs.load_confusion(folder) if folder and (folder / runs.CONFUSION).exists() else None,
+        curve=learning_curve,
     )
 
 
@@ -142,138 +284,110 @@ def _is_current(scored: Scored, corpus: Path) -> bool:
 
 def _if_current(step: str, load: Any, corpus: Path, notes: list[str]) -> Any:
     try:
-        found = load(corpus)
+        result = load(corpus)
     except Outdated:
-        found = None
-        notes.append(f"What {step} found is of annotations that have changed since: weasel run {step}.")
-    else:
-        if found is None:
-            notes.append(f"Not looked at yet: {step}. weasel run {step}.")
-    return found
+        notes.append(f"The annotations have changed since {step}: weasel run {step}.")
+        return None
+    if result is None:
+        notes.append(f"The step {step} was not run: weasel run {step}.")
+    return result
 
 
-def _confusion(metrics: Path, newest: Scored | None) -> Confusion | None:
-    path = metrics / newest.run.folder if newest else None
-    return runs.load_confusion(path) if path and (path / runs.CONFUSION).exists() else None
-
-
-def _curve(metrics: Path, notes: list[str]) -> Curve | None:
-    found = curve.load(metrics)
-    if found is None:
-        notes.append("Not measured yet: whether more texts help. weasel run learning-curve.")
-    return found
-
-
-# What that is of a label
-
-
-def _signals(label: str, found: Sources) -> Signals:
-    signals = Signals(texts=found.texts, covered=found.covered[label])
-    if found.coverage and label in found.coverage.labels:
-        signals.hours = found.coverage.labels[label].hours
-    if found.consistency:
-        _add_consistency(signals, label, found.consistency)
-    if found.suspects and found.suspects.label in (None, label):
-        doubts = found.suspects.labels.get(label, {})
-        signals.doubtful = sum(tiers.get(_FIRST, 0) for tiers in doubts.values())
-    if found.scored and (score := found.scored.metrics.labels.get(label)):
+def _signals(label: str, measured: Measured) -> Signals:
+    signals = Signals(texts=measured.texts, covered=measured.covered[label])
+    if measured.coverage and label in measured.coverage.labels:
+        signals.hours = measured.coverage.labels[label].hours
+    if measured.consistency:
+        _add_consistency(signals, label, measured.consistency)
+    if measured.suspects and measured.suspects.label in (None, label):
+        kinds = measured.suspects.labels.get(label, {})
+        signals.suspects = sum(tiers.get(_FIRST_TIER, 0) for tiers in kinds.values())
+    if measured.scored and (score := measured.scored.metrics.labels.get(label)):
         _add_score(signals, score)
-    if found.confusion and label in found.confusion.labels:
-        signals.confused, signals.times = _most_confused(label, found.confusion)
-    if found.curve and (trend := found.curve.labels.get(label)):
-        signals.slope, signals.more = trend.slope, trend.verdict
+    if measured.confusion and label in measured.confusion.labels:
+        signals.confused_with, signals.confusions = _most_confused(label, measured.confusion)
+    if measured.curve and (trend := measured.curve.labels.get(label)):
+        signals.slope, signals.trend = trend.slope, trend.verdict
     return signals
 
 
 def _add_consistency(signals: Signals, label: str, found: Consistency) -> None:
     if of_label := found.labels.get(label):
         signals.spans = of_label.spans
-        signals.doubtful = of_label.tiers.get(str(_FIRST), 0)
+        signals.suspects = of_label.tiers.get(str(_FIRST_TIER), 0)
     if agreement := found.agreement.get(label):
         signals.agreement = agreement.f
-        signals.agreed_on = sum(pair.both + pair.first + pair.second for pair in agreement.pairs)
+        signals.agreement_spans = sum(pair.both + pair.first + pair.second for pair in agreement.pairs)
 
 
 def _add_score(signals: Signals, score: Score) -> None:
     signals.support, signals.f, signals.low, signals.high = score.support, score.f, score.low, score.high
-    signals.wrong = round(score.fp + score.fn, 6)
+    signals.errors = round(score.fp + score.fn, 6)
     if score.seen and score.unseen:
-        signals.seen, signals.unseen, signals.new = score.seen.r, score.unseen.r, score.unseen.entities
+        signals.seen, signals.unseen, signals.unseen_entities = score.seen.r, score.unseen.r, score.unseen.entities
 
 
-def _most_confused(label: str, found: Confusion) -> tuple[str | None, float]:
-    """The other label it is taken for, or that is taken for it, most often; the mean over seeds."""
-    if not found.seeds:
+def _most_confused(label: str, confusion: Confusion) -> tuple[str | None, float]:
+    """Return the label with which it is most often confused, either way, and how often: the mean over seeds."""
+    if not confusion.seeds:
         return None, 0
-    means = np.mean(list(found.seeds.values()), axis=0)[:-1, :-1]
-    own = found.labels.index(label)
-    both = means[own] + means[:, own]
-    both[own] = 0
-    most = int(both.argmax())
-    return (found.labels[most], round(float(both[most]), 6)) if both[most] else (None, 0)
+    means = np.mean(list(confusion.seeds.values()), axis=0)[:-1, :-1]
+    row = confusion.labels.index(label)
+    both_ways = means[row] + means[:, row]
+    both_ways[row] = 0
+    most = int(both_ways.argmax())
+    return (confusion.labels[most], round(float(both_ways[most]), 6)) if both_ways[most] else (None, 0)
 
 
-DO = {
-    "annotate": "annotate more",
-    "guideline": "mend the guideline, then review",
-    "redefine": "tell both labels apart",
-    "review": "review",
-    "look": "look at its errors",
-    "leave": "leave it",
-}
-COLUMNS = ("known", "support", "doubt", "agree", "F", "95 %", "× 2", "new", "wrong")
-_UNKNOWN = "–"
+# The screen
+
+COLUMNS = ("covered", "support", "suspects", "agree", "F", "95 %", "× 2", "unseen", "errors")
 _LEGEND = (
-    "Known: in this share of the texts. Doubt: places where the annotation is probably wrong. Agree: F between "
-    "annotators. × 2: F that twice as many texts brought. New: recall of forms that were not learned. Wrong: missed or "
-    "invented."
+    "covered: share of the texts; suspects: annotations that are probably wrong; agree: F between annotators; × 2: F "
+    "gained by doubling the texts; unseen: recall on surface forms that are not in the training texts; errors: false "
+    "positives + false negatives"
 )
 
 
 def print_next(console: Console, found: Next) -> None:
-    """Per label: what is known (but for columns without a number), and what to do; then the rules, and the reasons."""
+    """Print a row of measurements per label, without columns that have none; then the rules and the reasons."""
     rows = {label: cells(row.signals) for label, row in found.labels.items()}
-    known = [column for column in range(len(COLUMNS)) if any(row[column] != _UNKNOWN for row in rows.values())]
-    table = Table("label", box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.columns[0].overflow = "fold"
-    for column in known:
-        table.add_column(COLUMNS[column], justify="right", no_wrap=True)
-    table.add_column("rule", no_wrap=True)
-    for label, row in found.labels.items():
-        shown = (rows[label][column] for column in known)
-        table.add_row(label, *shown, f"{row.advice.rule} {row.advice.do}")
+    shown = [column for column in range(len(COLUMNS)) if any(row[column] != _UNKNOWN for row in rows.values())]
+    table = new_table("label", *(COLUMNS[column] for column in shown), "rule")
+    for label, row in rows.items():
+        table.add_row(label, *(row[column] for column in shown), str(found.labels[label].recommendation.rule))
     console.print(table)
-    console.print(f"\n{_LEGEND}")
-    console.print("\nThe first rule that holds:")
+    console.print(f"\n{_LEGEND}\n\nThe first rule that holds:")
     for number, rule in enumerate(RULES, 1):
-        console.print(f"{number} {DO[rule.do]}: {rule.when}")
-    to_do = [(label, row.advice) for label, row in found.labels.items() if row.advice.do != "leave"]
-    if to_do:
-        console.print("\nWhy, the most wrong first:")
-    for label, advice in to_do:
-        console.print(f"- {label}: {DO[advice.do]}. {advice.why}")
+        console.print(f"{number} {ACTIONS[rule.action]} if {rule.condition}")
+    advised = {label: row.recommendation for label, row in found.labels.items() if row.recommendation.action != "leave"}
+    if advised:
+        console.print("\nLabels to work on, most errors first:")
+    for label, recommendation in advised.items():
+        console.print(f"- {label}: {ACTIONS[recommendation.action]} ({recommendation.reason})")
     for note in found.notes:
         console.print(note, style="yellow")
 
 
-def cells(of: Signals) -> list[str]:
-    """What `COLUMNS` say of a label; a dash where it is not known."""
+def cells(signals: Signals) -> list[str]:
+    """Format the measurements of a label for `COLUMNS`; a dash for one that is missing."""
+    low, high = signals.low, signals.high
     return [
-        f"{of.covered / of.texts:.0%}" if of.texts else _UNKNOWN,
-        _count(of.support),
-        _count(of.doubtful),
-        _short(of.agreement),
-        _short(of.f),
-        _UNKNOWN if of.low is None or of.high is None else f"{_short(of.low)}–{_short(of.high)}",
-        ratio(of.slope, sign=True),
-        _short(of.unseen),
-        _count(of.wrong),
+        f"{signals.covered / signals.texts:.0%}" if signals.texts else _UNKNOWN,
+        _whole(signals.support),
+        _whole(signals.suspects),
+        _two_digits(signals.agreement),
+        _two_digits(signals.f),
+        _UNKNOWN if low is None or high is None else f"{_two_digits(low)}–{_two_digits(high)}",
+        ratio(signals.slope, sign=True),
+        _two_digits(signals.unseen),
+        _whole(signals.errors),
     ]
 
 
-def _count(number: float | None) -> str:
+def _whole(number: float | None) -> str:
     return _UNKNOWN if number is None else f"{number:,.0f}"
 
 
-def _short(value: float | None) -> str:
+def _two_digits(value: float | None) -> str:
     return _UNKNOWN if value is None else f"{value:.2f}".replace("0.", ".", 1)
