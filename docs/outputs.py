@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--project", type=Path, help="a copy of the project in which `weasel run all` was run")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        project = args.project.resolve() if args.project else fresh_project(Path(folder, "labelwise"))
+        project = args.project.resolve() if args.project else run_demo(copy_project(Path(folder, "labelwise")))
         current = {page: updated(page, project) for page in pages()}
     differing = list(differences(current))
     if not args.check:
@@ -68,15 +68,20 @@ def main() -> None:
         sys.exit(f"✘ {len(differing)} blocks are not current; run: python -m docs.outputs")
 
 
-def fresh_project(folder: Path) -> Path:
-    """Copy the files that git knows into a folder, and run the demo there."""
+def copy_project(folder: Path) -> Path:
+    """Copy the files that git knows, as they are in the working tree, into a new folder."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, encoding="utf8", check=True)
     for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    shell("weasel run all", folder)
     return folder
+
+
+def run_demo(project: Path) -> Path:
+    """Run everything once in a copy of the project."""
+    shell("weasel run all", project)
+    return project
 
 
 def updated(page: Path, project: Path) -> str:

@@ -1,0 +1,84 @@
+"""docs/extending.md: each example, as it is printed there, in a copy of the project."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+
+import pytest
+import srsly
+
+from docs.outputs import ROOT, copy_project
+from tests.project import make
+from tests.test_workflow import DATASETS, call, shorten
+
+PAGE = (ROOT / "docs/extending.md").read_text("utf8")
+
+
+def block(heading, language, number=0):
+    """A fenced block of a section of the page."""
+    section = re.search(rf"^## {heading}$(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)[1]
+    return re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[number]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy with all files of the page, and the settings that it shows."""
+    folder = copy_project(tmp_path_factory.mktemp("extending") / "project")
+    make(folder)
+    flights = [f"Fly from [Oslo](city) to [New York](city) on day {number} ." for number in range(60)]
+    (folder / "assets/flights.txt").write_text("\n".join(flights) + "\n", "utf8")
+    config = (folder / "configs/datasets.cfg").read_text("utf8").partition("[datasets]")[0]
+    config += "[datasets]\n" + DATASETS + block("A reader", "ini")
+    (folder / "configs/datasets.cfg").write_text(config, "utf8")
+    for path, code in re.findall(r"^`(scripts/[\w/]+\.py)`:\n\n```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL):
+        assert not (folder / path).exists()
+        (folder / path).write_text(code, "utf8")
+    call(folder, "scripts.pull", "configs/datasets.cfg", "assets/annotations")
+    call(folder, "scripts.merge", "configs/datasets.cfg", "assets/annotations", "corpus")
+    return folder
+
+
+def test_a_reader(project):
+    texts = [text for text in srsly.read_jsonl(project / "corpus/gold.jsonl") if "Fly" in text["text"]]
+    assert len(texts) == 60
+    for text in texts:
+        assert text["covered"] == ["city"]
+        assert [text["text"][span["start"] : span["end"]] for span in text["spans"]] == ["Oslo", "New York"]
+
+
+def test_a_step(project):
+    path = project / "project.yml"
+    path.write_text(path.read_text("utf8").replace("commands:\n", "commands:\n" + block("A step", "yaml"), 1), "utf8")
+    assert "✔ corpus/frequent.csv: 4 entities" in call(project, "weasel", "run", "frequent")
+    assert "Skipping" in call(project, "weasel", "run", "frequent")
+    rows = list(csv.reader((project / "corpus/frequent.csv").open(encoding="utf8")))
+    assert rows[0] == ["label", "entity", "count"]
+    assert ["city", "New York", "60"] in rows
+    call(project, "pytest", "-q", "-n", "0", "tests/test_project.py", "-k", "depends_on and frequent")
+
+
+def test_a_component(project):
+    with (project / "scripts/functions.py").open("a", encoding="utf8") as file:
+        file.write(block("A component", "python", 1))
+    config = project / "configs/ner.cfg"
+    nlp, component = block("A component", "ini").split("\n\n")
+    old, new = 'pipeline = ["label_heads"]', nlp.partition("\n")[2]
+    config.write_text(
+        config.read_text("utf8").replace(old, new).replace("[corpora]\n", component + "\n[corpora]\n"), "utf8"
+    )
+    shorten(config)
+    call(project, "scripts.corpus", "configs/datasets.cfg", "configs/ner.cfg", "corpus")
+    call(project, "weasel", "run", "train")
+    call(project, "weasel", "run", "evaluate")
+    meta = json.loads((project / "training/ner/seed-0/model-best/meta.json").read_text("utf8"))
+    assert meta["pipeline"] == ["label_heads", "team_zip_codes"]
+    check = (
+        "import spacy; from scripts import functions; from spacy.tokens import Span; "
+        "nlp = spacy.load('training/ner/seed-0/model-best'); doc = nlp.make_doc('12345 abc'); "
+        "doc.ents = [Span(doc, 0, 1, 'ZipCode'), Span(doc, 1, 2, 'ZipCode')]; "
+        "print(nlp.get_pipe('team_zip_codes')(doc).ents)"
+    )
+    (project / "check.py").write_text(check, "utf8")
+    assert call(project, "check") == "(12345,)\n"

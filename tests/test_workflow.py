@@ -1,0 +1,116 @@
+"""`weasel run all` in a copy of the project: what runs again, and what is skipped, after each kind of change."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import srsly
+
+from docs.outputs import copy_project
+from tests.project import make
+
+ALWAYS = {"pull", "compare", "next"}  # they must look each time
+DATASETS = """
+[datasets.org]
+@readers = "labelwise.ProdigyDatabase.v1"
+path = "prodigy.db"
+dataset = "org_2024"
+labels = ["ORG"]
+
+[datasets.per]
+@readers = "labelwise.ProdigyJsonl.v1"
+path = "per.jsonl"
+labels = ["PER"]
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy with two small datasets in place of the demo, trained for ten steps."""
+    folder = copy_project(tmp_path_factory.mktemp("workflow") / "project")
+    make(folder)
+    config = (folder / "configs/datasets.cfg").read_text("utf8")
+    settings = config.partition("[datasets]")[0]
+    (folder / "configs/datasets.cfg").write_text(settings + "[datasets]\n" + DATASETS, "utf8")
+    shorten(folder / "configs/ner.cfg")
+    text = (folder / "project.yml").read_text("utf8")
+    (folder / "project.yml").write_text(text.replace("    - demo\n", "", 1), "utf8")
+    assert run_all(folder) == set()
+    return folder
+
+
+def shorten(config):
+    text = config.read_text("utf8")
+    for key in ("max_steps", "eval_frequency"):
+        text = re.sub(rf"^{key} = .*", f"{key} = 10", text, flags=re.MULTILINE)
+    config.write_text(text, "utf8")
+
+
+def steps(project):
+    return set(srsly.read_yaml(project / "project.yml")["workflows"]["all"])
+
+
+def call(project, *command):
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=project, env=environment, capture_output=True, encoding="utf8"
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def run_all(project):
+    """The steps that weasel skips."""
+    return set(re.findall(r"Skipping '([\w-]+)'", call(project, "weasel", "run", "all")))
+
+
+def edit(project, module):
+    with (project / module).open("a", encoding="utf8") as file:
+        file.write("# another version\n")
+
+
+def test_a_second_run_skips_what_has_nothing_new(project):
+    assert run_all(project) == steps(project) - ALWAYS
+
+
+def test_tests_and_steps_by_hand_make_nothing_run_again(project):
+    call(project, "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "tests/test_offsets.py")
+    call(project, "scripts.merge", "configs/datasets.cfg", "assets/annotations", "corpus")
+    call(
+        project,
+        "scripts.evaluate",
+        "--run",
+        "ner",
+        "--models",
+        "training/ner",
+        "--corpus",
+        "corpus",
+        "--output",
+        "metrics",
+    )
+    assert run_all(project) == steps(project) - ALWAYS
+
+
+def test_a_change_of_what_is_printed_does_not_train_again(project):
+    edit(project, "scripts/reporting/console.py")
+    skipped = run_all(project)
+    assert "train" in skipped
+    assert not {"merge", "evaluate", "report"} & skipped
+    assert run_all(project) == steps(project) - ALWAYS
+
+
+def test_a_change_of_the_page_only_makes_the_page_again(project):
+    edit(project, "scripts/page/page.py")
+    assert run_all(project) == steps(project) - ALWAYS - {"report"}
+
+
+def test_a_change_of_the_model_trains_and_evaluates_again(project):
+    edit(project, "scripts/model/label_heads.py")
+    skipped = run_all(project)
+    assert {"merge", "coverage"} <= skipped
+    assert not {"train", "evaluate", "report"} & skipped
+    assert run_all(project) == steps(project) - ALWAYS
