@@ -28,7 +28,7 @@ from benchmarks.corpora import CORPORA
 from benchmarks.injecting import KINDS, WAYS, Errors, Injected, Way, annotator, inject
 from scripts import functions  # noqa: F401 (registers)
 from scripts.checking import consistency
-from scripts.checking.findings import FOLDER, Suspect
+from scripts.checking.review import FOLDER, Suspect
 from scripts.core.answers import GoldText, Task
 from scripts.core.files import sha256, write_json
 from scripts.merging.merged import NAME, Merged
@@ -63,7 +63,7 @@ def run(case: Case, data: Path, folder: Path, votes: int) -> dict[str, Any]:
     manifest = write_answers(answers(wrong, case.seed), [], own / "annotations")
     (corpus / FOLDER / consistency.NAME).unlink(missing_ok=True)
     ranked = {ONE: suspected(case, own, 1), MODELS: suspected(case, own, votes)}
-    consistency.look(corpus, own / "annotations", manifest, 1)
+    consistency.check(corpus, own / "annotations", manifest, 1)
     ranked[FORMS] = list(consistency.read_suspects(corpus))
     both = suspected(case, own, votes)
     ranked |= {f"{TIER} {tier}": [one for one in both if one.tier == tier] for tier in TIERS}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from benchmarks.corpora import text
-from scripts.checking.findings import Suspect
+from scripts.checking.review import Suspect
 from scripts.core.answers import GoldText, Span
 from scripts.core.hashing import fraction
 

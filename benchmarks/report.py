@@ -107,7 +107,7 @@ def _review(folder: Path, corpus: Sequence[str], gold: Sequence[Gold]) -> None:
     )  # fmt: skip
     manifest = Manifest({"both": entry})
     merge(manifest, folder / "annotations", folder / "corpus", "union", Resources(256, 1))
-    consistency.look(folder / "corpus", folder / "annotations", manifest, 1)
+    consistency.check(folder / "corpus", folder / "annotations", manifest, 1)
     coverage.look(folder / "corpus", folder / "annotations", manifest, 1)
     deciding.decide(folder / "corpus", folder / "metrics")
 

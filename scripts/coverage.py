@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scripts.checking.coverage import LIST, look
 from scripts.checking.coverage_views import print_coverage
-from scripts.checking.findings import FOLDER
+from scripts.checking.review import FOLDER
 from scripts.core import manifest
 from scripts.core.errors import run_step
 from scripts.core.workers import available_cores

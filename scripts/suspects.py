@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from scripts import functions  # noqa: F401 (what the config names is registered)
-from scripts.checking.findings import FOLDER
+from scripts.checking.review import FOLDER
 from scripts.core.errors import UserError, run_step
 from scripts.core.overrides import overrides
 from scripts.model.training import load_config

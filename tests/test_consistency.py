@@ -1,4 +1,4 @@
-"""Consistency: what is annotated where a form stands, what of it is probably wrong, and who differs from whom."""
+"""Consistency: what is annotated where a surface form occurs, which of it is suspect, and agreement and rates."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.checking import consistency
-from scripts.checking.agreement import Tally, alpha, words_of
+from scripts.checking.agreement import AgreementCounts, alpha, find_words
 from scripts.checking.consistency import read_suspects
-from scripts.checking.passages import Known, arranged
-from scripts.checking.rates import Sums, chi_square_tail, groups
-from scripts.checking.surface_forms import KINDS, annotated_forms, finder, occurrences, summed
+from scripts.checking.passages import CoveredText, to_passage
+from scripts.checking.rates import RateSums, chi_square_tail, compare_groups
+from scripts.checking.surface_forms import KINDS, FormFinder, annotated_forms, find_occurrences, sum_forms
 from scripts.core import manifest as manifests
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
@@ -30,16 +30,16 @@ from tests.project import fail, succeed
 LABELS = ("LOC", "ORG")
 
 
-def known(text, *spans, covered=LABELS):
-    return Known(input_hash=0, text=text, spans=sorted(Span(*span) for span in spans), covered=list(covered))
+def gold(text, *spans, covered=LABELS):
+    return CoveredText(input_hash=0, text=text, spans=sorted(Span(*span) for span in spans), covered=list(covered))
 
 
-def places(texts, labels=LABELS):
-    """All places of all forms: form, label, what is there, number of the text, start."""
-    found = arranged(texts, labels)
+def all_occurrences(texts, labels=LABELS):
+    """All occurrences of all surface forms: form, label, kind, number of the text, start."""
+    found = to_passage(texts, labels)
     table = annotated_forms(found)
     result = []
-    for each in occurrences(found, finder(table), table):
+    for each in find_occurrences(found, FormFinder(table), table):
         for row, kind, start, end in zip(each.rows, each.kinds, each.starts, each.ends, strict=True):
             number = int(found.prints.text_at(np.array([start]))[0])
             start, end = int(start - found.prints.starts[number]), int(end - found.prints.starts[number])
@@ -49,57 +49,67 @@ def places(texts, labels=LABELS):
 
 
 def made(folder, tasks, policy="majority"):
-    """Pulled, merged, and looked at."""
+    """Pulled, merged, and checked."""
     manifest = write(folder / "annotations", tasks)
     merge(manifest, folder / "annotations", folder / "corpus", policy, Resources(256, 1))
-    return consistency.look(folder / "corpus", folder / "annotations", manifest, 1)
+    return consistency.check(folder / "corpus", folder / "annotations", manifest, 1)
 
 
 def numbered(tasks):
-    """Each answer its own place in its dataset."""
+    """Answers with positions in their dataset."""
     return [msgspec.structs.replace(one, source=f"link:{number}") for number, one in enumerate(tasks)]
 
 
-# Where forms stand
+def rate_sums(texts):
+    """The sums over texts, each as its spans and characters."""
+    return RateSums.total(RateSums(1, spans, size, spans**2, size**2, spans * size) for spans, size in texts)
 
 
-def test_each_kind_of_place():
+# Where surface forms occur
+
+
+def test_each_kind_of_occurrence():
     texts = [
-        known("Rome", (0, 4, "LOC")),
-        known("in Rome we are"),
-        known("New Rome", (0, 8, "LOC")),
-        known("AS Rome", (0, 7, "ORG")),
-        known("of Rome", (3, 7, "ORG")),
-        known("New Rome (NY)", (0, 3, "LOC"), (9, 13, "LOC")),
+        gold("Rome", (0, 4, "LOC")),
+        gold("in Rome we are"),
+        gold("New Rome", (0, 8, "LOC")),
+        gold("AS Rome", (0, 7, "ORG")),
+        gold("of Rome", (3, 7, "ORG")),
+        gold("New Rome (NY)", (0, 3, "LOC"), (9, 13, "LOC")),
     ]
-    kinds = [(kind, number) for form, label, kind, number, _ in places(texts) if (form, label) == ("Rome", "LOC")]
+    kinds = [
+        (kind, number) for form, label, kind, number, _ in all_occurrences(texts) if (form, label) == ("Rome", "LOC")
+    ]
     assert sorted(kinds, key=lambda each: each[1]) == [
-        ("annotated", 0), ("none", 1), ("inside", 2), ("other", 3), ("relabelled", 4), ("none", 5),
+        ("annotated", 0), ("none", 1), ("inside", 2), ("overlapped", 3), ("relabeled", 4), ("none", 5),
     ]  # fmt: skip
-    assert [each[2:4] for each in places(texts) if each[0] == "New Rome"] == [("annotated", 2), ("partly", 5)]
+    assert [each[2:4] for each in all_occurrences(texts) if each[0] == "New Rome"] == [("annotated", 2), ("partial", 5)]
 
 
-def test_what_is_not_annotated_for_a_label_says_nothing_of_it():
-    texts = [known("Rome", (0, 4, "LOC")), known("Rome", covered=["ORG"]), known("Rome", covered=[])]
-    assert places(texts) == [("Rome", "LOC", "annotated", 0, 0)]
+def test_texts_where_a_label_is_not_covered_do_not_count():
+    texts = [
+        gold("Rome", (0, 4, "LOC")),
+        gold("Rome", covered=["ORG"]),
+        gold("Rome", covered=[]),
+    ]
+    assert all_occurrences(texts) == [("Rome", "LOC", "annotated", 0, 0)]
 
 
 @pytest.mark.parametrize(
-    ("text", "stands"),
+    ("text", "occurs"),
     [
         ("US", True), ("(US)", True), ("US-led", True), ("US.", True), ("USA", False), ("USB US", True), ("2US", False),
         ("éUS", False), ("US\u0301", False), ("US’s", True), ("\u200bUS", True), ("Us", False), ("U S", False),
     ],
 )  # fmt: skip
-def test_a_form_never_stands_inside_a_word(text, stands):
-    found = places([known("US", (0, 2, "LOC")), known(text)])
-    assert (len(found) == 2) is stands
+def test_a_form_never_occurs_inside_a_word(text, occurs):
+    found = all_occurrences([gold("US", (0, 2, "LOC")), gold(text)])
+    assert (len(found) == 2) is occurs
 
 
-def test_texts_are_apart():
-    """What ends one and begins the next is no form."""
-    assert len(places([known("New York", (0, 8, "LOC")), known("in New "), known("York")])) == 1
-    assert len(places([known("US", (0, 2, "LOC")), known("of US"), known("A")])) == 2
+def test_a_form_never_spans_two_texts():
+    assert len(all_occurrences([gold("New York", (0, 8, "LOC")), gold("in New "), gold("York")])) == 1
+    assert len(all_occurrences([gold("US", (0, 2, "LOC")), gold("of US"), gold("A")])) == 2
 
 
 WORDS = st.sampled_from(["a", "b", "ab", "New", "York", "(", ",", "é", "ü\u0308", "-", "日", "1"])
@@ -111,8 +121,7 @@ TEXTS = st.lists(
 
 
 @given(TEXTS, st.randoms(use_true_random=False))
-def test_all_places_are_found_and_add_up(drawn, random_):
-    """Beside what a regular expression finds, for each form alone."""
+def test_all_occurrences_are_found_as_by_a_regular_expression(drawn, random_):
     texts = []
     for words, blanks in drawn:
         text = "".join(word + blank for word, blank in zip(words, blanks, strict=False))
@@ -124,8 +133,8 @@ def test_all_places_are_found_and_add_up(drawn, random_):
             if start < end and is_free and text[start:end] == text[start:end].strip():
                 spans.append(Span(start, end, label))
         covered = sorted({span.label for span in spans} | set(random_.sample(LABELS, random_.randrange(3))))
-        texts.append(Known(0, text, sorted(spans), covered))
-    found = places(texts)
+        texts.append(CoveredText(0, text, sorted(spans), covered))
+    found = all_occurrences(texts)
     part = r"[^\W_]|[\u0300-\u036f]"
     forms = {
         (each.text[span.start : span.end], span.label)
@@ -159,19 +168,19 @@ def _kind_of(spans, label, start, end):
     own = [span for span in touching if span.label == label]
     if own:
         is_same = (own[0].start, own[0].end) == (start, end)
-        return "annotated" if is_same else "inside" if own[0].start <= start and end <= own[0].end else "partly"
+        return "annotated" if is_same else "inside" if own[0].start <= start and end <= own[0].end else "partial"
     if any((span.start, span.end) == (start, end) for span in touching):
-        return "relabelled"
-    return "other" if touching else "none"
+        return "relabeled"
+    return "overlapped" if touching else "none"
 
 
 def test_forms_of_parts_add_up():
-    one = annotated_forms(arranged([known("Rome Rome", (0, 4, "LOC"), (5, 9, "LOC"))], LABELS))
-    two = annotated_forms(arranged([known("Rome", (0, 4, "LOC")), known("Rome", (0, 4, "ORG"))], LABELS))
-    assert sorted((int(row["label"]), int(row["count"])) for row in summed([one, two])) == [(0, 3), (1, 1)]
+    one = annotated_forms(to_passage([gold("Rome Rome", (0, 4, "LOC"), (5, 9, "LOC"))], LABELS))
+    two = annotated_forms(to_passage([gold("Rome", (0, 4, "LOC")), gold("Rome", (0, 4, "ORG"))], LABELS))
+    assert sorted((int(row["label"]), int(row["count"])) for row in sum_forms([one, two])) == [(0, 3), (1, 1)]
 
 
-# What is probably wrong
+# Suspects
 
 
 ALL_KINDS = [
@@ -184,10 +193,10 @@ ALL_KINDS = [
 ]
 
 
-def test_findings_are_places_with_what_may_be_right(tmp_path):
+def test_suspects_name_the_kind_and_propose_what_is_right(tmp_path):
     found = made(tmp_path, numbered(ALL_KINDS))
     suspects = {one.text: one for one in read_suspects(tmp_path / "corpus")}
-    assert [suspects[each.text].doubt for each in ALL_KINDS[9:13]] == ["missing", "label", "boundary", "boundary"]
+    assert [suspects[each.text].kind for each in ALL_KINDS[9:13]] == ["missing", "type", "boundary", "boundary"]
     assert len(suspects) == found.suspects == 4
     missing, other, shorter, longer = (suspects[each.text] for each in ALL_KINDS[9:13])
     assert (missing.label, missing.start, missing.end) == ("LOC", 9, 18)
@@ -195,13 +204,13 @@ def test_findings_are_places_with_what_may_be_right(tmp_path):
     assert (other.label, other.annotated, other.proposed) == ("ORG", [Span(5, 14, "ORG")], [Span(5, 14, "LOC")])
     assert (shorter.annotated, shorter.proposed) == ([Span(10, 14, "LOC")], [Span(5, 14, "LOC")])
     assert (longer.annotated, longer.proposed) == ([Span(4, 18, "LOC")], [Span(4, 13, "LOC")])
-    assert missing.reason == "9 of 13 places of this form are annotated as LOC; this one is not."
+    assert missing.reason == "9 of 13 occurrences of this surface form are annotated as LOC; this one is not."
     scores = [(one.tier, -one.score) for one in read_suspects(tmp_path / "corpus")]
     assert scores == sorted(scores)
-    assert {tuple(one.found_by) for one in suspects.values()} == {("forms",)}
+    assert {tuple(one.found_by) for one in suspects.values()} == {("surface_forms",)}
 
 
-def test_what_is_in_a_longer_name_or_compound_is_less_sure(tmp_path):
+def test_a_form_in_a_longer_name_or_compound_scores_lower(tmp_path):
     usual = [task(f"We saw Como in year {n} .", (7, 11, "LOC"), labels=LABELS) for n in range(9)]
     odd = [
         task(text, labels=LABELS) for text in ("They saw Como today .", "The Como United team .", "A Como-based one .")
@@ -212,7 +221,7 @@ def test_what_is_in_a_longer_name_or_compound_is_less_sure(tmp_path):
     ]  # fmt: skip
 
 
-def test_one_finding_a_place_the_longest_of_what_is_missing(tmp_path):
+def test_of_missing_spans_that_overlap_the_longest_is_listed(tmp_path):
     usual = [task(f"We saw Lake Como in year {n} .", (7, 16, "LOC"), labels=LABELS) for n in range(5)]
     usual += [task(f"Como it was {n} .", (0, 4, "LOC"), labels=LABELS) for n in range(20)]
     made(tmp_path, numbered([*usual, task("They saw Lake Como today .", labels=LABELS)]))
@@ -220,7 +229,7 @@ def test_one_finding_a_place_the_longest_of_what_is_missing(tmp_path):
     assert one.text[one.start : one.end] == "Lake Como"
 
 
-def test_errors_put_into_annotations_come_first(tmp_path):
+def test_injected_errors_are_the_suspects(tmp_path):
     random_ = random.Random(0)
     names = ["Ada", "Bob Ross", "Como", "Delhi", "Essen"]
     tasks, wrong = [], set()
@@ -239,7 +248,7 @@ def test_errors_put_into_annotations_come_first(tmp_path):
 
 
 def _careless(spans_of_carl):
-    """Ana and Ben annotate a form as a label; Carl never does, but always what is said."""
+    """Ana and Ben annotate a form as a label; Carl never does, and always makes the same mistake."""
     tasks = []
     for number in range(20):
         who = ("ana", "ben", "carl", "ana")[number % 4]
@@ -250,33 +259,33 @@ def _careless(spans_of_carl):
 
 
 @pytest.mark.parametrize(
-    ("spans", "doubt", "says"),
+    ("spans", "kind", "says"),
     [
         ([], "missing", "this one is not"),
-        ([(7, 16, "ORG")], "label", "this one as ORG"),
-        ([(12, 16, "LOC")], "boundary", "of this one only a part is"),
+        ([(7, 16, "ORG")], "type", "this one as ORG"),
+        ([(12, 16, "LOC")], "boundary", "this one only in part"),
     ],
 )
-def test_who_always_does_the_same_to_a_form_is_compared_with_the_others(tmp_path, spans, doubt, says):
+def test_an_annotator_who_always_makes_the_same_mistake_is_compared_with_the_others(tmp_path, spans, kind, says):
     tasks, wrong = _careless(spans)
     made(tmp_path, numbered(tasks))
     found = [one for one in read_suspects(tmp_path / "corpus") if one.tier == 1]
     assert {one.text for one in found} == wrong
-    assert {one.doubt for one in found} == {doubt}
+    assert {one.kind for one in found} == {kind}
     assert {one.reason for one in found} == {
-        f"15 of 15 places of this form in the texts of others are annotated as LOC; {says}."
+        f"15 of 15 occurrences of this surface form in texts of other annotators are annotated as LOC; {says}."
     }
 
 
-def test_texts_of_several_annotators_are_nobodys_own(tmp_path):
+def test_texts_of_several_annotators_are_unattributed(tmp_path):
     tasks, wrong = _careless([(7, 16, "ORG")])
     twice = [msgspec.structs.replace(each, annotator="dora") for each in tasks if each.text in wrong]
     made(tmp_path, numbered([*tasks, *twice]))
     reasons = {one.reason for one in read_suspects(tmp_path / "corpus")}
-    assert not any("of others" in reason for reason in reasons)
+    assert not any("other annotators" in reason for reason in reasons)
 
 
-# What is written
+# consistency.json
 
 
 def test_counts_add_up(tmp_path):
@@ -288,27 +297,33 @@ def test_counts_add_up(tmp_path):
     found = made(tmp_path, numbered(tasks))
     loc, org = found.labels["LOC"], found.labels["ORG"]
     assert (loc.texts, org.texts, found.texts) == (15, 16, 16)
-    assert (loc.spans, loc.within) == (13, 1)
-    assert loc.places["annotated"] == loc.spans - loc.within
+    assert (loc.spans, loc.inside_words) == (13, 1)
+    assert loc.occurrences["annotated"] == loc.spans - loc.inside_words
     for label in found.labels.values():
         assert sum(label.suspects.values()) == sum(label.tiers.values())
-        for form in label.table:
-            parts = (form.annotated, form.inside, form.partly, form.relabelled, form.other, form.none)
-            assert sum(parts) == form.places
+        for form in label.most_inconsistent:
+            parts = (form.annotated, form.inside, form.partial, form.relabeled, form.overlapped, form.none)
+            assert sum(parts) == form.occurrences
     assert sum(sum(label.suspects.values()) for label in found.labels.values()) == found.suspects
-    form = loc.table[0]
-    assert (form.form, form.places, form.annotated, form.none, form.relabelled) == ("Lake Como", 13, 9, 1, 1)
-    assert [where.said for where in form.examples["none"]] == ["Lake Como"]
+    form = loc.most_inconsistent[0]
+    assert (form.surface_form, form.occurrences, form.annotated, form.none, form.relabeled) == (
+        "Lake Como",
+        13,
+        9,
+        1,
+        1,
+    )
+    assert [where.text for where in form.examples["none"]] == ["Lake Como"]
     (overlap,) = found.overlaps
-    assert (overlap.labels, overlap.count, overlap.same) == (("LOC", "ORG"), 1, 1)
-    assert [(each.form, each.labels) for each in found.several] == [
+    assert (overlap.labels, overlap.count, overlap.same_boundaries) == (("LOC", "ORG"), 1, 1)
+    assert [(each.surface_form, each.labels) for each in found.ambiguous] == [
         ("Lake Como", {"LOC": 9, "ORG": 1}),
         ("a", {"LOC": 1, "ORG": 1}),
     ]
-    assert found.all_several == 2
+    assert found.ambiguous_total == 2
 
 
-def test_the_result_depends_on_neither_processes_nor_parts(tmp_path, monkeypatch):
+def test_the_result_depends_on_neither_processes_nor_blocks(tmp_path, monkeypatch):
     tasks = numbered(
         [
             task(
@@ -325,26 +340,24 @@ def test_the_result_depends_on_neither_processes_nor_parts(tmp_path, monkeypatch
     before = [(folder / name).read_bytes() for name in ("consistency.json", "consistency.jsonl")]
     monkeypatch.setattr(survey, "_BLOCK", 5_000)
     manifest = manifests.load(tmp_path / "annotations")
-    consistency.look(tmp_path / "corpus", tmp_path / "annotations", manifest, 2)
+    consistency.check(tmp_path / "corpus", tmp_path / "annotations", manifest, 2)
     assert [(folder / name).read_bytes() for name in ("consistency.json", "consistency.jsonl")] == before
     assert not list(folder.glob(".tmp*"))
 
 
 def test_nothing_annotated_is_no_error(tmp_path):
     found = made(tmp_path, numbered([task("Nothing"), task("")]))
-    assert found.labels["ORG"].places == dict.fromkeys(KINDS, 0)
+    assert found.labels["ORG"].occurrences == dict.fromkeys(KINDS, 0)
     assert list(read_suspects(tmp_path / "corpus")) == []
 
 
-def test_what_is_of_other_annotations_is_not_believed(tmp_path):
+def test_a_result_of_other_annotations_is_outdated(tmp_path):
     made(tmp_path, numbered([task("Rome", (0, 4, "ORG"))]))
     assert consistency.load(tmp_path / "corpus").texts == 1
     (tmp_path / "annotations").rename(tmp_path / "before")
     manifest = write(tmp_path / "annotations", numbered([task("Bonn", (0, 4, "ORG"))]))
     merge(manifest, tmp_path / "annotations", tmp_path / "corpus", "majority", Resources(256, 1))
-    with pytest.raises(
-        UserError, match=r"consistency\.json: is of annotations that have changed .* weasel run consist"
-    ):
+    with pytest.raises(UserError, match=r"consistency\.json: the annotations have changed .* weasel run consist"):
         consistency.load(tmp_path / "corpus")
     (tmp_path / "corpus/review/consistency.json").write_text("{")
     with pytest.raises(UserError, match="is damaged"):
@@ -353,13 +366,13 @@ def test_what_is_of_other_annotations_is_not_believed(tmp_path):
     assert consistency.load(tmp_path / "corpus") is None
 
 
-def test_the_step_says_what_it_found(tmp_path):
+def test_the_step_prints_the_result(tmp_path):
     assert "pull the annotations first" in fail(tmp_path, "consistency", "annotations", "corpus")
     made(tmp_path, numbered(ALL_KINDS))
     said = succeed(tmp_path, "consistency", "annotations", "corpus")
     assert "LOC 28 11 13 2 2 3 2 ORG" in said
-    assert "“Lake Como” is LOC at 9 of 13 places, and nothing at 1" in said
-    assert "✔ corpus/review/consistency.jsonl: 4 findings, the surest first" in said
+    assert "“Lake Como” is LOC in 9 of 13 occurrences, and nothing in 1" in said
+    assert "✔ corpus/review/consistency.jsonl: 4 suspects, the most certain first" in said
     (tmp_path / "corpus/gold.jsonl").write_text("")
     assert "is not as it was merged" in fail(tmp_path, "consistency", "annotations", "corpus")
 
@@ -398,14 +411,14 @@ def test_agreement_between_annotators(tmp_path):
 
 
 def test_words_of_several_answers_are_counted_once():
-    tally = Tally()
-    tally.count({"a": frozenset({(0, 4)}), "b": frozenset({(0, 4)}), "c": frozenset()}, words_of("Rome is old ."))
-    tally.count({"a": frozenset({(0, 4)}), "b": frozenset()}, words_of("Rome"))
+    tally = AgreementCounts()
+    tally.count({"a": frozenset({(0, 4)}), "b": frozenset({(0, 4)}), "c": frozenset()}, find_words("Rome is old ."))
+    tally.count({"a": frozenset({(0, 4)}), "b": frozenset()}, find_words("Rome"))
     assert tally.coincidences == [3 * 3 + 0, 1 + 1, 1]
-    assert Tally().agreement().f is None
+    assert AgreementCounts().agreement().f is None
 
 
-def test_a_careless_annotator_is_named(tmp_path):
+def test_an_annotator_with_another_rate_is_named(tmp_path):
     random_ = random.Random(1)
     tasks = []
     for number in range(240):
@@ -426,41 +439,34 @@ def test_a_careless_annotator_is_named(tmp_path):
     assert sum(rate.spans for rate in by_annotator.rates) == found.labels["ORG"].spans
 
 
-def test_chance_alone_is_rarely_taken_for_a_difference():
+def test_chance_alone_is_rarely_significant():
     """Counts that vary more than Poisson's, among groups that are all alike."""
     generator = np.random.default_rng(0)
     values = []
     for _ in range(400):
         counted = {}
         for name in "abc":
-            sums = Sums()
-            for _ in range(60):
-                length = int(generator.integers(50, 400))
-                sums.count(int(generator.poisson(generator.gamma(1.0, length / 100))), length)
-            counted["ORG", ("", name, "")] = sums
-        (found,) = groups(counted)
-        values.append(found.chance)
+            lengths = [int(generator.integers(50, 400)) for _ in range(60)]
+            spans = [int(generator.poisson(generator.gamma(1.0, length / 100))) for length in lengths]
+            counted["ORG", ("", name, "")] = rate_sums(zip(spans, lengths, strict=True))
+        (found,) = compare_groups(counted)
+        values.append(found.p_value)
     assert 0.02 < np.mean(np.array(values) < 0.05) < 0.085
 
 
 def test_small_groups_are_shown_and_not_compared():
-    few, many = Sums(), Sums()
-    few.count(1, 100)
-    for _ in range(50):
-        many.count(1, 100)
-    (found,) = groups({("ORG", ("few", "", "")): few, ("ORG", ("many", "", "")): many})
-    assert found.chance is None
+    few, many = rate_sums([(1, 100)]), rate_sums([(1, 100)] * 50)
+    (found,) = compare_groups({("ORG", ("few", "", "")): few, ("ORG", ("many", "", "")): many})
+    assert found.p_value is None
     assert [rate.is_tested for rate in found.rates] == [False, True]
 
 
 def test_many_months_are_quarters():
     counted = {}
     for month in range(1, 25):
-        sums = Sums()
-        for _ in range(20):
-            sums.count(1, 100)
+        sums = rate_sums([(1, 100)] * 20)
         counted["ORG", ("", "", f"20{20 + (month - 1) // 12}-{(month - 1) % 12 + 1:02}")] = sums
-    (found,) = groups(counted)
+    (found,) = compare_groups(counted)
     assert [rate.name for rate in found.rates] == [
         f"202{year}-Q{quarter}" for year in (0, 1) for quarter in range(1, 5)
     ]

@@ -180,7 +180,7 @@ def test_what_is_of_other_annotations_is_not_believed(tmp_path):
     (tmp_path / "annotations").rename(tmp_path / "before")
     manifest = write(tmp_path / "annotations", [org("two")])
     merge(manifest, tmp_path / "annotations", tmp_path / "corpus", "majority", Resources(256, 1))
-    with pytest.raises(UserError, match=r"coverage\.json: is of annotations that .* weasel run coverage"):
+    with pytest.raises(UserError, match=r"coverage\.json: the annotations have changed .* weasel run coverage"):
         coverage.load(tmp_path / "corpus")
 
 

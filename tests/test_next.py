@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.checking import consistency, coverage
-from scripts.checking.findings import Outdated
+from scripts.checking.review import Outdated
 from scripts.merging.merge import Resources, merge
 from scripts.queueing import recommendation as deciding
 from scripts.queueing.recommendation import RULES, Signals, recommend
@@ -83,7 +83,7 @@ def project(tmp_path):
     """Merged, looked at, and one run."""
     manifest = write_answers(tmp_path / "annotations", list(answers()))
     merge(manifest, tmp_path / "annotations", tmp_path / "corpus", "majority", Resources(256, 1))
-    consistency.look(tmp_path / "corpus", tmp_path / "annotations", manifest, 1)
+    consistency.check(tmp_path / "corpus", tmp_path / "annotations", manifest, 1)
     coverage.look(tmp_path / "corpus", tmp_path / "annotations", manifest, 1)
     write(tmp_path, made("ner", "a", 1, counted({"X": 40, "Y": 10}, texts=60, entities=50)))
     return tmp_path

@@ -20,7 +20,7 @@ from thinc.api import Adam
 from scripts import functions  # noqa: F401 (label heads are registered)
 from scripts.building.corpus import Plan, build
 from scripts.building.reading import read_docs
-from scripts.checking.findings import Suspect
+from scripts.checking.review import Suspect
 from scripts.core import settings
 from scripts.core.answers import GoldText, Span
 from scripts.core.errors import in_one_line
@@ -311,12 +311,12 @@ def test_each_format_is_read_back(run, form, name, reader):
         assert len(read(source)[0]) == 12
 
 
-def suspect(text, doubt="missing", annotated=(), proposed=(), **fields):
+def suspect(text, kind="missing", annotated=(), proposed=(), **fields):
     spans = [Span(*span) for span in [*annotated, *proposed]]
     return Suspect(
-        input_hash=input_hash(text), text=text, label="ORG", doubt=doubt, start=spans[0].start, end=spans[0].end,
+        input_hash=input_hash(text), text=text, label="ORG", kind=kind, start=spans[0].start, end=spans[0].end,
         annotated=[Span(*span) for span in annotated], proposed=[Span(*span) for span in proposed],
-        **({"reason": "The form is annotated elsewhere.", "found_by": ["forms"], "tier": 1, "score": 1.0} | fields),
+        **({"reason": "Annotated elsewhere.", "found_by": ["surface_forms"], "tier": 1, "score": 1.0} | fields),
     )  # fmt: skip
 
 
@@ -347,7 +347,7 @@ def test_suspects_are_reviewed_and_the_answer_decides(project, run):
                       "text no longer in the gold": 1}  # fmt: skip
     first, second = tasks()
     assert (first["text"], second["text"]) == (overlooked, fine)
-    assert first["meta"]["reason"] == "The form is annotated elsewhere. Three models found it."
+    assert first["meta"]["reason"] == "Annotated elsewhere. Three models found it."
     assert [[span["label"] for span in version["spans"]] for version in first["versions"]] == [[], ["ORG"]]
     assert [len(version["spans"]) for version in second["versions"]] == [1, 0]
     decided = [each | {"answer": "accept", "_annotator_id": "eve"} for each in (first, second)]

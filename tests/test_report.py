@@ -221,15 +221,15 @@ def test_without_texts_there_are_none(many):
 
 def test_places_of_forms_are_those_that_were_found(many, page):
     found = load(many).consistency
-    rows = page.rows("Places of forms by label")
+    rows = page.rows("Occurrences of surface forms by label")
     assert [row["label"] for row in rows] == list(found.labels)
     for row, label in zip(rows, found.labels.values(), strict=True):
-        names = ("annotated so", "other borders", "another label", "nothing")
-        assert sum(number(row[name]) for name in names) == number(row["sum"]) == sum(label.places.values())
-        assert number(row["annotated so"]) == label.places["annotated"] == label.spans - label.within
-        assert number(row["findings"]) == sum(label.suspects.values())
-        assert number(row["sure"]) == label.tiers["1"]
-    for name in (each for each in page.tables if each.startswith("Forms of ")):
+        names = ("annotated", "other boundary", "other label", "nothing")
+        assert sum(number(row[name]) for name in names) == number(row["sum"]) == sum(label.occurrences.values())
+        assert number(row["annotated"]) == label.occurrences["annotated"] == label.spans - label.inside_words
+        assert number(row["suspects"]) == sum(label.suspects.values())
+        assert number(row["tier 1"]) == label.tiers["1"]
+    for name in (each for each in page.tables if each.startswith("Surface forms of ")):
         for row in page.rows(name):
             assert sum(number(row[each]) for each in names) == number(row["sum"])
 
@@ -263,7 +263,7 @@ def test_without_texts_no_form_is_shown(many):
     content = render(load(many, with_texts=False)).decode()
     assert "<mark>" not in content
     assert not [word for word in WORDS if len(word) > 5 and word in content]
-    assert Page(content.encode()).rows("Places of forms by label")
+    assert Page(content.encode()).rows("Occurrences of surface forms by label")
     assert "Berlin" in render(load(many)).decode()
 
 
@@ -332,12 +332,12 @@ def test_forms_and_findings_change_nothing_but_what_is_shown(many, tmp_path):
     plain, odd = load(tmp_path), load(tmp_path)
     for suspect in (one for found in (odd.findings, odd.first_suspects) for each in found.values() for one in each):
         suspect.text, suspect.reason = hostile(suspect.text), hostile(suspect.reason)
-    contexts = [where for each in odd.consistency.several for where in each.examples.values()]
-    for form in (form for label in odd.consistency.labels.values() for form in label.table):
-        form.form = hostile(form.form)
+    contexts = [where for each in odd.consistency.ambiguous for where in each.examples.values()]
+    for form in (form for label in odd.consistency.labels.values() for form in label.most_inconsistent):
+        form.surface_form = hostile(form.surface_form)
         contexts += [where for places in form.examples.values() for where in places]
     for where in contexts:
-        where.before, where.said, where.after = map(hostile, (where.before, where.said, where.after))
+        where.before, where.text, where.after = map(hostile, (where.before, where.text, where.after))
     pages = [Page(render(found)) for found in (plain, odd)]
     assert pages[0].shape == pages[1].shape
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from scripts.building.reading import read_docs
 from scripts.building.shards import read_gold
 from scripts.checking import consistency
-from scripts.checking.findings import Suspect
+from scripts.checking.review import Suspect
 from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError
 from scripts.core.hashing import input_hash
@@ -99,7 +99,7 @@ def said(*found, given=(), times=2):
 
 
 def doubted(known, votes):
-    return [(one.doubt, one.label, one.start, one.end, one.tier) for one in doubts(known, votes)]
+    return [(one.kind, one.label, one.start, one.end, one.tier) for one in doubts(known, votes)]
 
 
 WORDS = "Ada Lace is in Rome"
@@ -107,7 +107,7 @@ WORDS = "Ada Lace is in Rome"
 
 def test_what_models_find_where_nothing_is_annotated_is_missing():
     (one,) = doubts(gold(WORDS), said((15, 19, "LOC", 0.9)))
-    assert (one.doubt, one.label, one.tier, one.score) == ("missing", "LOC", 2, 0.9)
+    assert (one.kind, one.label, one.tier, one.score) == ("missing", "LOC", 2, 0.9)
     assert (one.annotated, one.proposed) == ([], [Span(15, 19, "LOC")])
     assert "All models that did not learn from this text find LOC" in one.reason
     assert doubted(gold(WORDS), said((15, 19, "LOC", 0.6))) == [("missing", "LOC", 15, 19, 4)]
@@ -117,9 +117,9 @@ def test_what_models_find_where_nothing_is_annotated_is_missing():
 
 def test_other_labels_other_borders_and_nothing():
     known = gold(WORDS, [(0, 8, "PER")])
-    assert doubted(known, said((0, 8, "ORG", 0.9), given=[(0, 8, 0.1, 0.9)])) == [("label", "PER", 0, 8, 3)]
+    assert doubted(known, said((0, 8, "ORG", 0.9), given=[(0, 8, 0.1, 0.9)])) == [("type", "PER", 0, 8, 3)]
     assert doubted(known, said((0, 3, "PER", 0.9), given=[(0, 8, 0.1, 0.1)])) == [("boundary", "PER", 0, 8, 3)]
-    assert doubted(known, said((0, 3, "ORG", 0.9), given=[(0, 8, 0.1, 0.9)])) == [("label", "PER", 0, 8, 4)]
+    assert doubted(known, said((0, 3, "ORG", 0.9), given=[(0, 8, 0.1, 0.9)])) == [("type", "PER", 0, 8, 4)]
     assert doubted(known, said(given=[(0, 8, 0.1, 0.9)])) == [("spurious", "PER", 0, 8, 5)]
     assert doubted(known, said((0, 8, "PER", 0.9), given=[(0, 8, 0.9, 0.1)])) == []
 
@@ -193,7 +193,7 @@ def lines(folder):
 def test_a_forgotten_place_is_the_first_suspect(project):
     folder, _ = project
     first = lines(folder)[0]
-    assert (first.doubt, first.label, first.tier, first.found_by) == ("missing", "LOC", 2, ["models"])
+    assert (first.kind, first.label, first.tier, first.found_by) == ("missing", "LOC", 2, ["models"])
     assert f" {FORGOTTEN} ." in first.text
     assert first.text[first.start : first.end] == PLACES[FORGOTTEN % 4]
     assert not any(f" {UNKNOWN} ." in one.text and one.label == "LOC" for one in lines(folder))
@@ -208,7 +208,7 @@ def test_the_account_adds_up(project):
         for doubt, tiers in doubts.items()
         for tier, number in tiers.items()
     }
-    assert counts == Counter((one.label, one.doubt, one.tier) for one in every)
+    assert counts == Counter((one.label, one.kind, one.tier) for one in every)
     assert found.suspects == len(every)
     assert [(one.tier, -one.score) for one in every] == sorted((one.tier, -one.score) for one in every)
     assert "60 texts of train, dev and test in 2 folds; 2 models trained" in said
@@ -233,10 +233,10 @@ def test_a_model_that_voted_is_not_trained_again_and_would_say_the_same(project,
 def test_one_label_and_what_surface_forms_say(project, monkeypatch):
     folder, _ = project
     manifest = msgspec.json.decode((folder / "annotations/manifest.json").read_bytes(), type=Manifest)
-    consistency.look(folder / "corpus", folder / "annotations", manifest, 1)
+    consistency.check(folder / "corpus", folder / "annotations", manifest, 1)
     again(folder, monkeypatch, "--label", "LOC")
     first = lines(folder)[0]
-    assert (first.tier, first.found_by) == (1, ["forms", "models"])
+    assert (first.tier, first.found_by) == (1, ["surface_forms", "models"])
     assert {one.label for one in lines(folder)} == {"LOC"}
     assert load(folder / "corpus").label == "LOC"
 

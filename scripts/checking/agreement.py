@@ -1,10 +1,11 @@
-"""How far annotators who answered about the same texts agree."""
+"""Agreement between annotators of the same texts: F of exact spans and Krippendorff's alpha of words."""
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from operator import itemgetter
@@ -16,10 +17,8 @@ Ranges = frozenset[tuple[int, int]]  # [start, end) of the spans of a label
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
-class Pair(msgspec.Struct):
-    """Two annotators, and the spans of a label that both marked, or one of them; f is the harmonic mean of how many
-    of each one's spans the other has too, None where there is none.
-    """
+class PairAgreement(msgspec.Struct):
+    """Two annotators: spans of a label that both marked, or one alone. f: of exact spans; None if there are none."""
 
     annotators: tuple[str, str]
     texts: int
@@ -30,82 +29,78 @@ class Pair(msgspec.Struct):
 
 
 class Agreement(msgspec.Struct):
-    """How far annotators agree on a label.
+    """Agreement on a label.
 
-    texts (int): That several of them answered for.
-    f (float | None): Of exact spans, over all pairs of annotators. None: nobody marked any.
-    alpha (float | None): Krippendorff's, over words that are in a span of the label or not. 1 is agreement, 0 chance.
-    pairs (list[Pair]): By annotators.
+    texts (int): With several annotators.
+    f (float | None): Of exact spans, over all pairs of annotators; None if nobody marked any.
+    alpha (float | None): Krippendorff's, over words inside or outside of a span. 1 is agreement, 0 chance.
+    pairs (list[PairAgreement]): By annotators.
     """
 
     texts: int
     f: float | None
     alpha: float | None
-    pairs: list[Pair]
+    pairs: list[PairAgreement]
 
 
 @dataclass
-class Tally:
-    """Counts of a label; those of parts add up.
+class AgreementCounts:
+    """Counts of a label; those of different texts add up.
 
-    pairs (dict): By two annotators: texts, spans of both, of the first alone, of the second alone.
-    coincidences (list): Of words, by pairs of answers about one: outside and outside, outside and inside, inside and
-        inside.
+    texts (int): With several annotators.
+    pairs (dict): By two annotators: texts, and spans of both, of the first alone, of the second alone.
+    coincidences (list): Of words, by pairs of answers about one: both outside, one inside, both inside.
     """
 
     texts: int = 0
-    pairs: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    pairs: defaultdict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     coincidences: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
 
     def count(self, answers: Mapping[str, Ranges], words: Sequence[tuple[int, int]]) -> None:
-        """Count a text with several answers."""
+        """Count a text with several answers, by annotator."""
         self.texts += 1
-        for one, other in combinations(sorted(answers), 2):
-            both = len(answers[one] & answers[other])
-            self._add((one, other), (1, both, len(answers[one]) - both, len(answers[other]) - both))
-        marked = [_marked(ranges, words) for ranges in answers.values() if ranges]
+        for pair in combinations(sorted(answers), 2):
+            first, second = (answers[name] for name in pair)
+            both, alone = len(first & second), (len(first - second), len(second - first))
+            self.pairs[pair].update(texts=1, both=both, first=alone[0], second=alone[1])
+        marked = [_touched_words(ranges, words) for ranges in answers.values() if ranges]
         touched = set().union(*marked)
-        raters = len(answers)
-        self.coincidences[0] += raters * (len(words) - len(touched))
+        self.coincidences[0] += len(answers) * (len(words) - len(touched))
         for word in touched:
             inside = sum(word in each for each in marked)
-            self._coincide(raters - inside, inside)
+            self._add_word(len(answers) - inside, inside)
 
-    def _coincide(self, outside: int, inside: int) -> None:
+    def _add_word(self, outside: int, inside: int) -> None:
         others = outside + inside - 1
         self.coincidences[0] += outside * (outside - 1) / others
         self.coincidences[1] += outside * inside / others
         self.coincidences[2] += inside * (inside - 1) / others
 
-    def _add(self, pair: tuple[str, str], counts: Iterable[int]) -> None:
-        before = self.pairs.get(pair, [0, 0, 0, 0])
-        self.pairs[pair] = [old + new for old, new in zip(before, counts, strict=True)]
-
-    def add(self, other: Tally) -> None:
-        """Add the counts of another part."""
+    def add(self, other: AgreementCounts) -> None:
+        """Add the counts of other texts."""
         self.texts += other.texts
         for pair, counts in other.pairs.items():
-            self._add(pair, counts)
+            self.pairs[pair].update(counts)
         self.coincidences = [a + b for a, b in zip(self.coincidences, other.coincidences, strict=True)]
 
     def agreement(self) -> Agreement:
-        """What it comes to."""
+        """Compute F and alpha of the counts."""
         pairs = [
-            Pair(pair, texts, both, first, second, _f(both, first, second))
-            for pair, (texts, both, first, second) in sorted(self.pairs.items())
+            PairAgreement(pair, n["texts"], n["both"], n["first"], n["second"], _f(n))
+            for pair, n in sorted(self.pairs.items())
         ]
         outside, mixed, inside = self.coincidences
-        both, first, second = (sum(getattr(pair, name) for pair in pairs) for name in ("both", "first", "second"))
-        return Agreement(self.texts, _f(both, first, second), alpha([[outside, mixed], [mixed, inside]]), pairs)
+        whole = sum(self.pairs.values(), Counter[str]())
+        return Agreement(self.texts, _f(whole), alpha([[outside, mixed], [mixed, inside]]), pairs)
 
 
-def words_of(text: str) -> list[tuple[int, int]]:
-    """Where words and signs are."""
+def find_words(text: str) -> list[tuple[int, int]]:
+    """Start and end of each word and sign."""
     return [match.span() for match in _WORD.finditer(text)]
 
 
-def _marked(ranges: Ranges, words: Sequence[tuple[int, int]]) -> set[int]:
-    """The numbers of the words that ranges touch."""
+def _touched_words(ranges: Ranges, words: Sequence[tuple[int, int]]) -> set[int]:
+    """The numbers of the words that ranges overlap."""
     touched: set[int] = set()
     for start, end in ranges:
         first = bisect_right(words, start, key=itemgetter(1))
@@ -113,15 +108,15 @@ def _marked(ranges: Ranges, words: Sequence[tuple[int, int]]) -> set[int]:
     return touched
 
 
-def _f(both: int, first: int, second: int) -> float | None:
-    whole = 2 * both + first + second
-    return round(2 * both / whole, 4) if whole else None
+def _f(counts: Counter[str]) -> float | None:
+    marked = 2 * counts["both"] + counts["first"] + counts["second"]
+    return round(2 * counts["both"] / marked, 4) if marked else None
 
 
 def alpha(coincidences: Sequence[Sequence[float]]) -> float | None:
-    """Krippendorff's alpha of nominal data; None if there is but one value.
+    """Krippendorff's alpha of nominal data; None if there is only one value.
 
-    coincidences (Sequence): Values × values: pairs of answers about one unit, each divided by how many answers it has,
+    coincidences (Sequence): Values × values: pairs of answers about one unit, each divided by the number of its answers
         less one. https://repository.upenn.edu/handle/20.500.14332/2089 (2011), section C.
     """
     totals = [sum(row) for row in coincidences]

@@ -1,176 +1,268 @@
-"""Where annotations disagree with each other: forms annotated here and not there, as this label and as that one."""
+"""Consistency of the annotations: surface forms annotated here and not there, overlaps, agreement and rates.
+
+Writes corpus/review/consistency.json, and consistency.jsonl with the suspects.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import msgspec
+import numpy as np
 
 from scripts.checking.agreement import Agreement
-from scripts.checking.answers import look_at_answers
-from scripts.checking.findings import FOLDER, Doubt, Suspect, load_current, stream_suspects
-from scripts.checking.passages import Context, Overlap
-from scripts.checking.ranking import TIERS
-from scripts.checking.rates import Groups
-from scripts.checking.seeing import Seen, look_at_forms
-from scripts.checking.surface_forms import ANNOTATED, KINDS, NONE
+from scripts.checking.answers import AnnotatorIndex, compare_answers
+from scripts.checking.occurrences import ALL, EXAMPLES, SOME, Counts, Occurrence, OccurrenceStore
+from scripts.checking.passages import Excerpt, LabelOverlap, excerpt
+from scripts.checking.ranking import TIERS, FormEvidence, rank
+from scripts.checking.rates import GroupComparison
+from scripts.checking.review import FOLDER, Suspect, SuspectKind, load_current, stream_suspects
+from scripts.checking.surface_forms import (
+    ANNOTATED,
+    KINDS,
+    NONE,
+    PARTIAL,
+    RELABELED,
+    FormTable,
+    Inventory,
+    collect_forms,
+)
 from scripts.core.files import exclusive, whole_file, work_folder, write_json
 from scripts.core.manifest import Manifest
 from scripts.merging.merged import gold_as_merged, known_labels
+from scripts.merging.survey import blocks
 
 NAME = "consistency.json"
-LIST = "consistency.jsonl"
-_MEND = "look for it again: weasel run consistency"
+SUSPECTS = "consistency.jsonl"
+_ADVICE = "check again: weasel run consistency"
+_MOST_FORMS = 20  # of a label that are shown
+_MOST_AMBIGUOUS = 50  # forms with several labels that are shown
 
 
-class Form(msgspec.Struct, kw_only=True):
-    """A form of a label, and what is annotated where it stands. Its places are the sum of the others.
+class SurfaceForm(msgspec.Struct, kw_only=True):
+    """A surface form of a label, and what is annotated where it occurs.
 
-    form (str): What it says. places (int): In texts in which the label is covered.
-    annotated (int): Just so. inside (int): In a longer span of the label. partly (int): Only a part of it is.
-    relabelled (int): Just so, as another label. other (int): Spans of other labels touch it. none (int): Nothing does.
-    examples (dict[str, list[Context]]): By kind, the first few places of each.
+    surface_form (str): Its wording. occurrences (int): In texts in which the label is covered; the sum of the next six.
+    annotated (int), inside (int), partial (int), relabeled (int), overlapped (int), none (int): See `KINDS`.
+    examples (dict[str, list[Excerpt]]): By kind, the first few occurrences.
     """
 
-    form: str
-    places: int
+    surface_form: str
+    occurrences: int
     annotated: int
     inside: int
-    partly: int
-    relabelled: int
-    other: int
+    partial: int
+    relabeled: int
+    overlapped: int
     none: int
-    examples: dict[str, list[Context]]
+    examples: dict[str, list[Excerpt]]
 
 
-class Label(msgspec.Struct, kw_only=True):
-    """What was found of a label.
+class LabelConsistency(msgspec.Struct, kw_only=True):
+    """The consistency of a label.
 
     texts (int): In which it is covered. spans (int): In these.
-    within (int): Spans that begin or end inside a word: their forms are not looked for.
-    forms (int): Different ones of the others.
-    places (dict[str, int]): Where these stand, by kind, see `Form`. Those annotated and `within` are all spans.
-    uneven (int): Forms that are annotated at some places, and not at others.
-    suspects (dict[str, int]): Findings by doubt. tiers (dict[str, int]): By tier.
-    table (list[Form]): The forms whose places differ most.
+    inside_words (int): Spans that begin or end inside a word, whose surface forms are not searched for.
+    surface_forms (int): Distinct ones of the other spans.
+    occurrences (dict[str, int]): Of these, by kind, see `KINDS`. Those annotated and `inside_words` add up to spans.
+    inconsistent (int): Surface forms that are annotated in some places and not in others.
+    suspects (dict[str, int]): By kind. tiers (dict[str, int]): The same by tier.
+    most_inconsistent (list[SurfaceForm]): Those whose occurrences differ most.
     """
 
     texts: int
     spans: int
-    within: int
-    forms: int
-    places: dict[str, int]
-    uneven: int
+    inside_words: int
+    surface_forms: int
+    occurrences: dict[str, int]
+    inconsistent: int
     suspects: dict[str, int] = {}
     tiers: dict[str, int] = {}
-    table: list[Form] = []
+    most_inconsistent: list[SurfaceForm] = []
 
 
-class Several(msgspec.Struct):
-    """A form with several labels.
+class AmbiguousForm(msgspec.Struct):
+    """A surface form with several labels.
 
-    labels (dict[str, int]): Spans by label, the most frequent first. examples (dict[str, Context]): One of each.
+    labels (dict[str, int]): Spans by label, the most frequent first. examples (dict[str, Excerpt]): One of each.
     """
 
-    form: str
+    surface_form: str
     labels: dict[str, int]
-    examples: dict[str, Context]
+    examples: dict[str, Excerpt]
 
 
 class Consistency(msgspec.Struct, kw_only=True):
     """corpus/review/consistency.json.
 
-    gold (str): Digest of the gold that was looked at.
-    texts (int): Of it.
-    labels (dict[str, Label]): Sorted.
-    several (list[Several]): Forms with more than one label, the most evenly divided first. all_several (int): How many
-        there are.
-    overlaps (list[Overlap]): Spans of different labels that overlap.
-    agreement (dict[str, Agreement]): Of labels with texts that several annotators answered for.
-    groups (list[Groups]): How often datasets, annotators and periods annotate, where there are several.
-    places (int): Doubtful places there are. suspects (int): Findings that are listed.
+    gold (str): Digest of the gold. texts (int): Of it.
+    labels (dict[str, LabelConsistency]): Sorted.
+    ambiguous (list[AmbiguousForm]): Surface forms with several labels, the most evenly divided first.
+    ambiguous_total (int): Their number, of which `ambiguous` has the first.
+    overlaps (list[LabelOverlap]): Spans of different labels that overlap.
+    agreement (dict[str, Agreement]): Of labels that several annotators answered for in a text.
+    groups (list[GroupComparison]): Rates of datasets, annotators and periods, where there are several.
+    candidates (int): Occurrences that may be wrong. suspects (int): Those listed in consistency.jsonl.
     """
 
     gold: str
     texts: int
-    labels: dict[str, Label]
-    several: list[Several]
-    all_several: int
-    overlaps: list[Overlap]
+    labels: dict[str, LabelConsistency]
+    ambiguous: list[AmbiguousForm]
+    ambiguous_total: int
+    overlaps: list[LabelOverlap]
     agreement: dict[str, Agreement]
-    groups: list[Groups]
-    places: int
+    groups: list[GroupComparison]
+    candidates: int
     suspects: int
 
 
 def load(corpus: Path) -> Consistency | None:
     """Read consistency.json; None if there is none.
 
-    RAISES (UserError): If it is damaged; `Outdated` if it is of another gold than there is now.
+    RAISES (UserError): If it is damaged; `Outdated` if the gold has changed since.
     """
-    return load_current(corpus / FOLDER / NAME, Consistency, corpus, _MEND)
+    return load_current(corpus / FOLDER / NAME, Consistency, corpus, _ADVICE)
 
 
 def read_suspects(corpus: Path) -> Iterator[Suspect]:
-    """The findings, best first. RAISES (UserError): If there are none, or they are damaged."""
-    return stream_suspects(corpus / FOLDER / LIST, _MEND)
+    """The suspects, the most certain first. RAISES (UserError): If there is no file, or it is damaged."""
+    return stream_suspects(corpus / FOLDER / SUSPECTS, _ADVICE)
 
 
-def look(corpus: Path, annotations: Path, manifest: Manifest, processes: int) -> Consistency:
-    """Look at all of the gold and at all answers, and write consistency.json and consistency.jsonl.
+def check(corpus: Path, annotations: Path, manifest: Manifest, processes: int) -> Consistency:
+    """Check all of the gold and all answers, and write consistency.json and consistency.jsonl.
 
     corpus (Path): Has the gold, and gets the results.
     annotations (Path), manifest (Manifest): The answers it was made of.
-    processes (int): How many at a time; the result does not depend on it.
-    RETURNS (Consistency): What was written.
-    RAISES (UserError): If the gold or the answers are not there, or not as they were merged.
+    processes (int): At a time; the result does not depend on it.
+    RETURNS (Consistency): The content of consistency.json.
+    RAISES (UserError): If the gold or the answers are missing or have changed.
     """
     merged, gold = gold_as_merged(corpus)
     labels = tuple(known_labels(merged))
     with exclusive(corpus / FOLDER), work_folder(corpus / FOLDER) as work:
-        agreement, groups, authors = look_at_answers(annotations, manifest, labels, work, processes)
-        seen = look_at_forms(gold, labels, authors, work, processes)
-        found = Consistency(
-            gold=merged.outputs[gold.name], texts=merged.totals["texts"], labels=_labels(seen, labels),
-            several=_shown_several(seen, labels), all_several=seen.all_several, overlaps=seen.first.overlaps,
-            agreement=agreement, groups=groups, places=seen.doubtful, suspects=len(seen.suspects),
+        agreement, groups, annotators = compare_answers(annotations, manifest, labels, work, processes)
+        forms = _compare_forms(gold, labels, annotators, work, processes)
+        result = Consistency(
+            gold=merged.outputs[gold.name], texts=merged.totals["texts"], labels=_labels(forms, labels),
+            ambiguous=_ambiguous_forms(forms, labels), ambiguous_total=forms.ambiguous_total,
+            overlaps=forms.inventory.overlaps, agreement=agreement, groups=groups, candidates=forms.candidates,
+            suspects=len(forms.suspects),
         )  # fmt: skip
-        with whole_file(corpus / FOLDER / LIST) as file:
-            file.write(msgspec.json.Encoder().encode_lines(seen.suspects))
-    write_json(corpus / FOLDER / NAME, found)
-    return found
+        with whole_file(corpus / FOLDER / SUSPECTS) as file:
+            file.write(msgspec.json.Encoder().encode_lines(forms.suspects))
+    write_json(corpus / FOLDER / NAME, result)
+    return result
 
 
-def _labels(seen: Seen, labels: Sequence[str]) -> dict[str, Label]:
-    doubts = Counter((one.label, one.doubt) for one in seen.suspects)
-    tiers = Counter((one.label, str(one.tier)) for one in seen.suspects)
+class _FormComparison(NamedTuple):
+    """The surface forms of the gold, compared.
+
+    inventory (Inventory), counts (Counts): All forms, and their occurrences by kind.
+    shown (list[list[int]]): By label, rows of the most inconsistent forms.
+    ambiguous (list[list[int]]): Rows that share a form, those that are shown. ambiguous_total (int): Of all.
+    wordings (dict[int, str]), examples: Of the rows that are shown; examples by kind.
+    suspects (list[Suspect]), candidates (int): See `Consistency`.
+    """
+
+    inventory: Inventory
+    counts: Counts
+    shown: list[list[int]]
+    ambiguous: list[list[int]]
+    ambiguous_total: int
+    wordings: dict[int, str]
+    examples: dict[int, dict[str, list[Excerpt]]]
+    suspects: list[Suspect]
+    candidates: int
+
+
+def _compare_forms(
+    gold: Path, labels: tuple[str, ...], annotators: AnnotatorIndex, work: Path, processes: int
+) -> _FormComparison:
+    """Three passes over the gold. Only texts that are listed are kept in memory."""
+    parts = blocks(gold)
+    inventory = collect_forms(parts, labels, processes)
+    store = OccurrenceStore(parts, labels, annotators, work, processes)
+    counted = store.count(inventory.table)
+    evidence = FormEvidence(inventory.table, labels, counted)
+    shown = [_most_inconsistent(inventory.table, evidence.counts, number) for number in range(len(labels))]
+    ambiguous = _ambiguous_rows(inventory.table)
+    shown_rows = {row for rows in [*shown, *ambiguous[:_MOST_AMBIGUOUS]] for row in rows}
+    wanted = evidence.wanted()
+    some = np.isin(counted.rows, list(shown_rows))
+    wanted[some] = np.maximum(wanted[some], np.where(counted.counts[some] > 0, SOME, 0))
+    wordings: dict[int, str] = {}
+    examples: dict[int, dict[str, list[Excerpt]]] = defaultdict(lambda: defaultdict(list))
+    candidates: list[Occurrence] = []
+    for occurrence in store.read(counted, wanted):
+        if wanted[occurrence.counted, occurrence.kind] == ALL:
+            candidates.append(occurrence)
+        if occurrence.row in shown_rows:
+            wordings[occurrence.row] = occurrence.text.text[occurrence.start : occurrence.end]
+            of_kind = examples[occurrence.row][KINDS[occurrence.kind]]
+            if len(of_kind) < EXAMPLES:
+                of_kind.append(excerpt(occurrence.text, occurrence.start, occurrence.end))
+    return _FormComparison(
+        inventory, evidence.counts, shown, ambiguous[:_MOST_AMBIGUOUS], len(ambiguous), wordings, examples,
+        rank(candidates, evidence), evidence.candidates,
+    )  # fmt: skip
+
+
+def _most_inconsistent(table: FormTable, counts: Counts, label: int) -> list[int]:
+    """Rows of the forms of a label that are about as often annotated as not."""
+    rows = np.flatnonzero(table["label"] == label)
+    minority = np.minimum(counts[rows, ANNOTATED], counts[rows][:, [PARTIAL, RELABELED, NONE]].sum(1))
+    order = np.lexsort((rows, -counts[rows].sum(1), -minority))
+    return rows[order[minority[order] > 0][:_MOST_FORMS]].tolist()
+
+
+def _ambiguous_rows(table: FormTable) -> list[list[int]]:
+    """Rows of the forms that have several labels, the most evenly divided first."""
+    edges = np.flatnonzero(np.append(True, table["key"][1:] != table["key"][:-1])) if len(table) else np.zeros(0, int)
+    sizes = np.diff(np.append(edges, len(table)))
+    found = []
+    for edge, size in zip(edges[sizes > 1].tolist(), sizes[sizes > 1].tolist(), strict=True):
+        rows = sorted(range(edge, edge + size), key=lambda row: (-int(table["count"][row]), row))
+        second, first = (-int(table["count"][row]) for row in rows[1::-1])
+        found.append((second, first, rows))
+    return [rows for *_, rows in sorted(found)]
+
+
+def _labels(forms: _FormComparison, labels: Sequence[str]) -> dict[str, LabelConsistency]:
+    kinds = Counter((suspect.label, suspect.kind) for suspect in forms.suspects)
+    tiers = Counter((suspect.label, str(suspect.tier)) for suspect in forms.suspects)
     result = {}
     for number, label in enumerate(labels):
-        own = seen.counts[seen.first.rows["label"] == number]
-        result[label] = Label(
-            texts=int(seen.first.texts[number]), spans=int(seen.first.spans[number]),
-            within=int(seen.first.within[number]), forms=len(own),
-            places=dict(zip(KINDS, own.sum(0).tolist(), strict=True)), uneven=int((own[:, NONE] > 0).sum()),
-            suspects={doubt: doubts[label, doubt] for doubt in get_args(Doubt)},
-            tiers={tier: tiers[label, tier] for tier in TIERS}, table=[_form(seen, row) for row in seen.tops[number]],
+        counts = forms.counts[forms.inventory.table["label"] == number]
+        result[label] = LabelConsistency(
+            texts=int(forms.inventory.texts[number]), spans=int(forms.inventory.spans[number]),
+            inside_words=int(forms.inventory.inside_words[number]), surface_forms=len(counts),
+            occurrences=dict(zip(KINDS, counts.sum(0).tolist(), strict=True)),
+            inconsistent=int((counts[:, NONE] > 0).sum()),
+            suspects={kind: kinds[label, kind] for kind in get_args(SuspectKind)},
+            tiers={tier: tiers[label, tier] for tier in TIERS},
+            most_inconsistent=[_surface_form(forms, row) for row in forms.shown[number]],
         )  # fmt: skip
     return result
 
 
-def _form(seen: Seen, row: int) -> Form:
-    counts = dict(zip(KINDS, seen.counts[row].tolist(), strict=True))
-    examples = {kind: seen.examples.of[row][kind] for kind in KINDS if kind in seen.examples.of[row]}
-    return Form(form=seen.examples.names[row], places=sum(counts.values()), examples=examples, **counts)
+def _surface_form(forms: _FormComparison, row: int) -> SurfaceForm:
+    counts = dict(zip(KINDS, forms.counts[row].tolist(), strict=True))
+    examples = {kind: forms.examples[row][kind] for kind in KINDS if kind in forms.examples[row]}
+    occurrences = sum(counts.values())
+    return SurfaceForm(surface_form=forms.wordings[row], occurrences=occurrences, examples=examples, **counts)
 
 
-def _shown_several(seen: Seen, labels: Sequence[str]) -> list[Several]:
+def _ambiguous_forms(forms: _FormComparison, labels: Sequence[str]) -> list[AmbiguousForm]:
+    table = forms.inventory.table
     result = []
-    for rows in seen.several:
-        names = {row: labels[seen.first.rows["label"][row]] for row in rows}
-        counts = {name: int(seen.first.rows["count"][row]) for row, name in names.items()}
-        examples = {name: seen.examples.of[row][KINDS[ANNOTATED]][0] for row, name in names.items()}
-        result.append(Several(seen.examples.names[rows[0]], counts, examples))
+    for rows in forms.ambiguous:
+        names = {row: labels[table["label"][row]] for row in rows}
+        counts = {name: int(table["count"][row]) for row, name in names.items()}
+        examples = {name: forms.examples[row][KINDS[ANNOTATED]][0] for row, name in names.items()}
+        result.append(AmbiguousForm(forms.wordings[rows[0]], counts, examples))
     return result

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from scripts.checking.findings import FOLDER, load_current
+from scripts.checking.review import FOLDER, load_current
 from scripts.core.answers import Kind
 from scripts.core.files import BUFFER, exclusive, whole_file, write_json
 from scripts.core.manifest import Manifest

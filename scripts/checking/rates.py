@@ -1,28 +1,28 @@
-"""Whether datasets, annotators or periods annotate a label more or less often than others.
+"""Compares how often datasets, annotators and periods annotate a label.
 
-Spans per text are counts that vary more, or less, than Poisson's, so their dispersion is estimated from the texts
-themselves: the score test of a quasi-Poisson model of spans by characters (McCullagh and Nelder 1989, Generalized
-Linear Models, chapter 6), with the dispersion of long texts, which weigh most, weighing most. That texts differ is no
-error of anybody: where groups had other texts, look at these first.
+Counts of spans vary more, or less, than Poisson's, so their dispersion is estimated from the texts themselves: the
+score test of a quasi-Poisson model of spans by characters (McCullagh and Nelder 1989, Generalized Linear Models,
+chapter 6), where long texts weigh most. A difference is not always an error: groups may have different texts.
 """
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import msgspec
 
-By = Literal["dataset", "annotator", "period"]
-LEVEL = 0.05  # all differences of a report together are due to chance at most so often
-_FEWEST_TEXTS, _FEWEST_SPANS = 10, 5  # of a group that is tested; spans are those expected of it
+Grouping = Literal["dataset", "annotator", "period"]
+LEVEL = 0.05  # the probability that any of a report's differences is due to chance
+_FEWEST_TEXTS, _FEWEST_SPANS = 10, 5  # of a group that is compared; spans are those expected of it
 _MOST_MONTHS = 12
 
 
-class Rate(msgspec.Struct):
-    """One group: its texts, their characters, the spans of the label in them, and how many that is in 1,000 characters.
+class GroupRate(msgspec.Struct):
+    """A group: its texts, their characters, spans of the label in them, and spans in 1,000 characters.
 
     is_tested (bool): Whether it has enough of both to be compared.
     """
@@ -35,26 +35,26 @@ class Rate(msgspec.Struct):
     is_tested: bool
 
 
-class Groups(msgspec.Struct):
-    """How often groups annotate a label.
+class GroupComparison(msgspec.Struct):
+    """The rates at which groups annotate a label.
 
-    chance (float | None): How probable differences as large are by chance alone, corrected for all labels and ways
-        of grouping there are (Holm 1979); None where fewer than two groups have enough texts.
-    differs (bool): Whether that is less than `LEVEL`.
-    farthest (str): The group that is furthest from the rest, if they differ.
+    p_value (float | None): Of differences as large, corrected for all comparisons of the report (Holm 1979); None where
+        fewer than two groups have enough texts.
+    differs (bool): Whether it is below `LEVEL`.
+    farthest (str): The group that differs most from the others, if they differ.
     """
 
     label: str
-    by: By
-    rates: list[Rate]
-    chance: float | None
+    by: Grouping
+    rates: list[GroupRate]
+    p_value: float | None
     differs: bool = False
     farthest: str = ""
 
 
 @dataclass
-class Sums:
-    """Of the texts of a group: how many, spans, characters, and the sums of their squares and products."""
+class RateSums:
+    """Sums over the texts of a group: texts, spans, characters, and their squares and products."""
 
     texts: int = 0
     spans: int = 0
@@ -63,111 +63,110 @@ class Sums:
     characters_2: int = 0
     product: int = 0
 
-    def count(self, spans: int, characters: int) -> None:
-        """Count a text."""
-        self.texts += 1
-        self.spans += spans
-        self.characters += characters
-        self.spans_2 += spans * spans
-        self.characters_2 += characters * characters
-        self.product += spans * characters
-
-    def add(self, other: Sums) -> None:
-        """Add those of other texts."""
+    def add(self, other: RateSums) -> None:
+        """Add the sums of other texts."""
         for name, value in vars(other).items():
             setattr(self, name, getattr(self, name) + value)
 
+    @classmethod
+    def total(cls, parts: Iterable[RateSums]) -> RateSums:
+        """The sums of all parts together."""
+        total = cls()
+        for part in parts:
+            total.add(part)
+        return total
+
+    @property
+    def rate(self) -> float:
+        """Spans a character."""
+        return self.spans / self.characters
+
     @property
     def residual(self) -> float:
-        """The sum of squares of what the texts have more, or less, spans than the group's rate makes expect."""
-        rate = self.spans / self.characters
+        """The sum of squared differences between the spans of each text and those its length makes expect."""
+        rate = self.rate
         return self.spans_2 - 2 * rate * self.product + rate * rate * self.characters_2
 
 
-WAYS: tuple[By, ...] = get_args(By)
-Counted = Mapping[tuple[str, tuple[str, ...]], Sums]  # by label, and names of a dataset, an annotator and a month
+GROUPINGS: tuple[Grouping, ...] = get_args(Grouping)
+Names = tuple[str, str, str]  # of a dataset, an annotator and a month
 
 
-def groups(counted: Counted) -> list[Groups]:
-    """Compare the groups of each label, where there are several. Those without a name are left out."""
-    by_label: dict[tuple[str, By], dict[str, Sums]] = {}
+def compare_groups(counted: Mapping[tuple[str, Names], RateSums]) -> list[GroupComparison]:
+    """Compare the groups of each label and grouping where there are several. Groups without a name do not count.
+
+    counted (Mapping): By label and names.
+    """
+    groups: dict[tuple[str, Grouping], dict[str, RateSums]] = defaultdict(lambda: defaultdict(RateSums))
     for (label, names), sums in sorted(counted.items()):
-        for by, name in zip(WAYS, names, strict=True):
+        for by, name in zip(GROUPINGS, names, strict=True):
             if name:
-                by_label.setdefault((label, by), {}).setdefault(name, Sums()).add(sums)
+                groups[label, by][name].add(sums)
     found = [
-        _groups(label, by, _periods(sums) if by == "period" else dict(sorted(sums.items())))
-        for (label, by), sums in sorted(by_label.items())
+        _compare(label, by, _periods(sums) if by == "period" else dict(sorted(sums.items())))
+        for (label, by), sums in sorted(groups.items())
     ]
-    several = [each for each in found if len(each.rates) > 1]
+    several = [comparison for comparison in found if len(comparison.rates) > 1]
     _correct(several)
     return several
 
 
-def _groups(label: str, by: By, sums: Mapping[str, Sums]) -> Groups:
-    tested = _tested(sums)
+def differing(comparisons: Iterable[GroupComparison]) -> list[GroupComparison]:
+    """Those whose groups differ, the least probable by chance first."""
+    found = [comparison for comparison in comparisons if comparison.differs]
+    return sorted(found, key=lambda comparison: (comparison.p_value, comparison.label, comparison.by))
+
+
+def _compare(label: str, by: Grouping, sums: Mapping[str, RateSums]) -> GroupComparison:
+    rate = RateSums.total(sums.values()).rate
+    tested = {
+        name: one for name, one in sums.items() if one.texts >= _FEWEST_TEXTS and rate * one.characters >= _FEWEST_SPANS
+    }
     rates = [
-        Rate(name, one.texts, one.characters, one.spans, round(1000 * one.spans / one.characters, 4), name in tested)
+        GroupRate(
+            name, one.texts, one.characters, one.spans, round(1000 * one.spans / one.characters, 4), name in tested
+        )
         for name, one in sums.items()
     ]
     if len(tested) < 2:
-        return Groups(label, by, rates, None)
-    residuals, dispersion = _residuals(tested)
+        return GroupComparison(label, by, rates, None)
+    whole = RateSums.total(tested.values())
+    residuals = {
+        name: (one.spans - whole.rate * one.characters) / math.sqrt(whole.rate * one.characters)
+        for name, one in tested.items()
+    }
+    # How much more the spans of a text vary than Poisson's would.
+    dispersion = sum(one.residual for one in tested.values()) / whole.spans * whole.texts / (whole.texts - len(tested))
     statistic = sum(one * one for one in residuals.values()) / dispersion if dispersion else 0.0
     farthest = max(sorted(residuals), key=lambda name: abs(residuals[name]))
-    return Groups(label, by, rates, chi_square_tail(statistic, len(tested) - 1), farthest=farthest)
+    return GroupComparison(label, by, rates, chi_square_tail(statistic, len(tested) - 1), farthest=farthest)
 
 
-def _tested(sums: Mapping[str, Sums]) -> dict[str, Sums]:
-    whole = _sum(sums.values())
-    rate = whole.spans / whole.characters
-    return {
-        name: one for name, one in sums.items() if one.texts >= _FEWEST_TEXTS and rate * one.characters >= _FEWEST_SPANS
-    }
-
-
-def _residuals(sums: Mapping[str, Sums]) -> tuple[dict[str, float], float]:
-    """Of each group (spans - expected) / √expected; and how much more the texts vary than Poisson's would."""
-    whole = _sum(sums.values())
-    rate = whole.spans / whole.characters
-    dispersion = sum(one.residual for one in sums.values()) / whole.spans * whole.texts / (whole.texts - len(sums))
-    return {
-        name: (one.spans - rate * one.characters) / math.sqrt(rate * one.characters) for name, one in sums.items()
-    }, dispersion
-
-
-def _sum(parts: Iterable[Sums]) -> Sums:
-    whole = Sums()
-    for part in parts:
-        whole.add(part)
-    return whole
-
-
-def _periods(months: Mapping[str, Sums]) -> Mapping[str, Sums]:
-    """By quarter if there are many months."""
+def _periods(months: Mapping[str, RateSums]) -> Mapping[str, RateSums]:
+    """Months, or quarters if there are many."""
     if len(months) <= _MOST_MONTHS:
         return dict(sorted(months.items()))
-    quarters: dict[str, Sums] = {}
+    quarters: dict[str, RateSums] = defaultdict(RateSums)
     for month, sums in sorted(months.items()):
         year, number = month.split("-")
-        quarters.setdefault(f"{year}-Q{(int(number) + 2) // 3}", Sums()).add(sums)
+        quarters[f"{year}-Q{(int(number) + 2) // 3}"].add(sums)
     return quarters
 
 
-def _correct(found: list[Groups]) -> None:
+def _correct(found: list[GroupComparison]) -> None:
     """Holm's correction: https://en.wikipedia.org/wiki/Holm%E2%80%93Bonferroni_method"""
-    tested = sorted((each for each in found if each.chance is not None), key=lambda each: (each.chance, each.label))
+    tested = sorted((each for each in found if each.p_value is not None), key=lambda each: (each.p_value, each.label))
     highest = 0.0
     for place, each in enumerate(tested):
-        assert each.chance is not None
-        highest = max(highest, min(1.0, each.chance * (len(tested) - place)))
-        each.chance = float(f"{highest:.4g}")
+        assert each.p_value is not None
+        highest = max(highest, min(1.0, each.p_value * (len(tested) - place)))
+        each.p_value = float(f"{highest:.4g}")
         each.differs = highest < LEVEL
         each.farthest = each.farthest if each.differs else ""
 
 
 def chi_square_tail(value: float, freedom: int) -> float:
-    """The chance that a chi-square variable is at least so large (Abramowitz and Stegun 1964, 26.4.4 and 26.4.5)."""
+    """The p-value of a chi-square statistic (Abramowitz and Stegun 1964, 26.4.4 and 26.4.5)."""
     half = value / 2
     if freedom % 2:
         term, total = math.sqrt(2 * value / math.pi) * math.exp(-half), math.erfc(math.sqrt(half))

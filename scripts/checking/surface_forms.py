@@ -1,189 +1,231 @@
-"""Forms, as they were annotated, and all places where they stand.
+"""Surface forms: the wordings of annotated spans, found again wherever they occur in the texts.
 
-A form is what a span says, letter by letter. A form stands wherever it is written and neither begins nor ends inside a
-word. Forms are known by hashes of 64 bits and not kept themselves: 30 bytes each, however long they are. That of a
-million forms and a hundred million places two are taken for the same has a chance of one in a hundred thousand.
-
-What is annotated where a form stands: the form itself, something longer, something else, or nothing.
+A surface form occurs wherever it is written and neither begins nor ends inside a word. Forms are identified by hashes
+of 64 bits and not kept themselves: 30 bytes each, however long. Among a million forms and a hundred million candidates,
+the probability of one confusion is 1 in 100,000.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from scripts.checking.passages import Flags, Passage
+from scripts.checking.passages import (
+    Flags,
+    LabelOverlap,
+    Passage,
+    count_overlaps,
+    read_passage,
+    sum_overlaps,
+)
+from scripts.core.workers import spread
 from scripts.merging.fingerprints import Hashes, Numbers, keys, looked_up, with_lengths
+from scripts.merging.survey import Block
 
 # key: of the form. first: of its first word. length: in code points. label: its number. count: spans.
 FORM = np.dtype([("key", "u8"), ("first", "u8"), ("length", "i4"), ("label", "i4"), ("count", "i4")])
-Rows = np.ndarray[Any, np.dtype[np.void]]
+FormTable = np.ndarray[Any, np.dtype[np.void]]
+UNSUMMED = 2**18  # rows that are kept before equal ones are summed
 
-_AT_A_TIME = 2**18  # candidates that are looked at together
+_AT_A_TIME = 2**18  # candidates that are compared together
 _SIEVE_BITS = 20
 _SHIFT = np.uint64(64 - _SIEVE_BITS)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
-def annotated_forms(found: Passage) -> Rows:
-    """The forms of a passage's spans, label by label, without those that begin or end inside a word."""
-    spans, prints = found.spans, found.prints
-    whole = found.is_border[spans.starts] & found.is_border[spans.ends]
+class Inventory(NamedTuple):
+    """The surface forms of some texts, or of all.
+
+    table (FormTable): A row a form and label, sorted by both.
+    texts (Numbers), spans (Numbers), inside_words (Numbers): By label: texts in which it is covered, its spans, and
+        spans that begin or end inside a word, which have no row.
+    overlaps (list[LabelOverlap]): Between labels.
+    """
+
+    table: FormTable
+    texts: Numbers
+    spans: Numbers
+    inside_words: Numbers
+    overlaps: list[LabelOverlap]
+
+
+def collect_forms(blocks: Sequence[Block], labels: tuple[str, ...], processes: int) -> Inventory:
+    """First pass over the gold: its surface forms, counts by label, and overlaps."""
+    tables: list[FormTable] = []
+    sums = np.zeros((3, len(labels)), np.int64)
+    overlaps: list[LabelOverlap] = []
+    for part in spread(_block_forms, [(block, labels) for block in blocks], processes, "Collecting surface forms"):
+        tables.append(part.table)
+        sums += np.stack([part.texts, part.spans, part.inside_words])
+        overlaps = sum_overlaps([overlaps, part.overlaps])
+        if sum(map(len, tables)) > 2 * len(tables[0]) + UNSUMMED:
+            tables = [sum_forms(tables)]
+    texts, spans, inside_words = sums
+    return Inventory(sum_forms(tables), texts, spans, inside_words, overlaps)
+
+
+def _block_forms(job: tuple[Block, tuple[str, ...]]) -> Inventory:
+    passage = read_passage(*job)
+    labels = len(job[1])
+    table = annotated_forms(passage)
+    spans = np.bincount(passage.spans.labels, minlength=labels)
+    whole = np.bincount(table["label"], weights=table["count"], minlength=labels).astype(np.int64)
+    return Inventory(table, passage.covered.sum(0), spans, spans - whole, count_overlaps(passage))
+
+
+def annotated_forms(passage: Passage) -> FormTable:
+    """The surface forms of a passage's spans, without those that begin or end inside a word."""
+    spans, prints, boundaries = passage.spans, passage.prints, passage.boundaries
+    whole = passage.is_boundary[spans.starts] & passage.is_boundary[spans.ends]
     starts, ends = spans.starts[whole], spans.ends[whole]
     rows = np.zeros(len(starts), FORM)
     rows["key"] = keys(prints.of(starts, ends - starts), ends - starts)
-    after = found.borders[np.minimum(np.searchsorted(found.borders, starts) + 1, len(found.borders) - 1)]
-    firsts = np.minimum(after, ends) - starts
-    rows["first"] = keys(prints.of(starts, firsts), firsts)
+    after_first = boundaries[np.minimum(np.searchsorted(boundaries, starts) + 1, len(boundaries) - 1)]
+    lengths = np.minimum(after_first, ends) - starts
+    rows["first"] = keys(prints.of(starts, lengths), lengths)
     rows["length"] = ends - starts
     rows["label"] = spans.labels[whole]
     rows["count"] = 1
-    return summed([rows])
+    return sum_forms([rows])
 
 
-def summed(parts: Iterable[Rows]) -> Rows:
-    """Rows with the same form and label as one, sorted by both."""
+def sum_forms(parts: Iterable[FormTable]) -> FormTable:
+    """Sum the rows of the same form and label; sorted by both."""
     rows = np.concatenate([np.zeros(0, FORM), *parts])
     rows = rows[np.lexsort((rows["label"], rows["key"]))]
     if not len(rows):
         return rows
     is_new = np.append(True, (rows["key"][1:] != rows["key"][:-1]) | (rows["label"][1:] != rows["label"][:-1]))
     firsts = np.flatnonzero(is_new)
-    result = rows[firsts]
-    result["count"] = np.add.reduceat(rows["count"], firsts)
-    return result
+    sums = rows[firsts]
+    sums["count"] = np.add.reduceat(rows["count"], firsts)
+    return sums
 
 
-class Places(NamedTuple):
-    """Where forms stand: the number of the form among all different ones, and from where to where in a passage."""
+class Matches(NamedTuple):
+    """Where forms occur in a passage: the number of the form among `FormFinder.keys`, start and end."""
 
     forms: Numbers
     starts: Numbers
     ends: Numbers
 
 
-@dataclass
-class Finder:
-    """Finds all places of forms.
+class FormFinder:
+    """Finds all occurrences of the surface forms of a table.
 
     keys (Hashes): Of the forms, sorted, each once.
     """
 
-    keys: Hashes
-    _sieve: Flags  # by the first bits of a hash, whether a first word may have it
-    _firsts: Hashes  # of first words, sorted
-    _edges: Numbers  # where in `_lengths` those of each first word start; one more says where all end
-    _lengths: Numbers  # that forms with a first word have, each once
+    def __init__(self, table: FormTable) -> None:
+        pairs = np.unique(table[["first", "length"]])
+        firsts, edges = np.unique(pairs["first"], return_index=True)
+        self.keys: Hashes = np.unique(table["key"])
+        self._firsts = firsts  # hashes of first words, sorted
+        self._lengths = pairs["length"].astype(np.int64)  # of the forms with each first word, each length once
+        self._edges = np.append(edges, len(pairs))  # where in `_lengths` those of each first word start
+        # By the first bits of a hash: whether a first word may have it. It spares most words the binary search.
+        self._sieve = np.zeros(1 << _SIEVE_BITS, np.bool_)
+        self._sieve[firsts * _MIX >> _SHIFT] = True
 
-    def places(self, found: Passage) -> Iterator[Places]:
-        """The places, so many at a time, in the order of the texts."""
-        starts = found.borders[:-1]
-        sizes = np.diff(found.borders)
-        is_word = ~found.is_blank[starts]
+    def find(self, passage: Passage) -> Iterator[Matches]:
+        """The occurrences, some at a time, in the order of the texts."""
+        starts = passage.boundaries[:-1]
+        sizes = np.diff(passage.boundaries)
+        is_word = ~passage.is_whitespace[starts]
         starts, sizes = starts[is_word], sizes[is_word]
-        hashes = keys(found.prints.of(starts, sizes), sizes)
+        hashes = keys(passage.prints.of(starts, sizes), sizes)
         maybe = self._sieve[hashes * _MIX >> _SHIFT]
-        which, is_one = looked_up(self._firsts, hashes[maybe])
-        for begin, lengths in with_lengths(
-            starts[maybe][is_one], which[is_one], self._edges, self._lengths, _AT_A_TIME
+        which, is_first = looked_up(self._firsts, hashes[maybe])
+        for begins, lengths in with_lengths(
+            starts[maybe][is_first], which[is_first], self._edges, self._lengths, _AT_A_TIME
         ):
-            yield self._compared(found, begin, lengths)
+            yield self._matches(passage, begins, lengths)
 
-    def _compared(self, found: Passage, starts: Numbers, lengths: Numbers) -> Places:
+    def _matches(self, passage: Passage, starts: Numbers, lengths: Numbers) -> Matches:
         ends = starts + lengths
-        inside = ends <= found.prints.ends[found.prints.text_at(starts)]
-        inside[inside] = found.is_border[ends[inside]]
-        starts, ends, lengths = starts[inside], ends[inside], lengths[inside]
-        which, is_one = looked_up(self.keys, keys(found.prints.of(starts, lengths), lengths))
-        return Places(which[is_one], starts[is_one], ends[is_one])
+        is_whole = ends <= passage.prints.ends[passage.prints.text_at(starts)]
+        is_whole[is_whole] = passage.is_boundary[ends[is_whole]]
+        starts, ends, lengths = starts[is_whole], ends[is_whole], lengths[is_whole]
+        which, is_form = looked_up(self.keys, keys(passage.prints.of(starts, lengths), lengths))
+        return Matches(which[is_form], starts[is_form], ends[is_form])
 
 
-def finder(rows: Rows) -> Finder:
-    """Prepare to find forms."""
-    pairs = np.unique(rows[["first", "length"]])
-    firsts, edges = np.unique(pairs["first"], return_index=True)
-    sieve = np.zeros(1 << _SIEVE_BITS, np.bool_)
-    sieve[firsts * _MIX >> _SHIFT] = True
-    lengths = pairs["length"].astype(np.int64)
-    return Finder(np.unique(rows["key"]), sieve, firsts, np.append(edges, len(pairs)), lengths)
-
-
-# Of a form and a label it was annotated as, at one place of a text where that label is covered:
-#   annotated: just so. inside: a longer span of the label holds it. partly: a span of the label has a part of it.
-#   relabelled: another label has just this place. other: spans of other labels touch it. none: nothing does.
-KINDS = ("annotated", "inside", "partly", "relabelled", "other", "none")
-ANNOTATED, INSIDE, PARTLY, RELABELLED, OTHER, NONE = range(len(KINDS))
+# An occurrence of a form and a label it was annotated as, in a text where the label is covered, is
+#   annotated: exactly it is a span of the label. inside: a longer span of the label contains it. partial: a span of the
+#   label has a part of it. relabeled: exactly it is a span of another label. overlapped: spans of other labels overlap
+#   it. none: nothing is annotated.
+KINDS = ("annotated", "inside", "partial", "relabeled", "overlapped", "none")
+ANNOTATED, INSIDE, PARTIAL, RELABELED, OVERLAPPED, NONE = range(len(KINDS))
 
 
 class Occurrences(NamedTuple):
-    """rows (Numbers): Numbers of the form and label in the table. kinds (Numbers): See above. starts, ends: In the
-    passage. touching (Numbers): The number of the label's own span that it touches, -1 if none.
+    """Occurrences of forms, a row a label.
+
+    rows (Numbers): Of the form and label in the table. kinds (Numbers): See `KINDS`.
+    starts (Numbers), ends (Numbers): In the passage. spans (Numbers): The label's own span that overlaps, -1 if none.
     """
 
     rows: Numbers
     kinds: Numbers
     starts: Numbers
     ends: Numbers
-    touching: Numbers
+    spans: Numbers
 
 
-def occurrences(found: Passage, finder: Finder, table: Rows) -> Iterator[Occurrences]:
-    """All places of all forms, for each label they were annotated as, in texts where that is covered.
+def find_occurrences(passage: Passage, finder: FormFinder, table: FormTable) -> Iterator[Occurrences]:
+    """All occurrences of all forms, for each label they were annotated as, in texts where that is covered.
 
-    table (Rows): Forms and labels, sorted by form; `finder` was made of it.
+    table (FormTable): `finder` was made of it.
     """
     edges = np.append(np.searchsorted(table["key"], finder.keys), len(table))
-    annotated = _annotated(found)
-    for places in finder.places(found):
-        counts = edges[places.forms + 1] - edges[places.forms]
-        within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
-        rows = np.repeat(edges[places.forms], counts) + within
-        starts, ends = np.repeat(places.starts, counts), np.repeat(places.ends, counts)
+    overlap = _overlap_test(passage)
+    for match in finder.find(passage):
+        counts = edges[match.forms + 1] - edges[match.forms]
+        offsets = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+        rows = np.repeat(edges[match.forms], counts) + offsets
+        starts, ends = np.repeat(match.starts, counts), np.repeat(match.ends, counts)
         labels = table["label"][rows].astype(np.int64)
-        known = found.covered[found.prints.text_at(starts), labels]
-        rows, starts, ends, labels = rows[known], starts[known], ends[known], labels[known]
-        kinds, touching = _classified(found, annotated, labels, starts, ends)
-        yield Occurrences(rows, kinds, starts, ends, touching)
+        is_covered = passage.covered[passage.prints.text_at(starts), labels]
+        rows, starts, ends, labels = rows[is_covered], starts[is_covered], ends[is_covered], labels[is_covered]
+        kinds, spans = _classify(passage, overlap, labels, starts, ends)
+        yield Occurrences(rows, kinds, starts, ends, spans)
 
 
-class _Annotated(NamedTuple):
-    """All spans: where they start, ascending; and of each, where it and those before it have all ended."""
+class _OverlapTest(NamedTuple):
+    """All spans: where they start, ascending; and where each and all before it have ended."""
 
     starts: Numbers
     ends: Numbers
 
-    def touch(self, starts: Numbers, ends: Numbers) -> Flags:
-        """Whether some span has a part of each place."""
-        before = np.searchsorted(self.starts, ends)
-        return self.ends[before] > starts
+    def overlaps(self, starts: Numbers, ends: Numbers) -> Flags:
+        return self.ends[np.searchsorted(self.starts, ends)] > starts
 
 
-def _annotated(found: Passage) -> _Annotated:
-    order = np.argsort(found.spans.starts, kind="stable")
-    ends = np.maximum.accumulate(found.spans.ends[order])
-    return _Annotated(found.spans.starts[order], np.append(0, ends))
+def _overlap_test(passage: Passage) -> _OverlapTest:
+    order = np.argsort(passage.spans.starts, kind="stable")
+    ends = np.maximum.accumulate(passage.spans.ends[order])
+    return _OverlapTest(passage.spans.starts[order], np.append(0, ends))
 
 
-def _classified(
-    found: Passage, annotated: _Annotated, labels: Numbers, starts: Numbers, ends: Numbers
+def _classify(
+    passage: Passage, overlap: _OverlapTest, labels: Numbers, starts: Numbers, ends: Numbers
 ) -> tuple[Numbers, Numbers]:
-    spans, size = found.spans, len(found.prints) + 1
+    """The kind of each occurrence, and the label's own span that overlaps it."""
+    spans, size = passage.spans, len(passage.prints) + 1
     kinds = np.full(len(starts), NONE)
-    kinds[annotated.touch(starts, ends)] = OTHER
+    kinds[overlap.overlaps(starts, ends)] = OVERLAPPED
     if not len(spans.starts):
         return kinds, np.full(len(starts), -1)
-    same_place = np.unique(spans.starts * size + spans.ends)
-    wanted = starts * size + ends
-    at = np.minimum(np.searchsorted(same_place, wanted), len(same_place) - 1)
-    kinds[same_place[at] == wanted] = RELABELLED
+    _, is_span = looked_up(np.unique(spans.starts * size + spans.ends), starts * size + ends)
+    kinds[is_span] = RELABELED
+    # The label's first span that ends after the start; a label's spans do not overlap, so no other one can matter more.
     own = np.searchsorted(spans.labels * size + spans.ends, labels * size + starts, side="right")
     at = np.minimum(own, len(spans.starts) - 1)
-    touches = (own < len(spans.starts)) & (spans.labels[at] == labels) & (spans.starts[at] < ends)
-    longer = touches & (spans.starts[at] <= starts) & (ends <= spans.ends[at])
-    kinds[touches] = PARTLY
-    kinds[longer] = INSIDE
-    kinds[longer & (spans.starts[at] == starts) & (spans.ends[at] == ends)] = ANNOTATED
-    return kinds, np.where(touches, at, -1)
+    overlaps = (own < len(spans.starts)) & (spans.labels[at] == labels) & (spans.starts[at] < ends)
+    contains = overlaps & (spans.starts[at] <= starts) & (ends <= spans.ends[at])
+    kinds[overlaps] = PARTIAL
+    kinds[contains] = INSIDE
+    kinds[contains & (spans.starts[at] == starts) & (spans.ends[at] == ends)] = ANNOTATED
+    return kinds, np.where(overlaps, at, -1)

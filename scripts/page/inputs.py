@@ -13,7 +13,7 @@ from scripts.checking import coverage_views as coverage
 from scripts.checking.consistency import Consistency
 from scripts.checking.consistency_views import firsts
 from scripts.checking.coverage_views import CoverageMatrix
-from scripts.checking.findings import Outdated, Suspect
+from scripts.checking.review import Outdated, Suspect
 from scripts.core.errors import UserError
 from scripts.queueing import recommendation as deciding
 from scripts.queueing.recommendation import Next

@@ -31,11 +31,6 @@ _ERRORS = {
     "spurious": "invented",
 }  # fmt: skip
 
-_DOUBTS = {
-    "missing": "perhaps missing", "spurious": "perhaps no entity", "boundary": "perhaps other borders",
-    "label": "perhaps another label",
-}  # fmt: skip
-
 
 class Part(NamedTuple):
     """A part of a bar: what it stands for, where it begins, and how wide it is, as shares of the bar."""
@@ -71,7 +66,7 @@ def _environment() -> Environment:
         "stack": stack,
         "kinds": _ERRORS,
         "states": consistency.STATES,
-        "doubts": _DOUBTS,
+        "suspect_kinds": consistency.SUSPECT_KINDS,
         "rules": RULES,
         "actions": ACTIONS,
         "columns_of_next": COLUMNS,
@@ -108,7 +103,7 @@ def _view(found: Inputs) -> dict[str, Any]:
     }
 
 
-def _findings_at(found: consistency.Section | None) -> dict[str, str]:
+def _findings_at(found: consistency.ConsistencySection | None) -> dict[str, str]:
     """Where on the page the findings of each label are that has any."""
     shown = enumerate(found.labels if found else [], 1)
     return {each.name: f"consistency-{number}" for number, each in shown if each.is_open}

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from scripts.checking.findings import FOLDER, Suspect
+from scripts.checking.review import FOLDER, Suspect
 from scripts.core.answers import GoldText, Span, hash_of_line
 from scripts.core.errors import UserError
 from scripts.core.files import BUFFER

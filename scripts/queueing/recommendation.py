@@ -14,7 +14,7 @@ from scripts.building.splits import read_split
 from scripts.checking import consistency, coverage
 from scripts.checking.consistency import Consistency
 from scripts.checking.coverage import Coverage
-from scripts.checking.findings import Outdated, load_current
+from scripts.checking.review import Outdated, load_current
 from scripts.core.errors import UserError
 from scripts.core.files import write_json
 from scripts.merging.merged import Merged, gold_as_merged, known_labels

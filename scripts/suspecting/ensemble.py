@@ -13,7 +13,7 @@ from confection import Config
 
 from scripts.building.shards import read_gold
 from scripts.checking import consistency
-from scripts.checking.findings import FOLDER, Suspect
+from scripts.checking.review import FOLDER, Suspect
 from scripts.core.errors import UserError
 from scripts.core.files import BUFFER, code_digest, exclusive, sha256, whole_file, work_folder, write_json
 from scripts.merging.merged import gold_as_merged, known_labels
@@ -78,7 +78,7 @@ def look(corpus: Path, committee: Committee, models: Path, label: str | None) ->
         committee.gpu, folds, committee.seeds,
     )  # fmt: skip
     trained = vote(plan, models)
-    found_forms = None if forms is None else sha256(corpus / FOLDER / consistency.LIST)
+    found_forms = None if forms is None else sha256(corpus / FOLDER / consistency.SUSPECTS)
     account = Suspects(
         gold=merged.outputs[gold.name], votes=plan.digest, forms=found_forms, run=committee.config.stem, label=label,
         folds=committee.folds, seeds=committee.seeds, texts=len(folds.number), unseen=round(folds.unseen, 4),

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from scripts.checking import consistency
-from scripts.checking.findings import FOLDER, Doubt, Method, Suspect, load_current, stream_suspects
+from scripts.checking.review import FOLDER, Method, Suspect, SuspectKind, load_current, stream_suspects
 from scripts.core.answers import GoldText, Span
 from scripts.suspecting.cross_validation import Given, Vote
 
@@ -43,7 +43,7 @@ class Suspects(msgspec.Struct, kw_only=True):
     unjudged (int): Of these, the texts that are too long for the pipeline.
     unseen (float): Of all entities, the share whose form is in no text that their models learned from.
     suspects (int): Lines of suspects.jsonl.
-    labels (dict[str, dict[Doubt, dict[int, int]]]): How many, by label, doubt and tier.
+    labels (dict[str, dict[SuspectKind, dict[int, int]]]): How many, by label, doubt and tier.
     """
 
     gold: str
@@ -57,12 +57,12 @@ class Suspects(msgspec.Struct, kw_only=True):
     unjudged: int = 0
     unseen: float = 0.0
     suspects: int = 0
-    labels: dict[str, dict[Doubt, dict[int, int]]] = {}
+    labels: dict[str, dict[SuspectKind, dict[int, int]]] = {}
 
     def count(self, suspect: Suspect) -> None:
         """Add a suspect."""
         self.suspects += 1
-        tiers = self.labels.setdefault(suspect.label, {}).setdefault(suspect.doubt, {})
+        tiers = self.labels.setdefault(suspect.label, {}).setdefault(suspect.kind, {})
         tiers[suspect.tier] = tiers.get(suspect.tier, 0) + 1
 
     def sort(self) -> None:
@@ -100,7 +100,7 @@ class Form(NamedTuple):
 
     text: int
     label: str
-    doubt: Doubt
+    doubt: SuspectKind
     start: int
     end: int
     labels: frozenset[str]
@@ -120,7 +120,7 @@ def read_forms(corpus: Path) -> dict[int, list[Form]] | None:
         if one.score < _LIKELY:
             break
         labels = frozenset(span.label for span in one.proposed)
-        place = (one.label, one.doubt, one.start, one.end)
+        place = (one.label, one.kind, one.start, one.end)
         found[one.input_hash].append(Form(hash(one.text), *place, labels, one.score, one.reason))
     return found
 
@@ -135,7 +135,7 @@ def join(suspect: Suspect, forms: Iterable[Form]) -> Suspect:
         score = round(suspect.score * form.score, 4)
         if score >= _LIKELY and form.text == hash(suspect.text) and _agree(suspect, form):
             reason = f"{suspect.reason} {form.reason}"
-            both: list[Method] = ["forms", "models"]
+            both: list[Method] = ["surface_forms", "models"]
             return msgspec.structs.replace(suspect, tier=BOTH, found_by=both, reason=reason, score=score)
     return suspect
 
@@ -144,7 +144,7 @@ def _agree(suspect: Suspect, form: Form) -> bool:
     if form.start >= suspect.end or suspect.start >= form.end:
         return False
     if not suspect.proposed or not form.labels:
-        return suspect.doubt == form.doubt and suspect.label == form.label
+        return suspect.kind == form.doubt and suspect.label == form.label
     return any(span.label in form.labels for span in suspect.proposed)
 
 
@@ -236,7 +236,7 @@ def _claims(text: GoldText, said: Sequence[Vote], opinions: Iterable[Opinion]) -
 def _claimed(text: GoldText, claim: Claim, there: Sequence[Opinion], models: int) -> Suspect:
     """A suspect of what is found and not annotated, and what is annotated in its place."""
     same = [one for one in there if one.span.label == claim.span.label]
-    doubt: Doubt = "boundary" if same else "label" if there else "missing"
+    doubt: SuspectKind = "boundary" if same else "type" if there else "missing"
     annotated = same or list(there)
     is_in_place = bool(same) or [(one.start, one.end) for one in there] == [(claim.span.start, claim.span.end)]
     is_there = ", ".join(f'"{text.text[one.span.start : one.span.end]}" as {one.span.label}' for one in annotated)
@@ -256,13 +256,13 @@ def _spurious(text: GoldText, one: Opinion, absent: int, models: int) -> Suspect
 
 
 def _suspect(
-    text: GoldText, doubt: Doubt, label: str, annotated: Sequence[Opinion], proposed: list[Span], reason: str,
+    text: GoldText, doubt: SuspectKind, label: str, annotated: Sequence[Opinion], proposed: list[Span], reason: str,
     tier: int, score: float,
 ) -> Suspect:  # fmt: skip
     spans = [one.span for one in annotated]
     place = [*spans, *proposed]
     return Suspect(
-        input_hash=text.input_hash, text=text.text, label=label, doubt=doubt,
+        input_hash=text.input_hash, text=text.text, label=label, kind=doubt,
         start=min(span.start for span in place), end=max(span.end for span in place), annotated=spans,
         proposed=proposed, reason=reason, found_by=["models"], tier=tier, score=round(score, 4),
     )  # fmt: skip

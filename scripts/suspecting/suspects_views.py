@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from scripts.checking.consistency_views import Finding, finding
-from scripts.checking.findings import Doubt, Suspect
+from scripts.checking.consistency_views import ShownSuspect, shown_suspects
+from scripts.checking.review import Suspect, SuspectKind
 from scripts.reporting.console import plural, print_sums
 from scripts.suspecting.suspects import TIERS, Suspects
 
 _MOST = 20  # labels
-_DOUBTS = ("missing", "spurious", "boundary", "label")
+_DOUBTS = ("missing", "spurious", "boundary", "type")
 
 
 def print_suspects(console: Console, found: Suspects, trained: int) -> None:
@@ -60,7 +60,7 @@ class Judged(NamedTuple):
     name: str
     tiers: list[int]
     number: int
-    findings: list[Finding] | None
+    findings: list[ShownSuspect] | None
 
 
 class Section(NamedTuple):
@@ -80,8 +80,8 @@ def section(found: Suspects, first: dict[str, list[Suspect]] | None, tiers: dict
 
 
 def _label(
-    name: str, doubts: dict[Doubt, dict[int, int]], first: dict[str, list[Suspect]] | None, tiers: dict[int, str]
+    name: str, doubts: dict[SuspectKind, dict[int, int]], first: dict[str, list[Suspect]] | None, tiers: dict[int, str]
 ) -> Judged:
     counts = [sum(own.get(tier, 0) for own in doubts.values()) for tier in tiers]
-    findings = None if first is None else [finding(one) for one in first.get(name, ())]
+    findings = None if first is None else shown_suspects(first.get(name, ()))
     return Judged(name, counts, sum(counts), findings)

@@ -1,0 +1,87 @@
+"""corpus/review/: the results of `consistency`, `coverage` and `suspects`, each bound to the gold it was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, Protocol, TypeVar
+
+import msgspec
+
+from scripts.core.answers import Span
+from scripts.core.errors import UserError
+from scripts.core.files import BUFFER, read_json_if_there
+from scripts.merging import merged
+
+FOLDER = "review"  # in corpus/
+SuspectKind = Literal["missing", "spurious", "boundary", "type"]
+Method = Literal["surface_forms", "models"]
+
+
+class Outdated(UserError):
+    """The annotations have changed since a result was made."""
+
+
+class Suspect(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
+    """An annotation of one label that is probably wrong; a line of `corpus/review/*.jsonl`.
+
+    input_hash (int), text (str): As in the gold.
+    label (str): The label in question. It is covered in the text.
+    kind (SuspectKind): "missing": nothing is annotated, and an entity probably should be. "spurious": the reverse.
+        "boundary": probably other boundaries. "type": probably another label.
+    start (int), end (int): In code points, end exclusive.
+    annotated (list[Span]): What is annotated there, of any label.
+    proposed (list[Span]): What is probably right instead; empty for no entity, or if that is not covered.
+    reason (str): A sentence for the reviewer.
+    found_by (list[str]): "surface_forms": the same wording is annotated differently elsewhere. "models": models that
+        did not learn from the text predict something else.
+    tier (int): 1 is the most certain.
+    score (float): Orders the suspects of a tier, the highest first.
+    """
+
+    input_hash: int = msgspec.field(name="_input_hash")
+    text: str
+    label: str
+    kind: SuspectKind
+    start: int
+    end: int
+    annotated: list[Span]
+    proposed: list[Span]
+    reason: str
+    found_by: list[Method]
+    tier: int
+    score: float
+
+
+class BoundToGold(Protocol):
+    """A result that names the digest of the gold it was made of."""
+
+    gold: str
+
+
+T = TypeVar("T", bound=BoundToGold)
+
+
+def load_current(path: Path, of: type[T], corpus: Path, advice: str) -> T | None:
+    """Read a result; None if there is no such file.
+
+    corpus (Path): Holds the gold that the result must belong to.
+    advice (str): Ends the message: "check again: weasel run suspects".
+    RAISES (UserError): If it is damaged; `Outdated` if the gold has changed since.
+    """
+    result = read_json_if_there(path, of, advice)
+    if result and result.gold != merged.load(corpus).outputs.get("gold.jsonl"):
+        raise Outdated(f"{path}: the annotations have changed since; {advice}")
+    return result
+
+
+def stream_suspects(path: Path, advice: str) -> Iterator[Suspect]:
+    """The suspects of a file, in its order. RAISES (UserError): If there is none, or it is damaged."""
+    decode = msgspec.json.Decoder(Suspect).decode
+    try:
+        with path.open("rb", BUFFER) as lines:
+            yield from map(decode, lines)
+    except FileNotFoundError as err:
+        raise UserError(f"{path}: no such file; {advice}") from err
+    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+        raise UserError(f"{path}: is damaged ({err}); {advice}") from err
