@@ -1,4 +1,4 @@
-"""The obvious ways to do what pull, merge and corpus do, to compare with.
+"""The usual ways to do what pull, merge and corpus do, to compare with.
 
 python -m benchmarks.baselines srsly FOLDER --datasets 5   load all with srsly, group, merge, make Docs
 python -m benchmarks.baselines duckdb FOLDER               group alone, in DuckDB
@@ -21,10 +21,10 @@ from typing import Any
 
 
 def srsly_way(folder: Path, datasets: int) -> None:
-    """What teams write: every dataset into a list, the spans of equal texts together, Docs, one DocBin.
+    """As teams write it: load every dataset into a list, join the spans of equal texts, make Docs and one DocBin.
 
-    By text and not by input hash: with the hashes of old and new versions, and with texts that share one, the other
-    obvious way makes every text twice and then fails.
+    Grouped by text: by input hash every text would be made twice, since old and new versions have other hashes, and
+    texts that share a hash would fail.
     """
     import spacy
     import srsly
@@ -65,7 +65,7 @@ def duckdb_way(folder: Path) -> None:
 
 
 def decode_jsonl(folder: Path) -> None:
-    """Decode every line with the reader's decoder, and do nothing with it."""
+    """Decode every line with the reader's decoder, and nothing more."""
     from scripts.core.files import BUFFER
     from scripts.sources.prodigy_records import decode_whole
 
@@ -79,7 +79,7 @@ def decode_jsonl(folder: Path) -> None:
 
 
 def decode_sqlite(folder: Path) -> None:
-    """Decode every example with the reader's decoder, dataset by dataset, and do nothing with it."""
+    """Decode every example with the reader's decoder, dataset by dataset, and nothing more."""
     from scripts.sources.prodigy_records import decode_whole
 
     query = """SELECT content FROM link JOIN example ON example.id = link.example_id
@@ -98,13 +98,13 @@ def _exports(folder: Path) -> list[Path]:
 
 
 def main() -> None:
-    """Do it one way."""
+    """Run one way."""
     ways = {"duckdb": duckdb_way, "decode-jsonl": decode_jsonl, "decode-sqlite": decode_sqlite}
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("way", choices=["srsly", *ways])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--datasets", type=int, default=20, help="of these, for srsly")
-    parser.add_argument("--copies", type=int, default=1, help="processes at once, each of which does all of it")
+    parser.add_argument("--copies", type=int, default=1, help="processes at once, each of which decodes all")
     args = parser.parse_args()
     way = partial(srsly_way, datasets=args.datasets) if args.way == "srsly" else ways[args.way]
     if args.copies == 1:

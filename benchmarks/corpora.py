@@ -1,4 +1,4 @@
-"""Real corpora whose texts are annotated for all labels, so that annotations can be taken away and missed."""
+"""Real corpora whose texts are covered for all labels, so that annotations can be removed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def addresses(data: Path) -> Sides:
 
 
 def posts(data: Path) -> Sides:
-    """WNUT 17: posts of the web, six labels, test texts of other sources and times than those for training."""
+    """WNUT 17: posts of the web, six labels; the test texts are of other sources and times."""
     folder = data / "conll-wnut17"
     files = {"train": "wnut17train.conll", "dev": "emerging.dev.conll", "test": "emerging.test.annotated"}
     read = {side: _of_conll((folder / name).read_text("utf8")) for side, name in files.items()}
@@ -69,7 +69,7 @@ CORPORA: dict[str, Callable[[Path], Sides]] = {
 
 
 def text(words: str, spans: Iterable[Span], covered: Iterable[str]) -> GoldText:
-    """A text that is annotated for some labels."""
+    """A gold text that is covered for some labels."""
     return GoldText(
         input_hash=input_hash(words), text=words, spans=sorted(spans), covered=sorted(covered), accepted=[],
         rejected=[], unresolved=[], sources=[], meta={},
@@ -77,7 +77,7 @@ def text(words: str, spans: Iterable[Span], covered: Iterable[str]) -> GoldText:
 
 
 def _divided(texts: Iterable[GoldText]) -> Sides:
-    """As the demo's texts are, by a hash."""
+    """Split texts by a hash, with the demo's shares."""
     splitter = Splitter(0.1, 0.2)
     sides: Sides = {side: [] for side in SIDES}
     for gold in texts:
@@ -94,7 +94,7 @@ def _of(source: Source) -> list[GoldText]:
 
 
 def _of_conll(lines: str) -> list[tuple[str, list[Span]]]:
-    """Sentences of tokens and IOB tags, the tokens joined by blanks."""
+    """Sentences of tokens and IOB tags, the tokens joined by spaces."""
     found = []
     for block in "\n".join(line.strip() for line in lines.splitlines()).split("\n\n"):
         words, spans = "", []
@@ -111,7 +111,7 @@ def _of_conll(lines: str) -> list[tuple[str, list[Span]]]:
 
 
 def _apart(sides: Sides) -> Sides:
-    """Each text once, and none of a later side on an earlier one."""
+    """Remove repeated texts; a text that is in several splits stays in the last of them."""
     seen: set[str] = set()
     result: Sides = {}
     for side in reversed(SIDES):

@@ -1,4 +1,4 @@
-"""pull and merge on Dask beside the local engine: the same bytes, seconds, memory, and what kills do to it.
+"""pull and merge on Dask beside the local engine: the same bytes, seconds, memory, and killed workers.
 
     python -m benchmarks.engines --folder benchmarks/data
 
@@ -28,7 +28,7 @@ from distributed import Client
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.measure import measure
+from benchmarks.measure import machine, measure, write_results
 from scripts.core.files import sha256
 from tests.clusters import Processes, cluster, engine
 
@@ -38,8 +38,8 @@ WORKER_MB = 240  # less than a tenth of the data
 _NAMES = ("gold.jsonl", "conflicts.jsonl", "coverage.csv", "parts.jsonl", "lookalikes.jsonl")
 
 
-class Bench:
-    """Runs steps in a folder, and remembers."""
+class EngineBench:
+    """Runs steps in a folder and keeps their measurements."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -47,13 +47,13 @@ class Bench:
         self.rows: list[dict[str, Any]] = []
 
     def data(self, texts: int) -> Path:
-        """The config of so many texts, made if it is not there."""
+        """Generate texts, unless they are there. RETURNS (Path): Their config."""
         folder = self.folder / ("full" if texts == TEXTS else str(texts)) / "data"
         measure(["python", "-m", "benchmarks.generate", str(folder), "--tasks", str(texts), "--format", "jsonl"])
         return folder / "datasets-jsonl.cfg"
 
     def steps(self, name: str, config: Path, options: Sequence[str]) -> Path:
-        """Both steps from nothing; where the results are."""
+        """Run both steps from nothing. RETURNS (Path): The folder of the corpus."""
         out = self.folder / "engines" / name.replace(" ", "-").replace(",", "")
         shutil.rmtree(out, ignore_errors=True)
         pull = measure([*_words("pull", config, out), *options])
@@ -71,14 +71,14 @@ def _words(step: str, config: Path, out: Path) -> list[str]:
 
 
 def digests(corpus: Path) -> list[str]:
-    """Of all that must be the same."""
+    """Digests of all outputs that must be the same."""
     found = json.loads((corpus / "merge.json").read_bytes())
     account = [found[name] for name in ("labels", "totals", "answers", "spans", "coverage")]
     return [*(sha256(corpus / name) for name in _NAMES), json.dumps(account, sort_keys=True)]
 
 
-def same_bytes(bench: Bench, config: Path) -> dict[str, Any]:
-    """One machine's processes, and workers as processes that are started for each step."""
+def same_bytes(bench: EngineBench, config: Path) -> dict[str, Any]:
+    """Processes of this machine, and workers that are started for each step."""
     bench.steps("local, 1 process", config, ["--system.processes", "1"])
     local = digests(bench.steps("local, 2 processes", config, ["--system.processes", "2"]))
     same = {}
@@ -91,8 +91,10 @@ def same_bytes(bench: Bench, config: Path) -> dict[str, Any]:
     return {"same_bytes_with_workers": same, "expected": local}
 
 
-def on_a_cluster(bench: Bench, config: Path, name: str, expected: list[str] | None, workers: int = 2) -> dict[str, Any]:
-    """On workers that are there already: who did what, and what each process took in memory, at most."""
+def on_a_cluster(
+    bench: EngineBench, config: Path, name: str, expected: list[str] | None, workers: int = 2
+) -> dict[str, Any]:
+    """On running workers: the tasks of each, and the peak memory of each process."""
     with tempfile.TemporaryDirectory() as place, cluster(Path(place), workers, memory_mb=WORKER_MB) as running:
         storage = bench.folder / "engines/storage"
         shutil.rmtree(storage, ignore_errors=True)
@@ -106,8 +108,8 @@ def on_a_cluster(bench: Bench, config: Path, name: str, expected: list[str] | No
         found = {
             "workers": _by_worker(done),
             "limit_mb": WORKER_MB,
-            "worker_mb": [_most_mb(pid) for pid in running.pids()],
-            "scheduler_mb": _most_mb(running.scheduler.pid),
+            "worker_mb": [_peak_mb(pid) for pid in running.pids()],
+            "scheduler_mb": _peak_mb(running.scheduler.pid),
             "json_mb": round(sum(path.stat().st_size for path in config.parent.glob("*.jsonl")) / 2**20),
         }
         if expected is not None:
@@ -117,7 +119,7 @@ def on_a_cluster(bench: Bench, config: Path, name: str, expected: list[str] | No
 
 
 def _by_worker(done: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Tasks and seconds of computing of each worker."""
+    """Tasks and seconds of computing, by worker."""
     tasks: Counter[str] = Counter()
     seconds: Counter[str] = Counter()
     for task in done:
@@ -126,15 +128,15 @@ def _by_worker(done: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"tasks": tasks[worker], "seconds": round(seconds[worker], 2)} for worker in sorted(tasks)]
 
 
-def _most_mb(pid: int) -> int:
+def _peak_mb(pid: int) -> int:
     match = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     return round(int(match[1]) / 1024) if match else 0
 
 
 def _kill(
-    bench: Bench, config: Path, running: Processes, options: Sequence[str], expected: list[str]
+    bench: EngineBench, config: Path, running: Processes, options: Sequence[str], expected: list[str]
 ) -> dict[str, Any]:
-    """Merge again and again, and kill a worker each time, at a random moment."""
+    """Merge repeatedly, and kill a worker each time, at a random moment."""
     rng = random.Random(0)
     out = bench.folder / "engines/killed"
     shutil.rmtree(out, ignore_errors=True)
@@ -158,13 +160,13 @@ def _kill(
     return {"kills": kills, "merges": merges, "exact": exact}
 
 
-def _is_merging(bench: Bench) -> bool:
+def _is_merging(bench: EngineBench) -> bool:
     done = len(list(bench.folder.glob("engines/storage/corpus/*/gold/*.jsonl")))
     return 0 < done < 256
 
 
-def report(bench: Bench, found: dict[str, Any]) -> None:
-    """On the screen, and as JSON. Beside the local engine with as many processes, or with two."""
+def report(bench: EngineBench, found: dict[str, Any]) -> None:
+    """Print and write the results, beside the local engine with as many processes, at most two."""
     local = {number: row["pull"] + row["merge"] for number, row in zip((1, 2), bench.rows, strict=False)}
     table = Table("", "pull s", "merge s", "CPU s", "MB, all", "/ local", box=None)
     for row in bench.rows:
@@ -172,8 +174,7 @@ def report(bench: Bench, found: dict[str, Any]) -> None:
         row["ratio"] = round((row["pull"] + row["merge"]) / local[processes], 2)
         table.add_row(row["way"], *(f"{row[key]:,}" for key in ("pull", "merge", "cpu", "mb", "ratio")))
     bench.console.print(table)
-    path = Path("benchmarks/results/engines.json")
-    path.write_text(json.dumps({"cores": len(os.sched_getaffinity(0)), "rows": bench.rows, **found}, indent=2) + "\n")
+    path = write_results("engines", {"cores": machine()["cores"], "rows": bench.rows, **found})
     bench.console.print(f"✔ {path}")
 
 
@@ -183,7 +184,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="for data and outputs; kept")
     parser.add_argument("--texts", type=int, default=TEXTS, help="default: %(default)s")
     args = parser.parse_args()
-    bench = Bench(args.folder.absolute())
+    bench = EngineBench(args.folder.absolute())
     config = bench.data(args.texts)
     found = same_bytes(bench, config)
     expected = found.pop("expected")

@@ -1,8 +1,8 @@
-"""Generate the case that merging is for: many Prodigy datasets, one a label, over the same texts.
+"""Generate the typical input of merging: many Prodigy datasets, one a label, over the same texts.
 
-Every text is in nearly every dataset. Some answers are given again later, some by a second annotator who sees it
-differently, some are ignored or rejected; half of the datasets carry the hashes of old Prodigy versions, a few texts
-share their hash with another, and session datasets link every example a second time.
+Every text is in nearly every dataset. Some texts are answered again later, some by a second annotator who disagrees,
+some answers are ignored or rejected; half of the datasets have the hashes of old Prodigy versions, a few texts share
+their hash with another, and session datasets link every example a second time.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from rich.progress import track
 from benchmarks.words import Text, Vocabulary, collisions, make_text
 from scripts.core.files import BUFFER, code_digest, whole_path, write_json
 from scripts.core.hashing import input_hashes, task_hash
+from tests.prodigy import SCHEMA
 
 Format = Literal["sqlite", "jsonl"]
 Item = TypeVar("Item")
@@ -40,24 +41,12 @@ REJECTED = 0.01
 SECOND = 0.02
 AGAIN = 0.03
 # Shares of the answers
-CROSSING = 0.02
-WITHIN = 0.003
+CROSSING = 0.02  # overlap with another label
+WITHIN = 0.003  # overlap within the label
 
 _BYTES_A_TOKEN = 66  # of a task's JSON
-_SLOTS = 4  # places a label has in a text, so that labels rarely overlap
+_SLOTS = 4  # positions of a label in a text, so that labels rarely overlap
 _BEGAN = 1_700_000_000
-_TABLES = """
-CREATE TABLE "dataset" ("id" INTEGER NOT NULL PRIMARY KEY, "name" VARCHAR(255) NOT NULL, "created" INTEGER NOT NULL, \
-"meta" BLOB NOT NULL, "session" INTEGER NOT NULL);
-CREATE UNIQUE INDEX "dataset_name" ON "dataset" ("name");
-CREATE TABLE "example" ("id" INTEGER NOT NULL PRIMARY KEY, "input_hash" INTEGER NOT NULL, \
-"task_hash" INTEGER NOT NULL, "content" BLOB NOT NULL);
-CREATE TABLE "link" ("id" INTEGER NOT NULL PRIMARY KEY, "example_id" INTEGER NOT NULL, \
-"dataset_id" INTEGER NOT NULL, FOREIGN KEY ("example_id") REFERENCES "example" ("id"), \
-FOREIGN KEY ("dataset_id") REFERENCES "dataset" ("id"));
-CREATE INDEX "link_example_id" ON "link" ("example_id");
-CREATE INDEX "link_dataset_id" ON "link" ("dataset_id");
-"""
 _RULES = """[pull]
 @misc = "labelwise.Pull.v1"
 
@@ -84,12 +73,12 @@ _BLOCKS: dict[Format, str] = {
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
-    """What is generated; the same again for the same.
+    """Size of the generated data, which is the same for the same size.
 
-    datasets (int), tasks (int): So many datasets over so many texts.
+    datasets (int), tasks (int): Number of datasets, and of texts.
     kilobytes (float): JSON of a task, on average, in kB of 1,000 bytes.
-    shuffle (int | None): Seed of another order of the rows and lines, which hold the same.
-    formats (list[Format]): In which it is written.
+    shuffle (int | None): Seed of another order of the rows and lines; None for the order in which they were answered.
+    formats (list[Format]): Formats that are written.
     """
 
     datasets: int = 20
@@ -101,10 +90,10 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Generated(msgspec.Struct, kw_only=True):
-    """generated.json: what is in a folder.
+    """generated.json: content of a folder.
 
     answers (int): Tasks in all datasets.
-    bytes (int): Of their JSON.
+    bytes (int): Size of their JSON.
     code (str): Digest of the generator.
     added (int): Answers that were added later.
     """
@@ -117,7 +106,7 @@ class Generated(msgspec.Struct, kw_only=True):
 
 
 def name(dataset: int) -> str:
-    """What Prodigy, and the config, call a dataset."""
+    """Name of a dataset, in Prodigy and in the config."""
     return f"label_{dataset:02}"
 
 
@@ -129,8 +118,8 @@ def label(dataset: int) -> str:
 # Texts
 
 
-class Kept(NamedTuple):
-    """Where a text's JSON is in the spool, and the rest of it. See `Text`."""
+class TextInSpool(NamedTuple):
+    """Position of a text's JSON in the spool, its hashes, and the offsets of its tokens. See `Text`."""
 
     place: int
     text_bytes: int
@@ -141,17 +130,17 @@ class Kept(NamedTuple):
 
 
 class Texts:
-    """All texts; the JSON of their tokens, most of the bytes, is kept on disk."""
+    """All texts; their JSON, which is large, is on disk."""
 
     def __init__(self, size: Size, spool: IO[bytes]) -> None:
         self.spool = spool.fileno()
-        self.kept: list[Kept] = []
+        self.kept: list[TextInSpool] = []
         place = 0
         for text in _watched(_texts(size), "Texts", size.tasks):
             spool.write(text.text + text.tokens)
             hashes = input_hashes(text.content)
             edges = memoryview(text.starts), memoryview(text.ends)
-            self.kept.append(Kept(place, len(text.text), len(text.tokens), hashes, *edges))
+            self.kept.append(TextInSpool(place, len(text.text), len(text.tokens), hashes, *edges))
             place += len(text.text) + len(text.tokens)
         spool.flush()
 
@@ -178,7 +167,7 @@ def _texts(size: Size) -> Iterator[Text]:
 
 
 class Answer(NamedTuple):
-    """One answer: to which text, which version of its spans, by whom and when."""
+    """One answer: its dataset, text, version of the spans, annotator, and time."""
 
     dataset: int
     text: int
@@ -189,7 +178,7 @@ class Answer(NamedTuple):
 
 
 def answers(size: Size, dataset: int) -> list[Answer]:
-    """The answers of a dataset in the order they were given: everything once, then what was looked at again."""
+    """The answers of a dataset in the order of time: all texts once, then those that are answered again."""
     random = Random(f"answers {size.seed} {dataset}")
     texts = [text for text in range(size.tasks) if random.random() >= MISSING]
     given = [(text, 0, "ana", _judgement(random)) for text in texts]
@@ -200,12 +189,12 @@ def answers(size: Size, dataset: int) -> list[Answer]:
 
 
 def _judgement(random: Random) -> str:
-    chance = random.random()
-    return "ignore" if chance < IGNORED else "reject" if chance < IGNORED + REJECTED else "accept"
+    draw = random.random()
+    return "ignore" if draw < IGNORED else "reject" if draw < IGNORED + REJECTED else "accept"
 
 
 def new_answers(size: Size, before: int, number: int) -> list[Answer]:
-    """So many more for the first dataset, each later than everything else."""
+    """Further answers for the first dataset, later than all others."""
     random = Random(f"added {size.seed} {before}")
     began = _BEGAN + 4 * (size.datasets + 1) * size.tasks
     texts = random.sample(range(size.tasks), number)
@@ -232,7 +221,7 @@ def spans(size: Size, answer: Answer, tokens: int) -> list[tuple[int, int]]:
 
 
 def _revised(found: list[tuple[int, int]], random: Random, tokens: int) -> list[tuple[int, int]]:
-    """Other spans, nearly the same: one is gone, one is longer."""
+    """Slightly different spans: one is removed, one is longer."""
     changed = random.sample(found, len(found))
     first, last = changed.pop()
     if changed:
@@ -241,8 +230,8 @@ def _revised(found: list[tuple[int, int]], random: Random, tokens: int) -> list[
     return [*(span for span in changed if span != longer), longer]
 
 
-class Row(NamedTuple):
-    """What Prodigy stores of an answer."""
+class ExampleRow(NamedTuple):
+    """A row of Prodigy's table `example`, and the annotator."""
 
     input_hash: int
     task_hash: int
@@ -250,8 +239,8 @@ class Row(NamedTuple):
     annotator: str
 
 
-class Writer:
-    """Makes rows of answers, and counts them and the bytes of their JSON."""
+class TaskWriter:
+    """Makes rows of answers, and counts them and their bytes."""
 
     def __init__(self, size: Size, texts: Texts) -> None:
         self.size = size
@@ -260,15 +249,15 @@ class Writer:
         self.bytes = 0
 
     def order(self) -> Iterable[int]:
-        """The datasets, one after the other; what is counted begins anew."""
+        """The datasets in their order; resets the counts."""
         self.answers = self.bytes = 0
         order = list(range(self.size.datasets))
         if self.size.shuffle is not None:
             Random(f"datasets {self.size.shuffle}").shuffle(order)
         return _watched(order, "Datasets", len(order))
 
-    def row(self, answer: Answer) -> Row:
-        """The JSON of an answer as of today's Prodigy; every second dataset has the hashes of an old one."""
+    def row(self, answer: Answer) -> ExampleRow:
+        """An answer as today's Prodigy stores it; every second dataset has the hashes of an old version."""
         kept = self.texts.kept[answer.text]
         text, tokens = self.texts.json(answer.text)
         hashed = kept.hashes[answer.dataset % 2]
@@ -283,17 +272,17 @@ class Writer:
         ))  # fmt: skip
         self.answers += 1
         self.bytes += len(content)
-        return Row(hashed, task, content, answer.annotator)
+        return ExampleRow(hashed, task, content, answer.annotator)
 
-    def _spans(self, answer: Answer, kept: Kept) -> str:
+    def _spans(self, answer: Answer, kept: TextInSpool) -> str:
         return ",".join(
             f'{{"start":{kept.starts[first]},"end":{kept.ends[last]},"token_start":{first},"token_end":{last},'
             f'"label":"{label(answer.dataset)}"}}'
             for first, last in spans(self.size, answer, len(kept.starts))
         )
 
-    def rows(self, dataset: int) -> Iterator[Row]:
-        """All of a dataset, in the order they were given, or any other."""
+    def rows(self, dataset: int) -> Iterator[ExampleRow]:
+        """All rows of a dataset, in the order of time, or shuffled."""
         given = answers(self.size, dataset)
         if self.size.shuffle is not None:
             Random(f"order {self.size.shuffle} {dataset}").shuffle(given)
@@ -304,11 +293,11 @@ class Writer:
 
 
 def generate(folder: Path, size: Size) -> Generated:
-    """Write a case into a folder, unless it is there already.
+    """Write the data into a folder, unless they are there already.
 
     folder (Path): Gets `prodigy.db` or `label_00.jsonl` and so on, `datasets-<format>.cfg`, and `generated.json`.
-    size (Size): What and how much.
-    RETURNS (Generated): Its account.
+    size (Size): Number of datasets and texts, and formats.
+    RETURNS (Generated): Counts of what was written.
     """
     code = code_digest(Path(__file__), Path(__file__).with_name("words.py"))
     found = load(folder)
@@ -317,7 +306,7 @@ def generate(folder: Path, size: Size) -> Generated:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / NAME).unlink(missing_ok=True)
     with tempfile.TemporaryFile(dir=folder) as spool:
-        writer = Writer(size, Texts(size, spool))
+        writer = TaskWriter(size, Texts(size, spool))
         for kind in size.formats:
             (_write_database if kind == "sqlite" else _write_jsonl)(folder, writer)
             write_config(folder / f"datasets-{kind}.cfg", folder, kind, size.datasets)
@@ -327,7 +316,7 @@ def generate(folder: Path, size: Size) -> Generated:
 
 
 def load(folder: Path) -> Generated | None:
-    """What is in a folder."""
+    """Read generated.json; None if it is missing or of another version."""
     try:
         return msgspec.json.decode((folder / NAME).read_bytes(), type=Generated)
     except (OSError, msgspec.DecodeError):
@@ -335,7 +324,10 @@ def load(folder: Path) -> Generated | None:
 
 
 def write_config(path: Path, folder: Path, kind: Format, datasets: int) -> None:
-    """Write a config that names the first so many datasets of a folder."""
+    """Write a config of the first datasets of a folder.
+
+    datasets (int): Their number.
+    """
     files = [folder / (DATABASE if kind == "sqlite" else f"{name(dataset)}.jsonl") for dataset in range(datasets)]
     blocks = (
         _BLOCKS[kind].format(name=name(dataset), label=label(dataset), path=file.absolute().as_posix())
@@ -345,12 +337,12 @@ def write_config(path: Path, folder: Path, kind: Format, datasets: int) -> None:
 
 
 def add(folder: Path, number: int) -> None:
-    """Append so many new answers to the first dataset, in every format that the folder has."""
+    """Append new answers to the first dataset, in every format of the folder."""
     generated = load(folder)
     if generated is None:
         raise SystemExit(f"{folder}: nothing was generated there")
     with tempfile.TemporaryFile(dir=folder) as spool:
-        writer = Writer(generated.size, Texts(generated.size, spool))
+        writer = TaskWriter(generated.size, Texts(generated.size, spool))
         rows = [writer.row(answer) for answer in new_answers(generated.size, generated.added, number)]
     if (folder / DATABASE).exists():
         with closing(sqlite3.connect(folder / DATABASE)) as database, database:
@@ -362,9 +354,9 @@ def add(folder: Path, number: int) -> None:
     write_json(folder / NAME, generated)
 
 
-def _write_database(folder: Path, writer: Writer) -> None:
+def _write_database(folder: Path, writer: TaskWriter) -> None:
     with whole_path(folder / DATABASE) as path, closing(sqlite3.connect(path)) as database, database:
-        database.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_TABLES} BEGIN;")
+        database.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {SCHEMA} BEGIN;")
         for dataset in writer.order():
             owners = ((name(dataset), 0), *((f"{name(dataset)}-{who}", 1) for who in ANNOTATORS))
             rows = ((owner, _BEGAN, b"{}", is_session) for owner, is_session in owners)
@@ -372,8 +364,8 @@ def _write_database(folder: Path, writer: Writer) -> None:
             _insert(database, dataset, writer.rows(dataset))
 
 
-def _insert(database: sqlite3.Connection, dataset: int, rows: Iterable[Row]) -> None:
-    """Add examples, each linked to its dataset and to that of its session."""
+def _insert(database: sqlite3.Connection, dataset: int, rows: Iterable[ExampleRow]) -> None:
+    """Insert examples, each linked to its dataset and to that of its session."""
     ids = dict(database.execute("SELECT name, id FROM dataset"))
     for row in rows:
         insert = "INSERT INTO example (input_hash, task_hash, content) VALUES (?, ?, ?)"
@@ -383,7 +375,7 @@ def _insert(database: sqlite3.Connection, dataset: int, rows: Iterable[Row]) -> 
         database.executemany("INSERT INTO link (example_id, dataset_id) VALUES (?, ?)", links)
 
 
-def _write_jsonl(folder: Path, writer: Writer) -> None:
+def _write_jsonl(folder: Path, writer: TaskWriter) -> None:
     for dataset in writer.order():
         with whole_path(folder / f"{name(dataset)}.jsonl") as path, path.open("wb", BUFFER) as file:
             file.writelines(row.content + b"\n" for row in writer.rows(dataset))
@@ -397,14 +389,14 @@ def _watched(items: Iterable[Item], title: str, total: int) -> Iterable[Item]:
 def main() -> None:
     """Parse, generate or add, report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="where to: benchmarks/data/any")
+    parser.add_argument("folder", type=Path, help="for the data: benchmarks/data/any")
     parser.add_argument("--datasets", type=int, default=20, help="each has one label")
-    parser.add_argument("--tasks", type=int, default=6000, help="how many texts")
+    parser.add_argument("--tasks", type=int, default=6000, help="number of texts")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kilobytes", type=float, default=20, help="JSON of a task, on average")
     parser.add_argument("--format", choices=("sqlite", "jsonl", "both"), default="both")
     parser.add_argument("--shuffle", type=int, help="seed of another order of the rows and lines")
-    parser.add_argument("--add", type=int, help="append so many new answers to the first dataset of what is there")
+    parser.add_argument("--add", type=int, help="append this number of answers to the first dataset")
     args = parser.parse_args()
     if args.add:
         add(args.folder, args.add)

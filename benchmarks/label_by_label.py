@@ -1,4 +1,4 @@
-"""More was annotated for one label: train all anew, or that label alone? What each costs, and what it gives.
+"""Training one label alone beside training all labels again, after more was annotated for it: F1 and seconds.
 
     OMP_NUM_THREADS=1 python -m benchmarks.label_by_label --data ../shared/data --folder benchmarks/data  # half an hour
 
@@ -11,9 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -24,19 +21,19 @@ from rich.table import Table
 from spacy.tokens import DocBin
 
 from benchmarks.corpora import CORPORA, Sides, text
+from benchmarks.measure import measure, write_results
 from benchmarks.partial import test, thin
 from scripts import functions  # noqa: F401 (registers)
 from scripts.building.documents import DocMaker
 from scripts.core.answers import GoldText
 
-OUTPUT = Path("benchmarks/results/label_by_label.json")
 LABELS = {"protocols": ("Reagent", "Time", "Device"), "addresses": ("StreetName", "PlaceName", "StateName")}
 HALF = 0.5
 SHARD = 100  # Docs
 
 
 def halved(gold: list[GoldText], labels: tuple[str, ...], seed: int) -> list[GoldText]:
-    """Texts with these labels annotated in half of them, and the others in all."""
+    """Texts in half of which these labels are covered, and the others in all of them."""
     result = []
     for full, half in zip(gold, thin(gold, HALF, seed), strict=True):
         covered = [label for label in full.covered if label not in labels or label in half.covered]
@@ -58,16 +55,13 @@ def write(folder: Path, sides: Sides, labels: list[str]) -> None:
     (folder / "split.json").write_text(json.dumps({"digest": folder.name, "texts": counts}))
 
 
-def run(*args: str) -> float:
-    """Run a step. RETURNS (float): Seconds of CPU: on one core, and with nothing else running, those of the clock."""
-    before = os.times()
-    subprocess.run([sys.executable, "-m", *args], check=True, capture_output=True)
-    after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system
+def run(*words: str) -> float:
+    """Run a step. RETURNS (float): Its seconds of CPU."""
+    return measure(["python", "-m", *words], memory=False).cpu
 
 
-def measure(data: Path, corpus: str, folder: Path, seed: int, steps: int) -> list[dict[str, Any]]:
-    """A row a label: F1 before, learned alone and with all others, and the seconds both took."""
+def compare(data: Path, corpus: str, folder: Path, seed: int, steps: int) -> list[dict[str, Any]]:
+    """A row a label: F1 before, trained alone and with all others, and the seconds of both."""
     sides, chosen = CORPORA[corpus](data), LABELS[corpus]
     labels = sorted({label for each in sides["train"] for label in each.covered})
     write(folder / "half", sides | {"train": halved(sides["train"], chosen, seed)}, labels)
@@ -102,9 +96,9 @@ def _f1(model: Path, gold: list[GoldText], labels: list[str], label: str) -> flo
 
 
 def show(console: Console, rows: list[dict[str, Any]]) -> None:
-    """Means over seeds, a row a label; what was gained a second."""
+    """Print means over seeds, a row a label."""
     table = Table(
-        "corpus", "label", "F before", "learned alone", "all anew", "seconds alone", "anew", "ratio", box=None
+        "corpus", "label", "F before", "trained alone", "all again", "seconds alone", "all", "ratio", box=None
     )
     for corpus, label in dict.fromkeys((row["corpus"], row["label"]) for row in rows):
         own = [row for row in rows if (row["corpus"], row["label"]) == (corpus, label)]
@@ -130,10 +124,10 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for corpus in args.corpora:
         for seed in range(args.seeds):
-            rows += measure(args.data, corpus, args.folder / f"{corpus}-{seed}", seed, args.steps)
+            rows += compare(args.data, corpus, args.folder / f"{corpus}-{seed}", seed, args.steps)
             print(json.dumps(rows[-3:]), flush=True)
     show(Console(), rows)
-    OUTPUT.write_text(json.dumps({"steps": args.steps, "rows": rows}, indent=2) + "\n", "utf8")
+    write_results("label_by_label", {"steps": args.steps, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""Run a command and measure it: seconds, and the peak memory of it and all its children."""
+"""Seconds and peak memory of a command with all its children; the machine and the results' files."""
 
 from __future__ import annotations
 
+import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -10,15 +12,36 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-_EVERY = 0.03  # seconds between two looks at the memory
+RESULTS = Path("benchmarks/results")
+_INTERVAL = 0.03  # seconds between two measurements of memory
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores and Python of this machine."""
+    return {"processor": platform.machine(), "cores": len(os.sched_getaffinity(0)), "python": platform.python_version()}
+
+
+def write_results(name: str, result: dict[str, Any]) -> Path:
+    """Write benchmarks/results/<name>.json. RETURNS (Path): The file."""
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf8")
+    return path
+
+
+def use_one_thread() -> None:
+    """Limit BLAS to one thread, in this process before NumPy is imported, and in all that it starts."""
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
 
 class Measured(NamedTuple):
-    """seconds by the clock, and of all CPUs; the peak of the tree's proportional set size in MB of 2**20 bytes.
+    """Cost of a command with all its children.
 
-    Proportional (PSS): pages that forked processes share count once, so the sum over a tree is what the tree takes.
+    seconds (float), cpu (float): Wall-clock time, and CPU time of all processes.
+    peak_mb (float): Peak of the proportional set size in MB of 2**20 bytes. Proportional (PSS): pages that forked
+        processes share count once, so that the sum over processes is the memory of all.
+    output (str): Standard output and standard error.
     """
 
     seconds: float
@@ -27,19 +50,22 @@ class Measured(NamedTuple):
     output: str
 
 
+def quickest(command: Sequence[str], rounds: int = 3) -> Measured:
+    """The quickest of some rounds: the speed of machines varies."""
+    return min((measure(command) for _ in range(rounds)), key=lambda measured: measured.seconds)
+
+
 class Failed(Exception):
     """A command that ended with an error."""
 
 
 def measure(command: Sequence[str], stop_mb: float = float("inf"), memory: bool = True) -> Measured:
-    """Run a command to its end, as Python does by default: with the bytecode of its modules, if it has run before.
-
-    Linux only.
+    """Run a command and measure it; Linux only. Bytecode is cached, as Python does by default.
 
     command (Sequence[str]): Its words; "python" stands for this interpreter.
-    stop_mb (float): It is stopped if its tree takes more.
-    memory (bool): Whether to look at its memory, which stops it for up to a twentieth of the time; else the peak is 0.
-    RAISES (Failed): If it fails, or takes too much.
+    stop_mb (float): It is killed if it takes more memory.
+    memory (bool): Whether memory is measured, which halts the command for up to a twentieth of the time; else 0.
+    RAISES (Failed): If it fails, or takes too much memory.
     """
     words = [sys.executable if word == "python" else word for word in command]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -75,11 +101,11 @@ class _Peak(threading.Thread):
             self.mb = max(self.mb, sum(map(_pss_mb, _tree(self.process.pid))))
             if self.mb > self.stop_mb:
                 self.process.kill()
-            time.sleep(max(_EVERY, 19 * (time.perf_counter() - began)))  # looking stops the process: 9 ms a GB
+            time.sleep(max(_INTERVAL, 19 * (time.perf_counter() - began)))  # reading it halts the process: 9 ms a GB
 
 
 def _tree(pid: int) -> list[int]:
-    """A process and all below it; of those that end meanwhile, what could still be seen."""
+    """A process and all its descendants that are still running."""
     found = [pid]
     try:
         children = [

@@ -1,9 +1,9 @@
-"""Take label annotations away from complete corpora, and see what still can be learned from the rest.
+"""What is learned from partial annotations: those of complete corpora are removed at random, by label and text.
 
     python -m benchmarks.partial --data ../shared/data                      # three seeds: half an hour on two cores
     python -m benchmarks.partial --data ../shared/data --corpora addresses --seeds 1 --steps 300
 
-What was trained already, with the same config and code, is not trained again: benchmarks/data/partial.jsonl has it.
+Results of the same config and code are cached in benchmarks/data/partial.jsonl.
 
 Each text keeps the annotation of each label with probability p, by hash. All systems are trained for as many steps,
 with the shipped configs and on the same texts, and are tested on texts that are annotated completely. Speed is
@@ -17,8 +17,6 @@ import argparse
 import hashlib
 import itertools
 import json
-import os
-import platform
 import random
 import time
 from collections import defaultdict
@@ -32,15 +30,15 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.corpora import CORPORA, text
+from benchmarks.measure import machine, use_one_thread, write_results
 from scripts.core.answers import GoldText
 from scripts.core.files import code_digest
 
-HEADS, NER, COMPLETE, SINGLE = "heads", "ner, unknown is no", "ner, complete texts only", "one ner a label"
+HEADS, NER, COMPLETE, SINGLE = "heads", "ner, not covered is no entity", "ner, complete texts only", "one ner a label"
 SYSTEMS = (HEADS, NER, COMPLETE, SINGLE)
 KEPT = (1.0, 0.8, 0.5, 0.25)
-OUTPUT = Path("benchmarks/results/partial.json")
 _CODE = (Path("scripts/model/label_heads.py"), Path("scripts/model/thresholds.py"))  # imported once threads are limited
-MEMORY = Path("benchmarks/data/partial.jsonl")
+CACHE = Path("benchmarks/data/partial.jsonl")
 _CONFIGS = {HEADS: Path("configs/ner.cfg"), NER: Path("configs/ner_transition.cfg")}
 _LOOP = ("optimizer", "batcher", "dropout")
 _WARM_UP = 20  # steps before the clock starts
@@ -69,7 +67,7 @@ class Result(NamedTuple):
 
 
 def thin(gold: Iterable[GoldText], kept: float, seed: int) -> list[GoldText]:
-    """Texts with each label's annotation kept with a probability: a hash decides, whatever the system."""
+    """Keep the annotation of each label in each text with a probability; a hash decides."""
     result = []
     for each in gold:
         covered = [label for label in each.covered if _fraction(f"{seed} {label} {each.text}") < kept]
@@ -82,7 +80,7 @@ def _fraction(key: str) -> float:
 
 
 def run(job: Job) -> Result | None:
-    """Train one system and test it. None if nothing is left to train on."""
+    """Train one system and test it; None if no text is left to train on."""
     sides = CORPORA[job.corpus](job.data)
     labels = sorted({label for each in sides["train"] for label in each.covered})
     partial = thin(sides["train"], job.kept, job.seed)
@@ -125,7 +123,7 @@ def _macro(counts: dict[str, list[int]]) -> float:
 
 
 def train(job: Job, gold: list[GoldText], labels: list[str]) -> tuple[Any, float]:
-    """Train with a shipped config for so many steps, and take the averaged weights.
+    """Train with a shipped config and take the averaged weights.
 
     RETURNS (tuple[Language, float]): The pipeline, and words a second.
     """
@@ -197,14 +195,14 @@ def test(nlp: Any, gold: list[GoldText], labels: list[str]) -> tuple[dict[str, l
 
 
 def jobs(data: Path, corpora: list[str], seeds: int, steps: int, single_seeds: int) -> list[Job]:
-    """All trainings. One ner a label takes as many steps for each label, and so is run for fewer seeds, at p = .5."""
+    """All trainings. "one ner a label" trains each label for all steps, so it runs for fewer seeds, and at p = .5."""
     found = []
     for corpus, seed in itertools.product(corpora, range(seeds)):
         found += [Job(data, corpus, system, 1.0, seed, steps) for system in (HEADS, NER)]
         found += [Job(data, corpus, s, kept, seed, steps) for kept in KEPT[1:] for s in (HEADS, NER, COMPLETE)]
         if seed < single_seeds:
             found.append(Job(data, corpus, SINGLE, 0.5, seed, steps))
-    return sorted(found, key=lambda job: job.system != SINGLE)  # what takes longest, first
+    return sorted(found, key=lambda job: job.system != SINGLE)  # the longest first
 
 
 def summarise(done: list[tuple[Job, Result | None]]) -> list[dict[str, Any]]:
@@ -226,7 +224,7 @@ def summarise(done: list[tuple[Job, Result | None]]) -> list[dict[str, Any]]:
 
 
 def speeds(data: Path, corpora: list[str], steps: int) -> list[dict[str, Any]]:
-    """Words a second of the heads and of ner on complete texts, one after the other."""
+    """Words a second of the heads and of ner, on complete texts, measured in turn."""
     rows = []
     for corpus in corpora:
         found = {system: run(Job(data, corpus, system, 1.0, 0, steps)) for system in (HEADS, NER)}
@@ -259,22 +257,22 @@ def _cell(row: dict[str, Any] | None, name: str) -> str:
 
 
 def _key(job: Job) -> str:
-    """What a result depends on; not on where the data lie."""
+    """Digest of all that a result depends on; the folder of the data is not part of it."""
     config = _CONFIGS.get(job.system, _CONFIGS[NER]).read_text("utf8")
     code = code_digest(*_CODE) if job.system == HEADS else ""
     what = [*job._replace(data=Path()), hashlib.sha256(config.encode()).hexdigest(), code]
     return hashlib.sha256(json.dumps(what, default=str).encode()).hexdigest()
 
 
-def _remembered() -> dict[str, Result | None]:
-    lines = MEMORY.read_text("utf8").splitlines() if MEMORY.exists() else []
+def _cached() -> dict[str, Result | None]:
+    lines = CACHE.read_text("utf8").splitlines() if CACHE.exists() else []
     found = (json.loads(line) for line in lines)
     return {each["key"]: Result(*each["result"]) if each["result"] else None for each in found}
 
 
-def _remember(job: Job, result: Result | None) -> None:
-    MEMORY.parent.mkdir(exist_ok=True)
-    with MEMORY.open("a", encoding="utf8") as file:
+def _cache(job: Job, result: Result | None) -> None:
+    CACHE.parent.mkdir(exist_ok=True)
+    with CACHE.open("a", encoding="utf8") as file:
         file.write(json.dumps({"key": _key(job), "result": result}) + "\n")
 
 
@@ -289,26 +287,24 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"  # for all systems, in trainings side by side
+    use_one_thread()  # trainings run side by side
     todo = jobs(args.data, args.corpora, args.seeds, args.steps, args.single_seeds)
-    known = _remembered()
-    done = [(job, known[_key(job)]) for job in todo if _key(job) in known]
-    todo = [job for job in todo if _key(job) not in known and job.system in args.systems]
+    cached = _cached()
+    done = [(job, cached[_key(job)]) for job in todo if _key(job) in cached]
+    todo = [job for job in todo if _key(job) not in cached and job.system in args.systems]
     console = Console()
     with ProcessPoolExecutor(args.processes) as pool:
         for job, result in zip(todo, pool.map(run, todo), strict=True):
             done.append((job, result))
-            _remember(job, result)
+            _cache(job, result)
             f = f"{result.tuned:.3f}" if result else "–"
             print(f"{job.corpus}: {job.system}, p = {job.kept}, seed {job.seed}: {f}", flush=True)
     order = {job: number for number, job in enumerate(jobs(args.data, args.corpora, args.seeds, args.steps, 0))}
     done.sort(key=lambda pair: (args.corpora.index(pair[0].corpus), order.get(pair[0], len(order))))
     rows, speed = summarise(done), speeds(args.data, args.corpora, min(args.steps, 200))
     show(console, rows, speed)
-    machine = {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
-    result = {"steps": args.steps, "seeds": args.seeds, "machine": machine, "scores": rows, "speed": speed}
-    OUTPUT.write_text(json.dumps(result, indent=2) + "\n", "utf8")
+    result = {"steps": args.steps, "seeds": args.seeds, "machine": machine(), "scores": rows, "speed": speed}
+    write_results("partial", result)
 
 
 if __name__ == "__main__":

@@ -1,36 +1,27 @@
-"""The report of many runs, beside comparing all of them anew.
+"""The report of many runs, beside comparing all of them.
 
     python -m benchmarks.report
 
-Runs with invented entities and predictions, with all that the page can show. The obvious way is to read what every run
-counted, and compare it with the baseline, when the page is made; the report leaves that to `compare`, which does it for
-the last runs. It writes benchmarks/results/report.json.
+Runs with synthetic entities and predictions, and all sections of the page. The usual way is to compare the counts of
+every run with the baseline when the page is made; the report takes the comparison of the last runs from `compare`. It
+writes benchmarks/results/report.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
-import json
-import os
-import platform
 import random
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 
+from benchmarks.measure import machine, measure, write_results
 from scripts.checking import consistency, coverage
-from scripts.core.answers import Span, Task
 from scripts.core.files import write_json
-from scripts.core.hashing import input_hash
-from scripts.core.manifest import Entry, Manifest
 from scripts.merging.merge import Resources, merge
 from scripts.model.label_heads import Known
 from scripts.page.inputs import load
@@ -44,8 +35,8 @@ from scripts.scoring.evaluation import Findings
 from scripts.scoring.examples import Examples
 from scripts.scoring.metrics import metrics
 from scripts.scoring.runs import Code, Confusion, Data, Evaluated, Run, Trained, TrainingConfig, load_all, save
+from tests.annotated import task, write
 
-OUTPUT = Path("benchmarks/results/report.json")
 LABELS = [f"LABEL_{number:02}" for number in range(20)]
 WORDS = ["Berlin", "is", "the", "capital", "of", "Germany", "and", "seat", "its", "government", "since", "1999"]
 CONFIG = '[nlp]\nlang = "en"\n\n[training]\ndropout = {dropout}\nmax_steps = 900\n'
@@ -80,32 +71,17 @@ def generate(
 
 
 def _review(folder: Path, corpus: Sequence[str], gold: Sequence[Gold]) -> None:
-    """Two annotators answered about these texts, of which one overlooked the first entity of every third."""
+    """Answers of two annotators about these texts; one of them missed the first entity of every third text."""
     tasks = []
     for number, (text, ranges) in enumerate(zip(corpus, gold, strict=True)):
-        spans = sorted(Span(*each, label) for label, found in ranges.items() for each in found)
-        for who, own in (("ana", spans), ("ben", spans[number % 3 == 0 :])):
-            labels = sorted({span.label for span in spans})
+        spans = sorted((*each, label) for label, found in ranges.items() for each in found)
+        for annotator, own in (("ana", spans), ("ben", spans[number % 3 == 0 :])):
+            day = 86_400 * number + len(annotator) * number
             tasks.append(
-                Task(
-                    input_hash=input_hash(text), text=text, labels=labels, spans=own, answer="accept", kind="manual",
-                    annotator=who, timestamp=1_700_000_000 + 86_400 * number + len(who) * number, dataset="both",
-                    source=f"link:{2 * number + (who == 'ben')}", meta={},
-                )
+                task(text, *own, labels={label for *_, label in spans}, annotator=annotator, dataset="both",
+                     timestamp=1_700_000_000 + day, source=f"link:{2 * number + (annotator == 'ben')}")
             )  # fmt: skip
-    tasks.sort(key=lambda task: task.input_hash)
-    content = msgspec.json.Encoder().encode_lines(tasks)
-    (folder / "annotations").mkdir(parents=True)
-    (folder / "annotations" / "both.jsonl").write_bytes(content)
-    names = sorted({label for task in tasks for label in task.labels})
-    spans_read = sum(len(task.spans) for task in tasks)
-    counts = {"read": len(tasks), "kept": len(tasks), "other_labels": 0, "skipped": 0, "answers": len(tasks)}
-    of_spans = {"read": spans_read, "kept": spans_read, "other_labels": 0, "skipped": 0}
-    entry = Entry(
-        file="both.jsonl", sha256=hashlib.sha256(content).hexdigest(), bytes=len(content), labels=names,
-        records=counts, spans=of_spans, reasons={}, notes={},
-    )  # fmt: skip
-    manifest = Manifest({"both": entry})
+    manifest = write(folder / "annotations", tasks)
     merge(manifest, folder / "annotations", folder / "corpus", "union", Resources(256, 1))
     consistency.check(folder / "corpus", folder / "annotations", manifest, 1)
     coverage.look(folder / "corpus", folder / "annotations", manifest, 1)
@@ -182,7 +158,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=60)
     parser.add_argument("--texts", type=int, default=1_000, help="to test with")
-    parser.add_argument("--output", type=Path, default=OUTPUT)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -190,26 +165,23 @@ def main() -> None:
         began = time.perf_counter()
         page = render(load(folder / "metrics", folder / "corpus", with_texts=True))
         inside = time.perf_counter() - began
-        began = time.perf_counter()
-        step = ["-m", "scripts.report", str(folder / "metrics"), "--corpus", str(folder / "corpus")]
-        subprocess.run([sys.executable, *step], check=True, capture_output=True)
-        whole = time.perf_counter() - began
+        step = measure(["python", "-m", "scripts.report", f"{folder}/metrics", "--corpus", f"{folder}/corpus"])
         scored, _ = load_all(folder / "metrics")
         began = time.perf_counter()
         compared.compare_runs(folder / "metrics", scored, scored[-2])
-        anew = time.perf_counter() - began
+        comparing = time.perf_counter() - began
     result = {
-        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "machine": machine(),
         "runs": args.runs, "labels": len(LABELS), "texts": args.texts, "megabytes": round(len(page) / 1e6, 3),
-        "reading_and_rendering_s": round(inside, 2), "step_s": round(whole, 2), "comparing_all_anew_s": round(anew, 2),
+        "reading_and_rendering_s": round(inside, 2), "step_s": round(step.seconds, 2),
+        "comparing_all_s": round(comparing, 2),
     }  # fmt: skip
     Console().print(
         f"the report of {args.runs} runs × {len(LABELS)} labels: {result['megabytes']} MB in {result['step_s']} s, "
-        f"{result['reading_and_rendering_s']} s of it reading and rendering; comparing all runs anew would add "
-        f"{result['comparing_all_anew_s']} s"
+        f"{result['reading_and_rendering_s']} s of it reading and rendering; comparing all runs would add "
+        f"{result['comparing_all_s']} s"
     )
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(json.dumps(result, indent=2) + "\n", "utf8")
+    write_results("report", result)
 
 
 if __name__ == "__main__":

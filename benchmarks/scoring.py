@@ -9,26 +9,22 @@ making that form is not counted, that of reading it is. It writes benchmarks/res
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import random
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from nervaluate.evaluator import Evaluator
 from rich.console import Console
 
+from benchmarks.measure import machine, write_results
 from scripts.scoring.alignment import align
 from scripts.scoring.comparison import compare
 from scripts.scoring.counts import Counts, count, rows
 
-OUTPUT = Path("benchmarks/results/scoring.json")
 LABELS = 20
-_PLACES = 30  # of a text, four characters each
+_POSITIONS = 30  # of a text, four characters each
 Spans = list[tuple[int, int, int]]
 
 
@@ -37,21 +33,21 @@ def generate(texts: int, seed: int) -> tuple[list[Spans], list[Spans]]:
     random_ = random.Random(seed)
     gold, predicted = [], []
     for _ in range(texts):
-        places = sorted(random_.sample(range(_PLACES), random_.randrange(3, 8)))
-        spans = [(random_.randrange(LABELS), 4 * place, 4 * place + 3) for place in places]
+        positions = sorted(random_.sample(range(_POSITIONS), random_.randrange(3, 8)))
+        spans = [(random_.randrange(LABELS), 4 * position, 4 * position + 3) for position in positions]
         gold.append(spans)
-        predicted.append([guess for span in spans if (guess := _guess(span, random_)) is not None])
+        predicted.append([found for span in spans if (found := _prediction(span, random_)) is not None])
     return gold, predicted
 
 
-def _guess(span: tuple[int, int, int], random_: random.Random) -> tuple[int, int, int] | None:
+def _prediction(span: tuple[int, int, int], random_: random.Random) -> tuple[int, int, int] | None:
     label, start, end = span
-    fate = random_.random()
-    if fate < 0.75:
+    draw = random_.random()
+    if draw < 0.75:
         return span
-    if fate < 0.83:
+    if draw < 0.83:
         return None
-    return (label, start, end - 1) if fate < 0.92 else ((label + 1) % LABELS, start, end)
+    return (label, start, end - 1) if draw < 0.92 else ((label + 1) % LABELS, start, end)
 
 
 def ours(gold: list[Spans], predicted: list[Spans]) -> Any:
@@ -61,7 +57,7 @@ def ours(gold: list[Spans], predicted: list[Spans]) -> Any:
 
 
 def timed(work: Callable[[], Any], times: int) -> tuple[Any, float]:
-    """The result, and the seconds of the fastest of some runs."""
+    """The result, and the seconds of the quickest of some calls."""
     seconds = []
     for _ in range(times):
         began = time.perf_counter()
@@ -107,10 +103,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--texts", type=int, default=50_000, help="to score")
     parser.add_argument("--compared", type=int, default=10_000, help="to compare on")
-    parser.add_argument("--output", type=Path, default=OUTPUT)
     args = parser.parse_args()
-    machine = {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
-    result = {"machine": machine, "scoring": scoring(args.texts), "comparing": comparing(args.compared)}
+    result = {"machine": machine(), "scoring": scoring(args.texts), "comparing": comparing(args.compared)}
     console = Console()
     one, two = result["scoring"], result["comparing"]
     console.print(
@@ -118,8 +112,7 @@ def main() -> None:
         f"{one['times_as_fast']} times as fast"
     )
     console.print(f"comparing two runs over {two['texts']:,} texts × {LABELS} labels: {two['seconds']} s")
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(json.dumps(result, indent=2) + "\n", "utf8")
+    write_results("scoring", result)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.measure import measure
+from benchmarks.measure import measure, write_results
 from tests.prodigy import line, task
 from tests.servers import engine, temporary_database
 
@@ -42,7 +42,7 @@ labels = ["PERSON"]
 
 
 def fill(url: Any, system: str, rows: int) -> None:
-    """Tasks that differ in a number, made by the server itself."""
+    """Insert tasks that differ in a number; the server makes them."""
     content = line(task("Ada met number @ .", [(0, 3, "PERSON")])).replace("'", "''")
     series, number, stored = _SQL[system]
     made = stored.format(f"replace('{content}', '@', {number})")
@@ -57,7 +57,7 @@ def fill(url: Any, system: str, rows: int) -> None:
 
 
 def fetch_all(url: str) -> None:
-    """The obvious way, as a child process runs it: a query, and all of its rows decoded."""
+    """The usual way, in a process of its own: decode all rows of one query."""
     with engine(url).connect() as database:
         query = "SELECT example.content FROM example JOIN link ON example.id = example_id WHERE dataset_id = 1"
         tasks = [json.loads(content) for (content,) in database.exec_driver_sql(query)]
@@ -65,7 +65,7 @@ def fetch_all(url: str) -> None:
 
 
 def compare(system: str, folder: Path, console: Console) -> dict[str, Any]:
-    """Seconds and MB of pull and of fetching all, for each number of rows."""
+    """Measure pull and fetching all rows, for each number of rows."""
     found: dict[str, Any] = {}
     for rows in ROWS:
         with temporary_database(system, "labelwise_bench") as url:
@@ -100,9 +100,7 @@ def main() -> None:
         sys.exit(fetch_all(os.environ[_VARIABLE]))
     console = Console()
     results = {system: compare(system, args.folder.absolute() / "servers", console) for system in SYSTEMS}
-    path = Path("benchmarks/results/servers.json")
-    path.write_text(json.dumps(results, indent=2) + "\n")
-    console.print(f"✔ {path}")
+    console.print(f"✔ {write_results('servers', results)}")
 
 
 if __name__ == "__main__":

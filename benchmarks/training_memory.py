@@ -1,17 +1,15 @@
-"""Does training take more memory the larger the corpus? The same texts once and four times, in the same run.
+"""Memory of training with a corpus and with one four times as large.
 
     python -m benchmarks.training_memory --data ../shared/data --folder benchmarks/data
 
-Both corpora are larger than the reader's buffer; a smaller one is kept in memory whole. Beside `train`, which streams
-(max_epochs = -1), the same is done as spaCy does with max_epochs = 0: all of the corpus in memory. It writes
-benchmarks/results/training_memory.json.
+Both corpora are larger than the reader's buffer, which would hold a smaller one completely. Beside `train`, which
+streams (max_epochs = -1), the same is trained as spaCy does with max_epochs = 0: with the whole corpus in memory. It
+writes benchmarks/results/training_memory.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +18,15 @@ from rich.table import Table
 
 from benchmarks.corpora import protocols, text
 from benchmarks.label_by_label import write
-from benchmarks.measure import measure
+from benchmarks.measure import measure, write_results
 from scripts.core.answers import GoldText, Span
 
-OUTPUT = Path("benchmarks/results/training_memory.json")
 TIMES = (2, 8)  # twice the protocols are more than the buffer holds
 WAYS = {"streamed": -1, "all in memory": 0}
 
 
 def repeated(gold: list[GoldText], times: int) -> list[GoldText]:
-    """Texts so many times, each with a number before it so that it is another text."""
+    """Copies of texts, each with its number in front so that no two are equal."""
     result = []
     for number in range(times):
         start = f"No. {number}: "
@@ -56,7 +53,7 @@ def main() -> None:
         paths += [f"--paths.{key}={corpus / key}.json" for key in ("labels", "split")]
         for way, epochs in WAYS.items():
             command = [
-                sys.executable, "-m", "scripts.train", "configs/ner.cfg", "--corpus", str(corpus),
+                "python", "-m", "scripts.train", "configs/ner.cfg", "--corpus", str(corpus),
                 "--output", str(args.folder / "memory"), f"--training.max_epochs={epochs}",
                 f"--training.max_steps={args.steps}", f"--training.eval_frequency={args.steps}", *paths,
             ]  # fmt: skip
@@ -67,7 +64,7 @@ def main() -> None:
         peaks = [row["peak_mb"] for row in rows if row["way"] == way]
         table.add_row(way, *(f"{peak:,} MB" for peak in peaks), f"{peaks[1] / peaks[0]:.2f}")
     Console().print(table)
-    OUTPUT.write_text(json.dumps({"steps": args.steps, "rows": rows}, indent=2) + "\n", "utf8")
+    write_results("training_memory", {"steps": args.steps, "rows": rows})
 
 
 if __name__ == "__main__":

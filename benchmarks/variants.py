@@ -1,10 +1,10 @@
-"""What else the heads could be, and whether it is better: other losses, widths, rates, schedules.
+"""Variants of the label heads beside the shipped ones: other losses, widths, learning rates, schedules.
 
     python -m benchmarks.variants --data ../shared/data                    # half an hour on two cores
     python -m benchmarks.variants --data ../shared/data --only shipped crf --corpora posts --seeds 2
 
-Each variant is trained as `configs/ner.cfg` says but for one thing, on the same texts with half of the label
-annotations, and tested on complete texts. A variant wins on a corpus if it is ahead of what is shipped by more than
+Each variant differs from `configs/ner.cfg` in one thing; all are trained on the same texts with half of the label
+annotations, and tested on complete texts. A variant wins on a corpus if it is ahead of the shipped heads by more than
 twice the standard error of the difference over the seeds. It writes benchmarks/results/variants.json.
 """
 
@@ -14,7 +14,6 @@ import argparse
 import itertools
 import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -29,11 +28,11 @@ from rich.table import Table
 from thinc.api import Linear, Maxout, Model, chain, list2array
 
 from benchmarks.corpora import CORPORA
+from benchmarks.measure import RESULTS, use_one_thread, write_results
 from benchmarks.partial import HEADS, Job, Result, run
 from scripts.model import label_heads
 from scripts.model.label_heads import BEGIN, IN, LAST, OUT, TAGS, UNIT, LabelHeads, log_softmax, read_gold
 
-OUTPUT = Path("benchmarks/results/variants.json")
 KEPT = 0.5
 SHIPPED = "shipped"
 _HEADS = "components.label_heads.model"
@@ -41,7 +40,7 @@ _RATE = "training.optimizer.learn_rate.initial_rate"
 
 
 class Variant(NamedTuple):
-    """What is not as it is shipped: values of the config, the loss, and how many times as many steps."""
+    """Differences from the shipped heads: values of the config, the loss, and a factor for the steps."""
 
     settings: Mapping[str, Any] = MappingProxyType({})
     loss: str = ""
@@ -178,7 +177,7 @@ def attempt(trial: Trial) -> Result | None:
 
 
 def trials(data: Path, names: Sequence[str], corpora: Sequence[str], seeds: int, steps: int) -> list[Trial]:
-    """Seed by seed, so that what is stopped early has something to say of all variants."""
+    """All trainings, seed by seed, so that a run that is stopped early has results of all variants."""
     found = []
     for seed, corpus, name in itertools.product(range(seeds), corpora, names):
         variant = VARIANTS[name]
@@ -188,7 +187,7 @@ def trials(data: Path, names: Sequence[str], corpora: Sequence[str], seeds: int,
 
 
 def summarise(done: Sequence[tuple[Trial, Result]]) -> list[dict[str, Any]]:
-    """A row a corpus and variant: mean F1, and how far ahead of what is shipped, paired by seed."""
+    """A row a corpus and variant: mean F1, and the difference from the shipped heads, paired by seed."""
     scores = {(trial.job.corpus, trial.variant, trial.job.seed): result.tuned for trial, result in done}
     rows = []
     for corpus, name in dict.fromkeys((trial.job.corpus, trial.variant) for trial, _ in done):
@@ -218,12 +217,13 @@ def show(console: Console, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def write(rows: list[dict[str, Any]], steps: int) -> None:
-    """Write the results; those of other corpora, of as many steps, stay."""
-    before = json.loads(OUTPUT.read_text("utf8")) if OUTPUT.exists() else {"steps": steps, "scores": []}
+    """Write the results; those of other corpora with as many steps stay."""
+    path = RESULTS / "variants.json"
+    before = json.loads(path.read_text("utf8")) if path.exists() else {"steps": steps, "scores": []}
     new = {row["corpus"] for row in rows}
     kept = [row for row in before["scores"] if row["corpus"] not in new and before["steps"] == steps]
-    result = {"kept": KEPT, "steps": steps, "scores": sorted([*kept, *rows], key=lambda row: row["corpus"])}
-    OUTPUT.write_text(json.dumps(result, indent=2) + "\n", "utf8")
+    scores = sorted([*kept, *rows], key=lambda row: row["corpus"])
+    write_results("variants", {"kept": KEPT, "steps": steps, "scores": scores})
 
 
 def main() -> None:
@@ -236,8 +236,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"
+    use_one_thread()
     todo = trials(args.data, args.only, args.corpora, args.seeds, args.steps)
     console, done = Console(), []
     with ProcessPoolExecutor(args.processes) as pool:

@@ -1,8 +1,8 @@
-"""How often `compare` says that a label changed when nothing but the seed did, and how often when something did.
+"""False alarms and detected changes of `compare`: between runs that differ in the seed alone, and in annotations.
 
     python -m benchmarks.verdicts --data ../shared/data      # some fifty trainings, on one core
 
-What each model finds in the test texts is kept in benchmarks/data/verdicts, and not computed again. Seeds 0, 1, 2, …
+Predictions on the test texts are cached in benchmarks/data/verdicts. Seeds 0, 1, 2, …
 are trained on the same texts: all pairs of them, and all pairs of three seeds each, should be "within noise". Seeds
 100, 101, 102 are trained on texts in which a share of the annotations of one label was removed, as if they had been
 overlooked. It writes benchmarks/results/verdicts.json.
@@ -23,6 +23,7 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks.corpora import CORPORA, text
+from benchmarks.measure import write_results
 from benchmarks.partial import HEADS, Job, train, tune
 from scripts.core.answers import GoldText
 from scripts.core.hashing import fraction
@@ -32,7 +33,6 @@ from scripts.scoring.comparison import NO_SUPPORT, WITHIN, Change, compare
 from scripts.scoring.counts import Counts, count, rows
 from scripts.scoring.seed_variance import LabelNoise, Noise
 
-OUTPUT = Path("benchmarks/results/verdicts.json")
 STEPS = 400
 SEEDS = {"addresses": 8, "posts": 8, "protocols": 6}
 CHANGED = (100, 101, 102)
@@ -41,7 +41,7 @@ CHANGES = [
     ("addresses", "PlaceName", 0.2), ("addresses", "StreetNamePostType", 0.2), ("addresses", "StreetName", 0.2),
     ("addresses", "PlaceName", 0.5), ("addresses", "StreetNamePostType", 0.5),
 ]  # fmt: skip
-_FLOOR = 4  # seeds that the noise is measured with, not those that are compared
+_VARIANCE_SEEDS = 4  # for measuring the seed variance; none of them is compared
 
 
 class Model(NamedTuple):
@@ -58,7 +58,7 @@ class Model(NamedTuple):
 
 
 def models(seeds: Sequence[int]) -> Iterator[Model]:
-    """All that are needed, those first that are needed most."""
+    """All models: those with complete annotations first."""
     yield from (Model(corpus, seed) for corpus, number in SEEDS.items() for seed in range(number))
     yield from (Model(corpus, seed, label, share) for seed in seeds for corpus, label, share in CHANGES)
 
@@ -70,7 +70,7 @@ def _sides(data: Path, corpus: str) -> tuple[Any, list[str]]:
 
 
 def overlooked(gold: Iterable[GoldText], label: str, share: float) -> list[GoldText]:
-    """Texts in which a share of a label's entities is not annotated, though the label is said to be known."""
+    """Texts in which a share of a label's entities is not annotated, though the label is covered."""
     return [
         text(each.text, (s for s in each.spans if s.label != label or _fraction(each, s.start) >= share), each.covered)
         for each in gold
@@ -82,7 +82,7 @@ def _fraction(each: GoldText, start: int) -> float:
 
 
 def predict(data: Path, folder: Path, model: Model) -> None:
-    """Train, tune and test a model, and keep what it found."""
+    """Train, tune and test a model; write its predictions, unless they are cached."""
     path = folder / model.file
     if path.exists():
         return
@@ -96,7 +96,7 @@ def predict(data: Path, folder: Path, model: Model) -> None:
 
 
 def counted(data: Path, folder: Path, group: Sequence[Model]) -> Counts:
-    """Counts of models that differ in nothing but the seed."""
+    """Counts of models that differ in the seed alone."""
     sides, labels = _sides(data, group[0].corpus)
     column = {label: number for number, label in enumerate(labels)}
     test: list[GoldText] = sides["test"]
@@ -117,8 +117,8 @@ def _values(path: Path, gold: Any, column: dict[str, int], texts: int) -> Any:
     return count(align(gold, rows(found)), texts, len(column))
 
 
-def noise(counts: Counts) -> Noise:
-    """What noise-floor would measure with these seeds."""
+def seed_variance(counts: Counts) -> Noise:
+    """The seed variance as the step of that name measures it."""
     sums = counts.values.sum(1)
     support = sums[0, :, 0] + sums[0, :, 2]
     scores = all_f1(sums, support > 0)
@@ -138,8 +138,8 @@ def picked(counts: Counts, seeds: Sequence[int]) -> Counts:
     return counts._replace(seeds=list(seeds), values=counts.values[list(seeds)])
 
 
-def alarms(counts: Counts, size: int, floor: bool) -> dict[str, Any]:
-    """How many labels are said to have changed between groups of so many seeds that differ in nothing else."""
+def alarms(counts: Counts, size: int, is_measured: bool) -> dict[str, Any]:
+    """Labels reported as changed between groups of seeds, where nothing but the seeds differs."""
     every = range(len(counts.seeds))
     pairs = [
         (one, other)
@@ -149,13 +149,13 @@ def alarms(counts: Counts, size: int, floor: bool) -> dict[str, Any]:
     ][:60]
     labels = beyond = 0
     for one, other in pairs:
-        rest = [seed for seed in every if seed not in (*one, *other)][:_FLOOR]
-        measured = noise(picked(counts, rest)) if floor else None
+        rest = [seed for seed in every if seed not in (*one, *other)][:_VARIANCE_SEEDS]
+        measured = seed_variance(picked(counts, rest)) if is_measured else None
         found = compare(picked(counts, one), picked(counts, other), measured).labels.values()
         labels += sum(change.verdict != NO_SUPPORT for change in found)
         beyond += sum(_is_beyond(change) for change in found)
     return {
-        "seeds": size, "noise": "measured" if floor else "usual", "pairs": len(pairs), "labels": labels,
+        "seeds": size, "seed_variance": "measured" if is_measured else "usual", "pairs": len(pairs), "labels": labels,
         "beyond": beyond, "share": round(beyond / labels, 4),
     }  # fmt: skip
 
@@ -165,10 +165,10 @@ def _is_beyond(change: Change) -> bool:
 
 
 def effect(base: Counts, changed: Counts, label: str) -> dict[str, Any]:
-    """Whether a true change of a label is found, with one seed and with all of each. Its number of entities to train
-    on shows that it is another, as in runs of the project.
+    """Whether a true change of a label is detected, with one seed and with several. Its number of training entities
+    shows that its annotations changed, as in runs of the project.
     """
-    measured = noise(picked(base, range(3, 3 + _FLOOR)[: len(base.seeds) - 3]))
+    measured = seed_variance(picked(base, range(3, 3 + _VARIANCE_SEEDS)[: len(base.seeds) - 3]))
     single = [
         compare(picked(changed, [one]), picked(base, [other]), measured, {label}).labels[label]
         for one in range(len(changed.seeds))
@@ -178,17 +178,17 @@ def effect(base: Counts, changed: Counts, label: str) -> dict[str, Any]:
     return {
         "delta": round(fmean(change.delta or 0.0 for change in single), 4), "support": several.support,
         "one_seed_found": sum(map(_is_beyond, single)), "one_seed_pairs": len(single),
-        "seeds": len(changed.seeds), "several_verdict": several.verdict, "several_chance": several.chance,
+        "seeds": len(changed.seeds), "several_verdict": several.verdict, "several_p_value": several.chance,
     }  # fmt: skip
 
 
 def analyse(data: Path, folder: Path) -> dict[str, Any]:
-    """All of it, of the models that are there."""
+    """False alarms and detected changes, of all models that were trained."""
     bases = {corpus: counted(data, folder, [Model(corpus, s) for s in range(n)]) for corpus, n in SEEDS.items()}
     found: dict[str, Any] = {"steps": STEPS, "alarms": [], "changes": []}
     for corpus, counts in bases.items():
-        for size, floor in ((1, False), (1, True), (3, False)):
-            found["alarms"].append({"corpus": corpus, **alarms(counts, size, floor)})
+        for size, is_measured in ((1, False), (1, True), (3, False)):
+            found["alarms"].append({"corpus": corpus, **alarms(counts, size, is_measured)})
     for corpus, label, share in CHANGES:
         group = [Model(corpus, seed, label, share) for seed in CHANGED]
         group = [model for model in group if (folder / model.file).exists()]
@@ -202,7 +202,7 @@ def main() -> None:
     """Train what is missing, then compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the real corpora")
-    parser.add_argument("--folder", type=Path, default=Path("benchmarks/data/verdicts"), help="keeps what was found")
+    parser.add_argument("--folder", type=Path, default=Path("benchmarks/data/verdicts"), help="for cached predictions")
     parser.add_argument("--changed", type=int, nargs="*", default=list(CHANGED), help="seeds with annotations removed")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
@@ -213,7 +213,7 @@ def main() -> None:
     found = analyse(args.data, args.folder)
     for row in [*found["alarms"], *found["changes"]]:
         console.print(", ".join(f"{name} {value}" for name, value in row.items()), highlight=False)
-    OUTPUT.write_text(json.dumps(found, indent=2) + "\n", "utf8")
+    write_results("verdicts", found)
 
 
 if __name__ == "__main__":

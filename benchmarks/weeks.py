@@ -1,24 +1,22 @@
-"""Simulate weeks of annotation: each week some texts a label, those of the queue or at random, and a new model.
+"""Simulated weeks of annotation: the queue beside random sampling, a new model each week.
 
     python -m benchmarks.weeks --data ../shared/data              # three seeds, two corpora: an hour on one core
 
 It starts from complete corpora of which a tenth of each label's annotations is kept. Each week so many texts are
-annotated for each label, which the corpus answers; a model is trained on all that is known, and tested on texts that
-are annotated completely. Whole simulations that were run already with the same code are not run again:
-benchmarks/data/weeks.jsonl has them. It writes benchmarks/results/weeks.json.
+annotated for each label, as the corpus has them; a model is trained on all covered labels, and tested on texts that
+are annotated completely. Simulations of the same code are cached in benchmarks/data/weeks.jsonl. It writes
+benchmarks/results/weeks.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
-import os
-import platform
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -28,12 +26,12 @@ from rich.table import Table
 
 from benchmarks import partial
 from benchmarks.corpora import CORPORA, Sides, text
+from benchmarks.measure import machine, use_one_thread, write_results
 from scripts.core.answers import GoldText, Span
 from scripts.core.files import code_digest
 from scripts.core.hashing import fraction
 
-OUTPUT = Path("benchmarks/results/weeks.json")
-MEMORY = Path("benchmarks/data/weeks.jsonl")
+CACHE = Path("benchmarks/data/weeks.jsonl")
 _CODE = (Path("scripts/model/label_heads.py"), Path("scripts/model/thresholds.py"), Path("configs/ner.cfg"))
 _RANKING = Path("scripts/queueing/candidates.py")
 RANDOM, QUEUE = "random", "queue"
@@ -42,18 +40,18 @@ START = 0.1
 WEEKS = 5
 
 
-class Plan(NamedTuple):
-    """A corpus: how many texts a label are annotated in a week, and how many texts there are to choose from."""
+class Schedule(NamedTuple):
+    """Of a corpus: texts a label that are annotated in a week, and texts to choose from."""
 
     a_week: int
     texts: int
 
 
-PLANS = {"addresses": Plan(40, 2**30), "lines": Plan(80, 2400)}
+PLANS = {"addresses": Schedule(40, 2**30), "lines": Schedule(80, 2400)}
 
 
 class Job(NamedTuple):
-    """All the weeks of one way to choose texts. variant: settings of the ranking, to try others."""
+    """All weeks of one way to choose texts."""
 
     data: Path
     corpus: str
@@ -61,11 +59,10 @@ class Job(NamedTuple):
     seed: int
     steps: int
     weeks: int = WEEKS
-    variant: tuple[tuple[str, Any], ...] = ()
 
 
 class Point(NamedTuple):
-    """After a week: what was annotated since the start, in texts and in words, and F1 on the test texts, by label."""
+    """After a week, by label: annotated texts and words since the start, and F1 on the test texts."""
 
     texts: dict[str, int]
     words: dict[str, int]
@@ -74,7 +71,7 @@ class Point(NamedTuple):
 
 
 def lines(data: Path) -> Sides:
-    """The wet lab protocols, line by line, as one would annotate them."""
+    """The wet lab protocols, a text a line."""
     return {
         side: [part for gold in found for part in _lines(gold)] for side, found in CORPORA["protocols"](data).items()
     }
@@ -92,7 +89,7 @@ def _lines(gold: GoldText) -> Iterable[GoldText]:
 
 
 def corpus(job: Job) -> Sides:
-    """Texts once each; of those to train on, as many as the plan says, by hash."""
+    """Texts without repeats; of the training texts, as many as the schedule says, by hash."""
     sides = {"lines": lines, **CORPORA}[job.corpus](job.data)
     sides = {side: list({gold.text: gold for gold in found}.values()) for side, found in sides.items()}
     rest = {gold.text for side in ("dev", "test") for gold in sides[side]}
@@ -101,14 +98,14 @@ def corpus(job: Job) -> Sides:
 
 
 def simulate(job: Job, started: dict[str, Any]) -> list[Point]:
-    """The start, and each week.
+    """Run one simulation: the start, and each week.
 
-    started (dict): The model of the start and its point, which are the same for all ways; filled by the first.
+    started (dict): The first model and its scores, which all ways share; filled by the first.
     """
     sides = corpus(job)
     complete = sides["train"]
     labels = sorted({label for gold in complete for label in gold.covered if _support(complete, label) >= 20})
-    known = [set(gold.covered) & set(labels) for gold in partial.thin(complete, START, job.seed)]
+    covered = [set(gold.covered) & set(labels) for gold in partial.thin(complete, START, job.seed)]
     dev = [_about(gold, set(labels)) for gold in partial.thin(sides["dev"], 0.5, job.seed)]
     test = [_about(gold, set(labels)) for gold in sides["test"]]
     spent = {what: dict.fromkeys(labels, 0) for what in ("texts", "words")}
@@ -116,19 +113,19 @@ def simulate(job: Job, started: dict[str, Any]) -> list[Point]:
     nlp: Any = None
     for week in range(job.weeks + 1):
         if nlp:
-            for label, numbers in _ask(job, nlp, complete, known, labels, week).items():
+            for label, numbers in _ask(job, nlp, complete, covered, labels, week).items():
                 for number in numbers:
-                    known[number].add(label)
+                    covered[number].add(label)
                 spent["texts"][label] += len(numbers)
                 spent["words"][label] += sum(len(complete[number].text.split()) for number in numbers)
         if not week and started:
             nlp, f, micro = started["nlp"], started["f"], started["micro"]
         else:
-            nlp, f, micro = _learn(job, complete, known, labels, dev, test)
+            nlp, f, micro = _learn(job, complete, covered, labels, dev, test)
             if not week:
                 started.update(nlp=nlp, f=f, micro=micro)
         points.append(Point(dict(spent["texts"]), dict(spent["words"]), f, micro))
-        print(f"{job.corpus}, {job.way} {dict(job.variant)}, seed {job.seed}, week {week}: {micro:.3f}", flush=True)
+        print(f"{job.corpus}, {job.way}, seed {job.seed}, week {week}: {micro:.3f}", flush=True)
     return points
 
 
@@ -144,15 +141,15 @@ def _about(gold: GoldText, labels: set[str]) -> GoldText:
 def _learn(
     job: Job,
     complete: list[GoldText],
-    known: list[set[str]],
+    covered: list[set[str]],
     labels: list[str],
     dev: list[GoldText],
     test: list[GoldText],
 ) -> tuple[Any, dict[str, float], float]:
-    """Train from scratch on what is known, tune, and test."""
+    """Train a new model on what is covered, tune, and test."""
     from scripts.model.label_heads import prf
 
-    gold = [_about(gold, covered) for gold, covered in zip(complete, known, strict=True) if covered]
+    gold = [_about(gold, own) for gold, own in zip(complete, covered, strict=True) if own]
     nlp, _ = partial.train(partial.Job(job.data, job.corpus, partial.HEADS, 1.0, job.seed, job.steps), gold, labels)
     counts, _ = partial.test(partial.tune(nlp, dev, labels), test, labels)
     f = {label: prf(*counts[label])["f"] or 0.0 for label in labels if label in counts}
@@ -160,66 +157,43 @@ def _learn(
 
 
 def _ask(
-    job: Job, nlp: Any, complete: list[GoldText], known: list[set[str]], labels: list[str], week: int
+    job: Job, nlp: Any, complete: list[GoldText], covered: list[set[str]], labels: list[str], week: int
 ) -> dict[str, list[int]]:
     """Numbers of the texts to annotate this week, by label."""
     a_week = PLANS[job.corpus].a_week
     order = list(range(len(complete)))
     random.Random(f"{job.seed} {week}").shuffle(order)
-    free = {label: [number for number in order if label not in known[number]] for label in labels}
+    free = {label: [number for number in order if label not in covered[number]] for label in labels}
     if job.way == RANDOM:
         return {label: numbers[:a_week] for label, numbers in free.items()}
-    return _most_informative(nlp, complete, free, a_week, dict(job.variant))
+    return _most_informative(nlp, complete, free, a_week)
 
 
 def _most_informative(
-    nlp: Any, complete: list[GoldText], free: dict[str, list[int]], a_week: int, variant: dict[str, Any]
+    nlp: Any, complete: list[GoldText], free: dict[str, list[int]], a_week: int
 ) -> dict[str, list[int]]:
     from scripts.queueing import candidates
 
     pipe = nlp.get_pipe("label_heads")
     docs = [nlp.make_doc(gold.text) for gold in complete]
-    doubts = []
+    entropies = []
     for start in range(0, len(docs), 256):
         batch = docs[start : start + 256]
-        found = MEASURES[variant.get("measure", "entropy")](candidates.probabilities(pipe, batch))
-        at = 0
-        for doc in batch:
-            doubts.append(found[at : at + len(doc)])
-            at += len(doc)
-    length = {"length": variant["length"]} if "length" in variant else {}
-    discount = {"discount": variant["discount"]} if "discount" in variant else {}
+        found = candidates.entropies([candidates.probabilities(pipe, batch)])
+        ends = list(itertools.accumulate(map(len, batch), initial=0))
+        entropies += [found[first:last] for first, last in itertools.pairwise(ends)]
     chosen = {}
     for column, label in enumerate(pipe.labels):
-        numbers = free[label]
-        forms = [
-            candidates.by_word([token.text for token in docs[number]], doubts[number][:, column].tolist(), **length)
-            for number in numbers
+        words = [
+            candidates.by_word([token.text for token in docs[number]], entropies[number][:, column].tolist())
+            for number in free[label]
         ]
-        most = int(a_week * (1 - variant.get("random", 0)))
-        best = [numbers[number] for number, _ in islice(candidates.choose(forms, **discount), most)]
-        rest = [number for number in numbers if number not in set(best)]
-        chosen[label] = best + rest[: a_week - len(best)]
+        chosen[label] = [free[label][number] for number, _ in itertools.islice(candidates.choose(words), a_week)]
     return chosen
 
 
-def _entropy(found: Any) -> Any:
-    from scripts.queueing import candidates
-
-    return candidates.entropies([found])
-
-
-MEASURES: dict[str, Callable[[Any], Any]] = {
-    "entropy": _entropy,
-    "least": lambda found: 1 - found.max(-1),
-    "expected": lambda found: found[:, :, 1] + found[:, :, 4],
-    "entropy+expected": lambda found: _entropy(found) + found[:, :, 1] + found[:, :, 4],
-    "longest": lambda found: found.sum(-1),
-}
-
-
 def monotone(values: Sequence[float]) -> list[float]:
-    """The rising curve nearest to some values: they dip by noise alone.
+    """The nearest rising curve: values fall by noise alone.
 
     Pool adjacent violators: https://en.wikipedia.org/wiki/Isotonic_regression
     """
@@ -232,7 +206,7 @@ def monotone(values: Sequence[float]) -> list[float]:
 
 
 def needed(spent: Sequence[float], f: Sequence[float], target: float) -> float:
-    """How much had to be spent to come to an F1, between the weeks in proportion; without bound if it never did."""
+    """Annotation that reached an F1, interpolated between the weeks; infinite if it was never reached."""
     for number, reached in enumerate(f):
         if reached >= target:
             if not number:
@@ -243,9 +217,10 @@ def needed(spent: Sequence[float], f: Sequence[float], target: float) -> float:
 
 
 def compare(found: dict[str, list[list[Point]]]) -> list[dict[str, Any]]:
-    """By label, and for all labels together: what the queue needs to come to where random texts end, as a share of
-    what these needed, in texts and in words. Curves are means over seeds, made monotone. "more": it does not come to
-    that. None: F did not rise with one of them, so that there is nothing to compare.
+    """Texts and words that the queue needs for the final F1 of random sampling, as shares of what that needed.
+
+    By label, and for all labels together. Curves are means over seeds, made monotone. "more": the queue does not reach
+    that F1. None: F1 did not rise with one of them.
     """
     labels = sorted(found[RANDOM][0][0].f)
     return [_compare(found, label) for label in [*labels, "micro"]]
@@ -287,22 +262,22 @@ def _key(job: Job) -> str:
     return hashlib.sha256(json.dumps(what, default=str).encode()).hexdigest()
 
 
-def _remembered() -> dict[str, list[Point]]:
-    found = (json.loads(line) for line in (MEMORY.read_text("utf8").splitlines() if MEMORY.exists() else []))
+def _cached() -> dict[str, list[Point]]:
+    found = (json.loads(line) for line in (CACHE.read_text("utf8").splitlines() if CACHE.exists() else []))
     return {each["key"]: [Point(*point) for point in each["points"]] for each in found}
 
 
 def run(jobs: Iterable[Job]) -> dict[Job, list[Point]]:
-    """Run what has not been run yet, one after the other. All ways of a corpus and seed start from one training."""
-    done, known = {}, _remembered()
+    """Run simulations that are not cached, in turn. All ways of a corpus and seed start from one model."""
+    done, cached = {}, _cached()
     started: dict[tuple[str, int], dict[str, Any]] = defaultdict(dict)
     for job in jobs:
-        if _key(job) not in known:
-            known[_key(job)] = simulate(job, started[job.corpus, job.seed])
-            MEMORY.parent.mkdir(exist_ok=True)
-            with MEMORY.open("a", encoding="utf8") as file:
-                file.write(json.dumps({"key": _key(job), "job": job, "points": known[_key(job)]}, default=str) + "\n")
-        done[job] = known[_key(job)]
+        if _key(job) not in cached:
+            cached[_key(job)] = simulate(job, started[job.corpus, job.seed])
+            CACHE.parent.mkdir(exist_ok=True)
+            with CACHE.open("a", encoding="utf8") as file:
+                file.write(json.dumps({"key": _key(job), "job": job, "points": cached[_key(job)]}, default=str) + "\n")
+        done[job] = cached[_key(job)]
     return done
 
 
@@ -313,31 +288,24 @@ def main() -> None:
     parser.add_argument("--corpora", nargs="+", default=list(PLANS), choices=list(PLANS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=250)
-    parser.add_argument("--variant", default="{}", help="other settings of the ranking, as JSON; nothing is written")
     args = parser.parse_args()
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"
-    variant = tuple(sorted(json.loads(args.variant).items()))
-    ways = {RANDOM: (), QUEUE: variant}
+    use_one_thread()
     jobs = [
-        Job(args.data, corpus, way, seed, args.steps, variant=settings)
+        Job(args.data, corpus, way, seed, args.steps)
         for corpus in args.corpora
         for seed in range(args.seeds)
-        for way, settings in ways.items()
+        for way in (RANDOM, QUEUE)
     ]
     done = run(jobs)
     console = Console()
     tables = {}
     for name in args.corpora:
-        own = {way: [done[job] for job in jobs if job.corpus == name and job.way == way] for way in ways}
+        own = {way: [done[job] for job in jobs if job.corpus == name and job.way == way] for way in (RANDOM, QUEUE)}
         tables[name] = compare(own)
         show(console, name, tables[name])
-    if not variant:
-        machine = {"processor": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
-        plans = {name: PLANS[name]._asdict() for name in args.corpora}
-        result = {"steps": args.steps, "seeds": args.seeds, "weeks": WEEKS, "start": START, "plans": plans,
-                  "machine": machine, "needed": tables}  # fmt: skip
-        OUTPUT.write_text(json.dumps(result, indent=2) + "\n", "utf8")
+    plans = {name: PLANS[name]._asdict() for name in args.corpora}
+    result = {"steps": args.steps, "seeds": args.seeds, "weeks": WEEKS, "start": START, "plans": plans}
+    write_results("weeks", result | {"machine": machine(), "needed": tables})
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from scripts.core.hashing import input_hash
 
 _TYPES = 30_000
 _EXPONENT = 1.05
-_RARE_EVERY = 20  # one word in so many is not ASCII, from frequent to rare: about 5 % of a text too
+_RARE_EVERY = 20  # one word in twenty is not ASCII, from frequent to rare: about 5 % of a text too
 _ONSETS = ("", *"bcdfghklmnprstvw", "br", "ch", "cl", "cr", "dr", "fr", "gr", "pl", "pr", "sh", "st", "th", "tr")
 _VOWELS = ("a", "e", "i", "o", "u", "ai", "ea", "ee", "ou")
 _CODAS = ["", "", "", "l", "m", "n", "nd", "ng", "r", "rt", "s", "st", "t"]
@@ -30,12 +30,12 @@ class Vocabulary:
         self.weights = list(accumulate((rank + 2.7) ** -_EXPONENT for rank in range(_TYPES)))
 
     def draw(self, random: Random, number: int) -> list[str]:
-        """So many words, each with its chance."""
+        """Draw words, each with its probability."""
         return random.choices(self.words, cum_weights=self.weights, k=number)
 
 
 def _word(random: Random, rank: int) -> str:
-    """Frequent words are short; of those that are not ASCII half are accented, the others CJK or astral."""
+    """A word of a rank. Frequent words are short; words that are not ASCII are accented, CJK or astral."""
     syllables = 1 if rank < 100 else random.choice((1, 2, 2, 3) if rank < 3000 else (2, 3, 3, 4))
     word = "".join(map(random.choice, (_ONSETS, _VOWELS, _CODAS) * syllables))
     if rank % _RARE_EVERY != _RARE_EVERY // 2:
@@ -49,7 +49,7 @@ def _word(random: Random, rank: int) -> str:
 
 
 class Text(NamedTuple):
-    """A text as tasks need it: what takes time to make is made once.
+    """A text as tasks need it, encoded once.
 
     text (bytes), tokens (bytes): As JSON.
     starts (array), ends (array): Of the tokens, in code points.
@@ -63,7 +63,7 @@ class Text(NamedTuple):
 
 
 def make_text(words: list[str], random: Random) -> Text:
-    """Put words together to sentences, with commas and full stops as tokens of their own."""
+    """Make sentences of words, with commas and full stops as separate tokens."""
     tokens: list[tuple[str, bool]] = []
     left = 0
     for word in words:
@@ -79,27 +79,27 @@ def make_text(words: list[str], random: Random) -> Text:
 
 
 def encode(tokens: list[tuple[str, bool]]) -> Text:
-    """The text of tokens, each with whether a blank follows it."""
+    """Encode tokens, each with whether a space follows it."""
     tokens[-1] = (tokens[-1][0], False)
-    content = "".join(token + " " if blank else token for token, blank in tokens)
+    content = "".join(token + " " if space else token for token, space in tokens)
     starts, ends, encoded = array("I"), array("I"), []
     place = 0
-    for number, (token, blank) in enumerate(tokens):
+    for number, (token, space) in enumerate(tokens):
         end = place + len(token)
         starts.append(place)
         ends.append(end)
         encoded.append(
-            f'{{"text":"{token}","start":{place},"end":{end},"id":{number},"ws":{"true" if blank else "false"}}}'
+            f'{{"text":"{token}","start":{place},"end":{end},"id":{number},"ws":{"true" if space else "false"}}}'
         )
-        place = end + blank
+        place = end + space
     text = json.dumps(content, ensure_ascii=False).encode()
     return Text(content, text, f"[{','.join(encoded)}]".encode(), starts, ends)
 
 
 def collisions(vocabulary: Vocabulary, random: Random, pairs: int) -> list[Text]:
-    """So many pairs of different texts with the same input hash, found by a birthday search over short texts.
+    """Pairs of different texts with the same input hash, found by a birthday search over short texts.
 
-    Among 200,000 texts there are 4.7 such pairs, as 32 bits have it.
+    Among 200,000 texts there are 4.7 such pairs, since hashes have 32 bits.
     """
     stem = " ".join(vocabulary.draw(random, 5))
     seen: dict[int, int] = {}
@@ -107,7 +107,7 @@ def collisions(vocabulary: Vocabulary, random: Random, pairs: int) -> list[Text]
     for number in count():
         if len(found) == 2 * pairs:
             return found
-        twin = seen.setdefault(input_hash(f"{stem} {number}"), number)
-        if twin != number:
-            found += (encode([(word, True) for word in f"{stem} {one}".split()]) for one in (twin, number))
+        other = seen.setdefault(input_hash(f"{stem} {number}"), number)
+        if other != number:
+            found += (encode([(word, True) for word in f"{stem} {one}".split()]) for one in (other, number))
     raise AssertionError
