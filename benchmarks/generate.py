@@ -47,18 +47,8 @@ WITHIN = 0.003  # overlap within the label
 _BYTES_A_TOKEN = 66  # of a task's JSON
 _SLOTS = 4  # positions of a label in a text, so that labels rarely overlap
 _BEGAN = 1_700_000_000
-_RULES = """[pull]
-@misc = "labelwise.Pull.v1"
-
-[merge]
-@misc = "labelwise.Merge.v1"
+_RULES = """[merge]
 memory_mb = 512
-
-[split]
-@misc = "labelwise.HashSplit.v1"
-
-[docs]
-@misc = "labelwise.Docs.v1"
 
 [system]
 processes = 0

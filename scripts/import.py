@@ -8,7 +8,7 @@ from pathlib import Path
 from scripts.core import settings
 from scripts.core.errors import UserError, run_step
 from scripts.core.files import whole_path
-from scripts.core.overrides import overrides
+from scripts.core.settings import overrides
 from scripts.reporting.accounts import print_found
 from scripts.reporting.console import plain_console, plural
 from scripts.sources.importing import added, blocks, look, names_in, without_datasets

@@ -10,7 +10,7 @@ from scripts.building.reading import read_labels
 from scripts.building.splits import read_split
 from scripts.core.errors import UserError, run_step
 from scripts.core.files import write_json
-from scripts.core.overrides import overrides
+from scripts.core.settings import overrides
 from scripts.model.training import load_config
 from scripts.reporting.console import plain_console
 from scripts.reporting.scores import print_curve

@@ -22,7 +22,7 @@ def main() -> None:
     args, config = settings.parse(parser)
     resources = Resources(config.merge.memory_mb, config.processes, config.merge.buckets)
     pulled = manifest.load(args.annotations)
-    policy, parts = config.merge.between_annotators, config.merge.parts
+    policy, parts = config.merge.between_annotators, config.merge.contained
     asked = (pulled, args.annotations, args.output, policy)
     if isinstance(config.engine, Dask):
         from scripts.engines.merge import merge_on  # which needs what else nobody needs

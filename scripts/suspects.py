@@ -8,7 +8,7 @@ from pathlib import Path
 from scripts import functions  # noqa: F401 (what the config names is registered)
 from scripts.checking.review import FOLDER
 from scripts.core.errors import UserError, run_step
-from scripts.core.overrides import overrides
+from scripts.core.settings import overrides
 from scripts.model.training import load_config
 from scripts.reporting.console import plain_console
 from scripts.suspecting.ensemble import Committee, look, shorter

@@ -8,7 +8,7 @@ from pathlib import Path
 from scripts import functions  # noqa: F401 (what the config names is registered)
 from scripts.building.splits import read_split
 from scripts.core.errors import UserError, run_step
-from scripts.core.overrides import overrides
+from scripts.core.settings import overrides
 from scripts.model.provenance import BEST
 from scripts.model.training import Job, is_transition_based, load_config, train, train_all, unknown_share
 from scripts.reporting.console import plain_console

@@ -15,7 +15,6 @@ CONFIG = """
 prodigy = "prodigy.db"
 
 [split]
-@misc = "labelwise.HashSplit.v1"
 dev = 0.2
 test = 0.2
 

@@ -111,12 +111,12 @@ def test_a_span_off_the_tokens_is_snapped_and_listed(maker):
     assert [(misfit.span, misfit.became) for misfit in maker.misfits] == [("IBM", "IBMs")]
 
 
-def test_a_span_off_the_tokens_is_refused_and_its_tokens_are_not_known(nlp):
-    maker = DocMaker(nlp, LABELS, "refuse")
+def test_a_span_off_the_tokens_is_skipped_and_its_tokens_are_not_known(nlp):
+    maker = DocMaker(nlp, LABELS, "skip")
     doc = maker.make(gold("of IBMs and", (3, 6, "ORG"))).doc
     assert groups(doc)["covered"] == [(0, 1, "ORG"), (2, 3, "ORG"), (0, 3, "PER")]
     assert [token.ent_iob_ for token in doc] == ["O", "", "O"]
-    assert maker.spans == Counter(read=1, refused=1)
+    assert maker.spans == Counter(read=1, skipped=1)
 
 
 def test_spans_that_overlap_once_snapped_are_one(maker):
@@ -205,7 +205,7 @@ def test_only_shards_that_changed_are_made_again(corpus, tmp_path):
     next((corpus / "train").iterdir()).write_bytes(b"damaged")
     _, kept = build(corpus, PLAN, 1)
     assert kept == len(made.shards) - 1
-    _, kept = build(corpus, PLAN._replace(misaligned="refuse"), 1)
+    _, kept = build(corpus, PLAN._replace(misaligned="skip"), 1)
     assert kept == 0
 
 

@@ -599,8 +599,8 @@ def test_a_scheduler_that_is_not_there_is_said(folder):
 
 def test_answers_are_not_moved_there_and_it_is_said(folder, workers):
     options = pulled(folder, workers)
-    assert 'parts = "map": labelwise.Dask.v1 moves no answers' in fail(
-        folder, "merge", *options, "--merge.parts", "map"
+    assert 'contained = "map": labelwise.Dask.v1 moves no answers' in fail(
+        folder, "merge", *options, "--merge.contained", "map"
     )
 
 

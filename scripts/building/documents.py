@@ -24,7 +24,7 @@ from scripts.core.errors import UserError
 
 # Keys of doc.spans. `label_heads` has them too: it is packaged alone.
 GOLD, COVERED, INCORRECT = "gold", "covered", "incorrect_spans"
-Misaligned = Literal["snap", "refuse"]
+Misaligned = Literal["snap", "skip"]
 
 
 def tokenizer(nlp: dict[str, Any]) -> Language:
@@ -41,7 +41,7 @@ def tokenizer(nlp: dict[str, Any]) -> Language:
 class Misfit(msgspec.Struct):
     """A span that is not as it was annotated, or a text that is left out; a line of `corpus/misaligned.jsonl`.
 
-    fate (str): "snapped" to whole tokens, "refused", "overlapping" another of its label once snapped, or "too long".
+    fate (str): "snapped" to whole tokens, "skipped", "overlapping" another of its label once snapped, or "too long".
     became (str): What was made of it, if anything.
     """
 
@@ -68,7 +68,7 @@ class Made(NamedTuple):
 
 @dataclass
 class DocMaker:
-    """Turns texts into Docs and accounts for their spans: read = exact + snapped + refused + overlapping + too long.
+    """Turns texts into Docs and accounts for their spans: read = exact + snapped + skipped + overlapping + too long.
 
     nlp (Language): Its tokenizer is used.
     labels (frozenset[str]): Every label of the corpus.
@@ -117,7 +117,7 @@ class DocMaker:
         return self.nlp.make_doc(text.text)
 
     def _align(self, doc: Doc, text: GoldText, spans: Iterable[records.Span], holes: dict[str, set[int]]) -> list[Span]:
-        """Spans on tokens. Where one is refused, its tokens are holes in what is known of its label."""
+        """Spans on tokens. Where one is skipped, its tokens are holes in what is known of its label."""
         exact, snapped = [], []
         for span in spans:
             aligned = doc.char_span(span.start, span.end, self.ids[span.label])
@@ -130,7 +130,7 @@ class DocMaker:
                 snapped.append((span, aligned))
             else:
                 holes[span.label].update(range(aligned.start, aligned.end))
-                self._misfit(text, span, "refused", "")
+                self._misfit(text, span, "skipped", "")
         self.spans["exact"] += len(exact)
         return self._without_overlaps(text, exact, snapped) if snapped else exact
 
@@ -148,12 +148,12 @@ class DocMaker:
         return kept
 
     def _incorrect(self, doc: Doc, text: GoldText, right: set[tuple[int, int, int]]) -> list[Span]:
-        """Rejected spans. One that is off the tokens is refused: the tagger could never have suggested it."""
+        """Rejected spans. One that is off the tokens is skipped: the tagger could never have suggested it."""
         spans = []
         for span in text.rejected:
             aligned = doc.char_span(span.start, span.end, span.label)
             if aligned is None or (aligned.start, aligned.end, aligned.label) in right:
-                self._misfit(text, span, "refused", "")
+                self._misfit(text, span, "skipped", "")
             else:
                 spans.append(aligned)
         self.spans["exact"] += len(spans)

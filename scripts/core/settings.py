@@ -1,7 +1,7 @@
-"""configs/datasets.cfg, in spaCy's config system: what is read, and by which rules it is merged and split.
+"""configs/datasets.cfg: the sections and keys that it may have, and the registries of the functions that it names.
 
-https://spacy.io/api/data-formats#config has the format; `[datasets.*]` blocks name a reader each, and what a block
-allows is in the docstring of its function.
+The format is spaCy's, https://spacy.io/api/data-formats#config. Each `[datasets.*]` block names its reader with
+`@readers`, `[engine]` a function with `@misc`; the docstrings of these functions have the keys of their blocks.
 """
 
 from __future__ import annotations
@@ -9,140 +9,195 @@ from __future__ import annotations
 import configparser
 import importlib
 import inspect
+import json
 import pkgutil
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
-import msgspec
+import catalogue
+import confection
 from confection import Config, ConfigValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
-import scripts.sources
 from scripts.core.errors import UserError
-from scripts.core.overrides import overrides
-from scripts.core.registry import registry
 from scripts.core.workers import available_cores
-from scripts.engines.engine import Engine, Local
-from scripts.merging.decide import Parts, Policy
-from scripts.sources.source import Source
 
-for _module in pkgutil.iter_modules(scripts.sources.__path__, "scripts.sources."):
-    importlib.import_module(_module.name)  # so that its reader is registered
-
-
-class Pull(msgspec.Struct, frozen=True):
-    """max_skipped (float): Share of a dataset's records, or of its spans, that may be unusable."""
-
-    max_skipped: float
+if TYPE_CHECKING:
+    from scripts.engines.engine import Engine
+    from scripts.sources.source import Source
+else:  # the functions that return them are found by name, see `_discover`
+    Engine = Source = Any
 
 
-class Merge(msgspec.Struct, frozen=True):
-    """between_annotators (Policy): See `decide`. parts (Parts): See `map_parts`. The rest: See `Resources`."""
+class registry(confection.registry):  # noqa: N801 (as spaCy's)
+    """spaCy's registries that configs/datasets.cfg uses, see https://spacy.io/api/top-level#registry.
 
-    between_annotators: Policy
-    parts: Parts
-    memory_mb: int
-    buckets: int
-
-
-class HashSplit(msgspec.Struct, frozen=True):
-    """dev, test (float): Shares. See `hash_split`."""
-
-    dev: float
-    test: float
-    document: str
-    dev_datasets: list[str]
-    test_datasets: list[str]
-
-
-class Docs(msgspec.Struct, frozen=True):
-    """misaligned (str): See `docs`."""
-
-    misaligned: Literal["snap", "refuse"]
-
-
-@registry.misc("labelwise.Pull.v1")
-def pull(max_skipped: float = 0.2) -> Pull:
-    """Rules of `pull`.
-
-    max_skipped (float): The step stops if more than this share of a dataset's records, or spans, cannot be used.
+    Without spaCy, since importing it costs each step, and each of its processes, 60 MB and half a second. catalogue
+    finds functions by namespace: what is registered here is in `spacy.registry` too, and the other way round.
     """
-    _demand(0 <= max_skipped <= 1, "max_skipped", max_skipped, "a number from 0 to 1")
-    return Pull(max_skipped)
+
+    misc = catalogue.create("spacy", "misc")
+    readers = catalogue.create("spacy", "readers")
+
+    @classmethod
+    def has(cls, registry_name: str, func_name: str) -> bool:
+        """Check whether a function is available, and register it if it is an entry point of another package."""
+        if super().has(registry_name, func_name):
+            return True
+        # Only now, since each search goes through all packages that are installed: with twenty datasets that would be
+        # a tenth of a step's start.
+        packages = catalogue.create("spacy", registry_name, entry_points=True)
+        function = packages.get_entry_point(func_name)
+        if function:
+            packages.register(func_name, func=function)
+        return function is not None
 
 
-@registry.misc("labelwise.Merge.v1")
-def merge(
-    between_annotators: Policy = "majority", parts: Parts = "keep", memory_mb: int = 512, buckets: int = 0
-) -> Merge:
-    """Rules of `merge`.
+class ConfigSection(BaseModel):
+    """A section of the config: other keys and other types are errors."""
 
-    between_annotators (str): What counts where annotators differ: "majority", "union", "intersection" or "latest".
-    parts (str): Texts that are parts of longer ones, such as the sentences that ner.teach asks about, are kept as texts
-        of their own ("keep"), or binary answers about them are moved to the longer text ("map").
-    memory_mb (int): What all processes together may take, in MB of 1024 * 1024 bytes.
-    buckets (int): Into how many parts the texts are divided, 0 to choose by the size of the data and the memory.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class PullSection(ConfigSection):
+    """[pull] max_skipped (float): The step stops if more of a dataset's records, or spans, cannot be used."""
+
+    max_skipped: float = Field(default=0.2, ge=0, le=1)
+
+
+class MergeSection(ConfigSection):
+    """[merge]
+
+    between_annotators (str): What counts where annotators differ, see `decide`.
+    contained (str): Texts that are a part of another, as the sentences of ner.teach, are kept as texts of their own,
+        or binary answers about them are mapped to the text that contains them.
+    memory_mb (int): For all processes together, in MB of 1024 * 1024 bytes.
+    buckets (int): Number of parts in which the texts are merged; 0: by the size of the data and the memory.
     """
-    policies = get_args(Policy)
-    _demand(between_annotators in policies, "between_annotators", between_annotators, f"one of {', '.join(policies)}")
-    _demand(parts in get_args(Parts), "parts", parts, f"one of {', '.join(get_args(Parts))}")
-    _demand(memory_mb >= 128, "memory_mb", memory_mb, "at least 128")
-    _demand(0 <= buckets <= 1024, "buckets", buckets, "from 0 (automatic) to 1024")
-    return Merge(between_annotators, parts, memory_mb, buckets)
+
+    between_annotators: Literal["majority", "union", "intersection", "latest"] = "majority"
+    contained: Literal["keep", "map"] = "keep"
+    memory_mb: int = Field(default=512, ge=128)
+    buckets: int = Field(default=0, ge=0, le=1024)
 
 
-@registry.misc("labelwise.HashSplit.v1")
-def hash_split(
-    dev: float = 0.1,
-    test: float = 0.2,
-    document: str = "",
-    dev_datasets: Sequence[str] = (),
-    test_datasets: Sequence[str] = (),
-) -> HashSplit:
-    """How texts are divided into train, dev and test: by a hash, so that a text never changes sides.
+class SplitSection(ConfigSection):
+    """[split]: texts are divided by a hash, so that a text never changes its split.
 
-    dev (float), test (float): Shares of the texts.
+    dev (float), test (float): Shares of the texts; train gets the rest.
     document (str): A key of the tasks' meta that names the document. Texts of one document stay together; without
-        it, texts do that are equal but for case, blanks and punctuation.
+        it, texts do that are equal but for case, whitespace and punctuation.
     dev_datasets (list[str]), test_datasets (list[str]): Datasets that are evaluation data: all their texts go there.
     """
-    _demand(dev >= 0 and test >= 0 and dev + test < 1, "dev + test", dev + test, "shares that leave some to train")
-    return HashSplit(dev, test, document, list(dev_datasets), list(test_datasets))
+
+    dev: float = Field(default=0.1, ge=0)
+    test: float = Field(default=0.2, ge=0)
+    document: str = ""
+    dev_datasets: list[str] = []
+    test_datasets: list[str] = []
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> SplitSection:
+        if self.dev + self.test >= 1:
+            raise ValueError(f"dev + test = {self.dev + self.test:g}: must be less than 1, the rest is to train on")
+        return self
 
 
-@registry.misc("labelwise.Docs.v1")
-def docs(misaligned: Literal["snap", "refuse"] = "snap") -> Docs:
-    """How texts become Docs.
-
-    misaligned (str): A span whose borders are inside tokens is widened to whole tokens ("snap"), or left out, and
-        these tokens count as not annotated for its label ("refuse").
+class DocsSection(ConfigSection):
+    """[docs] misaligned (str): A span whose boundaries are inside tokens is widened to whole tokens ("snap"), or
+    skipped, and these tokens count as not annotated for its label ("skip").
     """
-    _demand(misaligned in ("snap", "refuse"), "misaligned", misaligned, "snap or refuse")
-    return Docs(misaligned)
+
+    misaligned: Literal["snap", "skip"] = "snap"
 
 
-class Settings(msgspec.Struct, frozen=True):
-    """The whole of configs/datasets.cfg, resolved."""
+class SuspectsSection(ConfigSection):
+    """[suspects]
 
-    datasets: dict[str, Source]
-    pull: Pull = msgspec.field(default_factory=pull)
-    merge: Merge = msgspec.field(default_factory=merge)
-    split: HashSplit = msgspec.field(default_factory=hash_split)
-    docs: Docs = msgspec.field(default_factory=docs)
-    engine: Engine = msgspec.field(default_factory=Local)
-    processes: int = 1
+    folds (int): Parts of the texts; the models that judge one are trained on the others.
+    models (int): Number of models that judge each text.
+    steps (str | int): Training steps of each model; "half": of those in the training config.
+    """
+
+    folds: int = Field(default=5, ge=2)
+    models: int = Field(default=2, ge=1)
+    steps: Literal["half"] | PositiveInt = "half"
 
 
-_RULES: dict[str, type] = {"pull": Pull, "merge": Merge, "split": HashSplit, "docs": Docs, "engine": Engine}
-_FUNCTIONS = {"engine": "labelwise.Local.v1"}  # what a section stands for that is left out, where names do not tell
-_SECTIONS = ("paths", "datasets", *_RULES, "system")
+class QueueSection(ConfigSection):
+    """[queue] order (str): The most informative texts first, or at random, for which no model is needed."""
+
+    order: Literal["informative", "random"] = "informative"
+
+
+class SystemSection(ConfigSection):
+    """[system] processes (int): Of this machine; 0: as many as it has cores."""
+
+    processes: int = Field(default=0, ge=0)
+
+
+class Settings(ConfigSection):
+    """The whole of configs/datasets.cfg, with its datasets and its engine resolved."""
+
+    paths: dict[str, Any] = {}
+    datasets: dict[str, Source] = Field(min_length=1)
+    pull: PullSection = PullSection()
+    merge: MergeSection = MergeSection()
+    split: SplitSection = SplitSection()
+    docs: DocsSection = DocsSection()
+    suspects: SuspectsSection = SuspectsSection()
+    queue: QueueSection = QueueSection()
+    engine: Engine
+    system: SystemSection = SystemSection()
+
+    @property
+    def processes(self) -> int:
+        """Number of processes on this machine."""
+        return self.system.processes or available_cores()
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Settings:
+        by_folded: dict[str, str] = {}
+        for name in self.datasets:
+            other = by_folded.setdefault(name.casefold(), name)
+            if other != name:  # their files would be one where file names have no case
+                raise ValueError(f"[datasets.{other}] and [datasets.{name}] differ only in case; rename one")
+        for key in ("dev_datasets", "test_datasets"):
+            for name in getattr(self.split, key):
+                if name not in self.datasets:
+                    raise ValueError(f"[split] {key}: no dataset {name!r}; there are {', '.join(self.datasets)}")
+        return self
+
+
+SECTIONS = tuple(Settings.model_fields)
+
+
+def overrides(args: Sequence[str], example: str) -> dict[str, Any]:
+    """Read `--section.key value` or `--section.key=value` from a command line; values are JSON, or else text.
+
+    args (Sequence[str]): The arguments that are no options of the step.
+    example (str): A right one, for the message.
+    RAISES (UserError): If an argument is no such value.
+    """
+    values: dict[str, Any] = {}
+    pending = list(args)
+    while pending:
+        name, equals, value = pending.pop(0).partition("=")
+        if not name.startswith("--") or "." not in name or not (equals or pending):
+            raise UserError(f"{name}: not an option. Values of the config are set like {example}")
+        value = value if equals else pending.pop(0)
+        try:
+            values[name[2:]] = json.loads(value)
+        except ValueError:
+            values[name[2:]] = value
+    return values
 
 
 def parse(parser: ArgumentParser, args: Sequence[str] | None = None) -> tuple[Namespace, Settings]:
-    """Read the command line of a step whose first argument is the config.
+    """Read the command line of a step whose argument `config` is configs/datasets.cfg.
 
-    parser (ArgumentParser): With the other arguments of the step.
     RETURNS (tuple[Namespace, Settings]): The arguments, and the config with overrides like `--merge.memory_mb 1024`.
     """
     known, rest = parser.parse_known_args(args)
@@ -150,125 +205,100 @@ def parse(parser: ArgumentParser, args: Sequence[str] | None = None) -> tuple[Na
 
 
 def load(path: Path, values: dict[str, Any] | None = None) -> Settings:
-    """Read and resolve a config.
+    """Read configs/datasets.cfg and resolve what it names.
 
-    path (Path): The file.
-    values (dict[str, Any]): Values by dotted key, as for any spaCy config.
-    RAISES (UserError): In one line: which section and key, what is wrong with it, and what is allowed.
+    values (dict[str, Any] | None): Overrides by "section.key".
+    RAISES (UserError): In one line: the section and key, what is wrong with it, and what is allowed.
     """
-    config = _read(path, values or {})
-    unknown = [name for name in config if name not in _SECTIONS]
-    if unknown:
-        raise UserError(f"{path}: [{unknown[0]}] is no section; there are {', '.join(_SECTIONS)}")
-    blocks = _blocks(path, config)
-    datasets = {name: _resolve(path, f"datasets.{name}", block, "readers", Source) for name, block in blocks}
-    _no_twins(path, datasets)
-    rules = {name: _resolve(path, name, config[name], "misc", of) for name, of in _RULES.items() if name in config}
-    settings = Settings(datasets, **rules, processes=_processes(path, config.get("system", {})))
-    _known_datasets(path, settings)
-    return settings
-
-
-def readers() -> dict[str, Callable[..., Any]]:
-    """The functions that `@readers` may name, by their names."""
-    return {name: registry.get("readers", name) for name in _registered("readers")}
-
-
-def _read(path: Path, values: dict[str, Any]) -> Config:
     try:
-        text = path.read_text("utf-8-sig")
+        config = _parse_config(path.read_text("utf-8-sig"), values or {})
+        _discover()
+        blocks = config.get("datasets")
+        if not blocks:
+            raise UserError("names no dataset; add a [datasets.<name>] block for each")
+        datasets = {name: _resolve(f"datasets.{name}", block, "readers") for name, block in blocks.items()}
+        engine = _resolve("engine", config.get("engine", {"@misc": _LOCAL}), "misc")
+        return Settings.model_validate({**config, "datasets": datasets, "engine": engine})
     except FileNotFoundError as err:
         raise UserError(f"{path}: no such file") from err
     except UnicodeDecodeError as err:
         raise UserError(f"{path}: is not UTF-8") from err
-    return _parsed(path, text, values)
+    except ValidationError as err:
+        raise UserError(f"{path}: {_explain(err)}") from err
+    except (UserError, ConfigValidationError, configparser.Error, ValueError) as err:
+        raise UserError(f"{path}: {_first_problem(err)}") from err
 
 
-def _parsed(path: Path, text: str, values: dict[str, Any]) -> Config:
-    try:
-        written = Config().from_str(text, interpolate=False)
-        for section in {key.partition(".")[0] for key in values} - set(written):
-            written[section] = {"@misc": _function(section)} if section in _RULES else {}
-        return Config().from_str(written.to_str(), overrides=values)
-    except ConfigValidationError as err:
-        raise UserError(f"{path}: {_problem(err)}") from err
-    except (configparser.Error, ValueError) as err:
-        raise UserError(f"{path}: {err}") from err
+def readers() -> dict[str, Callable[..., Any]]:
+    """Return the project's readers by their registered names."""
+    _discover()
+    return {name: registry.get("readers", name) for name in _registered("readers")}
 
 
-def _function(section: str) -> str:
-    return _FUNCTIONS.get(section) or f"labelwise.{_RULES[section].__name__}.v1"
+_LOCAL = "labelwise.Local.v1"
 
 
-def _blocks(path: Path, config: Config) -> list[tuple[str, Any]]:
-    blocks = config.get("datasets", {})
-    if not blocks:
-        raise UserError(f"{path}: names no dataset; add a [datasets.<name>] block for each")
-    return list(blocks.items())
+def _discover() -> None:
+    """Import the modules that register functions: a reader is found by being in scripts/sources."""
+    package = importlib.import_module("scripts.sources")
+    for module in pkgutil.iter_modules(package.__path__, "scripts.sources."):
+        importlib.import_module(module.name)
+    importlib.import_module("scripts.engines.engine")
 
 
-def _no_twins(path: Path, names: dict[str, Source]) -> None:
-    folded: dict[str, str] = {}
-    for name in names:
-        twin = folded.setdefault(name.casefold(), name)
-        if twin != name:
-            raise UserError(f"{path}: [datasets.{twin}] and [datasets.{name}] differ only in case; rename one")
+def _parse_config(text: str, values: dict[str, Any]) -> Config:
+    written = Config().from_str(text, interpolate=False)
+    # Overrides of a section that is not written are overrides of its defaults; confection knows none.
+    for section in {key.partition(".")[0] for key in values} - set(written):
+        written[section] = {"@misc": _LOCAL} if section == "engine" else {}
+    return Config().from_str(written.to_str(), overrides=values)
 
 
-def _known_datasets(path: Path, settings: Settings) -> None:
-    for key in ("dev_datasets", "test_datasets"):
-        for name in getattr(settings.split, key):
-            if name not in settings.datasets:
-                there = ", ".join(settings.datasets)
-                raise UserError(f"{path}: [split] {key}: no dataset {name!r}; there are {there}")
-
-
-def _processes(path: Path, system: dict[str, Any]) -> int:
-    unknown = [key for key in system if key != "processes"]
-    if unknown:
-        raise UserError(f"{path}: [system] {unknown[0]}: unexpected; allowed: processes")
-    processes = system.get("processes", 0)
-    if not isinstance(processes, int) or isinstance(processes, bool) or processes < 0:
-        raise UserError(f"{path}: [system] processes = {processes}: must be 0 (all cores) or more")
-    return processes or available_cores()
-
-
-def _resolve(path: Path, section: str, block: Any, kind: str, expected: type) -> Any:
-    """Call the function that a block names with the rest of the block; it must return what is expected."""
-    where = f"{path}: [{section}]"
-    if not isinstance(block, dict) or f"@{kind}" not in block:
-        raise UserError(f'{where}: needs a line like @{kind} = "{_registered(kind)[0]}"')
-    name = block[f"@{kind}"]
-    if not isinstance(name, str) or not registry.has(kind, name):
-        raise UserError(f"{where}: there is no {name!r}; there is {', '.join(_registered(kind))}")
+def _resolve(section: str, block: Any, kind: str) -> Any:
+    """Call the function that a block names with the rest of the block. RAISES (UserError)."""
+    ours = _registered(kind)
+    name = block.get(f"@{kind}") if isinstance(block, dict) else None
+    if name is None:
+        raise UserError(f'[{section}]: needs a line like @{kind} = "{ours[0]}"')
+    # Readers may be of other packages; of what else is registered as "misc", nothing is an engine.
+    if not isinstance(name, str) or not (name in ours or (kind == "readers" and registry.has(kind, name))):
+        raise UserError(f"[{section}]: there is no {name!r}; there is {', '.join(ours)}")
     try:
         resolved = registry.resolve({"block": block})["block"]
-    except ConfigValidationError as err:
-        allowed = ", ".join(inspect.signature(registry.get(kind, name)).parameters)
-        raise UserError(f"{where}: {_problem(err)}; {name} takes {allowed}") from err
-    except UserError as err:
-        raise UserError(f"{where}: {err}") from err
-    if not isinstance(resolved, expected):
-        raise UserError(f"{where}: {name} is for something else; there is {', '.join(_registered(kind))}")
+    except (ConfigValidationError, UserError) as err:
+        keys = ", ".join(inspect.signature(registry.get(kind, name)).parameters)
+        raise UserError(f"[{section}]: {_first_problem(err)}; {name} takes {keys}") from err
+    if kind == "readers" and not hasattr(resolved, "fingerprint"):  # as spaCy's own readers
+        raise UserError(f"[{section}]: {name} is no reader of annotations; there is {', '.join(ours)}")
     return resolved
 
 
 def _registered(kind: str) -> list[str]:
-    """Names of the project's own functions: readers of training data are no sources of annotations."""
-    found = getattr(registry, kind).get_all()
-    place = "scripts.sources." if kind == "readers" else "scripts."
-    return sorted(name for name, function in found.items() if function.__module__.startswith(place))
+    """Names of the project's own functions, sorted."""
+    room = "scripts.sources." if kind == "readers" else "scripts.engines."
+    functions = getattr(registry, kind).get_all()
+    return sorted(name for name, function in functions.items() if function.__module__.startswith(room))
 
 
-def _problem(err: ConfigValidationError) -> str:
-    if not err.errors:
+def _first_problem(err: Exception) -> str:
+    if not isinstance(err, ConfigValidationError) or not err.errors:
         return str(err)
     problem = err.errors[0]
     key = ".".join(str(part) for part in problem.get("loc", ()) if part != "block")
-    message = str(problem["msg"])
-    return f"{key}: {message}" if key else message
+    return f"{key}: {problem['msg']}" if key else str(problem["msg"])
 
 
-def _demand(valid: bool, key: str, value: object, allowed: str) -> None:
-    if not valid:
-        raise UserError(f"{key} = {value}: must be {allowed}")
+def _explain(err: ValidationError) -> str:
+    """Describe the first problem: section and key, its value, and the values that are allowed."""
+    first = err.errors()[0]
+    section, key = (*map(str, first["loc"]), "", "")[:2]
+    if first["type"] == "value_error":
+        return f"[{section}] {first['ctx']['error']}" if section else str(first["ctx"]["error"])
+    if first["type"] == "extra_forbidden":
+        schema: Any = Settings.model_fields[section].annotation if key else Settings
+        what = f"[{section}] {key}: no such key" if key else f"[{section}]: no such section"
+        return f"{what}; there are {', '.join(schema.model_fields)}"
+    # A key of several types has a problem for each of them.
+    problems = [problem["msg"] for problem in err.errors() if problem["loc"][:2] == first["loc"][:2]]
+    allowed = " or ".join(problem.removeprefix("Input should be ") for problem in problems)
+    return f"[{section}] {key} = {first['input']!r}: must be {allowed}"

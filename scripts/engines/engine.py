@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import msgspec
 
 from scripts.core.errors import UserError
-from scripts.core.registry import registry
+from scripts.core.settings import registry
 
 LEAST_MB = 240  # Python with Dask takes 100 of it
 

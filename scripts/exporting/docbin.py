@@ -58,7 +58,7 @@ class _Maker(DocMaker):
     """Cuts tokens, so that no span is off them."""
 
     def __init__(self, export: Export) -> None:
-        super().__init__(export.tokens.nlp, frozenset(export.labels), "refuse")
+        super().__init__(export.tokens.nlp, frozenset(export.labels), "skip")
         self._export = export
 
     def tokenize(self, text: GoldText) -> Doc:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from scripts.core.answers import Span, Task
 from scripts.core.errors import UserError
 from scripts.core.hashing import input_hash
-from scripts.core.registry import registry
+from scripts.core.settings import registry
 from scripts.sources.documents import Unusable, WithoutSpans, answers, note_incomplete, note_unseen
 from scripts.sources.source import Intake, Source, fit_span
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from scripts.core.errors import UserError
-from scripts.core.registry import registry
+from scripts.core.settings import registry
 from scripts.sources.cas_archives import Found, types_beside, xmis
 from scripts.sources.documents import Document, Record, Unusable, WithoutSpans
 from scripts.sources.files import Files, stamp

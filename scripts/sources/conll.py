@@ -13,7 +13,7 @@ from typing import ClassVar, Literal, NamedTuple
 import msgspec
 
 from scripts.core.errors import UserError
-from scripts.core.registry import registry
+from scripts.core.settings import registry
 from scripts.sources.documents import Document, Record, WithoutSpans
 from scripts.sources.files import Files, opened
 from scripts.sources.source import Intake, Source

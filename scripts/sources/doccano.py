@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from scripts.core.registry import registry
+from scripts.core.settings import registry
 from scripts.sources.documents import Document, Record, WithoutSpans
 from scripts.sources.files import Files
 from scripts.sources.json_records import UNREADABLE, is_too_deep, json_records, reason

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from scripts.core.registry import registry
+from scripts.core.settings import registry
 from scripts.sources.documents import Document, Record, WithoutSpans
 from scripts.sources.files import Files
 from scripts.sources.json_records import UNREADABLE, json_records, reason

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from scripts.core.answers import Task
 from scripts.core.errors import UserError
-from scripts.core.registry import registry
+from scripts.core.settings import registry
 from scripts.sources.prodigy_tables import LAST, TABLES, Dataset, find, ranges
 from scripts.sources.prodigy_tasks import LOOKED_AT, KindSetting, TaskReader, labels_in
 from scripts.sources.source import Intake, Source

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from scripts.core.answers import Task
 from scripts.core.errors import UserError
-from scripts.core.registry import registry
+from scripts.core.settings import registry
 from scripts.sources.byte_ranges import Piece, lines_of, number_of_lines, pieces
 from scripts.sources.json_records import json_lines
 from scripts.sources.prodigy_tasks import LOOKED_AT, KindSetting, TaskReader, is_task, labels_in
