@@ -9,7 +9,7 @@ from pathlib import Path
 from scripts.building.splits import SIDES, Side, Splitter
 from scripts.core.answers import GoldText, Span, Task
 from scripts.core.hashing import input_hash
-from scripts.demo import datasets, parse_addresses
+from scripts.demo import choose_datasets, parse_addresses
 from scripts.merging.account import Account
 from scripts.merging.merge_text import merge_text
 from scripts.sources.brat import brat
@@ -33,7 +33,7 @@ def protocols(data: Path) -> Sides:
 def addresses(data: Path) -> Sides:
     """The demo: US addresses, 17 labels."""
     found = parse_addresses((data / "usaddress" / "labeled.xml").read_bytes())
-    labels = sorted(dataset.label for dataset in datasets(found))
+    labels = sorted(dataset.label for dataset in choose_datasets(found))
     return _divided(
         text(address.text, [span for span in address.spans if span.label in labels], labels) for address in found
     )

@@ -1,32 +1,31 @@
-"""Export what was merged, or one label of it, to where people annotate, and say what the format cannot carry."""
+"""Export the gold, or one label of it, to annotation tools and libraries, and say what the format cannot hold."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from scripts import functions  # noqa: F401 (what the tokenizer is made of is registered)
+from scripts import functions  # noqa: F401 (registers what the tokenizer is made of)
 from scripts.building.corpus import nlp_block
 from scripts.core.errors import run_step
-from scripts.exporting.exporting import FORMATS, export
-from scripts.reporting.accounts import print_export
+from scripts.exporting.exporting import FORMATS, export, print_export
 from scripts.reporting.console import plain_console, plural
 
 
 def main() -> None:
-    """Export, report."""
+    """Export and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("training", type=Path, help="training config, whose [nlp] tokenizes: configs/ner.cfg")
-    parser.add_argument("corpus", type=Path, help="holds what was merged: corpus")
+    parser.add_argument("corpus", type=Path, help="folder of the gold: corpus")
     parser.add_argument("output", type=Path, help="folder for <format>/<label>: exports")
     parser.add_argument("--format", required=True, help=", ".join(FORMATS))
-    parser.add_argument("--label", default="all", help="export this one alone")
+    parser.add_argument("--label", default="", help="export only this label")
     args = parser.parse_args()
     folder, exported = export(args.corpus, args.output, args.format, args.label, nlp_block(args.training))
     console = plain_console()
     print_export(console, exported)
-    said = f"{plural(exported.texts['written'], 'text')}, {plural(exported.spans['written'], 'span')}"
-    console.print(f"✔ {folder}: {said}")
+    texts, spans = exported.texts["written"], exported.spans["written"]
+    console.print(f"✔ {folder}: {plural(texts, 'text')}, {plural(spans, 'span')}")
 
 
 if __name__ == "__main__":

@@ -309,7 +309,7 @@ def test_a_database_that_somebody_added_to_is_left_alone(small):
     before = small.read_bytes()
     result = run("--output", small)
     assert result.returncode == 0
-    assert "holds more than the demo: left as it is. Remove it" in " ".join(result.stdout.split())
+    assert "has other annotations too and is left as it is; remove it" in " ".join(result.stdout.split())
     assert small.read_bytes() == before
 
 

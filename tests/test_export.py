@@ -1,4 +1,4 @@
-"""What was merged, in other tools' formats, and back: exact where the format can carry it, and counted where not."""
+"""The gold in other tools' formats, and back: exact where the format can hold it, counted where it cannot."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LABELS = ["ORG", "PER", "org"]
 NLP = {"lang": "en"}
 few = settings(max_examples=settings.default.max_examples // 3)  # each goes through files
 RESOURCES = Resources(memory_mb=512, processes=1)
-# Characters that other formats trip over: astral, combined, line ends and blanks of all kinds, markup, separators.
+# Characters that other formats trip over: astral, combined, line ends and whitespace of all kinds, markup, separators.
 CHARS = "aAb .,'-_<&\"\\#\t\n\r\u00a0\u2028\u0301ß漢🦆𝒳\u200d"
 
 
@@ -113,7 +113,7 @@ def exported(tasks, folder, name, label="all"):
 
 @few
 @given(tasks=answers().filter(bool))
-def test_through_prodigy_nothing_is_lost_but_that_it_was_unresolved(tasks, tmp_path):
+def test_prodigy_files_lose_nothing_but_which_labels_were_unresolved(tasks, tmp_path):
     before, target, account = exported(tasks, tmp_path, "prodigy")
     again = []
     for number, label in enumerate(account.labels):
@@ -148,7 +148,7 @@ def test_tokens_are_cut_where_a_span_begins_or_ends(tmp_path):
     found = json.loads((target / "ORG.jsonl").read_text("utf8"))
     assert [token["text"] for token in found["tokens"]] == ["the", "IBM", "ers"]
     assert [token["ws"] for token in found["tokens"]] == [True, False, False]
-    assert account.notes == {"tokens cut where a span begins or ends": 1}
+    assert account.notes == {"tokens cut at the boundary of a span": 1}
 
 
 @few
@@ -171,11 +171,11 @@ def test_brat_texts_that_share_a_hash_have_files_of_their_own(tmp_path):
     assert texts == {"00000007": "a", "00000007-2": "b", "00000007-3": "c", "00000008": "d"}
 
 
-def test_what_brat_cannot_name_is_counted(tmp_path):
+def test_labels_that_brat_does_not_allow_are_counted(tmp_path):
     tasks = [task("IBM", (0, 3, "BIG ORG"), labels=["BIG ORG", "ORG"])]
     _, target, account = exported(tasks, tmp_path, "brat")
     assert account.spans["written"] == 0
-    assert account.spans["label that brat cannot take: it has to be of letters, digits, - and _"] == 1
+    assert account.spans["label with characters that brat does not allow"] == 1
     assert "BIG" not in (target / "annotation.conf").read_text()
 
 
@@ -211,25 +211,25 @@ def test_label_studio_keeps_spans_whose_texts_stand_at_their_offsets(tasks, tmp_
 @few
 @given(tasks=answers().filter(bool))
 def test_conll_keeps_tokens_and_spans_that_do_not_overlap(tasks, tmp_path):
-    """The text is that of the tokens with one blank between them, so spans are compared by their characters."""
+    """The text is that of the tokens with one space between them, so spans are compared by their characters."""
     before, target, account = exported(tasks, tmp_path, "conll")
     expected = [
-        without_blanks(text, longest_first(spans)[0]) for text, spans in complete(before, account.labels).items()
+        without_whitespace(text, longest_first(spans)[0]) for text, spans in complete(before, account.labels).items()
     ]
     again, _, skipped = read(conll(str(target / "complete.conll"), account.labels, scheme="iob2"))
     assert not skipped
-    assert sorted(without_blanks(one.text, one.spans) for one in again) == sorted(expected)
+    assert sorted(without_whitespace(one.text, one.spans) for one in again) == sorted(expected)
 
 
-def without_blanks(text, spans):
-    """A text without its blanks, and its spans in it."""
+def without_whitespace(text, spans):
+    """A text without its whitespace, and its spans in it."""
     before = [sum(not char.isspace() for char in text[:at]) for at in range(len(text) + 1)]
     return "".join(text.split()), [(before[span.start], before[span.end], span.label) for span in spans]
 
 
 @few
 @given(tasks=answers().filter(bool))
-def test_through_docbins_nothing_is_lost_but_meta(tasks, tmp_path):
+def test_docbins_lose_nothing_but_meta(tasks, tmp_path):
     before, target, account = exported(tasks, tmp_path, "docbin")
     # Of an entity that is the whole text it is known that there is no other.
     assume(not any(text.text[s.start : s.end] == text.text.strip() for text in before.values() for s in text.accepted))
@@ -255,7 +255,7 @@ def test_parquet_keeps_everything(tasks, tmp_path):
     }
 
 
-def test_conll_leaves_out_what_overlaps_and_says_so(tmp_path):
+def test_conll_skips_and_counts_overlapping_spans(tmp_path):
     tasks = [
         task("Bank of\nAda, x", (0, 11, "ORG"), (8, 11, "PER"), labels=["ORG", "PER"], source="x:1"),
         task("Ada Ada", (0, 3, "PER"), (4, 7, "PER"), labels=["ORG", "PER"], source="x:2"),
@@ -267,7 +267,7 @@ def test_conll_leaves_out_what_overlaps_and_says_so(tmp_path):
     )
     assert (target / "incomplete.conll").read_text() == "IBM\tB-ORG\n\n"
     assert account.spans == {"read": 5, "written": 4, "overlaps a longer span of another label": 1}
-    assert account.notes["other blanks between tokens than one each"] == 1
+    assert account.notes["texts with other whitespace than one space between tokens"] == 1
 
 
 @given(st.text(CHARS), st.data())
@@ -278,7 +278,7 @@ def test_offsets_in_utf16_are_where_the_encoded_text_says(text, data):
 
 @few
 @given(tasks=answers().filter(bool), label=st.sampled_from(LABELS), name=st.sampled_from(sorted(FORMATS)))
-def test_one_label_alone_is_what_is_known_of_it(tasks, label, name, tmp_path):
+def test_an_export_of_one_label_has_its_annotations_only(tasks, label, name, tmp_path):
     if name == "parquet":
         pytest.importorskip("pyarrow", reason="pyarrow is not installed: requirements-arrow.txt")
     labels = {found.labels[0] for found in tasks if found.annotator != "b"}
@@ -296,7 +296,7 @@ def test_one_label_alone_is_what_is_known_of_it(tasks, label, name, tmp_path):
     others = sum(
         span.label != label for text in before.values() for span in (*text.spans, *text.accepted, *text.rejected)
     )
-    assert account.spans.get("of another label", 0) == others
+    assert account.spans.get("other labels", 0) == others
 
 
 @pytest.fixture
@@ -318,7 +318,7 @@ def test_the_same_gold_makes_the_same_bytes_and_replaces_what_was_there(name, co
     assert [path.name for path in (tmp_path / "exports").iterdir() if path.name != ".lock"] == [name]
 
 
-def test_what_somebody_changed_since_is_not_overwritten(corpus, tmp_path):
+def test_an_export_that_somebody_changed_is_not_overwritten(corpus, tmp_path):
     target, _ = export(corpus, tmp_path / "exports", "brat", "all", NLP)
     edited = next(target.rglob("*.ann"))
     edited.write_text("T1\tORG 0 2\tIB\n")
@@ -334,7 +334,7 @@ def test_what_somebody_changed_since_is_not_overwritten(corpus, tmp_path):
         ("brat", "X", "no label 'X' in the gold; there are ORG"),
     ],
 )
-def test_what_is_not_there_is_explained(name, label, said, corpus, tmp_path):
+def test_an_unknown_format_or_label_is_explained(name, label, said, corpus, tmp_path):
     with pytest.raises(UserError, match=said):
         export(corpus, tmp_path / "exports", name, label, NLP)
 

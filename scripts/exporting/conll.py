@@ -1,52 +1,44 @@
-"""CoNLL: a token and its tag (IOB2) a line, a blank line after each text."""
+"""CoNLL: a token and its tag (IOB2) a line, an empty line after each text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from pathlib import Path
 
 from scripts.core.answers import GoldText, Span
-from scripts.exporting.formats import Export, entities, side
-from scripts.exporting.tokens import Token, cut
+from scripts.exporting.tokens import Token, Tokens, cut
+from scripts.exporting.writer import Writer
 from scripts.merging.decide import longest_first
 
 
-class Conll:
-    """complete.conll has the texts in which all labels are known, incomplete.conll the others. Tokens of blanks are
-    left out, and so are spans that overlap a longer one.
+class ConllWriter(Writer):
+    """complete.conll has the texts in which all labels are covered, incomplete.conll the others. Tokens of whitespace
+    are not written, nor are spans that overlap a longer one.
     """
 
-    def __init__(self, export: Export) -> None:
-        self._export = export
-        self._open = ExitStack()
-        self._files = {
-            name: self._open.enter_context((export.folder / f"{name}.conll").open("wb"))
-            for name in ("complete", "incomplete")
-        }
+    def __init__(self, folder: Path, labels: list[str], tokens: Tokens) -> None:
+        super().__init__(folder, labels, tokens)
+        self._parts = {name: self.open(f"{name}.conll") for name in ("complete", "incomplete")}
 
     def add(self, text: GoldText) -> None:
         """Write a text."""
-        account = self._export.account
-        found = entities(text, self._export, keeps_meta=False)
-        spans, overlapping = longest_first(found)
-        account.leave_out_spans("overlaps a longer span of another label", len(overlapping))
-        whole = self._export.tokens.of(text.text)
-        tokens = cut(whole, spans)
-        account.note("tokens cut where a span begins or ends", len(tokens) - len(whole))
+        spans, overlapping = longest_first(self.entities(text, keeps_meta=False))
+        self.skip_spans("overlaps a longer span of another label", len(overlapping))
+        uncut = self.tokens.of(text.text)
+        tokens = cut(uncut, spans)
+        self.note("tokens cut at the boundary of a span", len(tokens) - len(uncut))
         words = [(token, _one_line(text.text[token.start : token.end])) for token in tokens]
         words = [(token, word) for token, word in words if word]
-        account.note("other blanks between tokens than one each", " ".join(word for _, word in words) != text.text)
+        is_other = " ".join(word for _, word in words) != text.text
+        self.note("texts with other whitespace than one space between tokens", is_other)
         tags = _tags([token for token, _ in words], spans)
         lines = "".join(f"{word}\t{tag}\n" for (_, word), tag in zip(words, tags, strict=True))
-        self._files[side(text, self._export.labels)].write(f"{lines}\n".encode())
-        account.write(len(spans))
-
-    def close(self) -> None:
-        """Close the files."""
-        self._open.close()
+        self._parts[self.completeness(text)].write(f"{lines}\n".encode())
+        self.written(len(spans))
 
 
 def _tags(tokens: list[Token], spans: Sequence[Span]) -> list[str]:
+    """Return a tag a token. The spans are sorted, do not overlap, and end where tokens do."""
     tags = []
     pending = iter([*spans, Span(2**62, 2**62, "")])
     span = next(pending)
@@ -59,5 +51,5 @@ def _tags(tokens: list[Token], spans: Sequence[Span]) -> list[str]:
 
 
 def _one_line(word: str) -> str:
-    """A token of a tokenizer of one's own may hold blanks; but it has one line, and one column."""
+    """Replace whitespace, which a custom tokenizer may leave in a token: a token has one line and one column."""
     return " ".join(word.split())

@@ -2,69 +2,73 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from spacy.tokens import Doc
 
 from scripts.building.documents import DocMaker
 from scripts.building.shards import EntityBin, encoders_looked_up
 from scripts.core.answers import GoldText
-from scripts.exporting.formats import Export, note_unresolved
-from scripts.exporting.tokens import cut
+from scripts.exporting.tokens import Tokens, cut
+from scripts.exporting.writer import Writer, span_count
 
-_SHARD = 2**22  # code points; a DocBin of much more than that is slow, and beyond some size an error
+_SHARD = 2**22  # code points: a DocBin of many more is slow, and at some size an error
 
 
-class Docbin:
-    """A folder of .spacy files. `doc.ents` are the spans without those that overlap a longer one, missing where a
-    label is not known; `doc.spans` have all of them ("gold"), the tokens at which a label is known ("covered"), and
-    what is known not to be an entity ("incorrect_spans").
+class DocbinWriter(Writer):
+    """Shards of Docs. `doc.ents` has the spans without those that overlap a longer one, missing where a label is not
+    covered; `doc.spans` has all of them ("gold"), the tokens at which a label is covered ("covered"), and rejected
+    spans ("incorrect_spans").
     """
 
-    def __init__(self, export: Export) -> None:
-        self._export = export
-        self._written = 0
+    def __init__(self, folder: Path, labels: list[str], tokens: Tokens) -> None:
+        super().__init__(folder, labels, tokens)
+        self._shards = 0
         self._start()
 
     def add(self, text: GoldText) -> None:
         """Add a text to the shard, and write the shard if it is large enough."""
-        account = self._export.account
-        spans = len(text.spans) + len(text.accepted) + len(text.rejected)
         with encoders_looked_up():
             if (made := self._maker.make(text)) is None:
-                account.leave_out("text longer than the pipeline takes", spans)
+                self.skip("too long for the pipeline", span_count(text))
                 return
             self._docs.add(made.doc)
         assert not [misfit for misfit in self._maker.misfits if misfit.fate != "too long"]
-        account.note("meta left out", bool(text.meta))
-        note_unresolved(text, account)
-        account.write(spans)
+        self.note("texts without their meta", bool(text.meta))
+        self.note_unresolved(text)
+        self.written(span_count(text))
         self._size += len(text.text)
         if self._size >= _SHARD:
-            self.close()
+            self._write_shard()
 
     def close(self) -> None:
-        """Write the shard."""
+        """Write the last shard."""
+        self._write_shard()
+        super().close()
+
+    def _write_shard(self) -> None:
         if len(self._docs):
-            self._written += 1
-            (self._export.folder / f"{self._written:04}.spacy").write_bytes(self._docs.to_bytes())
+            self._shards += 1
+            (self.folder / f"{self._shards:04}.spacy").write_bytes(self._docs.to_bytes())
             self._start()
 
     def _start(self) -> None:
-        self._docs = EntityBin(self._export.labels)
-        self._maker = _Maker(self._export)
+        self._docs = EntityBin(self.labels)
+        self._maker = CuttingDocMaker(self)
         self._size = 0
 
 
-class _Maker(DocMaker):
-    """Cuts tokens, so that no span is off them."""
+class CuttingDocMaker(DocMaker):
+    """Cuts tokens at the boundaries of spans, so that none is misaligned."""
 
-    def __init__(self, export: Export) -> None:
-        super().__init__(export.tokens.nlp, frozenset(export.labels), "skip")
-        self._export = export
+    def __init__(self, writer: Writer) -> None:
+        super().__init__(writer.tokens.nlp, frozenset(writer.labels), "skip")
+        self._writer = writer
 
     def tokenize(self, text: GoldText) -> Doc:
-        """The Doc, of which nothing is known yet."""
-        whole = self._export.tokens.of(text.text)
-        tokens = cut(whole, (*text.spans, *text.accepted, *text.rejected))
-        self._export.account.note("tokens cut where a span begins or ends", len(tokens) - len(whole))
+        """Return the Doc without annotations."""
+        uncut = self._writer.tokens.of(text.text)
+        tokens = cut(uncut, (*text.spans, *text.accepted, *text.rejected))
+        self._writer.note("tokens cut at the boundary of a span", len(tokens) - len(uncut))
         words = [text.text[token.start : token.end] for token in tokens]
-        return Doc(self.nlp.vocab, words, [token.blank for token in tokens])
+        return Doc(self.nlp.vocab, words, [token.space for token in tokens])

@@ -1,4 +1,4 @@
-"""Exporting as a whole: the gold, or one label of it, in a format that other tools read."""
+"""Export the gold, or one label of it, in a format that other tools read, and print the account."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from rich.console import Console
 
 from scripts.building.shards import read_gold
 from scripts.core.answers import GoldText, Span
@@ -15,39 +16,39 @@ from scripts.core.errors import UserError
 from scripts.core.files import exclusive, sha256, work_folder, write_json
 from scripts.core.manifest import file_name
 from scripts.core.workers import watched
-from scripts.exporting.account import Account
-from scripts.exporting.brat import Brat
-from scripts.exporting.conll import Conll
-from scripts.exporting.docbin import Docbin
-from scripts.exporting.doccano import Doccano
-from scripts.exporting.formats import Export, Format
-from scripts.exporting.label_studio import LabelStudio
-from scripts.exporting.parquet import Parquet
-from scripts.exporting.prodigy import Prodigy
+from scripts.exporting.brat import BratWriter
+from scripts.exporting.conll import ConllWriter
+from scripts.exporting.docbin import DocbinWriter
+from scripts.exporting.doccano import DoccanoWriter
+from scripts.exporting.label_studio import LabelStudioWriter
+from scripts.exporting.parquet import ParquetWriter
+from scripts.exporting.prodigy import ProdigyWriter
 from scripts.exporting.tokens import Tokens
+from scripts.exporting.writer import Writer, span_count
 from scripts.merging.merged import gold_as_merged, known_labels
+from scripts.reporting.console import as_sum, print_counts
 
 NAME = "export.json"
-ALL = ("none", "all")  # what stands for all labels
-FORMATS: dict[str, Callable[[Export], Format]] = {
-    "prodigy": Prodigy,
-    "brat": Brat,
-    "doccano": Doccano,
-    "label_studio": LabelStudio,
-    "conll": Conll,
-    "docbin": Docbin,
-    "parquet": Parquet,
+ALL = ("", "none", "all")  # values of --label that mean all labels
+FORMATS: dict[str, Callable[[Path, list[str], Tokens], Writer]] = {
+    "prodigy": ProdigyWriter,
+    "brat": BratWriter,
+    "doccano": DoccanoWriter,
+    "label_studio": LabelStudioWriter,
+    "conll": ConllWriter,
+    "docbin": DocbinWriter,
+    "parquet": ParquetWriter,
 }
 
 
 class Exported(msgspec.Struct):
-    """export.json, beside what was exported.
+    """export.json, beside the exported files.
 
-    format (str), labels (list[str]): What was asked for.
+    format (str), labels (list[str]): What was exported.
     gold (str): Digest of the gold.
-    texts (dict[str, int]), spans (dict[str, int]): read = written + not carried, by reason.
-    notes (dict[str, int]): What of the written texts the files do not say.
-    digest (str): Of the names and contents of the files, so that what was changed since is not overwritten.
+    texts (dict[str, int]), spans (dict[str, int]): read = written + skipped, by reason.
+    notes (dict[str, int]): Differences between the written texts and the gold.
+    digest (str): Of the names and contents of the files. Files that were changed since are not overwritten.
     """
 
     format: str
@@ -60,14 +61,14 @@ class Exported(msgspec.Struct):
 
 
 def export(corpus: Path, output: Path, name: str, label: str, nlp: dict[str, Any]) -> tuple[Path, Exported]:
-    """Write the gold in a format, into `<output>/<format>/<label>`, whole or not at all.
+    """Write the gold in a format into `<output>/<format>/<label>`, whole or not at all.
 
-    corpus (Path): The folder of what was merged.
+    corpus (Path): The folder of gold.jsonl.
     output (Path): The folder for exports of all formats.
     name (str): A format, a key of FORMATS.
-    label (str): The one to export, or "all".
+    label (str): A label, or one of ALL.
     nlp (dict[str, Any]): The [nlp] block of a training config, for formats with tokens.
-    RETURNS (tuple[Path, Exported]): The folder, and the account.
+    RETURNS (tuple[Path, Exported]): The folder, and its export.json.
     RAISES (UserError): If there is no such format, label or gold, or the folder was changed since it was written.
     """
     if name not in FORMATS:
@@ -78,14 +79,13 @@ def export(corpus: Path, output: Path, name: str, label: str, nlp: dict[str, Any
     with exclusive(output):
         _demand_unchanged(target)
         with work_folder(output) as work:
-            account = Account()
             files = work / "new"
             files.mkdir()
-            writer = FORMATS[name](Export(files, labels, Tokens(nlp), account))
-            _write(watched(read_gold(gold), merged.totals["texts"], "Exporting"), writer, labels, account)
+            writer = FORMATS[name](files, labels, Tokens(nlp))
+            _write(watched(read_gold(gold), merged.totals["texts"], "Exporting"), writer)
             exported = Exported(
-                name, labels, merged.outputs[gold.name], _counts(account.texts), _counts(account.spans),
-                dict(sorted(account.notes.items())), _digest(files),
+                name, labels, merged.outputs[gold.name], writer.texts.to_dict("written"),
+                writer.spans.to_dict("written"), dict(sorted(writer.notes.items())), _digest(files),
             )  # fmt: skip
             write_json(files / NAME, exported)
             target.parent.mkdir(exist_ok=True)
@@ -95,47 +95,41 @@ def export(corpus: Path, output: Path, name: str, label: str, nlp: dict[str, Any
     return target, exported
 
 
-def _labels(known: list[str], label: str) -> list[str]:
+def _labels(there: list[str], label: str) -> list[str]:
     if label in ALL:
-        return known
-    if label not in known:
-        raise UserError(f"there is no label {label!r} in the gold; there are {', '.join(known) or 'none'}")
+        return there
+    if label not in there:
+        raise UserError(f"there is no label {label!r} in the gold; there are {', '.join(there) or 'none'}")
     return [label]
 
 
-def _write(texts: Iterable[GoldText], writer: Format, labels: list[str], account: Account) -> None:
-    wanted = frozenset(labels)
+def _write(texts: Iterable[GoldText], writer: Writer) -> None:
+    labels = frozenset(writer.labels)
     for text in texts:
-        account.read(text)
-        about = _about(text, wanted, account)
-        if about.covered or about.accepted or about.rejected:
-            writer.add(about)
+        writer.read(text)
+        exported = _only(text, labels)
+        writer.skip_spans("other labels", span_count(text) - span_count(exported))
+        if exported.covered or exported.accepted or exported.rejected:
+            writer.add(exported)
         else:
-            account.leave_out("nothing is known of it", 0)
+            writer.skip("no label covered and no span decided")
     writer.close()
-    account.settle()
 
 
-def _about(text: GoldText, labels: frozenset[str], account: Account) -> GoldText:
-    """What of a text is about these labels."""
+def _only(text: GoldText, labels: frozenset[str]) -> GoldText:
+    """Return a text with the annotations of some labels only."""
 
-    def own(spans: list[Span]) -> list[Span]:
+    def spans_of_labels(spans: list[Span]) -> list[Span]:
         return [span for span in spans if span.label in labels]
 
-    about = msgspec.structs.replace(
-        text, spans=own(text.spans), accepted=own(text.accepted), rejected=own(text.rejected),
+    return msgspec.structs.replace(
+        text,
+        spans=spans_of_labels(text.spans),
+        accepted=spans_of_labels(text.accepted),
+        rejected=spans_of_labels(text.rejected),
         covered=[label for label in text.covered if label in labels],
         unresolved=[label for label in text.unresolved if label in labels],
-    )  # fmt: skip
-    others = sum(len(getattr(text, name)) - len(getattr(about, name)) for name in ("spans", "accepted", "rejected"))
-    account.leave_out_spans("of another label", others)
-    return about
-
-
-def _counts(counts: dict[str, int]) -> dict[str, int]:
-    """With what was read and what was written first."""
-    reasons = sorted(set(counts) - {"read", "written"})
-    return {key: counts[key] for key in ("read", "written", *reasons)}
+    )
 
 
 def _demand_unchanged(folder: Path) -> None:
@@ -143,10 +137,10 @@ def _demand_unchanged(folder: Path) -> None:
     if not folder.exists():
         return
     try:
-        before = msgspec.json.decode((folder / NAME).read_bytes(), type=Exported).digest
+        exported = msgspec.json.decode((folder / NAME).read_bytes(), type=Exported).digest
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        before = ""
-    if before != _digest(folder):
+        exported = ""
+    if exported != _digest(folder):
         raise UserError(f"{folder}: was changed since it was exported, and is not overwritten; move it away")
 
 
@@ -157,3 +151,10 @@ def _digest(folder: Path) -> str:
         if name != NAME:
             digest.update(f"{name} {sha256(path)}\n".encode())
     return digest.hexdigest()
+
+
+def print_export(console: Console, exported: Exported) -> None:
+    """Print texts and spans, read = written + skipped by reason, then the differences from the gold."""
+    console.print(f"Texts: {as_sum(exported.texts)}")
+    console.print(f"Spans: {as_sum(exported.spans)}")
+    print_counts(console, "Noted", exported.notes)

@@ -4,45 +4,47 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import msgspec
 
 from scripts.core.answers import GoldText, Span
-from scripts.exporting.formats import Export, entities, is_complete
+from scripts.exporting.tokens import Tokens
+from scripts.exporting.writer import Writer
 
 _FROM, _TO, _TYPE = "label", "text", "labels"
 _encode = msgspec.json.Encoder().encode
-_LAST_IN_ONE_UNIT = "\uffff"
+_LAST_OF_ONE_UNIT = "\uffff"
 
 
-class LabelStudio:
-    """tasks.json has all texts, with their spans as predictions, and, where all labels are known, as an annotation:
-    what is annotated need not be annotated again. labeling.xml is the labeling interface they are made for.
+class LabelStudioWriter(Writer):
+    """tasks.json has all texts with their spans as predictions, and also as an annotation where all labels are covered:
+    those texts need no annotator. labeling.xml is the labeling interface of the tasks.
     """
 
-    def __init__(self, export: Export) -> None:
-        self._export = export
-        (export.folder / "labeling.xml").write_bytes(interface(export.labels).encode())
-        self._file = (export.folder / "tasks.json").open("wb")
-        self._before = b"[\n"
+    def __init__(self, folder: Path, labels: list[str], tokens: Tokens) -> None:
+        super().__init__(folder, labels, tokens)
+        (folder / "labeling.xml").write_bytes(interface(labels).encode())
+        self._file = self.open("tasks.json")
+        self._separator = b"[\n"
 
     def add(self, text: GoldText) -> None:
         """Write a text."""
-        spans = entities(text, self._export, keeps_meta=True)
-        self._file.write(self._before + _encode(studio_task(text, spans, is_complete(text, self._export.labels))))
-        self._before = b",\n"
-        self._export.account.write(len(spans))
+        spans = self.entities(text, keeps_meta=True)
+        self._file.write(self._separator + _encode(studio_task(text, spans, self.is_complete(text))))
+        self._separator = b",\n"
+        self.written(len(spans))
 
     def close(self) -> None:
         """End the list."""
-        self._file.write(b"\n]\n" if self._before == b",\n" else b"[]\n")
-        self._file.close()
+        self._file.write(b"\n]\n" if self._separator == b",\n" else b"[]\n")
+        super().close()
 
 
 def interface(labels: Sequence[str]) -> str:
-    """The labeling interface for texts with these labels."""
+    """The labeling interface for some labels, in Label Studio's XML."""
     lines = "".join(f"    <Label value={quoteattr(label)}/>\n" for label in labels)
     return (
         f'<View>\n  <Labels name="{_FROM}" toName="{_TO}">\n{lines}  </Labels>\n'
@@ -51,7 +53,7 @@ def interface(labels: Sequence[str]) -> str:
 
 
 def studio_task(text: GoldText, spans: list[Span], complete: bool) -> dict[str, Any]:
-    """A task with spans as predictions, and, if they are complete, as an annotation."""
+    """A task with spans as predictions and, if all labels are covered, as an annotation."""
     units = utf16(text.text, [offset for span in spans for offset in (span.start, span.end)])
     result = [
         {
@@ -78,6 +80,6 @@ def studio_task(text: GoldText, spans: list[Span], complete: bool) -> dict[str, 
 
 
 def utf16(text: str, offsets: list[int]) -> dict[int, int]:
-    """Offsets in UTF-16 code units, which is how browsers count, by offset in code points."""
-    astral = [] if text.isascii() else [place for place, char in enumerate(text) if char > _LAST_IN_ONE_UNIT]
+    """Map offsets in code points to UTF-16 code units, in which browsers count."""
+    astral = [] if text.isascii() else [offset for offset, char in enumerate(text) if char > _LAST_OF_ONE_UNIT]
     return {offset: offset + bisect_left(astral, offset) for offset in offsets}

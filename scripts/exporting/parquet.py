@@ -1,31 +1,33 @@
-"""Parquet, for pandas, polars, DuckDB and whatever else reads tables: a row a text, with all that is known of it."""
+"""Parquet, for pandas, polars, DuckDB and whatever else reads tables: a row a text, with all columns of the gold."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
-from scripts.exporting.formats import Export
+from scripts.exporting.tokens import Tokens
+from scripts.exporting.writer import Writer, span_count
 
 _ROWS = 1000  # in memory at a time
 
 
-class Parquet:
-    """gold.parquet has the columns of gold.jsonl: nothing is lost. meta is JSON, since its keys differ."""
+class ParquetWriter(Writer):
+    """gold.parquet has the columns of gold.jsonl: nothing is lost. meta is JSON, since its keys differ by text."""
 
-    def __init__(self, export: Export) -> None:
+    def __init__(self, folder: Path, labels: list[str], tokens: Tokens) -> None:
+        super().__init__(folder, labels, tokens)
         try:
             import pyarrow
             import pyarrow.parquet
         except ImportError as err:
             raise UserError("Parquet needs pyarrow: pip install -r requirements-arrow.txt") from err
-        self._export = export
         self._pyarrow = pyarrow
         self._schema = _schema(pyarrow)
-        self._writer = pyarrow.parquet.ParquetWriter(export.folder / "gold.parquet", self._schema, compression="zstd")
+        self._writer = pyarrow.parquet.ParquetWriter(folder / "gold.parquet", self._schema, compression="zstd")
         self._rows: list[dict[str, Any]] = []
 
     def add(self, text: GoldText) -> None:
@@ -33,7 +35,7 @@ class Parquet:
         row = msgspec.to_builtins(text)
         row["meta"] = msgspec.json.encode(text.meta).decode()
         self._rows.append(row)
-        self._export.account.write(len(text.spans) + len(text.accepted) + len(text.rejected))
+        self.written(span_count(text))
         if len(self._rows) >= _ROWS:
             self._flush()
 
@@ -41,6 +43,7 @@ class Parquet:
         """Write the rows that are left."""
         self._flush()
         self._writer.close()
+        super().close()
 
     def _flush(self) -> None:
         self._writer.write_table(self._pyarrow.Table.from_pylist(self._rows, self._schema))

@@ -1,12 +1,10 @@
-"""Tokens and spans in the form of Prodigy's tasks.
-
-Prodigy JSONL: a file a label, each of them a dataset for `prodigy db-in`.
-"""
+"""Prodigy JSONL: a file a label, each a dataset for `prodigy db-in`; and tasks in Prodigy's form."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,108 +12,88 @@ import msgspec
 from scripts.core.answers import Answer, GoldText, Span
 from scripts.core.hashing import task_hash
 from scripts.core.manifest import file_name
-from scripts.exporting.formats import Export, note_unresolved
-from scripts.exporting.tokens import Token, cut
-
-
-def prodigy_token(text: str, number: int, start: int, end: int, blank: bool) -> dict[str, Any]:
-    """A token of a text; blank says whether a blank follows that is no part of a token."""
-    return {"text": text[start:end], "start": start, "end": end, "id": number, "ws": blank}
-
-
-def prodigy_span(span: Span, token_start: int, token_end: int) -> dict[str, Any]:
-    """A span with the numbers of its first and of its last token."""
-    return {
-        "start": span.start,
-        "end": span.end,
-        "token_start": token_start,
-        "token_end": token_end,
-        "label": span.label,
-    }
-
+from scripts.exporting.tokens import Token, Tokens, cut
+from scripts.exporting.writer import Writer, span_count
 
 _encode = msgspec.json.Encoder().encode_lines
 
 
-class Prodigy:
-    """Where the label is covered, a task as `ner.manual` makes it; where single spans are known, a task a span as
-    `ner.teach` does. Of a text there is nothing in the file of a label of which nothing is known.
-    """
+class ProdigyTokens:
+    """The tokens of a text in the form of Prodigy's tasks.
 
-    def __init__(self, export: Export) -> None:
-        self._export = export
-        self._open = ExitStack()
-        names = [file_name(label) for label in export.labels]
-        twins = {name.casefold() for name in names if sum(name.casefold() == one.casefold() for one in names) > 1}
-        self._files = {
-            label: self._open.enter_context(
-                (export.folder / (f"{number}-{name}" if name.casefold() in twins else name)).open("wb")
-            )
-            for number, (label, name) in enumerate(zip(export.labels, names, strict=True), 1)
-        }
-
-    def add(self, text: GoldText) -> None:
-        """Write a text to the file of each label of which something is known."""
-        whole = Shown(text.text, self._export.tokens.of(text.text))
-        for label in text.covered:
-            spans = [span for span in text.spans if span.label == label]
-            self._write(text, whole, label, spans, "accept", False)
-        answers: list[tuple[Answer, list[Span]]] = [("accept", text.accepted), ("reject", text.rejected)]
-        for answer, spans in answers:
-            for span in spans:
-                self._write(text, whole, span.label, [span], answer, True)
-        note_unresolved(text, self._export.account)
-        self._export.account.write(len(text.spans) + len(text.accepted) + len(text.rejected))
-
-    def close(self) -> None:
-        """Close the files."""
-        self._open.close()
-
-    def _write(
-        self, text: GoldText, whole: Shown, label: str, spans: list[Span], answer: Answer, is_binary: bool
-    ) -> None:
-        tokens = cut(whole.tokens, spans)
-        cuts = len(tokens) - len(whole.tokens)
-        shown = Shown(text.text, tokens) if cuts else whole
-        task = prodigy_task(text, shown, spans, "ner" if is_binary else "ner_manual")
-        self._export.account.note("tokens cut where a span begins or ends", cuts)
-        self._files[label].write(_encode([task | {"_is_binary": is_binary, "answer": answer}]))
-
-
-class Shown:
-    """The tokens of a text, in the form of tasks.
-
-    text (str): The text. tokens (list[Token]): Its tokens.
+    json (msgspec.Raw): The value of a task's "tokens", encoded: tasks about the same text share it.
     """
 
     def __init__(self, text: str, tokens: list[Token]) -> None:
         self.tokens = tokens
         self.json = msgspec.Raw(
-            msgspec.json.encode([prodigy_token(text, number, *token) for number, token in enumerate(tokens)])
+            msgspec.json.encode(
+                [
+                    {"text": text[start:end], "start": start, "end": end, "id": number, "ws": space}
+                    for number, (start, end, space) in enumerate(tokens)
+                ]
+            )
         )
         self._starts = {token.start: number for number, token in enumerate(tokens)}
         self._ends = {token.end: number for number, token in enumerate(tokens)}
 
     def span(self, span: Span) -> dict[str, Any]:
-        """A span of whole tokens. RAISES (KeyError): If it begins or ends in one."""
-        return prodigy_span(span, self._starts[span.start], self._ends[span.end])
+        """A span with the numbers of its first and last token. RAISES (KeyError): If a boundary is inside a token."""
+        first, last = self._starts[span.start], self._ends[span.end]
+        return {"start": span.start, "end": span.end, "token_start": first, "token_end": last, "label": span.label}
 
 
-def prodigy_task(text: GoldText, shown: Shown, spans: Iterable[Span], view: str) -> dict[str, Any]:
-    """A task with spans and hashes that nobody has answered yet.
+def prodigy_task(text: GoldText, tokens: ProdigyTokens, spans: Iterable[Span], view: str) -> dict[str, Any]:
+    """A task without an answer, for msgspec to encode.
 
-    text (GoldText), shown (Shown): The text and its tokens, such that the spans are of whole ones.
-    spans (Iterable[Span]): What is marked in it.
-    view (str): Prodigy's name of the interface: "ner_manual" or "ner".
-    RETURNS (dict[str, Any]): The task, for msgspec to encode.
+    spans (Iterable[Span]): The spans that it shows, with boundaries between tokens.
+    view (str): Prodigy's interface: "ner_manual" or "ner".
     """
-    found = [shown.span(span) for span in spans]
+    shown = [tokens.span(span) for span in spans]
     return {
         "text": text.text,
         **({"meta": text.meta} if text.meta else {}),
         "_input_hash": text.input_hash,
-        "_task_hash": task_hash(text.input_hash, found),
-        "tokens": shown.json,
+        "_task_hash": task_hash(text.input_hash, shown),
+        "tokens": tokens.json,
         "_view_id": view,
-        "spans": found,
+        "spans": shown,
     }
+
+
+class ProdigyWriter(Writer):
+    """A text becomes, in the file of each label, a task as of `ner.manual` if the label is covered, else a task a
+    decided span as of `ner.teach`.
+    """
+
+    def __init__(self, folder: Path, labels: list[str], tokens: Tokens) -> None:
+        super().__init__(folder, labels, tokens)
+        names = [file_name(label) for label in labels]
+        times = Counter(name.casefold() for name in names)  # file systems may not tell "Org" from "ORG"
+        self._by_label = {
+            label: self.open(name if times[name.casefold()] == 1 else f"{number}-{name}")
+            for number, (label, name) in enumerate(zip(labels, names, strict=True), 1)
+        }
+
+    def add(self, text: GoldText) -> None:
+        """Write a text to the files of the labels that are covered or have decided spans."""
+        tokens = ProdigyTokens(text.text, self.tokens.of(text.text))
+        for label in text.covered:
+            spans = [span for span in text.spans if span.label == label]
+            self._write(text, tokens, label, spans, "accept", is_binary=False)
+        answers: list[tuple[Answer, list[Span]]] = [("accept", text.accepted), ("reject", text.rejected)]
+        for answer, spans in answers:
+            for span in spans:
+                self._write(text, tokens, span.label, [span], answer, is_binary=True)
+        self.note_unresolved(text)
+        self.written(span_count(text))
+
+    def _write(
+        self, text: GoldText, tokens: ProdigyTokens, label: str, spans: list[Span], answer: Answer, is_binary: bool
+    ) -> None:
+        pieces = cut(tokens.tokens, spans)
+        cuts = len(pieces) - len(tokens.tokens)
+        self.note("tokens cut at the boundary of a span", cuts)
+        shown = ProdigyTokens(text.text, pieces) if cuts else tokens
+        task = prodigy_task(text, shown, spans, "ner" if is_binary else "ner_manual")
+        self._by_label[label].write(_encode([task | {"_is_binary": is_binary, "answer": answer}]))

@@ -1,4 +1,4 @@
-"""Texts as tokens, cut so that every span is made of whole ones."""
+"""Texts as tokens, cut at the boundaries of spans."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from spacy.language import Language
 from scripts.building.shards import pipeline
 from scripts.core.answers import Span
 
+_MAX_STRINGS = 1_000_000
 _start = attrgetter("start")
-_MOST_STRINGS = 1_000_000  # a vocabulary grows with all it reads and never shrinks: then it is made anew
 
 
 class Token(NamedTuple):
-    """[start, end) in code points, and whether a blank follows that is no part of a token."""
+    """[start, end) in code points; space: whether a space follows that is not part of a token."""
 
     start: int
     end: int
-    blank: bool
+    space: bool
 
 
 class Tokens:
@@ -39,32 +39,32 @@ class Tokens:
 
     @property
     def nlp(self) -> Language:
-        """The pipeline, which is another one once it has seen too much."""
-        found = pipeline(self._block, self._generation)
-        if len(found.vocab.strings) > _MOST_STRINGS:
+        """The pipeline. It is replaced now and then: a vocabulary grows with every text and never shrinks."""
+        nlp = pipeline(self._block, self._generation)
+        if len(nlp.vocab.strings) > _MAX_STRINGS:
             self._generation += 1
-            found = pipeline(self._block, self._generation)
-        return found
+            nlp = pipeline(self._block, self._generation)
+        return nlp
 
     def of(self, text: str) -> list[Token]:
-        """The tokens of a text, those of blanks too."""
+        """Return the tokens of a text, those of whitespace included."""
         doc = self.nlp.tokenizer(text)
         return [Token(token.idx, token.idx + len(token), bool(token.whitespace_)) for token in doc]
 
 
 def cut(tokens: list[Token], spans: Iterable[Span]) -> list[Token]:
-    """Cut the tokens inside which a span begins or ends. Where there are none, these tokens are returned."""
-    inside: dict[int, list[int]] = defaultdict(list)  # by number of a token
-    for border in sorted({border for span in spans for border in (span.start, span.end)}):
-        number = bisect_right(tokens, border, key=_start) - 1
-        if number >= 0 and tokens[number].start < border < tokens[number].end:
-            inside[number].append(border)
+    """Cut tokens at the boundaries of spans. If no boundary is inside a token, `tokens` itself is returned."""
+    boundaries: dict[int, list[int]] = defaultdict(list)  # inside a token, by its number
+    for boundary in sorted({boundary for span in spans for boundary in (span.start, span.end)}):
+        number = bisect_right(tokens, boundary, key=_start) - 1
+        if number >= 0 and tokens[number].start < boundary < tokens[number].end:
+            boundaries[number].append(boundary)
     pieces = []
     done = 0
-    for number, borders in inside.items():
+    for number, inside in boundaries.items():
         token = tokens[number]
-        edges = [token.start, *borders, token.end]
+        edges = [token.start, *inside, token.end]
         pieces += tokens[done:number]
-        pieces += [Token(start, end, token.blank and end == token.end) for start, end in pairwise(edges)]
+        pieces += [Token(start, end, token.space and end == token.end) for start, end in pairwise(edges)]
         done = number + 1
-    return pieces + tokens[done:] if inside else tokens
+    return pieces + tokens[done:] if boundaries else tokens

@@ -19,6 +19,7 @@ from scripts.building.splits import Splitter
 from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError
 from scripts.core.hashing import fraction
+from scripts.core.ledger import Ledger
 from scripts.core.workers import watched
 from scripts.merging.duplicates import Near, near_any
 from scripts.model.label_heads import OUT, LabelHeads, find, log_softmax
@@ -61,7 +62,7 @@ def choose_uncovered(
     before (frozenset[str]): Keys of what was asked before.
     tagger (Tagger | None): The models that rank the texts; None for a random sample.
     """
-    counts: Counter[str] = Counter()
+    counts = Ledger()
     eligible = _eligible(watched(read_gold(gold), texts, "Choosing"), request, before, splitter, counts)
     pool: list[Candidate] = []
     for candidate in _ranked(eligible, tagger, counts) if tagger else _shuffled(eligible, request.seed):
@@ -77,12 +78,12 @@ def choose_uncovered(
         new = [candidate for number, candidate in enumerate(pool) if number not in near]
         chosen = _most_informative(new, request.limit, counts)
     counts["queued"] = len(chosen)
-    counts["over the limit"] = 2 * counts["read"] - counts.total()
+    counts.fill("over the limit")
     return Selection([_item(candidate, request) for candidate in chosen], counts)
 
 
 def _eligible(
-    texts: Iterable[GoldText], request: Request, before: frozenset[str], splitter: Splitter, counts: Counter[str]
+    texts: Iterable[GoldText], request: Request, before: frozenset[str], splitter: Splitter, counts: Ledger
 ) -> Iterator[GoldText]:
     """Yield the texts that can be asked about, and count the reasons against the others."""
     for text in texts:
@@ -110,7 +111,7 @@ def _shuffled(texts: Iterable[GoldText], seed: int) -> Iterator[Candidate]:
         yield Candidate(-fraction(f"{seed} {text.text}"), -number, text, {}, [])
 
 
-def _ranked(texts: Iterable[GoldText], tagger: Tagger, counts: Counter[str]) -> Iterator[Candidate]:
+def _ranked(texts: Iterable[GoldText], tagger: Tagger, counts: Ledger) -> Iterator[Candidate]:
     number = 0
     for batch in minibatch(_not_too_long(texts, tagger.max_length, counts), _BATCH):
         tagged = tagger.tag([text.text for text in batch])
@@ -120,7 +121,7 @@ def _ranked(texts: Iterable[GoldText], tagger: Tagger, counts: Counter[str]) -> 
             number += 1
 
 
-def _not_too_long(texts: Iterable[GoldText], max_length: int, counts: Counter[str]) -> Iterator[GoldText]:
+def _not_too_long(texts: Iterable[GoldText], max_length: int, counts: Ledger) -> Iterator[GoldText]:
     for text in texts:
         if len(text.text) > max_length:
             counts["too long for the pipeline"] += 1
@@ -128,7 +129,7 @@ def _not_too_long(texts: Iterable[GoldText], max_length: int, counts: Counter[st
             yield text
 
 
-def _most_informative(pool: list[Candidate], limit: int, counts: Counter[str]) -> list[Candidate]:
+def _most_informative(pool: list[Candidate], limit: int, counts: Ledger) -> list[Candidate]:
     """Choose the texts that are most informative together, without near-duplicates. Their rank becomes what they add.
 
     pool (list[Candidate]): The best first.

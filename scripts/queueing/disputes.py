@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -13,6 +13,7 @@ from scripts.checking.review import FOLDER, Suspect
 from scripts.core.answers import GoldText, Span, hash_of_line
 from scripts.core.errors import UserError
 from scripts.core.files import BUFFER
+from scripts.core.ledger import Ledger
 from scripts.merging.decide import longest_first
 from scripts.merging.merge_text import Conflict
 from scripts.queueing.request import (
@@ -51,7 +52,7 @@ def choose_suspects(corpus: Path, request: Request, before: frozenset[str]) -> S
     if not any(path.exists() for path in paths):
         steps = " or ".join(f"weasel run {step}" for step in SOURCES.values())
         raise UserError(f"{corpus / FOLDER}: has no list of suspects; make one first: {steps}")
-    counts: Counter[str] = Counter()
+    counts = Ledger()
     suspects = _by_text((suspect for path in paths for suspect in _lines(path, Suspect)), request, before, counts)
     disputes = []
     for text in _texts(corpus / "gold.jsonl", suspects):
@@ -70,7 +71,7 @@ def choose_conflicts(corpus: Path, request: Request, before: frozenset[str]) -> 
 
     RAISES (UserError): If conflicts.jsonl is damaged.
     """
-    counts: Counter[str] = Counter()
+    counts = Ledger()
     conflicts = _by_text(_lines(corpus / "conflicts.jsonl", Conflict), request, before, counts)
     texts = _texts(corpus / "gold.jsonl", conflicts)
     disputes = [_conflicting(text, conflicts[text.text], request.label) for text in texts]
@@ -100,9 +101,7 @@ def _lines(path: Path, of: type[T]) -> Iterator[T]:
         raise UserError(f"{path}: is damaged ({err}); make it again") from err
 
 
-def _by_text(
-    disputes: Iterable[T], request: Request, before: frozenset[str], counts: Counter[str]
-) -> dict[str, list[T]]:
+def _by_text(disputes: Iterable[T], request: Request, before: frozenset[str], counts: Ledger) -> dict[str, list[T]]:
     """Group by text what is about the label and was not asked before; count the reasons against the rest."""
     by_text: dict[str, list[T]] = defaultdict(list)
     for dispute in disputes:
@@ -175,12 +174,12 @@ def _conflicting(text: GoldText, conflicts: list[Conflict], label: str) -> Dispu
     )
 
 
-def _selection(disputes: list[Dispute], request: Request, counts: Counter[str]) -> Selection:
+def _selection(disputes: list[Dispute], request: Request, counts: Ledger) -> Selection:
     disputes = sorted(disputes, key=lambda each: (each.rank, each.text.text))[: request.limit]
     items = [
         QueueItem(each.text, each.current, {"reason": " ".join(each.reasons)}, each.asked, each.versions)
         for each in disputes
     ]
     counts["queued"] = sum(len(item.asked) for item in items)
-    counts["over the limit"] = 2 * counts["read"] - counts.total()
+    counts.fill("over the limit")
     return Selection(items, counts)

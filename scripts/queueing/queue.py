@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple, get_args
@@ -22,7 +21,7 @@ from scripts.queueing.candidates import Tagger, choose_uncovered
 from scripts.queueing.disputes import choose_conflicts, choose_suspects, count_waiting
 from scripts.queueing.request import NAME, Order, Prefill, Queue, Request, Selection, asked_before, next_folder
 from scripts.queueing.tasks import FORMATS
-from scripts.reporting.console import plural
+from scripts.reporting.console import as_sum, plural
 
 _UNITS = {"uncovered": "text", "suspects": "suspect", "conflicts": "conflict"}
 
@@ -124,25 +123,17 @@ def _choose(
 
 
 def _account(request: Request, gold: str, models: list[Trained], chosen: Selection) -> Queue:
-    """RAISES (AssertionError): If something that was read is neither queued nor counted under a reason."""
-    assert 2 * chosen.counts["read"] == chosen.counts.total(), chosen.counts
     ranks = [item.reason["informativeness"] for item in chosen.items if "informativeness" in item.reason]
     return Queue(
         request=request,
         gold=gold,
         models={model.path.as_posix(): weights(model.path)[0] for model in models},
         unit=_UNITS[request.kind],
-        counts=_in_order(chosen.counts),
+        counts=chosen.counts.to_dict("queued"),
         tasks=len(chosen.items),
         informativeness=[ranks[0], ranks[-1]] if ranks else [],
         asked=sorted(key for item in chosen.items for key in item.asked),
     )
-
-
-def _in_order(counts: Counter[str]) -> dict[str, int]:
-    """Put "read" and "queued" first, and leave out reasons that did not occur."""
-    reasons = sorted(name for name in counts if name not in ("read", "queued") and counts[name])
-    return {name: counts[name] for name in ("read", "queued", *reasons)}
 
 
 def _write(account: Queue, chosen: Selection, tokens: Tokens, work: Path, target: Path) -> None:
@@ -156,8 +147,7 @@ def _write(account: Queue, chosen: Selection, tokens: Tokens, work: Path, target
 def print_queue(console: Console, queued: Queued) -> None:
     """Print the account, read = queued + the others by reason, and what else waits."""
     queue = queued.queue
-    outcomes = " + ".join(f"{number:,} {outcome}" for outcome, number in queue.counts.items() if outcome != "read")
-    console.print(f"{queue.unit.capitalize()}s: {queue.counts['read']:,} = {outcomes}")
+    console.print(f"{queue.unit.capitalize()}s: {as_sum(queue.counts)}")
     if queue.informativeness:
         first, last = (f"{value:.2g}" for value in queue.informativeness)
         console.print(f"Informativeness {first} (first) to {last} (last); near 0 the models are already certain")

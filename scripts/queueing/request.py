@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -13,6 +12,7 @@ import msgspec
 from scripts.building.splits import Side
 from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError
+from scripts.core.ledger import Ledger
 
 NAME = "queue.json"
 QueueKind = Literal["uncovered", "suspects", "conflicts"]
@@ -72,7 +72,7 @@ class Selection(NamedTuple):
     """The items of a queue in their order, and the outcomes of all texts, suspects or conflicts that were read."""
 
     items: list[QueueItem]
-    counts: Counter[str]
+    counts: Ledger
 
 
 class Queue(msgspec.Struct, kw_only=True):

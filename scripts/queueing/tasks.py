@@ -12,7 +12,7 @@ from rich.console import Console
 from scripts.core.answers import GoldText
 from scripts.exporting.doccano import doccano_line
 from scripts.exporting.label_studio import interface, studio_task
-from scripts.exporting.prodigy import Shown, prodigy_task
+from scripts.exporting.prodigy import ProdigyTokens, prodigy_task
 from scripts.exporting.tokens import Tokens, cut
 from scripts.queueing.request import Queue, QueueItem
 from scripts.sources.importing import Block, slug
@@ -46,7 +46,7 @@ def _write_prodigy(items: list[QueueItem], label: str, tokens: Tokens, folder: P
     with (folder / FORMATS["prodigy"].name).open("wb") as file:
         for item in items:
             spans = [*item.spans, *(span for version in item.versions for span in version.spans)]
-            shown = Shown(item.text.text, cut(tokens.of(item.text.text), spans))
+            shown = ProdigyTokens(item.text.text, cut(tokens.of(item.text.text), spans))
             task = prodigy_task(_with_reason(item), shown, item.spans, "ner_manual")
             if item.versions:
                 task["versions"] = [

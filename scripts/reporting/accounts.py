@@ -11,7 +11,6 @@ from scripts.reporting.console import Console, new_table, plural, print_counts, 
 
 if TYPE_CHECKING:  # importing spaCy takes half a second
     from scripts.core.manifest import Entry, Manifest
-    from scripts.exporting.exporting import Exported
     from scripts.merging.merged import Merged
     from scripts.sources.importing import Part
     from scripts.sources.source import Intake
@@ -92,11 +91,3 @@ def _print_resemblance(console: Console, totals: Mapping[str, int]) -> None:
     if lookalikes:
         said = f"⚠ {lookalikes:,} texts are equal to others but for blanks or Unicode form"
         console.print(f"{said}: lookalikes.jsonl lists them")
-
-
-def print_export(console: Console, exported: Exported) -> None:
-    """Texts and spans: read = written + not carried, by reason; then what the files do not say."""
-    for what, counts in (("Texts", exported.texts), ("Spans", exported.spans)):
-        fates = " + ".join(f"{times:,} {fate}" for fate, times in counts.items() if fate != "read")
-        console.print(f"{what}: {counts['read']:,} = {fates}")
-    print_counts(console, "Noted", exported.notes)

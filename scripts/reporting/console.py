@@ -68,6 +68,13 @@ def print_counts(console: Console, title: str, counts: Mapping[str, int]) -> Non
         console.print(f"{title}: {rest:,} for {len(ordered) - MAX_LINES} other reasons")
 
 
+def as_sum(counts: Mapping[str, int]) -> str:
+    """Format the outcomes of what was read: `1,488 = 1,280 written + 208 other labels`."""
+    return f"{counts['read']:,} = " + " + ".join(
+        f"{number:,} {name}" for name, number in counts.items() if name != "read"
+    )
+
+
 def plural(number: float, singular: str, plural: str = "") -> str:
     """Format a number with its noun: `1 text`, `2 texts`, `3 entities`."""
     return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"

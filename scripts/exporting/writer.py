@@ -1,0 +1,98 @@
+"""The base of all export formats: the files of an export, and the outcome of every text and span."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+from scripts.core.answers import GoldText, Span
+from scripts.core.ledger import Ledger
+from scripts.exporting.tokens import Tokens
+
+
+class Writer(ABC):
+    """Writes texts, one after the other, into files of a format.
+
+    A format implements `add`, which calls `written` or `skip` once for each text, `skip_spans` for spans that the
+    format has no place for, and `note` for what else is missing or changed in its files.
+
+    folder (Path): An empty folder for the files.
+    labels (list[str]): The labels that are exported, sorted.
+    tokens (Tokens): Tokenizes as the pipeline does.
+    """
+
+    def __init__(self, folder: Path, labels: list[str], tokens: Tokens) -> None:
+        self.folder = folder
+        self.labels = labels
+        self.tokens = tokens
+        self.texts, self.spans, self.notes = Ledger(), Ledger(), Counter[str]()
+        self._files = ExitStack()
+
+    @abstractmethod
+    def add(self, text: GoldText) -> None:
+        """Write a text, of which only the annotations of the exported labels are left."""
+
+    def close(self) -> None:
+        """Complete and close the files."""
+        self._files.close()
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a file of the folder, to be closed by `close`."""
+        return self._files.enter_context((self.folder / name).open("wb"))
+
+    def read(self, text: GoldText) -> None:
+        """Count a text and its spans as read."""
+        self.texts["read"] += 1
+        self.spans["read"] += span_count(text)
+
+    def written(self, spans: int) -> None:
+        """Count a text and some of its spans as written."""
+        self.texts["written"] += 1
+        self.spans["written"] += spans
+
+    def skip(self, reason: str, spans: int = 0) -> None:
+        """Count a text and the rest of its spans as skipped."""
+        self.texts[reason] += 1
+        self.skip_spans(reason, spans)
+
+    def skip_spans(self, reason: str, spans: int) -> None:
+        """Count spans as skipped."""
+        self.spans[reason] += spans
+
+    def note(self, what: str, times: int = 1) -> None:
+        """Count something by which the files differ from the gold although the text is in them."""
+        if times:
+            self.notes[what] += times
+
+    def note_unresolved(self, text: GoldText) -> None:
+        """Note unresolved labels: in the files they look like labels that nobody was asked about."""
+        self.note("unresolved labels, written as not covered", len(text.unresolved))
+
+    def is_complete(self, text: GoldText) -> bool:
+        """Whether all exported labels are covered."""
+        return len(text.covered) == len(self.labels)
+
+    def completeness(self, text: GoldText) -> str:
+        """Name of the file or folder for a text: only complete texts can be trained on without knowing coverage."""
+        return "complete" if self.is_complete(text) else "incomplete"
+
+    def entities(self, text: GoldText, keeps_meta: bool) -> list[Span]:
+        """Return the entities, sorted: all that a format has a place for that holds texts and spans only.
+
+        Rejected spans are skipped; incomplete coverage, and meta unless the format keeps it, are noted.
+        """
+        self.skip_spans("rejected spans", len(text.rejected))
+        if not self.is_complete(text):
+            self.note("incomplete texts, without saying which of their labels are covered")
+        self.note_unresolved(text)
+        if not keeps_meta:
+            self.note("texts without their meta", bool(text.meta))
+        return sorted([*text.spans, *text.accepted])
+
+
+def span_count(text: GoldText) -> int:
+    """Count the entities and rejected spans of a text."""
+    return len(text.spans) + len(text.accepted) + len(text.rejected)
