@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from scripts.building.splits import SIDES, Side, Splitter
+from scripts.building.splits import SPLITS, SplitName, Splitter
 from scripts.core.answers import GoldText, Span, Task
 from scripts.core.hashing import input_hash
 from scripts.demo import choose_datasets, parse_addresses
@@ -16,7 +16,7 @@ from scripts.sources.brat import brat
 from scripts.sources.conll import conll
 from scripts.sources.source import Intake, Source
 
-Sides = dict[Side, list[GoldText]]
+Sides = dict[SplitName, list[GoldText]]
 
 PROTOCOLS = [
     "Action", "Amount", "Concentration", "Device", "Generic-Measure", "Location", "Measure-Type", "Mention", "Method",
@@ -27,7 +27,7 @@ DIAGNOSES = ["Anatomy", "Characteristic", "Classification_system", "Diagnostic_t
 
 def protocols(data: Path) -> Sides:
     """Wet lab protocols: long texts, about twenty labels."""
-    return _apart({side: _of(brat(str(data / "brat-wlp" / side), PROTOCOLS)) for side in SIDES})
+    return _apart({side: _of(brat(str(data / "brat-wlp" / side), PROTOCOLS)) for side in SPLITS})
 
 
 def addresses(data: Path) -> Sides:
@@ -79,9 +79,9 @@ def text(words: str, spans: Iterable[Span], covered: Iterable[str]) -> GoldText:
 def _divided(texts: Iterable[GoldText]) -> Sides:
     """Split texts by a hash, with the demo's shares."""
     splitter = Splitter(0.1, 0.2)
-    sides: Sides = {side: [] for side in SIDES}
+    sides: Sides = {side: [] for side in SPLITS}
     for gold in texts:
-        sides[splitter.side(gold)].append(gold)
+        sides[splitter.split_of(gold)].append(gold)
     return sides
 
 
@@ -114,7 +114,7 @@ def _apart(sides: Sides) -> Sides:
     """Remove repeated texts; a text that is in several splits stays in the last of them."""
     seen: set[str] = set()
     result: Sides = {}
-    for side in reversed(SIDES):
+    for side in reversed(SPLITS):
         result[side] = []
         for gold in sides[side]:
             if gold.text not in seen:

@@ -173,15 +173,15 @@ def _examples(nlp: Any, gold: list[GoldText], labels: list[str]) -> list[Any]:
 
 def tune(nlp: Any, gold: list[GoldText], labels: list[str]) -> Any:
     """Tune the heads of a pipeline as the training step does."""
-    from scripts.model import thresholds as tuning
+    from scripts.model.thresholds import set_thresholds
 
-    tuning.tune(nlp.get_pipe("label_heads"), _examples(nlp, gold, labels))
+    set_thresholds(nlp.get_pipe("label_heads"), _examples(nlp, gold, labels))
     return nlp
 
 
 def test(nlp: Any, gold: list[GoldText], labels: list[str]) -> tuple[dict[str, list[int]], float]:
     """Run a pipeline on raw texts. RETURNS: Counts by label, and words a second."""
-    from scripts.model.label_heads import count_known
+    from scripts.model.label_heads import count_covered
 
     examples = _examples(nlp, gold, labels)
     texts = [example.text for example in examples]
@@ -191,7 +191,7 @@ def test(nlp: Any, gold: list[GoldText], labels: list[str]) -> tuple[dict[str, l
     seconds = time.perf_counter() - began
     for example, doc in zip(examples, docs, strict=True):
         example.predicted = doc
-    return count_known(examples), sum(map(len, docs)) / seconds
+    return count_covered(examples), sum(map(len, docs)) / seconds
 
 
 def jobs(data: Path, corpora: list[str], seeds: int, steps: int, single_seeds: int) -> list[Job]:

@@ -23,7 +23,7 @@ from benchmarks.measure import machine, measure, write_results
 from scripts.checking import consistency, coverage
 from scripts.core.files import write_json
 from scripts.merging.merge import Resources, merge
-from scripts.model.label_heads import Known
+from scripts.model.label_heads import Covered
 from scripts.page.inputs import load
 from scripts.page.page import render
 from scripts.queueing import recommendation as deciding
@@ -111,7 +111,7 @@ def _counted(
     random_ = random.Random(seed)
     tally, findings, examples = Tally(labels), Findings(len(labels), dict.fromkeys(labels, WORDS)), Examples()
     for text, spans in zip(corpus, gold, strict=True):
-        known = {label: Known(frozenset(spans.get(label, ())), [(0, len(text))], True) for label in labels}
+        known = {label: Covered(frozenset(spans.get(label, ())), [(0, len(text))], True) for label in labels}
         predicted: Gold = {}
         for label, ranges in sorted(spans.items()):
             for start, end in ranges:

@@ -92,14 +92,16 @@ def focal(pipe: LabelHeads, examples: Sequence[Any], scores: Any, gamma: float =
     log_p = (logs * onehot).sum(2)
     p = np.exp(log_p)
     rest = np.maximum(1 - p, 1e-6)
-    factor = (rest**gamma - gamma * rest ** (gamma - 1) * p * log_p) * gold.known
-    return -float((rest**gamma * log_p * gold.known).sum()), _flat((np.exp(logs) - onehot) * factor[:, :, None], scores)
+    factor = (rest**gamma - gamma * rest ** (gamma - 1) * p * log_p) * gold.covered
+    return -float((rest**gamma * log_p * gold.covered).sum()), _flat(
+        (np.exp(logs) - onehot) * factor[:, :, None], scores
+    )
 
 
 def weighted(pipe: LabelHeads, examples: Sequence[Any], scores: Any, weight: float = 2.0) -> tuple[float, Any]:
     """Cross entropy in which the tokens of entities count more than the others."""
     logs, gold, onehot = _known(pipe, examples, scores)
-    weights = np.where(gold.tags == OUT, 1.0, weight) * gold.known
+    weights = np.where(gold.tags == OUT, 1.0, weight) * gold.covered
     return -float(((logs * onehot).sum(2) * weights).sum()), _flat(
         (np.exp(logs) - onehot) * weights[:, :, None], scores
     )
@@ -109,7 +111,7 @@ def crf(pipe: LabelHeads, examples: Sequence[Any], scores: Any) -> tuple[float, 
     """-log of the probability of all valid sequences that agree with what is known, among all valid sequences."""
     shaped = scores.reshape(len(scores), -1, TAGS).astype(np.float64)
     gold = read_gold(list(examples), pipe.labels)
-    allowed = np.where(gold.known[:, :, None], np.eye(TAGS, dtype=bool)[gold.tags], True)
+    allowed = np.where(gold.covered[:, :, None], np.eye(TAGS, dtype=bool)[gold.tags], True)
     lengths = [len(example.predicted) for example in examples if len(example.predicted)]
     free, marginals = sum_over_sequences(shaped, lengths)
     agreeing, wanted = sum_over_sequences(np.where(allowed, shaped, -1e4), lengths)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from scripts.building.corpus import Plan, build, nlp_block
+from scripts.building.corpus import CorpusPlan, build, nlp_block
 from scripts.core import settings
 from scripts.core.errors import run_step
 from scripts.engines.engine import Dask
@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="holds what was merged, and gets the result: corpus")
     args, config = settings.parse(parser)
     split = config.split
-    plan = Plan(
+    plan = CorpusPlan(
         nlp_block(args.training), split.dev, split.test, split.document, split.dev_datasets, split.test_datasets,
         config.docs.misaligned,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scripts import functions  # noqa: F401 (what the config names is registered)
 from scripts.building.checks import check, debug_data
-from scripts.building.splits import read_split
+from scripts.building.splits import read_corpus
 from scripts.core.errors import UserError, run_step
 from scripts.core.files import write_json
 from scripts.reporting.console import plain_console
@@ -25,7 +25,7 @@ def main() -> None:
     )
     parser.add_argument("--fail-on-findings", action="store_true", help="exit 1 if our checks find anything")
     args = parser.parse_args()
-    split = read_split(args.corpus / "split.json")
+    split = read_corpus(args.corpus / "split.json")
     console = plain_console()
     console.print("spaCy's checks, of the entities as its ner would learn them", style="bold")
     if said := debug_data(args.config, args.corpus, args.limit):

@@ -1,14 +1,14 @@
 """Whatever of the project's own a training config may name: the manifest for `--code`. Imports only."""
 
 from scripts.building.reading import corpus_reader, label_heads_labels, ner_labels
-from scripts.model.label_heads import label_heads_model, make_known_scorer, make_label_heads
-from scripts.model.provenance import record_data
+from scripts.model.label_heads import label_heads_model, make_covered_scorer, make_label_heads
+from scripts.model.models import record_data
 
 __all__ = [
     "corpus_reader",
     "label_heads_labels",
     "label_heads_model",
-    "make_known_scorer",
+    "make_covered_scorer",
     "make_label_heads",
     "ner_labels",
     "record_data",

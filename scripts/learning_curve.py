@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scripts import functions  # noqa: F401 (what the config names is registered)
 from scripts.building.reading import read_labels
-from scripts.building.splits import read_split
+from scripts.building.splits import read_corpus
 from scripts.core.errors import UserError, run_step
 from scripts.core.files import write_json
 from scripts.core.settings import overrides
@@ -34,7 +34,7 @@ def main() -> None:
     shares = sorted(set(args.shares))
     if len(shares) < 2 or not shares[0] > 0 or shares[-1] > 1 or args.seeds < 1:
         raise UserError("--shares takes at least two numbers above 0 and up to 1, --seeds at least 1")
-    split, labels = read_split(args.corpus / "split.json"), read_labels(args.corpus / "labels.json")
+    split, labels = read_corpus(args.corpus / "split.json"), read_labels(args.corpus / "labels.json")
     if not split.texts.get("test"):
         raise UserError(f"{args.corpus}/test: no text to evaluate with; raise test in [split]")
     vectors = None if args.vectors == "none" else args.vectors

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from scripts import functions  # noqa: F401 (registers what models are made of)
-from scripts.building.corpus import Plan, nlp_block
+from scripts.building.corpus import CorpusPlan, nlp_block
 from scripts.core import settings
 from scripts.core.errors import run_step
 from scripts.queueing.queue import print_queue, queue
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of random samples, default: %(default)s")
     args, config = settings.parse(parser)
     split, nlp = config.split, nlp_block(args.training)
-    plan = Plan(
+    plan = CorpusPlan(
         nlp, split.dev, split.test, split.document, split.dev_datasets, split.test_datasets, config.docs.misaligned
     )
     request = Request(

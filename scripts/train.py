@@ -1,17 +1,18 @@
-"""Train one pipeline for all labels, and tune on the dev texts how readily each label is found."""
+"""Train one pipeline for all labels, and set a threshold for each label on the dev texts."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from scripts import functions  # noqa: F401 (what the config names is registered)
-from scripts.building.splits import read_split
+from rich.console import Console
+
+from scripts import functions  # noqa: F401 (registers what the config names)
+from scripts.building.splits import read_corpus
 from scripts.core.errors import UserError, run_step
 from scripts.core.settings import overrides
-from scripts.model.provenance import BEST
-from scripts.model.training import Job, is_transition_based, load_config, train, train_all, unknown_share
-from scripts.reporting.console import plain_console
+from scripts.model.models import BEST
+from scripts.model.training import TrainingJob, load_config, train, train_all, uncovered_share
 
 
 def main() -> None:
@@ -20,30 +21,32 @@ def main() -> None:
     parser.add_argument("config", type=Path, help="training config: configs/ner.cfg")
     parser.add_argument("--corpus", type=Path, default=Path("corpus"), help="default: %(default)s")
     parser.add_argument("--output", type=Path, required=True, help="gets seed-<n>/model-best: training/ner")
-    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    parser.add_argument("--seeds", type=int, default=1, help="how many, from --seed on, a model each; default: 1")
-    parser.add_argument("--gpu", type=int, default=-1, help="which, or -1 for none; default: %(default)s")
-    parser.add_argument("--vectors", default="none", help="a pipeline with static vectors; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="the first seed; default: %(default)s")
+    parser.add_argument("--seeds", type=int, default=1, help="number of seeds, a model each; default: %(default)s")
+    parser.add_argument("--gpu", type=int, default=-1, help="a GPU's number, or -1 for the CPU; default: %(default)s")
+    parser.add_argument("--vectors", default="", help="a pipeline with static vectors, a package or folder")
     args, rest = parser.parse_known_args()
     if args.seeds < 1:
-        raise UserError(f"--seeds {args.seeds}: is less than one; it says how many models are trained")
-    values, vectors = overrides(rest, "--training.max_steps 4000"), None if args.vectors == "none" else args.vectors
-    config, values = load_config(args.config, values, vectors)
-    split = read_split(args.corpus / "split.json")
-    console = plain_console()
-    if is_transition_based(config) and (share := unknown_share(split)):
+        raise UserError(f"--seeds {args.seeds}: must be 1 or more, the number of models to train")
+    vectors = "" if args.vectors == "none" else args.vectors
+    config, values = load_config(args.config, overrides(rest, "--training.max_steps 4000"), vectors)
+    corpus = read_corpus(args.corpus / "split.json")
+    console = Console(markup=False, highlight=False)
+    if share := uncovered_share(config, corpus):
         console.print(
-            f"⚠ spaCy's ner wants texts that are annotated for all labels, and for {share:.1%} of the pairs of a text "
-            "and a label nobody looked: configs/ner.cfg learns from what is known",
+            f"⚠ spaCy's ner needs texts that are covered for all labels; {share:.1%} of the text × label pairs are not "
+            "covered. configs/ner.cfg learns from partially annotated texts",
         )
     jobs = [
-        Job(args.config, values | {"system.seed": seed}, args.corpus / "dev", args.output / f"seed-{seed}", args.gpu)
+        TrainingJob(
+            args.config, values | {"system.seed": seed}, args.corpus / "dev", args.output / f"seed-{seed}", args.gpu
+        )
         for seed in range(args.seed, args.seed + args.seeds)
     ]
-    trained = [train(*jobs[0])] if len(jobs) == 1 else train_all(jobs, f"Training {len(jobs)} seeds")
-    for job, biases in zip(jobs, trained, strict=True):
-        tuned = f", tuned on {split.texts.get('dev', 0):,} texts" if biases else ""
-        said = f"✔ {job.folder / BEST}: trained on {split.texts.get('train', 0):,} texts{tuned}"
+    trained = [train(jobs[0])] if len(jobs) == 1 else train_all(jobs, f"Training {len(jobs)} seeds")
+    for job, thresholds in zip(jobs, trained, strict=True):
+        tuned = f", thresholds set on {corpus.texts.get('dev', 0):,} texts" if thresholds else ""
+        said = f"✔ {job.folder / BEST}: trained on {corpus.texts.get('train', 0):,} texts{tuned}"
         console.print(said)
 
 

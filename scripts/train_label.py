@@ -1,14 +1,14 @@
-"""Train the head of one label on what is annotated now, and leave what the model says of all others as it is."""
+"""Train the head of one label on the current annotations, and leave the predictions of all other labels as they are."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from scripts import functions  # noqa: F401 (what the model is made of is registered)
+from scripts import functions  # noqa: F401 (registers the model's functions)
 from scripts.building.reading import read_labels
 from scripts.core.errors import UserError, run_step
-from scripts.model.provenance import BEST
+from scripts.model.models import BEST
 from scripts.model.relearning import relearn
 from scripts.reporting.console import plain_console, plural, ratio
 
@@ -16,22 +16,22 @@ from scripts.reporting.console import plain_console, plural, ratio
 def main() -> None:
     """Train, report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--label", required=True, help="which: ORG")
-    parser.add_argument("--model", type=Path, required=True, help="to begin with: training/ner/seed-0/model-best")
+    parser.add_argument("--label", required=True, help="a label of the corpus: ORG")
+    parser.add_argument("--model", type=Path, required=True, help="to start from: training/ner/seed-0/model-best")
     parser.add_argument("--corpus", type=Path, default=Path("corpus"), help="default: %(default)s")
     parser.add_argument("--output", type=Path, required=True, help="gets model-best: training/ner-ORG/seed-0")
-    parser.add_argument("--steps", type=int, help="batches; default: as many as the model was trained for")
+    parser.add_argument("--steps", type=int, help="number of batches; default: as the model was trained")
     args = parser.parse_args()
     labels = read_labels(args.corpus / "labels.json")
     if args.label not in labels:
         raise UserError(f"{args.label!r}: is no label of {args.corpus}; --vars.label is one of {', '.join(labels)}")
     done = relearn(args.model, args.label, args.corpus, args.output, args.steps)
     console = plain_console()
-    before = "new" if done.is_new else f"was {ratio(done.before)}"
+    before = "new label" if done.is_new else f"was {ratio(done.before)}"
     console.print(
-        f"{args.label}: {plural(done.texts, 'text')}, {done.steps:,} steps; F on the dev texts {ratio(done.after)}, "
-        f"{before}. All other labels are found as before.",
-    )  # fmt: skip
+        f"{args.label}: {plural(done.texts, 'text')}, {done.steps:,} steps; F on the dev texts {ratio(done.after)} "
+        f"({before}). Predictions for other labels are unchanged.",
+    )
     console.print(f"✔ {args.output / BEST}")
 
 

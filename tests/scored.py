@@ -43,7 +43,7 @@ def write_corpus(folder, docs, digest="d" * 8, per_shard=3, **sides):
 
 def write_model(folder, patterns, split=None, seed=0):
     """A model `seed-<n>/model-best` that finds words by label, with a record of its data if there is a split.json."""
-    from scripts.model.provenance import record_data
+    from scripts.model.models import record_data
 
     nlp = spacy.blank("en")
     ruler = nlp.add_pipe("entity_ruler")

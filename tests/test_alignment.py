@@ -13,7 +13,7 @@ from spacy.training import Example
 from spacy.util import filter_spans
 
 from benchmarks.corpora import CORPORA
-from scripts.model.label_heads import known, predictions
+from scripts.model.label_heads import covered_of, predictions
 from scripts.scoring.alignment import KINDS, align, are_within
 from scripts.scoring.counts import Tally, count, rows
 from scripts.scoring.evaluation import Findings, forms
@@ -154,7 +154,7 @@ def on_real_texts(sides, labels):
     predicted = [perturbed(doc, labels) for doc in docs]
     tally = Tally(labels)
     for doc, guess in zip(docs, predicted, strict=True):
-        tally.add(doc.text, known(doc), predictions(guess))
+        tally.add(doc.text, covered_of(doc), predictions(guess))
     ours = metrics(tally.counts())
     theirs = Scorer.score_spans([Example(guess, doc) for guess, doc in zip(predicted, docs, strict=True)], "ents")
     assert 0.3 < ours.micro.f < 0.9
@@ -186,7 +186,7 @@ def findings(gold, ents, seen=None):
     doc = NLP.make_doc(TEXT)
     doc.ents = [Span(doc, *ent) for ent in ents]
     tally, found = Tally(LABELS), Findings(3, seen)
-    tally.add(gold.text, known(gold), predictions(doc))
+    tally.add(gold.text, covered_of(gold), predictions(doc))
     found.add(tally.flush(), LABELS)
     return metrics(tally.counts(), [found]), found
 
@@ -235,7 +235,7 @@ def examples(texts, most=20):
         doc = NLP.make_doc(text)
         gold = known_doc(NLP, text, [(0, 1, "A-B"), (2, 3, "LOC")], ["A-B", "LOC"])
         doc.ents = [Span(doc, 2, 4, "LOC"), Span(doc, 5, 6, "B-PER")]
-        tally.add(text, known(gold), predictions(doc))
+        tally.add(text, covered_of(gold), predictions(doc))
     found.add(tally.flush(), LABELS)
     return found.all()
 
@@ -265,7 +265,7 @@ def test_of_a_long_text_a_part_is_shown():
     doc = NLP.make_doc(text)
     gold = known_doc(NLP, text, [(200, 201, "A-B"), (202, 203, "LOC")], LABELS)
     tally, found = Tally(LABELS), Examples()
-    tally.add(text, known(gold), predictions(doc))
+    tally.add(text, covered_of(gold), predictions(doc))
     found.add(tally.flush(), LABELS)
     for example in found.all():
         assert len(example.text) < 400

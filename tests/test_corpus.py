@@ -15,17 +15,17 @@ from spacy.lang.en import English
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import create_vocab
 
-from scripts.building.corpus import Plan, build
+from scripts.building.corpus import CorpusPlan, build
 from scripts.building.documents import DocMaker
-from scripts.building.shards import EntityBin, encoders_looked_up, pipeline
-from scripts.building.splits import SIDES, Splitter
+from scripts.building.shards import EntityBin, pipeline
+from scripts.building.splits import SPLITS, Splitter
 from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError
 from scripts.merging.merge import Resources, merge
 from tests.annotated import task, write
 
 NLP = {"lang": "en"}
-PLAN = Plan(NLP, dev=0.2, test=0.2, document="", dev_datasets=[], test_datasets=[], misaligned="snap")
+PLAN = CorpusPlan(NLP, dev=0.2, test=0.2, document="", dev_datasets=[], test_datasets=[], misaligned="snap")
 LABELS = frozenset(["ORG", "PER"])
 
 
@@ -108,7 +108,7 @@ def test_a_span_off_the_tokens_is_snapped_and_listed(maker):
     doc = maker.make(gold("500mL.x of IBMs", (11, 14, "ORG"))).doc
     assert entities(doc) == [("IBMs", "ORG")]
     assert maker.spans == Counter(read=1, snapped=1)
-    assert [(misfit.span, misfit.became) for misfit in maker.misfits] == [("IBM", "IBMs")]
+    assert [(span.span, span.became) for span in maker.misaligned] == [("IBM", "IBMs")]
 
 
 def test_a_span_off_the_tokens_is_skipped_and_its_tokens_are_not_known(nlp):
@@ -131,16 +131,16 @@ def test_a_text_longer_than_the_pipeline_takes_is_left_out_and_listed():
     maker = DocMaker(nlp, LABELS, "snap")
     assert maker.make(gold("too long", (0, 3, "ORG"))) is None
     assert maker.spans == Counter({"read": 1, "too long": 1})
-    assert [misfit.fate for misfit in maker.misfits] == ["too long"]
+    assert [span.outcome for span in maker.misaligned] == ["too long"]
 
 
 @given(text=st.text(min_size=1), share=st.floats(0, 0.4))
 def test_a_text_never_changes_sides_and_equal_ones_are_together(text, share):
     splitter = Splitter(dev=0.1, test=share)
-    side = splitter.side(gold(text))
-    assert splitter.side(gold(f"  {text.upper().lower()} ")) == splitter.side(gold(text.upper().lower()))
+    side = splitter.split_of(gold(text))
+    assert splitter.split_of(gold(f"  {text.upper().lower()} ")) == splitter.split_of(gold(text.upper().lower()))
     if side == "test":
-        assert Splitter(dev=0.1, test=share + 0.1).side(gold(text)) == "test"
+        assert Splitter(dev=0.1, test=share + 0.1).split_of(gold(text)) == "test"
 
 
 def test_texts_of_one_document_are_together():
@@ -148,7 +148,7 @@ def test_texts_of_one_document_are_together():
     texts = [gold(f"text {number}") for number in range(100)]
     for number, text in enumerate(texts):
         text.meta = {"page": number // 10}
-    sides = [splitter.side(text) for text in texts]
+    sides = [splitter.split_of(text) for text in texts]
     assert all(len(set(sides[page : page + 10])) == 1 for page in range(0, 100, 10))
     assert len(set(sides)) == 3
 
@@ -177,19 +177,19 @@ def snapshot(folder):
 
 def test_all_texts_are_on_one_side_each(corpus):
     made, _ = build(corpus, PLAN, 1)
-    texts = {side: {doc.text for doc in docs(corpus, side)} for side in SIDES}
+    texts = {side: {doc.text for doc in docs(corpus, side)} for side in SPLITS}
     assert {side: len(found) for side, found in texts.items()} == made.texts
     assert len(set.union(*texts.values())) == sum(made.texts.values()) == 3000
     assert json.loads((corpus / "labels.json").read_text()) == ["ORG", "PER"]
-    assert made.fates == {"exact": 3000, "read": 3000}
-    missing = sum(doc[-1].ent_iob == 0 for side in SIDES for doc in docs(corpus, side))
+    assert made.outcomes == {"exact": 3000, "read": 3000}
+    missing = sum(doc[-1].ent_iob == 0 for side in SPLITS for doc in docs(corpus, side))
     assert missing == 300
 
 
 def test_the_same_bytes_with_more_processes(corpus, tmp_path):
     build(corpus, PLAN, 1)
     once = snapshot(corpus)
-    for side in SIDES:
+    for side in SPLITS:
         for path in (corpus / side).iterdir():
             path.unlink()
     build(corpus, PLAN, 2)
@@ -235,14 +235,6 @@ def test_gold_that_is_not_as_merged_stops(corpus):
         build(corpus, PLAN, 1)
     del before["gold.jsonl"]
     assert before.items() <= snapshot(corpus).items()
-
-
-def test_looking_up_encoders_once_changes_no_byte(nlp):
-    doc = DocMaker(nlp, LABELS, "snap").make(gold("IBM hired Ada .", (0, 3, "ORG"), (10, 13, "PER"))).doc
-    slow = DocBin(docs=[doc]).to_bytes()
-    with encoders_looked_up():
-        assert DocBin(docs=[doc]).to_bytes() == slow
-    assert DocBin(docs=[doc]).to_bytes() == slow
 
 
 WORDS = st.lists(st.text(min_size=1, max_size=8).filter(str.strip), min_size=1, max_size=12)

@@ -21,8 +21,8 @@ from msgspec.structs import replace
 
 from benchmarks.generate import Size, generate
 from scripts.building import shards as cuts
-from scripts.building.corpus import Plan, build, nlp_block
-from scripts.building.splits import read_split
+from scripts.building.corpus import CorpusPlan, build, nlp_block
+from scripts.building.splits import read_corpus
 from scripts.core import manifest, settings
 from scripts.core.errors import UserError
 from scripts.merging.merge import Resources
@@ -41,7 +41,7 @@ KILLS = int(os.environ.get("LABELWISE_KILLS", "3"))
 RESULTS = ("gold.jsonl", "conflicts.jsonl", "coverage.csv", "parts.jsonl", "lookalikes.jsonl")
 PARTS = {"part_mb": 0.05}
 GROWS = "held_out"
-PLAN = Plan({"lang": "en"}, dev=0.2, test=0.2, document="", dev_datasets=[], test_datasets=[], misaligned="snap")
+PLAN = CorpusPlan({"lang": "en"}, dev=0.2, test=0.2, document="", dev_datasets=[], test_datasets=[], misaligned="snap")
 IMPATIENT = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s"}  # to wait for a scheduler that is lost
 
 BLOCK = """
@@ -366,12 +366,12 @@ def test_shards_can_stay_on_the_storage(merged, local, workers, folder, shards_o
         place = folder / "storage" / where["folders"][Path(name).stem]
         assert (place / name).read_bytes() == expected[name]
     with pytest.raises(UserError, match=r"corpus: its shards stayed on the storage; bring them: fetch = true"):
-        read_split(merged[1] / "split.json")
+        read_corpus(merged[1] / "split.json")
     with pytest.raises(UserError, match=r"set \[engine\] fetch = true, or leave both empty"):
         build_on(stays, merged[1], PLAN._replace(dev_datasets=["label_00"]))
     build(merged[1], PLAN, 1)
     assert made(merged[1]) == expected
-    assert read_split(merged[1] / "split.json").texts
+    assert read_corpus(merged[1] / "split.json").texts
 
 
 def test_gold_that_never_was_on_this_machine_can_be_learned_from(local, workers, folder):

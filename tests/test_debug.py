@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.building.checks import check, odd_edges
-from scripts.building.splits import read_split
+from scripts.building.splits import read_corpus
 from scripts.merging.duplicates import alike, shingled
 from tests.project import ROOT
 from tests.scored import known_doc, one_line, step, write_corpus
@@ -54,7 +54,7 @@ def test_both_kinds_of_checks_are_shown(project):
 
 
 def test_findings_are_listed_and_fail_only_if_asked(project):
-    found = check(project / "corpus", read_split(project / "corpus/split.json"))
+    found = check(project / "corpus", read_corpus(project / "corpus/split.json"))
     assert found.unlearned == {"LOC": ["test"]}
     (twin,) = found.twins
     assert (twin.side, twin.twin_side, twin.twin) == ("test", "train", LONG)

@@ -126,12 +126,12 @@ def test_a_dataset_for_every_label_with_fifty_entities(written, addresses):
 def test_a_fifth_is_left_out_of_what_is_trained_on_and_nothing_of_what_is_evaluated_on(written, addresses):
     config = load(ROOT / "configs/datasets.cfg").split
     splitter = Splitter(config.dev, config.test, config.document)
-    sides = Counter(splitter.side(text(address.text, [], [])) for address in addresses)
+    sides = Counter(splitter.split_of(text(address.text, [], [])) for address in addresses)
     missing = Counter()
     for dataset in written[1]:
         for address in addresses:
             if not is_annotated(address.text, dataset.label):
-                missing[splitter.side(text(address.text, [], []))] += 1
+                missing[splitter.split_of(text(address.text, [], []))] += 1
         assert dataset.texts == sum(is_annotated(address.text, dataset.label) for address in addresses)
     assert set(missing) == {"train"}
     assert missing["train"] / (17 * sides["train"]) == pytest.approx(0.2, abs=0.01)

@@ -12,7 +12,7 @@ import spacy
 
 from scripts.core.errors import in_one_line
 from scripts.evaluate import main
-from scripts.model.models import find
+from scripts.model.models import find_models
 from tests.scored import known_doc, one_line, step, write_corpus, write_model
 
 NLP = spacy.blank("en")
@@ -243,14 +243,14 @@ def test_a_seed_left_by_earlier_data_is_left_out(project, succeed):
 )
 def test_what_makes_a_config_another(old, new, is_same, tmp_path):
     folder = write_model(tmp_path, {"PER": ["Ada"]})
-    (before,), _ = find(folder, "")
+    (before,), _ = find_models(folder, "")
     config = folder / "seed-0" / "model-best" / "config.cfg"
     text = config.read_text()
     assert old in text
     config.write_text(text.replace(old, new, 1))
     if "seed" in old:
         (folder / "seed-0").rename(folder / "seed-1")
-    (after,), _ = find(folder, "")
+    (after,), _ = find_models(folder, "")
     assert (after.config == before.config) is is_same
 
 

@@ -21,16 +21,16 @@ from scripts.model.label_heads import (  # fmt: skip
     OUT,
     TAGS,
     UNIT,
-    Gold,
+    BatchGold,
     LabelHeads,
     decode,
-    find,
+    find_entities,
     heads_layer,
     log_softmax,
     masked_loss,
     prf,
     read_gold,
-    score_known,
+    score_covered,
 )
 from tests.scored import known_doc
 
@@ -49,22 +49,22 @@ def full(text=TEXT, nlp=NLP):
     return example([(0, 1, "ORG"), (2, 4, "PER")], LABELS, text=text, nlp=nlp)
 
 
-# Gold
+# BatchGold
 
 
 def test_tags_and_masks_of_what_is_covered():
     gold = read_gold([full(), example([(0, 1, "ORG")], ["ORG"])], LABELS)
     assert gold.tags[:7].T.tolist() == [[UNIT, 0, 0, 0, 0, 0, 0], [0, 0, BEGIN, LAST, 0, 0, 0]]
-    assert gold.known[:7].all()
-    assert gold.known[7:, 0].all()
-    assert not gold.known[7:, 1].any()  # nobody looked for PER in the second text
+    assert gold.covered[:7].all()
+    assert gold.covered[7:, 0].all()
+    assert not gold.covered[7:, 1].any()  # nobody looked for PER in the second text
 
 
 def test_an_accepted_span_alone_is_known_at_its_own_tokens():
     gold = read_gold([example([(2, 5, "PER")], [(2, 5, "PER")])], LABELS)
     assert gold.tags[:, 1].tolist() == [0, 0, BEGIN, IN, LAST, 0, 0]
-    assert gold.known[:, 1].tolist() == [False, False, True, True, True, False, False]
-    assert not gold.known[:, 0].any()
+    assert gold.covered[:, 1].tolist() == [False, False, True, True, True, False, False]
+    assert not gold.covered[:, 0].any()
 
 
 def test_a_rejected_span_counts_where_its_label_is_not_known():
@@ -84,7 +84,7 @@ def test_what_nothing_is_said_of_is_an_error_and_not_everything():
     with pytest.raises(ValueError, match=r'has no doc.spans\["covered"\]'):
         read_gold([without], LABELS)
     with pytest.raises(ValueError, match="covered"):
-        score_known([without])
+        score_covered([without])
 
 
 def test_other_tokens_are_aligned_and_what_does_not_fit_is_unknown():
@@ -96,8 +96,8 @@ def test_other_tokens_are_aligned_and_what_does_not_fit_is_unknown():
     assert gold.tags[:, 0].tolist() == [UNIT, 0, 0, 0, 0, 0, 0]
     assert gold.tags[:, 1].tolist() == [0, 0, BEGIN, IN, LAST, 0, 0]  # its borders are there
     assert gold.tags[:, 2].tolist() == [0] * 7
-    assert gold.known[:, 2].tolist() == [True, True, True, True, True, False, True]  # 1843 is inside a token
-    assert gold.known[:, :2].all()
+    assert gold.covered[:, 2].tolist() == [True, True, True, True, True, False, True]  # 1843 is inside a token
+    assert gold.covered[:, :2].all()
 
 
 def test_labels_without_a_head_are_passed_over():
@@ -120,7 +120,7 @@ def numeric(function, values, step=1e-5):
 def test_the_gradient_of_the_loss_is_that_of_finite_differences():
     random = np.random.default_rng(0)
     scores = random.normal(size=(9, 3, TAGS))
-    gold = Gold(random.integers(0, TAGS, (9, 3)), random.random((9, 3)) < 0.6, [(2, 5, 1), (7, 8, 0), (0, 2, 2)])
+    gold = BatchGold(random.integers(0, TAGS, (9, 3)), random.random((9, 3)) < 0.6, [(2, 5, 1), (7, 8, 0), (0, 2, 2)])
     loss, gradient = masked_loss(scores, gold, np)
     assert loss > 0
     assert gradient == pytest.approx(numeric(lambda s: masked_loss(s, gold, np)[0], scores), abs=1e-6)
@@ -129,14 +129,14 @@ def test_the_gradient_of_the_loss_is_that_of_finite_differences():
 def test_what_is_unknown_has_no_gradient():
     random = np.random.default_rng(1)
     known = random.random((6, 2)) < 0.5
-    _, gradient = masked_loss(random.normal(size=(6, 2, TAGS)), Gold(np.zeros((6, 2), int), known, []), np)
+    _, gradient = masked_loss(random.normal(size=(6, 2, TAGS)), BatchGold(np.zeros((6, 2), int), known, []), np)
     assert (gradient[~known] == 0).all()
     assert (gradient[known] != 0).all()
 
 
 def test_a_rejected_span_makes_its_own_tags_less_probable_and_a_sure_one_is_no_overflow():
     scores = np.zeros((4, 1, TAGS))
-    gold = Gold(np.zeros((4, 1), int), np.zeros((4, 1), bool), [(1, 3, 0)])
+    gold = BatchGold(np.zeros((4, 1), int), np.zeros((4, 1), bool), [(1, 3, 0)])
     _, gradient = masked_loss(scores, gold, np)
     assert gradient[1, 0, BEGIN] > 0 > gradient[1, 0, OUT]
     assert gradient[2, 0, LAST] > 0
@@ -231,7 +231,7 @@ def test_found_entities_say_how_probable_they_are():
     scores = np.zeros((4, 2, TAGS), "f")
     scores[0, 0, UNIT] = np.log(4)  # 4 to 1, 1, 1 and 1
     scores[2, 1, BEGIN] = scores[3, 1, LAST] = np.log(6)
-    found = find(scores, [2, 2])
+    found = find_entities(scores, [2, 2])
     assert (found.start.tolist(), found.end.tolist(), found.label.tolist()) == ([0, 2], [1, 4], [0, 1])
     assert found.probability == pytest.approx([0.5, 0.36])
     assert found.margin == pytest.approx([np.log(4), 2 * np.log(6)])
@@ -314,30 +314,30 @@ def test_entities_that_overlap_the_clearer_one_is_an_entity_of_the_text_and_both
     scores[2, 1, UNIT] = 5
     scores[5, 1, UNIT] = 1
     doc = nlp.make_doc(TEXT)
-    pipe.set_annotations([doc], find(scores, [7]))
+    pipe.set_annotations([doc], find_entities(scores, [7]))
     assert ents(doc) == [(2, 3, "PER"), (5, 6, "PER")]
     assert len(doc.spans["predicted"]) == 3
     doc = nlp.make_doc(TEXT)
     doc.ents = [Span(doc, 5, 7, "DATE")]
-    pipe.set_annotations([doc], find(scores, [7]))
+    pipe.set_annotations([doc], find_entities(scores, [7]))
     assert ents(doc) == [(2, 3, "PER"), (5, 7, "DATE")]  # what was there stays
 
 
 def test_the_bias_on_out_finds_more_or_less(nlp):
     pipe = nlp.get_pipe("label_heads")
     try:
-        pipe.out_bias["PER"] = 50.0
+        pipe.thresholds["PER"] = 50.0
         assert ents(nlp(TEXT)) == [(0, 1, "ORG")]
-        pipe.out_bias["PER"] = -50.0
+        pipe.thresholds["PER"] = -50.0
         assert any(label == "PER" for *_, label in ents(nlp("1 2 3 4 5")))
     finally:
-        pipe.out_bias.clear()
+        pipe.thresholds.clear()
 
 
 @pytest.mark.parametrize("how", ["disk", "bytes"])
 def test_it_is_the_same_after_loading(nlp, how, tmp_path):
     pipe = nlp.get_pipe("label_heads")
-    pipe.out_bias["PER"] = 0.25
+    pipe.thresholds["PER"] = 0.25
     try:
         if how == "disk":
             nlp.to_disk(tmp_path / "model")
@@ -347,14 +347,14 @@ def test_it_is_the_same_after_loading(nlp, how, tmp_path):
             loaded.add_pipe("label_heads")
             loaded.from_bytes(nlp.to_bytes())
         assert loaded.get_pipe("label_heads").labels == pipe.labels == ("ORG", "PER")
-        assert loaded.get_pipe("label_heads").out_bias == {"PER": 0.25}
+        assert loaded.get_pipe("label_heads").thresholds == {"PER": 0.25}
         for text in texts(3):
             one, other = nlp(text), loaded(text)
             assert ents(one) == ents(other)
             scores = [doc.spans["predicted"].attrs["scores"].tolist() for doc in (one, other)]
             assert scores[0] == scores[1]
     finally:
-        pipe.out_bias.clear()
+        pipe.thresholds.clear()
 
 
 def test_a_label_is_added_to_a_trained_model_and_the_others_say_what_they_said():
@@ -462,7 +462,7 @@ def test_a_second_copy_of_the_module_is_no_error(tmp_path):
 def test_scores_are_counted_where_the_label_is_known():
     text = example([(0, 1, "ORG")], ["ORG"])
     text.predicted.ents = [Span(text.predicted, 0, 1, "ORG"), Span(text.predicted, 2, 4, "PER")]
-    scores = score_known([text])
+    scores = score_covered([text])
     assert (scores["ents_p"], scores["ents_r"], scores["ents_f"]) == (1, 1, 1)  # of PER nothing is known
     assert set(scores["ents_per_type"]) == {"ORG"}
 
@@ -474,7 +474,7 @@ def test_on_what_is_known_everywhere_scores_are_spacy_s(nlp):
         doc.ents = [Span(doc, 0, 1 + number % 2, "ORG"), Span(doc, 2, 4, "PER" if number % 3 else "ORG")]
         each.predicted = doc
     expected = spacy.scorer.Scorer.score_spans(found, "ents")
-    scores = score_known(found)
+    scores = score_covered(found)
     assert scores.keys() == expected.keys()
     for label, expected_scores in expected.pop("ents_per_type").items():
         assert scores["ents_per_type"][label] == pytest.approx(expected_scores)
@@ -484,4 +484,4 @@ def test_on_what_is_known_everywhere_scores_are_spacy_s(nlp):
 def test_where_there_is_nothing_to_divide_by_there_is_no_score():
     assert prf(0, 0, 0) == {"p": None, "r": None, "f": None}
     assert prf(0, 0, 2) == {"p": None, "r": 0, "f": 0}
-    assert score_known([])["ents_f"] is None
+    assert score_covered([])["ents_f"] is None

@@ -107,6 +107,6 @@ def test_what_cannot_be_packaged_is_one_line(options, said, project):
 
 def test_a_model_that_changed_since_it_was_evaluated_is_none_of_the_run(project, tmp_path):
     nlp = spacy.load(project / "training/ner/seed-0/model-best")
-    nlp.get_pipe("label_heads").out_bias["ORG"] = 3.0
+    nlp.get_pipe("label_heads").thresholds["ORG"] = 3.0
     nlp.to_disk(tmp_path / "changed")
     assert "was not evaluated as it is" in one_line(package(project, "--model", tmp_path / "changed"))

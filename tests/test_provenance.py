@@ -9,9 +9,9 @@ import spacy
 from confection import ConfigValidationError
 
 from scripts.building.reading import ner_labels, read_labels
-from scripts.building.splits import Split, read_split
+from scripts.building.splits import Corpus, read_corpus
 from scripts.core.errors import UserError
-from scripts.model.provenance import provenance, record_data, training_code, versions
+from scripts.model.models import provenance, record_data, training_code, versions
 
 
 @pytest.fixture
@@ -42,13 +42,13 @@ def test_a_model_without_a_record_has_none():
 
 
 def test_split_json_may_say_more(split):
-    assert read_split(split) == Split("abc", {"train": 5, "dev": 2, "test": 1})
+    assert read_corpus(split) == Corpus(digest="abc", texts={"train": 5, "dev": 2, "test": 1})
 
 
 @pytest.mark.parametrize(
     ("content", "said"), [(None, "make the corpus first"), (b'{"dig', "damaged"), (b"\xff", "damaged")]
 )
-@pytest.mark.parametrize(("read", "function"), [(read_split, record_data), (read_labels, ner_labels)])
+@pytest.mark.parametrize(("read", "function"), [(read_corpus, record_data), (read_labels, ner_labels)])
 def test_what_is_missing_or_damaged_is_named(content, said, read, function, tmp_path):
     path = tmp_path / "some.json"
     if content is not None:

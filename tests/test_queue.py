@@ -18,7 +18,7 @@ from spacy.util import fix_random_seed
 from thinc.api import Adam
 
 from scripts import functions  # noqa: F401 (label heads are registered)
-from scripts.building.corpus import Plan, build
+from scripts.building.corpus import CorpusPlan, build
 from scripts.building.reading import read_docs
 from scripts.checking.review import Suspect
 from scripts.core import settings
@@ -27,7 +27,7 @@ from scripts.core.errors import in_one_line
 from scripts.core.hashing import input_hash, task_hash
 from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull
-from scripts.model.provenance import record_data
+from scripts.model.models import record_data
 from scripts.queue import main
 from scripts.queueing.candidates import choose, entropies, informativeness, main_words
 from scripts.sources.doccano import doccano
@@ -74,7 +74,7 @@ def prepare(folder):
     config = settings.load(Path("datasets.cfg"))
     manifest = pull(config.datasets, folder / "annotations", 0.2, 1).manifest
     merge(manifest, folder / "annotations", folder / "corpus", "majority", Resources(256, 1))
-    build(folder / "corpus", Plan({"lang": "en"}, 0.2, 0.2, "", [], [], "snap"), 1)
+    build(folder / "corpus", CorpusPlan({"lang": "en"}, 0.2, 0.2, "", [], [], "snap"), 1)
 
 
 def teach(folder, seed, labels=("ORG", "PER")):

@@ -9,7 +9,7 @@ from spacy.tokens import DocBin
 from spacy.training import Example
 from spacy.training.augment import create_lower_casing_augmenter
 
-from scripts.building.reading import Reader, corpus_reader, pieces
+from scripts.building.reading import CorpusReader, corpus_reader, split_doc
 from scripts.core.errors import UserError
 from scripts.model.label_heads import read_gold
 from tests.scored import known_doc
@@ -36,7 +36,7 @@ def numbers(examples):
 
 @pytest.mark.parametrize("buffer", [50, 100, 100_000])
 def test_an_epoch_has_every_text_once_and_ends(shards, buffer):
-    reader = Reader(shards, seed=0, buffer=buffer)
+    reader = CorpusReader(shards, seed=0, buffer=buffer)
     epochs = [numbers(reader(NLP)) for _ in range(4)]
     assert all(sorted(epoch) == list(range(40)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 4
@@ -44,7 +44,7 @@ def test_an_epoch_has_every_text_once_and_ends(shards, buffer):
 
 @pytest.mark.parametrize("buffer", [50, 100_000])
 def test_the_order_is_the_seed_s(shards, buffer):
-    first, again, other = (Reader(shards, seed=seed, buffer=buffer) for seed in (1, 1, 2))
+    first, again, other = (CorpusReader(shards, seed=seed, buffer=buffer) for seed in (1, 1, 2))
     for _ in range(3):
         order = numbers(first(NLP))
         assert order == numbers(again(NLP))
@@ -52,40 +52,40 @@ def test_the_order_is_the_seed_s(shards, buffer):
 
 
 def test_without_a_seed_the_order_is_that_of_the_shards(shards):
-    reader = Reader(shards)
+    reader = CorpusReader(shards)
     assert numbers(reader(NLP)) == numbers(reader(NLP)) == list(range(40))
 
 
 def test_a_limit_is_the_same_texts_each_epoch(shards):
-    reader = Reader(shards, seed=0, limit=13)
+    reader = CorpusReader(shards, seed=0, limit=13)
     assert sorted(numbers(reader(NLP))) == sorted(numbers(reader(NLP))) == list(range(13))
 
 
 def test_a_small_buffer_holds_few_texts_at_a_time(shards):
     """A window is mixed, not more: what is first in an epoch comes from the first shards of it."""
-    order = numbers(Reader(shards, seed=3, buffer=60)(NLP))
+    order = numbers(CorpusReader(shards, seed=3, buffer=60)(NLP))
     windows = [order[start : start + 10] for start in range(0, 40, 10)]
     assert all(len({number // 10 for number in window}) == 1 for window in windows)
 
 
 def test_a_part_of_an_epoch_is_not_taken_for_the_whole(shards):
-    reader = Reader(shards, seed=0)
+    reader = CorpusReader(shards, seed=0)
     next(iter(reader(NLP)))
     assert sorted(numbers(reader(NLP))) == list(range(40))
 
 
 def test_all_that_is_known_arrives(shards):
-    gold = read_gold(list(Reader(shards)(NLP))[:1], ["ORG", "PER"])
-    assert gold.known.T.tolist() == [[True] * 6, [False, False, True, False, False, False]]
+    gold = read_gold(list(CorpusReader(shards)(NLP))[:1], ["ORG", "PER"])
+    assert gold.covered.T.tolist() == [[True] * 6, [False, False, True, False, False, False]]
     assert gold.tags.T.tolist() == [[4, 0, 0, 0, 0, 0], [0, 0, 4, 0, 0, 0]]
 
 
 def test_a_variant_knows_what_the_text_knows(shards):
-    reader = Reader(shards, augmenter=create_lower_casing_augmenter(1.0))
+    reader = CorpusReader(shards, augmenter=create_lower_casing_augmenter(1.0))
     found = list(reader(NLP))
     assert found[0].text == "ibm hired ada number 0 ."
     gold = read_gold(found[:1], ["ORG", "PER"])
-    assert gold.known.T.tolist() == [[True] * 6, [False, False, True, False, False, False]]
+    assert gold.covered.T.tolist() == [[True] * 6, [False, False, True, False, False, False]]
     assert gold.tags.T.tolist() == [[4, 0, 0, 0, 0, 0], [0, 0, 4, 0, 0, 0]]
 
 
@@ -98,7 +98,7 @@ def long_doc():
 @pytest.mark.parametrize("max_length", range(1, 16))
 def test_parts_of_a_long_text_know_together_what_it_knows(max_length):
     whole = long_doc()
-    parts = list(pieces(whole, max_length))
+    parts = list(split_doc(whole, max_length))
     assert "".join(part.text_with_ws for part in parts) == whole.text_with_ws
     assert all(len(part) <= max(max_length, 4) for part in parts)
     for key in ("gold", "covered", "incorrect_spans"):
@@ -117,21 +117,21 @@ def test_a_text_is_cut_at_the_end_of_a_sentence_where_that_is_known():
     whole = long_doc()
     for token in whole:
         token.is_sent_start = token.i in (0, 7)
-    assert [len(part) for part in pieces(whole, 10)] == [7, 7]
-    assert [len(part) for part in pieces(whole, 7)] == [7, 7]
-    assert [len(part) for part in pieces(long_doc(), 10)] == [9, 5]  # not inside what was rejected, 9 to 11
+    assert [len(part) for part in split_doc(whole, 10)] == [7, 7]
+    assert [len(part) for part in split_doc(whole, 7)] == [7, 7]
+    assert [len(part) for part in split_doc(long_doc(), 10)] == [9, 5]  # not inside what was rejected, 9 to 11
 
 
 def test_parts_are_trained_with(tmp_path):
     DocBin(docs=[long_doc()]).to_disk(tmp_path / "0000.spacy")
-    found = list(Reader(tmp_path, max_length=7)(NLP))
+    found = list(CorpusReader(tmp_path, max_length=7)(NLP))
     assert [len(example.predicted) for example in found] == [7, 7]
     assert all(isinstance(example, Example) for example in found)
 
 
 def test_texts_without_tokens_are_passed_over(tmp_path):
     DocBin(docs=[known_doc(NLP, ""), doc(1)]).to_disk(tmp_path / "0000.spacy")
-    assert numbers(Reader(tmp_path)(NLP)) == [1]
+    assert numbers(CorpusReader(tmp_path)(NLP)) == [1]
 
 
 def test_no_corpus_and_a_damaged_one_are_said_in_a_line(tmp_path):

@@ -10,13 +10,13 @@ import pytest
 import spacy
 from spacy.tokens import DocBin
 
-from scripts.building.corpus import Plan, build
+from scripts.building.corpus import CorpusPlan, build
 from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull
 from scripts.sources.brat import brat
 from scripts.sources.prodigy_jsonl import prodigy_jsonl
 
-PLAN = Plan({"lang": "en"}, 0.1, 0.2, "", [], [], "snap")
+PLAN = CorpusPlan({"lang": "en"}, 0.1, 0.2, "", [], [], "snap")
 RESOURCES = Resources(512, 2)
 
 

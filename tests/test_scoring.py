@@ -18,7 +18,7 @@ from spacy.training import Example
 from spacy.util import filter_spans
 
 from scripts.core.errors import UserError
-from scripts.model.label_heads import known, merged, predictions
+from scripts.model.label_heads import covered_of, join_ranges, predictions
 from scripts.scoring.counts import NOTHING, Tally, digests, pack, text_id, together, unpack
 from scripts.scoring.metrics import metrics, score
 from scripts.scoring.runs import Data, identity
@@ -38,7 +38,7 @@ def made(found):
 def tally(pairs, labels=LABELS):
     result = Tally(labels)
     for gold, predicted in pairs:
-        result.add(gold.text, known(gold), predictions(predicted))
+        result.add(gold.text, covered_of(gold), predictions(predicted))
     return result
 
 
@@ -102,7 +102,7 @@ def test_in_a_hole_nothing_counts():
 
 def test_neighbouring_ranges_are_one():
     gold = known_doc(NLP, TEXT, [], [(0, 2, "PER"), (2, 4, "PER")])
-    assert known(gold)["PER"].covered == [(0, len("Ada met Bob at "))]
+    assert covered_of(gold)["PER"].covered == [(0, len("Ada met Bob at "))]
     assert counted(gold, [(1, 3, "PER")]) == {"PER": (0, 1, 0)}
 
 
@@ -129,7 +129,7 @@ def test_labels_the_corpus_does_not_have_are_passed_over():
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 5)).map(lambda pair: (pair[0], sum(pair)))))
 def test_merged_ranges_cover_the_same_ground_and_do_not_touch(ranges):
-    result = merged(ranges)
+    result = join_ranges(ranges)
     assert {x for a, b in result for x in range(a, b)} == {x for a, b in ranges for x in range(a, b)}
     assert all(end < start for (_, end), (start, _) in itertools.pairwise(result))
 

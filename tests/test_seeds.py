@@ -11,7 +11,7 @@ import spacy
 from scripts.building.reading import read_docs
 from scripts.core.errors import UserError
 from scripts.model import training
-from scripts.model.models import weights
+from scripts.model.models import model_digest
 from scripts.scoring.learning_curve import HELPS, HURTS, NO_SUPPORT, WITHIN, Part, curve, write_part
 from scripts.scoring.seed_variance import measure
 from tests.project import ROOT
@@ -58,10 +58,10 @@ def test_several_seeds_are_trained_side_by_side(project):
 
 
 def test_a_seed_is_the_same_model_whether_trained_alone_or_with_others(project):
-    together = weights(project / "training/ner/seed-4/model-best")
+    together = model_digest(project / "training/ner/seed-4/model-best")
     done = step(project, "scripts.train", CONFIG, "--output", "training/alone", "--seed", 4, *FEW)
     assert done.returncode == 0, done.stderr
-    assert weights(project / "training/alone/seed-4/model-best") == together
+    assert model_digest(project / "training/alone/seed-4/model-best") == together
 
 
 def test_the_seeds_that_are_asked_for_are_evaluated(project):
@@ -74,7 +74,7 @@ def test_the_seeds_that_are_asked_for_are_evaluated(project):
 
 
 def test_no_seeds_are_no_training(project):
-    assert "--seeds 0: is less than one" in one_line(train(project, "--seeds", 0))
+    assert "--seeds 0: must be 1 or more" in one_line(train(project, "--seeds", 0))
 
 
 def test_as_many_trainings_as_memory_and_cores_allow(monkeypatch):

@@ -17,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.building.reading import read_docs
-from scripts.building.shards import read_gold
 from scripts.checking import consistency
 from scripts.checking.review import Suspect
 from scripts.core.answers import GoldText, Span
@@ -25,6 +24,7 @@ from scripts.core.errors import UserError
 from scripts.core.hashing import input_hash
 from scripts.core.manifest import Manifest
 from scripts.merging.merge import Resources, merge
+from scripts.merging.merged import read_gold
 from scripts.model.label_heads import COVERED
 from scripts.suspecting.cross_validation import Given, Guess, Plan, Vote, divide
 from scripts.suspecting.folds import fold

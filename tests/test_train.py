@@ -11,7 +11,7 @@ from spacy.tokens import DocBin
 from spacy.vectors import Vectors
 
 from scripts import functions  # noqa: F401 (registers)
-from scripts.model.provenance import provenance
+from scripts.model.models import provenance
 from tests.project import ROOT
 from tests.scored import known_doc, one_line, step, write_corpus
 
@@ -74,11 +74,11 @@ TEXTS = [doc(number).text for number in range(100, 120)]
 def test_one_model_comes_of_texts_annotated_for_some_labels_each(project):
     done = train(project)
     assert done.returncode == 0, done.stderr
-    assert "✔ training/ner/seed-0/model-best: trained on 40 texts, tuned on 10 texts" in done.stdout
+    assert "✔ training/ner/seed-0/model-best: trained on 40 texts, thresholds set on 10 texts" in done.stdout
     model = project / "training/ner/seed-0/model-best"
     nlp = spacy.load(model)
     assert nlp.get_pipe("label_heads").labels == ("ORG", "PER")
-    assert set(nlp.get_pipe("label_heads").out_bias) == {"ORG", "PER"}
+    assert set(nlp.get_pipe("label_heads").thresholds) == {"ORG", "PER"}
     assert [ent.label_ for ent in nlp("IBM hired Ada in Rome .").ents] == ["ORG", "PER"]
     assert sorted(path.name for path in model.parent.iterdir() if not path.name.startswith(".")) == ["model-best"]
 
@@ -104,8 +104,8 @@ def test_transition_based_training_warns_with_numbers_where_not_all_is_covered(p
     (project / "corpus/split.json").write_text(json.dumps(split))
     done = train(project, config=TRANSITION)
     assert done.returncode == 0, done.stderr
-    assert "for 25.0% of the pairs of a text and a label nobody looked" in " ".join(done.stdout.split())
-    assert "nobody looked" not in train(project).stdout
+    assert "25.0% of the text × label pairs are not covered" in " ".join(done.stdout.split())
+    assert "not covered" not in train(project).stdout
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_a_new_label_is_learned_and_all_others_are_found_exactly_as_before(train
     done = relearn(trained, "LOC")
     assert done.returncode == 0, done.stderr
     assert "LOC: 40 texts, 60 steps" in done.stdout
-    assert ", new." in " ".join(done.stdout.split())
+    assert "(new label)" in " ".join(done.stdout.split())
     after = found(trained / "training/ner-LOC/seed-0/model-best", TEXTS)
     assert {label: after[label] for label in before} == before
     assert len(after["LOC"]) == len(TEXTS)
@@ -189,7 +189,7 @@ def test_a_label_is_learned_again_and_all_others_are_found_exactly_as_before(tra
     annotate_places(trained)
     done = relearn(trained, "PER")
     assert done.returncode == 0, done.stderr
-    assert ", was " in " ".join(done.stdout.split())
+    assert "(was " in " ".join(done.stdout.split())
     after = found(trained / "training/ner-PER/seed-0/model-best", TEXTS)
     assert after["ORG"] == before["ORG"]
     assert after["PER"] != before["PER"]

@@ -11,7 +11,7 @@ import spacy
 from spacy.cli.init_config import fill_config
 
 from scripts import functions  # noqa: F401 (registers)
-from scripts.building.splits import read_split
+from scripts.building.splits import read_corpus
 from tests.project import ROOT
 from tests.scored import known_doc, one_line, step, write_corpus
 from tests.transformers import write_transformer
@@ -71,7 +71,7 @@ def test_from_training_to_a_table(name, project):
     assert done.returncode == 0, done.stderr
     model = project / "training/ner/seed-0/model-best"
     nlp = spacy.load(model)  # without --code
-    assert nlp.meta["labelwise"]["corpus"] == read_split(project / "corpus/split.json").digest
+    assert nlp.meta["labelwise"]["corpus"] == read_corpus(project / "corpus/split.json").digest
     assert nlp.get_pipe(nlp.pipe_names[0]).labels == ("ORG", "PER")
     done = step(project, "scripts.evaluate", "--run", "ner", "--models", "training/ner")
     assert done.returncode == 0, done.stderr

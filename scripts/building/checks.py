@@ -19,7 +19,7 @@ from spacy.util import load_config
 
 from scripts.building.documents import GOLD
 from scripts.building.reading import read_docs
-from scripts.building.splits import SIDES, Side, Split
+from scripts.building.splits import SPLITS, Corpus, SplitName
 from scripts.core.hashing import input_hash
 from scripts.merging.duplicates import SIMILAR, alike, bands, shingled
 
@@ -34,10 +34,10 @@ class Twin(msgspec.Struct):
     similarity (float): Jaccard's, of shingles of five letters: https://en.wikipedia.org/wiki/Jaccard_index
     """
 
-    side: Side
+    side: SplitName
     input_hash: int
     text: str
-    twin_side: Side
+    twin_side: SplitName
     twin_input_hash: int
     twin: str
     similarity: float
@@ -49,7 +49,7 @@ class Edge(msgspec.Struct):
     edge (str): "begins with" or "ends with", and what.
     """
 
-    side: Side
+    side: SplitName
     input_hash: int
     label: str
     start: int
@@ -61,30 +61,30 @@ class Edge(msgspec.Struct):
 class Findings(msgspec.Struct):
     """corpus/debug.json.
 
-    unlearned (dict[str, list[Side]]): Labels with entities in dev or test, and none in train.
+    unlearned (dict[str, list[SplitName]]): Labels with entities in dev or test, and none in train.
     twins (list[Twin]), edges (list[Edge]): By side, then place in the corpus.
     """
 
-    unlearned: dict[str, list[Side]]
+    unlearned: dict[str, list[SplitName]]
     twins: list[Twin]
     edges: list[Edge]
 
 
-def check(corpus: Path, split: Split) -> Findings:
+def check(corpus: Path, split: Corpus) -> Findings:
     """Look at all texts of a corpus. RAISES (UserError): If a shard is damaged."""
-    texts: list[tuple[Side, str]] = []
+    texts: list[tuple[SplitName, str]] = []
     edges: list[Edge] = []
     vocab = spacy.blank("xx").vocab
-    for side in SIDES:
+    for side in SPLITS:
         for doc in read_docs(sorted((corpus / side).glob("*.spacy")), vocab):
             texts.append((side, doc.text))
             edges += _edges(side, doc)
     return Findings(_unlearned(split.spans), list(_twins(texts)), edges)
 
 
-def _unlearned(spans: Mapping[str, Mapping[str, int]]) -> dict[str, list[Side]]:
+def _unlearned(spans: Mapping[str, Mapping[SplitName, int]]) -> dict[str, list[SplitName]]:
     found = {
-        label: [side for side in SIDES[1:] if counts.get(side, 0)]
+        label: [side for side in SPLITS[1:] if counts.get(side, 0)]
         for label, counts in spans.items()
         if not counts.get("train", 0)
     }
@@ -94,7 +94,7 @@ def _unlearned(spans: Mapping[str, Mapping[str, int]]) -> dict[str, list[Side]]:
 # Borders
 
 
-def _edges(side: Side, doc: Doc) -> Iterator[Edge]:
+def _edges(side: SplitName, doc: Doc) -> Iterator[Edge]:
     for span in doc.spans[GOLD]:
         for what in odd_edges(span.text):
             yield Edge(side, input_hash(doc.text), span.label_, span.start_char, span.end_char, span.text, what)
@@ -126,7 +126,7 @@ def count_edges(edges: Iterable[Edge]) -> Counter[str]:
 # Near-duplicates
 
 
-def _twins(texts: list[tuple[Side, str]]) -> Iterator[Twin]:
+def _twins(texts: list[tuple[SplitName, str]]) -> Iterator[Twin]:
     """Of each text to evaluate on, the one of an earlier side that is most like it, if they are alike enough."""
     met_before: dict[tuple[int, int], list[int]] = defaultdict(list)
     for number, (side, text) in enumerate(texts):  # by side: what is met is of this side or an earlier one

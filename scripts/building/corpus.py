@@ -1,10 +1,10 @@
-"""The training corpus: what was merged, split, tokenized and in shards."""
+"""The corpus that is trained on: gold texts split, tokenized and written in shards."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,25 +12,25 @@ from typing import Any, NamedTuple
 import msgspec
 from confection import Config
 
-from scripts.building.shards import Cut, Job, Misaligned, Rules, Shard, cut, fineness, read_gold
-from scripts.building.splits import SIDES, STORED, Side, Splitter, reserved
+from scripts.building.documents import MisalignedPolicy
+from scripts.building.shards import ShardJob, ShardRules, gold_ranges, hash_bits, make_shard, pipeline
+from scripts.building.splits import NAME, SPLITS, STORED, Corpus, CorpusShard, Splitter, StoredShards, reserved
 from scripts.core.errors import UserError
 from scripts.core.files import code_digest, exclusive, sha256, work_folder, write_json
 from scripts.core.workers import spread
-from scripts.merging.merged import gold_as_merged, known_labels
+from scripts.merging.merged import gold_as_merged, known_labels, read_gold
 
-NAME = "split.json"
 _SCRIPTS = Path(__file__).parent.parent
-_CODE = (Path(__file__).parent, _SCRIPTS / "core", _SCRIPTS / "functions.py")
+_CODE = (_SCRIPTS / "building", _SCRIPTS / "core", _SCRIPTS / "functions.py")
 
 
-class Plan(NamedTuple):
+class CorpusPlan(NamedTuple):
     """How texts are split and tokenized.
 
     nlp (dict[str, Any]): The [nlp] block of the training config.
     dev (float), test (float), document (str): See `Splitter`.
-    dev_datasets, test_datasets (list[str]): All their texts are evaluation data.
-    misaligned (Misaligned): What happens to spans whose borders are inside tokens.
+    dev_datasets, test_datasets (list[str]): All their texts are in that split.
+    misaligned (MisalignedPolicy): See `DocMaker`.
     """
 
     nlp: dict[str, Any]
@@ -39,11 +39,11 @@ class Plan(NamedTuple):
     document: str
     dev_datasets: list[str]
     test_datasets: list[str]
-    misaligned: Misaligned
+    misaligned: MisalignedPolicy
 
 
 def nlp_block(path: Path) -> dict[str, Any]:
-    """The [nlp] block of a training config. RAISES (UserError): If there is none."""
+    """The [nlp] block of a training config. RAISES (UserError): If it has none, or cannot be read."""
     try:
         return dict(Config().from_disk(path, interpolate=True)["nlp"])
     except (OSError, KeyError, ValueError) as err:
@@ -51,165 +51,121 @@ def nlp_block(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: {reason}") from err
 
 
-class Corpus(msgspec.Struct, kw_only=True):
-    """corpus/split.json.
-
-    digest (str): Of the texts, what is known of them, how they are split and tokenized; whatever made it.
-    made_by (str): Digest of that, and of the code and the version of spaCy.
-    texts (dict[Side, int]), tokens (dict[Side, int]): How many on each side.
-    spans (dict[str, dict[Side, int]]): Gold spans by label and side.
-    covered (dict[str, dict[Side, int]]): Texts in which a label is known everywhere, by label and side.
-    fates (dict[str, int]): What became of all spans: "read" is the sum of the others, see `DocMaker`.
-    too_long (int): Texts left out since the pipeline does not take them.
-    shards (dict[str, Shard]): What was made of each part.
-    """
-
-    digest: str
-    made_by: str
-    texts: dict[Side, int] = {}
-    tokens: dict[Side, int] = {}
-    spans: dict[str, dict[Side, int]] = {}
-    covered: dict[str, dict[Side, int]] = {}
-    fates: dict[str, int] = {}
-    too_long: int = 0
-    shards: dict[str, Shard] = {}
-
-
-class Stored(msgspec.Struct):
-    """corpus/docbins.json, where the shards are not beside it.
-
-    storage (str): URL of the storage they are on.
-    folders (dict[str, str]): By shard, the folder there that has its files.
-    """
-
-    storage: str
-    folders: dict[str, str]
-
-
-def build(folder: Path, plan: Plan, processes: int) -> tuple[Corpus, int]:
+def build(folder: Path, plan: CorpusPlan, processes: int) -> tuple[Corpus, int]:
     """Make `{train,dev,test}/*.spacy`, `misaligned/*.jsonl`, labels.json and split.json of a folder's gold.jsonl.
 
-    folder (Path): The corpus. What is there changes when everything is made.
-    plan (Plan): How.
-    processes (int): How many shards are made at a time.
-    RETURNS (tuple[Corpus, int]): The account, and how many shards were as before.
-    RAISES (UserError): If there is no gold, it is not as it was merged, or none is left to train or to evaluate with;
-        or if no tokenizer can be made.
+    Shards whose gold, rules and files have not changed are kept.
+
+    folder (Path): The corpus. It changes only once all shards are made.
+    processes (int): Shards that are made at a time.
+    RETURNS (tuple[Corpus, int]): The account, and the number of shards that were kept.
+    RAISES (UserError): If the gold is missing or not as it was merged, the train or dev split is empty, or the [nlp]
+        block is invalid.
     """
     with exclusive(folder):
         merged, gold = gold_as_merged(folder)
         labels = known_labels(merged)
-        rules = rules_for(plan, labels, gold)
-        made_by = digest_of(plan, rules)
-        cuts = list(cut(gold, fineness(gold.stat().st_size)))
-        kept = _unchanged(folder, made_by, cuts)
+        rules = shard_rules(plan, labels, gold)
+        made_by = rules_digest(plan, rules)
+        ranges = list(gold_ranges(gold, hash_bits(gold.stat().st_size)))
+        kept = {name: shard for name, shard in _previous_shards(folder, made_by).items() if _is_whole(folder, shard)}
+        kept = {
+            part.name: kept[part.name] for part in ranges if part.name in kept and kept[part.name].gold == part.sha256
+        }
         with work_folder(folder) as work:
-            jobs = [Job(piece, gold, rules, work) for piece in cuts if piece.name not in kept]
-            shards = kept | (_make(jobs, plan, processes) if jobs else {})
-            corpus = account_for(shards, plan, labels, made_by)
-            publish(corpus, labels, work, folder)
+            jobs = [ShardJob(part, gold, rules, work) for part in ranges if part.name not in kept]
+            corpus = account_for(kept | _make_shards(jobs, processes), plan, labels, made_by)
+            commit(corpus, labels, work, folder)
     return corpus, len(kept)
 
 
-def _make(jobs: list[Job], plan: Plan, processes: int) -> dict[str, Shard]:
-    from scripts.building.shards import (  # which need spaCy
-        make_shard,
-        pipeline,
-    )
-
-    pipeline(msgspec.json.encode(plan.nlp))  # here, so that the processes need not each make it
+def _make_shards(jobs: Sequence[ShardJob], processes: int) -> dict[str, CorpusShard]:
+    if jobs:
+        pipeline(msgspec.json.encode(jobs[0].rules.nlp))  # before the fork, so that each process need not make it
     made = spread(make_shard, jobs, processes, "Tokenizing")
-    return {job.cut.name: shard for job, shard in zip(jobs, made, strict=True)}
+    return {job.range.name: shard for job, shard in zip(jobs, made, strict=True)}
 
 
-def rules_for(plan: Plan, labels: list[str], gold: Path) -> Rules:
-    """What all shards are made by. The gold is read only if datasets are reserved for evaluation."""
-    return Rules(plan.nlp, frozenset(labels), plan.misaligned, splitter(plan, gold))
+def shard_rules(plan: CorpusPlan, labels: list[str], gold: Path) -> ShardRules:
+    """The rules by which all shards are made."""
+    return ShardRules(plan.nlp, frozenset(labels), plan.misaligned, splitter(plan, gold))
 
 
-def digest_of(plan: Plan, rules: Rules) -> str:
-    """Of all that a shard depends on but its gold: see `Corpus.made_by`."""
-    what = [sorted(rules.labels), plan, _reserved(rules.splitter), code_digest(*_CODE), version("spacy")]
-    return _digest(what)
+def rules_digest(plan: CorpusPlan, rules: ShardRules) -> str:
+    """Digest of all that a shard depends on but its gold."""
+    keys = [[key.hex() for key in sorted(keys)] for keys in (rules.splitter.reserved_dev, rules.splitter.reserved_test)]
+    return _digest([sorted(rules.labels), plan, keys, code_digest(*_CODE), version("spacy")])
 
 
-def splitter(plan: Plan, gold: Path) -> Splitter:
-    """What decides on which side of the corpus a text of the gold is."""
-    sides = {}
-    for side, datasets in (("dev", plan.dev_datasets), ("test", plan.test_datasets)):
-        sides[side] = reserved(read_gold(gold), datasets, plan.document) if datasets else frozenset()
-    return Splitter(plan.dev, plan.test, plan.document, sides["dev"], sides["test"])
-
-
-def _reserved(splitter: Splitter) -> list[str]:
-    return [_digest([key.hex() for key in sorted(keys)]) for keys in (splitter.reserved_dev, splitter.reserved_test)]
+def splitter(plan: CorpusPlan, gold: Path) -> Splitter:
+    """The splitter of a plan. The gold is read only if datasets are reserved for evaluation."""
+    dev, test = (
+        reserved(read_gold(gold), datasets, plan.document) if datasets else frozenset[bytes]()
+        for datasets in (plan.dev_datasets, plan.test_datasets)
+    )
+    return Splitter(plan.dev, plan.test, plan.document, dev, test)
 
 
 def _digest(data: Any) -> str:
     return hashlib.sha256(msgspec.json.encode(data, order="sorted")).hexdigest()
 
 
-def _unchanged(folder: Path, made_by: str, cuts: list[Cut]) -> dict[str, Shard]:
-    """The shards of an earlier build whose gold, rules and files are the same."""
+def _previous_shards(folder: Path, made_by: str) -> dict[str, CorpusShard]:
+    """The shards of the previous build, if it went by the same rules."""
     try:
-        before = msgspec.json.decode((folder / NAME).read_bytes(), type=Corpus)
+        previous = msgspec.json.decode((folder / NAME).read_bytes(), type=Corpus)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return {}
-    if before.made_by != made_by:
-        return {}
-    found = ((piece, before.shards.get(piece.name)) for piece in cuts)
-    return {
-        piece.name: shard
-        for piece, shard in found
-        if shard
-        and shard.gold == piece.sha256
-        and all(is_as_made(folder / name, sha) for name, sha in shard.files.items())
-    }
+    return previous.shards if previous.made_by == made_by else {}
 
 
-def is_as_made(path: Path, digest: str) -> bool:
-    """Whether a file is there, and has this digest."""
+def _is_whole(folder: Path, shard: CorpusShard) -> bool:
+    return all(has_digest(folder / name, digest) for name, digest in shard.files.items())
+
+
+def has_digest(path: Path, digest: str) -> bool:
+    """Whether a file exists and has this digest."""
     return path.is_file() and sha256(path) == digest
 
 
-def account_for(made: Mapping[str, Shard], plan: Plan, labels: list[str], made_by: str) -> Corpus:
-    """The account of a corpus of these shards. RAISES (UserError): If a side that is needed has no text."""
-    corpus = Corpus(digest="", made_by=made_by, shards=dict(sorted(made.items())))
-    corpus.digest = _digest([[shard.gold for shard in corpus.shards.values()], labels, plan])
-    _sum_up(corpus, labels)
-    _demand_sides(corpus, plan)
+def account_for(shards: Mapping[str, CorpusShard], plan: CorpusPlan, labels: list[str], made_by: str) -> Corpus:
+    """The account of a corpus of these shards. RAISES (UserError): If the train or dev split is empty."""
+    shards = dict(sorted(shards.items()))
+    digest = _digest([[shard.gold for shard in shards.values()], labels, plan])
+    corpus = Corpus(
+        digest=digest,
+        texts={split: sum(shard.texts.get(split, 0) for shard in shards.values()) for split in SPLITS},
+        tokens={split: sum(shard.tokens.get(split, 0) for shard in shards.values()) for split in SPLITS},
+        spans=_by_label([shard.spans for shard in shards.values()], labels),
+        covered=_by_label([shard.covered for shard in shards.values()], labels),
+        outcomes=dict(sorted(sum((Counter(shard.outcomes) for shard in shards.values()), Counter[str]()).items())),
+        too_long=sum(shard.too_long for shard in shards.values()),
+        made_by=made_by,
+        shards=shards,
+    )
+    for split in ("train", "dev"):
+        if not corpus.texts[split]:
+            counts = ", ".join(f"{count} {name}" for name, count in corpus.texts.items())
+            raise UserError(
+                f"no text is left for {split} ({counts}): annotate more, or change the shares of [split] "
+                f"(dev = {plan.dev}, test = {plan.test}) or its dev_datasets and test_datasets"
+            )
     return corpus
 
 
-def _sum_up(corpus: Corpus, labels: list[str]) -> None:
-    shards = corpus.shards.values()
-    corpus.texts = {side: sum(shard.texts.get(side, 0) for shard in shards) for side in SIDES}
-    corpus.tokens = {side: sum(shard.tokens.get(side, 0) for shard in shards) for side in SIDES}
-    for name in ("spans", "covered"):
-        parts = [getattr(shard, name) for shard in shards]
-        sums = {label: {s: sum(part.get(s, {}).get(label, 0) for part in parts) for s in SIDES} for label in labels}
-        setattr(corpus, name, sums)
-    fates = sum((Counter(shard.fates) for shard in shards), Counter[str]())
-    corpus.fates = dict(sorted(fates.items()))
-    corpus.too_long = sum(shard.too_long for shard in shards)
+def _by_label(shards: Sequence[Mapping[Any, Mapping[str, int]]], labels: list[str]) -> dict[str, dict[Any, int]]:
+    """Sums over shards: split → label → count becomes label → split → count."""
+    return {
+        label: {split: sum(shard.get(split, {}).get(label, 0) for shard in shards) for split in SPLITS}
+        for label in labels
+    }
 
 
-def _demand_sides(corpus: Corpus, plan: Plan) -> None:
-    """RAISES (UserError): If there is nothing to train with, or nothing to evaluate with while training."""
-    for side in ("train", "dev"):
-        if not corpus.texts[side]:
-            counts = ", ".join(f"{count} {name}" for name, count in corpus.texts.items())
-            raise UserError(
-                f"no text is left for {side} ({counts}): annotate more, or change the shares of [split] "
-                f"(dev = {plan.dev}, test = {plan.test}) or its dev_datasets and test_datasets"
-            )
+def commit(corpus: Corpus, labels: list[str], work: Path, folder: Path, stored: StoredShards | None = None) -> None:
+    """Put the shards in place, with labels.json and split.json, and remove those of the previous build.
 
-
-def publish(corpus: Corpus, labels: list[str], work: Path, folder: Path, stored: Stored | None = None) -> None:
-    """Put what was made into its place, with labels.json and split.json.
-
-    work (Path): A folder on the disk of `folder` that has the shards' files which are new.
-    stored (Stored | None): Where the shards are if they stay elsewhere; then none are left here.
+    work (Path): A folder on the disk of `folder` that has the files of new shards.
+    stored (StoredShards | None): Where the shards are if they stay elsewhere; then none are kept here.
     """
     wanted = set() if stored else {name for shard in corpus.shards.values() for name in shard.files}
     if stored:
@@ -218,7 +174,7 @@ def publish(corpus: Corpus, labels: list[str], work: Path, folder: Path, stored:
         if (work / name).exists():
             (folder / name).parent.mkdir(exist_ok=True)
             (work / name).replace(folder / name)
-    for place in (*SIDES, "misaligned"):
+    for place in (*SPLITS, "misaligned"):
         for path in folder.glob(f"{place}/*"):
             if f"{place}/{path.name}" not in wanted:
                 path.unlink()

@@ -1,7 +1,4 @@
-"""The pipeline of a training config, as far as its tokenizer.
-
-What is known of a text becomes a Doc: gold, covered and incorrect spans, and entities for spaCy's own `ner`.
-"""
+"""Docs made of gold texts: gold, covered and incorrect spans, and entities for spaCy's own `ner`."""
 
 from __future__ import annotations
 
@@ -18,18 +15,19 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.util import filter_spans
 
-from scripts.core import answers as records
+from scripts.core import answers
 from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
 
-# Keys of doc.spans. `label_heads` has them too: it is packaged alone.
+# Keys of doc.spans. `label_heads` has copies: it is packaged without this module.
 GOLD, COVERED, INCORRECT = "gold", "covered", "incorrect_spans"
-Misaligned = Literal["snap", "skip"]
+MisalignedPolicy = Literal["snap", "skip"]
+SpanOutcome = Literal["snapped", "skipped", "overlapping", "too long"]
 
 
 def tokenizer(nlp: dict[str, Any]) -> Language:
-    """The pipeline of an [nlp] block without its components. RAISES (UserError): If none can be made of it."""
-    from scripts import functions  # noqa: F401 (what the tokenizer is made of is registered)
+    """The pipeline of an [nlp] block without components. RAISES (UserError): If the block is invalid."""
+    from scripts import functions  # noqa: F401 (registers what the block may name; imports this module)
 
     config = Config({"nlp": {**nlp, "pipeline": [], "disabled": []}, "components": {}})
     try:
@@ -38,16 +36,17 @@ def tokenizer(nlp: dict[str, Any]) -> Language:
         raise UserError(f"no tokenizer can be made of the [nlp] of the training config: {err}") from err
 
 
-class Misfit(msgspec.Struct):
-    """A span that is not as it was annotated, or a text that is left out; a line of `corpus/misaligned.jsonl`.
+class Misaligned(msgspec.Struct):
+    """A span that is not on token boundaries, or a text that was skipped; a line of `corpus/misaligned/*.jsonl`.
 
-    fate (str): "snapped" to whole tokens, "skipped", "overlapping" another of its label once snapped, or "too long".
-    became (str): What was made of it, if anything.
+    outcome (str): "snapped" to whole tokens, "skipped", "overlapping" another span of its label once snapped, or
+        "too long": the text was skipped.
+    became (str): The wording it was snapped to; else empty.
     """
 
     input_hash: int = msgspec.field(name="_input_hash")
     sources: list[str]
-    fate: str
+    outcome: SpanOutcome
     label: str
     start: int
     end: int
@@ -55,10 +54,10 @@ class Misfit(msgspec.Struct):
     became: str
 
 
-class Made(NamedTuple):
-    """A Doc, and its spans: to take them out of it again takes longer than to put them in.
+class MadeDoc(NamedTuple):
+    """A Doc with the spans of `doc.spans["gold"]` and `doc.spans["covered"]`.
 
-    gold (list[Span]), covered (list[Span]): Those of `doc.spans["gold"]` and `doc.spans["covered"]`.
+    They are kept beside it, since reading them from the Doc takes longer than writing them.
     """
 
     doc: Doc
@@ -68,56 +67,56 @@ class Made(NamedTuple):
 
 @dataclass
 class DocMaker:
-    """Turns texts into Docs and accounts for their spans: read = exact + snapped + skipped + overlapping + too long.
+    """Makes Docs of texts and counts their spans: read = exact + snapped + skipped + overlapping + too long.
 
     nlp (Language): Its tokenizer is used.
-    labels (frozenset[str]): Every label of the corpus.
-    misaligned (Misaligned): What happens to spans whose borders are inside tokens.
-    spans (Counter[str]): "read" and the fates, of right and wrong spans together.
-    misfits (list[Misfit]): What did not fit.
+    labels (frozenset[str]): All labels of the corpus.
+    policy (MisalignedPolicy): Applies to spans that are not on token boundaries: "snap" widens them to whole tokens,
+        "skip" leaves their tokens not covered.
+    spans (Counter[str]): "read" and the outcomes, of gold, accepted and rejected spans together.
+    misaligned (list[Misaligned]): Spans that are not exact.
     """
 
     nlp: Language
     labels: frozenset[str]
-    misaligned: Misaligned
+    policy: MisalignedPolicy
     spans: Counter[str] = field(default_factory=Counter)
-    misfits: list[Misfit] = field(default_factory=list)
+    misaligned: list[Misaligned] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.ids = {label: self.nlp.vocab.strings.add(label) for label in self.labels}
 
-    def make(self, text: GoldText) -> Made | None:
-        """The Doc of a text, or None if it is longer than the pipeline allows.
+    def make(self, text: GoldText) -> MadeDoc | None:
+        """Make the Doc of a text; None if the text is longer than the pipeline allows.
 
-        `doc.spans["gold"]` has every span known to be an entity, `doc.spans["covered"]` the tokens at which a label
-        is known, `doc.spans["incorrect_spans"]` spans known not to be. `doc.ents` are the gold spans without those
-        that overlap a longer one, and "missing" where a label is not known.
+        `doc.spans["gold"]` has all spans that are entities, `doc.spans["covered"]` the token ranges that are covered
+        for a label, `doc.spans["incorrect_spans"]` the rejected spans. `doc.ents` are the gold spans without those
+        that overlap a longer one; tokens that are not covered for all labels are "missing" in it.
         """
-        found = [*text.spans, *text.accepted, *text.rejected]
-        self.spans["read"] += len(found)
+        spans = [*text.spans, *text.accepted, *text.rejected]
+        self.spans["read"] += len(spans)
         if len(text.text) > self.nlp.max_length:
-            self.spans["too long"] += len(found)
-            self.misfits.append(Misfit(text.input_hash, text.sources, "too long", "", 0, len(text.text), "", ""))
+            self.spans["too long"] += len(spans)
+            self.misaligned.append(Misaligned(text.input_hash, text.sources, "too long", "", 0, len(text.text), "", ""))
             return None
         doc = self.tokenize(text)
         holes: dict[str, set[int]] = defaultdict(set)
         gold = self._align(doc, text, text.spans, holes)
-        accepted = self._align(doc, text, text.accepted, holes)
-        right = {(span.start, span.end, span.label) for span in accepted}
-        everything = sorted([*gold, *accepted], key=_order)
-        covered = [*_covered(doc, text.covered, holes), *sorted(accepted, key=_order)]
-        doc.spans[GOLD] = everything
+        accepted = sorted(self._align(doc, text, text.accepted, holes), key=_place)
+        gold = sorted([*gold, *accepted], key=_place)
+        covered = [*_covered_spans(doc, text.covered, holes), *accepted]
+        doc.spans[GOLD] = gold
         doc.spans[COVERED] = covered
-        doc.spans[INCORRECT] = self._incorrect(doc, text, right)
-        self._set_ents(doc, text, everything, holes)
-        return Made(doc, everything, covered)
+        doc.spans[INCORRECT] = self._incorrect_spans(doc, text, accepted)
+        self._set_entities(doc, text, gold, holes)
+        return MadeDoc(doc, gold, covered)
 
     def tokenize(self, text: GoldText) -> Doc:
-        """The Doc, of which nothing is known yet."""
+        """The Doc without any spans."""
         return self.nlp.make_doc(text.text)
 
-    def _align(self, doc: Doc, text: GoldText, spans: Iterable[records.Span], holes: dict[str, set[int]]) -> list[Span]:
-        """Spans on tokens. Where one is skipped, its tokens are holes in what is known of its label."""
+    def _align(self, doc: Doc, text: GoldText, spans: Iterable[answers.Span], holes: dict[str, set[int]]) -> list[Span]:
+        """Spans on tokens. The tokens of one that is skipped are added to the holes in the coverage of its label."""
         exact, snapped = [], []
         for span in spans:
             aligned = doc.char_span(span.start, span.end, self.ids[span.label])
@@ -126,90 +125,82 @@ class DocMaker:
                 continue
             aligned = doc.char_span(span.start, span.end, self.ids[span.label], alignment_mode="expand")
             assert aligned is not None  # the span is inside the text
-            if self.misaligned == "snap":
+            if self.policy == "snap":
                 snapped.append((span, aligned))
             else:
                 holes[span.label].update(range(aligned.start, aligned.end))
-                self._misfit(text, span, "skipped", "")
+                self._list(text, span, "skipped")
         self.spans["exact"] += len(exact)
         return self._without_overlaps(text, exact, snapped) if snapped else exact
 
     def _without_overlaps(
-        self, text: GoldText, exact: list[Span], snapped: list[tuple[records.Span, Span]]
+        self, text: GoldText, exact: list[Span], snapped: list[tuple[answers.Span, Span]]
     ) -> list[Span]:
-        """All spans, less those that overlap another of their label now that they are wider."""
+        """All spans but those that overlap another one of their label now that they are wider."""
         kept = list(exact)
         for span, aligned in sorted(snapped, key=lambda pair: pair[0]):
-            rivals = [other for other in kept if other.label == aligned.label]
-            overlaps = any(aligned.start < other.end and other.start < aligned.end for other in rivals)
-            self._misfit(text, span, "overlapping" if overlaps else "snapped", "" if overlaps else aligned.text)
-            if not overlaps:
+            same_label = (other for other in kept if other.label == aligned.label)
+            if any(aligned.start < other.end and other.start < aligned.end for other in same_label):
+                self._list(text, span, "overlapping")
+            else:
+                self._list(text, span, "snapped", aligned.text)
                 kept.append(aligned)
         return kept
 
-    def _incorrect(self, doc: Doc, text: GoldText, right: set[tuple[int, int, int]]) -> list[Span]:
-        """Rejected spans. One that is off the tokens is skipped: the tagger could never have suggested it."""
+    def _incorrect_spans(self, doc: Doc, text: GoldText, accepted: Iterable[Span]) -> list[Span]:
+        """Rejected spans on tokens. Others are skipped: a tagger cannot predict them."""
+        taken = {(span.start, span.end, span.label) for span in accepted}
         spans = []
         for span in text.rejected:
             aligned = doc.char_span(span.start, span.end, span.label)
-            if aligned is None or (aligned.start, aligned.end, aligned.label) in right:
-                self._misfit(text, span, "skipped", "")
+            if aligned is None or (aligned.start, aligned.end, aligned.label) in taken:
+                self._list(text, span, "skipped")
             else:
                 spans.append(aligned)
         self.spans["exact"] += len(spans)
         return spans
 
-    def _misfit(self, text: GoldText, span: records.Span, fate: str, became: str) -> None:
-        self.spans[fate] += 1
-        covered = text.text[span.start : span.end]
-        self.misfits.append(
-            Misfit(text.input_hash, text.sources, fate, span.label, span.start, span.end, covered, became)
+    def _list(self, text: GoldText, span: answers.Span, outcome: SpanOutcome, became: str = "") -> None:
+        self.spans[outcome] += 1
+        wording = text.text[span.start : span.end]
+        self.misaligned.append(
+            Misaligned(text.input_hash, text.sources, outcome, span.label, span.start, span.end, wording, became)
         )
 
-    def _set_ents(self, doc: Doc, text: GoldText, gold: list[Span], holes: dict[str, set[int]]) -> None:
+    def _set_entities(self, doc: Doc, text: GoldText, gold: list[Span], holes: dict[str, set[int]]) -> None:
         ents: list[Span] = []
-        unknown = {token for tokens in holes.values() for token in tokens}
-        for place in records.overlapping(gold):
-            if len(place) == 1:
-                ents += place
-            else:
-                longest = filter_spans(place)
-                ents += longest
-                unknown |= _tokens(place) - _tokens(longest)
+        missing = {token for tokens in holes.values() for token in tokens}
+        for group in answers.overlapping(gold):
+            longest = filter_spans(group) if len(group) > 1 else group
+            ents += longest
+            missing |= _token_numbers(group) - _token_numbers(longest)
         if not self.labels <= set(text.covered):
             doc.set_ents(ents, default="missing")
-        elif not unknown:
+        elif not missing:
             doc.set_ents(ents)
         else:
-            unknown |= _tokens(ents)
-            outside = [token not in unknown for token in range(len(doc))]
-            spans = [Span(doc, start, end) for start, end in _runs(outside)]
-            doc.set_ents(ents, outside=spans, default="missing")
+            outside = _complement(doc, missing | _token_numbers(ents))
+            doc.set_ents(ents, outside=[Span(doc, start, end) for start, end in outside], default="missing")
 
 
-def _order(span: Span) -> tuple[int, int, str]:
+def _place(span: Span) -> tuple[int, int, str]:
     return span.start, span.end, span.label_
 
 
-def _tokens(spans: Iterable[Span]) -> set[int]:
+def _token_numbers(spans: Iterable[Span]) -> set[int]:
     return {token for span in spans for token in range(span.start, span.end)}
 
 
-def _covered(doc: Doc, labels: Iterable[str], holes: dict[str, set[int]]) -> list[Span]:
-    """The token ranges at which labels are known: the whole Doc, but for holes."""
-    spans = []
+def _covered_spans(doc: Doc, labels: Iterable[str], holes: dict[str, set[int]]) -> Iterator[Span]:
+    """The ranges that are covered for each label: the whole Doc but its holes."""
     for label in labels:
-        if label in holes:
-            known = [token not in holes[label] for token in range(len(doc))]
-            spans += [Span(doc, start, end, label) for start, end in _runs(known)]
-        else:
-            spans.append(Span(doc, 0, len(doc), label))
-    return spans
+        for start, end in _complement(doc, holes[label]) if label in holes else [(0, len(doc))]:
+            yield Span(doc, start, end, label)
 
 
-def _runs(flags: list[bool]) -> Iterator[tuple[int, int]]:
-    """Where flags are true: [start, end) of each run."""
-    for flag, run in groupby(range(len(flags)), flags.__getitem__):
-        tokens = list(run)
-        if flag:
-            yield tokens[0], tokens[-1] + 1
+def _complement(doc: Doc, tokens: set[int]) -> Iterator[tuple[int, int]]:
+    """[start, end) of the ranges of a Doc that have none of these tokens."""
+    for is_in, group in groupby(range(len(doc)), tokens.__contains__):
+        if not is_in:
+            numbers = list(group)
+            yield numbers[0], numbers[-1] + 1

@@ -1,7 +1,4 @@
-"""The labels of the corpus as components want them, so that no pass over the corpus is needed to know them.
-
-The corpus as training reads it: shard by shard, in another order each epoch, in memory that does not grow.
-"""
+"""Readers for training configs: the labels of the corpus, and its Docs, streamed shard by shard."""
 
 from __future__ import annotations
 
@@ -25,12 +22,15 @@ from scripts.building.documents import COVERED
 from scripts.core.errors import UserError
 from scripts.core.files import read_json
 
+Augmenter = Callable[[Language, Example], Iterator[Example]]
+
 
 @spacy.registry.readers("labelwise.Labels.v1")
 def label_heads_labels(path: str) -> list[str]:
-    """For [initialize.components.label_heads.labels]: labels.json as it is.
+    """For [initialize.components.label_heads.labels]: read corpus/labels.json, a list of names.
 
-    path (str): Path to corpus/labels.json, a list of names.
+    With it, spaCy needs no pass over the corpus to find the labels.
+
     RAISES (ConfigValidationError): If there is no such list; `spacy train` shows it without a traceback.
     """
     try:
@@ -41,9 +41,8 @@ def label_heads_labels(path: str) -> list[str]:
 
 @spacy.registry.readers("labelwise.NerLabels.v1")
 def ner_labels(path: str) -> dict[int, Counter[str]]:
-    """For [initialize.components.ner.labels]: labels.json as transitions.
+    """For [initialize.components.ner.labels]: read corpus/labels.json as transitions.
 
-    path (str): Path to corpus/labels.json, a list of names.
     RETURNS (dict[int, Counter[str]]): Labels by the number of the action, as `spacy init labels` writes them.
     RAISES (ConfigValidationError): As `label_heads_labels`.
     """
@@ -51,45 +50,42 @@ def ner_labels(path: str) -> dict[int, Counter[str]]:
 
 
 def read_labels(path: Path) -> list[str]:
-    """Read corpus/labels.json. RAISES (UserError): If there is none, or it is damaged."""
+    """Read corpus/labels.json. RAISES (UserError): If it is missing or damaged."""
     return read_json(
         path, list[str], "make the corpus first: weasel run corpus", "make the corpus again: weasel run corpus"
     )
 
 
-Augmenter = Callable[[Language, Example], Iterator[Example]]
-
-
 @spacy.registry.readers("labelwise.Corpus.v1")
 def corpus_reader(
     path: str,
-    seed: Optional[int] = None,  # noqa: UP045 (the config's schema is made of it)
+    seed: Optional[int] = None,  # noqa: UP045 (the config's schema is made of the signature)
     limit: int = 0,
     max_length: int = 0,
     buffer: int = 200_000,
     augmenter: Optional[Callable[..., Any]] = None,  # noqa: UP045
 ) -> Callable[[Language], Iterable[Example]]:
-    """Read a folder of .spacy shards. Each call of what is returned is one epoch, which ends.
+    """Read a folder of .spacy shards. Each call of the returned reader gives one epoch.
 
-    With [training] max_epochs = -1 spaCy streams it: memory is that of the buffer. With 0 or more it keeps it all.
+    With [training] max_epochs = -1 spaCy streams it, in the memory of the buffer. With 0 or more spaCy keeps it all.
 
     path (str): The folder, for example corpus/train.
-    seed (Optional[int]): The order is that of this seed and of the epoch. None: the order of the shards, always.
-    limit (int): How many texts are read, the first of the shards in order; 0 for all.
-    max_length (int): Longer texts are split into parts of at most so many tokens, at the end of a sentence where ends
-        are known, and never inside a span; what is covered is known in each part as in the whole. 0 for none.
-    buffer (int): Tokens that are kept in memory and mixed.
+    seed (Optional[int]): Shuffles each epoch differently. None: the order of the shards, always.
+    limit (int): Number of texts to read, the first of the shards in order; 0 for all.
+    max_length (int): In tokens; 0 for no limit. Longer texts are split, at the end of a sentence where those are known,
+        and never inside a span. All spans are carried over.
+    buffer (int): Tokens that are kept in memory and shuffled.
     augmenter (Optional[Callable]): Makes variants of examples: https://spacy.io/api/data-formats#augmenters
     RAISES (ConfigValidationError): If there is no shard; `spacy train` shows it without a traceback.
     """
     if not any(Path(path).glob("*.spacy")):
         desc = f"{path}: has no .spacy files; make the corpus first: weasel run corpus"
         raise ConfigValidationError(title="No corpus", desc=desc, show_config=False)
-    return Reader(Path(path), seed, limit, max_length, buffer, augmenter)
+    return CorpusReader(Path(path), seed, limit, max_length, buffer, augmenter)
 
 
 @dataclass
-class Reader:
+class CorpusReader:
     """See `corpus_reader`."""
 
     folder: Path
@@ -99,12 +95,12 @@ class Reader:
     buffer: int = 200_000
     augmenter: Augmenter | None = None
     _epoch: int = 0
-    _kept: tuple[Language, list[Example]] | None = None  # of the last pipeline, if all of it fits the buffer
+    _cached: tuple[Language, list[Example]] | None = None  # for the last pipeline, if all fits the buffer
 
     def __call__(self, nlp: Language) -> Iterator[Example]:
         """The examples of one epoch.
 
-        nlp (Language): Tokenizes what is to be predicted.
+        nlp (Language): Tokenizes the predicted Docs.
         RAISES (UserError): If a shard cannot be read.
         """
         shuffled = None if self.seed is None else random.Random(f"{self.seed} {self._epoch}")  # noqa: S311
@@ -116,34 +112,34 @@ class Reader:
                 yield from self.augmenter(nlp, example) if self.augmenter else (example,)
 
     def _windows(self, nlp: Language, shuffled: random.Random | None) -> Iterator[list[Example]]:
-        if self._kept and self._kept[0] is nlp:
-            yield list(self._kept[1])
+        if self._cached and self._cached[0] is nlp:
+            yield list(self._cached[1])
             return
         paths = sorted(self.folder.glob("*.spacy"))
         if shuffled and not self.limit:
             shuffled.shuffle(paths)
         window: list[Example] = []
-        tokens, is_all = 0, True
-        for example in self._examples(nlp, paths):
+        tokens, is_first = 0, True
+        for example in self._read_examples(nlp, paths):
             if tokens + len(example.reference) > self.buffer and window:
-                is_all = False
+                is_first = False
                 yield window
                 window, tokens = [], 0
             window.append(example)
             tokens += len(example.reference)
-        if is_all:
-            self._kept = nlp, list(window)
+        if is_first:
+            self._cached = nlp, list(window)  # a copy: the window is shuffled in place
         yield window
 
-    def _examples(self, nlp: Language, paths: Iterable[Path]) -> Iterator[Example]:
+    def _read_examples(self, nlp: Language, paths: Iterable[Path]) -> Iterator[Example]:
         docs = (doc for doc in read_docs(paths, nlp.vocab) if len(doc))
-        for reference in islice(docs, self.limit or None):
-            for part in pieces(reference, self.max_length):
-                yield Example(nlp.make_doc(part.text), part)
+        for doc in islice(docs, self.limit or None):
+            for reference in split_doc(doc, self.max_length):
+                yield Example(nlp.make_doc(reference.text), reference)
 
 
 def read_docs(paths: Iterable[Path], vocab: Vocab) -> Iterator[Doc]:
-    """Stream the Docs of some shards. RAISES (UserError): If one is damaged."""
+    """Stream the Docs of shards. RAISES (UserError): If one is damaged."""
     for path in paths:
         try:
             docs = list(DocBin().from_disk(path).get_docs(vocab))
@@ -152,35 +148,36 @@ def read_docs(paths: Iterable[Path], vocab: Vocab) -> Iterator[Doc]:
         yield from docs
 
 
-def pieces(doc: Doc, max_length: int) -> Iterator[Doc]:
-    """Split a Doc with all its spans into parts of at most so many tokens; of more, where a span is longer."""
+def split_doc(doc: Doc, max_length: int) -> Iterator[Doc]:
+    """Split a Doc with all its spans into Docs of at most so many tokens; of more only where a span is longer."""
     if not max_length or len(doc) <= max_length:
         yield doc
         return
     start = 0
     while start < len(doc):
-        end = _end(doc, start, max_length)
-        yield _part(doc, start, end)
+        end = _find_cut(doc, start, max_length)
+        yield _slice_doc(doc, start, end)
         start = end
 
 
-def _end(doc: Doc, start: int, max_length: int) -> int:
-    """Where a part ends: at the last end of a sentence that is near enough, else as late as no span is cut."""
+def _find_cut(doc: Doc, start: int, max_length: int) -> int:
+    """The last end of a sentence that is near enough; else the last token boundary at which no span is cut."""
     last = min(start + max_length, len(doc))
     if last == len(doc):
         return last
-    inner = [(span.start, span.end) for key, group in doc.spans.items() if key != COVERED for span in group]
-    inner += [(span.start, span.end) for span in doc.ents]
-    cuts = [end for end in range(last, start, -1) if not any(a < end < z for a, z in inner)]
+    # Covered ranges may be cut: both halves stay covered.
+    spans = [span for key, group in doc.spans.items() if key != COVERED for span in group] + list(doc.ents)
+    places = [(span.start, span.end) for span in spans]
+    cuts = [end for end in range(last, start, -1) if not any(a < end < z for a, z in places)]
     if not cuts:
-        return min(end for end in range(last, len(doc) + 1) if not any(a < end < z for a, z in inner))
+        return min(end for end in range(last, len(doc) + 1) if not any(a < end < z for a, z in places))
     sentences = (end for end in cuts if doc[end].is_sent_start)
     return next(sentences, cuts[0])
 
 
-def _part(doc: Doc, start: int, end: int) -> Doc:
-    part = doc[start:end].as_doc()
+def _slice_doc(doc: Doc, start: int, end: int) -> Doc:
+    result = doc[start:end].as_doc()
     for key, group in doc.spans.items():
         clipped = ((max(span.start, start), min(span.end, end), span.label) for span in group)
-        part.spans[key] = [Span(part, a - start, z - start, label) for a, z, label in clipped if a < z]
-    return part
+        result.spans[key] = [Span(result, a - start, z - start, label) for a, z, label in clipped if a < z]
+    return result

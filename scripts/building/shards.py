@@ -1,9 +1,4 @@
-"""The gold in shards, ranges of hashes: which there are, by what rules they are made, and what was made of each.
-
-spaCy is not needed for it, and takes a second to load: what did not change is known without.
-
-A shard of the gold becomes three DocBins.
-"""
+"""The gold cut into shards, ranges of hashes, and the DocBins that are made of each."""
 
 from __future__ import annotations
 
@@ -11,7 +6,6 @@ import hashlib
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,17 +18,26 @@ from spacy.language import Language
 from spacy.tokenizer import Tokenizer
 from spacy.tokens import Doc, DocBin
 
-from scripts.building.documents import DocMaker, Made, Misaligned, tokenizer
-from scripts.building.splits import SIDES, Side, Splitter
-from scripts.core.answers import GoldText, hash_of_line
+from scripts.building.documents import DocMaker, MadeDoc, MisalignedPolicy, tokenizer
+from scripts.building.splits import SPLITS, CorpusShard, SplitName, Splitter
+from scripts.core.answers import hash_of_line
+from scripts.merging.merged import read_gold
 
-_SHARD_BYTES = 2**17  # of gold, at most, on average
-_MOST_BITS = 12
-_decode = msgspec.json.Decoder(GoldText).decode
+_SHARD_BYTES = 2**17  # of gold, on average, at most
+_MAX_BITS = 12
+_SHARDS_A_VOCABULARY = 512
+_CACHED_WORDS = 100_000  # with their tokens; spaCy's 10,000 are few for some megabytes of text
+_ATTRS = ["ENT_IOB", "ENT_TYPE"]
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 
-class Cut(NamedTuple):
-    """A shard's place in gold.jsonl: where it starts, how many bytes it has, and their digest."""
+class GoldRange(NamedTuple):
+    """The lines of gold.jsonl that make a shard.
+
+    name (str): Number of the range of hashes.
+    start (int), size (int): Bytes.
+    sha256 (str): Digest of the lines.
+    """
 
     name: str
     start: int
@@ -42,141 +45,110 @@ class Cut(NamedTuple):
     sha256: str
 
 
-class Shard(msgspec.Struct):
-    """What was made of a shard.
+def hash_bits(size: int) -> int:
+    """The number of leading bits of a text's hash that name its shard.
 
-    gold (str): Digest of its lines of gold.
-    files (dict[str, str]): Digests of its files by their paths in the corpus; a side without texts has none.
-    texts (dict[Side, int]), tokens (dict[Side, int]): How many.
-    spans (dict[Side, dict[str, int]]): Gold spans by label.
-    covered (dict[Side, dict[str, int]]): Texts in which a label is known everywhere.
-    fates (dict[str, int]): What became of the spans, see `DocMaker`.
-    too_long (int): Texts left out.
+    As the gold grows, all shards are cut in two at a time, so that they stay small and few.
+
+    size (int): Bytes of gold.
     """
-
-    gold: str
-    files: dict[str, str] = {}
-    texts: dict[Side, int] = {}
-    tokens: dict[Side, int] = {}
-    spans: dict[Side, dict[str, int]] = {}
-    covered: dict[Side, dict[str, int]] = {}
-    fates: dict[str, int] = {}
-    too_long: int = 0
+    return min((size // _SHARD_BYTES).bit_length(), _MAX_BITS)
 
 
-class Rules(NamedTuple):
-    """What a shard is made by, apart from its gold.
+def gold_ranges(gold: Path, bits: int) -> Iterator[GoldRange]:
+    """Cut sorted gold into shards.
+
+    gold (Path): gold.jsonl, or a part of it that ends where a shard ends.
+    bits (int): See `hash_bits`.
+    RAISES (ValueError): If it is damaged.
+    """
+    start, position, name = 0, 0, ""
+    digest = hashlib.sha256()
+    with gold.open("rb") as lines:
+        for line in lines:
+            # Hashes are signed: the smallest has the number 0.
+            number = f"{(hash_of_line(line) + 2**31) >> (32 - bits):04}"
+            if number != name and position > start:
+                yield GoldRange(name, start, position - start, digest.hexdigest())
+                start, digest = position, hashlib.sha256()
+            name = number
+            position += len(line)
+            digest.update(line)
+    if position > start:
+        yield GoldRange(name, start, position - start, digest.hexdigest())
+
+
+class ShardRules(NamedTuple):
+    """What a shard depends on, apart from its gold.
 
     nlp (dict[str, Any]): The [nlp] block of the training config.
     """
 
     nlp: dict[str, Any]
     labels: frozenset[str]
-    misaligned: Misaligned
+    misaligned: MisalignedPolicy
     splitter: Splitter
 
 
-def fineness(size: int) -> int:
-    """How many bits of a text's hash name its shard, if there are so many bytes of gold: shards are to be small, and
-    not many. As the gold grows, all are cut in two at a time.
-    """
-    return min((size // _SHARD_BYTES).bit_length(), _MOST_BITS)
+class ShardJob(NamedTuple):
+    """The making of a shard; its files go to the folder."""
 
-
-def cut(gold: Path, bits: int) -> Iterator[Cut]:
-    """Cut sorted gold, or a part of it that ends where a shard ends, into shards.
-
-    bits (int): See `fineness`.
-    RAISES (ValueError): If it is damaged.
-    """
-    start, place, name = 0, 0, ""
-    digest = hashlib.sha256()
-    with gold.open("rb") as lines:
-        for line in lines:
-            this = f"{(hash_of_line(line) + 2**31) >> (32 - bits):04}"
-            if this != name and place > start:
-                yield Cut(name, start, place - start, digest.hexdigest())
-                start, digest = place, hashlib.sha256()
-            name = this
-            place += len(line)
-            digest.update(line)
-    if place > start:
-        yield Cut(name, start, place - start, digest.hexdigest())
-
-
-class Job(NamedTuple):
-    """The work of making a shard; its files go to the folder."""
-
-    cut: Cut
+    range: GoldRange
     gold: Path
-    rules: Rules
+    rules: ShardRules
     folder: Path
 
 
-def read_gold(path: Path, start: int = 0, size: int = -1) -> Iterator[GoldText]:
-    """Stream gold.jsonl, or a part of it: so many bytes from its start on, which must be whole lines."""
-    with path.open("rb") as lines:
-        lines.seek(start)
-        while size and (line := lines.readline()):
-            size -= len(line)
-            yield _decode(line)
-
-
-_SHARDS_A_VOCABULARY = 512
-_REMEMBERED = 100_000  # words, with the tokens they become; spaCy's 10,000 are few for some megabytes of text
-_ATTRS = ["ENT_IOB", "ENT_TYPE"]
-_encode = msgspec.json.Encoder().encode_lines
-
-
-def make_shard(job: Job) -> Shard:
-    """Tokenize a shard's texts: `<side>/<name>.spacy`, and `misaligned/<name>.jsonl` if there is anything to list."""
-    nlp = pipeline(msgspec.json.encode(job.rules.nlp), int(job.cut.name) // _SHARDS_A_VOCABULARY)
-    maker = DocMaker(nlp, job.rules.labels, job.rules.misaligned)
-    shard = Shard(job.cut.sha256)
-    bins = {side: EntityBin(job.rules.labels) for side in SIDES}
-    with encoders_looked_up():
-        for text in read_gold(job.gold, job.cut.start, job.cut.size):
-            made = maker.make(text)
-            if made is None:
-                shard.too_long += 1
-                continue
-            side = job.rules.splitter.side(text)
-            bins[side].add(made.doc)
-            _count(shard, side, made)
-        contents = {f"{side}/{job.cut.name}.spacy": docs.to_bytes() for side, docs in bins.items() if len(docs)}
-    shard.fates = dict(sorted(maker.spans.items()))
-    assert 2 * maker.spans["read"] == maker.spans.total(), shard.fates
-    if maker.misfits:
-        contents[f"misaligned/{job.cut.name}.jsonl"] = _encode(maker.misfits)
-    shard.files = {name: _write(job.folder / name, content) for name, content in contents.items()}
+def make_shard(job: ShardJob) -> CorpusShard:
+    """Tokenize the texts of a shard into `<split>/<name>.spacy`; misaligned spans go to `misaligned/<name>.jsonl`."""
+    name, rules = job.range.name, job.rules
+    nlp = pipeline(msgspec.json.encode(rules.nlp), int(name) // _SHARDS_A_VOCABULARY)
+    maker = DocMaker(nlp, rules.labels, rules.misaligned)
+    shard = CorpusShard(job.range.sha256)
+    bins = {split: EntityBin(rules.labels) for split in SPLITS}
+    for text in read_gold(job.gold, job.range.start, job.range.size):
+        made = maker.make(text)
+        if made is None:
+            shard.too_long += 1
+            continue
+        split = rules.splitter.split_of(text)
+        bins[split].add(made.doc)
+        _count(shard, split, made)
+    shard.outcomes = dict(sorted(maker.spans.items()))
+    assert 2 * maker.spans["read"] == maker.spans.total(), shard.outcomes
+    contents = {f"{split}/{name}.spacy": docs.to_bytes() for split, docs in bins.items() if len(docs)}
+    if maker.misaligned:
+        contents[f"misaligned/{name}.jsonl"] = _encode_lines(maker.misaligned)
+    shard.files = {path: _write(job.folder / path, content) for path, content in contents.items()}
     return shard
 
 
 @lru_cache(maxsize=1)
 def pipeline(nlp: bytes, generation: int = 0) -> Language:
-    """The pipeline of an [nlp] block, for some shards: a vocabulary grows with all it reads and never shrinks.
+    """The tokenizer of an [nlp] block, with a new vocabulary for each generation.
 
-    spaCy's own tokenizer looks at words alone, never at their lexical attributes (shape, norm, whether they are like a
-    number …), and no shard has them: that each new word is not given them saves up to half of the time it takes to
-    tokenize. Other tokenizers may look at them.
+    nlp (bytes): The block, as JSON.
+    generation (int): A vocabulary keeps all words it has met, so it serves a number of shards and no more.
     """
     made = tokenizer(msgspec.json.decode(nlp))
     if type(made.tokenizer) is Tokenizer:
+        # spaCy's own tokenizer never reads lexical attributes (shape, norm, like_num …) and no shard has them.
+        # Without them, tokenizing takes up to half the time. Other tokenizers may read them.
         made.vocab.lex_attr_getters = {}  # type: ignore[attr-defined]
-        made.tokenizer.max_cache_size = _REMEMBERED  # type: ignore[union-attr]
+        made.tokenizer.max_cache_size = _CACHED_WORDS  # type: ignore[union-attr]
     return made
 
 
-def _count(shard: Shard, side: Side, made: Made) -> None:
+def _count(shard: CorpusShard, split: SplitName, made: MadeDoc) -> None:
     length = len(made.doc)
-    shard.texts[side] = shard.texts.get(side, 0) + 1
-    shard.tokens[side] = shard.tokens.get(side, 0) + length
-    everywhere = (span for span in made.covered if span.end - span.start == length)
-    for counts, found in ((shard.spans, made.gold), (shard.covered, everywhere)):
-        own = counts.setdefault(side, {})
-        for label, times in Counter(span.label for span in found).items():
+    shard.texts[split] = shard.texts.get(split, 0) + 1
+    shard.tokens[split] = shard.tokens.get(split, 0) + length
+    whole_text = (span for span in made.covered if span.end - span.start == length)
+    for counts, spans in ((shard.spans, made.gold), (shard.covered, whole_text)):
+        by_label = counts.setdefault(split, {})
+        for label, number in Counter(span.label for span in spans).items():
             name = made.doc.vocab.strings[label]
-            own[name] = own.get(name, 0) + times
+            by_label[name] = by_label.get(name, 0) + number
 
 
 def _write(path: Path, content: bytes) -> str:
@@ -189,15 +161,16 @@ class EntityBin(DocBin):
     """A DocBin for Docs with entities and spans alone.
 
     spaCy's collects the strings of nine attributes of every token, stored or not, and the labels of every span, which
-    takes longer than to tokenize; here it is those of the attributes that are stored, each once, and what is known.
+    takes longer than to tokenize. This one collects the strings of the stored attributes, each once, and takes the
+    labels from its maker.
 
-    labels (Iterable[str]): All that spans may have.
+    labels (Iterable[str]): All labels that spans may have.
     """
 
     def __init__(self, labels: Iterable[str]) -> None:
         super().__init__(_ATTRS)
         self.strings.update(labels)
-        self._known: set[int] = set()  # the keys of words and labels of entities that are among the strings
+        self._collected: set[int] = set()  # hashes of words and entity labels whose strings are in it
 
     def add(self, doc: Doc) -> None:
         """Add a Doc. See https://spacy.io/api/docbin#add."""
@@ -208,12 +181,12 @@ class EntityBin(DocBin):
         self.flags.append({"has_unknown_spaces": doc.has_unknown_spaces})
         self.cats.append(doc.cats)
         self.span_groups.append(doc.spans.to_bytes())
-        keys = set().union(*(array[:, attrs.index(name)].tolist() for name in (ORTH, ENT_TYPE))) - self._known
-        self._known |= keys
-        self.strings.update(map(doc.vocab.strings.__getitem__, keys))
+        new = set().union(*(array[:, attrs.index(name)].tolist() for name in (ORTH, ENT_TYPE))) - self._collected
+        self._collected |= new
+        self.strings.update(map(doc.vocab.strings.__getitem__, new))
 
     def to_bytes(self) -> bytes:
-        """As https://spacy.io/api/docbin#to_bytes, compressed in a third of the time: a tenth larger."""
+        """As https://spacy.io/api/docbin#to_bytes, but at zlib's fastest level: a third of the time, a tenth larger."""
         content = {
             "version": self.version,
             "attrs": self.attrs,
@@ -229,39 +202,25 @@ class EntityBin(DocBin):
 
 
 class DocWriter:
-    """Writes Docs into a folder, so many to a shard, of which one is in memory. The folder is made, and closed last.
+    """Writes Docs into a new folder, a file for each thousand, of which one is in memory. To be closed at the end.
 
-    labels (Iterable[str]): All that spans may have.
+    labels (Iterable[str]): All labels that spans may have.
     """
 
-    def __init__(self, folder: Path, labels: Iterable[str], shard: int = 1_000) -> None:
+    def __init__(self, folder: Path, labels: Iterable[str], size: int = 1_000) -> None:
         folder.mkdir(parents=True)
-        self._folder, self._labels, self._shard, self._number = folder, list(labels), shard, 0
+        self._folder, self._labels, self._size, self._number = folder, list(labels), size, 0
         self._docs = EntityBin(self._labels)
 
     def add(self, doc: Doc) -> None:
         """Add a Doc."""
         self._docs.add(doc)
-        if len(self._docs) == self._shard:
+        if len(self._docs) == self._size:
             self.close()
 
     def close(self) -> None:
-        """Write what is not written yet."""
+        """Write the Docs that are not written yet."""
         if len(self._docs):
             self._docs.to_disk(self._folder / f"{self._number:04}.spacy")
             self._number += 1
             self._docs = EntityBin(self._labels)
-
-
-@contextmanager
-def encoders_looked_up() -> Iterator[None]:
-    """Let srsly look up once which encoders there are, instead of four times for each Doc with spans: two thirds of
-    the time it takes to add one to a DocBin.
-    """
-    encoders = srsly.msgpack_encoders
-    found = encoders.get_all()
-    encoders.get_all = lambda: found
-    try:
-        yield
-    finally:
-        del encoders.get_all

@@ -1,7 +1,4 @@
-"""Which texts are for training and which for evaluation.
-
-corpus/split.json, as far as the steps after it want to know which corpus there is.
-"""
+"""Splits: which texts are for training and which for evaluation, and corpus/split.json, the account of a corpus."""
 
 from __future__ import annotations
 
@@ -17,16 +14,18 @@ from scripts.core.errors import UserError
 from scripts.core.files import read_json
 from scripts.core.hashing import fraction, normalized
 
-Side = Literal["train", "dev", "test"]
-SIDES: tuple[Side, ...] = get_args(Side)
+SplitName = Literal["train", "dev", "test"]
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+NAME = "split.json"
+STORED = "docbins.json"  # beside split.json if the shards are elsewhere: says where
 
 
 class Splitter(msgspec.Struct, frozen=True):
-    """Decides on which side a text is, by the text (or its document) alone, so that it stays there for ever.
+    """Decides by a text (or its document) alone which split it is in, so that it never changes.
 
     dev (float), test (float): Shares of the texts.
-    document (str): The key of the texts' meta that names the document; those of one document stay together.
-    reserved_dev, reserved_test (frozenset[bytes]): Keys of texts that are on a side whatever their hash.
+    document (str): The key of the texts' meta that names the document; texts of one document are in one split.
+    reserved_dev, reserved_test (frozenset[bytes]): Keys of texts that are in a split whatever their hash.
     """
 
     dev: float
@@ -35,25 +34,30 @@ class Splitter(msgspec.Struct, frozen=True):
     reserved_dev: frozenset[bytes] = frozenset()
     reserved_test: frozenset[bytes] = frozenset()
 
-    def side(self, text: GoldText) -> Side:
-        """The side of a text. Texts that are equal but for case, blanks and punctuation are on the same."""
-        key = _key(text, self.document)
+    def split_of(self, text: GoldText) -> SplitName:
+        """The split of a text. Texts that differ only in case, whitespace and punctuation are in the same one."""
+        key = _split_key(text, self.document)
         if self.reserved_test or self.reserved_dev:
             digest = _digest(key)
-            if digest in self.reserved_test or digest in self.reserved_dev:
-                return "test" if digest in self.reserved_test else "dev"
-        place = fraction(key)
-        if place < self.test:
+            if digest in self.reserved_test:
+                return "test"
+            if digest in self.reserved_dev:
+                return "dev"
+        share = fraction(key)
+        # Test comes first, so that a text stays in test when the share of dev changes.
+        if share < self.test:
             return "test"
-        return "dev" if place < self.test + self.dev else "train"
+        return "dev" if share < self.test + self.dev else "train"
 
 
 def reserved(texts: Iterable[GoldText], datasets: Collection[str], document: str) -> frozenset[bytes]:
-    """Keys of the texts in which one of these datasets took part: evaluation data, and what is equal to it."""
-    return frozenset(_digest(_key(text, document)) for text in texts if not set(datasets).isdisjoint(text.sources))
+    """Keys of the texts that have an answer from one of these datasets: they and their duplicates are evaluated on."""
+    return frozenset(
+        _digest(_split_key(text, document)) for text in texts if not set(datasets).isdisjoint(text.sources)
+    )
 
 
-def _key(text: GoldText, document: str) -> str:
+def _split_key(text: GoldText, document: str) -> str:
     if document and document in text.meta:
         return f"{document}={text.meta[document]}"
     return normalized(text.text)
@@ -63,28 +67,67 @@ def _digest(key: str) -> bytes:
     return hashlib.blake2b(key.encode(), digest_size=12).digest()
 
 
-STORED = "docbins.json"  # beside split.json where the shards are not: says where they are
+class CorpusShard(msgspec.Struct):
+    """A shard of the corpus: the Docs of a range of hashes, a file for each split.
+
+    gold (str): Digest of its lines of gold.
+    files (dict[str, str]): Digests of its files by their paths in the corpus. A split without texts has no file.
+    texts (dict[SplitName, int]), tokens (dict[SplitName, int]): Counts by split.
+    spans (dict[SplitName, dict[str, int]]): Gold spans by split and label.
+    covered (dict[SplitName, dict[str, int]]): Texts covered for a label, by split and label.
+    outcomes (dict[str, int]): Outcomes of all spans, see `DocMaker`.
+    too_long (int): Texts that were skipped.
+    """
+
+    gold: str
+    files: dict[str, str] = {}
+    texts: dict[SplitName, int] = {}
+    tokens: dict[SplitName, int] = {}
+    spans: dict[SplitName, dict[str, int]] = {}
+    covered: dict[SplitName, dict[str, int]] = {}
+    outcomes: dict[str, int] = {}
+    too_long: int = 0
 
 
-class Split(msgspec.Struct):
-    """What of corpus/split.json says which corpus it is.
+class Corpus(msgspec.Struct, kw_only=True):
+    """corpus/split.json.
 
-    digest (str): Of the texts, what is known of them, how they are split and tokenized.
-    texts (dict[str, int]): How many on each side.
-    covered (dict[str, dict[str, int]]): By label and side: texts in which the label is known everywhere.
-    spans (dict[str, dict[str, int]]): By label and side: its entities.
+    digest (str): Of the gold, its labels and the settings; the same whatever code made the corpus.
+    texts (dict[SplitName, int]), tokens (dict[SplitName, int]): Counts by split.
+    spans (dict[str, dict[SplitName, int]]): Gold spans by label and split.
+    covered (dict[str, dict[SplitName, int]]): Texts covered for a label, by label and split.
+    outcomes (dict[str, int]): Outcomes of all spans: "read" is the sum of the others, see `DocMaker`.
+    too_long (int): Texts that were skipped, since the pipeline does not take them.
+    made_by (str): Digest of all that a shard depends on but its gold: settings, code, version of spaCy.
+    shards (dict[str, CorpusShard]): By name.
     """
 
     digest: str
-    texts: dict[str, int]
-    covered: dict[str, dict[str, int]] = {}
-    spans: dict[str, dict[str, int]] = {}
+    texts: dict[SplitName, int] = {}
+    tokens: dict[SplitName, int] = {}
+    spans: dict[str, dict[SplitName, int]] = {}
+    covered: dict[str, dict[SplitName, int]] = {}
+    outcomes: dict[str, int] = {}
+    too_long: int = 0
+    made_by: str = ""
+    shards: dict[str, CorpusShard] = {}
 
 
-def read_split(path: Path) -> Split:
-    """Read corpus/split.json. RAISES (UserError): If there is none, it is damaged, or the shards are elsewhere."""
+class StoredShards(msgspec.Struct):
+    """corpus/docbins.json, if the shards are not beside it.
+
+    storage (str): URL of the storage.
+    folders (dict[str, str]): By shard, the folder on the storage that has its files.
+    """
+
+    storage: str
+    folders: dict[str, str]
+
+
+def read_corpus(path: Path) -> Corpus:
+    """Read corpus/split.json. RAISES (UserError): If it is missing or damaged, or the shards are elsewhere."""
     if path.with_name(STORED).exists():
         raise UserError(f"{path.parent}: its shards stayed on the storage; bring them: fetch = true, weasel run corpus")
     return read_json(
-        path, Split, "make the corpus first: weasel run corpus", "make the corpus again: weasel run corpus"
+        path, Corpus, "make the corpus first: weasel run corpus", "make the corpus again: weasel run corpus"
     )

@@ -12,9 +12,10 @@ from typing import NamedTuple
 import msgspec
 import spacy
 
-from scripts.building.corpus import Corpus, Plan, Stored, account_for, digest_of, is_as_made, publish, rules_for
+from scripts.building.corpus import CorpusPlan, account_for, commit, has_digest, rules_digest, shard_rules
 from scripts.building.documents import tokenizer
-from scripts.building.shards import Job, Rules, Shard, cut, fineness, make_shard
+from scripts.building.shards import ShardJob, ShardRules, gold_ranges, hash_bits, make_shard
+from scripts.building.splits import Corpus, CorpusShard, StoredShards
 from scripts.core.errors import UserError
 from scripts.core.files import exclusive, sha256, work_folder
 from scripts.engines.cluster import connected
@@ -33,8 +34,8 @@ class Piece(NamedTuple):
     """Some of the gold: one shard of the corpus, or all those that are in one shard of the gold.
 
     gold (list[Gold]): Where it is.
-    bits (int): See `fineness`.
-    rules (str): Name of the file that has the `Rules`.
+    bits (int): See `hash_bits`.
+    rules (str): Name of the file that has the `ShardRules`.
     folder (str): On the storage, for what is made of it.
     spacy (str): The version that all must have.
     """
@@ -50,11 +51,11 @@ class Piece(NamedTuple):
 class Made(NamedTuple):
     """Shards by their names, and whether there was nothing to do."""
 
-    shards: dict[str, Shard]
+    shards: dict[str, CorpusShard]
     were_there: bool
 
 
-def build_on(engine: Dask, folder: Path, plan: Plan) -> tuple[Corpus, int]:
+def build_on(engine: Dask, folder: Path, plan: CorpusPlan) -> tuple[Corpus, int]:
     """Make the shards of what was merged to the engine's storage. See `corpus.build`.
 
     RETURNS (tuple[Corpus, int]): The account, and how many shards were on the storage.
@@ -68,8 +69,8 @@ def build_on(engine: Dask, folder: Path, plan: Plan) -> tuple[Corpus, int]:
     with exclusive(folder):
         merged, gold = gold_of(engine, folder)
         labels = known_labels(merged)
-        rules = rules_for(plan, labels, _gold_here(engine, folder, plan))
-        made_by = digest_of(plan, rules)
+        rules = shard_rules(plan, labels, _gold_here(engine, folder, plan))
+        made_by = rules_digest(plan, rules)
         place = f"{_FOLDER}/{made_by[:32]}"
         pieces = list(_pieces(storage, gold, place))
         with connected(engine) as cluster:
@@ -80,7 +81,7 @@ def build_on(engine: Dask, folder: Path, plan: Plan) -> tuple[Corpus, int]:
         with work_folder(folder) as work:
             if engine.fetch:
                 _fetch(storage, corpus, folders, folder, work)
-            publish(corpus, labels, work, folder, None if engine.fetch else Stored(engine.storage, folders))
+            commit(corpus, labels, work, folder, None if engine.fetch else StoredShards(engine.storage, folders))
         wanted = [f"{place}/rules.json", *folders.values()]
         storage.sweep(_FOLDER, {name.removeprefix(f"{_FOLDER}/") for name in wanted})
     return corpus, sum(len(one.shards) for one in made if one.were_there)
@@ -91,7 +92,7 @@ def make_shards(piece: Piece) -> Made:
     Whoever does it again writes the same.
     """
     receipt = f"{piece.folder}/made.json"
-    if (found := piece.storage.read_if_there(receipt, dict[str, Shard])) is not None:
+    if (found := piece.storage.read_if_there(receipt, dict[str, CorpusShard])) is not None:
         return Made(found, True)
     if spacy.__version__ != piece.spacy:
         raise UserError(f"a worker has spaCy {spacy.__version__}, and here it is {piece.spacy}: install the same")
@@ -99,7 +100,7 @@ def make_shards(piece: Piece) -> Made:
     with scratch() as folder, _alone:
         gold = folder / "gold.jsonl"
         bring(piece.storage, piece.gold, gold)
-        made = {one.name: make_shard(Job(one, gold, rules, folder)) for one in cut(gold, piece.bits)}
+        made = {one.name: make_shard(ShardJob(one, gold, rules, folder)) for one in gold_ranges(gold, piece.bits)}
         for name in (name for shard in made.values() for name in shard.files):
             piece.storage.put(folder / name, f"{piece.folder}/{name}")
     piece.storage.write_json(receipt, made)
@@ -107,11 +108,11 @@ def make_shards(piece: Piece) -> Made:
 
 
 @lru_cache(maxsize=1)
-def _rules(storage: Storage, name: str) -> Rules:
-    return msgspec.json.decode(storage.read(name), type=Rules)
+def _rules(storage: Storage, name: str) -> ShardRules:
+    return msgspec.json.decode(storage.read(name), type=ShardRules)
 
 
-def _gold_here(engine: Dask, folder: Path, plan: Plan) -> Path:
+def _gold_here(engine: Dask, folder: Path, plan: CorpusPlan) -> Path:
     """Path to gold.jsonl. RAISES (UserError): If datasets are reserved, for which it is read, and it is not here."""
     if plan.dev_datasets or plan.test_datasets:
         if not engine.fetch:
@@ -125,7 +126,7 @@ def _gold_here(engine: Dask, folder: Path, plan: Plan) -> Path:
 
 def _pieces(storage: Storage, gold: Sequence[Gold], place: str) -> Iterator[Piece]:
     """Divide the gold; both its shards and those of the corpus are ranges of hashes, a power of 2 of each."""
-    bits = fineness(sum(shard.bytes for shard in gold))
+    bits = hash_bits(sum(shard.bytes for shard in gold))
     together = max(1, len(gold) >> bits)
     for start in range(0, len(gold), together):
         own = list(gold[start : start + together])
@@ -139,7 +140,7 @@ def _fetch(storage: Storage, corpus: Corpus, folders: Mapping[str, str], folder:
         (name, sha, f"{folders[shard]}/{name}")
         for shard, made in corpus.shards.items()
         for name, sha in made.files.items()
-        if not is_as_made(folder / name, sha)
+        if not has_digest(folder / name, sha)
     ]
     storage.fetch([stored for _, _, stored in files], [work / name for name, _, _ in files])
     for name, sha, stored in files:

@@ -7,7 +7,7 @@ from pathlib import Path
 from spacy.tokens import Doc
 
 from scripts.building.documents import DocMaker
-from scripts.building.shards import EntityBin, encoders_looked_up
+from scripts.building.shards import EntityBin
 from scripts.core.answers import GoldText
 from scripts.exporting.tokens import Tokens, cut
 from scripts.exporting.writer import Writer, span_count
@@ -28,12 +28,11 @@ class DocbinWriter(Writer):
 
     def add(self, text: GoldText) -> None:
         """Add a text to the shard, and write the shard if it is large enough."""
-        with encoders_looked_up():
-            if (made := self._maker.make(text)) is None:
-                self.skip("too long for the pipeline", span_count(text))
-                return
-            self._docs.add(made.doc)
-        assert not [misfit for misfit in self._maker.misfits if misfit.fate != "too long"]
+        if (made := self._maker.make(text)) is None:
+            self.skip("too long for the pipeline", span_count(text))
+            return
+        self._docs.add(made.doc)
+        assert all(span.outcome == "too long" for span in self._maker.misaligned)
         self.note("texts without their meta", bool(text.meta))
         self.note_unresolved(text)
         self.written(span_count(text))

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from scripts.building.shards import read_gold
 from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError
 from scripts.core.files import exclusive, sha256, work_folder, write_json
@@ -25,7 +24,7 @@ from scripts.exporting.parquet import ParquetWriter
 from scripts.exporting.prodigy import ProdigyWriter
 from scripts.exporting.tokens import Tokens
 from scripts.exporting.writer import Writer, span_count
-from scripts.merging.merged import gold_as_merged, known_labels
+from scripts.merging.merged import gold_as_merged, known_labels, read_gold
 from scripts.reporting.console import as_sum, print_counts
 
 NAME = "export.json"

@@ -18,8 +18,7 @@ from spacy.cli.package import package
 from scripts.core.errors import UserError
 from scripts.core.files import exclusive, work_folder, write_json
 from scripts.model import label_heads
-from scripts.model.models import weights
-from scripts.model.provenance import Provenance, provenance
+from scripts.model.models import Provenance, model_digest, provenance
 from scripts.reporting.console import escape_markdown, ratio
 from scripts.scoring import runs
 from scripts.scoring.metrics import Score
@@ -131,7 +130,7 @@ def _meta(model: Path) -> dict[str, object]:
 
 def _run_of(model: Path, metrics: Path) -> tuple[Scored, int]:
     """The newest run of which this is a model, byte for byte, and its seed."""
-    digest, _ = weights(model)
+    digest, _ = model_digest(model)
     for scored in reversed(runs.load_all(metrics)[0]):
         for seed, own in scored.run.models.items():
             if own == digest:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
+from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
 from scripts.core.files import read_json, sha256
 from scripts.merging.decide import Parts, Policy
 
 NAME = "merge.json"
+_decode = msgspec.json.Decoder(GoldText).decode
 
 
 class Merged(msgspec.Struct, kw_only=True):
@@ -66,3 +69,12 @@ def gold_as_merged(corpus: Path) -> tuple[Merged, Path]:
 def known_labels(merged: Merged) -> list[str]:
     """The labels of which something is known in some text, sorted."""
     return [label for label, counts in merged.coverage.items() if counts["not_covered"] < counts["texts"]]
+
+
+def read_gold(path: Path, start: int = 0, size: int = -1) -> Iterator[GoldText]:
+    """Stream gold.jsonl, or a range of its bytes, which must be whole lines."""
+    with path.open("rb") as lines:
+        lines.seek(start)
+        while size and (line := lines.readline()):
+            size -= len(line)
+            yield _decode(line)

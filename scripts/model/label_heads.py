@@ -160,20 +160,20 @@ def _no_backprop(dY: Floats2d) -> Floats2d:
 # What is known
 
 
-class Gold(NamedTuple):
+class BatchGold(NamedTuple):
     """What is known of a batch, a row a token of all its Docs and a column a label.
 
     tags (np.ndarray): (tokens, labels), int64: OUT, BEGIN, IN, LAST or UNIT.
-    known (np.ndarray): (tokens, labels), bool: whether the tag counts.
+    covered (np.ndarray): (tokens, labels), bool: whether the tag counts.
     incorrect (list[tuple[int, int, int]]): First row, row after the last, and column of each span known to be wrong.
     """
 
     tags: np.ndarray
-    known: np.ndarray
+    covered: np.ndarray
     incorrect: list[tuple[int, int, int]]
 
 
-def read_gold(examples: Sequence[Example], labels: Sequence[str]) -> Gold:
+def read_gold(examples: Sequence[Example], labels: Sequence[str]) -> BatchGold:
     """Read what the references of some examples know, by the tokens of what is predicted.
 
     Where both are tokenized otherwise, a span counts if its borders are those of tokens; else its tokens are unknown.
@@ -183,15 +183,15 @@ def read_gold(examples: Sequence[Example], labels: Sequence[str]) -> Gold:
     RAISES (ValueError): If a reference does not say what is covered: it must not be taken for "everything".
     """
     columns = {get_string_id(label): column for column, label in enumerate(labels)}
-    return joined([_read(example, columns) for example in examples])
+    return join_gold([_read(example, columns) for example in examples])
 
 
-def joined(parts: Sequence[Gold]) -> Gold:
+def join_gold(parts: Sequence[BatchGold]) -> BatchGold:
     """The gold of a batch from that of its texts, in their order."""
     offsets = np.cumsum([0, *(len(part.tags) for part in parts)]).tolist()
-    return Gold(
+    return BatchGold(
         np.concatenate([part.tags for part in parts]),
-        np.concatenate([part.known for part in parts]),
+        np.concatenate([part.covered for part in parts]),
         [
             (a + at, z + at, column)
             for at, part in zip(offsets[:-1], parts, strict=True)
@@ -200,7 +200,7 @@ def joined(parts: Sequence[Gold]) -> Gold:
     )
 
 
-def _read(example: Example, columns: Mapping[int, int]) -> Gold:
+def _read(example: Example, columns: Mapping[int, int]) -> BatchGold:
     reference, predicted = example.reference, example.predicted
     demand_coverage(reference)
     same = len(reference) == len(predicted) and all(map(_is_same, reference, predicted))
@@ -224,7 +224,7 @@ def _read(example: Example, columns: Mapping[int, int]) -> Gold:
         for span, aligned in _aligned(example, reference.spans.get(INCORRECT, ()), same)
         if aligned and span.label in columns and not known[slice(*aligned), columns[span.label]].all()
     ]
-    return Gold(tags, known, incorrect)
+    return BatchGold(tags, known, incorrect)
 
 
 def demand_coverage(reference: Doc) -> None:
@@ -276,7 +276,7 @@ def _by_predicted(example: Example, known: np.ndarray) -> np.ndarray:
 # Decoding
 
 
-class Found(NamedTuple):
+class BatchEntities(NamedTuple):
     """Entities of a batch, by label, then by place.
 
     start (np.ndarray), end (np.ndarray): Rows: the first token's, and the one after the last's.
@@ -370,13 +370,13 @@ def _viterbi(scores: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return tags
 
 
-def find(scores: np.ndarray, lengths: Sequence[int]) -> Found:
+def find_entities(scores: np.ndarray, lengths: Sequence[int]) -> BatchEntities:
     """Decode the scores of a batch into entities. See `decode`."""
     tags = decode(scores, lengths).T
     label, start = ((tags == BEGIN) | (tags == UNIT)).nonzero()
     end = ((tags == LAST) | (tags == UNIT)).nonzero()[1] + 1
     if not len(start):
-        return Found(start, end, label, np.zeros(0), np.zeros(0))
+        return BatchEntities(start, end, label, np.zeros(0), np.zeros(0))
     sizes = end - start
     firsts = np.cumsum(sizes) - sizes
     rows = np.arange(sizes.sum()) + np.repeat(start - firsts, sizes)
@@ -384,7 +384,7 @@ def find(scores: np.ndarray, lengths: Sequence[int]) -> Found:
     logs = log_softmax(scores[rows, columns].astype(np.float64))
     taken = logs[np.arange(len(rows)), tags[columns, rows]]
     total = np.add.reduceat(taken, firsts)
-    return Found(start, end, label, np.exp(total), total - np.add.reduceat(logs[:, OUT], firsts))
+    return BatchEntities(start, end, label, np.exp(total), total - np.add.reduceat(logs[:, OUT], firsts))
 
 
 def log_softmax(scores: Any) -> Any:
@@ -418,13 +418,13 @@ class LabelHeads(TrainablePipe):
         model (Model[List[Doc], Floats2d]): See `label_heads_model`.
         name (str): The component's name, by which its losses are known.
         spans_key (str): Where all entities go in `doc.spans`.
-        scorer (Optional[Callable]): Scores examples; `score_known` where None.
+        scorer (Optional[Callable]): Scores examples; `score_covered` where None.
         """
         self.vocab = vocab
         self.model = model
         self.name = name
-        self.scorer = scorer or score_known
-        self.cfg: dict[str, Any] = {"labels": [], "out_bias": {}, "spans_key": spans_key}
+        self.scorer = scorer or score_covered
+        self.cfg: dict[str, Any] = {"labels": [], "thresholds": {}, "spans_key": spans_key}
         self._rehearsal_model: Model[list[Doc], Floats2d] | None = None
 
     # Labels
@@ -440,9 +440,9 @@ class LabelHeads(TrainablePipe):
         return list(self.labels)
 
     @property
-    def out_bias(self) -> dict[str, float]:
+    def thresholds(self) -> dict[str, float]:
         """By label, what is added to the score of O before decoding: less than 0 finds more. See `tune`."""
-        return cast(dict[str, float], self.cfg["out_bias"])
+        return cast(dict[str, float], self.cfg["thresholds"])
 
     def add_label(self, label: str) -> int:
         """Add a head, also to a trained model. It finds nothing before it has learned; the others stay as they are.
@@ -554,16 +554,16 @@ class LabelHeads(TrainablePipe):
         scores = self.model.ops.to_numpy(self.model.predict(list(docs)))
         return scores.reshape(len(scores), len(self.labels), TAGS)
 
-    def predict(self, docs: Iterable[Doc]) -> Found:
+    def predict(self, docs: Iterable[Doc]) -> BatchEntities:
         """Find the entities of a batch, without changing the Docs."""
         docs = list(docs)
         scores = self.scores(docs)
-        if self.out_bias:
+        if self.thresholds:
             scores = scores.copy()
-            scores[:, :, OUT] += np.array([self.out_bias.get(label, 0.0) for label in self.labels], scores.dtype)
-        return find(scores, list(map(len, docs)))
+            scores[:, :, OUT] += np.array([self.thresholds.get(label, 0.0) for label in self.labels], scores.dtype)
+        return find_entities(scores, list(map(len, docs)))
 
-    def set_annotations(self, docs: Iterable[Doc], found: Found) -> None:
+    def set_annotations(self, docs: Iterable[Doc], found: BatchEntities) -> None:
         """Write what was found into `doc.ents` and `doc.spans`."""
         names = [self.vocab.strings.add(label) for label in self.labels]
         order = np.lexsort((found.label, found.end, found.start))
@@ -583,22 +583,22 @@ class LabelHeads(TrainablePipe):
             first, offset = last, offset + len(doc)
 
 
-def masked_loss(scores: Any, gold: Gold, xp: Any) -> tuple[float, Any]:
+def masked_loss(scores: Any, gold: BatchGold, xp: Any) -> tuple[float, Any]:
     """Cross entropy of the tags that are known, and -log(1 - p) of each span known to be wrong.
 
     scores (Floats3d): (tokens, labels, 5).
-    gold (Gold): What is known.
+    gold (BatchGold): What is known.
     xp (Any): numpy or cupy.
     RETURNS (tuple[float, Floats3d]): The sum, and its gradient by the scores.
     """
     logs = log_softmax(scores)
     d_scores = xp.exp(logs)
-    rows, columns = (xp.asarray(index) for index in gold.known.nonzero())
-    tags = xp.asarray(gold.tags[gold.known])
+    rows, columns = (xp.asarray(index) for index in gold.covered.nonzero())
+    tags = xp.asarray(gold.tags[gold.covered])
     loss = -float(logs[rows, columns, tags].sum())
     pushes = [_push_down(logs, d_scores, *span, xp) for span in gold.incorrect]
     d_scores[rows, columns, tags] -= 1
-    d_scores *= xp.asarray(gold.known)[:, :, None]
+    d_scores *= xp.asarray(gold.covered)[:, :, None]
     for start, end, column, gradient, more in pushes:
         d_scores[start:end, column] += gradient
         loss += more
@@ -638,7 +638,7 @@ def _clearest(doc: Doc, spans: Sequence[Span], margins: Sequence[float]) -> list
 Range = tuple[int, int]  # [start, end)
 
 
-class Known(NamedTuple):
+class Covered(NamedTuple):
     """What is known of one label in one text, in characters.
 
     gold (frozenset[Range]): Its entities, those that lie in covered ranges.
@@ -651,7 +651,7 @@ class Known(NamedTuple):
     is_scored: bool
 
 
-def known(doc: Doc) -> dict[str, Known]:
+def covered_of(doc: Doc) -> dict[str, Covered]:
     """What is known of each label that is covered anywhere in a Doc.
 
     RAISES (ValueError): If the Doc does not say what is covered.
@@ -670,18 +670,18 @@ def _by_label(doc: Doc, key: str) -> dict[str, list[Range]]:
     return found
 
 
-def _known(doc: Doc, starts: Sequence[int], gold: Collection[Range], covered: Collection[Range]) -> Known:
-    ranges = merged(covered)
+def _known(doc: Doc, starts: Sequence[int], gold: Collection[Range], covered: Collection[Range]) -> Covered:
+    ranges = join_ranges(covered)
     inside = [span for span in gold if _is_within(span, ranges)]
     tokens = _size(ranges)
-    return Known(
+    return Covered(
         gold=frozenset((starts[start], starts[end - 1] + len(doc[end - 1])) for start, end in inside),
         covered=[(starts[start], starts[end]) for start, end in ranges],
-        is_scored=tokens == len(doc) or tokens > _size(merged(inside)),
+        is_scored=tokens == len(doc) or tokens > _size(join_ranges(inside)),
     )
 
 
-def merged(ranges: Iterable[Range]) -> list[Range]:
+def join_ranges(ranges: Iterable[Range]) -> list[Range]:
     """The same ground in the fewest ranges, sorted."""
     result: list[Range] = []
     for start, end in sorted(ranges):
@@ -700,7 +700,7 @@ def _is_within(span: Range, ranges: Iterable[Range]) -> bool:
     return any(start <= span[0] and span[1] <= end for start, end in ranges)
 
 
-def count(label: Known, predicted: Collection[Range]) -> tuple[int, int, int]:
+def count_spans(label: Covered, predicted: Collection[Range]) -> tuple[int, int, int]:
     """True positives, false positives and false negatives of one label in one text, where it is known."""
     predicted = {span for span in predicted if _is_within(span, label.covered)}
     hits = len(label.gold & predicted)
@@ -715,26 +715,26 @@ def predictions(doc: Doc) -> dict[str, set[Range]]:
     return found
 
 
-def score_known(examples: Iterable[Example], **_: Any) -> dict[str, Any]:
+def score_covered(examples: Iterable[Example], **_: Any) -> dict[str, Any]:
     """Strict scores of `doc.ents`, each label counted where the references know it and nowhere else.
 
     RETURNS (dict[str, Any]): ents_p, ents_r, ents_f of all labels together and ents_per_type by label, as spaCy's own
         scorer: https://spacy.io/api/scorer#score_spans. None where there is nothing to divide by.
     """
-    counts = count_known(examples)
+    counts = count_covered(examples)
     per_type = {label: prf(*counts[label]) for label in sorted(counts)}
     micro = prf(*(sum(column) for column in zip((0, 0, 0), *counts.values(), strict=True)))
     return {f"ents_{name}": value for name, value in micro.items()} | {"ents_per_type": per_type}
 
 
-def count_known(examples: Iterable[Example]) -> dict[str, list[int]]:
+def count_covered(examples: Iterable[Example]) -> dict[str, list[int]]:
     """By label: entities found, invented and missed, where the references know the label. See `count`."""
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for example in examples:
         found = predictions(example.predicted)
-        for label, gold in known(example.reference).items():
+        for label, gold in covered_of(example.reference).items():
             if gold.is_scored:
-                for i, number in enumerate(count(gold, found.get(label, ()))):
+                for i, number in enumerate(count_spans(gold, found.get(label, ()))):
                     counts[label][i] += number
     return counts
 
@@ -745,10 +745,10 @@ def prf(tp: int, fp: int, fn: int) -> dict[str, float | None]:
     return {name: part / whole if whole else None for name, (part, whole) in pairs.items()}
 
 
-@spacy.registry.scorers("labelwise.known_scorer.v1")
-def make_known_scorer() -> Callable[..., dict[str, Any]]:
-    """See `score_known`."""
-    return score_known
+@spacy.registry.scorers("labelwise.CoveredScorer.v1")
+def make_covered_scorer() -> Callable[..., dict[str, Any]]:
+    """See `score_covered`."""
+    return score_covered
 
 
 # The factory
@@ -772,7 +772,7 @@ if not Language.has_factory("label_heads"):  # else a packaged model brought it:
         default_config={
             "model": Config().from_str(DEFAULT_MODEL)["model"],
             "spans_key": "predicted",
-            "scorer": {"@scorers": "labelwise.known_scorer.v1"},
+            "scorer": {"@scorers": "labelwise.CoveredScorer.v1"},
         },
         default_score_weights={"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0, "ents_per_type": None},
         func=make_label_heads,

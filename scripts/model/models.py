@@ -1,91 +1,163 @@
-"""The models of a run: one for each seed, alike in all else."""
+"""Trained models on disk: the record of their training in meta.json, and the models that make a run."""
 
 from __future__ import annotations
 
 import hashlib
+import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy
 import spacy
+import thinc
 from confection import Config, ConfigValidationError
 from spacy.language import Language
 
+from scripts.building.splits import SplitName, read_corpus
 from scripts.core.errors import UserError
-from scripts.core.files import sha256
-from scripts.model.provenance import BEST, Provenance, provenance
+from scripts.core.files import code_digest, sha256
 
-_OF_THE_MODEL = ("vectors", "init_tok2vec")  # paths, or names of packages, that make the model another
+KEY = "labelwise"  # in meta.json
+BEST = "model-best"  # spaCy's name for the folder of the model with the best score on the dev texts
+_SCRIPTS = Path(__file__).parent.parent
+_CODE = (_SCRIPTS / "functions.py", _SCRIPTS / "building", _SCRIPTS / "model")
+_PATHS_OF_WEIGHTS = ("vectors", "init_tok2vec")  # entries of [paths] that change the model
 
 
-class Trained(NamedTuple):
+class Provenance(msgspec.Struct, kw_only=True):
+    """The record of a model's training; `nlp.meta["labelwise"]`.
+
+    corpus (str), texts (dict[SplitName, int]): See `Corpus`.
+    covered (dict[str, int]): By label: training texts that are covered for it.
+    code (str): Digest of the project's code, see `training_code`.
+    versions (dict[str, str]): Of Python, spaCy, thinc and numpy.
+    relearned (dict[str, str]): By label that was trained again alone: the corpus it was trained on, which is then part
+        of the digest `corpus` too.
+    """
+
+    corpus: str
+    texts: dict[SplitName, int]
+    code: str
+    versions: dict[str, str]
+    covered: dict[str, int] = {}
+    relearned: dict[str, str] = {}
+
+
+@spacy.registry.callbacks("labelwise.RecordData.v1")
+def record_data(split: str) -> Callable[[Language], Language]:
+    """For [training.before_to_disk]: write into each saved model's meta what it is trained on.
+
+    split (str): Path to corpus/split.json. It is read when training starts, since it may have changed at the end.
+    RETURNS (Callable[[Language], Language]): Adds the record and returns the pipeline.
+    RAISES (ConfigValidationError): If there is no corpus; `spacy train` shows it without a traceback.
+    """
+    try:
+        corpus = read_corpus(Path(split))
+    except UserError as err:
+        raise ConfigValidationError(title="No corpus", desc=str(err), show_config=False) from err
+    found = Provenance(
+        corpus=corpus.digest,
+        texts=corpus.texts,
+        code=training_code(),
+        versions=versions(),
+        covered={label: counts.get("train", 0) for label, counts in corpus.covered.items()},
+    )
+
+    def record(nlp: Language) -> Language:
+        nlp.meta[KEY] = msgspec.to_builtins(found)
+        return nlp
+
+    return record
+
+
+def provenance(meta: Mapping[str, Any]) -> Provenance | None:
+    """The record in a model's meta; None if it was trained without `labelwise.RecordData.v1`."""
+    try:
+        return msgspec.convert(meta.get(KEY), Provenance)
+    except msgspec.ValidationError:
+        return None
+
+
+def training_code() -> str:
+    """Digest of the code that makes and trains models: scripts/functions.py and the rooms building and model."""
+    return code_digest(*_CODE)
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that a model's scores depend on."""
+    packages = (spacy, thinc, numpy)
+    return {"python": platform.python_version()} | {package.__name__: package.__version__ for package in packages}
+
+
+class TrainedModel(NamedTuple):
     """A model on disk.
 
-    path (Path): Its folder.
-    seed (int): What it was trained with.
-    config (str): Its config without seeds and without paths (but for vectors and pretrained weights): where the data
-        lie makes no run another.
+    config (str): Its config without seeds and without paths, but for vectors and pretrained weights: models of one run
+        may be trained on the same data in different folders.
     """
 
     path: Path
     seed: int
     config: str
-    told: Provenance | None
+    provenance: Provenance | None
 
 
-class Found(NamedTuple):
-    """The models of a run, by seed, and why others were left out."""
+class RunModels(NamedTuple):
+    """The models of a run, a model for each seed.
 
-    models: list[Trained]
-    left_out: list[str]
+    models (list[TrainedModel]): Sorted by seed.
+    skipped (list[str]): Folders that are not part of the run, with the reason.
+    """
+
+    models: list[TrainedModel]
+    skipped: list[str]
 
 
-def find(folder: Path, corpus: str, wanted: Sequence[int] = ()) -> Found:
-    """The models `seed-<n>/model-best` of a run.
+def find_models(folder: Path, corpus: str, seeds: Sequence[int] = ()) -> RunModels:
+    """Find the models `seed-<n>/model-best` of a run.
 
     folder (Path): The run's models, for example training/ner.
-    corpus (str): Digest of the corpus as it is. If some of the models were trained on it, those are the run; others
-        were left by an earlier one.
-    wanted (Sequence[int]): These seeds; none for all there are.
-    RAISES (UserError): If there is no model, one cannot be read or is of another seed than its folder says, or they
-        differ in more than their seeds.
+    corpus (str): Digest of the corpus. If some of the models were trained on it, those are the run.
+    seeds (Sequence[int]): Seeds that must be there; none for all that are.
+    RAISES (UserError): If a model is missing, cannot be read or has another seed than its folder, or if models differ
+        in more than their seeds.
     """
-    seeds = {int(match[1]): path for path in folder.glob("seed-*") if (match := re.fullmatch(r"seed-(\d+)", path.name))}
-    if wanted:
-        missing = [seed for seed in wanted if seed not in seeds or not (seeds[seed] / BEST).is_dir()]
-        if missing:
-            raise UserError(f"{folder}: has no seed-{missing[0]}/{BEST}; train it first: weasel run train")
-        seeds = {seed: seeds[seed] for seed in wanted}
-    whole = [_trained(seeds[seed] / BEST, seed) for seed in sorted(seeds) if (seeds[seed] / BEST).is_dir()]
-    if not whole:
+    found = {int(path.name[5:]): path for path in folder.glob("seed-*") if re.fullmatch(r"seed-\d+", path.name)}
+    for seed in seeds:
+        if seed not in found or not (found[seed] / BEST).is_dir():
+            raise UserError(f"{folder}: has no seed-{seed}/{BEST}; train it first: weasel run train")
+    chosen = {seed: found[seed] for seed in sorted(seeds or found)}
+    models = [_read_model(path / BEST, seed) for seed, path in chosen.items() if (path / BEST).is_dir()]
+    if not models:
         raise UserError(f"{folder}: has no seed-<n>/{BEST}; train a model first: weasel run train")
-    left_out = [f"{seeds[seed]}: has no {BEST}" for seed in sorted(seeds) if not (seeds[seed] / BEST).is_dir()]
-    current = [model for model in whole if model.told and model.told.corpus == corpus] or whole
-    left_out += [f"{model.path.parent}: was trained on other data" for model in whole if model not in current]
+    skipped = [f"{path}: has no {BEST}" for path in chosen.values() if not (path / BEST).is_dir()]
+    # Models of another corpus are of an earlier run, unless there are no others.
+    current = [model for model in models if model.provenance and model.provenance.corpus == corpus] or models
+    skipped += [f"{model.path.parent}: was trained on other data" for model in models if model not in current]
     for model in current[1:]:
-        _demand_alike(current[0], model)
-    return Found(current, left_out)
+        _demand_same_run(current[0], model)
+    return RunModels(current, skipped)
 
 
-def _demand_alike(first: Trained, other: Trained) -> None:
-    """RAISES (UserError): If two models of a run differ in more than their seeds."""
-    mine, theirs = first.told, other.told
+def _demand_same_run(one: TrainedModel, other: TrainedModel) -> None:
+    """RAISES (UserError): If two models differ in more than their seeds."""
     differs = {
-        "configs": first.config != other.config,
-        "data": (mine and mine.corpus) != (theirs and theirs.corpus),
-        "code": (mine and mine.code) != (theirs and theirs.code),
+        "configs": one.config != other.config,
+        "data": (one.provenance and one.provenance.corpus) != (other.provenance and other.provenance.corpus),
+        "code": (one.provenance and one.provenance.code) != (other.provenance and other.provenance.code),
     }
-    what = " and ".join(name for name, is_so in differs.items() if is_so)
-    if what:
+    if any(differs.values()):
+        what = " and ".join(name for name, is_so in differs.items() if is_so)
         raise UserError(
-            f"{first.path} and {other.path}: were trained with different {what}, so they are not one run; "
+            f"{one.path} and {other.path}: were trained with different {what}, so they are not one run; "
             "train the older one again, or remove it"
         )
 
 
-def _trained(path: Path, seed: int) -> Trained:
+def _read_model(path: Path, seed: int) -> TrainedModel:
     try:
         config = Config().from_disk(path / "config.cfg", interpolate=False)
         used = config.interpolate().get("training", {}).get("seed")
@@ -94,27 +166,27 @@ def _trained(path: Path, seed: int) -> Trained:
         raise UserError(f"{path}: its config or meta cannot be read ({err}); train it again") from err
     if used != seed:
         raise UserError(f"{path}: was trained with seed {used}, not {seed}; name its folder seed-{used}")
-    return Trained(path, seed, _without_paths(config), provenance(meta))
+    return TrainedModel(path, seed, _without_paths_and_seeds(config), provenance(meta))
 
 
-def _without_paths(config: Config) -> str:
+def _without_paths_and_seeds(config: Config) -> str:
     paths = config.get("paths", {})
-    config["paths"] = {name: path if name in _OF_THE_MODEL else None for name, path in paths.items()}
+    config["paths"] = {name: path if name in _PATHS_OF_WEIGHTS else None for name, path in paths.items()}
     for section in ("system", "training"):
         if isinstance(config.get(section, {}).get("seed"), int):
             config[section]["seed"] = None
     return config.to_str(interpolate=False)
 
 
-def load(path: Path) -> Language:
-    """Load a model. RAISES (UserError): If it is damaged, or needs what is not installed."""
+def load_model(path: Path) -> Language:
+    """Load a model. RAISES (UserError): If it is missing or damaged, or a package it needs is not installed."""
     try:
         return spacy.load(path)
     except Exception as err:  # whatever its components raise
-        raise UserError(f"{path}: cannot be loaded ({type(err).__name__}: {err}); train it again") from err
+        raise UserError(f"{path}: cannot be loaded ({type(err).__name__}: {err}); train a model first") from err
 
 
-def weights(path: Path) -> tuple[str, int]:
+def model_digest(path: Path) -> tuple[str, int]:
     """Digest of all files of a model, and their size in bytes."""
     files = sorted(file for file in path.rglob("*") if file.is_file())
     digest = hashlib.sha256()

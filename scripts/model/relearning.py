@@ -1,4 +1,4 @@
-"""One label of a trained pipeline is learned again, or anew; what it says of the others stays as it was, to the bit."""
+"""Train one label of a pipeline again, or a new one; predictions for all other labels stay the same, to the bit."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from spacy.training import Example
 from spacy.util import minibatch, registry
 from thinc.api import Model, Optimizer, set_dropout_rate
 
-from scripts.building.reading import Reader
-from scripts.building.splits import read_split
+from scripts.building.reading import CorpusReader
+from scripts.building.splits import read_corpus
 from scripts.core.errors import UserError
 from scripts.model.label_heads import (
     COVERED,
     INCORRECT,
     TAGS,
-    Gold,
+    BatchGold,
     LabelHeads,
     heads_layer,
-    joined,
+    join_gold,
     masked_loss,
     prf,
     read_gold,
 )
-from scripts.model.provenance import BEST, KEY, provenance
-from scripts.model.thresholds import choose, curve
-from scripts.model.training import heads, prepared, publishing
+from scripts.model.models import BEST, KEY, load_model, provenance
+from scripts.model.thresholds import best_thresholds, count_by_threshold, examples_with_layers, label_scorer
+from scripts.model.training import replacing_model
 
 _PARAMS = ("W1", "b1", "W2", "b2")
-_LOOP = ("optimizer", "batcher", "dropout")
+_LOOP = ("optimizer", "batcher", "dropout")  # keys of [training]
 _EVALUATIONS = 6
-_LEAST_STEPS = 100
-_MOST_KEPT = 80 * 2**20  # bytes of what the layers below say of some texts
+_MIN_STEPS = 100
+_CACHE_BYTES = 80 * 2**20  # for the output of the layers below the heads
 _BATCH = 64
 
 
 class Relearned(NamedTuple):
-    """What came of it.
+    """The result of training one label.
 
-    is_new (bool): Whether the pipeline did not know the label.
-    before (Optional[float]), after (Optional[float]): F1 of its head on the dev texts; None without support.
-    texts (int): Texts to train on of which the label is known.
+    is_new (bool): Whether the pipeline did not have the label.
+    before (float | None), after (float | None): F1 of its head on the dev texts; None without support.
+    texts (int): Training texts that are covered for the label, in part or whole.
     steps (int): Batches.
     """
 
@@ -61,67 +61,52 @@ class Relearned(NamedTuple):
 
 
 def relearn(source: Path, label: str, corpus: Path, folder: Path, steps: int | None = None) -> Relearned:
-    """Train the head of one label on what a corpus now knows of it, and put `model-best` into a folder.
+    """Train the head of one label on a corpus, and put `model-best` into a folder.
 
-    source (Path): A trained pipeline with label heads. It stays as it is.
-    label (str): Known to the pipeline or not.
-    corpus (Path): With train, dev and split.json.
+    source (Path): A trained pipeline with label heads. It is not changed.
+    label (str): A label of the pipeline or a new one.
+    corpus (Path): The folder with train, dev and split.json.
     folder (Path): For example training/ner-ORG/seed-0.
-    steps (Optional[int]): Batches; None for as many as the pipeline was trained for, or a third of that where texts are
-        too many to keep what the layers below the heads say of them, so that a batch costs more.
-    RAISES (UserError): If there is no such pipeline, it has no heads, or nothing is known of the label.
+    steps (int | None): Batches; None for as many as the pipeline was trained for, or a third of that if the output of
+        the layers below cannot be cached, so that a batch takes longer.
+    RAISES (UserError): If the pipeline is missing or has no label heads, or no text is annotated for the label.
     """
-    nlp = _load(source)
-    pipe = heads(nlp)
-    if pipe is None:
-        raise UserError(f"{source}: has no label heads, so that no label can be learned alone; train it anew")
-    split = read_split(corpus / "split.json")
+    nlp = load_model(source)
+    pipe = label_scorer(nlp)
+    if not isinstance(pipe, LabelHeads):  # others have no head that could be taken out
+        raise UserError(f"{source}: has no label heads, so no label can be trained alone; train it anew")
+    digest = read_corpus(corpus / "split.json").digest
     seed = nlp.config.interpolate()["training"]["seed"]
-    most = _MOST_KEPT // (4 * pipe.model.get_ref("heads").get_dim("nI"))
-    train = _Texts(nlp, corpus / "train", label, most, seed)
+    max_tokens = _CACHE_BYTES // (4 * pipe.model.get_ref("heads").get_dim("nI"))
+    train = _LabelTexts(nlp, corpus / "train", label, max_tokens, seed)
     if not train.number:
         raise UserError(f"{corpus}/train: no text is annotated for {label}")
-    steps, loop = _loop(nlp, steps, 1 if train.kept else 3)
+    steps, loop = _training_loop(nlp, steps, 1 if train.cached else 3)
     spacy.util.fix_random_seed(seed)
     is_new = bool(pipe.add_label(label))
-    head = _Head(pipe, label)
-    dev = _Texts(nlp, corpus / "dev", label, most)
+    head = _LabelHead(pipe, label)
+    dev = _LabelTexts(nlp, corpus / "dev", label, max_tokens)
     for texts in (train, dev):
-        head.keep(texts.kept)
-    before = None if is_new else head.score(dev.epoch(), pipe.out_bias.get(label, 0.0))
+        head.cache(texts.cached)
+    before = None if is_new else head.f1(dev.epoch(), pipe.thresholds.get(label, 0.0))
     batches = _endless(lambda: loop["batcher"](train.epoch()))
-    head.train(islice(batches, steps), loop["optimizer"], loop["dropout"], lambda: head.score(dev.epoch()), steps)
-    bias = choose(curve(head, dev.epoch()))[label]
+    head.train(islice(batches, steps), loop["optimizer"], loop["dropout"], lambda: head.f1(dev.epoch()), steps)
+    threshold = best_thresholds(count_by_threshold(head, dev.epoch()))[label]
     head.put_back()
-    pipe.out_bias[label] = bias
-    _record(nlp, label, split.digest)
-    with publishing(folder) as work:
+    pipe.thresholds[label] = threshold
+    _record(nlp, label, digest)
+    with replacing_model(folder) as work:
         nlp.to_disk(work / BEST)
-    return Relearned(is_new, before, head.score(dev.epoch(), bias), train.number, steps)
+    return Relearned(is_new, before, head.f1(dev.epoch(), threshold), train.number, steps)
 
 
-def _load(source: Path) -> Language:
-    try:
-        return spacy.load(source)
-    except Exception as err:  # whatever its components raise
-        raise UserError(f"{source}: cannot be loaded ({type(err).__name__}: {err}); train a model first") from err
-
-
-def _loop(nlp: Language, steps: int | None, share: int) -> tuple[int, dict[str, Any]]:
-    """How the pipeline was trained: steps, or a share of them, and the optimizer, batcher and dropout for so many."""
+def _training_loop(nlp: Language, steps: int | None, divisor: int) -> tuple[int, dict[str, Any]]:
+    """The steps, and the pipeline's optimizer, batcher and dropout with schedules for these steps."""
     config = nlp.config.copy()
-    steps = steps or max(_LEAST_STEPS, config.interpolate()["training"]["max_steps"] // share)
+    steps = steps or max(_MIN_STEPS, config.interpolate()["training"]["max_steps"] // divisor)
     config["training"]["max_steps"] = steps
     training = config.interpolate()["training"]
     return steps, registry.resolve({name: training[name] for name in _LOOP})
-
-
-def _about(examples: Iterable[Example], label: str) -> Iterator[Example]:
-    """The examples that say anything of a label."""
-    for example in examples:
-        groups = (example.reference.spans.get(key, ()) for key in (COVERED, INCORRECT))
-        if any(span.label_ == label for group in groups for span in group):
-            yield example
 
 
 def _endless(epoch: Callable[[], Iterable[list[Example]]]) -> Iterator[list[Example]]:
@@ -130,79 +115,84 @@ def _endless(epoch: Callable[[], Iterable[list[Example]]]) -> Iterator[list[Exam
 
 
 def _record(nlp: Language, label: str, corpus: str) -> None:
-    """Say in the meta that a label was learned from another corpus than the rest, which makes it another model."""
-    told = provenance(nlp.meta)
-    if told:
-        told.relearned[label] = corpus
-        told.corpus = hashlib.sha256(msgspec.json.encode([told.corpus, label, corpus])).hexdigest()
-        nlp.meta[KEY] = msgspec.to_builtins(told)
+    """Record in the meta that a label was trained on another corpus than the others, which makes it another model."""
+    found = provenance(nlp.meta)
+    if found:
+        found.relearned[label] = corpus
+        found.corpus = hashlib.sha256(msgspec.json.encode([found.corpus, label, corpus])).hexdigest()
+        nlp.meta[KEY] = msgspec.to_builtins(found)
 
 
-class _Texts:
-    """The texts of a folder of which a label is known, prepared; kept, if they are not too many, else read again.
+class _LabelTexts:
+    """The texts of a folder that say anything about a label: cached if they are few, else read again each epoch.
 
-    most (int): How many tokens are not too many.
+    max_tokens (int): Tokens that may be cached.
 
-    number (int): How many.
-    kept (list[Example]): All of them, or none.
+    number (int): Of texts.
+    cached (list[Example]): All of them, or none.
     """
 
-    def __init__(self, nlp: Language, folder: Path, label: str, most: int, seed: int | None = None) -> None:
-        self._nlp, self._folder, self._label = nlp, folder, label
-        self._shuffled = None if seed is None else random.Random(seed)  # noqa: S311
-        self._stream = Reader(folder, seed=seed)
-        self.kept: list[Example] = []
+    def __init__(self, nlp: Language, folder: Path, label: str, max_tokens: int, seed: int | None = None) -> None:
+        self._nlp, self._label = nlp, label
+        self._random = None if seed is None else random.Random(seed)  # noqa: S311
+        self._reader = CorpusReader(folder, seed=seed)
+        self.cached: list[Example] = []
         self.number = tokens = 0
-        for example in self._read(Reader(folder)):
+        for example in self._read(CorpusReader(folder)):
             self.number += 1
             tokens += len(example.predicted)
-            if tokens <= most:
-                self.kept.append(example)
-        if tokens > most:
-            self.kept.clear()
+            if tokens <= max_tokens:
+                self.cached.append(example)
+        if tokens > max_tokens:
+            self.cached.clear()
 
     def epoch(self) -> Iterable[Example]:
-        """All texts, in another order each time if there is a seed."""
-        if not self.kept:
-            return self._read(self._stream)
-        if self._shuffled:
-            return self._shuffled.sample(self.kept, len(self.kept))
-        return self.kept
+        """All texts, shuffled if there is a seed."""
+        if not self.cached:
+            return self._read(self._reader)
+        return self._random.sample(self.cached, len(self.cached)) if self._random else self.cached
 
-    def _read(self, reader: Reader) -> Iterator[Example]:
-        return prepared(self._nlp, _about(reader(self._nlp), self._label))
+    def _read(self, reader: CorpusReader) -> Iterator[Example]:
+        return examples_with_layers(self._nlp, filter(self._is_about_label, reader(self._nlp)))
+
+    def _is_about_label(self, example: Example) -> bool:
+        groups = (example.reference.spans.get(key, ()) for key in (COVERED, INCORRECT))
+        return any(span.label_ == self._label for group in groups for span in group)
 
 
-class _Head:
-    """The head of one label, taken out, over the layers of its pipeline. It says what the pipeline's would."""
+class _LabelHead:
+    """The head of one label, taken out of its pipeline. A `LabelScorer` of one label."""
 
     def __init__(self, pipe: LabelHeads, label: str) -> None:
         self.pipe, self.labels = pipe, (label,)
+        self.thresholds: dict[str, float] = {}
         self.column = pipe.labels.index(label)
-        self.whole: Model[Any, Any] = pipe.model.get_ref("heads")
-        self.model = heads_layer(self.whole.attrs["width"], self.whole.attrs["pieces"], self.whole.get_dim("nI"))
+        self.all_heads: Model[Any, Any] = pipe.model.get_ref("heads")
+        attrs = self.all_heads.attrs
+        self.model = heads_layer(attrs["width"], attrs["pieces"], self.all_heads.get_dim("nI"))
         self.model.attrs["labels"] = 1
         for name in _PARAMS:
-            self.model.set_param(name, self.whole.get_param(name)[self.column : self.column + 1].copy())
-        self.features: dict[int, Any] = {}  # by id of a text's Doc
-        self.gold: dict[int, Gold] = {}
+            self.model.set_param(name, self.all_heads.get_param(name)[self.column : self.column + 1].copy())
+        self._features: dict[int, Any] = {}  # by id of the predicted Doc
+        self._gold: dict[int, BatchGold] = {}
 
-    def keep(self, examples: Iterable[Example]) -> None:
-        """Keep what does not change: what the layers below the heads say of some texts, and their gold."""
+    def cache(self, examples: Iterable[Example]) -> None:
+        """Cache the output of the layers below the heads, which training does not change, and the gold."""
         for batch in minibatch(examples, _BATCH):
-            docs = [example.predicted for example in batch]
-            for example, doc, rows in zip(batch, docs, self._below(docs), strict=True):
-                self.features[id(doc)] = rows
-                self.gold[id(doc)] = read_gold([example], self.labels)
+            features = self._features_of([example.predicted for example in batch])
+            for example, rows in zip(batch, features, strict=True):
+                self._features[id(example.predicted)] = rows
+                self._gold[id(example.predicted)] = read_gold([example], self.labels)
 
-    def _below(self, docs: Sequence[Doc]) -> Any:
-        """A (tokens, width) for each text."""
-        kept = [self.features.get(id(doc)) for doc in docs]
-        return self.pipe.model.get_ref("tok2vec").predict(docs) if any(rows is None for rows in kept) else kept
+    def _features_of(self, docs: Sequence[Doc]) -> Any:
+        """The output of the layers below: (tokens, width) for each Doc."""
+        if all(id(doc) in self._features for doc in docs):
+            return [self._features[id(doc)] for doc in docs]
+        return self.pipe.model.get_ref("tok2vec").predict(docs)
 
-    def _gold(self, examples: Sequence[Example]) -> Gold:
-        kept = [self.gold.get(id(example.predicted)) for example in examples]
-        return joined([gold or read_gold([example], self.labels) for gold, example in zip(kept, examples, strict=True)])
+    def _gold_of(self, examples: Sequence[Example]) -> BatchGold:
+        cached = (self._gold.get(id(example.predicted)) for example in examples)
+        return join_gold([gold or read_gold([one], self.labels) for gold, one in zip(cached, examples, strict=True)])
 
     def train(
         self,
@@ -212,14 +202,14 @@ class _Head:
         score: Callable[[], float | None],
         steps: int,
     ) -> None:
-        """Train, and take the averaged weights that score best."""
+        """Train, and set the averaged weights with the best score."""
         best = -1.0
-        kept = {name: self.model.get_param(name) for name in _PARAMS}
+        weights = {name: self.model.get_param(name) for name in _PARAMS}
         for step, examples in enumerate(batches, 1):
             set_dropout_rate(self.model, dropout)
-            rows = self.model.ops.xp.concatenate(self._below([example.predicted for example in examples]))
+            rows = self.model.ops.xp.concatenate(self._features_of([example.predicted for example in examples]))
             scores, backprop = self.model.begin_update(rows)
-            _, d_scores = masked_loss(scores.reshape(len(scores), 1, TAGS), self._gold(examples), self.model.ops.xp)
+            _, d_scores = masked_loss(scores.reshape(len(scores), 1, TAGS), self._gold_of(examples), self.model.ops.xp)
             backprop(d_scores.reshape(scores.shape))
             self.model.finish_update(optimizer)
             optimizer.step_schedules()
@@ -227,22 +217,22 @@ class _Head:
                 with self.model.use_params(optimizer.averages or {}):
                     reached = score() or 0.0
                     if reached >= best:
-                        best, kept = reached, {name: self.model.get_param(name).copy() for name in _PARAMS}
+                        best, weights = reached, {name: self.model.get_param(name).copy() for name in _PARAMS}
         for name in _PARAMS:
-            self.model.set_param(name, kept[name])
+            self.model.set_param(name, weights[name])
 
     def scores(self, docs: Sequence[Doc]) -> Any:
-        """(tokens, 1, 5), as `LabelHeads.scores`. The Docs must have been prepared."""
-        rows = self.model.ops.xp.concatenate(self._below(docs))
+        """(tokens, 1, 5), as `LabelHeads.scores`. The components below must have run on the Docs."""
+        rows = self.model.ops.xp.concatenate(self._features_of(docs))
         return self.model.ops.to_numpy(self.model.predict(rows)).reshape(-1, 1, TAGS)
 
-    def score(self, dev: Iterable[Example], bias: float = 0.0) -> float | None:
-        """F1 of the label on prepared texts."""
-        return prf(*curve(self, dev, [bias]).counts[0, 0].tolist())["f"]
+    def f1(self, dev: Iterable[Example], threshold: float = 0.0) -> float | None:
+        """F1 of the label; None without support."""
+        return prf(*count_by_threshold(self, dev, [threshold]).counts[0, 0].tolist())["f"]
 
     def put_back(self) -> None:
-        """Give the pipeline the head as it is now."""
+        """Copy the weights of the head into the pipeline."""
         for name in _PARAMS:
-            value = self.whole.get_param(name).copy()
+            value = self.all_heads.get_param(name).copy()
             value[self.column] = self.model.get_param(name)[0]
-            self.whole.set_param(name, value)
+            self.all_heads.set_param(name, value)

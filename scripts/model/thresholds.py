@@ -1,86 +1,131 @@
-"""How readily each label is found: the bias on O of its head, chosen on texts that were not trained on."""
+"""A threshold for each label, chosen on texts that were not trained on: a bias on the score of O."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import minibatch
 
-from scripts.model.label_heads import OUT, LabelHeads, count, find, known
+from scripts.model.label_heads import OUT, count_spans, covered_of, find_entities
 
 BIASES = tuple(step / 4 for step in range(-12, 13))  # on a score: 1 makes O e times as probable against the rest
-_PRIOR = 50  # entities' worth of what is best for all labels together, in the choice for one
+_PRIOR = 50  # entities: how much the best threshold of all labels together counts in the choice for one
 _BATCH = 64
 
 
-class Heads(Protocol):
-    """What scores texts: `LabelHeads`, or one of its heads alone."""
+@runtime_checkable
+class LabelScorer(Protocol):
+    """A component that scores the tags of each label by themselves: `LabelHeads`, or another one beside it.
+
+    `train` sets its thresholds; `queue` and `suspects` read its scores.
+    """
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """A head each."""
+        """The labels, in the order of the scores."""
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """By label, the bias that is added to the score of O before decoding: less than 0 finds more."""
 
     def scores(self, docs: Sequence[Doc]) -> NDArray[np.float32]:
-        """(tokens, labels, 5), without bias."""
+        """(tokens of all Docs, labels, 5): scores of the tags O, B, I, L and U, without thresholds."""
 
 
-class Curve(NamedTuple):
-    """Biases × labels × (true positives, false positives, false negatives), where known."""
+def label_scorer(nlp: Language) -> LabelScorer | None:
+    """The component of a pipeline that scores labels; None if it has none."""
+    components: list[Any] = [component for _, component in nlp.pipeline]
+    return next((component for component in components if isinstance(component, LabelScorer)), None)
+
+
+def run_components_below(nlp: Language, docs: Iterable[Doc]) -> list[Doc]:
+    """Run the components that come before the label scorer, which may listen to their layers."""
+    docs = list(docs)
+    components: list[Any] = [component for _, component in nlp.pipeline]
+    for component in takewhile(lambda component: not isinstance(component, LabelScorer), components):
+        docs = list(component.pipe(docs))
+    return docs
+
+
+def examples_with_layers(nlp: Language, examples: Iterable[Example]) -> Iterator[Example]:
+    """Examples whose predicted Docs have what the components below the label scorer set. See `run_components_below`."""
+    if isinstance(nlp.pipeline[0][1], LabelScorer):  # none below: nothing to copy
+        yield from examples
+        return
+    for batch in minibatch(examples, _BATCH):
+        docs = run_components_below(nlp, [example.predicted.copy() for example in batch])
+        yield from (Example(doc, example.reference) for doc, example in zip(docs, batch, strict=True))
+
+
+def set_thresholds(pipe: LabelScorer, examples: Iterable[Example]) -> dict[str, float]:
+    """Set the thresholds that give each label the best F1 on some examples.
+
+    pipe (LabelScorer): A trained component. Components below it must have run on the examples.
+    examples (Iterable[Example]): Texts that it was not trained on, for example corpus/dev. They are streamed.
+    RETURNS (dict[str, float]): The thresholds by label.
+    """
+    chosen = best_thresholds(count_by_threshold(pipe, examples))
+    pipe.thresholds.clear()
+    pipe.thresholds.update(chosen)
+    return chosen
+
+
+class ThresholdCounts(NamedTuple):
+    """Counts of each label with each threshold: (thresholds, labels, [tp, fp, fn])."""
 
     labels: tuple[str, ...]
     counts: NDArray[np.int64]
 
 
-def tune(pipe: LabelHeads, examples: Iterable[Example]) -> dict[str, float]:
-    """Set `pipe.out_bias` to what gives each label the best F1 on some examples, labels of little support leaning on
-    what is best for all.
+def count_by_threshold(
+    pipe: LabelScorer, examples: Iterable[Example], biases: Sequence[float] = BIASES
+) -> ThresholdCounts:
+    """Count true and false positives and false negatives with each threshold, where labels are covered.
 
-    pipe (LabelHeads): A trained component. The layers below must be in it, or have run on the examples.
-    examples (Iterable[Example]): Texts that it was not trained on, for example corpus/dev. Streamed.
-    RETURNS (dict[str, float]): The biases by label. Those of labels without support are the ones for all.
+    Overlaps between entities of different labels are all counted: they are resolved later.
     """
-    chosen = choose(curve(pipe, examples))
-    pipe.out_bias.clear()
-    pipe.out_bias.update(chosen)
-    return chosen
-
-
-def curve(pipe: Heads, examples: Iterable[Example], biases: Sequence[float] = BIASES) -> Curve:
-    """What a component finds with each bias, before overlaps between labels are settled."""
     counts = np.zeros((len(biases), len(pipe.labels), 3), np.int64)
     columns = {label: column for column, label in enumerate(pipe.labels)}
     for batch in minibatch(examples, _BATCH):
         docs = [example.predicted for example in batch]
-        gold = [known(example.reference) for example in batch]
+        gold = [covered_of(example.reference) for example in batch]
         lengths = [len(doc) for doc in docs]
-        # Characters of each row, and each document's number.
+        # By row: where the token starts and ends in its text, and the number of its Doc.
         starts = np.array([token.idx for doc in docs for token in doc])
         ends = np.array([token.idx + len(token) for doc in docs for token in doc])
         number = np.repeat(np.arange(len(docs)), lengths)
         scores = pipe.scores(docs).copy()
         for step, bias in enumerate(biases):
             scores[:, :, OUT] += bias - (biases[step - 1] if step else 0)
-            found = find(scores, lengths)
+            found = find_entities(scores, lengths)
             spans: dict[tuple[int, int], set[tuple[int, int]]] = defaultdict(set)
             places = zip(number[found.start], found.label, starts[found.start], ends[found.end - 1], strict=True)
             for doc, column, start, end in places:
                 spans[doc, column].add((start, end))
-            for doc, knowledge in enumerate(gold):
-                for label, what in knowledge.items():
-                    if what.is_scored and label in columns:
+            for doc, by_label in enumerate(gold):
+                for label, covered in by_label.items():
+                    if covered.is_scored and label in columns:
                         column = columns[label]
-                        counts[step, column] += count(what, spans.get((doc, column), ()))
-    return Curve(pipe.labels, counts)
+                        counts[step, column] += count_spans(covered, spans.get((doc, column), ()))
+    return ThresholdCounts(pipe.labels, counts)
 
 
-def choose(found: Curve, biases: Sequence[float] = BIASES, prior: float = _PRIOR) -> dict[str, float]:
-    """The bias of each label. Of biases that are as good, the one nearest to 0."""
+def best_thresholds(
+    found: ThresholdCounts, biases: Sequence[float] = BIASES, prior: float = _PRIOR
+) -> dict[str, float]:
+    """The threshold of each label with the best F1; of several, the one nearest to 0.
+
+    prior (float): To the counts of a label, those of all labels together are added, scaled to so many entities: a label
+        with few entities leans on the others.
+    """
     counts = found.counts.astype(np.float64)
     together = counts.sum(1, keepdims=True)
     support = max(1.0, float(together[0, 0, 0] + together[0, 0, 2]))

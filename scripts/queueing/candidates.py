@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush, heappushpop, heapreplace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.util import minibatch
 
-from scripts.building.shards import read_gold
 from scripts.building.splits import Splitter
 from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError
@@ -22,9 +21,10 @@ from scripts.core.hashing import fraction
 from scripts.core.ledger import Ledger
 from scripts.core.workers import watched
 from scripts.merging.duplicates import Near, near_any
-from scripts.model.label_heads import OUT, LabelHeads, find, log_softmax
-from scripts.model.models import Trained, load
-from scripts.model.training import heads
+from scripts.merging.merged import read_gold
+from scripts.model.label_heads import OUT, find_entities, log_softmax
+from scripts.model.models import TrainedModel, load_model
+from scripts.model.thresholds import LabelScorer, label_scorer, run_components_below
 from scripts.queueing.request import QueueItem, Request, Selection, question_key, spans_of, without_overlap
 
 Floats = NDArray[np.float64]
@@ -92,7 +92,7 @@ def _eligible(
             counts["covered"] += 1
         elif request.label in text.unresolved:
             counts["unresolved"] += 1
-        elif splitter.side(text) != request.texts:
+        elif splitter.split_of(text) != request.texts:
             counts[f"not of the {request.texts} texts"] += 1
         elif question_key(text.text) in before:
             counts["queued before"] += 1
@@ -171,10 +171,10 @@ def _reason(candidate: Candidate, request: Request) -> dict[str, str | float]:
 # Informativeness
 
 
-def probabilities(pipe: LabelHeads, docs: Sequence[Doc]) -> Floats:
+def probabilities(pipe: LabelScorer, docs: Sequence[Doc]) -> Floats:
     """Probabilities of the five tags, thresholds included: (tokens of all Docs, labels, 5)."""
     scores = pipe.scores(docs).astype(np.float64)
-    scores[:, :, OUT] += np.array([pipe.out_bias.get(label, 0.0) for label in pipe.labels])
+    scores[:, :, OUT] += np.array([pipe.thresholds.get(label, 0.0) for label in pipe.labels])
     result: Floats = np.exp(log_softmax(scores))
     return result
 
@@ -259,13 +259,13 @@ class TaggedText(NamedTuple):
 class Tagger:
     """The models of a run as an ensemble that judges one label.
 
-    models (Sequence[Trained]): At least one.
+    models (Sequence[TrainedModel]): At least one.
     RAISES (UserError): If a model cannot be loaded, has no label heads, or none for the label.
     """
 
-    def __init__(self, models: Sequence[Trained], label: str) -> None:
+    def __init__(self, models: Sequence[TrainedModel], label: str) -> None:
         self.label = label
-        self._pipelines = [load(model.path) for model in models]
+        self._pipelines = [load_model(model.path) for model in models]
         self._heads = [_heads(nlp, model, label) for nlp, model in zip(self._pipelines, models, strict=True)]
 
     @property
@@ -278,7 +278,7 @@ class Tagger:
         of_models = []
         for nlp, pipe in zip(self._pipelines, self._heads, strict=True):
             with nlp.memory_zone():  # a vocabulary would grow with all that it reads
-                docs = _before_heads(nlp, [nlp.make_doc(text) for text in texts])
+                docs = run_components_below(nlp, [nlp.make_doc(text) for text in texts])
                 tokens = [[(token.idx, token.text) for token in doc] for doc in docs]
                 of_models.append(probabilities(pipe, docs)[:, pipe.labels.index(self.label)])
         return list(self._by_text(tokens, of_models))
@@ -289,7 +289,7 @@ class Tagger:
         texts (list[list[tuple[int, str]]]): Offset and wording of the tokens of each text.
         """
         mean = sum(of_models[1:], of_models[0]) / len(of_models)
-        found = find(np.log(np.maximum(mean, 1e-12))[:, None], [len(tokens) for tokens in texts])
+        found = find_entities(np.log(np.maximum(mean, 1e-12))[:, None], [len(tokens) for tokens in texts])
         entities = list(zip(found.start.tolist(), found.end.tolist(), strict=True))
         uncertainty = entropies(of_models)
         first = 0
@@ -304,8 +304,8 @@ class Tagger:
             first = end
 
 
-def _heads(nlp: Language, model: Trained, label: str) -> LabelHeads:
-    pipe = heads(nlp)
+def _heads(nlp: Language, model: TrainedModel, label: str) -> LabelScorer:
+    pipe = label_scorer(nlp)
     instead = "or draw at random: --order random"
     if pipe is None:
         raise UserError(
@@ -315,12 +315,3 @@ def _heads(nlp: Language, model: Trained, label: str) -> LabelHeads:
         there = ", ".join(pipe.labels)
         raise UserError(f"{model.path}: was not trained for {label}, only for {there}; train it again, {instead}")
     return pipe
-
-
-def _before_heads(nlp: Language, docs: list[Doc]) -> list[Doc]:
-    """Run the components before the heads, such as a shared tok2vec."""
-    names = nlp.pipe_names[: [isinstance(pipe, LabelHeads) for _, pipe in nlp.pipeline].index(True)]
-    for name in names:
-        component: Any = nlp.get_pipe(name)
-        docs = list(component.pipe(docs))
-    return docs

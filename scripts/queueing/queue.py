@@ -9,14 +9,14 @@ from typing import NamedTuple, get_args
 import msgspec
 from rich.console import Console
 
-from scripts.building.corpus import Plan, splitter
-from scripts.building.splits import SIDES, read_split
+from scripts.building.corpus import CorpusPlan, splitter
+from scripts.building.splits import SPLITS, read_corpus
 from scripts.core.errors import UserError
 from scripts.core.files import exclusive, work_folder, write_json
 from scripts.core.manifest import file_name
 from scripts.exporting.tokens import Tokens
 from scripts.merging.merged import Merged, gold_as_merged, known_labels
-from scripts.model.models import Trained, find, weights
+from scripts.model.models import TrainedModel, find_models, model_digest
 from scripts.queueing.candidates import Tagger, choose_uncovered
 from scripts.queueing.disputes import choose_conflicts, choose_suspects, count_waiting
 from scripts.queueing.request import NAME, Order, Prefill, Queue, Request, Selection, asked_before, next_folder
@@ -41,13 +41,13 @@ class Queued(NamedTuple):
     outdated_models: bool
 
 
-def queue(request: Request, corpus: Path, models: Path, output: Path, plan: Plan) -> Queued:
+def queue(request: Request, corpus: Path, models: Path, output: Path, plan: CorpusPlan) -> Queued:
     """Write the next queue of a label: `<output>/<label>/<number>` with tasks and queue.json, whole or not at all.
 
     corpus (Path): The folder of gold.jsonl and split.json.
     models (Path): The folder of a run, with seed-<n>/model-best. All seeds that were trained on the corpus take part.
     output (Path): The folder for the queues of all labels.
-    plan (Plan): How texts are split and tokenized.
+    plan (CorpusPlan): How texts are split and tokenized.
     RAISES (UserError): If the request is invalid, or there is no such label, gold or model.
     """
     request = _validated(request)
@@ -71,7 +71,7 @@ def _validated(request: Request) -> Request:
 
     RAISES (UserError): If a value is not one of those allowed.
     """
-    for name, allowed in (("kind", _UNITS), ("format", FORMATS), ("texts", SIDES),
+    for name, allowed in (("kind", _UNITS), ("format", FORMATS), ("texts", SPLITS),
                           ("order", get_args(Order)), ("prefill", get_args(Prefill))):  # fmt: skip
         _demand_one_of(name, getattr(request, name), allowed)
     if request.label in ("", "none"):
@@ -99,20 +99,20 @@ def _demand_label(request: Request, merged: Merged) -> None:
         )
 
 
-def _models(request: Request, models: Path, corpus: Path) -> list[Trained]:
+def _models(request: Request, models: Path, corpus: Path) -> list[TrainedModel]:
     """Find the models that rank the texts; none for a random sample."""
     if request.kind != "uncovered" or request.order == "random":
         return []
-    return find(models, read_split(corpus / "split.json").digest).models
+    return find_models(models, read_corpus(corpus / "split.json").digest).models
 
 
-def _are_outdated(models: list[Trained], corpus: Path) -> bool:
-    digest = read_split(corpus / "split.json").digest if models else ""
-    return any(model.told is None or model.told.corpus != digest for model in models)
+def _are_outdated(models: list[TrainedModel], corpus: Path) -> bool:
+    digest = read_corpus(corpus / "split.json").digest if models else ""
+    return any(model.provenance is None or model.provenance.corpus != digest for model in models)
 
 
 def _choose(
-    request: Request, texts: int, gold: Path, before: frozenset[str], plan: Plan, models: list[Trained]
+    request: Request, texts: int, gold: Path, before: frozenset[str], plan: CorpusPlan, models: list[TrainedModel]
 ) -> Selection:
     if request.kind == "suspects":
         return choose_suspects(gold.parent, request, before)
@@ -122,12 +122,12 @@ def _choose(
     return choose_uncovered(gold, texts, request, before, splitter(plan, gold), tagger)
 
 
-def _account(request: Request, gold: str, models: list[Trained], chosen: Selection) -> Queue:
+def _account(request: Request, gold: str, models: list[TrainedModel], chosen: Selection) -> Queue:
     ranks = [item.reason["informativeness"] for item in chosen.items if "informativeness" in item.reason]
     return Queue(
         request=request,
         gold=gold,
-        models={model.path.as_posix(): weights(model.path)[0] for model in models},
+        models={model.path.as_posix(): model_digest(model.path)[0] for model in models},
         unit=_UNITS[request.kind],
         counts=chosen.counts.to_dict("queued"),
         tasks=len(chosen.items),

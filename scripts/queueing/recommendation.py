@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from rich.console import Console
 
-from scripts.building.splits import read_split
+from scripts.building.splits import read_corpus
 from scripts.checking import consistency, coverage
 from scripts.checking.consistency import Consistency
 from scripts.checking.coverage import Coverage
@@ -277,7 +277,7 @@ def _measured(merged: Merged, corpus: Path, metrics: Path, notes: list[str]) -> 
 
 def _is_current(scored: Scored, corpus: Path) -> bool:
     try:
-        return scored.run.data.evaluated == read_split(corpus / "split.json").digest
+        return scored.run.data.evaluated == read_corpus(corpus / "split.json").digest
     except UserError:
         return False
 

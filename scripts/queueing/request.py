@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from scripts.building.splits import Side
+from scripts.building.splits import SplitName
 from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError
 from scripts.core.ledger import Ledger
@@ -27,7 +27,7 @@ class Request(msgspec.Struct, kw_only=True, frozen=True):
     kind (QueueKind): Texts in which the label is not covered; annotations that are probably wrong; or texts about which
         answers disagree.
     format (str): A key of `tasks.FORMATS`.
-    texts (Side): The split that uncovered texts are taken from.
+    texts (SplitName): The split that uncovered texts are taken from.
     order (Order): The most informative uncovered texts first, or a random sample.
     prefill (Prefill): The spans in the tasks of uncovered texts: those in the gold, or also those that models predict.
     limit (int): The largest number of tasks.
@@ -37,7 +37,7 @@ class Request(msgspec.Struct, kw_only=True, frozen=True):
     label: str
     kind: QueueKind = "uncovered"
     format: str = "prodigy"
-    texts: Side = "train"
+    texts: SplitName = "train"
     order: Order = "informative"
     prefill: Prefill = "gold"
     limit: int = 100

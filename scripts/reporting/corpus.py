@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from scripts.building.checks import Findings, Twin, count_edges
-from scripts.building.corpus import Corpus
-from scripts.building.splits import SIDES
+from scripts.building.splits import SPLITS, Corpus
 from scripts.merging.duplicates import SIMILAR
 from scripts.reporting.console import Console, listed, new_table, plural, print_counts
 
@@ -14,16 +13,16 @@ _LENGTH = 70  # characters of each
 
 def print_corpus(console: Console, corpus: Corpus) -> None:
     """Per label: its spans on each side; texts and tokens; then what became of spans that are off the tokens."""
-    table = new_table("label", *SIDES, gap=2)
+    table = new_table("label", *SPLITS, gap=2)
     for label, spans in corpus.spans.items():
-        table.add_row(label, *(f"{spans[side]:,}" for side in SIDES))
+        table.add_row(label, *(f"{spans[side]:,}" for side in SPLITS))
     for name, counts in (("tokens", corpus.tokens), ("texts", corpus.texts)):
-        table.add_row(name, *(f"{counts[side]:,}" for side in SIDES), style="bold")
+        table.add_row(name, *(f"{counts[side]:,}" for side in SPLITS), style="bold")
     console.print(table)
-    odd = {fate: times for fate, times in corpus.fates.items() if fate not in ("read", "exact")}
+    odd = {fate: times for fate, times in corpus.outcomes.items() if fate not in ("read", "exact")}
     if odd or corpus.too_long:
-        total = " + ".join(f"{corpus.fates[fate]:,} {fate}" for fate in corpus.fates if fate != "read")
-        console.print(f"Spans: {corpus.fates['read']:,} = {total}; corpus/misaligned/ lists them")
+        total = " + ".join(f"{corpus.outcomes[fate]:,} {fate}" for fate in corpus.outcomes if fate != "read")
+        console.print(f"Spans: {corpus.outcomes['read']:,} = {total}; corpus/misaligned/ lists them")
     if corpus.too_long:
         console.print(f"⚠ {plural(corpus.too_long, 'text')} left out: longer than the pipeline takes")
     if not corpus.texts["test"]:

@@ -23,7 +23,7 @@ from scripts.core.hashing import input_hash
 from scripts.scoring.alignment import BOUNDARY, HIT, LABEL, TEXT, Aligned, Rows, align, are_within
 
 if TYPE_CHECKING:  # what only looks at counts needs no spaCy
-    from scripts.model.label_heads import Known, Range
+    from scripts.model.label_heads import Covered, Range
 
 TP, FP, FN, PARTIAL = range(4)
 NOTHING = 0  # the gold of a label that is known in all of a text, and is not there
@@ -101,7 +101,7 @@ class Tally:
         self._is_scored: list[NDArray[np.bool_]] = []
         self._gold: list[NDArray[np.uint32]] = []
 
-    def add(self, text: str, gold: Mapping[str, Known], predicted: Mapping[str, Collection[Range]]) -> Chunk | None:
+    def add(self, text: str, gold: Mapping[str, Covered], predicted: Mapping[str, Collection[Range]]) -> Chunk | None:
         """Count one text. Labels that are not among those of the tally are passed over.
 
         RETURNS (Chunk | None): What was aligned, if there was enough of it; see `flush`.
@@ -167,7 +167,7 @@ def digests(counts: Counts) -> dict[str, str]:
     }
 
 
-def _digest(text: str, label: Known) -> int:
+def _digest(text: str, label: Covered) -> int:
     """Never `NOTHING` but where the label is known in all of the text, and not there."""
     if not label.gold and label.covered == [(0, len(text))]:
         return NOTHING

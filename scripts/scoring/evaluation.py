@@ -22,14 +22,12 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from scripts.building.reading import read_docs, read_labels
-from scripts.building.splits import Split, read_split
+from scripts.building.splits import Corpus, read_corpus
 from scripts.core.errors import UserError
 from scripts.core.files import code_digest
 from scripts.core.workers import watched
-from scripts.model import models
-from scripts.model.label_heads import GOLD, known, predictions
-from scripts.model.models import Trained
-from scripts.model.provenance import Provenance, versions
+from scripts.model.label_heads import GOLD, covered_of, predictions
+from scripts.model.models import Provenance, TrainedModel, find_models, load_model, model_digest, versions
 from scripts.scoring import runs
 from scripts.scoring.alignment import HIT, KINDS, LABEL, MISSED
 from scripts.scoring.counts import Chunk, Counts, Tally, digests, together
@@ -133,7 +131,7 @@ def evaluate(
         errors.add(chunk, tally.labels)
 
     for gold, predicted in watched(docs, texts, title):
-        if chunk := tally.add(gold.text, known(gold), predictions(predicted)):
+        if chunk := tally.add(gold.text, covered_of(gold), predictions(predicted)):
             add(chunk)
     add(tally.flush())
     return Seen(tally.counts(seed), findings, errors.all(), clock.words_per_second)
@@ -177,11 +175,11 @@ def evaluate_run(name: str, folder: Path, corpus: Path, seeds: Sequence[int] = (
     """
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise UserError(f"{name!r}: is no name for a run; use letters, digits, '.', '_' and '-'")
-    split, labels = read_split(corpus / "split.json"), sorted(read_labels(corpus / "labels.json"))
+    split, labels = read_corpus(corpus / "split.json"), sorted(read_labels(corpus / "labels.json"))
     if not split.texts.get("test"):
         raise UserError(f"{corpus}/test: no text to evaluate with; raise test in [split] and make the corpus again")
-    found, left_out = models.find(folder, split.digest, seeds)
-    told = found[0].told
+    found, left_out = find_models(folder, split.digest, seeds)
+    told = found[0].provenance
     seen = forms_of(corpus) if told and told.corpus == split.digest else None
     results = [_evaluate(model, corpus, labels, split, seen) for model in found]
     counts = together([result.counts for result in results])
@@ -192,9 +190,9 @@ def evaluate_run(name: str, folder: Path, corpus: Path, seeds: Sequence[int] = (
     return Evaluated(run, scores, counts, Confusion(labels, confusion), results[0].errors), left_out
 
 
-def _evaluate(model: Trained, corpus: Path, labels: Sequence[str], split: Split, seen: Forms | None) -> Seen:
+def _evaluate(model: TrainedModel, corpus: Path, labels: Sequence[str], split: Corpus, seen: Forms | None) -> Seen:
     title = f"Evaluating seed {model.seed}"
-    nlp = models.load(model.path)
+    nlp = load_model(model.path)
     return evaluate(nlp, corpus / "test", labels, split.texts["test"], title, model.seed, seen)
 
 
@@ -203,11 +201,11 @@ def forms_of(corpus: Path) -> dict[str, set[str]]:
     return forms(read_docs(sorted((corpus / "train").glob("*.spacy")), spacy.blank("xx").vocab))
 
 
-def _run(name: str, found: Sequence[Trained], split: Split, counts: Counts, speed: Mapping[str, int]) -> Run:
-    told = found[0].told
+def _run(name: str, found: Sequence[TrainedModel], split: Corpus, counts: Counts, speed: Mapping[str, int]) -> Run:
+    told = found[0].provenance
     data = runs.Data(told.corpus if told else None, split.digest)
     code = runs.Code(told.code if told else None, code_digest(_SCORING), *_git())
-    files = {str(model.seed): models.weights(model.path) for model in found}
+    files = {str(model.seed): model_digest(model.path) for model in found}
     weights = {seed: digest for seed, (digest, _) in files.items()}
     config = runs.TrainingConfig(hashlib.sha256(found[0].config.encode()).hexdigest(), found[0].config)
     seeds = [model.seed for model in found]
@@ -228,7 +226,7 @@ def _run(name: str, found: Sequence[Trained], split: Split, counts: Counts, spee
     )
 
 
-def _trained(told: Provenance, split: Split) -> runs.Trained:
+def _trained(told: Provenance, split: Corpus) -> runs.Trained:
     is_there = told.corpus == split.digest
     entities = {label: sides.get("train", 0) for label, sides in split.spans.items()} if is_there else {}
     return runs.Trained(told.texts.get("train", 0), told.covered, entities)

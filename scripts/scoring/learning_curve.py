@@ -18,15 +18,14 @@ from numpy.typing import NDArray
 from spacy.tokens import Doc
 
 from scripts.building.reading import read_docs
-from scripts.building.shards import DocWriter, encoders_looked_up
-from scripts.building.splits import Split
+from scripts.building.shards import DocWriter
+from scripts.building.splits import Corpus
 from scripts.core.errors import UserError
 from scripts.core.files import exclusive, read_json_if_there, work_folder
 from scripts.core.hashing import fraction, normalized
-from scripts.model import models
 from scripts.model.label_heads import GOLD
-from scripts.model.provenance import BEST
-from scripts.model.training import Job, train_all
+from scripts.model.models import BEST, load_model
+from scripts.model.training import TrainingJob, train_all
 from scripts.scoring import bootstrap
 from scripts.scoring.bootstrap import Floats
 from scripts.scoring.comparison import FALSE, adjusted, chances
@@ -169,7 +168,7 @@ def load(folder: Path) -> Curve | None:
 
 def learn(
     config: Path, values: Mapping[str, Any], corpus: Path, shares: Sequence[float], seeds: Sequence[int],
-    labels: Sequence[str], split: Split, folder: Path, gpu: int,
+    labels: Sequence[str], split: Corpus, folder: Path, gpu: int,
 ) -> list[Part]:  # fmt: skip
     """Train with each share of the texts and each seed, and count on the test texts.
 
@@ -183,7 +182,7 @@ def learn(
     with exclusive(folder), work_folder(folder) as work:
         sizes = [write_part(corpus / "train", work / f"part-{share}", share, labels) for share in shares]
         jobs = {
-            (share, seed): Job(
+            (share, seed): TrainingJob(
                 config,
                 {**values, "system.seed": seed, "paths.train": str(work / f"part-{share}")},
                 corpus / "dev",
@@ -197,7 +196,7 @@ def learn(
             pass
         found = {
             (share, seed): evaluate(
-                models.load(job.folder / BEST), corpus / "test", labels, split.texts["test"], "Evaluating", seed
+                load_model(job.folder / BEST), corpus / "test", labels, split.texts["test"], "Evaluating", seed
             ).counts
             for (share, seed), job in jobs.items()
         }
@@ -214,12 +213,11 @@ def write_part(source: Path, folder: Path, share: float, labels: Iterable[str]) 
     RETURNS (tuple[int, dict[str, int]]): How many texts they are, and how many entities each label has in them.
     """
     writer, texts, entities = DocWriter(folder, labels), 0, Counter[str]()
-    with encoders_looked_up():
-        for doc in _share(source, share):
-            texts += 1
-            entities.update(span.label_ for span in doc.spans[GOLD])
-            writer.add(doc)
-        writer.close()
+    for doc in _share(source, share):
+        texts += 1
+        entities.update(span.label_ for span in doc.spans[GOLD])
+        writer.add(doc)
+    writer.close()
     return texts, dict(sorted(entities.items()))
 
 

@@ -20,15 +20,16 @@ from spacy.util import minibatch
 
 from scripts.building.corpus import nlp_block
 from scripts.building.documents import DocMaker, tokenizer
-from scripts.building.shards import DocWriter, encoders_looked_up, read_gold
-from scripts.building.splits import Split
+from scripts.building.shards import DocWriter
+from scripts.building.splits import Corpus
 from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
 from scripts.core.files import BUFFER, exclusive, read_json_if_there, whole_file, work_folder, write_json
-from scripts.model import models
-from scripts.model.label_heads import OUT, TAGS, LabelHeads, find, log_softmax, set_tags
-from scripts.model.provenance import BEST
-from scripts.model.training import Job, heads, prepared, train_all
+from scripts.merging.merged import read_gold
+from scripts.model.label_heads import OUT, TAGS, find_entities, log_softmax, set_tags
+from scripts.model.models import BEST, load_model
+from scripts.model.thresholds import LabelScorer, examples_with_layers, label_scorer
+from scripts.model.training import TrainingJob, train_all
 from scripts.suspecting.folds import Folds
 
 _BATCH = 64  # texts
@@ -76,20 +77,20 @@ def votes(nlp: Language, texts: Iterable[GoldText]) -> Iterator[Vote]:
 
     RAISES (UserError): If it has no label heads, which alone say how probable an entity is.
     """
-    pipe = heads(nlp)
+    pipe = label_scorer(nlp)
     if pipe is None:
         raise UserError("the config has no label_heads, which say how probable an entity is: --vars.run ner")
     for batch in minibatch(texts, _BATCH):
         made = [nlp.make_doc(text.text if len(text.text) <= nlp.max_length else "") for text in batch]
-        docs = [example.predicted for example in prepared(nlp, (Example(doc, doc.copy()) for doc in made))]
+        docs = [example.predicted for example in examples_with_layers(nlp, (Example(doc, doc.copy()) for doc in made))]
         yield from _votes(pipe, batch, docs)
 
 
-def _votes(pipe: LabelHeads, texts: Sequence[GoldText], docs: Sequence[Doc]) -> Iterator[Vote]:
-    bias = np.array([pipe.out_bias.get(label, 0.0) for label in pipe.labels], "f")
+def _votes(pipe: LabelScorer, texts: Sequence[GoldText], docs: Sequence[Doc]) -> Iterator[Vote]:
+    bias = np.array([pipe.thresholds.get(label, 0.0) for label in pipe.labels], "f")
     scores = pipe.scores(docs) + bias[:, None] * (np.arange(TAGS) == OUT)
     lengths = list(map(len, docs))
-    found = find(scores, lengths)
+    found = find_entities(scores, lengths)
     first = np.cumsum([0, *lengths])
     document = np.searchsorted(first, found.start, "right") - 1
     for number, (text, doc) in enumerate(zip(texts, docs, strict=True)):
@@ -116,7 +117,7 @@ def _end(doc: Doc, token: int) -> int:
     return doc[token - 1].idx + len(doc[token - 1])
 
 
-def _given(pipe: LabelHeads, text: GoldText, doc: Doc, scores: np.ndarray) -> Iterator[Given]:
+def _given(pipe: LabelScorer, text: GoldText, doc: Doc, scores: np.ndarray) -> Iterator[Given]:
     column = {label: number for number, label in enumerate(pipe.labels)}
     for span in text.spans:
         on = doc.char_span(span.start, span.end, alignment_mode="expand")
@@ -141,7 +142,7 @@ class Plan(NamedTuple):
     gold (Path): gold.jsonl.
     labels (list[str]): All that are known in it.
     digest (str): Of all that votes depend on.
-    config (Path), values (Mapping[str, Any]), gpu (int): See `Job`.
+    config (Path), values (Mapping[str, Any]), gpu (int): See `TrainingJob`.
     folds (Folds): Of the texts.
     seeds (Sequence[int]): A model each, for each fold.
     """
@@ -174,7 +175,7 @@ def vote(plan: Plan, folder: Path) -> int:
                 jobs = [_job(plan, work, *which) for which in pending]
                 trained = train_all(jobs, f"Training {len(jobs)} models")
                 for job, which, _ in zip(jobs, pending, trained, strict=True):
-                    said = votes(models.load(job.folder / BEST), _held_out(plan, which[0]))
+                    said = votes(load_model(job.folder / BEST), _held_out(plan, which[0]))
                     with whole_file(_file(folder, *which)) as file:
                         file.writelines(_encode([each]) for each in said)
                     shutil.rmtree(job.folder)
@@ -203,20 +204,19 @@ def divide(plan: Plan, folder: Path) -> None:
     number = range(len(plan.folds.sizes))
     writers = {key: DocWriter(folder / "/".join(map(str, key)), plan.labels) for key in product(number, _SIDES)}
     seen = [0] * len(number)
-    with encoders_looked_up():
-        for text, fold in zip(read_gold(plan.gold), plan.folds.number.tolist(), strict=True):
-            made = maker.make(text)
-            if made is not None:
-                writers[fold, "train" if seen[fold] % _TUNED_ON else "dev"].add(made.doc)
-                seen[fold] += 1
-        for writer in writers.values():
-            writer.close()
+    for text, fold in zip(read_gold(plan.gold), plan.folds.number.tolist(), strict=True):
+        made = maker.make(text)
+        if made is not None:
+            writers[fold, "train" if seen[fold] % _TUNED_ON else "dev"].add(made.doc)
+            seen[fold] += 1
+    for writer in writers.values():
+        writer.close()
     for fold, side in product(number, _SIDES):
         for other in number:
             for shard in (folder / str(other) / side).glob("*.spacy") if other != fold else ():
                 _copy(shard, folder / f"for-{fold}" / side / f"{other}-{shard.name}")
     write_json(folder / "labels.json", plan.labels)
-    write_json(folder / "split.json", Split(plan.digest, {"train": sum(seen)}))
+    write_json(folder / "split.json", Corpus(digest=plan.digest, texts={"train": sum(seen)}))
 
 
 def _copy(file: Path, to: Path) -> None:
@@ -224,11 +224,11 @@ def _copy(file: Path, to: Path) -> None:
     shutil.copyfile(file, to)
 
 
-def _job(plan: Plan, work: Path, fold: int, seed: int) -> Job:
+def _job(plan: Plan, work: Path, fold: int, seed: int) -> TrainingJob:
     own = work / f"for-{fold}"
     paths = {"train": own / "train", "dev": own / "dev", "labels": work / "labels.json", "split": work / "split.json"}
     values = {**plan.values, "system.seed": seed, **{f"paths.{name}": str(path) for name, path in paths.items()}}
-    return Job(plan.config, values, own / "dev", work / f"model-{fold}-{seed}", plan.gpu)
+    return TrainingJob(plan.config, values, own / "dev", work / f"model-{fold}-{seed}", plan.gpu)
 
 
 def _held_out(plan: Plan, fold: int) -> Iterable[GoldText]:

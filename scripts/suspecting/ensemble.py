@@ -11,13 +11,12 @@ import msgspec
 import spacy
 from confection import Config
 
-from scripts.building.shards import read_gold
 from scripts.checking import consistency
 from scripts.checking.review import FOLDER, Suspect
 from scripts.core.errors import UserError
 from scripts.core.files import BUFFER, code_digest, exclusive, sha256, whole_file, work_folder, write_json
-from scripts.merging.merged import gold_as_merged, known_labels
-from scripts.model.provenance import versions
+from scripts.merging.merged import gold_as_merged, known_labels, read_gold
+from scripts.model.models import versions
 from scripts.suspecting.cross_validation import Plan, read, vote
 from scripts.suspecting.folds import Folds, fold
 from scripts.suspecting.suspects import LINES, NAME, Form, Suspects, doubts, join, read_forms
@@ -34,7 +33,7 @@ _encode = msgspec.json.Encoder().encode_lines
 class Committee(NamedTuple):
     """Which models are asked.
 
-    config (Path), values (Mapping[str, Any]), gpu (int): How they are trained, see `Job`.
+    config (Path), values (Mapping[str, Any]), gpu (int): How they are trained, see `TrainingJob`.
     folds (int), seeds (list[int]): A model for each fold and seed.
     """
 

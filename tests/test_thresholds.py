@@ -8,7 +8,7 @@ import spacy
 from spacy.training import Example
 
 from scripts.model.label_heads import BEGIN, LAST, OUT, TAGS, UNIT, LabelHeads
-from scripts.model.thresholds import BIASES, Curve, choose, curve, tune
+from scripts.model.thresholds import BIASES, ThresholdCounts, best_thresholds, count_by_threshold, set_thresholds
 from tests.scored import known_doc
 
 NLP = spacy.blank("en")
@@ -39,7 +39,7 @@ def example(text, gold=(), covered=("ORG",)):
 
 def test_the_curve_counts_what_each_bias_finds_where_it_is_known():
     pipe = Scored(["ORG", "PER"], {("IBM", "ORG"): {UNIT: 1.0}, ("hired", "ORG"): {UNIT: -1.0}})
-    found = curve(pipe, [example("IBM hired", [(0, 1, "ORG")])], biases=[-2.0, 0.0, 2.0])
+    found = count_by_threshold(pipe, [example("IBM hired", [(0, 1, "ORG")])], biases=[-2.0, 0.0, 2.0])
     assert found.counts[:, 0].tolist() == [[1, 1, 0], [1, 0, 0], [0, 0, 1]]
     assert not found.counts[:, 1].any()  # PER is not known in the text
 
@@ -48,16 +48,16 @@ def test_a_label_that_is_missed_is_found_more_readily_and_another_less():
     scores = {("IBM", "ORG"): {UNIT: -0.6}, ("Ada", "PER"): {UNIT: 0.6}, ("hired", "PER"): {UNIT: 0.6}}
     pipe = Scored(["ORG", "PER"], scores | {("Bob", "PER"): {UNIT: 2.0}})
     text = example("IBM hired Ada Bob", [(0, 1, "ORG"), (3, 4, "PER")], ["ORG", "PER"])
-    chosen = tune(pipe, [text] * 200)
-    assert chosen == pipe.out_bias
+    chosen = set_thresholds(pipe, [text] * 200)
+    assert chosen == pipe.thresholds
     assert chosen["ORG"] < -0.6
     assert 0.6 < chosen["PER"] < 2.0
 
 
 def test_of_biases_that_are_as_good_it_is_the_one_nearest_to_zero():
     pipe = Scored(["ORG"], {("Big", "ORG"): {BEGIN: 9.0}, ("Blue", "ORG"): {LAST: 9.0}, ("is", "ORG"): {OUT: 9.0}})
-    assert tune(pipe, [example("Big Blue is", [(0, 2, "ORG")])]) == {"ORG": 0.0}
-    assert tune(pipe, []) == {"ORG": 0.0}
+    assert set_thresholds(pipe, [example("Big Blue is", [(0, 2, "ORG")])]) == {"ORG": 0.0}
+    assert set_thresholds(pipe, []) == {"ORG": 0.0}
 
 
 def test_a_label_of_little_support_leans_on_the_others():
@@ -67,13 +67,13 @@ def test_a_label_of_little_support_leans_on_the_others():
     rare[:, 2] = 1
     rare[BIASES.index(3.0)] = 1, 0, 0
     counts = np.stack([rare, common], 1)
-    assert choose(Curve(("RARE", "COMMON"), counts)) == {"RARE": -1.0, "COMMON": -1.0}
-    assert choose(Curve(("RARE", "COMMON"), counts), prior=0)["RARE"] == 3.0
+    assert best_thresholds(ThresholdCounts(("RARE", "COMMON"), counts)) == {"RARE": -1.0, "COMMON": -1.0}
+    assert best_thresholds(ThresholdCounts(("RARE", "COMMON"), counts), prior=0)["RARE"] == 3.0
 
 
 @pytest.mark.parametrize("lengths", [(1, 2, 3), (64, 70)])
 def test_batches_are_counted_as_one(lengths):
     pipe = Scored(["ORG"], {("IBM", "ORG"): {UNIT: 1.0}})
     for length in lengths:
-        found = curve(pipe, [example("IBM hired", [(0, 1, "ORG")])] * length, biases=[0.0])
+        found = count_by_threshold(pipe, [example("IBM hired", [(0, 1, "ORG")])] * length, biases=[0.0])
         assert found.counts.tolist() == [[[length, 0, 0]]]
