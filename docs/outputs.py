@@ -40,8 +40,9 @@ WEASEL = re.compile(r"^(=+ .* =+|Running command: .*|ℹ .*|)$")  # what weasel 
 
 
 def pages() -> list[Path]:
-    """README.md and the pages of docs/."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    """README.md and the pages of docs/. comparing.md is last: it trains another run, which `next` would go by."""
+    found = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return sorted(found, key=lambda page: page.name == "comparing.md")
 
 
 def commands(page: Path) -> list[str]:
