@@ -16,10 +16,32 @@ from tests.test_workflow import DATASETS, call, shorten
 PAGE = (ROOT / "docs/extending.md").read_text("utf8")
 
 
-def block(heading, language, number=0):
-    """A fenced block of a section of the page."""
-    section = re.search(rf"^## {heading}$(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)[1]
-    return re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[number]
+def section(heading, page=PAGE):
+    return re.search(rf"^## {heading}$(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)[1]
+
+
+def block(heading, language, number=0, page=PAGE):
+    """A fenced block of a section of a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", section(heading, page), re.MULTILINE | re.DOTALL)[number]
+
+
+def edit(project, heading):
+    """Apply the diffs of a section, each to the file that is named above it."""
+    for path, diff in re.findall(r"^`(\S+)`:|^```diff\n(.*?)^```$", section(heading), re.MULTILINE | re.DOTALL):
+        if path:
+            file = project / path
+            continue
+        lines = diff.splitlines(keepends=True)
+        old, new = ("".join(line[1:] for line in lines if line[0] in f" {sign}") for sign in "-+")
+        text = file.read_text("utf8")
+        assert text.count(old) == 1
+        file.write_text(text.replace(old, new), "utf8")
+
+
+def printed(project, code):
+    """What a script prints that is run in the project's folder."""
+    (project / "check.py").write_text(code, "utf8")
+    return call(project, "check")
 
 
 @pytest.fixture(scope="module")
@@ -80,5 +102,37 @@ def test_a_component(project):
         "doc.ents = [Span(doc, 0, 1, 'ZipCode'), Span(doc, 1, 2, 'ZipCode')]; "
         "print(nlp.get_pipe('team_zip_codes')(doc).ents)"
     )
-    (project / "check.py").write_text(check, "utf8")
-    assert call(project, "check") == "(12345,)\n"
+    assert printed(project, check) == "(12345,)\n"
+
+
+def test_a_metric(project):
+    """After the component's test, which leaves a run."""
+    edit(project, "A metric")
+    assert "F2" in call(project, "weasel", "run", "evaluate")
+    call(project, "weasel", "run", "compare")
+    assert "f2" in (project / "metrics/compare.csv").read_text("utf8").partition("\n")[0]
+    check = "from scripts.scoring import runs; print(runs.frame('metrics')[['label', 'f2']])"
+    assert "micro" in printed(project, check)
+
+
+def test_a_notebook(project):
+    code = block("In a notebook", "python", page=(ROOT / "docs/comparing.md").read_text("utf8"))
+    code, plot, _ = code.partition("f.plot")
+    assert plot
+    assert "micro" in printed(project, code + "print(f)")
+
+
+def test_a_merge_policy(project):
+    edit(project, "A merge policy")
+    line = 'between_annotators = "majority"'
+    new = block("A merge policy", "ini").partition("\n")[2].strip()
+    config = project / "configs/datasets.cfg"
+    assert line in config.read_text("utf8")
+    config.write_text(config.read_text("utf8").replace(line, new), "utf8")
+    call(project, "scripts.merge", "configs/datasets.cfg", "assets/annotations", "corpus")
+    check = (
+        "from scripts.core.answers import Span; from scripts.merging.decide import *; "
+        "one, both = Vote(None, (Span(0, 3, 'ORG'),)), Vote(None, (Span(0, 3, 'ORG'), Span(5, 9, 'ORG'))); "
+        "print(decide([one, both, Vote(None, ())], 'two').spans == one.spans)"
+    )
+    assert printed(project, check) == "True\n"
