@@ -95,6 +95,10 @@ def test_outputs_are_compared_with_times_masked():
 
 
 def test_the_docs_name_every_setting_and_reader():
+    settings = (ROOT / "docs/configuration.md").read_text("utf8")
+    config = (ROOT / "configs/datasets.cfg").read_text("utf8").partition("[datasets]")[0]
+    for name in re.findall(r"^(\w+) = ", config, re.MULTILINE):
+        assert f"{name}`" in settings or name == "prodigy"
     sources = (ROOT / "docs/sources.md").read_text("utf8")
     for module in (ROOT / "scripts/sources").glob("[!_]*.py"):
         for reader in re.findall(r'registry\.readers\("([^"]+)"\)', module.read_text("utf8")):
