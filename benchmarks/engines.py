@@ -35,7 +35,7 @@ from tests.clusters import Processes, cluster, engine
 TEXTS = 6000
 KILLS = 20
 WORKER_MB = 240  # less than a tenth of the data
-_NAMES = ("gold.jsonl", "conflicts.jsonl", "coverage.csv", "parts.jsonl", "lookalikes.jsonl")
+_NAMES = ("gold.jsonl", "conflicts.jsonl", "coverage.csv", "contained.jsonl", "duplicates.jsonl")
 
 
 class EngineBench:

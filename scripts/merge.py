@@ -1,4 +1,4 @@
-"""Merge the answers about each text, chunkwise by hash, into what is known of it, label by label."""
+"""Merge all answers about each text into gold.jsonl, and account for every answer and span."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ from scripts.reporting.console import plain_console, plural
 
 
 def main() -> None:
-    """Read the config, merge, report."""
+    """Read the config, merge, print the account."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", type=Path, help="says how answers are merged: configs/datasets.cfg")
-    parser.add_argument("annotations", type=Path, help="folder of what was pulled: assets/annotations")
-    parser.add_argument("output", type=Path, help="folder for the result: corpus")
+    parser.add_argument("config", type=Path, help="rules of the merge: configs/datasets.cfg")
+    parser.add_argument("annotations", type=Path, help="folder that pull has written: assets/annotations")
+    parser.add_argument("output", type=Path, help="folder for the results: corpus")
     args, config = settings.parse(parser)
     resources = Resources(config.merge.memory_mb, config.processes, config.merge.buckets)
-    pulled = manifest.load(args.annotations)
-    policy, parts = config.merge.between_annotators, config.merge.contained
-    asked = (pulled, args.annotations, args.output, policy)
+    rules = config.merge.between_annotators, resources, config.merge.contained
+    request = (manifest.load(args.annotations), args.annotations, args.output, *rules)
     if isinstance(config.engine, Dask):
-        from scripts.engines.merge import merge_on  # which needs what else nobody needs
+        from scripts.engines.merge import merge_on  # takes a second, and is for clusters alone
 
-        merged, is_new = merge_on(config.engine, *asked, parts, resources)
+        merged, is_new = merge_on(config.engine, *request)
     else:
-        merged, is_new = merge(*asked, resources, parts)
+        merged, is_new = merge(*request)
     console = plain_console()
     print_merge(console, merged)
-    said = f"{plural(merged.totals['texts'], 'text')}, {plural(merged.totals['spans'], 'span')}"
-    where = "gold.jsonl" if "gold.jsonl" in merged.outputs else "shards.json"
-    console.print(f"✔ {args.output}/{where}: {said}{'' if is_new else ', as before'}")
+    texts, spans = plural(merged.totals["texts"], "text"), plural(merged.totals["spans"], "span")
+    name = "gold.jsonl" if "gold.jsonl" in merged.outputs else "shards.json"
+    console.print(f"✔ {args.output}/{name}: {texts}, {spans}{'' if is_new else ', as before'}")
 
 
 if __name__ == "__main__":

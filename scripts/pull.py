@@ -1,4 +1,4 @@
-"""Pull the annotations of every dataset into files of one form, and say what became of every record."""
+"""Pull the annotations of every dataset into one format, and account for every record and span."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scripts.reporting.console import listed, plain_console, plural
 
 
 def main() -> None:
-    """Read the config, pull, report."""
+    """Read the config, pull, print the account."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path, help="names the datasets: configs/datasets.cfg")
     parser.add_argument("output", type=Path, help="folder for the annotations: assets/annotations")
@@ -22,20 +22,20 @@ def main() -> None:
     args, config = settings.parse(parser)
     limit = config.pull.max_skipped
     if isinstance(config.engine, Dask):
-        from scripts.engines.pull import pull_on  # which needs what else nobody needs
+        from scripts.engines.pull import pull_on  # takes a second, and is for clusters alone
 
         manifest, unchanged = pull_on(config.engine, config.datasets, args.output, limit, args.fresh)
     else:
         manifest, unchanged = pull(config.datasets, args.output, limit, config.processes, args.fresh)
     console = plain_console()
     print_intake(console, manifest)
-    empty = [name for name, found in manifest.datasets.items() if not found.records["read"]]
+    empty = [name for name, entry in manifest.datasets.items() if not entry.records["read"]]
     if empty:
-        console.print(f"⚠ no records at all in {listed(empty)}")
-    if any(found.reasons for found in manifest.datasets.values()):
-        console.print(f"All that was skipped is listed in {args.output}/skipped/")
-    same = f", {len(unchanged)} of them unchanged" if unchanged else ""
-    console.print(f"✔ {args.output}: {plural(len(manifest.datasets), 'dataset')}{same}")
+        console.print(f"⚠ no records in {listed(empty)}")
+    if any(entry.reasons for entry in manifest.datasets.values()):
+        console.print(f"{args.output}/skipped/ lists all that was skipped")
+    note = f", {len(unchanged)} unchanged" if unchanged else ""
+    console.print(f"✔ {args.output}: {plural(len(manifest.datasets), 'dataset')}{note}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
+import tracemalloc
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -11,10 +14,10 @@ from hypothesis import strategies as st
 
 from scripts.core.answers import GoldText, Span, Task
 from scripts.core.errors import UserError
+from scripts.core.files import BUFFER
 from scripts.core.hashing import input_hash
-from scripts.merging import buckets
-from scripts.merging import merge as gathering
 from scripts.merging.account import Account
+from scripts.merging.buckets import ALL, groups
 from scripts.merging.merge import Resources, merge
 from scripts.merging.merge_text import merge_text
 from tests.annotated import task, write
@@ -114,24 +117,26 @@ def test_the_same_bytes_for_any_number_of_processes_and_buckets(many, tmp_path):
     assert [(text.input_hash, text.text) for text in gold] == sorted((text.input_hash, text.text) for text in gold)
 
 
-def test_a_bucket_that_outgrows_its_share_is_divided_again(many, tmp_path, monkeypatch):
-    manifest = write(tmp_path / "in", many)
-    merge(manifest, tmp_path / "in", tmp_path / "whole", "majority", RESOURCES)
-    divided = []
-    split = buckets.Range.split
-    monkeypatch.setattr(buckets.Range, "split", lambda *args: divided.append(args) or split(*args))
-    monkeypatch.setattr(gathering, "largest_bucket", lambda *_: 10_000)
-    merge(manifest, tmp_path / "in", tmp_path / "divided", "majority", RESOURCES._replace(buckets=1))
-    assert len(divided) > 16
-    assert outputs(tmp_path / "divided") == outputs(tmp_path / "whole")
+def test_a_bucket_that_outgrows_its_share_is_divided_again(many, tmp_path):
+    write(tmp_path / "in", many)
+    paths = sorted((tmp_path / "in").glob("*.jsonl"))
+    found, peaks = [], []
+    for largest in (10_000, 10**9):
+        tracemalloc.start()
+        digests = [hashlib.sha256(b"".join(lines)).digest() for lines in groups(paths, ALL, largest)]
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        found.append(digests)
+    assert found[0] == found[1]
+    assert len(found[0]) == 2000
+    assert peaks[0] < peaks[1] / 3 + 2 * BUFFER
 
 
-def test_one_giant_group_is_merged_although_it_cannot_be_divided(tmp_path, monkeypatch):
-    texts = ["same" * 100] * 300
-    found = [task(text, dataset="org", annotator=str(n), source=f"link:{n}") for n, text in enumerate(texts)]
+def test_one_giant_group_is_merged_although_it_cannot_be_divided(tmp_path):
+    found = [task("same" * 2000, dataset="org", annotator=str(n), source=f"link:{n}") for n in range(300)]
     manifest = write(tmp_path / "in", found)
-    monkeypatch.setattr(gathering, "largest_bucket", lambda *_: 10_000)
-    merged, _ = merge(manifest, tmp_path / "in", tmp_path / "corpus", "majority", RESOURCES)
+    assert manifest.datasets["org"].bytes > 2 * 2**20  # more than a bucket may have of so little memory
+    merged, _ = merge(manifest, tmp_path / "in", tmp_path / "corpus", "majority", RESOURCES._replace(memory_mb=64))
     assert merged.totals["texts"] == 1
     assert merged.answers["org"]["kept"] == 300
     assert not [path for path in (tmp_path / "corpus").iterdir() if path.name.startswith(".tmp-")]
@@ -179,3 +184,33 @@ def test_annotations_that_are_not_as_pulled_stop_the_merge_and_harm_nothing(dama
         merge(manifest, tmp_path / "in", tmp_path / "corpus", "union", RESOURCES)
     assert outputs(tmp_path / "corpus") == before
     assert not [path for path in (tmp_path / "corpus").iterdir() if path.name.startswith(".tmp-")]
+
+
+def test_after_new_answers_all_is_merged_as_from_nothing(many, tmp_path):
+    merge(write(tmp_path / "in", many), tmp_path / "in", tmp_path / "corpus", "majority", RESOURCES)
+    new = [task("text 7 " * 20, (0, 4, "ORG"), dataset="org", annotator="b"), task("A new text.", dataset="org")]
+    manifest = write(tmp_path / "more", many + new)
+    merge(manifest, tmp_path / "more", tmp_path / "corpus", "majority", RESOURCES)
+    merge(manifest, tmp_path / "more", tmp_path / "from nothing", "majority", RESOURCES)
+    assert outputs(tmp_path / "corpus") == outputs(tmp_path / "from nothing")
+
+
+@pytest.mark.parametrize("broken", ["gold.jsonl", "merge.json"])
+def test_a_merge_that_breaks_off_while_it_commits_is_made_up_for(broken, many, tmp_path, monkeypatch):
+    manifest = write(tmp_path / "in", many)
+    merge(manifest, tmp_path / "in", tmp_path / "corpus", "majority", RESOURCES)
+    expected = outputs(tmp_path / "corpus")
+    merge(manifest, tmp_path / "in", tmp_path / "corpus", "union", RESOURCES)
+    replace = Path.replace
+
+    def fail(self, target):
+        if Path(target).name == broken:
+            raise OSError("no space left")
+        return replace(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", fail)
+        with pytest.raises(OSError, match="no space"):
+            merge(manifest, tmp_path / "in", tmp_path / "corpus", "majority", RESOURCES)
+    merge(manifest, tmp_path / "in", tmp_path / "corpus", "majority", RESOURCES)
+    assert outputs(tmp_path / "corpus") == expected

@@ -9,8 +9,7 @@ Which texts a label still lacks, what completing it would cost, and what of that
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +22,7 @@ from scripts.core.answers import Kind
 from scripts.core.files import BUFFER, exclusive, whole_file, write_json
 from scripts.core.manifest import Manifest
 from scripts.core.workers import spread
-from scripts.merging.duplicates import BANDS, SIMILAR, Hashes, alike, bands, shingled
+from scripts.merging.duplicates import BANDS, group_near_duplicates, shingles, signature
 from scripts.merging.merged import gold_as_merged, known_labels
 from scripts.merging.survey import Block, blocks, lines, text_at
 
@@ -110,8 +109,6 @@ def _quantile(gaps: Counter[int], share: float) -> int:
 
 NAME = "coverage.json"
 LIST = "coverage.jsonl"
-_NEIGHBOURS = 3  # in a band, with which a text is compared
-_EQUAL = 2  # bands of two texts that are compared: 99.7 % of those .8 alike, 3 % of those .35 alike, as any two can be
 _MEND = "look at it again: weasel run coverage"
 
 
@@ -243,9 +240,7 @@ def _surveyed_rows(rows: list[tuple[int, _Row]], labels: tuple[str, ...]) -> _Te
     signatures = np.zeros((len(rows), BANDS), np.uint64)
     for number, (_, row) in enumerate(rows):
         covered[number, [numbers[label] for label in row.covered]] = True
-        shingles = shingled(row.text)
-        if len(shingles):
-            signatures[number] = bands(shingles)
+        signatures[number] = signature(shingles(row.text))
     places = np.array([place for place, _ in rows], np.int64)
     words = np.array([len(row.text.split()) for _, row in rows], np.int64)
     return _Texts(places, words, covered, signatures)
@@ -255,39 +250,9 @@ def _surveyed_rows(rows: list[tuple[int, _Row]], labels: tuple[str, ...]) -> _Te
 
 
 def _groups(gold: Path, texts: _Texts) -> Any:
-    """The number of the first text that each one is like, or like one that is; its own if there is none."""
-    first = np.arange(len(texts.places))
+    """For each text the number of the first text of its group of near-duplicates."""
     with gold.open("rb") as file:
-
-        @lru_cache(maxsize=1024)
-        def shingles(number: int) -> Hashes:
-            return shingled(text_at(file, int(texts.places[number])).text)
-
-        for one, other in _candidates(texts.bands):
-            one_first, other_first = _root(first, one), _root(first, other)
-            if one_first != other_first and alike(shingles(one), shingles(other)) >= SIMILAR:
-                first[max(one_first, other_first)] = min(one_first, other_first)
-    return np.array([_root(first, number) for number in range(len(first))], np.int64)
-
-
-def _candidates(signatures: Any) -> Iterator[tuple[int, int]]:
-    """Pairs of texts that are equal in several bands: of each, those nearest in the order of the gold."""
-    for band in range(BANDS):
-        keys = signatures[:, band]
-        own = np.flatnonzero(keys)
-        own = own[np.argsort(keys[own], kind="stable")]
-        for distance in range(1, _NEIGHBOURS + 1):
-            same = np.flatnonzero(keys[own[distance:]] == keys[own[:-distance]])
-            ones, others = own[same], own[same + distance]
-            several = (signatures[ones] == signatures[others]).sum(1) >= _EQUAL
-            yield from zip(ones[several].tolist(), others[several].tolist(), strict=True)
-
-
-def _root(first: Any, number: int) -> int:
-    while first[number] != number:
-        first[number] = first[first[number]]
-        number = int(first[number])
-    return number
+        return group_near_duplicates(texts.bands, lambda number: text_at(file, int(texts.places[number])).text)
 
 
 # What it comes to

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 from zipfile import ZipFile
 
 import dask
-from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
+from distributed import Client, KilledWorker, LocalCluster, as_completed
 from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
 from distributed.diagnostics.plugin import SchedulerUploadFile, UploadFile
@@ -28,59 +29,34 @@ Out = TypeVar("Out")
 
 RETRIES = 4  # of a task that fails, as it does when the storage does
 _PAUSE = 1  # seconds before that
-_TOGETHER = 16  # results that are added up at a time
 _SECONDS = 60  # to wait for a first worker
 _PACKAGE = Path(__file__).parent.parent
 
 
 class Failure(NamedTuple):
-    """What a user can mend, as the result of a task: trying again would not help."""
+    """The message of a `UserError`, as the result of a task: raised, Dask would try the task again."""
 
-    said: str
+    message: str
 
 
-class Cluster:
-    """The workers."""
+def results(client: Client, work: Callable[[In], Out], items: Sequence[In], title: str) -> Iterator[tuple[int, Out]]:
+    """Apply a function to items on the workers, yielding the index and the result of each, in the order of completion.
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    RAISES (UserError): If the function does; then the other items are cancelled.
+    """
+    futures = client.map(partial(_careful, work), items, pure=False, retries=RETRIES)
+    indexes = {future.key: index for index, future in enumerate(futures)}
+    completed = as_completed(futures, loop=client.loop, with_results=True)
+    for future, result in watched(completed, len(futures), title):
+        if isinstance(result, Failure):
+            client.cancel(futures)
+            raise UserError(result.message)
+        yield indexes[future.key], result
 
-    def each(self, work: Callable[[In], Out], items: Sequence[In], title: str) -> list[Out]:
-        """Apply a function to items; all results come to this machine, in the order of the items.
 
-        RAISES (UserError): If one cannot be worked on.
-        """
-        futures = self._client.map(partial(_careful, work), items, pure=False, retries=RETRIES)
-        self._await(futures, title)
-        return self._client.gather(futures)
-
-    def total(
-        self, work: Callable[[In], Out], items: Sequence[In], add: Callable[[Sequence[Out]], Out], title: str
-    ) -> Out:
-        """Apply a function to items and add the results up where they are, some at a time: one comes to this machine.
-
-        RAISES (UserError): If one cannot be worked on.
-        """
-        futures = self._client.map(partial(_careful, work), items, pure=False, retries=RETRIES)
-        level = self._added(futures, add)
-        del futures
-        self._await(level, title)
-        while len(level) > 1:
-            level = self._added(level, add)
-        self._await(level, title)
-        return level[0].result()
-
-    def _added(self, futures: Sequence[Future[Any]], add: Callable[[Sequence[Any]], Any]) -> list[Future[Any]]:
-        groups = [list(futures[start : start + _TOGETHER]) for start in range(0, len(futures), _TOGETHER)]
-        return self._client.map(partial(_added, add), groups, pure=False, retries=RETRIES)
-
-    def _await(self, futures: Sequence[Future[Any]], title: str) -> None:
-        """RAISES (UserError): If one has failed for a reason that can be mended; then the others are called off."""
-        done = as_completed(futures, loop=self._client.loop, with_results=True)
-        for _, result in watched(done, len(futures), title):
-            if isinstance(result, Failure):
-                self._client.cancel(futures)
-                raise UserError(result.said)
+def in_order(client: Client, work: Callable[[In], Out], items: Sequence[In], title: str) -> list[Out]:
+    """Apply a function to items on the workers. RETURNS (list[Out]): The results, in the order of the items."""
+    return [result for _, result in sorted(results(client, work, items, title), key=itemgetter(0))]
 
 
 def _careful(work: Callable[[In], Out], item: In) -> Out | Failure:
@@ -93,12 +69,8 @@ def _careful(work: Callable[[In], Out], item: In) -> Out | Failure:
         raise
 
 
-def _added(add: Callable[[Sequence[Any]], Any], parts: Sequence[Any]) -> Any:
-    return next((part for part in parts if isinstance(part, Failure)), None) or add(parts)
-
-
 @contextmanager
-def connected(engine: Dask) -> Iterator[Cluster]:
+def connected(engine: Dask) -> Iterator[Client]:
     """The workers of a scheduler, or some that are started here and end with the block.
 
     RAISES (UserError): If nobody answers, there is no worker, or they are lost.
@@ -106,7 +78,7 @@ def connected(engine: Dask) -> Iterator[Cluster]:
     _silence()
     try:
         with _started(engine) as client:
-            yield Cluster(client)
+            yield client
     except KilledWorker as err:
         raise UserError(
             f"[engine] {err.allowed_failures + 1} workers died of the same piece of work, it seems for want of memory: "

@@ -18,10 +18,9 @@ from scripts.building.shards import ShardJob, ShardRules, gold_ranges, hash_bits
 from scripts.building.splits import Corpus, CorpusShard, StoredShards
 from scripts.core.errors import UserError
 from scripts.core.files import exclusive, sha256, work_folder
-from scripts.engines.cluster import connected
+from scripts.engines.cluster import connected, in_order
 from scripts.engines.engine import Dask
-from scripts.engines.merge import Shard as Gold
-from scripts.engines.merge import bring, gold_of
+from scripts.engines.merge import StoredShard, bring, merged_shards
 from scripts.engines.storage import Storage, scratch
 from scripts.merging.merged import gold_as_merged, known_labels
 
@@ -33,7 +32,7 @@ _alone = Lock()  # a vocabulary is for one thread at a time
 class Piece(NamedTuple):
     """Some of the gold: one shard of the corpus, or all those that are in one shard of the gold.
 
-    gold (list[Gold]): Where it is.
+    gold (list[StoredShard]): Where it is.
     bits (int): See `hash_bits`.
     rules (str): Name of the file that has the `ShardRules`.
     folder (str): On the storage, for what is made of it.
@@ -41,7 +40,7 @@ class Piece(NamedTuple):
     """
 
     storage: Storage
-    gold: list[Gold]
+    gold: list[StoredShard]
     bits: int
     rules: str
     folder: str
@@ -67,23 +66,22 @@ def build_on(engine: Dask, folder: Path, plan: CorpusPlan) -> tuple[Corpus, int]
     storage = Storage(engine.storage)
     storage.check()
     with exclusive(folder):
-        merged, gold = gold_of(engine, folder)
+        merged, gold = merged_shards(engine, folder)
         labels = known_labels(merged)
         rules = shard_rules(plan, labels, _gold_here(engine, folder, plan))
         made_by = rules_digest(plan, rules)
         place = f"{_FOLDER}/{made_by[:32]}"
         pieces = list(_pieces(storage, gold, place))
-        with connected(engine) as cluster:
+        with connected(engine) as client:
             storage.write_json(f"{place}/rules.json", rules)
-            made = cluster.each(make_shards, pieces, "Tokenizing")
+            made = in_order(client, make_shards, pieces, "Tokenizing")
         corpus = account_for({name: shard for one in made for name, shard in one.shards.items()}, plan, labels, made_by)
         folders = {name: piece.folder for piece, one in zip(pieces, made, strict=True) for name in one.shards}
         with work_folder(folder) as work:
             if engine.fetch:
                 _fetch(storage, corpus, folders, folder, work)
             commit(corpus, labels, work, folder, None if engine.fetch else StoredShards(engine.storage, folders))
-        wanted = [f"{place}/rules.json", *folders.values()]
-        storage.sweep(_FOLDER, {name.removeprefix(f"{_FOLDER}/") for name in wanted})
+        storage.sweep(_FOLDER, {f"{place}/rules.json", *folders.values()})
     return corpus, sum(len(one.shards) for one in made if one.were_there)
 
 
@@ -124,7 +122,7 @@ def _gold_here(engine: Dask, folder: Path, plan: CorpusPlan) -> Path:
     return folder / "gold.jsonl"
 
 
-def _pieces(storage: Storage, gold: Sequence[Gold], place: str) -> Iterator[Piece]:
+def _pieces(storage: Storage, gold: Sequence[StoredShard], place: str) -> Iterator[Piece]:
     """Divide the gold; both its shards and those of the corpus are ranges of hashes, a power of 2 of each."""
     bits = hash_bits(sum(shard.bytes for shard in gold))
     together = max(1, len(gold) >> bits)

@@ -1,7 +1,4 @@
-"""A bucket of hashes becomes a shard of the gold and one of the conflicts: a slice of each run, merged on a worker.
-
-`merge` on a cluster: each bucket on some worker, the accounts added up there, the results in shards.
-"""
+"""`merge` on a cluster: each bucket becomes a shard, merged on a worker from one slice of each sorted file."""
 
 from __future__ import annotations
 
@@ -13,197 +10,78 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from scripts.core.errors import UserError
-from scripts.core.files import exclusive, sha256, work_folder, write_json
+from scripts.core.files import sha256, write_json
 from scripts.core.manifest import Manifest
 from scripts.core.workers import Workers
-from scripts.engines.cluster import connected
+from scripts.engines.cluster import connected, results
 from scripts.engines.engine import Dask
-from scripts.engines.pull import CELLS, Run, runs_of
+from scripts.engines.pull import CELLS, StoredPart, stored_parts
 from scripts.engines.storage import Storage, scratch
-from scripts.merging import merge as merging
 from scripts.merging.account import Account
-from scripts.merging.buckets import ALL
-from scripts.merging.contained import find_resemblance
-from scripts.merging.decide import Parts, Policy
-from scripts.merging.merge import Bucket, Resources, merge_bucket
-from scripts.merging.merged import Merged, load
+from scripts.merging.buckets import ALL, Bucket, Resources, merge_bucket
+from scripts.merging.decide import Policy
+from scripts.merging.merge import OUTPUTS, Merger, compare_texts, merge
+from scripts.merging.merged import ContainedRule, MergeRecord, load
 
-RUNS_A_TABLE = 256
-_AT_A_TIME = 16 * 2**20  # bytes that are fetched together, at most but for one piece
-_MOST_PIECES = 256
-
-
-class Plan(msgspec.Struct):
-    """What all buckets have in common.
-
-    runs (list[str]): The names of the runs' files, without their endings.
-    buckets (int): Into how many the hashes are divided: a power of 2.
-    largest (int): With more bytes a bucket is divided again.
-    policy (Policy): How disagreements are decided.
-    """
-
-    runs: list[str]
-    buckets: int
-    largest: int
-    policy: Policy
+NAME = "shards.json"
+_FOLDER = "corpus"
+_MB = 2**20
+_TARGET = 16 * _MB  # larger buckets are not merged faster
+_LEAST_SLICE = 2**16  # bytes that are worth a request, on average
+_WORKER_MB = 128  # of Python, Dask and the modules of a merge
+_FACTOR = 3  # memory that a bucket takes for each of its bytes, at most
+_FETCH_BYTES = 16 * _MB  # fetched together, at most but for one piece
+_FETCH_PIECES = 256
+_PARTS_AT_A_TIME = 256  # whose offsets are read together
 
 
-class Job(NamedTuple):
-    """One table, or one bucket, by its number; the folder of the merge, with its plan, on the storage."""
-
-    storage: Storage
-    folder: str
-    number: int
-
-
-class Shard(msgspec.Struct):
-    """A file on the storage, how many bytes it has, and their digest."""
+class StoredShard(msgspec.Struct):
+    """A file on the storage, its size and its digest."""
 
     name: str
     bytes: int
     sha256: str
 
 
-class MergedShards(NamedTuple):
-    """The account of some buckets, and their shards of the gold and of the conflicts, in order."""
-
-    account: Account
-    gold: list[Shard]
-    conflicts: list[Shard]
-
-
-def make_table(job: Job) -> None:
-    """Of some runs, where the slice of each bucket begins: a row a bucket, and one more, in which all end.
-
-    A bucket then reads a row, and not something of the table of each run.
-    """
-    plan = _read_plan(job.storage, job.folder)
-    own = _own(plan, job.number)
-    columns = [np.frombuffer(job.storage.read(f"{name}.offsets"), np.uint64)[:: CELLS // plan.buckets] for name in own]
-    job.storage.write(_table(job), np.ascontiguousarray(np.stack(columns, axis=1)).tobytes())
-
-
-def merge_shard(job: Job) -> MergedShards:
-    """Merge a bucket: `gold/<number>.jsonl`, `conflicts/<number>.jsonl`, and last the account, which vouches for them.
-    Whoever does it again writes the same.
-    """
-    account = f"{job.folder}/accounts/{job.number:05}"
-    if done := job.storage.read_if_there(f"{account}.json", _Done):
-        return MergedShards(Account.unpacked(done.account), [done.gold], [done.conflicts])
-    plan = _read_plan(job.storage, job.folder)
-    with scratch() as folder:
-        paths = _fetch(job, plan, folder)
-        hashes = ALL.split(plan.buckets)[job.number]
-        bucket = Bucket(paths, hashes, plan.largest, plan.policy, folder / "gold", folder / "conflicts")
-        packed = merge_bucket(bucket)
-        gold, conflicts = (_put(job, path) for path in (bucket.gold, bucket.conflicts))
-    job.storage.write_json(f"{account}.json", _Done(packed, gold, conflicts))
-    return MergedShards(Account.unpacked(packed), [gold], [conflicts])
-
-
-def add(parts: Sequence[MergedShards]) -> MergedShards:
-    """The sum of accounts, and all shards in the order of the parts."""
-    account = Account()
-    for part in parts:
-        account.add(part.account)
-    return MergedShards(
-        account, [one for part in parts for one in part.gold], [one for part in parts for one in part.conflicts]
-    )
-
-
-def bring(storage: Storage, shards: Sequence[Shard], path: Path) -> None:
-    """Put shards one after the other into a file. RAISES (UserError): If one is not as it was merged."""
-    for shard in shards:
-        if storage.append_to(path, [shard.name]) != shard.sha256:
-            raise UserError(f"{storage.url}/{shard.name}: is not as it was merged; merge again")
-
-
-@lru_cache(maxsize=1)
-def _read_plan(storage: Storage, folder: str) -> Plan:
-    return msgspec.json.decode(storage.read(f"{folder}/plan.json"), type=Plan)
-
-
-def _own(plan: Plan, table: int) -> list[str]:
-    return plan.runs[table * RUNS_A_TABLE : (table + 1) * RUNS_A_TABLE]
-
-
-def _table(job: Job) -> str:
-    return f"{job.folder}/tables/{job.number:05}"
-
-
-# Slices
-
-
-def _fetch(job: Job, plan: Plan, folder: Path) -> list[Path]:
-    """Bring the bucket's slice of each run to files of the worker's own."""
-    paths: dict[str, Path] = {}
-    batch: list[tuple[str, int, int]] = []
-    for piece in _pieces(job, plan):
-        batch.append(piece)
-        paths.setdefault(piece[0], folder / f"{len(paths)}.jsonl")
-        if len(batch) == _MOST_PIECES or sum(stop - start for _, start, stop in batch) >= _AT_A_TIME:
-            _append(job.storage, batch, paths)
-            batch = []
-    _append(job.storage, batch, paths)
-    return list(paths.values())
-
-
-def _pieces(job: Job, plan: Plan) -> Iterator[tuple[str, int, int]]:
-    """Names of runs, and from where to where; a long slice in several pieces."""
-    for table in range(-(-len(plan.runs) // RUNS_A_TABLE)):
-        own = _own(plan, table)
-        row = 8 * len(own)
-        place = _table(job._replace(number=table)), row * job.number, row * (job.number + 2)
-        edges = _numbers(job.storage.ranges([place])[0]).reshape(2, len(own))
-        for name, start, stop in zip(own, *edges.tolist(), strict=True):
-            for at in range(start, stop, _AT_A_TIME):
-                yield f"{name}.jsonl", at, min(at + _AT_A_TIME, stop)
-
-
-def _numbers(content: bytes) -> NDArray[np.uint64]:
-    return np.frombuffer(content, np.uint64)
-
-
-def _append(storage: Storage, pieces: Sequence[tuple[str, int, int]], paths: dict[str, Path]) -> None:
-    for (name, _, _), content in zip(pieces, storage.ranges(pieces), strict=True):
-        with paths[name].open("ab") as file:
-            file.write(content)
-
-
-def _put(job: Job, path: Path) -> Shard:
-    name = f"{job.folder}/{path.name}/{job.number:05}.jsonl"
-    job.storage.put(path, name)
-    return Shard(name, path.stat().st_size, sha256(path))
-
-
-# Accounts on the storage
-
-
-class _Done(msgspec.Struct):
-    """A bucket's account, packed, and its shards."""
-
-    account: msgspec.Raw
-    gold: Shard
-    conflicts: Shard
-
-
-NAME = "shards.json"
-_MB = 2**20
-_TARGET = 16 * _MB  # larger buckets are not merged faster
-_LEAST_SLICE = 2**16  # bytes that are worth a request, on average
-_WORKER_MB = 128  # what Python, Dask and the modules of a merge take
-_FACTOR = 3  # how much more than its bytes a bucket takes in memory, at most
-
-
 class Shards(msgspec.Struct):
-    """shards.json: where on the storage what was merged is; one after the other gold.jsonl and conflicts.jsonl."""
+    """shards.json: the results on the storage. Joined, they are gold.jsonl and conflicts.jsonl."""
 
     storage: str
-    gold: list[Shard]
-    conflicts: list[Shard]
+    gold: list[StoredShard]
+    conflicts: list[StoredShard]
+
+
+class MergePlan(msgspec.Struct):
+    """What all buckets have in common.
+
+    parts (list[str]): Names of the sorted files, without their endings.
+    buckets (int): Their number, a power of 2.
+    largest (int): With more bytes a bucket is divided again.
+    policy (Policy): How disagreements are decided.
+    """
+
+    parts: list[str]
+    buckets: int
+    largest: int
+    policy: Policy
+
+
+class MergeJob(NamedTuple):
+    """A bucket, by its number; the folder of the merge on the storage, with its plan and the offsets of all slices."""
+
+    storage: Storage
+    folder: str
+    number: int
+
+
+class MergedBucket(msgspec.Struct):
+    """The packed account of a bucket, and its shards."""
+
+    account: msgspec.Raw
+    gold: StoredShard
+    conflicts: StoredShard
 
 
 def merge_on(
@@ -212,67 +90,97 @@ def merge_on(
     annotations: Path,
     corpus: Path,
     policy: Policy,
-    parts: Parts,
     resources: Resources,
-) -> tuple[Merged, bool]:
-    """Merge what was pulled to the engine's storage. See `merging.merge`.
+    contained: ContainedRule,
+) -> tuple[MergeRecord, bool]:
+    """Merge what was pulled to the engine's storage. See `scripts.merging.merge.merge`.
 
-    resources (Resources): How many processes look for texts that resemble others, on this machine; and buckets, if
-        they are not to be chosen by size and memory.
-    RAISES (UserError): If the storage does not hold what the manifest says, or what is asked for cannot be done there.
+    resources (Resources): Processes that compare the texts on this machine; and the least number of buckets.
+    RAISES (UserError): If the storage does not hold what the manifest names, or cannot do what is asked for.
     """
-    if parts == "map":
-        raise UserError('[merge] parts = "map": labelwise.Dask.v1 moves no answers; use labelwise.Local.v1, or "keep"')
-    asked = merging.asked_for(manifest, policy, parts)
-    storage = Storage(engine.storage)
-    storage.check()
-    with exclusive(annotations), exclusive(corpus):  # so that nothing is pulled meanwhile
-        before = merging.is_done(asked, corpus)
-        if before and ("gold.jsonl" in before.outputs) == engine.fetch:
-            return before, False
-        runs = runs_of(manifest, storage)
-        plan = _plan(runs, engine, policy, resources.buckets)
-        folder = f"corpus/{_digest(asked, runs, plan)}"
-        with connected(engine) as cluster:
-            storage.write_json(f"{folder}/plan.json", plan)
-            jobs = [Job(storage, folder, number) for number in range(max(plan.buckets, len(runs)))]
-            cluster.each(make_table, jobs[: -(-len(runs) // RUNS_A_TABLE)], "Indexing")
-            done = cluster.total(merge_shard, jobs[: plan.buckets], add, "Merging")
-        shards = Shards(engine.storage, done.gold, done.conflicts)
-        storage.write_json(f"{folder}/{NAME}", shards)
-        with work_folder(corpus) as work:
-            write_json(work / NAME, shards)
-            if engine.fetch:
-                bring(storage, shards.gold, work / "gold.jsonl")
-                bring(storage, shards.conflicts, work / "conflicts.jsonl")
-                with Workers(resources.processes) as workers:
-                    found = find_resemblance(work, work / "found", workers)
-                done.account.totals.update(found.counts)
-            names = merging.OUTPUTS if engine.fetch else ("coverage.csv",)
-            merged = merging.publish(asked, done.account, manifest, work, corpus, (*names, NAME))
-        storage.sweep("corpus", {folder.removeprefix("corpus/")})
-    return merged, True
+    if contained == "map":
+        raise UserError(
+            '[merge] contained = "map": labelwise.Dask.v1 moves no answers; use labelwise.Local.v1, or "keep"'
+        )
+    merger = DaskMerger(engine, manifest, annotations, resources)
+    merged, is_new = merge(manifest, annotations, corpus, policy, resources, contained, merger)
+    if is_new:
+        merger.storage.sweep(_FOLDER, {merger.folder})
+    return merged, is_new
 
 
-def _digest(asked: Merged, runs: Sequence[Run], plan: Plan) -> str:
-    """Of all that the shards depend on: a merge that was broken off goes on where it was."""
-    what = [asked.code, [run.sha256 for run in runs], plan]
-    return hashlib.sha256(msgspec.json.encode(what)).hexdigest()[:32]
+class DaskMerger(Merger):
+    """Merges buckets on the workers of a cluster."""
+
+    def __init__(self, engine: Dask, manifest: Manifest, annotations: Path, resources: Resources) -> None:
+        super().__init__(manifest, annotations, resources)
+        self.engine, self.storage, self.folder = engine, Storage(engine.storage), ""
+        self.outputs = (*OUTPUTS, NAME) if engine.fetch else ("coverage.csv", NAME)
+
+    def merge(self, request: MergeRecord, work: Path) -> Account:
+        """See `Merger.merge`."""
+        self.storage.check()
+        parts = stored_parts(self.manifest, self.storage)
+        plan = _plan(parts, self.engine, request.policy, self.resources.buckets)
+        # A merge that was broken off goes on where it was: its folder is named by all that the shards depend on.
+        depends = msgspec.json.encode([request.code, [part.sha256 for part in parts], plan])
+        self.folder = f"{_FOLDER}/{hashlib.sha256(depends).hexdigest()[:32]}"
+        account, shards = self._merge_buckets(plan)
+        self.storage.write_json(f"{self.folder}/{NAME}", shards)
+        write_json(work / NAME, shards)
+        if self.engine.fetch:
+            bring(self.storage, shards.gold, work / "gold.jsonl")
+            bring(self.storage, shards.conflicts, work / "conflicts.jsonl")
+            with Workers(self.resources.processes) as workers:
+                account.totals.update(compare_texts(work, work / "compared", workers).counts)
+        return account
+
+    def _merge_buckets(self, plan: MergePlan) -> tuple[Account, Shards]:
+        account, buckets = Account(), {}
+        with connected(self.engine) as client:
+            self.storage.write_json(f"{self.folder}/plan.json", plan)
+            self.storage.write(f"{self.folder}/slices", _slices(self.storage, plan))
+            jobs = [MergeJob(self.storage, self.folder, number) for number in range(plan.buckets)]
+            for number, bucket in results(client, merge_shard, jobs, "Merging"):
+                account.add(Account.unpacked(bucket.account))
+                buckets[number] = bucket.gold, bucket.conflicts
+        gold, conflicts = zip(*(buckets[number] for number in range(plan.buckets)), strict=True)
+        return account, Shards(self.storage.url, list(gold), list(conflicts))
 
 
-def _plan(runs: Sequence[Run], engine: Dask, policy: Policy, least: int) -> Plan:
-    """Buckets that fit into a worker, but not so many that their slices are not worth a request each; or so many."""
-    size = sum(run.bytes for run in runs)
+def _plan(parts: Sequence[StoredPart], engine: Dask, policy: Policy, least: int) -> MergePlan:
+    """Choose buckets that fit into a worker's memory, but not so small that their slices are not worth a request.
+
+    least (int): Number of buckets to have instead, at least; 0 to choose.
+    """
+    size = sum(part.bytes for part in parts)
     largest = max(_MB, (engine.memory_mb - _WORKER_MB) * _MB // _FACTOR)
-    wanted = min(largest, max(_TARGET, _LEAST_SLICE * len(runs)))
+    wanted = min(largest, max(_TARGET, _LEAST_SLICE * len(parts)))
     buckets = 1
     while buckets < CELLS and (buckets < least if least else buckets * wanted < size):
         buckets *= 2
-    return Plan([run.name for run in runs], buckets, largest, policy)
+    return MergePlan([part.name for part in parts], buckets, largest, policy)
 
 
-def gold_of(engine: Dask, corpus: Path) -> tuple[Merged, list[Shard]]:
-    """What was merged, and the shards of the gold. RAISES (UserError): If it was not merged to the engine's storage."""
+def _slices(storage: Storage, plan: MergePlan) -> bytes:
+    """Offsets of each bucket's slice in each sorted file: a row for each bucket, and one for the ends."""
+    columns = []
+    for start in range(0, len(plan.parts), _PARTS_AT_A_TIME):
+        names = plan.parts[start : start + _PARTS_AT_A_TIME]
+        for content in storage.ranges([(f"{name}.offsets", 0, 8 * (CELLS + 1)) for name in names]):
+            columns.append(np.frombuffer(content, np.uint64)[:: CELLS // plan.buckets])
+    return np.stack(columns, axis=1).tobytes()
+
+
+def bring(storage: Storage, shards: Sequence[StoredShard], path: Path) -> None:
+    """Join shards in a file of this machine. RAISES (UserError): If one has changed."""
+    for shard in shards:
+        if storage.append_to(path, [shard.name]) != shard.sha256:
+            raise UserError(f"{storage.url}/{shard.name}: is not as it was merged; merge again")
+
+
+def merged_shards(engine: Dask, corpus: Path) -> tuple[MergeRecord, list[StoredShard]]:
+    """Load merge.json and the shards of the gold. RAISES (UserError): If they are not on the engine's storage."""
     merged = load(corpus)
     path = corpus / NAME
     if NAME not in merged.outputs:
@@ -283,3 +191,63 @@ def gold_of(engine: Dask, corpus: Path) -> tuple[Merged, list[Shard]]:
     if shards.storage != engine.storage:
         raise UserError(f"[engine] storage = {engine.storage}: the gold is on {shards.storage}; merge again")
     return merged, shards.gold
+
+
+# ---- On a worker
+
+
+def merge_shard(job: MergeJob) -> MergedBucket:
+    """Merge a bucket into `gold/<number>.jsonl` and `conflicts/<number>.jsonl`; its account comes last, since both are
+    complete where it is there.
+    """
+    account = f"{job.folder}/accounts/{job.number:05}.json"
+    if done := job.storage.read_if_there(account, MergedBucket):
+        return done
+    plan = _read_plan(job.storage, job.folder)
+    with scratch() as folder:
+        paths = _fetch(job, plan, folder)
+        hashes = ALL.split(plan.buckets)[job.number]
+        packed = merge_bucket(Bucket(paths, hashes, plan.largest, plan.policy, folder / "gold", folder / "conflicts"))
+        merged = MergedBucket(packed, _store(job, folder / "gold"), _store(job, folder / "conflicts"))
+    job.storage.write_json(account, merged)
+    return merged
+
+
+@lru_cache(maxsize=1)
+def _read_plan(storage: Storage, folder: str) -> MergePlan:
+    return msgspec.json.decode(storage.read(f"{folder}/plan.json"), type=MergePlan)
+
+
+def _fetch(job: MergeJob, plan: MergePlan, folder: Path) -> list[Path]:
+    """Bring the bucket's slice of each sorted file to a file of the worker's own."""
+    paths: dict[str, Path] = {}
+    batch: list[tuple[str, int, int]] = []
+
+    def fetch_batch() -> None:
+        for (name, _, _), content in zip(batch, job.storage.ranges(batch), strict=True):
+            with paths.setdefault(name, folder / f"{len(paths)}.jsonl").open("ab") as file:
+                file.write(content)
+        batch.clear()
+
+    for piece in _pieces(job, plan):
+        batch.append(piece)
+        if len(batch) == _FETCH_PIECES or sum(stop - start for _, start, stop in batch) >= _FETCH_BYTES:
+            fetch_batch()
+    fetch_batch()
+    return list(paths.values())
+
+
+def _pieces(job: MergeJob, plan: MergePlan) -> Iterator[tuple[str, int, int]]:
+    """Name, start and stop of each slice; a long slice in several pieces."""
+    row = 8 * len(plan.parts)
+    (content,) = job.storage.ranges([(f"{job.folder}/slices", row * job.number, row * (job.number + 2))])
+    edges = np.frombuffer(content, np.uint64).reshape(2, len(plan.parts))
+    for name, start, stop in zip(plan.parts, *edges.tolist(), strict=True):
+        for at in range(start, stop, _FETCH_BYTES):
+            yield f"{name}.jsonl", at, min(at + _FETCH_BYTES, stop)
+
+
+def _store(job: MergeJob, path: Path) -> StoredShard:
+    name = f"{job.folder}/{path.name}/{job.number:05}.jsonl"
+    job.storage.put(path, name)
+    return StoredShard(name, path.stat().st_size, sha256(path))

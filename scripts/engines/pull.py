@@ -1,7 +1,4 @@
-"""A part of a source becomes a run: its answers, sorted by hash, on the storage, with a table of what is where.
-
-`pull` on a cluster: parts of all sources become runs on the storage; what was read before is not read again.
-"""
+"""`pull` on a cluster: each part of a source becomes a sorted file on the storage, unless it is there already."""
 
 from __future__ import annotations
 
@@ -16,29 +13,32 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
+from distributed import Client
 
 from scripts.core.answers import hash_of_line
 from scripts.core.errors import UserError
-from scripts.core.files import BUFFER, exclusive, work_folder
-from scripts.core.manifest import Entry, Manifest, file_name, save
+from scripts.core.files import BUFFER
+from scripts.core.manifest import Entry, Manifest, file_name
 from scripts.core.manifest import digest as manifest_digest
-from scripts.engines.cluster import Cluster, connected
+from scripts.engines.cluster import connected, in_order
 from scripts.engines.engine import Dask
 from scripts.engines.storage import Storage, scratch
-from scripts.merging.pull import Pulled, check, fingerprint, judge, publish, read_source, skipped_file
+from scripts.merging.pull import Entries, Pulled, Reader, ReadJob, previous_entries, pull, read_source, skipped_file
 from scripts.sources.documents import never_occurs
 from scripts.sources.source import Divisible, Numbered, Source
 
-CELLS = 2**14  # ranges of hashes, all of a width, of which the table of a run tells where they begin
+CELLS = 2**14  # ranges of hashes, all of a width, whose offsets are stored with each sorted file
 _WIDTH = 2**32 // CELLS
+_FOLDER = "annotations"
+_NAME = f"{_FOLDER}/parts.json"
+_ENDINGS = (".jsonl", ".json", ".offsets", ".skipped")
 
 
-class Part(NamedTuple):
-    """The work of making a run.
+class PartJob(NamedTuple):
+    """The work of reading a part of a source.
 
-    name (str): Its files' on the storage, without their endings; it is another if anything else would come out.
-    fresh (bool): Whether to make it though it is there.
+    name (str): Of its files on the storage, without their endings; a digest of all that they depend on.
+    fresh (bool): Whether to read it even if its files are there.
     """
 
     dataset: str
@@ -48,146 +48,106 @@ class Part(NamedTuple):
     fresh: bool
 
 
-class Made(NamedTuple):
-    """The account of a run, and whether it was there already."""
+class PulledPart(NamedTuple):
+    """The account of a part, and whether its files were there already."""
 
     entry: Entry
     was_there: bool
 
 
-def make_run(part: Part) -> Made:
-    """Read a part of a source into its run, `.jsonl`; the table, `.offsets`; what was skipped, `.skipped`; and last,
-    as it vouches for the others, its account, `.json`. Whoever does it again writes the same.
-    """
-    if not part.fresh and (done := part.storage.read_if_there(f"{part.name}.json", Entry)):
-        return Made(done, True)
-    with scratch() as folder:
-        entry = read_source(part.dataset, part.source, folder)
-        path = folder / entry.file
-        part.storage.write(f"{part.name}.offsets", _offsets(path).tobytes())
-        _put(part.storage, path, f"{part.name}.jsonl")
-        if skipped_file(folder, entry).exists():
-            _put(part.storage, skipped_file(folder, entry), f"{part.name}.skipped")
-    part.storage.write_json(f"{part.name}.json", entry)
-    return Made(entry, False)
-
-
-def _put(storage: Storage, path: Path, name: str) -> None:
-    with storage.whole(name) as place, place.open("wb") as out, path.open("rb") as file:
-        while block := file.read(4 * BUFFER):
-            out.write(block)
-
-
-def _offsets(path: Path) -> NDArray[np.uint64]:
-    """Where in a sorted file each cell begins; one more says where the last ends."""
-    hashes, places = array("q"), array("Q", [0])
-    with path.open("rb", BUFFER) as lines:
-        for line in lines:
-            hashes.append(hash_of_line(line))
-            places.append(places[-1] + len(line))
-    edges = np.arange(CELLS + 1, dtype=np.int64) * _WIDTH - 2**31
-    return np.frombuffer(places, np.uint64)[np.searchsorted(np.frombuffer(hashes, np.int64), edges)]
-
-
-def joined(entries: Sequence[Entry], digest: str) -> Entry:
-    """The account of a dataset, from those of its parts.
-
-    digest (str): Of all of it.
-    """
-    first = entries[0]
-    sums = {
-        name: sum((Counter(getattr(entry, name)) for entry in entries), Counter[str]())
-        for name in ("records", "spans", "reasons", "notes")
-    }
-    for note in map(never_occurs, first.labels):  # if it occurs in one part it does so in the dataset
-        if all(note in entry.notes for entry in entries):
-            sums["notes"][note] = 1
-        else:
-            sums["notes"].pop(note, None)
-    return Entry(
-        file=first.file, sha256=digest, bytes=sum(entry.bytes for entry in entries), labels=first.labels,
-        records={fate: sums["records"][fate] for fate in first.records},
-        spans={fate: sums["spans"][fate] for fate in first.spans},
-        reasons=dict(sorted(sums["reasons"].items())), notes=dict(sorted(sums["notes"].items())),
-    )  # fmt: skip
-
-
-_FOLDER = "annotations"
-_NAME = f"{_FOLDER}/runs.json"
-
-
-class Run(msgspec.Struct):
-    """A run's name on the storage, how many bytes it has, and their digest."""
+class StoredPart(msgspec.Struct):
+    """A sorted file on the storage: its name without its ending, its size and its digest."""
 
     name: str
     bytes: int
     sha256: str
 
 
-class Runs(msgspec.Struct):
-    """All runs, in the order of datasets and parts; and the digest of the manifest that belongs to them."""
+class StoredParts(msgspec.Struct):
+    """annotations/parts.json: all parts, in the order of datasets, and the digest of their manifest."""
 
     manifest: str
-    runs: list[Run]
+    parts: list[StoredPart]
 
 
 def pull_on(engine: Dask, sources: Mapping[str, Source], folder: Path, max_skipped: float, fresh: bool) -> Pulled:
-    """Read all sources into runs on the engine's storage. See `pulling.pull`.
+    """Read all sources into sorted files on the engine's storage. See `scripts.merging.pull.pull`.
 
     folder (Path): For the manifest, and for `skipped/<dataset>.jsonl`.
-    RAISES (UserError): If a source cannot be read, holds too much that is unusable, or all are empty.
     """
-    check(sources)
-    storage = Storage(engine.storage)
-    storage.check()
-    with exclusive(folder), connected(engine) as cluster:
-        parts = list(_parts(cluster, dict(sorted(sources.items())), engine, fresh))
-        made = cluster.each(make_run, parts, "Pulling")
+    return pull(sources, folder, max_skipped, 1, fresh, DaskReader(engine, fresh))
+
+
+class DaskReader(Reader):
+    """Reads parts of sources on the workers of a cluster."""
+
+    def __init__(self, engine: Dask, fresh: bool) -> None:
+        super().__init__(1, fresh)
+        self.engine = engine
+        self.storage = Storage(engine.storage)
+        self._stored: list[StoredPart] = []
+
+    def read(
+        self, sources: Mapping[str, Source], digests: Mapping[str, str], folder: Path, work: Path
+    ) -> tuple[Entries, list[str]]:
+        """See `Reader.read`. The answers stay on the storage; the lists of what was skipped are brought here."""
+        self.storage.check()
+        with connected(self.engine) as client:
+            jobs = list(self._jobs(client, sources, digests))
+            pulled = in_order(client, read_part, jobs, "Pulling")
+        self._stored = [
+            StoredPart(job.name, part.entry.bytes, part.entry.sha256) for job, part in zip(jobs, pulled, strict=True)
+        ]
         by_dataset = defaultdict(list)
-        for part, one in zip(parts, made, strict=True):
-            by_dataset[part.dataset].append((part, one))
-        entries = {name: joined([one.entry for _, one in own], _digest(own)) for name, own in by_dataset.items()}
-        with work_folder(folder) as work:
-            for name, own in by_dataset.items():
-                _fetch_skipped(storage, own, skipped_file(work, entries[name]))
-            judge(entries, folder, work, max_skipped)
-            publish(list(entries), entries, folder, work)
-        manifest = Manifest(entries)
-        runs = [Run(part.name, one.entry.bytes, one.entry.sha256) for part, one in zip(parts, made, strict=True)]
-        storage.write_json(_NAME, Runs(manifest_digest(manifest), runs))
-        save(manifest, folder)
-        endings = (".jsonl", ".json", ".offsets", ".skipped")
-        wanted = {f"{run.name.removeprefix(f'{_FOLDER}/')}{ending}" for run in runs for ending in endings}
-        storage.sweep(_FOLDER, wanted | {_NAME.removeprefix(f"{_FOLDER}/")})
-    return Pulled(manifest, [name for name, own in by_dataset.items() if all(one.was_there for _, one in own)])
+        for job, part in zip(jobs, pulled, strict=True):
+            by_dataset[job.dataset].append((job, part))
+        entries = {name: join_entries([part.entry for _, part in parts]) for name, parts in by_dataset.items()}
+        for name, parts in by_dataset.items():
+            listed = skipped_file(work, entries[name])
+            listed.parent.mkdir(exist_ok=True)
+            if entries[name].reasons:
+                self.storage.append_to(listed, [f"{job.name}.skipped" for job, part in parts if part.entry.reasons])
+        previous = previous_entries(folder)
+        unchanged = [
+            name
+            for name, parts in by_dataset.items()
+            if all(part.was_there for _, part in parts)
+            and entries[name] == previous.get(name)
+            and skipped_file(folder, entries[name]).exists() == bool(entries[name].reasons)
+        ]
+        return entries, unchanged
+
+    def commit(self, manifest: Manifest, digests: Mapping[str, str], folder: Path) -> None:
+        """Write parts.json, and delete the files of other parts."""
+        self.storage.write_json(_NAME, StoredParts(manifest_digest(manifest), self._stored))
+        wanted = {f"{part.name}{ending}" for part in self._stored for ending in _ENDINGS} | {_NAME}
+        self.storage.sweep(_FOLDER, wanted)
+
+    def _jobs(self, client: Client, sources: Mapping[str, Source], digests: Mapping[str, str]) -> Iterator[PartJob]:
+        size = max(1, int(self.engine.part_mb * 2**20))
+        divided = {}
+        for name, source in sorted(sources.items()):
+            absolute = _absolute(source)
+            divided[name] = absolute.parts(size) if isinstance(absolute, Divisible) else [absolute]
+        numbered = [part for parts in divided.values() for part in parts if isinstance(part, Numbered)]
+        counts = dict(zip(map(id, numbered), in_order(client, _count_records, numbered, "Counting"), strict=True))
+        for name, parts in divided.items():
+            for part in _numbered(parts, counts):
+                digest = hashlib.sha256(f"{name}\n{digests[name]}\n{part!r}".encode()).hexdigest()[:32]
+                place = f"{_FOLDER}/{file_name(name).removesuffix('.jsonl')}/{digest}"
+                yield PartJob(name, part, place, self.storage, self.fresh)
 
 
-def runs_of(manifest: Manifest, storage: Storage) -> list[Run]:
-    """The runs that a manifest vouches for. RAISES (UserError): If they are not there."""
-    found = storage.read_if_there(_NAME, Runs)
+def stored_parts(manifest: Manifest, storage: Storage) -> list[StoredPart]:
+    """The parts that belong to a manifest. RAISES (UserError): If they are not on the storage."""
+    found = storage.read_if_there(_NAME, StoredParts)
     if found is None or found.manifest != manifest_digest(manifest):
         raise UserError(f"{storage.url}: does not hold what the manifest names; pull again")
-    return found.runs
-
-
-def _parts(cluster: Cluster, sources: Mapping[str, Source], engine: Dask, fresh: bool) -> Iterator[Part]:
-    size = max(1, int(engine.part_mb * 2**20))
-    sources = {name: _absolute(source) for name, source in sources.items()}
-    divided = {
-        name: source.parts(size) if isinstance(source, Divisible) else [source] for name, source in sources.items()
-    }
-    numbered = [part for parts in divided.values() for part in parts if isinstance(part, Numbered)]
-    inside = dict(zip(map(id, numbered), cluster.each(_records_inside, numbered, "Counting"), strict=True))
-    for name, source in sources.items():
-        what = fingerprint(source)
-        for part in _placed(divided[name], inside):
-            digest = hashlib.sha256(f"{name}\n{what}\n{part!r}".encode()).hexdigest()[:32]
-            place = f"{_FOLDER}/{file_name(name).removesuffix('.jsonl')}/{digest}"
-            yield Part(name, part, place, Storage(engine.storage), fresh)
+    return found.parts
 
 
 def _absolute(source: Source) -> Source:
-    """The source, with a path that does not depend on where a worker was started."""
+    """The source with an absolute path: workers may have been started in other folders."""
     path = getattr(source, "path", None)
     if not isinstance(path, str):
         return source
@@ -197,24 +157,63 @@ def _absolute(source: Source) -> Source:
     return dataclasses.replace(source, path=here)  # type: ignore[type-var]  # a reader of another package
 
 
-def _records_inside(part: Numbered) -> int:
+def _count_records(part: Numbered) -> int:
     return part.records_inside()
 
 
-def _placed(parts: Sequence[Source], inside: Mapping[int, int]) -> Iterator[Source]:
-    """The parts, each with how many records come before it."""
-    before = chain([0], accumulate(inside.get(id(part), 0) for part in parts))
+def _numbered(parts: Sequence[Source], counts: Mapping[int, int]) -> Iterator[Source]:
+    """The parts, each with the number of records before it."""
+    before = chain([0], accumulate(counts.get(id(part), 0) for part in parts))
     for part, records in zip(parts, before, strict=False):
         yield part.after(records) if isinstance(part, Numbered) else part
 
 
-def _digest(own: Sequence[tuple[Part, Made]]) -> str:
-    return hashlib.sha256("\n".join(one.entry.sha256 for _, one in own).encode()).hexdigest()
+def join_entries(entries: Sequence[Entry]) -> Entry:
+    """The account of a dataset from the accounts of its parts."""
+    first = entries[0]
+    sums = {
+        name: sum((Counter(getattr(entry, name)) for entry in entries), Counter[str]())
+        for name in ("records", "spans", "reasons", "notes")
+    }
+    for note in map(never_occurs, first.labels):  # holds for the dataset only if it holds for all parts
+        sums["notes"].pop(note, None)
+        if all(note in entry.notes for entry in entries):
+            sums["notes"][note] = 1
+    return Entry(
+        file=first.file, sha256=hashlib.sha256("\n".join(entry.sha256 for entry in entries).encode()).hexdigest(),
+        bytes=sum(entry.bytes for entry in entries), labels=first.labels,
+        records={outcome: sums["records"][outcome] for outcome in first.records},
+        spans={outcome: sums["spans"][outcome] for outcome in first.spans},
+        reasons=dict(sorted(sums["reasons"].items())), notes=dict(sorted(sums["notes"].items())),
+    )  # fmt: skip
 
 
-def _fetch_skipped(storage: Storage, own: Sequence[tuple[Part, Made]], path: Path) -> None:
-    """Put the lists of a dataset's parts together, if there is anything to list."""
-    names = [f"{part.name}.skipped" for part, one in own if one.entry.reasons]
-    if names:
-        path.parent.mkdir(exist_ok=True)
-        storage.append_to(path, names)
+# ---- On a worker
+
+
+def read_part(job: PartJob) -> PulledPart:
+    """Read a part into its files on the storage: its sorted answers, `.jsonl`; their offsets, `.offsets`; what was
+    skipped, `.skipped`; and its account, `.json`, last, since the other files are complete where it is there.
+    """
+    if not job.fresh and (done := job.storage.read_if_there(f"{job.name}.json", Entry)):
+        return PulledPart(done, True)
+    with scratch() as folder:
+        entry = read_source(ReadJob(job.dataset, job.source, folder))
+        path = folder / entry.file
+        job.storage.write(f"{job.name}.offsets", _offsets(path))
+        job.storage.put(path, f"{job.name}.jsonl")
+        if entry.reasons:
+            job.storage.put(skipped_file(folder, entry), f"{job.name}.skipped")
+    job.storage.write_json(f"{job.name}.json", entry)
+    return PulledPart(entry, False)
+
+
+def _offsets(path: Path) -> bytes:
+    """Offsets at which the cells of a sorted file begin, and its size, as unsigned integers of 64 bits."""
+    hashes, offsets = array("q"), array("Q", [0])
+    with path.open("rb", BUFFER) as lines:
+        for line in lines:
+            hashes.append(hash_of_line(line))
+            offsets.append(offsets[-1] + len(line))
+    edges = np.arange(CELLS + 1, dtype=np.int64) * _WIDTH - 2**31
+    return np.frombuffer(offsets, np.uint64)[np.searchsorted(np.frombuffer(hashes, np.int64), edges)].tobytes()

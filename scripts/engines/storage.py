@@ -119,15 +119,13 @@ class Storage:
         files.get([f"{root}/{name}" for name in names], [str(path) for path in paths])
 
     def sweep(self, folder: str, keep: set[str]) -> None:
-        """Delete what is in a folder, but for files that are named or are in folders that are."""
+        """Delete the files of a folder, except those that are named or are in folders that are named."""
         files, root = opened(self.url)
-        prefix = f"{root}/{folder}/"
-        if not files.exists(prefix):
-            return
-        for path in files.find(prefix):
-            name = path.removeprefix(prefix)
-            if keep.isdisjoint([name, *map(str, PurePosixPath(name).parents)]):
-                files.rm_file(path)
+        if files.exists(f"{root}/{folder}"):
+            for path in files.find(f"{root}/{folder}"):
+                name = path.removeprefix(f"{root}/")
+                if keep.isdisjoint([name, *map(str, PurePosixPath(name).parents)]):
+                    files.rm_file(path)
 
 
 @lru_cache(maxsize=4)

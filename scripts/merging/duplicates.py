@@ -1,18 +1,19 @@
-"""How alike texts are that are not equal: by runs of five letters and digits.
+"""Duplicates and near-duplicates among texts.
 
-Candidates are texts whose MinHash signatures are equal in a band (Broder 1997,
-https://doi.org/10.1109/SEQUEN.1997.666900); of these the similarity is computed exactly.
+Duplicates are equal but for whitespace or Unicode form. Their hashes differ, so their annotations are not merged.
 
-Texts that are equal but for blanks or their Unicode form. Their annotations do not meet: their hashes differ.
-
-Texts that are nearly the same as others: who has annotated one learns little from the next.
+Near-duplicates have most of their shingles (all sequences of five letters and digits) in common. Candidates are texts
+whose MinHash signatures are equal in a band (Broder 1997, https://doi.org/10.1109/SEQUEN.1997.666900); of these the
+similarity is computed exactly.
 """
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -20,21 +21,80 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.core.hashing import normalized
-from scripts.merging.survey import Rows, Text, bare, text_at
+from scripts.merging.survey import SourcedText, TextRows, bare, text_at
 
-SIMILAR = 0.8  # share of the shingles that two texts have in common, of all they have
+_AT_A_TIME = 2**22  # texts whose hashes are sorted together
+
+# ---- Duplicates
+
+
+class Duplicates(msgspec.Struct):
+    """Texts that are duplicates of each other; a line of `corpus/duplicates.jsonl`.
+
+    differ (str): In what they differ: "whitespace", "Unicode form" or "whitespace and Unicode form".
+    texts (list[SourcedText]): The texts, in the order of the gold, each with its datasets.
+    """
+
+    differ: str
+    texts: list[SourcedText]
+
+
+def write_duplicates(gold: Path, rows: TextRows, path: Path) -> int:
+    """Write duplicates.jsonl, in the order of the first text of each group. Returns the number of texts in it."""
+    encode = msgspec.json.Encoder().encode_lines
+    count = 0
+    with gold.open("rb") as file, path.open("wb") as out:
+        for offsets in _same_hash(rows):
+            by_bare = defaultdict(list)  # different texts can share a hash
+            for offset in offsets:
+                text = text_at(file, offset)
+                by_bare[bare(text.text)].append(text)
+            for texts in by_bare.values():
+                if len(texts) > 1:
+                    out.write(encode([Duplicates(_difference(texts), texts)]))
+                    count += len(texts)
+    return count
+
+
+def _same_hash(rows: TextRows) -> Iterator[list[int]]:
+    """Offsets in the gold of texts that share the hash of their bare form, in the order of the first of each group."""
+    passes = len(rows) // _AT_A_TIME + 1
+    groups: list[list[int]] = []
+    for number in range(passes):
+        own = np.flatnonzero(rows["bare"] % np.uint64(passes) == number)
+        own = own[np.argsort(rows["bare"][own], kind="stable")]
+        changes = np.flatnonzero(np.diff(rows["bare"][own])) + 1
+        edges = np.concatenate([[0], changes, [len(own)]])
+        several = np.flatnonzero(np.diff(edges) > 1)
+        groups += [own[edges[group] : edges[group + 1]].tolist() for group in several.tolist()]
+    for members in sorted(groups):
+        yield [int(rows["offset"][row]) for row in members]
+
+
+def _difference(texts: list[SourcedText]) -> str:
+    form = len({"".join(text.text.split()) for text in texts}) > 1
+    whitespace = len({unicodedata.normalize("NFKC", text.text) for text in texts}) > 1 or not form
+    return " and ".join(name for name, differs in (("whitespace", whitespace), ("Unicode form", form)) if differs)
+
+
+# ---- Near-duplicates
+
+NEAR_DUPLICATE = 0.8  # the least similarity of near-duplicates
 BANDS = 16
 _SHINGLE = 5  # letters and digits
-_ROWS = 4  # of a band: of texts that are .8 alike 99.99 % meet in a band, of those .3 alike 12 %
-_SAMPLE = 256  # shingles that the signature is made of: those with the lowest hashes
-_MULTIPLIERS = np.random.default_rng(0).integers(1, 2**63, (BANDS * _ROWS, 1), np.uint64) | np.uint64(1)
+_BAND_ROWS = 4  # texts of similarity .8 share a band with a probability of 99.99 %, texts of .3 with one of 12 %
+_SAMPLE = 256  # shingles with the lowest hashes, of which the signature is made
+_MULTIPLIERS = np.random.default_rng(0).integers(1, 2**63, (BANDS * _BAND_ROWS, 1), np.uint64) | np.uint64(1)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
+_CACHED = 1024  # texts whose shingles are in memory
+_NEIGHBORS = 3  # in a band, with which a text is compared when texts are grouped
+_EQUAL_BANDS = 2  # that grouping asks for: 99.7 % of pairs of similarity .8 have them, and 3 % of those of .35
 
 Hashes = NDArray[np.uint64]
 
 
-def shingled(text: str) -> Hashes:
-    """Hashes of all runs of five letters and digits of a text, each once; of a shorter text, one."""
+def shingles(text: str) -> Hashes:
+    """Hashes of the shingles of a text, sorted, each once. A text of less than five letters and digits has one."""
     codes = np.frombuffer(normalized(text).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
     size = max(1, len(codes) - _SHINGLE + 1) if len(codes) else 0
     hashes = np.zeros(size, np.uint64)
@@ -46,101 +106,111 @@ def shingled(text: str) -> Hashes:
     return hashes[np.append(True, hashes[1:] != hashes[:-1])] if size else hashes
 
 
-def alike(one: Hashes, other: Hashes) -> float:
-    """Jaccard's similarity: https://en.wikipedia.org/wiki/Jaccard_index"""
-    shared = len(np.intersect1d(one, other, assume_unique=True))
-    return shared / max(1, len(one) + len(other) - shared)
+def similarity(first: Hashes, second: Hashes) -> float:
+    """Jaccard similarity of two texts' shingles: https://en.wikipedia.org/wiki/Jaccard_index"""
+    shared = len(np.intersect1d(first, second, assume_unique=True))
+    return shared / max(1, len(first) + len(second) - shared)
 
 
-def bands(shingles: Hashes) -> Hashes:
-    """A hash for each band of the signature of a text that has shingles."""
-    rows = (_MULTIPLIERS * shingles[:_SAMPLE]).min(1).reshape(BANDS, _ROWS)
+def signature(hashes: Hashes) -> Hashes:
+    """MinHash signature of a text's shingles: a hash for each band, all 0 if there are no shingles."""
     result = np.zeros(BANDS, np.uint64)
-    for column in range(_ROWS):
+    if not len(hashes):
+        return result
+    rows = (_MULTIPLIERS * hashes[:_SAMPLE]).min(1).reshape(BANDS, _BAND_ROWS)
+    for column in range(_BAND_ROWS):
         result = (result ^ rows[:, column]) * _MIX
         result ^= result >> np.uint64(31)
     return result
 
 
-_AT_A_TIME = 2**22  # texts whose hashes are sorted together
+class NearDuplicates:
+    """Index that finds the near-duplicates of a text among texts added before.
 
-
-class Lookalikes(msgspec.Struct):
-    """Texts that look alike; a line of `corpus/lookalikes.jsonl`.
-
-    differ (str): In what: "blanks", "Unicode form" or "blanks and Unicode form".
-    texts (list[Text]): The texts, each with its datasets.
+    texts (Sequence[str]): All texts, of which numbers are added.
+    most (int): Texts that are compared in a band; further ones are not found there.
     """
 
-    differ: str
-    texts: list[Text]
+    def __init__(self, texts: Sequence[str], most: int = sys.maxsize) -> None:
+        self._shingles = lru_cache(maxsize=_CACHED)(lambda number: shingles(texts[number]))
+        self._numbers: dict[tuple[int, int], list[int]] = defaultdict(list)
+        self._most = most
+
+    def add(self, number: int) -> None:
+        """Add a text by its number."""
+        for band in _bands(self._shingles(number)):
+            if len(self._numbers[band]) < self._most:
+                self._numbers[band].append(number)
+
+    def find(self, text: str) -> dict[int, float]:
+        """Numbers of the near-duplicates of a text, with their similarity."""
+        hashes = shingles(text)
+        candidates = {number for band in _bands(hashes) for number in self._numbers.get(band, ())}
+        found = {number: similarity(hashes, self._shingles(number)) for number in candidates}
+        return {number: similar for number, similar in found.items() if similar >= NEAR_DUPLICATE}
 
 
-def write_lookalikes(gold: Path, rows: Rows, path: Path) -> int:
-    """Write the texts that look alike, in the order of the first of each. Returns how many there are, in all lines."""
-    encode = msgspec.json.Encoder().encode_lines
-    count = 0
-    with gold.open("rb") as file, path.open("wb") as out:
-        for places in _suspects(rows):
-            by_bare = defaultdict(list)
-            for place in places:
-                text = text_at(file, place)
-                by_bare[bare(text.text)].append(text)
-            for alike in (texts for texts in by_bare.values() if len(texts) > 1):
-                out.write(encode([Lookalikes(_differ(alike), alike)]))
-                count += len(alike)
-    return count
+def _bands(hashes: Hashes) -> list[tuple[int, int]]:
+    """Number and hash of each band."""
+    return list(enumerate(signature(hashes).tolist())) if len(hashes) else []
 
 
-def _suspects(rows: Rows) -> Iterator[list[int]]:
-    """Places of texts with the same hash, in the order of the first of each."""
-    parts = len(rows) // _AT_A_TIME + 1
-    groups: list[list[int]] = []
-    for part in range(parts):
-        own = np.flatnonzero(rows["bare"] % np.uint64(parts) == part)
-        own = own[np.argsort(rows["bare"][own], kind="stable")]
-        changes = np.flatnonzero(np.diff(rows["bare"][own])) + 1
-        edges = np.concatenate([[0], changes, [len(own)]])
-        several = np.flatnonzero(np.diff(edges) > 1)
-        groups += [own[edges[number] : edges[number + 1]].tolist() for number in several.tolist()]
-    for group in sorted(groups):
-        yield [int(rows["place"][row]) for row in group]
+def group_near_duplicates(signatures: Hashes, text_of: Callable[[int], str]) -> NDArray[np.int64]:
+    """Group texts with their near-duplicates, and these with theirs.
+
+    signatures (Hashes): Of all texts: texts × BANDS.
+    text_of (Callable[[int], str]): Gives a text by its number.
+    RETURNS (NDArray[int64]): For each text the number of the first text of its group.
+    """
+    first = np.arange(len(signatures), dtype=np.int64)
+    cached = lru_cache(maxsize=_CACHED)(lambda number: shingles(text_of(number)))
+    for one, other in _candidates(signatures):
+        roots = _root(first, one), _root(first, other)
+        if roots[0] != roots[1] and similarity(cached(one), cached(other)) >= NEAR_DUPLICATE:
+            first[max(roots)] = min(roots)
+    return np.array([_root(first, number) for number in range(len(first))], np.int64)
 
 
-def _differ(texts: list[Text]) -> str:
-    form = len({"".join(text.text.split()) for text in texts}) > 1
-    blanks = len({unicodedata.normalize("NFKC", text.text) for text in texts}) > 1 or not form
-    return " and ".join(what for what, differs in (("blanks", blanks), ("Unicode form", form)) if differs)
+def _candidates(signatures: Hashes) -> Iterator[tuple[int, int]]:
+    """Pairs of texts that are equal in several bands; of each text, those nearest in order."""
+    for band in range(BANDS):
+        hashes = signatures[:, band]
+        own = np.flatnonzero(hashes)
+        own = own[np.argsort(hashes[own], kind="stable")]
+        for distance in range(1, _NEIGHBORS + 1):
+            same = np.flatnonzero(hashes[own[distance:]] == hashes[own[:-distance]])
+            ones, others = own[same], own[same + distance]
+            several = (signatures[ones] == signatures[others]).sum(1) >= _EQUAL_BANDS
+            yield from zip(ones[several].tolist(), others[several].tolist(), strict=True)
+
+
+def _root(first: NDArray[np.int64], number: int) -> int:
+    """The first text of a text's group: a union-find, whose paths are halved."""
+    while first[number] != number:
+        first[number] = first[first[number]]
+        number = int(first[number])
+    return number
+
+
+# Names that callers still use
+SIMILAR, shingled, alike, bands = NEAR_DUPLICATE, shingles, similarity, signature
 
 
 class Near:
-    """Some texts, by their numbers, and which of them are nearly the same as others."""
-
     def __init__(self) -> None:
-        self._shingles: dict[int, Hashes] = {}
-        self._bands: dict[tuple[int, int], list[int]] = defaultdict(list)
+        self._texts: dict[int, str] = {}
+        self._index = NearDuplicates(self._texts)  # type: ignore[arg-type]
 
     def add(self, number: int, text: str) -> None:
-        """Add a text."""
-        self._shingles[number] = shingles = shingled(text)
-        for band in _bands(shingles):
-            self._bands[band].append(number)
+        self._texts[number] = text
+        self._index.add(number)
 
     def like(self, text: str) -> set[int]:
-        """The numbers of the texts that are nearly the same as one."""
-        shingles = shingled(text)
-        met = {number for band in _bands(shingles) for number in self._bands.get(band, ())}
-        return {number for number in met if alike(shingles, self._shingles[number]) >= SIMILAR}
+        return set(self._index.find(text))
 
 
 def near_any(texts: Iterable[str], others: Iterable[str]) -> set[int]:
-    """The numbers of the texts, of a few, that are nearly the same as any of the others, of however many."""
     near = Near()
     for number, text in enumerate(texts):
         near.add(number, text)
     return {number for other in others for number in near.like(other)}
-
-
-def _bands(shingles: Hashes) -> list[tuple[int, int]]:
-    """The number of each band, and its hash; nothing, of a text without letters and digits."""
-    return list(enumerate(bands(shingles).tolist())) if len(shingles) else []

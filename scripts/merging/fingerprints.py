@@ -1,8 +1,8 @@
-"""Hashes of any part of a text in constant time, for all parts of a length at once.
+"""Rolling hashes: the hash of any substring of a text in constant time, and of all substrings of a length at once.
 
-The hash of characters c0 c1 … is the sum of c_i * BASE^i modulo 2^64 (Rabin and Karp's, without its prime: with
-NumPy, overflow is the modulo). Sums over the characters before two places give that of what is between them. Equal
-hashes are a hint, and texts have to be compared.
+The hash of code points c0 c1 … is the sum of c_i * BASE^i modulo 2^64 (Rabin–Karp without a prime: the overflow of
+NumPy's integers is the modulo). The sums before two positions give the hash of what is between them. Equal hashes are
+a hint only: texts have to be compared.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _MIX = np.array(0xC2B2AE3D27D4EB4F, np.uint64)
 
 
 class Fingerprints:
-    """Texts, one after the other, and the hashes of their parts.
+    """Texts, one after the other, and the hashes of their substrings. Positions are in all code points together.
 
     codes (NDArray): All code points.
-    starts (Numbers), ends (Numbers): Where each text is, in code points of all of them together.
+    starts (Numbers), ends (Numbers): Boundaries of the texts.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
@@ -45,21 +45,21 @@ class Fingerprints:
         return len(self._sums) - 1
 
     def of(self, starts: Numbers, lengths: Numbers) -> Hashes:
-        """Hashes of the parts with these starts and lengths."""
+        """Hashes of the substrings with these starts and lengths."""
         return (self._sums[starts + lengths] - self._sums[starts]) * self._inverses[starts]
 
     def all_of(self, length: int) -> Hashes:
-        """Hashes of all parts of a length, also of those that cross from one text into the next."""
+        """Hashes of all substrings of a length, also of those that cross from one text into the next."""
         count = max(0, len(self) - length + 1)
         return (self._sums[length : length + count] - self._sums[:count]) * self._inverses[:count]
 
-    def text_at(self, places: Numbers) -> Numbers:
-        """The numbers of the texts in which places are."""
-        return np.searchsorted(self.ends, places, side="right")
+    def text_at(self, positions: Numbers) -> Numbers:
+        """Numbers of the texts at these positions."""
+        return np.searchsorted(self.ends, positions, side="right")
 
-    def is_apart(self, place: int) -> bool:
-        """Whether a place is not inside a word."""
-        return not (self._joined[place - 1 : place].isalnum() and self._joined[place : place + 1].isalnum())
+    def is_apart(self, position: int) -> bool:
+        """Whether a position is not inside a word."""
+        return not (self._joined[position - 1 : position].isalnum() and self._joined[position : position + 1].isalnum())
 
 
 def keys(hashes: Hashes, lengths: Numbers) -> Hashes:
@@ -68,7 +68,7 @@ def keys(hashes: Hashes, lengths: Numbers) -> Hashes:
 
 
 def looked_up(values: NDArray[Any], wanted: NDArray[Any]) -> tuple[Numbers, NDArray[np.bool_]]:
-    """Where in sorted values each one is, and whether it is there."""
+    """Index of each wanted value among sorted values, and whether it is there."""
     if not len(values):
         return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), np.bool_)
     which = np.searchsorted(values, wanted)
@@ -77,29 +77,31 @@ def looked_up(values: NDArray[Any], wanted: NDArray[Any]) -> tuple[Numbers, NDAr
 
 
 def with_lengths(
-    places: Numbers, which: Numbers, edges: Numbers, lengths: Numbers, at_a_time: int
+    positions: Numbers, which: Numbers, edges: Numbers, lengths: Numbers, at_a_time: int
 ) -> Iterator[tuple[Numbers, Numbers]]:
-    """Places, each with every length that what begins there may have, about so many at a time.
+    """Pair each position with every length that texts which begin there may have, about `at_a_time` pairs at a time.
 
-    which (Numbers): Of each place, what begins there: its lengths are those from its edge to before the next.
+    which (Numbers): For each position the number of the beginning found there.
+    edges (Numbers), lengths (Numbers): The lengths of beginning `n` are `lengths[edges[n]:edges[n + 1]]`.
     """
     counts = edges[which + 1] - edges[which]
     sums = np.cumsum(counts)
     start = 0
-    while start < len(places):
+    while start < len(positions):
         done = int(sums[start - 1]) if start else 0
         stop = max(start + 1, int(np.searchsorted(sums, done + at_a_time, side="right")))
         own = counts[start:stop]
         within = np.arange(int(own.sum())) - np.repeat(np.cumsum(own) - own, own)
-        yield np.repeat(places[start:stop], own), lengths[np.repeat(edges[which[start:stop]], own) + within]
+        yield np.repeat(positions[start:stop], own), lengths[np.repeat(edges[which[start:stop]], own) + within]
         start = stop
 
 
 @lru_cache(maxsize=1)
-def _powers(size: int) -> tuple[Any, Any]:
-    found = []
-    for factor in (_BASE, _INVERSE):
-        factors = np.full(size, factor, np.uint64)
+def _powers(size: int) -> tuple[Hashes, Hashes]:
+    """Powers of the base, and of its inverse modulo 2^64."""
+    powers = []
+    for base in (_BASE, _INVERSE):
+        factors = np.full(size, base, np.uint64)
         factors[0] = 1
-        found.append(np.cumprod(factors, dtype=np.uint64))
-    return found[0], found[1]
+        powers.append(np.cumprod(factors, dtype=np.uint64))
+    return powers[0], powers[1]

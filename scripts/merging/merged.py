@@ -1,39 +1,41 @@
-"""corpus/merge.json: what was merged, by which rules, and where everything went."""
+"""corpus/merge.json: inputs, rules, outputs and account of a merge."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
 from scripts.core.files import read_json, sha256
-from scripts.merging.decide import Parts, Policy
+from scripts.merging.decide import Policy
 
 NAME = "merge.json"
+ContainedRule = Literal["keep", "map"]  # for binary answers about contained texts: see `map_contained`
 _decode = msgspec.json.Decoder(GoldText).decode
 
 
-class Merged(msgspec.Struct, kw_only=True):
-    """corpus/merge.json: what was merged, by which rules, and where everything went.
+class MergeRecord(msgspec.Struct, kw_only=True):
+    """corpus/merge.json.
 
     policy (str): How disagreements between annotators were decided.
-    parts (str): What became of answers about texts that are parts of others.
+    contained (str): Whether binary answers about contained texts were moved to their containers.
     code (str): Digest of the modules that merged.
-    manifest (str): Digest of all that is known of the datasets.
-    inputs (dict[str, str]): The datasets and the digests of their files.
-    outputs (dict[str, str]): The digests of the files beside it.
-    labels (list[str]): All that were annotated, sorted.
-    totals (dict[str, int]): Texts, spans in the gold, conflicts by kind, texts that resemble others, answers moved.
-    answers (dict[str, dict[str, int]]): By dataset: read, and the fates that make it up, see `account`.
-    spans (dict[str, dict[str, dict[str, int]]]): By dataset and label: the same for spans.
-    coverage (dict[str, dict[str, int]]): By label: texts by what is known of it, and spans in the gold.
+    manifest (str): Digest of the manifest.
+    inputs (dict[str, str]): Digests of the datasets' files, by dataset.
+    outputs (dict[str, str]): Digests of the files beside it.
+    labels (list[str]): All labels of the datasets, sorted.
+    totals (dict[str, int]): Texts, spans of the gold, conflicts by kind, contained texts, duplicates, answers moved.
+    answers (dict[str, dict[str, int]]): By dataset: "read" and its outcomes, see `account`.
+    spans (dict[str, dict[str, dict[str, int]]]): By dataset and label: "read" and its outcomes.
+    coverage (dict[str, dict[str, int]]): By label: texts by state, and spans of the gold.
     """
 
     policy: Policy
-    parts: Parts
+    contained: ContainedRule
     code: str
     manifest: str
     inputs: dict[str, str]
@@ -45,18 +47,21 @@ class Merged(msgspec.Struct, kw_only=True):
     coverage: dict[str, dict[str, int]] = {}
 
 
-def load(corpus: Path) -> Merged:
-    """Read merge.json. RAISES (UserError): If it is not there, or damaged."""
-    return read_json(corpus / NAME, Merged, "merge the annotations first", "merge again")
+Merged = MergeRecord  # as callers still name it
 
 
-def is_as_merged(merged: Merged, corpus: Path) -> bool:
-    """Whether all that was made is still there. RAISES (OSError): If a file is not there, or cannot be read."""
+def load(corpus: Path) -> MergeRecord:
+    """Read merge.json. RAISES (UserError): If it is missing, or damaged."""
+    return read_json(corpus / NAME, MergeRecord, "merge the annotations first", "merge again")
+
+
+def outputs_intact(merged: MergeRecord, corpus: Path) -> bool:
+    """Whether all outputs are as they were merged. RAISES (OSError): If one is missing, or cannot be read."""
     return all(sha256(corpus / name) == digest for name, digest in merged.outputs.items())
 
 
-def gold_as_merged(corpus: Path) -> tuple[Merged, Path]:
-    """What was merged, and gold.jsonl. RAISES (UserError): If the one is not there, or the other is another."""
+def gold_as_merged(corpus: Path) -> tuple[MergeRecord, Path]:
+    """Load merge.json and check gold.jsonl against it. RAISES (UserError): If either is missing, or has changed."""
     merged = load(corpus)
     gold = corpus / "gold.jsonl"
     if gold.name not in merged.outputs:
@@ -66,8 +71,8 @@ def gold_as_merged(corpus: Path) -> tuple[Merged, Path]:
     return merged, gold
 
 
-def known_labels(merged: Merged) -> list[str]:
-    """The labels of which something is known in some text, sorted."""
+def known_labels(merged: MergeRecord) -> list[str]:
+    """Labels that are covered, partly covered or unresolved in some text, sorted."""
     return [label for label, counts in merged.coverage.items() if counts["not_covered"] < counts["texts"]]
 
 

@@ -1,9 +1,9 @@
-"""Pull: every source becomes a file of answers. Sources that did not change are not read again."""
+"""Pull: every source becomes a file of answers, sorted by hash. Sources that did not change are not read again."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -17,11 +17,132 @@ from scripts.core.workers import spread
 from scripts.merging.sorting import sorted_blocks
 from scripts.sources.source import Intake, Source
 
-_NAME = ".fingerprints.json"  # it can always be deleted
+_SKIPPED = "skipped"
+_ROOMS = Path(__file__).parent.parent
+_CODE = (_ROOMS / "core", _ROOMS / "sources", Path(__file__), Path(__file__).with_name("sorting.py"))
+_ENCODER = msgspec.json.Encoder()
+
+Entries = dict[str, Entry]
+
+
+class Pulled(NamedTuple):
+    """The new manifest, and the datasets that were not read again."""
+
+    manifest: Manifest
+    unchanged: list[str]
+
+
+def pull(
+    sources: Mapping[str, Source],
+    folder: Path,
+    max_skipped: float,
+    processes: int,
+    fresh: bool = False,
+    reader: Reader | None = None,
+) -> Pulled:
+    """Read all sources into a folder. Nothing there changes before all of them have been read.
+
+    sources (Mapping[str, Source]): By dataset.
+    folder (Path): For `<dataset>.jsonl`, `skipped/<dataset>.jsonl` and the manifest. Files of other datasets are
+        deleted.
+    max_skipped (float): Largest share of a dataset's records, or of its spans, that may be skipped.
+    processes (int): Sources that are read at a time.
+    fresh (bool): Read unchanged sources too.
+    reader (Reader | None): Another engine than this machine.
+    RAISES (UserError): If a source cannot be read, too much of it is skipped, or all sources are empty.
+    """
+    _check(sources)
+    reader = reader or Reader(processes, fresh)
+    with exclusive(folder), work_folder(folder) as work:
+        digests = {name: source_digest(source) for name, source in sources.items()}
+        entries, unchanged = reader.read(sources, digests, folder, work)
+        _validate(entries, folder, work, max_skipped)
+        _commit(entries, unchanged, folder, work)
+        manifest = Manifest(dict(sorted(entries.items())))
+        reader.commit(manifest, digests, folder)
+        save(manifest, folder)
+    return Pulled(manifest, unchanged)
+
+
+def _check(sources: Mapping[str, Source]) -> None:
+    """RAISES (UserError): If a source cannot be read."""
+    for name, source in sources.items():
+        try:
+            source.check()
+        except UserError as err:
+            raise UserError(f"[datasets.{name}] {err}") from err
+
+
+def source_digest(source: Source) -> str:
+    """Digest of everything that the answers read from a source depend on: settings, content and code."""
+    return hashlib.sha256(f"{source!r}\n{source.fingerprint()}\n{_code()}".encode()).hexdigest()
+
+
+@cache
+def _code() -> str:
+    return code_digest(*_CODE)
+
+
+def previous_entries(folder: Path) -> Entries:
+    """The datasets of a folder; none if its manifest is missing or damaged."""
+    try:
+        return load(folder).datasets
+    except UserError:
+        return {}
+
+
+def skipped_file(folder: Path, entry: Entry) -> Path:
+    """Path of the list of skipped records and spans of a dataset. There is no such file if nothing was skipped."""
+    return folder / _SKIPPED / entry.file
+
+
+class Reader:
+    """Reads all sources, in processes of this machine. Other engines override both methods.
+
+    processes (int): At a time.
+    fresh (bool): Read unchanged sources too.
+    """
+
+    def __init__(self, processes: int, fresh: bool) -> None:
+        self.processes, self.fresh = processes, fresh
+
+    def read(
+        self, sources: Mapping[str, Source], digests: Mapping[str, str], folder: Path, work: Path
+    ) -> tuple[Entries, list[str]]:
+        """Read sources into files, see `read_source`.
+
+        digests (Mapping[str, str]): See `source_digest`.
+        folder (Path): The results of the previous pull, which stay as they are.
+        work (Path): For new files.
+        RETURNS (tuple[Entries, list[str]]): All datasets; and the unchanged ones, whose previous files stay.
+        """
+        previous, cached = previous_entries(folder), load_fingerprints(folder)
+        unchanged = [
+            name
+            for name, digest in digests.items()
+            if not self.fresh and _is_unchanged(folder, previous.get(name), cached.get(name), digest)
+        ]
+        jobs = [ReadJob(name, source, work) for name, source in sources.items() if name not in unchanged]
+        entries = {name: previous[name] for name in unchanged}
+        for job, entry in zip(jobs, spread(read_source, jobs, self.processes, "Pulling"), strict=True):
+            entries[job.dataset] = entry
+        return entries, unchanged
+
+    def commit(self, manifest: Manifest, digests: Mapping[str, str], folder: Path) -> None:
+        """Note the files that the folder holds now, just before the manifest is written."""
+        fingerprints = {}
+        for name, entry in manifest.datasets.items():
+            stat = (folder / entry.file).stat()
+            fingerprints[name] = Fingerprint(digests[name], entry.sha256, stat.st_size, stat.st_mtime_ns)
+        with whole_file(folder / _FINGERPRINTS) as file:
+            file.write(msgspec.json.encode(fingerprints))
+
+
+_FINGERPRINTS = ".fingerprints.json"  # it can always be deleted
 
 
 class Fingerprint(msgspec.Struct):
-    """A dataset: the digest of its source, and the digest, size and time of change of the file made of it."""
+    """A dataset: the digest of its source, and the digest, size and time of change of its file."""
 
     source: str
     sha256: str
@@ -30,123 +151,63 @@ class Fingerprint(msgspec.Struct):
 
 
 def load_fingerprints(folder: Path) -> dict[str, Fingerprint]:
-    """The fingerprints of a folder's datasets; none if there is no such file, or it is damaged."""
+    """Fingerprints of a folder's datasets; none if there is no such file, or it is damaged."""
     try:
-        return msgspec.json.decode((folder / _NAME).read_bytes(), type=dict[str, Fingerprint])
+        return msgspec.json.decode((folder / _FINGERPRINTS).read_bytes(), type=dict[str, Fingerprint])
     except (OSError, msgspec.DecodeError):
         return {}
 
 
-def save_fingerprints(folder: Path, entries: Mapping[str, Entry], sources: Mapping[str, str]) -> None:
-    """Note the files that a folder holds, with the digests of their sources."""
-    prints = {}
-    for name, found in sorted(entries.items()):
-        stat = (folder / found.file).stat()
-        prints[name] = Fingerprint(sources[name], found.sha256, stat.st_size, stat.st_mtime_ns)
-    with whole_file(folder / _NAME) as file:
-        file.write(msgspec.json.encode(prints))
-
-
-def is_as_left(path: Path, found: Entry, seen: Fingerprint | None) -> bool:
-    """Whether a dataset's file is the one that the manifest tells of, by its size and time: it is not read."""
-    if seen is None or seen.sha256 != found.sha256:
+def is_as_pulled(path: Path, entry: Entry, cached: Fingerprint | None) -> bool:
+    """Whether a dataset's file is the one in the manifest, by size and time of change, without reading it."""
+    if cached is None or cached.sha256 != entry.sha256:
         return False
     try:
         stat = path.stat()
     except OSError:
         return False
-    return (stat.st_size, stat.st_mtime_ns) == (seen.size, seen.changed)
+    return (stat.st_size, stat.st_mtime_ns) == (cached.size, cached.changed)
 
 
-_SKIPPED = "skipped"
-_ROOMS = Path(__file__).parent.parent
-_CODE = (_ROOMS / "core", _ROOMS / "sources", Path(__file__), Path(__file__).with_name("sorting.py"))
-_ENCODER = msgspec.json.Encoder()
+def _is_unchanged(folder: Path, entry: Entry | None, cached: Fingerprint | None, digest: str) -> bool:
+    if entry is None or cached is None or cached.source != digest:
+        return False
+    return skips_listed(folder, entry) and is_as_pulled(folder / entry.file, entry, cached)
 
 
-class Pulled(NamedTuple):
-    """The new manifest, and the names of the datasets that were as before."""
-
-    manifest: Manifest
-    unchanged: list[str]
+def skips_listed(folder: Path, entry: Entry) -> bool:
+    """Whether there is a list of what was skipped of a dataset, if anything was."""
+    return skipped_file(folder, entry).exists() == bool(entry.reasons)
 
 
-def pull(
-    sources: Mapping[str, Source], folder: Path, max_skipped: float, processes: int, fresh: bool = False
-) -> Pulled:
-    """Read all sources into a folder. Nothing there changes before all of them have been read.
-
-    sources (Mapping[str, Source]): By the name of their dataset.
-    folder (Path): For `<dataset>.jsonl`, `skipped/<dataset>.jsonl` and the manifest. What it holds of datasets that
-        are no longer asked for is deleted.
-    max_skipped (float): Share of a dataset's records, or of its spans, that may be unusable.
-    processes (int): How many datasets are read at a time.
-    fresh (bool): Read unchanged sources too.
-    RAISES (UserError): If a source cannot be read, holds too much that is unusable, or all are empty.
-    """
-    check(sources)
-    with exclusive(folder):
-        before, seen = _entries(folder), load_fingerprints(folder)
-        prints = {name: fingerprint(source) for name, source in sources.items()}
-        same = (_is_unchanged(folder, before.get(name), seen.get(name), prints[name]) for name in sources)
-        unchanged = [] if fresh else [name for name, is_same in zip(sources, same, strict=True) if is_same]
-        entries = {name: before[name] for name in unchanged}
-        with work_folder(folder) as work:
-            jobs = [_Job(name, source, work) for name, source in sources.items() if name not in unchanged]
-            read = zip(jobs, spread(_read, jobs, processes, "Pulling"), strict=True)
-            entries |= {job.dataset: found for job, found in read}
-            judge(entries, folder, work, max_skipped)
-            publish([job.dataset for job in jobs], entries, folder, work)
-        manifest = Manifest(dict(sorted(entries.items())))
-        save(manifest, folder)
-        save_fingerprints(folder, entries, prints)
-    return Pulled(manifest, unchanged)
+# ---- Reading a source
 
 
-def skipped_file(folder: Path, found: Entry) -> Path:
-    """Where what was skipped of a dataset is listed; there is no such file if nothing was."""
-    return folder / _SKIPPED / found.file
+class ReadJob(NamedTuple):
+    """A source to read, and the folder for its files."""
 
-
-# Reading
-
-
-class _Job(NamedTuple):
     dataset: str
     source: Source
     folder: Path
 
 
-def check(sources: Mapping[str, Source]) -> None:
-    """Look whether all sources can be read. RAISES (UserError): If one cannot."""
-    for name, source in sources.items():
-        try:
-            source.check()
-        except UserError as err:
-            raise UserError(f"[datasets.{name}] {err}") from err
-
-
-def _read(job: _Job) -> Entry:
-    return read_source(*job)
-
-
-def read_source(dataset: str, source: Source, folder: Path) -> Entry:
-    """Stream a source into its file in a folder, sorted by hash; what is skipped is listed in a folder below.
+def read_source(job: ReadJob) -> Entry:
+    """Stream a source into `<dataset>.jsonl`, sorted by hash, and what is skipped into `skipped/<dataset>.jsonl`.
 
     RAISES (UserError): If it cannot be read to its end.
     """
-    path = folder / file_name(dataset)
-    listed = folder / _SKIPPED / path.name
+    path = job.folder / file_name(job.dataset)
+    listed = job.folder / _SKIPPED / path.name
     listed.parent.mkdir(exist_ok=True)
     digest = hashlib.sha256()
     with path.open("wb") as out, listed.open("wb") as skipped:
         intake = Intake(lambda skip: skipped.write(_ENCODER.encode_lines([skip])))
         try:
-            for block in sorted_blocks(_lines(dataset, source, intake), folder / f"{path.name}.runs"):
+            for block in sorted_blocks(_hashed_lines(job, intake), path.with_suffix(".sorted")):
                 digest.update(block)
                 out.write(block)
         except UserError as err:
-            raise UserError(f"[datasets.{dataset}] {err}") from err
+            raise UserError(f"[datasets.{job.dataset}] {err}") from err
     if not intake.reasons:
         listed.unlink()
     intake.assert_adds_up()
@@ -155,7 +216,7 @@ def read_source(dataset: str, source: Source, folder: Path) -> Entry:
         file=path.name,
         sha256=digest.hexdigest(),
         bytes=path.stat().st_size,
-        labels=sorted(set(source.labels)),
+        labels=sorted(set(job.source.labels)),
         records={outcome: intake.records[outcome] for outcome in (*outcomes, "answers")},
         spans={outcome: intake.spans[outcome] for outcome in outcomes},
         reasons=dict(sorted(intake.reasons.items())),
@@ -163,10 +224,10 @@ def read_source(dataset: str, source: Source, folder: Path) -> Entry:
     )
 
 
-def _lines(dataset: str, source: Source, intake: Intake) -> Iterator[tuple[int, bytes]]:
-    """The answers with their hashes."""
+def _hashed_lines(job: ReadJob, intake: Intake) -> Iterator[tuple[int, bytes]]:
+    """Hash and line of each answer."""
     records = answers = spans = 0
-    for tasks in source.read(dataset, intake):
+    for tasks in job.source.read(job.dataset, intake):
         records += 1
         for task in tasks:
             answers += 1
@@ -175,72 +236,41 @@ def _lines(dataset: str, source: Source, intake: Intake) -> Iterator[tuple[int, 
     intake.keep(answers, spans, records)
 
 
-# What need not be read again
+# ---- Validating, and the results in place
 
 
-def fingerprint(source: Source) -> str:
-    """Digest of all that what is read of a source depends on."""
-    what = f"{source!r}\n{source.fingerprint()}\n{_code()}"
-    return hashlib.sha256(what.encode()).hexdigest()
-
-
-@cache
-def _code() -> str:
-    return code_digest(*_CODE)
-
-
-def _entries(folder: Path) -> dict[str, Entry]:
-    """What the folder holds; nothing, if that cannot be told."""
-    try:
-        return load(folder).datasets
-    except UserError:
-        return {}
-
-
-def _is_unchanged(folder: Path, found: Entry | None, seen: Fingerprint | None, fingerprint: str) -> bool:
-    if found is None or seen is None or seen.source != fingerprint:
-        return False
-    listed = skipped_file(folder, found).exists() == bool(found.reasons)
-    return listed and is_as_left(folder / found.file, found, seen)
-
-
-# Judging and publishing
-
-
-def judge(entries: dict[str, Entry], folder: Path, work: Path, max_skipped: float) -> None:
-    """RAISES (UserError): If too much is unusable; the list of what was skipped is published all the same."""
-    for name, found in sorted(entries.items()):
-        for what, counts in (("records", found.records), ("spans", found.spans)):
+def _validate(entries: Entries, folder: Path, work: Path, max_skipped: float) -> None:
+    """RAISES (UserError): If too much is skipped. The list of what was skipped is put in place all the same."""
+    for name, entry in sorted(entries.items()):
+        for unit, counts in (("records", entry.records), ("spans", entry.spans)):
             if counts["skipped"] > max_skipped * counts["read"]:
-                if (work / _SKIPPED / found.file).exists():
-                    _replace(work / _SKIPPED / found.file, skipped_file(folder, found))
-                raise UserError(_too_many(name, what, counts, found, max_skipped, skipped_file(folder, found)))
-    if not any(found.records["read"] for found in entries.values()):
+                listed = skipped_file(folder, entry)
+                if skipped_file(work, entry).exists():
+                    _replace(skipped_file(work, entry), listed)
+                reason = max(entry.reasons, key=lambda reason: entry.reasons[reason])
+                raise UserError(
+                    f"[datasets.{name}] {counts['skipped']:,} of {counts['read']:,} {unit} cannot be used, most often "
+                    f"since: {reason}. More than {max_skipped:.0%} ([pull] max_skipped) stops the step; {listed} lists "
+                    "them all"
+                )
+    if not any(entry.records["read"] for entry in entries.values()):
         raise UserError(f"nothing to pull: no record in {', '.join(sorted(entries))}")
 
 
-def _too_many(name: str, what: str, counts: dict[str, int], found: Entry, allowed: float, listed: Path) -> str:
-    reason = max(found.reasons, key=lambda reason: found.reasons[reason])
-    return (
-        f"[datasets.{name}] {counts['skipped']:,} of {counts['read']:,} {what} cannot be used, most often since: "
-        f"{reason}. More than {allowed:.0%} ([pull] max_skipped) stops the step; {listed} lists them all"
-    )
-
-
-def publish(read: list[str], entries: dict[str, Entry], folder: Path, work: Path) -> None:
-    """Put what was read into its place, and delete what is there of datasets that are no longer asked for."""
-    for name in read:
-        found = entries[name]
-        _replace(work / found.file, folder / found.file)
-        _replace(work / _SKIPPED / found.file, skipped_file(folder, found))
-    wanted = {found.file for found in entries.values()}
+def _commit(entries: Entries, unchanged: Collection[str], folder: Path, work: Path) -> None:
+    """Put new files in place, and delete those of datasets that are no longer in the config."""
+    for name, entry in entries.items():
+        if name not in unchanged:
+            _replace(work / entry.file, folder / entry.file)
+            _replace(skipped_file(work, entry), skipped_file(folder, entry))
+    wanted = {entry.file for entry in entries.values()}
     for path in (*folder.glob("*.jsonl"), *folder.glob(f"{_SKIPPED}/*.jsonl")):
         if path.name not in wanted:
             path.unlink()
 
 
 def _replace(new: Path, place: Path) -> None:
-    """Put a new file in its place; where there is none, the old one goes."""
+    """Put a new file in place of another; if there is no new one, delete the other."""
     if new.exists():
         place.parent.mkdir(exist_ok=True)
         new.replace(place)

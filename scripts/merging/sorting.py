@@ -1,7 +1,6 @@
-"""Lines in the order of their hashes, however many, in bounded memory.
+"""External merge sort of lines by hash, and the offsets of hashes in sorted files.
 
-Files of answers are sorted so that a merge can take any range of hashes out of each of them without reading the
-rest: what one text's answers have in common is their hash.
+Files of answers are sorted so that a merge can take any range of hashes out of each of them without reading the rest.
 """
 
 from __future__ import annotations
@@ -15,38 +14,38 @@ from pathlib import Path
 from scripts.core.answers import hash_of_line
 from scripts.core.files import BUFFER
 
-RUN_BYTES = 20 * 2**20  # what is sorted in memory; beyond that, on disk
-_HASH_WITHIN = 64  # bytes of a line
+CHUNK_BYTES = 20 * 2**20  # sorted in memory; further lines are sorted on disk
+_HASH_WITHIN = 64  # first bytes of a line that have the hash
 _LINE_OVERHEAD = 128  # bytes that Python takes for a line and its hash
 
 
-def sorted_blocks(lines: Iterable[tuple[int, bytes]], runs: Path, run_bytes: int = RUN_BYTES) -> Iterator[bytes]:
-    """Sort lines by their hashes; lines with the same hash keep their order. An external merge sort.
+def sorted_blocks(lines: Iterable[tuple[int, bytes]], folder: Path, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+    """Sort lines by hash; lines with the same hash keep their order.
 
     lines (Iterable[tuple[int, bytes]]): Hashes and lines, with their newlines.
-    runs (Path): A folder for sorted parts, made only if it is needed; whoever gave it removes it.
-    run_bytes (int): How much is sorted in memory.
+    folder (Path): For sorted chunks, made only if it is needed. The caller removes it.
+    chunk_bytes (int): Memory for lines that are being sorted.
     YIELDS (bytes): The lines, many at a time.
     """
     paths: list[Path] = []
-    run: list[tuple[int, bytes]] = []
+    chunk: list[tuple[int, bytes]] = []
     size = 0
     for line in lines:
-        run.append(line)
+        chunk.append(line)
         size += len(line[1]) + _LINE_OVERHEAD
-        if size >= run_bytes:
-            paths.append(_spill(run, runs / str(len(paths))))
-            run, size = [], 0
-    run.sort(key=itemgetter(0))
-    in_memory = (line for _, line in run)
-    yield from _blocks(merge(*map(_lines, paths), in_memory, key=hash_of_line) if paths else in_memory)
+        if size >= chunk_bytes:
+            paths.append(_write_sorted(chunk, folder / str(len(paths))))
+            chunk, size = [], 0
+    chunk.sort(key=itemgetter(0))
+    in_memory = (line for _, line in chunk)
+    yield from _joined(merge(*map(_lines, paths), in_memory, key=hash_of_line) if paths else in_memory)
 
 
-def _spill(run: list[tuple[int, bytes]], path: Path) -> Path:
+def _write_sorted(chunk: list[tuple[int, bytes]], path: Path) -> Path:
     path.parent.mkdir(exist_ok=True)
-    run.sort(key=itemgetter(0))
+    chunk.sort(key=itemgetter(0))
     with path.open("wb") as file:
-        for block in _blocks(line for _, line in run):
+        for block in _joined(line for _, line in chunk):
             file.write(block)
     return path
 
@@ -56,7 +55,7 @@ def _lines(path: Path) -> Iterator[bytes]:
         yield from lines
 
 
-def _blocks(lines: Iterable[bytes]) -> Iterator[bytes]:
+def _joined(lines: Iterable[bytes]) -> Iterator[bytes]:
     block: list[bytes] = []
     size = 0
     for line in lines:
@@ -68,8 +67,8 @@ def _blocks(lines: Iterable[bytes]) -> Iterator[bytes]:
     yield b"".join(block)
 
 
-def places(path: Path, hashes: Iterable[int]) -> list[int]:
-    """Where in a sorted file the lines with at least these hashes begin: bisection, a few lines read for each.
+def offsets_of(path: Path, hashes: Iterable[int]) -> list[int]:
+    """Find where the lines with at least each hash begin, by bisection: a few lines are read for each.
 
     path (Path): Lines sorted by hash.
     hashes (Iterable[int]): Any hashes.
@@ -87,7 +86,7 @@ def _bisect(lines: mmap, wanted: int) -> int:
     low, high = 0, len(lines)
     while low < high:
         middle = (low + high) // 2
-        start = max(low, lines.rfind(b"\n", low, middle) + 1)  # of the line that has the middle
+        start = max(low, lines.rfind(b"\n", low, middle) + 1)  # of the line in which the middle is
         if hash_of_line(lines[start : start + _HASH_WITHIN]) < wanted:
             low = lines.find(b"\n", middle) + 1 or high
         else:

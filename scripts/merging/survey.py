@@ -1,4 +1,4 @@
-"""The texts of the gold as numbers, a few dozen bytes each: enough to see which resemble each other."""
+"""One row of numbers per text of the gold, some 50 bytes each: enough to find duplicates and contained texts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,40 +15,37 @@ import numpy as np
 from scripts.core.workers import Workers
 from scripts.merging.fingerprints import Fingerprints, keys
 
-LEVELS = tuple(4**power for power in range(2, 14))  # lengths of beginnings that are looked for: 16, 64, 256, …
-_BLOCK = 2**20  # bytes of gold that are looked at together
+LEVELS = tuple(4**power for power in range(2, 14))  # lengths of beginnings: 16, 64, 256, … code points
+_BLOCK = 2**20  # bytes of gold that are read together
 _INVISIBLE = "\u00ad\u200b\u200c\u200d\u2060\ufeff"  # soft hyphens, joiners, marks of width zero
 
-# level: how many of LEVELS are not longer than the text. beginning: the hash of as much of it as the last of them
-# says; first: as the first of them says. key: of the whole. bare: of the text without blanks. place: where its line
-# begins in gold.jsonl.
 ROW = np.dtype(
     [
-        ("beginning", "u8"),
-        ("first", "u8"),
-        ("key", "u8"),
-        ("bare", "u8"),
-        ("place", "i8"),
-        ("length", "i8"),
-        ("level", "i1"),
+        ("beginning", "u8"),  # hash of the first LEVELS[level - 1] code points
+        ("first", "u8"),  # hash of the first LEVELS[0] code points
+        ("key", "u8"),  # hash of the whole text
+        ("bare", "u8"),  # hash of the text without whitespace
+        ("offset", "i8"),  # of its line in gold.jsonl
+        ("length", "i8"),  # in code points
+        ("level", "i1"),  # number of LEVELS that are not longer than the text
     ]
 )
-Rows = np.ndarray[Any, np.dtype[np.void]]
+TextRows = np.ndarray[Any, np.dtype[np.void]]
 
 
-class Text(msgspec.Struct):
-    """What of a line of gold.jsonl is needed."""
+class SourcedText(msgspec.Struct):
+    """A text of the gold, and the datasets it comes from."""
 
     input_hash: int = msgspec.field(name="_input_hash")
     text: str
     sources: list[str]
 
 
-_decode = msgspec.json.Decoder(Text).decode
+_decode = msgspec.json.Decoder(SourcedText).decode
 
 
 class Block(NamedTuple):
-    """Whole lines of gold.jsonl, from one place to before another."""
+    """Whole lines of gold.jsonl, from one offset to before another."""
 
     gold: Path
     start: int
@@ -56,7 +53,7 @@ class Block(NamedTuple):
 
 
 def blocks(gold: Path, size: int = _BLOCK) -> list[Block]:
-    """The whole of the gold, in parts of about so many bytes."""
+    """Divide the gold into blocks of about `size` bytes."""
     edges = [0]
     with gold.open("rb") as file:
         end = file.seek(0, 2)
@@ -67,37 +64,13 @@ def blocks(gold: Path, size: int = _BLOCK) -> list[Block]:
     return [Block(gold, start, stop) for start, stop in pairwise(edges)]
 
 
-def survey(parts: Sequence[Block], path: Path, workers: Workers) -> tuple[Rows, list[int]]:
-    """Look at all texts.
-
-    parts (Sequence[Block]): All of the gold.
-    path (Path): A file for what is found, since it may be much.
-    RETURNS (tuple[Rows, list[int]]): A row a text, in the order of the gold; and the number of each block's first row.
-    """
-    firsts = []
-    written = 0
-    with path.open("wb") as file:
-        for rows in workers.spread(_rows, parts, "Surveying"):
-            firsts.append(written)
-            written += len(rows)
-            file.write(rows.tobytes())
-    found = np.memmap(path, ROW, "r") if written else np.zeros(0, ROW)
-    return found, firsts
-
-
 def lines(block: Block) -> Iterator[tuple[int, bytes]]:
-    """The lines of a block, each with its place."""
+    """Offset and bytes of each line of a block."""
     with block.gold.open("rb") as file:
-        place = file.seek(block.start)
+        offset = file.seek(block.start)
         for line in file.read(block.stop - block.start).splitlines(keepends=True):
-            yield place, line
-            place += len(line)
-
-
-def text_at(file: Any, place: int) -> Text:
-    """The text whose line begins at a place of the open gold."""
-    file.seek(place)
-    return _decode(file.readline())
+            yield offset, line
+            offset += len(line)
 
 
 def texts(block: Block) -> list[str]:
@@ -105,12 +78,35 @@ def texts(block: Block) -> list[str]:
     return [_decode(line).text for _, line in lines(block)]
 
 
-def _rows(block: Block) -> Rows:
-    found = [(place, _decode(line).text) for place, line in lines(block)]
+def text_at(file: IO[bytes], offset: int) -> SourcedText:
+    """The text whose line begins at an offset of the open gold."""
+    file.seek(offset)
+    return _decode(file.readline())
+
+
+def survey(gold: Sequence[Block], path: Path, workers: Workers) -> tuple[TextRows, list[int]]:
+    """Compute the rows of all texts.
+
+    gold (Sequence[Block]): All of the gold.
+    path (Path): A file for the rows, which need not fit into memory.
+    RETURNS (tuple[TextRows, list[int]]): The rows in the order of the gold, and the number of each block's first row.
+    """
+    firsts = []
+    written = 0
+    with path.open("wb") as file:
+        for rows in workers.spread(_rows_of_block, gold, "Surveying"):
+            firsts.append(written)
+            written += len(rows)
+            file.write(rows.tobytes())
+    return np.memmap(path, ROW, "r") if written else np.zeros(0, ROW), firsts
+
+
+def _rows_of_block(block: Block) -> TextRows:
+    found = [(offset, _decode(line).text) for offset, line in lines(block)]
     prints = Fingerprints([text for _, text in found])
     rows = np.zeros(len(found), ROW)
-    rows["place"] = [place for place, _ in found]
-    rows["bare"] = [_digest(bare(text)) for _, text in found]
+    rows["offset"] = [offset for offset, _ in found]
+    rows["bare"] = [_hash(bare(text)) for _, text in found]
     rows["length"] = lengths = prints.ends - prints.starts
     rows["level"] = np.searchsorted(LEVELS, lengths, side="right")
     rows["key"] = keys(prints.of(prints.starts, lengths), lengths)
@@ -121,14 +117,14 @@ def _rows(block: Block) -> Rows:
 
 
 def bare(text: str) -> str:
-    """The text in the Unicode form NFKC, without blanks and what cannot be seen."""
+    """The text in the Unicode form NFKC, without whitespace and invisible characters. Duplicates have the same."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
         for mark in _INVISIBLE:
             if mark in text:
                 text = text.replace(mark, "")
-    return "".join(text.replace(" ", "").split())  # to divide it at each blank takes three times as long
+    return "".join(text.replace(" ", "").split())  # split() alone takes three times as long
 
 
-def _digest(text: str) -> int:
+def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")

@@ -11,7 +11,7 @@ from scripts.reporting.console import Console, new_table, plural, print_counts, 
 
 if TYPE_CHECKING:  # importing spaCy takes half a second
     from scripts.core.manifest import Entry, Manifest
-    from scripts.merging.merged import Merged
+    from scripts.merging.merged import MergeRecord
     from scripts.sources.importing import Part
     from scripts.sources.source import Intake
 
@@ -49,45 +49,46 @@ def print_found(console: Console, parts: Sequence[Part]) -> None:
     _print_outcomes(console, {part.name: part.intake for part in parts})
 
 
-def print_merge(console: Console, merged: Merged) -> None:
-    """Per dataset: answers read = their fates; per label: texts by what is known of it; conflicts by kind."""
-    rows = {
-        name: Counter({f"answers {fate}": count for fate, count in fates.items()})
-        for name, fates in merged.answers.items()
+def print_merge(console: Console, merged: MergeRecord) -> None:
+    """Per dataset: answers read = their outcomes; per label: texts by state; conflicts by kind; contained texts and
+    duplicates.
+    """
+    datasets = {
+        name: Counter({f"answers {outcome}": count for outcome, count in outcomes.items()})
+        for name, outcomes in merged.answers.items()
     }
-    print_sums(console, "dataset", rows, [f"answers {fate}" for fate in ("read", *ANSWERS)])
+    print_sums(console, "dataset", datasets, [f"answers {outcome}" for outcome in ("read", *ANSWERS)])
     states = ("covered", "partly_covered", "unresolved", "not_covered")
-    rows = {
+    labels = {
         label: Counter({"texts read": counts["texts"], "spans read": counts["spans"]})
         + Counter({f"texts {state}": counts[state] for state in states})
         for label, counts in merged.coverage.items()
     }
     console.print()
     columns = ["texts read", *(f"texts {state}" for state in states), "spans read"]
-    print_sums(console, "label", rows, columns, add_up=False)
+    print_sums(console, "label", labels, columns, add_up=False)
     console.print()
     pairs = sum(counts["texts"] for counts in merged.coverage.values())
     covered = sum(counts["covered"] for counts in merged.coverage.values())
-    known = f"{covered:,} of {pairs:,} text × label pairs are covered ({covered / max(pairs, 1):.1%})"
-    console.print(known)
-    conflicts = {what.removeprefix("conflicts: "): n for what, n in merged.totals.items() if what.startswith("conf")}
+    console.print(f"{covered:,} of {pairs:,} text × label pairs are covered ({covered / max(pairs, 1):.1%})")
+    prefix = "conflicts: "
+    conflicts = {key.removeprefix(prefix): n for key, n in merged.totals.items() if key.startswith(prefix)}
     if conflicts:
         console.print()
         print_counts(console, "Conflicts", conflicts)
-    _print_resemblance(console, merged.totals)
+    _print_compared_texts(console, merged.totals)
 
 
-def _print_resemblance(console: Console, totals: Mapping[str, int]) -> None:
-    """Texts whose annotations do not meet those of others although they may be about the same."""
-    if "parts" not in totals:
-        console.print("Texts that resemble others are looked for where the gold is one file: [engine] fetch = true")
+def _print_compared_texts(console: Console, totals: Mapping[str, int]) -> None:
+    """Numbers of contained texts and duplicates: their annotations are not merged with those of the other texts."""
+    if "contained" not in totals:
+        console.print("Contained texts and duplicates are found only in a gold.jsonl on this machine: fetch = true")
         return
-    parts, lookalikes = totals["parts"], totals["lookalikes"]
     if "answers moved" in totals:
-        console.print(f"{plural(totals['answers moved'], 'binary answer')} about parts moved to the longer text")
-    if parts:
-        said = "is a part of a longer one" if parts == 1 else "are parts of longer ones"
-        console.print(f"⚠ {plural(parts, 'text')} {said}: parts.jsonl lists them")
-    if lookalikes:
-        said = f"⚠ {lookalikes:,} texts are equal to others but for blanks or Unicode form"
-        console.print(f"{said}: lookalikes.jsonl lists them")
+        moved = plural(totals["answers moved"], "binary answer")
+        console.print(f"{moved} about contained texts moved to their containers")
+    if contained := totals["contained"]:
+        verb = "is contained in a longer one" if contained == 1 else "are contained in longer ones"
+        console.print(f"⚠ {plural(contained, 'text')} {verb}: contained.jsonl lists them")
+    if duplicates := totals["duplicates"]:
+        console.print(f"⚠ {duplicates:,} texts differ from others in whitespace or Unicode form only: duplicates.jsonl")

@@ -1,4 +1,4 @@
-"""Texts that resemble others: parts of longer ones, found and moved, and such as look alike."""
+"""Texts contained in longer ones, found and moved; and duplicates."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scripts.merging import contained as parts
-from scripts.merging import survey
+from scripts.merging import contained
+from scripts.merging import merge as merging
 from scripts.merging.fingerprints import Fingerprints
 from scripts.merging.merge import Resources, merge
 from tests.annotated import task, write
@@ -37,14 +37,14 @@ def is_word(text, at):
 
 
 def obvious(texts):
-    """Each part with its places in texts that are no parts, by comparing every text with every other."""
+    """Contained texts with their occurrences in texts that are not contained, by comparing all pairs of texts."""
     found = {}
-    for text in (text for text in texts if len(text) >= parts.SHORTEST):
-        for whole in (whole for whole in texts if whole != text):
-            places = [at for at in range(len(whole)) if whole.startswith(text, at)]
-            places = [at for at in places if not is_word(whole, at) and not is_word(whole, at + len(text))]
-            if places:
-                found.setdefault(text, []).extend((whole, at) for at in places)
+    for text in (text for text in texts if len(text) >= contained.SHORTEST):
+        for container in (container for container in texts if container != text):
+            starts = [at for at in range(len(container)) if container.startswith(text, at)]
+            starts = [at for at in starts if not is_word(container, at) and not is_word(container, at + len(text))]
+            if starts:
+                found.setdefault(text, []).extend((container, at) for at in starts)
     return {text: [place for place in places if place[0] not in found] for text, places in found.items()}
 
 
@@ -66,27 +66,27 @@ def collections(draw):
 @given(
     texts=collections().filter(bool), block=st.sampled_from([1, 300, 2**20]), at_a_time=st.sampled_from([1, 3, 2**20])
 )
-def test_parts_are_those_that_comparing_all_texts_finds(texts, block, at_a_time, tmp_path):
+def test_contained_texts_are_those_that_comparing_all_texts_finds(texts, block, at_a_time, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(survey, "_BLOCK", block)
-        patch.setattr(parts, "_AT_A_TIME", at_a_time)
+        patch.setattr(merging, "_BLOCK", block)
+        patch.setattr(contained, "_AT_A_TIME", at_a_time)
         account = merged([task(text, source=f"x:{number}") for number, text in enumerate(texts)], tmp_path)
     order = [line["text"] for line in lines(tmp_path, "gold.jsonl")]
     expected = obvious(texts)
-    found = lines(tmp_path, "parts.jsonl")
-    assert [part["text"] for part in found] == [text for text in order if text in expected]
-    assert account.totals["parts"] == len(expected)
-    for part in found:
-        places = sorted(expected[part["text"]], key=lambda place: (order.index(place[0]), place[1]))
-        assert part["places"] == len(places)
-        whole, start = places[0]
-        assert (part["whole"]["start"], part["whole"]["end"]) == (start, start + len(part["text"]))
-        hashes = {line["text"]: line["_input_hash"] for line in lines(tmp_path, "gold.jsonl")}
-        assert part["whole"]["_input_hash"] == hashes[whole]
+    found = lines(tmp_path, "contained.jsonl")
+    assert [one["text"] for one in found] == [text for text in order if text in expected]
+    assert account.totals["contained"] == len(expected)
+    hashes = {line["text"]: line["_input_hash"] for line in lines(tmp_path, "gold.jsonl")}
+    for one in found:
+        occurrences = sorted(expected[one["text"]], key=lambda place: (order.index(place[0]), place[1]))
+        assert one["occurrences"] == len(occurrences)
+        container, start = occurrences[0]
+        assert (one["container"]["start"], one["container"]["end"]) == (start, start + len(one["text"]))
+        assert one["container"]["_input_hash"] == hashes[container]
 
 
 @given(st.lists(st.text("ab🦆", max_size=30), min_size=1), st.data())
-def test_equal_parts_have_equal_fingerprints_wherever_they_are(texts, data):
+def test_equal_substrings_have_equal_fingerprints_wherever_they_are(texts, data):
     prints = Fingerprints(texts)
     whole = "".join(texts)
     size = data.draw(st.integers(1, 5))
@@ -102,7 +102,7 @@ def test_many_texts_that_begin_alike_are_soon_compared(tmp_path):
     """Each begins with the same page. Compared one by one, it would be ten million pages to read."""
     page = "The same words at the beginning of each letter. " * 40
     tasks = [task(f"{page}Dear number {number}, " + "x" * (number % 7), source=f"x:{number}") for number in range(3000)]
-    assert merged(tasks, tmp_path).totals["parts"] == 0
+    assert merged(tasks, tmp_path).totals["contained"] == 0
 
 
 def teach(sentence, word, answer="accept", label="PER", **fields):
@@ -137,20 +137,20 @@ def test_answers_about_sentences_are_moved_to_their_document(tmp_path):
     assert account.totals["answers moved"] == 5
     assert account.answers["teach"]["read"] == 7  # two were refused before
     assert account.answers["teach"]["ignored"] == 1
-    assert account.totals["parts"] == 0
+    assert account.totals["contained"] == 0
 
 
-def test_moved_answers_are_compared_with_what_the_document_is_known_to_be(tmp_path):
+def test_moved_answers_are_checked_against_the_answers_about_the_document(tmp_path):
     per = task(DOCUMENT, (0, 12, "PER"), labels=["PER"], dataset="per")
     merged([per, *TEACH], tmp_path, "map")
     kinds = [(conflict["kind"], conflict["labels"]) for conflict in lines(tmp_path, "conflicts.jsonl")]
     assert kinds == [("binary", ["PER"])]  # Babbage was accepted, and is not in the complete answer
 
 
-def test_kept_parts_stay_texts_of_their_own(tmp_path):
+def test_kept_contained_texts_stay_texts_of_their_own(tmp_path):
     account = merged([task(DOCUMENT, dataset="org"), *TEACH], tmp_path, "keep")
     assert len(lines(tmp_path, "gold.jsonl")) == 4
-    assert account.totals["parts"] == 3
+    assert account.totals["contained"] == 3
     assert "answers moved" not in account.totals
 
 
@@ -160,7 +160,7 @@ def test_what_may_be_in_several_places_and_complete_answers_are_not_moved(tmp_pa
     manual = task(SENTENCES[0], (0, 12, "PER"), labels=["PER"], dataset="manual")
     account = merged([task(twice), task(DOCUMENT), again, manual], tmp_path, "map")
     assert account.totals["answers moved"] == 0
-    assert sorted(line["places"] for line in lines(tmp_path, "parts.jsonl")) == [1, 2]
+    assert sorted(line["occurrences"] for line in lines(tmp_path, "contained.jsonl")) == [1, 2]
 
 
 @pytest.mark.parametrize("rule", ["keep", "map"])
@@ -179,18 +179,18 @@ def test_the_same_bytes_for_any_buckets_processes_and_order(rule, tmp_path):
     assert len(made[0]) == 5
 
 
-def test_texts_that_look_alike_are_listed_with_what_differs(tmp_path):
+def test_duplicates_are_listed_with_what_differs(tmp_path):
     alike = [
-        ("Ada met Bob.", "Ada  met Bob .\r\n", "blanks"),
-        ("1 kg of sugar", "1\u00a0kg of sugar", "blanks"),
+        ("Ada met Bob.", "Ada  met Bob .\r\n", "whitespace"),
+        ("1 kg of sugar", "1\u00a0kg of sugar", "whitespace"),
         ("Caf\u00e9 Royal", "Cafe\u0301 Royal", "Unicode form"),
-        ("the \ufb01rst", "the  first ", "blanks and Unicode form"),
+        ("the \ufb01rst", "the  first ", "whitespace and Unicode form"),
     ]
     texts = [text for pair in alike for text in pair[:2]] + ["Ada met Rob.", "cafe royal"]
     tasks = [task(text, dataset=f"data {number % 2}", source=f"x:{number}") for number, text in enumerate(texts)]
     account = merged(tasks, tmp_path)
-    found = lines(tmp_path, "lookalikes.jsonl")
-    assert account.totals["lookalikes"] == 8
+    found = lines(tmp_path, "duplicates.jsonl")
+    assert account.totals["duplicates"] == 8
     assert {frozenset(text["text"] for text in one["texts"]): one["differ"] for one in found} == {
         frozenset(pair[:2]): pair[2] for pair in alike
     }
