@@ -17,13 +17,15 @@ from scripts.sources.importing import added, blocks, look, names_in, without_dat
 def main() -> None:
     """Look, report, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("path", help="a file or folder; of a database server, what its `connection` is")
-    parser.add_argument("--format", default="auto", help="default: %(default)s, which recognises files")
+    parser.add_argument("path", nargs="?", default="", help="a file or folder; the `connection` of a database server")
+    parser.add_argument("--format", default="", help="of the annotations; default: recognized by their content")
     parser.add_argument("--config", type=Path, default=Path("configs/datasets.cfg"), help="default: %(default)s")
     parser.add_argument("--write", choices=("add", "replace", "nothing"), default="add",
                         help="add blocks, replace all others, or only look; default: %(default)s")  # fmt: skip
     parser.add_argument("--name", default="", help="what the blocks' names begin with, not the path's last part")
     args, rest = parser.parse_known_args()
+    if not args.path:
+        raise UserError("a path is needed, to a file or folder with annotations: weasel run import . --vars.path PATH")
     given = overrides(rest, "--reader.without_spans annotated")
     parts = look(settings.readers(), args.format, args.path, {key.removeprefix("reader."): given[key] for key in given})
     console = plain_console()

@@ -229,9 +229,9 @@ def test_import_recognises_it(stored, tmp_path):
     stored(xmi(ADA, KOELN))
     (tmp_path / "b.zip").write_bytes(both("ada", BOB))
     for path in (tmp_path, tmp_path / "letter.xmi", tmp_path / "b.zip"):
-        (part,) = look(settings.readers(), "auto", str(path), {})
+        (part,) = look(settings.readers(), "", str(path), {})
         assert part.reader == "labelwise.CasXmi.v1"
-    (part,) = look(settings.readers(), "auto", str(tmp_path), {})
+    (part,) = look(settings.readers(), "", str(tmp_path), {})
     assert part.spans == {"PER": 2, "LOC": 1}
 
 

@@ -227,7 +227,7 @@ def test_what_did_not_change_is_not_done_again(folder, workers):
 def test_workers_that_are_started_for_it_as_the_page_says(folder):
     (folder / "configs").mkdir()
     (folder / "configs/datasets.cfg").symlink_to(folder / "datasets.cfg")
-    page = (ROOT / "docs/dask.md").read_text("utf8")
+    page = (ROOT / "docs/many-machines.md").read_text("utf8")
     (commands,) = (block for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) if "scripts.pull" in block)
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     env = os.environ | {"PYTHONPATH": str(ROOT), "PATH": path}

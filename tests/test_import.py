@@ -157,7 +157,7 @@ def test_settings_of_the_reader_are_looked_with_and_written(project):
         ),
         (
             ["exports", "--format", "odd"],
-            "--vars.format odd: there is no such format; there is auto, brat, casxmi, conll",
+            "--vars.format odd: there is no such format; there is brat, casxmi, conll",
         ),
         (["datasets.cfg", "--format", "doccano"], "datasets.cfg: no span that can be used is in it, read as doccano"),
         (["exports", "--format", "conll", "--reader.token", "0"], "token and tag count columns from 1"),
@@ -222,7 +222,7 @@ RECORDS = {
 @pytest.mark.parametrize("name", ["x.json", "x.txt", "x"])
 def test_formats_are_recognised_by_what_is_in_them(kind, name, tmp_path):
     (tmp_path / name).write_text(RECORDS[kind])
-    (part,) = look(settings.readers(), "auto", str(tmp_path / name), {})
+    (part,) = look(settings.readers(), "", str(tmp_path / name), {})
     assert part.reader.split(".")[1].lower() == kind
     assert part.spans == part.texts == {"PER": 1}
 

@@ -98,3 +98,7 @@ def test_a_wrong_training_config_is_explained(done):
     (done / "training.cfg").write_text("no config")
     assert "training.cfg: " in fail(done, "corpus")
     assert outputs(done) == before
+
+
+def test_import_without_a_path_says_how_it_is_given(fresh):
+    assert "weasel run import . --vars.path PATH" in fail(fresh, "import")

@@ -65,16 +65,16 @@ def look(readers: Mapping[str, Reader], kind: str, path: str, settings: Mapping[
     """Read all that is at a path.
 
     readers (Mapping[str, Reader]): The registered functions by their names.
-    kind (str): A format, which is the middle of the name of its reader in lower case, or "auto" to recognise it.
+    kind (str): A format, which is the middle of the name of its reader in lower case; empty to recognize it.
     path (str): Where; for a database server, its `connection`.
     settings (Mapping[str, Any]): Further settings of the reader.
     RAISES (UserError): If there is nothing, or it cannot be told what it is, or no span is in it.
     """
     formats = {name.split(".")[1].lower(): name for name in readers}
-    if kind == "auto":
+    if not kind:
         kind = _recognised(formats, readers, path)
     if kind not in formats:
-        raise UserError(f"--vars.format {kind}: there is no such format; there is auto, {', '.join(sorted(formats))}")
+        raise UserError(f"--vars.format {kind}: there is no such format; there is {', '.join(sorted(formats))}")
     name = formats[kind]
     parts = [_read(readers[name], part) for part in _parts(name, readers[name], path, dict(settings))]
     if not any(part.spans.total() for part in parts):
