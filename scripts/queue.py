@@ -27,7 +27,6 @@ def main() -> None:
     parser.add_argument("--kind", default="uncovered", help="uncovered texts, suspects or conflicts")
     parser.add_argument("--format", default="auto", help="prodigy, label_studio or doccano; auto is prodigy")
     parser.add_argument("--texts", default="train", help="split of the texts; dev and test are always random samples")
-    parser.add_argument("--order", default="informative", help="informative, or random, which needs no model")
     parser.add_argument("--prefill", default="gold", help="spans in the tasks: gold, or model: also those it predicts")
     parser.add_argument("--limit", type=int, default=100, help="number of tasks, default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of random samples, default: %(default)s")
@@ -38,7 +37,7 @@ def main() -> None:
     )
     request = Request(
         label=args.label, kind=args.kind, format="prodigy" if args.format == "auto" else args.format, texts=args.texts,
-        order=args.order, prefill=args.prefill, limit=args.limit, seed=args.seed,
+        order=config.queue.order, prefill=args.prefill, limit=args.limit, seed=args.seed,
     )  # fmt: skip
     queued = queue(request, args.corpus, args.models, args.output, plan)
     console = plain_console()

@@ -383,7 +383,7 @@ def test_conflicts_are_reviewed_and_the_answer_decides(project, run):
 
 def test_a_new_label_starts_at_random(run):
     assert "there is no label 'LOC' in the gold; there are ORG, PER" in run(label="LOC")
-    said = run("--order", "random", "--limit", 7, label="LOC")
+    said = run("--queue.order", "random", "--limit", 7, label="LOC")
     assert "[datasets.loc_uncovered]" in said
     assert len(tasks(label="LOC")) == 7
 

@@ -306,7 +306,7 @@ class Tagger:
 
 def _heads(nlp: Language, model: TrainedModel, label: str) -> LabelScorer:
     pipe = label_scorer(nlp)
-    instead = "or draw at random: --order random"
+    instead = 'or set [queue] order = "random" in configs/datasets.cfg'
     if pipe is None:
         raise UserError(
             f"{model.path}: has no label heads, whose probabilities rank the texts; take a run that has, {instead}"

@@ -71,22 +71,23 @@ def _validated(request: Request) -> Request:
 
     RAISES (UserError): If a value is not one of those allowed.
     """
-    for name, allowed in (("kind", _UNITS), ("format", FORMATS), ("texts", SPLITS),
-                          ("order", get_args(Order)), ("prefill", get_args(Prefill))):  # fmt: skip
-        _demand_one_of(name, getattr(request, name), allowed)
+    allowed: dict[str, Collection[str]] = {
+        "kind": _UNITS,
+        "format": FORMATS,
+        "texts": SPLITS,
+        "prefill": get_args(Prefill),
+    }
+    for name, values in allowed.items():
+        if (value := getattr(request, name)) not in values:
+            raise UserError(f"--{name} {value}: there is no such {name}; there are {', '.join(values)}")
     if request.label in ("", "none"):
         raise UserError("say which label: --vars.label ORG")
     if request.limit < 1:
         raise UserError(f"--limit {request.limit}: must be 1 or more")
     order: Order = request.order if request.texts == "train" else "random"
     if order == "random" and request.prefill == "model":
-        raise UserError("--prefill model: needs texts that models rank: --texts train and --order informative")
+        raise UserError('--prefill model: needs texts that models rank: --texts train, [queue] order = "informative"')
     return msgspec.structs.replace(request, order=order)
-
-
-def _demand_one_of(name: str, value: str, allowed: Collection[str]) -> None:
-    if value not in allowed:
-        raise UserError(f"--{name} {value}: there is no such {name}; there are {', '.join(allowed)}")
 
 
 def _demand_label(request: Request, merged: Merged) -> None:
@@ -95,7 +96,8 @@ def _demand_label(request: Request, merged: Merged) -> None:
     if request.label not in labels and not (request.kind == "uncovered" and request.order == "random"):
         there = ", ".join(labels) or "none"
         raise UserError(
-            f"there is no label {request.label!r} in the gold; there are {there}; for a new one, --order random"
+            f"there is no label {request.label!r} in the gold; there are {there}; "
+            'for a new one, set [queue] order = "random" in configs/datasets.cfg'
         )
 
 
