@@ -112,7 +112,7 @@ def test_a_discontinuous_span_is_refused_and_its_label_no_longer_complete(folder
     ]
     assert [(skip.place, skip.reason, skip.what) for skip in skipped] == [("doc.ann:1", "discontinuous span", "span")]
     assert +intake.spans == {"read": 3, "kept": 2, "skipped": 1}
-    assert intake.notes == {"labels not taken as complete in a text, since a span of theirs was refused": 1}
+    assert intake.notes == {"labels not taken as complete in a text, since one of their spans is skipped": 1}
 
 
 @pytest.mark.parametrize(
@@ -151,8 +151,8 @@ def test_fragments_in_any_order_and_overlapping(folder, policy):
         ("T1\tPERSON 90 99\tAda Lovelace", "offsets outside the text"),
         ("T1\tPERSON 12 0\tAda Lovelace", "offsets negative, reversed or empty"),
         ("T1\tPERSON 3 3\t", "offsets negative, reversed or empty"),
-        ("T1\tPERSON 3 4\t ", "span of blanks only"),
-        ("T1\tPERSON 0 12\tCharles Babbage", "quoted text is not what stands at the offsets"),
+        ("T1\tPERSON 3 4\t ", "span of whitespace only"),
+        ("T1\tPERSON 0 12\tCharles Babbage", "quoted text differs from the text at the offsets"),
         ("T1\tPERSON -1 12\tAda Lovelace", "malformed annotation"),
         ("T1\tPERSON 0\tAda", "malformed annotation"),
         ("T1\tPERSON 0 x\tAda", "malformed annotation"),
@@ -189,7 +189,7 @@ def test_a_document_of_which_nothing_is_left_is_refused(folder):
 def test_a_quoted_text_that_differs_can_be_kept(folder):
     found, intake, skipped = read(source(folder("T1\tPERSON 0 12\tAda, Countess"), ["PERSON"], mismatch="keep"))
     assert (spans_of(found), skipped) == ([(0, 12, "PERSON")], [])
-    assert intake.notes == {"quoted text is not what stands at the offsets, kept": 1}
+    assert intake.notes == {"quoted text differs from the text at the offsets, kept": 1}
 
 
 def test_a_quoted_text_broken_by_a_newline(folder):
@@ -203,14 +203,14 @@ def test_overlapping_nested_and_repeated_spans(folder):
     path = folder(ADA, "T9\tPERSON 4 12\tLovelace", "T8\tPLACE 0 12\tAda Lovelace", "T7\tPERSON 0 12\tAda Lovelace")
     found, _, skipped = read(source(path))
     assert spans_of(found) == [(0, 12, "PERSON"), (0, 12, "PLACE"), (4, 12, "PERSON")]
-    assert [(skip.place, skip.reason) for skip in skipped] == [("doc.ann:4", "span repeated in the same document")]
+    assert [(skip.place, skip.reason) for skip in skipped] == [("doc.ann:4", "span repeated in the same text")]
     assert found[0].kind == "manual"  # nothing is missing
 
 
 def test_blanks_at_the_edges_are_trimmed_and_noted(folder):
     found, intake, _ = read(source(folder("T1\tPERSON 12 25\t met Charles "), ["PERSON"]))
     assert spans_of(found) == [(13, 24, "PERSON")]
-    assert intake.notes == {"blanks at the edges of a span trimmed": 1}
+    assert intake.notes == {"whitespace at the boundaries of a span trimmed": 1}
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_a_document_that_cannot_be_used_is_refused_with_its_spans(folder, how, r
     folder(ADA, CHARLES, "R1\tKNOWS Arg1:T1 Arg2:T2", **how, name="bad")
     found, intake, skipped = read(source(folder(LONDON, name="good")))
     assert [task.source for task in found] == ["good.ann:1"]
-    assert [(skip.place, skip.reason, skip.what) for skip in skipped] == [("bad.ann", reason, "record")]
+    assert [(skip.place, skip.reason, skip.what) for skip in skipped] == [("bad.ann:1", reason, "record")]
     assert +intake.spans == {"read": 3, "kept": 1, "skipped": 2}
 
 
@@ -261,7 +261,7 @@ def test_a_file_name_that_is_no_utf_8(folder):
 def test_what_is_wrong_is_said_in_one_line(folder, tmp_path):
     with pytest.raises(UserError, match=r"nowhere: no such folder"):
         source(tmp_path / "nowhere").check()
-    with pytest.raises(UserError, match=r"no \.ann file in it"):
+    with pytest.raises(UserError, match=r"no such folder with a file \*\.ann in it"):
         source(tmp_path).check()
     path = folder(ADA, LONDON)
     source(path).check()
@@ -337,7 +337,7 @@ def test_the_wet_lab_protocols(shared_data):
     _, intake, _ = read(source(shared_data / "brat-wlp", labels))
     broken = "line of an .ann that is no annotation (a quoted text broken by a newline?)"
     assert (intake.reasons, intake.notes[broken]) == ({"discontinuous span": 103}, 1)
-    assert intake.notes["blanks at the edges of a span trimmed"] == 49
+    assert intake.notes["whitespace at the boundaries of a span trimmed"] == 49
     for policy, spans in (("split", 60848), ("cover", 60745)):
         found, intake, _ = read(source(shared_data / "brat-wlp", labels, discontinuous=policy))
         assert (intake.spans["kept"], len(found)) == (spans, 622)

@@ -11,7 +11,6 @@ import pytest
 from scripts.core import settings
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
-from scripts.sources import cas_archives
 from scripts.sources.cas_xmi import NAMED_ENTITY, cas_xmi
 from scripts.sources.importing import look
 from tests.prodigy import read
@@ -95,7 +94,7 @@ def test_named_entities_are_spans_counted_in_utf16(stored):
     assert (task.source, task.annotator, task.meta) == ("letter.xmi:1", "", {"document": "letter"})
     assert intake.spans == {"read": 3, "kept": 2, "other_labels": 1}
     assert source.labels_found() == {"PER": 2, "LOC": 1}
-    assert source.recognises()
+    assert source.recognizes()
 
 
 def test_what_cassis_writes(stored):
@@ -127,7 +126,7 @@ def test_another_feature_and_types_that_derive(stored):
         ((3, 3, "PER"), "offsets negative, reversed or empty"),
         ((-2, 3, "PER"), "offsets negative, reversed or empty"),
         ((9, 14, "PER"), "offset inside a character of two UTF-16 units"),
-        ((3, 4, "PER"), "span of blanks only"),
+        ((3, 4, "PER"), "span of whitespace only"),
         ((4, 7, None), "span without a label"),
         (ADA, "span repeated in the same text"),
     ],
@@ -221,11 +220,11 @@ def test_damaged_zips_and_too_large_files_are_refused(tmp_path, monkeypatch):
     tasks, _, skipped = read(cas_xmi(str(tmp_path), ["PER"]))
     assert [skip.reason for skip in skipped] == ["damaged zip"] * 2
     assert len(tasks) == 1
-    monkeypatch.setattr(cas_archives, "LARGEST", 100)
+    monkeypatch.setattr("scripts.sources.cas_xmi.MAX_BYTES", 100)
     assert read(cas_xmi(str(tmp_path / "a.zip"), ["PER"]))[2][0].reason == "larger than 0 MiB"
 
 
-def test_import_recognises_it(stored, tmp_path):
+def test_import_recognizes_it(stored, tmp_path):
     stored(xmi(ADA, KOELN))
     (tmp_path / "b.zip").write_bytes(both("ada", BOB))
     for path in (tmp_path, tmp_path / "letter.xmi", tmp_path / "b.zip"):

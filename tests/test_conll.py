@@ -103,7 +103,7 @@ def test_a_sentence_is_a_text(corpus):
     assert (second.text, second.spans) == ("in Köln", [Span(3, 7, "LOC")])
     assert (first.source, second.source) == ("train.conll:1", "train.conll:6")
     assert (first.annotator, first.timestamp, first.meta) == ("", None, {})
-    assert corpus(FILE).recognises()
+    assert corpus(FILE).recognizes()
     assert corpus(FILE).labels_found() == {"PER": 2, "LOC": 1}
 
 
@@ -226,4 +226,4 @@ def test_what_is_wrong_before_reading(tmp_path):
 
 @pytest.mark.parametrize("content", ["Ada met Bob\nin Köln .\n", "Ada\n", "", "{}\n", "a,b\n"])
 def test_prose_is_not_taken_for_tags(corpus, content):
-    assert not corpus(content).recognises()
+    assert not corpus(content).recognizes()

@@ -45,7 +45,7 @@ def test_entities_are_spans(stored):
     assert (second.spans, second.labels) == ([], ["PER"])
     assert (first.source, second.source) == ("train.spacy:1", "train.spacy:2")
     assert intake.spans == {"read": 3, "kept": 2, "other_labels": 1}
-    assert source.recognises()
+    assert source.recognizes()
     assert source.labels_found() == {"PER": 2, "LOC": 1}
 
 

@@ -52,7 +52,7 @@ def test_whatever_the_fields_are_called(export, record):
     assert task.timestamp is None
     assert intake.spans == {"read": 3, "kept": 2, "other_labels": 1}
     assert task.meta == ({"id": 3} if "id" in record else {})
-    assert export(record).recognises()
+    assert export(record).recognizes()
     assert export(record).labels_found() == {"PER": 2, "LOC": 1}
 
 
@@ -136,7 +136,7 @@ def test_a_span_that_cannot_be_used_costs_its_label_the_text_alone(export):
         ("binary", ["PER"], [ADA]), ("binary", ["PER"], [BOB]), ("binary", ["LOC"], [Span(15, 19, "LOC")]),
     ]  # fmt: skip
     assert [skip.reason for skip in skipped] == [
-        "offsets outside the text", "span repeated in the same text", "span of blanks only"
+        "offsets outside the text", "span repeated in the same text", "span of whitespace only"
     ]  # fmt: skip
     assert intake.spans == {"read": 6, "kept": 3, "skipped": 3}
 
@@ -144,7 +144,7 @@ def test_a_span_that_cannot_be_used_costs_its_label_the_text_alone(export):
 def test_blanks_at_the_edges_are_trimmed_and_noted(export):
     (task,), intake, _ = read(export({"text": TEXT, "label": [[0, 4, "PER"], [7, 12, "PER"]]}))
     assert task.spans == [ADA, BOB]
-    assert intake.notes["blanks at the edges of a span trimmed"] == 2
+    assert intake.notes["whitespace at the boundaries of a span trimmed"] == 2
 
 
 def test_what_is_wrong_before_reading(export, tmp_path):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 import spacy
 
-from scripts.core.errors import in_one_line
+from scripts.core.errors import run_step
 from scripts.evaluate import main
 from scripts.model.models import find_models
 from tests.scored import known_doc, one_line, step, write_corpus, write_model
@@ -51,7 +51,7 @@ def evaluate(monkeypatch, capsys):
         monkeypatch.setenv("COLUMNS", "80")
         monkeypatch.setattr("sys.argv", ["evaluate", *OPTIONS])
         try:
-            in_one_line(main)
+            run_step(main)
             code = 0
         except SystemExit as err:
             code = err.code

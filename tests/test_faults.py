@@ -164,7 +164,7 @@ def test_a_full_disk_is_said_and_harms_nothing(step, small_disk):
     before = visible(folder)
     free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
     (folder / "filler").write_bytes(b"x" * max(0, free - 12 * 1024))
-    assert "the disk is full; previous outputs are as they were" in fail(folder, step)
+    assert "the disk is full; previous outputs are unchanged" in fail(folder, step)
     assert visible(folder) == before
     (folder / "filler").unlink()
     succeed(folder, step)

@@ -99,7 +99,7 @@ def judge(source):
         event(f"{task.kind}, {task.answer}, {min(2, len(task.spans))} spans or more")
         sound(task)
     assert source.labels_found().total() <= intake.spans["read"]  # a span without a label has none
-    source.recognises()
+    source.recognizes()
     return intake
 
 

@@ -47,7 +47,7 @@ def test_tokens_and_tags_become_texts(tmp_path, kind, feature):
     ]  # fmt: skip
     assert tasks[1].source.endswith(":2")
     assert intake.spans == {"read": 2, "kept": 1, "other_labels": 1}
-    assert source.recognises()
+    assert source.recognizes()
     assert source.labels_found() == {"PER": 1, "LOC": 1}
 
 

@@ -54,7 +54,7 @@ def test_a_task_is_an_answer(export):
     assert (task.annotator, task.timestamp, task.source) == ("2", 1_702_047_116, "export.json:1")
     assert task.meta == {"name": "d1", "id": 9}
     assert intake.spans == {"read": 3, "kept": 2, "other_labels": 1}
-    assert source.recognises()
+    assert source.recognizes()
     assert source.labels_found() == {"PER": 2, "LOC": 1}
 
 
@@ -68,7 +68,7 @@ def test_json_min_is_the_same(export):
     other = {("entities" if key == "label" else key): value for key, value in minimal.items()}
     (named,), _, _ = read(export(other))  # the key is the name of the control
     assert named == whole
-    assert export(other).recognises()
+    assert export(other).recognizes()
 
 
 def test_completions_of_old_versions(export):

@@ -83,7 +83,7 @@ def test_what_cannot_be_told_is_refused_and_says_what_to_set():
 def test_what_fits_neither_way_is_refused_alone():
     odd = Mark(4, 7, "PER", "Ada")
     tasks, _, skipped = answers([ADA_UTF16, BOB_UTF16, odd, Mark(0, 2, "ORG", "🦆")], labels=("PER", "ORG"))
-    assert [skip.reason for skip in skipped] == ["quoted text is not what stands at the offsets"]
+    assert [skip.reason for skip in skipped] == ["quoted text differs from the text at the offsets"]
     assert [(task.kind, task.labels, len(task.spans)) for task in tasks] == [
         ("manual", ["ORG"], 1), ("binary", ["PER"], 1), ("binary", ["PER"], 1)
     ]  # fmt: skip

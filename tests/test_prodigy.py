@@ -242,7 +242,7 @@ def test_blanks_at_the_edges_of_a_span_are_trimmed_and_noted():
     text = "\u00a0Ada \r\n Bob\t"
     (found,), intake, _ = understood(task(text, [(0, 5, "PERSON"), (7, 12, "PERSON")]))
     assert found.spans == [Span(1, 4, "PERSON"), Span(8, 11, "PERSON")]
-    assert intake.notes == {"blanks at the edges of a span trimmed": 2}
+    assert intake.notes == {"whitespace at the boundaries of a span trimmed": 2}
 
 
 def test_offsets_are_code_points():
@@ -270,7 +270,7 @@ def test_labels_named_twice_do_no_harm():
         (task(TEXT, [(5, 2, "PERSON")]), "span: offsets negative, reversed or empty"),
         (task(TEXT, [(-3, 2, "PERSON")]), "span: offsets negative, reversed or empty"),
         (task(TEXT, [(3, 3, "PERSON")]), "span: offsets negative, reversed or empty"),
-        (task(TEXT, [(3, 4, "PERSON")]), "span: span of blanks only"),
+        (task(TEXT, [(3, 4, "PERSON")]), "span: span of whitespace only"),
         (task(TEXT, [(0, 3, "")]), "span without a label"),
         (task(TEXT, [ADA, (True, 3, "PERSON")]), "Expected `int`, got `bool` - at `$.spans[].start`"),
         (task(TEXT) | {"spans": [{"start": "0"}]}, "at `$.spans[].start`"),

@@ -23,7 +23,7 @@ from scripts.building.reading import read_docs
 from scripts.checking.review import Suspect
 from scripts.core import settings
 from scripts.core.answers import GoldText, Span
-from scripts.core.errors import in_one_line
+from scripts.core.errors import run_step
 from scripts.core.hashing import input_hash, task_hash
 from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull
@@ -129,7 +129,7 @@ def run(project, monkeypatch, capsys):
         fixed = ["datasets.cfg", "training.cfg", "--label", label, "--models", "training/ner"]
         monkeypatch.setattr("sys.argv", ["queue", *fixed, *map(str, options)])
         try:
-            in_one_line(main)
+            run_step(main)
         except SystemExit:
             err = capsys.readouterr().err
             assert err.startswith("✘ ")

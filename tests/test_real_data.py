@@ -52,7 +52,7 @@ def test_every_annotation_of_the_wet_lab_protocols_is_kept_or_refused(wet_lab):
 def test_labels_with_a_refused_span_are_not_taken_as_complete(wet_lab):
     _, manifest, merged, _ = wet_lab
     notes = manifest.datasets["wlp"].notes
-    assert notes["labels not taken as complete in a text, since a span of theirs was refused"] == 61
+    assert notes["labels not taken as complete in a text, since one of their spans is skipped"] == 61
     assert merged.coverage["Action"]["partly_covered"] > 0
     assert merged.coverage["Misc"] | {"covered": merged.totals["texts"], "not_covered": 0} == merged.coverage["Misc"]
 

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import codecs
-import hashlib
-import os
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import zip_longest
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import msgspec
-from msgspec.structs import replace
 
-from scripts.core.answers import Span, Task
 from scripts.core.errors import UserError
-from scripts.core.hashing import input_hash
 from scripts.core.settings import registry
-from scripts.sources.documents import Unusable, WithoutSpans, answers, note_incomplete, note_unseen
+from scripts.sources.documents import MISQUOTED, Document, Record, Unusable, WithoutSpans
+from scripts.sources.files import Files, NamedFile, files
+from scripts.sources.offsets import Mark
 from scripts.sources.source import Intake, Source, fit_span
 
 Discontinuous = Literal["skip", "cover", "split"]
@@ -43,187 +38,102 @@ def brat(
 ) -> Source:
     """Read the text-bound annotations (T lines) of a folder and all folders in it. A record is an .ann file.
 
-    A document is taken as completely annotated for the labels, except for those of which a span had to be refused
-    there: of these only the spans that could be read are taken, each as an answer about itself alone.
+    A document is complete for the labels, except for those of which it has a span that is skipped: the other spans of
+    such a label are taken one by one, each as a binary answer.
 
     path (str): The folder.
-    labels (list[str]): The labels that were annotated in it; spans of others are left out.
-    discontinuous (str): A span in several fragments is skipped ("skip"), taken from the first start to the last
-        end ("cover"), or every fragment is a span ("split", and counted as such). Fragments with only blanks
-        between them are one span: so brat writes what crosses the end of a line.
+    labels (list[str]): The labels that were annotated in it; spans of others are not taken.
+    discontinuous (str): A span of several fragments is skipped ("skip"), taken from its first start to its last end
+        ("cover"), or each fragment is a span ("split", and counted as such). Fragments with only whitespace between
+        them are one span: so brat writes a span that crosses the end of a line.
     annotator (str): Who annotated, for the merge.
-    mismatch (str): What to do with a span whose quoted text is not what stands at its offsets, blanks aside.
-    without_spans (str): What an .ann without a T line means: that there is nothing to find ("annotated"), or that
-        nobody has looked yet ("unannotated"): some tools make an empty .ann for every text beforehand.
+    mismatch (str): "skip" or "keep" a span whose quoted text differs from the text at its offsets, whitespace aside.
+    without_spans (str): An .ann without a T line means that the text has no entity ("annotated"), or that nobody has
+        annotated it yet ("unannotated"): some tools make an empty .ann for each text beforehand.
     """
     return Brat(path, labels, discontinuous, annotator, mismatch, without_spans)
 
 
-class Brat(msgspec.Struct, frozen=True):
+class Brat(Files, msgspec.Struct, frozen=True):
     """See `brat`."""
 
+    endings: ClassVar[tuple[str, ...]] = (".ann",)
     path: str
     labels: list[str]
     discontinuous: Discontinuous
     annotator: str
     mismatch: Mismatch
     without_spans: WithoutSpans
-    first: int = 0  # of a part: which of the documents, in the order of their names
-    stop: int | None = None
 
     def check(self) -> None:
         """RAISES (UserError): If there is no such folder, no .ann in it, or no label asked for."""
-        folder = self._folder()
-        if not folder.is_dir():
+        if not Path(self.path).expanduser().is_dir():
             raise UserError(f"{self.path}: no such folder")
-        if next(folder.rglob("*.ann"), None) is None:
-            raise UserError(f"{self.path}: no .ann file in it, nor in the folders below")
-        if not self.labels:
-            found = ", ".join(sorted(self.labels_found()))
-            raise UserError(f"{self.path}: labels is empty. There is {found or 'none'}")
+        Files.check(self)
 
-    def recognises(self) -> bool:
-        """Whether there is an .ann file."""
-        return next(self._folder().rglob("*.ann"), None) is not None
+    def recognizes(self) -> bool:
+        """Whether it is a folder with an .ann file."""
+        return Path(self.path).expanduser().is_dir() and bool(self.files())
 
-    def labels_found(self) -> Counter[str]:
-        """How many annotations each label has."""
-        lines = (line for path in self._files(".ann") for line in path.read_text("utf8", "replace").split("\n"))
-        return Counter(match[1] for match in map(_ANNOTATION.match, lines) if match)
+    def all_files(self) -> list[NamedFile]:
+        """The .ann and .txt files."""
+        return files(self.path, (".ann", ".txt"))
 
-    def fingerprint(self) -> str:
-        """Digest over the names, sizes and times of change of all .ann and .txt files."""
-        digest = hashlib.blake2b(digest_size=16)
-        for suffix in (".ann", ".txt"):
-            for path in self._files(suffix):
-                stat = path.stat()
-                digest.update(f"{self._name(path)}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
-        return digest.hexdigest()
+    def note_unread(self, intake: Intake) -> None:
+        """Note each .txt without an .ann."""
+        annotated = {path.with_suffix(".txt") for path, _ in self.files()}
+        texts = {path for path, _ in files(self.path, (".txt",))}
+        intake.note("a .txt without an .ann: not annotated", len(texts - annotated))
 
-    def read(self, dataset: str, intake: Intake) -> Iterator[list[Task]]:
-        """Stream the documents in the order of their names, one in memory at a time."""
-        unseen = set(self.labels)
-        files = self._files(".ann")
-        for path in files[self.first : self.stop]:
-            document = self._load(path, intake)
-            if document is None:
-                continue
-            unseen.difference_update(annotation.label for annotation in document.annotations)
-            if tasks := self._tasks(document, dataset, intake):
-                yield tasks
-        if self.first == 0:
-            annotated = {path.with_suffix(".txt") for path in files}
-            intake.note("a .txt without an .ann: not annotated", len(set(self._files(".txt")) - annotated))
-        note_unseen(unseen, intake)
-
-    def parts(self, size: int) -> Sequence[Source]:
-        """So many of the documents each."""
-        files = self._files(".ann")
-        total = sum(path.stat().st_size for path in (*files, *self._files(".txt")))
-        number = min(-(-total // size), len(files))
-        edges = [len(files) * part // number for part in range(number)] if number else [0]
-        return [replace(self, first=first, stop=stop) for first, stop in zip_longest(edges, edges[1:])]
-
-    def _folder(self) -> Path:
-        return Path(self.path).expanduser()
-
-    def _name(self, path: Path) -> str:
-        return os.fsencode(path.relative_to(self._folder()).as_posix()).decode("utf8", "replace")
-
-    def _files(self, suffix: str) -> list[Path]:
-        return sorted((path for path in self._folder().rglob(f"*{suffix}") if path.is_file()), key=self._name)
-
-    def _load(self, path: Path, intake: Intake) -> _Document | None:
-        """The document of an .ann file, or None if the whole of it had to be refused."""
+    def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
+        """Give the document of an .ann file."""
         try:
             text = _decode(path.with_suffix(".txt"))
             lines = _decode(path).removeprefix(_BOM).split("\n")
         except Unusable as err:
-            found = len(_STARTS_ANNOTATION.findall(path.read_bytes().removeprefix(codecs.BOM_UTF8)))
-            intake.record(found)
-            intake.skip(self._name(path), str(err), found)
-            return None
-        return _parse(self._name(path), text, lines, intake)
+            lost = len(_STARTS_ANNOTATION.findall(path.read_bytes().removeprefix(codecs.BOM_UTF8)))
+            yield Record(f"{name}:1", [Document("", [Mark(0, 0, "")] * lost)], str(err))
+            return
+        annotations = list(_parse(lines, intake))
+        text, shift = _as_counted(text, annotations)
+        marks = [
+            mark
+            for annotation in annotations
+            for mark in self._marks(text, _join_fragments(text, annotation, shift), f"{name}:{annotation.line}", intake)
+        ]
+        meta = {"document": name.removesuffix(".ann")}
+        yield Record(f"{name}:1", [Document(text, marks, annotator=self.annotator, meta=meta)])
 
-    def _tasks(self, document: _Document, dataset: str, intake: Intake) -> list[Task]:
-        intake.record(sum(map(self._count, document.annotations)))
-        if not document.annotations and self.without_spans == "unannotated":
-            intake.other_labels(0, whole_record=True)
-            intake.note("not annotated yet")
-            return []
-        spans, incomplete = self._judge(document, intake)
-        task = self._task(document, dataset)
-        places = {span: f"{document.name}:{line}" for span, line in spans.items()}
-        tasks = answers(task, places, incomplete)
-        if not tasks:
-            intake.skip(document.name, "no label of it could be read completely")
-        note_incomplete(incomplete, intake)
-        return tasks
-
-    def _count(self, annotation: _Annotation) -> int:
-        """How many spans an annotation counts for."""
-        return max(1, len(annotation.fragments)) if self.discontinuous == "split" else 1
-
-    def _judge(self, document: _Document, intake: Intake) -> tuple[dict[Span, int], set[str]]:
-        """The usable spans, each with its line, and the labels of which a span was refused."""
-        spans: dict[Span, int] = {}
-        incomplete: set[str] = set()
-        for annotation in document.annotations:
-            count = self._count(annotation)
-            if annotation.fragments and annotation.label not in self.labels:
-                intake.other_labels(count)
-                continue
-            place = f"{document.name}:{annotation.line}"
-            try:
-                fitted = self._fit(document.text, annotation, intake)
-            except Unusable as err:
-                for _ in range(count):
-                    intake.skip_span(place, str(err))
-                # Where the label cannot be read it may have been any.
-                incomplete.update({annotation.label} & set(self.labels) or self.labels)
-                continue
-            for span in fitted:
-                if span in spans:
-                    intake.skip_span(place, "span repeated in the same document")
-                spans.setdefault(span, annotation.line)
-        return spans, incomplete
-
-    def _fit(self, text: str, annotation: _Annotation, intake: Intake) -> list[Span]:
-        """The spans that an annotation stands for. RAISES (Unusable): With the reason, if it cannot be used."""
-        fragments = annotation.fragments
-        if not fragments:
-            raise Unusable("malformed annotation")
-        if len(fragments) > 1 and self.discontinuous == "skip":
-            raise Unusable("discontinuous span")
-        if self.discontinuous == "cover":
+    def _marks(self, text: str, annotation: _Annotation, place: str, intake: Intake) -> list[Mark]:
+        """Return the mark of an annotation, or one for each fragment if they are split."""
+        label, fragments = annotation.label, annotation.fragments
+        number = max(1, len(fragments)) if self.discontinuous == "split" else 1
+        if fragments and label not in self.labels:
+            return [Mark(0, 0, label)] * number
+        if self.discontinuous == "cover" and fragments:
             fragments = [(fragments[0][0], max(end for _, end in fragments))]
-        spans = [_fitted(text, start, end, annotation.label) for start, end in fragments]
-        if not annotation.quotes(text):
-            if self.mismatch == "skip":
-                raise Unusable("quoted text is not what stands at the offsets")
-            intake.note("quoted text is not what stands at the offsets, kept")
-        trimmed = sum((span.start, span.end) != fragment for span, fragment in zip(spans, fragments, strict=True))
-        intake.note("blanks at the edges of a span trimmed", trimmed)
-        return spans
+        fault = self._fault(text, annotation, fragments)
+        if fault == MISQUOTED and self.mismatch == "keep":
+            intake.note(f"{MISQUOTED}, kept")
+            fault = ""
+        if fault:
+            # A label that cannot be read may be any.
+            return [Mark(0, 0, label if label in self.labels else "", fault=fault, place=place)] * number
+        return [Mark(start, end, label, place=place) for start, end in fragments]
 
-    def _task(self, document: _Document, dataset: str) -> Task:
-        return Task(
-            input_hash=input_hash(document.text),
-            text=document.text,
-            labels=sorted(set(self.labels)),
-            spans=[],
-            answer="accept",
-            kind="manual",
-            annotator=self.annotator,
-            timestamp=None,
-            dataset=dataset,
-            source=f"{document.name}:1",
-            meta={"document": document.name.removesuffix(".ann")},
-        )
+    def _fault(self, text: str, annotation: _Annotation, fragments: list[tuple[int, int]]) -> str:
+        """Return the reason to skip an annotation as a whole, if there is one."""
+        if not fragments:
+            return "malformed annotation"
+        if len(fragments) > 1 and self.discontinuous == "skip":
+            return "discontinuous span"
+        fitted = (fit_span(text, start, end, annotation.label) for start, end in fragments)
+        reason = next((span for span in fitted if isinstance(span, str)), "")
+        return reason or ("" if annotation.quotes(text) else MISQUOTED)
 
 
 class _Annotation(NamedTuple):
-    """A T line: sorted fragments in code points, ends exclusive. One that is malformed has none."""
+    """A T line: sorted fragments in code points, ends exclusive. A malformed line has none."""
 
     line: int
     label: str
@@ -231,41 +141,26 @@ class _Annotation(NamedTuple):
     quote: str
 
     def quotes(self, text: str) -> bool:
-        """Whether the quoted text is what stands at the offsets, blanks aside."""
+        """Whether its quoted text is the text at its offsets, whitespace aside."""
         return self.quote.split() == " ".join(text[start:end] for start, end in self.fragments).split()
-
-
-class _Document(NamedTuple):
-    """name is the path of the .ann within the folder."""
-
-    name: str
-    text: str
-    annotations: list[_Annotation]
 
 
 def _decode(path: Path) -> str:
     """RAISES (Unusable): If there is no such file, or it is not UTF-8."""
     try:
-        return path.read_bytes().decode("utf8")  # as it is: offsets count "\r\n" as two
+        return path.read_bytes().decode("utf8")  # line ends as they are: offsets count "\r\n" as two
     except FileNotFoundError as err:
         raise Unusable(f"no {path.suffix} beside it") from err
     except UnicodeDecodeError as err:
         raise Unusable(f"{path.suffix} is not UTF-8") from err
 
 
-def _parse(name: str, text: str, lines: list[str], intake: Intake) -> _Document | None:
-    annotations = []
+def _parse(lines: list[str], intake: Intake) -> Iterator[_Annotation]:
     for number, line in enumerate(lines, 1):
         if re.match("T[0-9]", line):
-            annotations.append(_annotation(number, line.removesuffix("\r")))
+            yield _annotation(number, line.removesuffix("\r"))
         elif line.strip() and not _STARTS_OTHER.match(line):
             intake.note("line of an .ann that is no annotation (a quoted text broken by a newline?)")
-    text, shift = _as_counted(text, annotations)
-    if not text or text.isspace():
-        intake.record(len(annotations))
-        intake.skip(name, "text is empty", len(annotations))
-        return None
-    return _Document(name, text, [_joined(text, annotation, shift) for annotation in annotations])
 
 
 def _annotation(number: int, line: str) -> _Annotation:
@@ -279,7 +174,7 @@ def _annotation(number: int, line: str) -> _Annotation:
 
 
 def _as_counted(text: str, annotations: list[_Annotation]) -> tuple[str, int]:
-    r"""The text as the offsets count it, which the quoted texts tell, and by how much offsets are too high.
+    r"""Return the text as the offsets count it, which the quoted texts tell, and by how much offsets are too high.
 
     brat counts a byte order mark and "\r\n" as they are. Other tools drop the mark, and git writes "\n" as "\r\n"
     on Windows after the annotation.
@@ -291,8 +186,8 @@ def _as_counted(text: str, annotations: list[_Annotation]) -> tuple[str, int]:
     return text.removeprefix(_BOM), int(text.startswith(_BOM))
 
 
-def _joined(text: str, annotation: _Annotation, shift: int) -> _Annotation:
-    """The annotation with offsets into the text, and fragments joined that have only blanks between them."""
+def _join_fragments(text: str, annotation: _Annotation, shift: int) -> _Annotation:
+    """Return the annotation with offsets into the text, and with fragments joined that only whitespace separates."""
     fragments: list[tuple[int, int]] = []
     for start, end in annotation.fragments:
         start, end = start - shift, end - shift
@@ -300,10 +195,3 @@ def _joined(text: str, annotation: _Annotation, shift: int) -> _Annotation:
             start = fragments.pop()[0]
         fragments.append((start, end))
     return annotation._replace(fragments=fragments)
-
-
-def _fitted(text: str, start: int, end: int, label: str) -> Span:
-    span = fit_span(text, start, end, label)
-    if isinstance(span, str):
-        raise Unusable(span)
-    return span

@@ -1,22 +1,26 @@
-"""INCEpTION and WebAnno: UIMA CAS XMI. See https://inception-project.github.io."""
+"""INCEpTION and WebAnno: UIMA CAS XMI. See https://inception-project.github.io.
+
+Their files are in folders and in zips; the export of a project is a zip with zips in it.
+"""
 
 from __future__ import annotations
 
 import io
 import re
 import warnings
+import zlib
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Any, ClassVar, NamedTuple
+from zipfile import BadZipFile, ZipFile
 
 import msgspec
 
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
-from scripts.sources.cas_archives import Found, types_beside, xmis
 from scripts.sources.documents import Document, Record, Unusable, WithoutSpans
-from scripts.sources.files import Files, stamp
+from scripts.sources.files import Files, NamedFile
 from scripts.sources.offsets import Mark, Offsets, Unit
 from scripts.sources.source import Intake, Source
 
@@ -25,10 +29,15 @@ if TYPE_CHECKING:  # an extra
 
 NAMED_ENTITY = "de.tudarmstadt.ukp.dkpro.core.api.ner.type.NamedEntity"
 
+MAX_BYTES = 2**28  # unpacked: what is larger is no document, but made to fill the memory
+_MAX_DEPTH = 2  # of zips in zips
+_TYPES = "typesystem.xml"
+# Errors of zips that are damaged, cut off, encrypted, or packed in a way that Python does not know.
+_DAMAGED = (BadZipFile, EOFError, OSError, RuntimeError, ValueError, NotImplementedError, zlib.error)
 _ID = "{http://www.omg.org/XMI}id"
-_TEXT = "_InitialView"  # what UIMA calls the view of a document's text
-_NOBODY = "INITIAL_CAS"  # what INCEpTION exports too: the document as it was uploaded
-# annotation/letter.txt/ada.xmi, or in a zip or a folder between, named by chance
+_TEXT = "_InitialView"  # UIMA's name for the view of a document's text
+_NOBODY = "INITIAL_CAS"  # INCEpTION exports the document as it was uploaded too
+# annotation/letter.txt/ada.xmi, or in a zip or a folder between, whose name is random
 _LAYOUT = re.compile(r"(?:^|/)(?:annotation|curation)/[^/]+/(?:[^/]+/)?([^/]+)\.xmi", re.IGNORECASE)
 _ENCODING = re.compile(rb"<\?xml[^>]*\bencoding\s*=\s*[\"']([^\"']*)")
 
@@ -42,17 +51,17 @@ def cas_xmi(
     without_spans: WithoutSpans = "annotated",
     annotator: str = "",
 ) -> Source:
-    """Read what INCEpTION and WebAnno export as UIMA CAS XMI, a text an .xmi. Who annotated is the name of the file in
-    the export of a project (`annotation/DOCUMENT/USER.xmi`); elsewhere nothing says it. INITIAL_CAS, the document
-    before anybody annotated it, is left out. It needs `pip install -r requirements-inception.txt`.
+    """Read UIMA CAS XMI, as INCEpTION and WebAnno export it, an .xmi a text. In the export of a project the annotator
+    is the name of the file (`annotation/DOCUMENT/USER.xmi`); elsewhere nothing says it. INITIAL_CAS, the document
+    before anybody annotated it, is not taken. It needs `pip install -r requirements-inception.txt`.
 
     path (str): An .xmi with its TypeSystem.xml beside it, a zip with both, as it is exported, or a folder of such. For
         the curated annotations alone, unpack the project and name its folder `curation`.
-    labels (list[str]): The labels that were annotated in it; spans of others are left out.
-    layer (str): The type of the annotations, with its package; types that derive from it are of it too.
+    labels (list[str]): The labels that were annotated in it; spans of others are not taken.
+    layer (str): The type of the annotations, with its package; types that derive from it count too.
     feature (str): Its feature that has the label.
-    without_spans (str): What a text without spans is: "annotated", and nothing is there, or "unannotated".
-    annotator (str): Who annotated, where it is not said.
+    without_spans (str): A text without spans is "annotated", and has no entity, or "unannotated".
+    annotator (str): Who annotated, where nothing says it.
     """
     return CasXmi(path, labels, layer, feature, without_spans, annotator)
 
@@ -68,58 +77,57 @@ class CasXmi(Files, msgspec.Struct, frozen=True):
     without_spans: WithoutSpans
     annotator: str
 
-    def counted(self) -> tuple[Offsets, Unit]:
-        """As Java does."""
+    def offset_units(self) -> tuple[Offsets, Unit]:
+        """As Java counts."""
         return "utf16", "utf16"
 
-    def fingerprint(self) -> str:
-        """Digest over the names, sizes and times of change of all files, with those that have the types."""
-        named = {}
-        for path, name in self.files():
-            named[name] = path
-            if path.suffix != ".zip" and (types := types_beside(path, self._root())):
-                named[f"{name}/{types}"] = types
-        return stamp(named)
+    def all_files(self) -> list[NamedFile]:
+        """The files, and those with their types."""
+        beside = ((_types_beside(path, self._root()), name) for path, name in self.files() if path.suffix != ".zip")
+        return self.files() + [(types, f"{name}/{types}") for types, name in beside if types]
 
-    def recognises(self) -> bool:
+    def recognizes(self) -> bool:
         """Whether there is an .xmi file, also in a zip."""
-        of_this_name = (one for one in self.files() if one[0].name.endswith(self.endings))
-        return any(found.name.endswith(".xmi") for one in of_this_name for found in xmis(*one, self._root()))
+        files = (file for file in self.files() if file[0].name.endswith(self.endings))
+        return any(xmi.name.endswith(".xmi") for file in files for xmi in _xmi_files(*file, self._root()))
 
     def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
         """Stream the texts in a file."""
-        _demand_cassis(self.path)
-        for found in xmis(path, name, self._root()):
+        try:
+            import cassis  # noqa: F401
+        except ImportError as err:
+            raise UserError(f"{self.path}: to read it, pip install -r requirements-inception.txt") from err
+        for xmi in _xmi_files(path, name, self._root()):
             try:
-                documents = [] if found.name.endswith(f"/{_NOBODY}.xmi") else [self._document(found)]
-                yield Record(f"{found.name}:1", documents)
+                documents = [] if xmi.name.endswith(f"/{_NOBODY}.xmi") else [self._document(xmi)]
+                yield Record(f"{xmi.name}:1", documents)
             except Unusable as err:
-                yield Record(f"{found.name}:1", fault=str(err))
+                yield Record(f"{xmi.name}:1", fault=str(err))
 
     def _root(self) -> Path:
         place = Path(self.path).expanduser()
         return place if place.is_dir() else place.parent
 
-    def _document(self, found: Found) -> Document:
-        """RAISES (Unusable): With the reason, if there is none that can be read."""
-        if found.fault:
-            raise Unusable(found.fault)
-        cas = _loaded(found)
-        self._demand_layer(cas.typesystem)
+    def _document(self, xmi: _Xmi) -> Document:
+        """RAISES (Unusable): If it cannot be read."""
+        if xmi.fault:
+            raise Unusable(xmi.fault)
+        cas = _load_cas(xmi)
+        self._check_layer(cas.typesystem)
         view = cas.get_view(_TEXT)
         if not isinstance(view.sofa_string, str):
             raise Unusable("no text in it")
-        offsets = _offsets(found.xmi)
-        marks = [self._mark(one.get(self.feature), offsets.get(one.xmiID)) for one in view.select(self.layer)]
-        user = _LAYOUT.search(found.name)
+        offsets = _offsets(xmi.content)
+        annotations = view.select(self.layer)
+        user = _LAYOUT.search(xmi.name)
         return Document(
             view.sofa_string,
-            marks,
+            [self._mark(annotation.get(self.feature), offsets.get(annotation.xmiID)) for annotation in annotations],
             annotator=user[1] if user else self.annotator,
-            meta={"document": found.name.removesuffix(".xmi")},
+            meta={"document": xmi.name.removesuffix(".xmi")},
         )
 
-    def _demand_layer(self, types: TypeSystem) -> None:
+    def _check_layer(self, types: TypeSystem) -> None:
         """RAISES (Unusable): If there is no such layer of spans, or it has no such feature."""
         if not types.contains_type(self.layer):
             raise Unusable(f"no type {self.layer} in its TypeSystem.xml: set layer")
@@ -136,62 +144,152 @@ class CasXmi(Files, msgspec.Struct, frozen=True):
         return Mark(*offsets, label or "")
 
 
-def _demand_cassis(path: str) -> None:
-    """RAISES (UserError): If it is not installed."""
-    try:
-        import cassis  # noqa: F401
-    except ImportError as err:
-        raise UserError(f"{path}: to read it, pip install -r requirements-inception.txt") from err
+# CAS
 
 
-def _loaded(found: Found) -> Cas:
-    """RAISES (Unusable): If the XML is damaged or unsafe, or not what its types say."""
+def _load_cas(xmi: _Xmi) -> Cas:
+    """RAISES (Unusable): If the XML is damaged or unsafe, or does not fit its types."""
     from cassis import load_cas_from_xmi
     from cassis.typesystem import TypeNotFoundError
     from lxml.etree import XMLSyntaxError
 
-    _demand_safe(found.types, "TypeSystem.xml")
-    _demand_safe(found.xmi, ".xmi")
+    _check_safe(xmi.types, "TypeSystem.xml")
+    _check_safe(xmi.content, ".xmi")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of offsets outside the text: they are refused one by one
-            return load_cas_from_xmi(io.BytesIO(found.xmi), _types(found.types))
+            warnings.simplefilter("ignore")  # of offsets outside the text: such spans are skipped one by one
+            return load_cas_from_xmi(io.BytesIO(xmi.content), _load_types(xmi.types))
     except XMLSyntaxError as err:
         raise Unusable("damaged XML, or a text of more than 10 MB") from err
     except TypeNotFoundError as err:
         raise Unusable("a type in it is not in its TypeSystem.xml") from err
-    except Exception as err:  # what is no CAS can be anything to cassis
+    except Exception as err:  # cassis can raise anything on what is no CAS
         raise Unusable(f"no CAS that can be read ({type(err).__name__})") from err
 
 
-@lru_cache(maxsize=4)
-def _types(content: bytes) -> TypeSystem:
-    """The documents of a project have the same."""
+@lru_cache(maxsize=4)  # the documents of a project have the same
+def _load_types(content: bytes) -> TypeSystem:
     from cassis import load_typesystem
 
     return load_typesystem(io.BytesIO(content))
 
 
-def _demand_safe(content: bytes, what: str) -> None:
-    """RAISES (Unusable): If it is not UTF-8, in which UIMA writes, or has a DOCTYPE, which it never writes: one can
-    name files and servers to read from, or grow to any size. In another encoding it might not be seen.
-    """
+def _check_safe(content: bytes, what: str) -> None:
+    """RAISES (Unusable): If it is not UTF-8, in which UIMA writes, or has a DOCTYPE, which UIMA never writes."""
     encoding = _ENCODING.match(content.removeprefix(b"\xef\xbb\xbf"))
+    # In another encoding a DOCTYPE would not be found.
     if (encoding and encoding[1].lower() not in (b"utf-8", b"us-ascii")) or b"\0" in content:
         raise Unusable(f"{what} is not UTF-8")
     try:
         content.decode("utf8")
     except UnicodeDecodeError as err:
         raise Unusable(f"{what} is not UTF-8") from err
+    # It can name files and servers to read from, or grow to any size.
     if b"<!DOCTYPE" in content:
         raise Unusable(f"{what} has a DOCTYPE, which is not safe to read")
 
 
 def _offsets(xmi: bytes) -> dict[int, tuple[int, int]]:
-    """From where to where the annotations are, by their ids, in UTF-16 units. cassis gives code points, but for an
-    offset inside a character or outside the text, which it gives as it is: one could not be told from the other.
-    """
+    """Return start and end of the annotations in UTF-16 units, by their ids."""
     from lxml import etree
 
-    found = (one for one in etree.fromstring(xmi) if one.get("begin") and one.get("end"))
-    return {int(one.get(_ID)): (int(one.get("begin")), int(one.get("end"))) for one in found}
+    # cassis gives code points, but leaves an offset inside a character or outside the text as it is: these could not be
+    # told apart.
+    annotations = (element for element in etree.fromstring(xmi) if element.get("begin") and element.get("end"))
+    return {int(found.get(_ID)): (int(found.get("begin")), int(found.get("end"))) for found in annotations}
+
+
+# Files in folders and zips
+
+
+class _Xmi(NamedTuple):
+    """An XMI file.
+
+    name (str): Its path, with those of the zips that it is in.
+    content (bytes), types (bytes): It, and the TypeSystem.xml beside it or in a folder above.
+    fault (str): The reason why it cannot be used.
+    """
+
+    name: str
+    content: bytes = b""
+    types: bytes = b""
+    fault: str = ""
+
+
+def _xmi_files(path: Path, name: str, root: Path) -> Iterator[_Xmi]:
+    """Stream an XMI file, or those in a zip, one in memory at a time.
+
+    root (Path): The folder above which no TypeSystem.xml is searched.
+    """
+    with path.open("rb") as file:
+        if path.suffix == ".zip":
+            yield from _unzip(file, name, 1)
+            return
+        try:
+            beside = _types_beside(path, root)
+            yield _with_types(name, _read_limited(file), beside.read_bytes() if beside else None)
+        except Unusable as err:
+            yield _Xmi(name, fault=str(err))
+
+
+def _with_types(name: str, content: bytes, types: bytes | None) -> _Xmi:
+    if types is None:
+        return _Xmi(name, fault="no TypeSystem.xml beside it")
+    return _Xmi(name, content, types)
+
+
+def _types_beside(path: Path, root: Path) -> Path | None:
+    """Return the TypeSystem.xml that is nearest to a file, in its folder or one above."""
+    for folder in path.parents:
+        found = [file for file in sorted(folder.glob("*.xml")) if file.name.lower() == _TYPES]
+        if found or folder == root:
+            return found[0] if found else None
+    return None
+
+
+def _unzip(file: IO[bytes], name: str, depth: int) -> Iterator[_Xmi]:
+    try:
+        archive = ZipFile(file)
+    except _DAMAGED:
+        yield _Xmi(name, fault="damaged zip")
+        return
+    with archive:
+        for entry in sorted(archive.namelist()):
+            place = f"{name}/{entry}"
+            is_zip = entry.lower().endswith(".zip") and depth < _MAX_DEPTH
+            if not is_zip and not entry.lower().endswith(".xmi"):
+                continue
+            try:
+                content = _read_entry(archive, entry)
+                if not is_zip:
+                    types = _types_entry(archive, entry)
+                    yield _with_types(place, content, _read_entry(archive, types) if types else None)
+            except Unusable as err:
+                yield _Xmi(place, fault=str(err))
+                continue
+            if is_zip:
+                yield from _unzip(io.BytesIO(content), place, depth + 1)
+
+
+def _types_entry(archive: ZipFile, entry: str) -> str:
+    """Return the name of the nearest TypeSystem.xml in a zip; nothing if there is none."""
+    by_lower = {other.lower(): other for other in archive.namelist()}
+    nearest = (str(folder / _TYPES) for folder in PurePosixPath(entry.lower()).parents)
+    return next((by_lower[types] for types in nearest if types in by_lower), "")
+
+
+def _read_entry(archive: ZipFile, entry: str) -> bytes:
+    """RAISES (Unusable): If it is damaged, or too large."""
+    try:
+        with archive.open(entry) as file:
+            return _read_limited(file)
+    except _DAMAGED as err:
+        raise Unusable("damaged zip") from err
+
+
+def _read_limited(file: IO[bytes]) -> bytes:
+    """RAISES (Unusable): If it is too large."""
+    content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise Unusable(f"larger than {MAX_BYTES // 2**20} MiB")
+    return content

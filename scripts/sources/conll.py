@@ -70,7 +70,7 @@ class Conll(Files, msgspec.Struct, frozen=True):
     without_spans: WithoutSpans
     annotator: str
 
-    def recognises(self) -> bool:
+    def recognizes(self) -> bool:
         """Whether the first lines end in tags."""
         if not Path(self.path).expanduser().is_file():
             return False

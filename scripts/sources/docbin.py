@@ -53,7 +53,7 @@ class DocBinFiles(Files, msgspec.Struct, frozen=True):
     without_spans: WithoutSpans
     annotator: str
 
-    def recognises(self) -> bool:
+    def recognizes(self) -> bool:
         """Whether there are .spacy files."""
         found = self.files()
         return bool(found) and found[0][0].name.endswith(self.endings)

@@ -70,11 +70,11 @@ class Doccano(Files, msgspec.Struct, frozen=True):
     annotator: str
     label_names: dict[str, str] = {}
 
-    def counted(self) -> tuple[Offsets, Unit]:
+    def offset_units(self) -> tuple[Offsets, Unit]:
         """As is set; by itself, doccano counts code points."""
         return self.offsets, "codepoints"
 
-    def recognises(self) -> bool:
+    def recognizes(self) -> bool:
         """Whether the first records look like doccano's."""
         records = [record for _, content in islice(json_records(self.path), 100) if (record := _decoded(content))]
         return any(_is_doccano(record) for record in records)

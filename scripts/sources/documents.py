@@ -1,9 +1,8 @@
-"""What the readers of documents with spans share: from the marks in a text to answers, each mark accounted for."""
+"""Documents with marked spans, as most formats have them, and their way to answers, with an account of each mark."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -18,7 +17,7 @@ WithoutSpans = Literal["annotated", "unannotated"]
 
 
 class Unusable(Exception):
-    """Why a document or a span cannot be used; with how many spans of it nobody has accounted for."""
+    """The reason why a document cannot be used, and the number of its spans that are not accounted for yet."""
 
     def __init__(self, reason: str, spans: int = 0) -> None:
         super().__init__(reason)
@@ -26,13 +25,13 @@ class Unusable(Exception):
 
 
 class Document(msgspec.Struct, frozen=True):
-    """A text and what one annotator marked in it.
+    """A text with the marks of one annotator.
 
     text (str): The text.
     marks (Sequence[Mark]): Its spans.
     wrong (Sequence[Mark]): Spans that are known not to be entities of their labels.
-    complete (Collection[str] | None): The labels of which all spans are there; None: all.
-    answer (Answer): "ignore" where it was skipped.
+    complete (Collection[str] | None): The labels of which all spans are marked; None: all.
+    answer (Answer): "ignore" where it was skipped by its annotator.
     annotator (str), timestamp (int | None), meta (dict): As in a Task.
     """
 
@@ -47,16 +46,16 @@ class Document(msgspec.Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """How many spans it has."""
+        """Number of spans."""
         return len(self.marks) + len(self.wrong)
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What stands at one place of a source: documents by one annotator each; or why it cannot be read.
+    """One text of a source: a document for each of its annotators.
 
     source (str): Its place, ending in ":" and a number.
-    documents (Sequence[Document]): None if nobody has annotated it yet.
-    fault (str): Why the whole of it cannot be used.
+    documents (Sequence[Document]): Empty if nobody has annotated it yet.
+    fault (str): The reason to skip the whole of it, if any.
     """
 
     source: str
@@ -65,13 +64,12 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class DocumentReader(msgspec.Struct, frozen=True):
-    """Turns records into answers. A document is complete for the labels, but for those of which a span had to be
-    refused in it: of these only the spans that could be read are taken, each as an answer about itself alone.
+    """Turns records into answers. A document is complete for the labels, except for those of which it has a span that
+    is skipped: the other spans of such a label are taken one by one, each as a binary answer.
 
     dataset (str): The name of the `[datasets.*]` block.
     labels (Sequence[str]): The labels that were annotated in it.
-    without_spans (WithoutSpans): What a document without any span is: "annotated", and nothing was found, or
-        "unannotated" as yet.
+    without_spans (WithoutSpans): A document without any span is "annotated", and has none, or "unannotated" as yet.
     offsets (Offsets), usual (Unit): See `in_codepoints`.
     """
 
@@ -82,89 +80,93 @@ class DocumentReader(msgspec.Struct, frozen=True):
     usual: Unit = "codepoints"
 
     def read(self, records: Iterable[Record], intake: Intake) -> Iterator[list[Task]]:
-        """The answers, those of one record at a time. It is noted if a label never occurs."""
+        """Yield the answers, those of one record at a time. Labels that never occur are noted."""
         unseen = set(self.labels)
         for record in records:
-            if tasks := self.answers(record, intake):
+            if tasks := self._read_record(record, intake):
                 unseen.difference_update(span.label for task in tasks for span in task.spans)
                 yield tasks
         note_unseen(unseen, intake)
 
-    def answers(self, record: Record, intake: Intake) -> list[Task]:
-        """The answers in one record; none if it is refused or left out, which the intake is told."""
+    def _read_record(self, record: Record, intake: Intake) -> list[Task]:
+        """Return the answers of a record; none if it is skipped or not annotated yet, which the intake is told."""
         size = sum(document.size for document in record.documents)
         intake.record(size)
         if record.fault:
             intake.skip(record.source, record.fault, size)
             return []
-        tasks = []
-        faults = []
+        tasks: list[Task] = []
+        unusable: list[Unusable] = []
         for document in record.documents:
             try:
-                tasks += self._judge(document, record.source, intake)
+                tasks += self._read_document(document, record.source, intake)
             except Unusable as err:
-                faults.append(err)
-        if faults:
-            _account(record.source, faults, bool(tasks), intake)
-        elif not tasks:
+                unusable.append(err)
+        if tasks:
+            for reason in unusable:
+                intake.note("one of several answers about a text could not be used")
+                for _ in range(reason.spans):
+                    intake.skip_span(record.source, str(reason))
+        elif unusable:
+            intake.skip(record.source, str(unusable[0]), sum(reason.spans for reason in unusable))
+        else:
             intake.other_labels(0, whole_record=True)
             intake.note("not annotated yet")
         return tasks
 
-    def _judge(self, document: Document, source: str, intake: Intake) -> list[Task]:
-        """None if it is not annotated yet. RAISES (Unusable): If nothing of it can be used."""
+    def _read_document(self, document: Document, source: str, intake: Intake) -> list[Task]:
+        """Return its answers; none if it is not annotated yet. RAISES (Unusable): If nothing of it can be used."""
         if not document.text or document.text.isspace():
             raise Unusable("text is empty", document.size)
         if not document.size and (self.without_spans == "unannotated" or document.complete == ()):
             return []
-        marks = self._located(document)
+        marks = in_codepoints(document.text, [*document.marks, *document.wrong], self.offsets, self.usual)
+        if marks is None:
+            raise Unusable(AMBIGUOUS, document.size)
         right, wrong = marks[: len(document.marks)], marks[len(document.marks) :]
-        spans, incomplete = self._fitted(document.text, right, source, intake)
-        rejected, _ = self._fitted(document.text, wrong, source, intake)
+        spans, incomplete = self._fit_marks(document.text, right, source, intake)
+        rejected, _ = self._fit_marks(document.text, wrong, source, intake)
         if document.complete is not None:
             incomplete |= set(self.labels) - set(document.complete)
-        task = self._task(document, source)
-        tasks = answers(task, dict.fromkeys(spans, source), incomplete)
-        tasks += [replace(task, kind="binary", answer="reject", labels=[one.label], spans=[one]) for one in rejected]
-        if not tasks:
-            raise Unusable("no label of it could be read completely")
-        return tasks
+        return self._answers(document, source, spans, rejected, incomplete)
 
-    def _located(self, document: Document) -> list[Mark]:
-        """All marks, in code points. RAISES (Unusable): If it cannot be told how they are counted."""
-        marks = [*document.marks, *document.wrong]
-        located = in_codepoints(document.text, marks, self.offsets, self.usual)
-        if located is None:
-            raise Unusable(AMBIGUOUS, len(marks))
-        return located
-
-    def _fitted(self, text: str, marks: Sequence[Mark], source: str, intake: Intake) -> tuple[list[Span], set[str]]:
-        """The spans that can be used, and the labels of which one cannot."""
-        spans: dict[Span, None] = {}
+    def _fit_marks(
+        self, text: str, marks: Iterable[Mark], source: str, intake: Intake
+    ) -> tuple[dict[Span, str], set[str]]:
+        """Return the spans that can be used, with their places, and the labels of which a span is skipped."""
+        places: dict[Span, str] = {}
         incomplete: set[str] = set()
         for mark in marks:
             if mark.label and mark.label not in self.labels:
                 intake.other_labels(1)
                 continue
+            place = mark.place or source
             span = _fit(text, mark)
             if isinstance(span, str):
-                intake.skip_span(source, span)
-                # Where there is no label it may have been any.
+                intake.skip_span(place, span)
+                # A mark without a label may be of any.
                 incomplete.update([mark.label] if mark.label else self.labels)
-            elif span in spans:
-                intake.skip_span(source, "span repeated in the same text")
+            elif span in places:
+                intake.skip_span(place, "span repeated in the same text")
             else:
-                spans[span] = None
-                intake.note("blanks at the edges of a span trimmed", (span.start, span.end) != (mark.start, mark.end))
-        note_incomplete(incomplete, intake)
-        return list(spans), incomplete
+                places[span] = place
+                if (span.start, span.end) != (mark.start, mark.end):
+                    intake.note(TRIMMED)
+        intake.note("labels not taken as complete in a text, since one of their spans is skipped", len(incomplete))
+        return places, incomplete
 
-    def _task(self, document: Document, source: str) -> Task:
-        return Task(
+    def _answers(
+        self, document: Document, source: str, spans: dict[Span, str], rejected: Iterable[Span], incomplete: set[str]
+    ) -> list[Task]:
+        """Return an answer that is complete for its labels, and one for each span of the other labels.
+
+        RAISES (Unusable): If there is none.
+        """
+        complete = Task(
             input_hash=input_hash(document.text),
             text=document.text,
-            labels=sorted(set(self.labels)),
-            spans=[],
+            labels=sorted(set(self.labels) - incomplete),
+            spans=sorted(span for span in spans if span.label not in incomplete),
             answer=document.answer,
             kind="manual",
             annotator=document.annotator,
@@ -173,57 +175,39 @@ class DocumentReader(msgspec.Struct, frozen=True):
             source=source,
             meta=document.meta,
         )
+        tasks = [complete] if complete.labels else []
+        for span, place in spans.items():
+            if span.label in incomplete:
+                tasks.append(replace(complete, kind="binary", labels=[span.label], spans=[span], source=place))
+        for span in rejected:
+            tasks.append(replace(complete, kind="binary", labels=[span.label], spans=[span], answer="reject"))
+        if not tasks:
+            raise Unusable("no label of it could be read completely")
+        return tasks
 
 
-def answers(task: Task, spans: Mapping[Span, str], incomplete: AbstractSet[str]) -> list[Task]:
-    """One answer that is complete for its labels, and one a span of labels of which spans are missing.
-
-    task (Task): As it is but for its spans, with all labels.
-    spans (Mapping[Span, str]): The spans, and where each stands.
-    incomplete (Set[str]): Labels of which spans are missing.
-    """
-    complete = [label for label in task.labels if label not in incomplete]
-    taken = sorted(span for span in spans if span.label not in incomplete)
-    found = [replace(task, labels=complete, spans=taken)] if complete else []
-    return found + [
-        replace(task, kind="binary", labels=[span.label], spans=[span], source=source)
-        for span, source in spans.items()
-        if span.label in incomplete
-    ]
-
-
-def note_incomplete(labels: Collection[str], intake: Intake) -> None:
-    """Note of how many labels a span was refused in a text."""
-    intake.note("labels not taken as complete in a text, since a span of theirs was refused", len(labels))
+TRIMMED = "whitespace at the boundaries of a span trimmed"
 
 
 def note_unseen(labels: Iterable[str], intake: Intake) -> None:
-    """Note labels that were asked for and are nowhere."""
+    """Note labels that are asked for and occur nowhere."""
     for label in sorted(labels):
         intake.note(never_occurs(label))
 
 
 def never_occurs(label: str) -> str:
-    """The note that a label which was asked for is nowhere."""
+    """Return the note on a label that is asked for and occurs nowhere."""
     return f"label {label} never occurs"
 
 
-def _account(source: str, faults: Sequence[Unusable], rest_is_used: bool, intake: Intake) -> None:
-    """Tell of documents that cannot be used: the record is refused, or, if others in it can be, their spans."""
-    if not rest_is_used:
-        intake.skip(source, str(faults[0]), sum(fault.spans for fault in faults))
-        return
-    for fault in faults:
-        intake.note("one of several answers about a text could not be used")
-        for _ in range(fault.spans):
-            intake.skip_span(source, str(fault))
-
-
 def _fit(text: str, mark: Mark) -> Span | str:
-    """The span, or why it cannot be used."""
+    """Return the span of a mark, or the reason to skip it."""
     if mark.fault or not mark.label:
         return mark.fault or "span without a label"
     span = fit_span(text, mark.start, mark.end, mark.label)
     if isinstance(span, Span) and not mark.fits(text):
-        return "quoted text is not what stands at the offsets"
+        return MISQUOTED
     return span
+
+
+MISQUOTED = "quoted text differs from the text at the offsets"

@@ -65,7 +65,7 @@ class HuggingFace(Files, msgspec.Struct, frozen=True):
     without_spans: WithoutSpans
     annotator: str
 
-    def recognises(self) -> bool:
+    def recognizes(self) -> bool:
         """Whether there are .parquet or .arrow files."""
         found = self.files()
         return bool(found) and found[0][0].name.endswith(self.endings)

@@ -23,7 +23,7 @@ _DATASET = re.compile(r"^\s*\[datasets\.([^\].]+)", re.MULTILINE)
 @runtime_checkable
 class Importable(Source, Protocol):
     """A Source that can tell what is in it. One that holds several datasets has `datasets` too, and one with a path
-    `recognises`, whether what is there is of its format.
+    `recognizes`, whether what is there is of its format.
     """
 
     def labels_found(self) -> Counter[str]:
@@ -150,7 +150,7 @@ def _recognised(formats: Mapping[str, str], readers: Mapping[str, Reader], path:
         if _place(readers[name]) != "path":
             continue
         try:
-            found += [kind] if _source(readers[name], path, [], {}).recognises() else []
+            found += [kind] if _source(readers[name], path, [], {}).recognizes() else []
         except (OSError, UserError):  # a folder for what reads files, a file for what reads text
             continue
     if len(found) == 1:

@@ -97,11 +97,11 @@ class LabelStudio(Files, msgspec.Struct, frozen=True):
     annotator: str
     field: str
 
-    def counted(self) -> tuple[Offsets, Unit]:
+    def offset_units(self) -> tuple[Offsets, Unit]:
         """As is set; by itself, Label Studio counts as browsers do."""
         return self.offsets, "utf16"
 
-    def recognises(self) -> bool:
+    def recognizes(self) -> bool:
         """Whether the first records look like Label Studio's."""
         for _, content in islice(json_records(self.path), 20):
             try:

@@ -60,7 +60,7 @@ class ProdigyDatabase(msgspec.Struct, frozen=True):
             found = ", ".join(sorted(self.labels_found(LOOKED_AT)))
             raise UserError(f"{self.path}: labels is empty. In {self.dataset} is {found or 'none'}")
 
-    def recognises(self) -> bool:
+    def recognizes(self) -> bool:
         """Whether it is an SQLite database."""
         path = self._file()
         with path.open("rb") as file:

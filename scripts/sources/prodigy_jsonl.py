@@ -48,7 +48,7 @@ class ProdigyJsonl(msgspec.Struct, frozen=True):
             found = ", ".join(sorted(self.labels_found(LOOKED_AT)))
             raise UserError(f"{self.path}: labels is empty. There is {found or 'none'}")
 
-    def recognises(self) -> bool:
+    def recognizes(self) -> bool:
         """Whether the first lines look like Prodigy's tasks."""
         return any(is_task(line) for _, line in islice(json_lines(self.path), LOOKED_AT))
 

@@ -17,7 +17,7 @@ import msgspec
 
 from scripts.core.answers import Kind, Span, Task, are_apart
 from scripts.core.hashing import input_hashes
-from scripts.sources.documents import note_unseen
+from scripts.sources.documents import TRIMMED, note_unseen
 from scripts.sources.json_records import UNREADABLE, is_too_deep, reason
 from scripts.sources.prodigy_records import Record, SpanRecord, Version, decode
 from scripts.sources.source import Intake, fit_span
@@ -122,7 +122,7 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
             for _ in range(len(taken) - len(task.spans)):
                 intake.skip_span(source, "span repeated in the same task")
         intake.other_labels(len(spans) - len(taken), whole_record=not tasks)
-        intake.note("blanks at the edges of a span trimmed", trimmed)
+        intake.note(TRIMMED, trimmed)
         self._note(record, task, old_hash, intake)
         return tasks
 

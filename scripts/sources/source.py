@@ -1,13 +1,10 @@
-"""What a reader must give, and the account of every record it met.
-
-Sources that can be read in parts, by several machines at a time.
-"""
+"""The contract of a reader: a Source of answers, and the account of every record in it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -16,24 +13,24 @@ from scripts.core.answers import Span, Task
 
 @runtime_checkable
 class Source(Protocol):
-    """A place annotations come from. Readers are registered functions that return one; it must pickle."""
+    """A source of annotations, as registered readers return it. It must pickle."""
 
     @property
     def labels(self) -> list[str]:
         """The labels whose annotations are taken from it."""
 
     def check(self) -> None:
-        """Look whether it can be read at all. RAISES (UserError): In one line, what is wrong and what exists."""
+        """Check that it can be read at all. RAISES (UserError): In one line, what is wrong and what there is."""
 
     def fingerprint(self) -> str:
-        """A cheap value that changes whenever what would be read changes."""
+        """Return a value, cheap to get, that changes whenever the answers may have changed."""
 
     def read(self, dataset: str, intake: Intake) -> Iterator[list[Task]]:
-        """Stream the answers, those of one record at a time, at least one. Every record is told to the intake
-        as read; one that yields nothing is told to it as refused or left out too.
+        """Stream the answers: lists with those of one record, at least one.
 
         dataset (str): The name of the `[datasets.*]` block, for `Task.dataset`.
-        intake (Intake): The account to keep.
+        intake (Intake): The account. Each record is counted as read; one that yields nothing as skipped or of other
+            labels too.
         """
 
 
@@ -108,12 +105,9 @@ class Intake(msgspec.Struct):
 
 
 def fit_span(text: str, start: int, end: int, label: str) -> Span | str:
-    """A span as the pipeline wants it: inside the text, without blanks at its edges; or why it cannot be.
+    """Return a span that is inside the text and neither starts nor ends with whitespace; or the reason to skip it.
 
-    text (str): The text.
-    start (int), end (int): Code points, end exclusive, as found.
-    label (str): Its label.
-    RETURNS (Span | str): The span, or the reason it is refused.
+    start (int), end (int): Code points, end exclusive, as in the source.
     """
     if not 0 <= start < end <= len(text):
         return "offsets outside the text" if 0 <= start < end else "offsets negative, reversed or empty"
@@ -122,27 +116,49 @@ def fit_span(text: str, start: int, end: int, label: str) -> Span | str:
         start += len(covered) - len(covered.lstrip())
         end -= len(covered) - len(covered.rstrip())
         if start >= end:
-            return "span of blanks only"
+            return "span of whitespace only"
     return Span(start, end, label)
 
 
 @runtime_checkable
 class Divisible(Protocol):
-    """A Source that can be divided."""
+    """A Source that can be divided, to be read by several machines at a time."""
 
     def parts(self, size: int) -> Sequence[Source]:
-        """Sources of about so many bytes each that, one after the other, give what it gives; itself if that is less.
+        """Return sources of about a size in bytes each that, one after the other, give what it gives; itself if small.
 
-        It looks at sizes and keys alone. Parts may be Numbered.
+        It looks at sizes and keys only. Parts may be Numbered.
         """
 
 
 @runtime_checkable
 class Numbered(Protocol):
-    """A part whose records say the how many'th they are."""
+    """A part that numbers its records."""
 
     def records_inside(self) -> int:
-        """How many records it has."""
+        """Count its records."""
 
     def after(self, records: int) -> Source:
-        """The part, if so many records come before it."""
+        """Return the part with a number of records before it."""
+
+
+S = TypeVar("S", bound=Any)
+
+
+class SourcePart(msgspec.Struct, Generic[S], frozen=True):
+    """Base of a part of a Source: all but its reading is that of the whole."""
+
+    whole: S
+
+    @property
+    def labels(self) -> list[str]:
+        """As of the whole."""
+        return self.whole.labels
+
+    def check(self) -> None:
+        """Check the whole."""
+        self.whole.check()
+
+    def fingerprint(self) -> str:
+        """Of the whole."""
+        return self.whole.fingerprint()
