@@ -27,14 +27,24 @@ from scripts.model.label_heads import Covered
 from scripts.page.inputs import load
 from scripts.page.page import render
 from scripts.queueing import recommendation as deciding
-from scripts.reporting.comparison import MOST_RUNS
-from scripts.scoring import compared
+from scripts.reporting.comparison import MAX_RUNS
+from scripts.scoring import comparison
 from scripts.scoring import learning_curve as curve
 from scripts.scoring.counts import Counts, Tally, digests
-from scripts.scoring.evaluation import Findings
-from scripts.scoring.examples import Examples
+from scripts.scoring.evaluation import ErrorSums
+from scripts.scoring.examples import ErrorExamples
 from scripts.scoring.metrics import metrics
-from scripts.scoring.runs import Code, Confusion, Data, Evaluated, Run, Trained, TrainingConfig, load_all, save
+from scripts.scoring.runs import (
+    Confusion,
+    EvaluatedRun,
+    Run,
+    RunCode,
+    RunData,
+    TrainingConfig,
+    TrainingData,
+    load_all,
+    save,
+)
 from tests.annotated import task, write
 
 LABELS = [f"LABEL_{number:02}" for number in range(20)]
@@ -59,12 +69,12 @@ def generate(
     for number in range(runs):
         save(_run(number, corpus, gold, labels), folder / "metrics")
     scored, _ = load_all(folder / "metrics")
-    baseline = compared.choose_baseline(scored, None)
-    found = compared.compare_runs(folder / "metrics", scored[-MOST_RUNS:], baseline)
-    write_json(folder / "metrics" / compared.NAME, found)
+    baseline = comparison.choose_baseline(scored, None)
+    found = comparison.compare_runs(folder / "metrics", scored[-MAX_RUNS:], baseline)
+    write_json(folder / "metrics" / comparison.NAME, found)
     shares = [0.25, 0.5, 1.0]
     counts = [_counted(9, corpus, gold, labels, 0.5 + share / 4)[0] for share in shares]
-    parts = [curve.Part(share, int(900 * share), {}, each) for share, each in zip(shares, counts, strict=True)]
+    parts = [curve.CurvePart(share, int(900 * share), {}, each) for share, each in zip(shares, counts, strict=True)]
     write_json(folder / "metrics" / curve.NAME, curve.curve("ner", "d" * 64, parts, None))
     _review(folder, corpus, gold)
     _write_coverage(folder / "corpus", labels)
@@ -106,10 +116,10 @@ def _counted(
     gold: Sequence[Gold],
     labels: Sequence[str],
     right: float,
-) -> tuple[Counts, Findings, Examples]:
+) -> tuple[Counts, ErrorSums, ErrorExamples]:
     """What a model scores that finds this share of the entities, and others besides."""
     random_ = random.Random(seed)
-    tally, findings, examples = Tally(labels), Findings(len(labels), dict.fromkeys(labels, WORDS)), Examples()
+    tally, findings, examples = Tally(labels), ErrorSums(len(labels), dict.fromkeys(labels, WORDS)), ErrorExamples()
     for text, spans in zip(corpus, gold, strict=True):
         known = {label: Covered(frozenset(spans.get(label, ())), [(0, len(text))], True) for label in labels}
         predicted: Gold = {}
@@ -128,19 +138,20 @@ def _counted(
     return tally.counts(), findings, examples
 
 
-def _run(number: int, corpus: Sequence[str], gold: Sequence[Gold], labels: Sequence[str]) -> Evaluated:
+def _run(number: int, corpus: Sequence[str], gold: Sequence[Gold], labels: Sequence[str]) -> EvaluatedRun:
     counts, findings, examples = _counted(number, corpus, gold, labels, 0.6 + number / 300)
     covered = {label: 400 + 31 * place for place, label in enumerate(counts.labels)}
     config = CONFIG.format(dropout=0.1 + number / 1000)
     run = Run(
         run="ner", digest=f"{number:08}" * 8, time=f"2026-01-{1 + number // 24:02}T{number % 24:02}:00:00Z", seeds=[0],
-        data=Data("d" * 64, "d" * 64), code=Code("c" * 64, "c" * 64, "b" * 40, ["configs/ner.cfg"]), models={"0": "m"},
-        model_bytes=4_000_000, versions={"training": {"python": "3.11", "spacy": "3.8.7"}}, tests=digests(counts),
-        config=TrainingConfig(f"{number:064}", config), trained=Trained(1_000, covered, covered),
+        data=RunData("d" * 64, "d" * 64), code=RunCode("c" * 64, "c" * 64, "b" * 40, ["configs/ner.cfg"]),
+        models={"0": "m"}, model_bytes=4_000_000, versions={"training": {"python": "3.11", "spacy": "3.8.7"}},
+        tests=digests(counts), config=TrainingConfig(f"{number:064}", config),
+        trained=TrainingData(1_000, covered, covered),
         words_per_second={"0": 9_000 + number},
     )  # fmt: skip
     confusion = Confusion(counts.labels, {"0": findings.confusion.tolist()})
-    return Evaluated(run, metrics(counts, [findings]), counts, confusion, examples.all())
+    return EvaluatedRun(run, metrics(counts, [findings]), counts, confusion, examples.all())
 
 
 def _write_coverage(corpus: Path, labels: Sequence[str]) -> None:
@@ -168,7 +179,7 @@ def main() -> None:
         step = measure(["python", "-m", "scripts.report", f"{folder}/metrics", "--corpus", f"{folder}/corpus"])
         scored, _ = load_all(folder / "metrics")
         began = time.perf_counter()
-        compared.compare_runs(folder / "metrics", scored, scored[-2])
+        comparison.compare_runs(folder / "metrics", scored, scored[-2])
         comparing = time.perf_counter() - began
     result = {
         "machine": machine(),

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from benchmarks.measure import machine, write_results
 from scripts.scoring.alignment import align
-from scripts.scoring.comparison import compare
+from scripts.scoring.changes import compare_counts
 from scripts.scoring.counts import Counts, count, rows
 
 LABELS = 20
@@ -94,7 +94,7 @@ def comparing(texts: int) -> dict[str, Any]:
     mine, theirs = (
         Counts(names, labels, [0], found[None], np.ones(shape, bool), np.zeros(shape, np.uint32)) for found in values
     )
-    _, seconds = timed(lambda: compare(mine, theirs), 3)
+    _, seconds = timed(lambda: compare_counts(mine, theirs), 3)
     return {"texts": texts, "labels": LABELS, "resamples": 1000, "seconds": round(seconds, 3)}
 
 

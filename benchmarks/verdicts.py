@@ -29,9 +29,9 @@ from scripts.core.answers import GoldText
 from scripts.core.hashing import fraction
 from scripts.scoring.alignment import align
 from scripts.scoring.bootstrap import all_f1
-from scripts.scoring.comparison import NO_SUPPORT, WITHIN, Change, compare
+from scripts.scoring.changes import NO_SUPPORT, WITHIN, Change, compare_counts
 from scripts.scoring.counts import Counts, count, rows
-from scripts.scoring.seed_variance import LabelNoise, Noise
+from scripts.scoring.seed_variance import LabelVariance, SeedVariance
 
 STEPS = 400
 SEEDS = {"addresses": 8, "posts": 8, "protocols": 6}
@@ -117,18 +117,18 @@ def _values(path: Path, gold: Any, column: dict[str, int], texts: int) -> Any:
     return count(align(gold, rows(found)), texts, len(column))
 
 
-def seed_variance(counts: Counts) -> Noise:
+def seed_variance(counts: Counts) -> SeedVariance:
     """The seed variance as the step of that name measures it."""
     sums = counts.values.sum(1)
     support = sums[0, :, 0] + sums[0, :, 2]
     scores = all_f1(sums, support > 0)
     sizes = [*support.tolist(), *[int(support.sum())] * 2]
     found = [
-        LabelNoise(*(float(x) if np.isfinite(x) else None for x in (sd, f)), size)
+        LabelVariance(*(float(x) if np.isfinite(x) else None for x in (sd, f)), size)
         for sd, f, size in zip(scores.std(0, ddof=1), scores.mean(0), sizes, strict=True)
     ]
     labels = dict(zip(counts.labels, found, strict=False))
-    return Noise(
+    return SeedVariance(
         run="", seeds=counts.seeds, data="", config="", tests={}, labels=labels, micro=found[-2], macro=found[-1]
     )
 
@@ -151,7 +151,7 @@ def alarms(counts: Counts, size: int, is_measured: bool) -> dict[str, Any]:
     for one, other in pairs:
         rest = [seed for seed in every if seed not in (*one, *other)][:_VARIANCE_SEEDS]
         measured = seed_variance(picked(counts, rest)) if is_measured else None
-        found = compare(picked(counts, one), picked(counts, other), measured).labels.values()
+        found = compare_counts(picked(counts, one), picked(counts, other), measured).labels.values()
         labels += sum(change.verdict != NO_SUPPORT for change in found)
         beyond += sum(_is_beyond(change) for change in found)
     return {
@@ -170,15 +170,15 @@ def effect(base: Counts, changed: Counts, label: str) -> dict[str, Any]:
     """
     measured = seed_variance(picked(base, range(3, 3 + _VARIANCE_SEEDS)[: len(base.seeds) - 3]))
     single = [
-        compare(picked(changed, [one]), picked(base, [other]), measured, {label}).labels[label]
+        compare_counts(picked(changed, [one]), picked(base, [other]), measured, {label}).labels[label]
         for one in range(len(changed.seeds))
         for other in range(3)
     ]
-    several = compare(changed, picked(base, range(3)), measured, {label}).labels[label]
+    several = compare_counts(changed, picked(base, range(3)), measured, {label}).labels[label]
     return {
         "delta": round(fmean(change.delta or 0.0 for change in single), 4), "support": several.support,
         "one_seed_found": sum(map(_is_beyond, single)), "one_seed_pairs": len(single),
-        "seeds": len(changed.seeds), "several_verdict": several.verdict, "several_p_value": several.chance,
+        "seeds": len(changed.seeds), "several_verdict": several.verdict, "several_p_value": several.p_value,
     }  # fmt: skip
 
 

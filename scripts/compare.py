@@ -7,19 +7,20 @@ from pathlib import Path
 
 from scripts.core.errors import UserError, run_step
 from scripts.core.files import whole_file, write_json
-from scripts.reporting.comparison import MOST_RUNS, print_comparison, to_csv, to_markdown
+from scripts.reporting.comparison import MAX_RUNS, print_comparison, to_csv, to_markdown
 from scripts.reporting.console import plain_console, plural
-from scripts.scoring.compared import choose, choose_baseline, compare_runs, drops
-from scripts.scoring.runs import load_all
+from scripts.scoring.changes import drops
+from scripts.scoring.comparison import choose_baseline, choose_runs, compare_runs
+from scripts.scoring.runs import load_some
 
 
 def main() -> None:
-    """Read the runs, compare, report; fail if a label fell, and that is what was asked."""
+    """Read the runs, compare, report; fail if the F of a label dropped, and --fail-on-drop asks for that."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("metrics", type=Path, help="holds the runs: metrics")
-    parser.add_argument("--baseline", help="a run, or how its name begins; default: the one before the newest")
-    parser.add_argument("--runs", nargs="+", default=[], help="those to compare with it; default: the last ones")
-    parser.add_argument("--output", type=Path, help="a folder for compare.csv, .json and .md; default: with the runs")
+    parser.add_argument("metrics", type=Path, help="folder of the runs: metrics")
+    parser.add_argument("--baseline", help="a run, or the beginning of its name; default: the one before the newest")
+    parser.add_argument("--runs", nargs="+", default=[], help="runs to compare with it; default: the last ones")
+    parser.add_argument("--output", type=Path, help="folder for compare.csv, .json and .md; default: that of the runs")
     parser.add_argument(
         "--fail-on-drop",
         type=float,
@@ -29,13 +30,11 @@ def main() -> None:
     args = parser.parse_args()
     output = args.output or args.metrics
     console = plain_console()
-    runs, left_out = load_all(args.metrics)
-    for reason in left_out:
-        console.print(f"⚠ left out: {reason}")
-    if not runs:
-        raise UserError(f"{args.metrics}: there is no run; evaluate a model first: weasel run evaluate")
+    runs, skipped = load_some(args.metrics)
+    for reason in skipped:
+        console.print(f"⚠ skipped: {reason}")
     baseline = choose_baseline(runs, args.baseline)
-    shown = choose(runs, args.runs, baseline, MOST_RUNS)
+    shown = choose_runs(runs, args.runs, baseline, MAX_RUNS)
     found = compare_runs(args.metrics, shown, baseline)
     print_comparison(console, shown, found)
     for name, content in (("compare.csv", to_csv(runs, found)), ("compare.md", to_markdown(runs, found).encode())):
@@ -43,7 +42,7 @@ def main() -> None:
             file.write(content)
     write_json(output / "compare.json", found)
     console.print(f"✔ {output}/compare.csv, .json, .md: {plural(len(runs), 'run')}")
-    if args.fail_on_drop is not None and found.runs and (fallen := drops(found.runs[-1], args.fail_on_drop)):
+    if args.fail_on_drop is not None and found.runs and (fallen := drops(found.runs[-1].changes, args.fail_on_drop)):
         raise UserError(f"{found.runs[-1].run} is worse than {found.baseline} in {', '.join(fallen)}")
 
 

@@ -1,15 +1,15 @@
-"""Evaluate the models of a run on the test texts, label by label, and keep what they scored."""
+"""Evaluate the models of a run on the test texts, label by label, and keep its scores."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from scripts import functions  # noqa: F401 (what the models are made of is registered)
+from scripts import functions  # noqa: F401 (registers the parts of the models)
 from scripts.core.errors import run_step
 from scripts.core.files import write_json
 from scripts.reporting.console import plain_console, plural
-from scripts.reporting.scores import print_errors, print_scores
+from scripts.reporting.scores import print_errors, print_scores, print_skipped
 from scripts.scoring import runs
 from scripts.scoring.evaluation import evaluate_run
 
@@ -17,28 +17,27 @@ from scripts.scoring.evaluation import evaluate_run
 def main() -> None:
     """Evaluate, write, report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", required=True, help="its name: ner")
+    parser.add_argument("--run", required=True, help="name of the run: ner")
     parser.add_argument("--models", type=Path, required=True, help="folder with seed-<n>/model-best: training/ner")
     parser.add_argument("--corpus", type=Path, default=Path("corpus"), help="default: %(default)s")
-    parser.add_argument("--output", type=Path, default=Path("metrics"), help="holds the runs, default: %(default)s")
+    parser.add_argument("--output", type=Path, default=Path("metrics"), help="folder of the runs, default: %(default)s")
     parser.add_argument("--latest", type=Path, default=Path("metrics.json"), help="copy of the scores: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="the first of --seeds; default: %(default)s")
-    parser.add_argument("--seeds", type=int, default=0, help="how many models; default: all there are")
+    parser.add_argument("--seeds", type=int, default=0, help="number of models; default: all there are")
     args = parser.parse_args()
     console = plain_console()
-    seeds = range(args.seed, args.seed + args.seeds)
-    found, left_out = evaluate_run(args.run, args.models, args.corpus, seeds)
+    found, skipped = evaluate_run(args.run, args.models, args.corpus, range(args.seed, args.seed + args.seeds))
     run, metrics = found.run, found.metrics
     folder = runs.save(found, args.output)
     write_json(args.latest, metrics)
     print_scores(console, metrics)
     console.print()
     print_errors(console, metrics, list(run.words_per_second.values()))
-    for reason in left_out:
-        console.print(f"⚠ left out: {reason}")
-    if run.data.trained != run.data.evaluated:
-        said = "was trained on other data than" if run.data.trained else "does not say whether it was trained on what"
-        console.print(f"⚠ the model {said} {args.corpus} holds now")
+    print_skipped(console, skipped)
+    if run.data.trained is None:
+        console.print(f"⚠ the model has no record of its training data, which may not be those of {args.corpus}")
+    elif run.data.trained != run.data.evaluated:
+        console.print(f"⚠ the model was trained on other data than {args.corpus} holds now")
     means = f", means over {plural(len(run.seeds), 'seed')}" if len(run.seeds) > 1 else ""
     console.print(f"✔ {folder}: {plural(metrics.micro.texts, 'text')}{means}; copied to {args.latest}")
 

@@ -1,11 +1,11 @@
-"""Train on nested parts of the texts, and see for which labels more texts would help."""
+"""Train on nested shares of the texts, and find the labels for which more texts would help."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from scripts import functions  # noqa: F401 (what the config names is registered)
+from scripts import functions  # noqa: F401 (registers the parts of the models)
 from scripts.building.reading import read_labels
 from scripts.building.splits import read_corpus
 from scripts.core.errors import UserError, run_step
@@ -14,7 +14,7 @@ from scripts.core.settings import overrides
 from scripts.model.training import load_config
 from scripts.reporting.console import plain_console
 from scripts.reporting.scores import print_curve
-from scripts.scoring import seed_variance as noise
+from scripts.scoring import seed_variance
 from scripts.scoring.learning_curve import NAME, curve, learn
 
 
@@ -23,12 +23,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path, help="training config: configs/ner.cfg")
     parser.add_argument("--corpus", type=Path, default=Path("corpus"), help="default: %(default)s")
-    parser.add_argument("--models", type=Path, required=True, help="for a while: training/ner-curve")
+    parser.add_argument(
+        "--models", type=Path, required=True, help="gets the models while they are needed: training/ner-curve"
+    )
     parser.add_argument("--metrics", type=Path, default=Path("metrics"), help=f"gets {NAME}, default: %(default)s")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.25, 0.5, 0.75, 1.0], help="of the texts")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--seeds", type=int, default=1, help="models for each share; default: %(default)s")
-    parser.add_argument("--gpu", type=int, default=-1, help="which, or -1 for none; default: %(default)s")
+    parser.add_argument("--gpu", type=int, default=-1, help="number of the GPU, or -1 for none; default: %(default)s")
     parser.add_argument("--vectors", default="none", help="a pipeline with static vectors; default: %(default)s")
     args, rest = parser.parse_known_args()
     shares = sorted(set(args.shares))
@@ -41,7 +43,7 @@ def main() -> None:
     _, values = load_config(args.config, overrides(rest, "--training.max_steps 4000"), vectors)
     seeds = range(args.seed, args.seed + args.seeds)
     parts = learn(args.config, values, args.corpus, shares, seeds, labels, split, args.models, args.gpu)
-    found = curve(args.config.stem, split.digest, parts, noise.load(args.metrics))
+    found = curve(args.config.stem, split.digest, parts, seed_variance.load(args.metrics))
     write_json(args.metrics / NAME, found)
     console = plain_console()
     print_curve(console, found)

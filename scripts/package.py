@@ -1,11 +1,11 @@
-"""Package a model as a wheel that needs spaCy alone, with a card that says what it scored on what."""
+"""Package a model as a wheel that needs nothing but spaCy, with a model card of its data and scores."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from scripts import functions  # noqa: F401 (what the model is made of is registered)
+from scripts import functions  # noqa: F401 (registers the parts of the model)
 from scripts.core.errors import run_step
 from scripts.exporting.package import build
 from scripts.reporting.console import plain_console
@@ -15,9 +15,13 @@ def main() -> None:
     """Build, report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="training/ner/seed-0/model-best")
-    parser.add_argument("--metrics", type=Path, default=Path("metrics"), help="the runs; default: %(default)s")
+    parser.add_argument(
+        "--metrics", type=Path, default=Path("metrics"), help="folder of the runs; default: %(default)s"
+    )
     parser.add_argument("--output", type=Path, default=Path("packages"), help="default: %(default)s")
-    parser.add_argument("--name", required=True, help="without the language, which goes before: ner")
+    parser.add_argument(
+        "--name", required=True, help="of the package, without the language, which is put before it: ner"
+    )
     parser.add_argument("--version", default="0.1.0", help="default: %(default)s")
     args = parser.parse_args()
     wheel = build(args.model, args.metrics, args.output, args.name, args.version)

@@ -1,4 +1,4 @@
-"""Show all that is known of the runs on one page, to be looked at in a browser."""
+"""Write all results of the runs as one HTML page."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ from scripts.reporting.console import plain_console, plural
 def main() -> None:
     """Read, render, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("metrics", type=Path, help="holds the runs: metrics")
+    parser.add_argument("metrics", type=Path, help="folder of the runs: metrics")
     parser.add_argument("--corpus", type=Path, default=Path("corpus"), help="for coverage.csv; default: %(default)s")
-    parser.add_argument("--output", type=Path, help="default: report.html, with the runs")
-    parser.add_argument("--without-texts", action="store_true", help="to show it to those who may not see the texts")
+    parser.add_argument("--output", type=Path, help="default: report.html in the folder of the runs")
+    parser.add_argument("--without-texts", action="store_true", help="for readers who may not see the texts")
     args = parser.parse_args()
     output = args.output or args.metrics / "report.html"
     found = load(args.metrics, args.corpus, with_texts=not args.without_texts)
     page = render(found)
     with whole_file(output) as file:
         file.write(page)
-    plain_console().print(
-        f"✔ {output}: {plural(len(found.runs), 'run')}, {len(page) / 1e6:.2f} MB; open it in a browser",
-    )  # fmt: skip
+    size = f"{len(page) / 1e6:.2f} MB"
+    plain_console().print(f"✔ {output}: {plural(len(found.runs), 'run')}, {size}; open it in a browser")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import numpy as np
 
 from scripts.scoring.counts import Counts, digests
 from scripts.scoring.metrics import metrics
-from scripts.scoring.runs import Code, Confusion, Data, Evaluated, Run, Trained, TrainingConfig, save
+from scripts.scoring.runs import Confusion, EvaluatedRun, Run, RunCode, RunData, TrainingConfig, TrainingData, save
 
 CONFIG = "[training]\ndropout = 0.1\nmax_steps = 900\n"
 
@@ -32,13 +32,19 @@ def counted(hits, seeds=(0,), texts=20, entities=10, other_gold=()):
 
 def made(name, digest, hour, counts, config=CONFIG, **fields):
     """A run with these counts."""
-    fields = {"data": Data("a", "a"), "code": Code("a", "a"), "versions": {"training": {"spacy": "3.8.7"}}} | fields
-    fields = {"trained": Trained(100, dict.fromkeys(counts.labels, 100), dict.fromkeys(counts.labels, 50))} | fields
+    fields = {
+        "data": RunData("a", "a"),
+        "code": RunCode("a", "a"),
+        "versions": {"training": {"spacy": "3.8.7"}},
+    } | fields
+    fields = {
+        "trained": TrainingData(100, dict.fromkeys(counts.labels, 100), dict.fromkeys(counts.labels, 50))
+    } | fields
     run = Run(
         run=name, digest=digest * 8, time=f"2026-01-01T{hour:02}:00:00Z", seeds=counts.seeds, models={},
         model_bytes=1, config=TrainingConfig(config, config), tests=digests(counts), **fields,
     )  # fmt: skip
-    return Evaluated(run, metrics(counts), counts, Confusion(counts.labels, {}), [])
+    return EvaluatedRun(run, metrics(counts), counts, Confusion(counts.labels, {}), [])
 
 
 def write(folder, *runs):

@@ -1,7 +1,8 @@
-"""Entities and predictions, one to one: what is found is what spaCy and nervaluate find, and the rest adds up."""
+"""Entities and predictions, one to one: hits are those of spaCy and nervaluate, and errors add up."""
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 import spacy
 from hypothesis import given
@@ -16,8 +17,8 @@ from benchmarks.corpora import CORPORA
 from scripts.model.label_heads import covered_of, predictions
 from scripts.scoring.alignment import KINDS, align, are_within
 from scripts.scoring.counts import Tally, count, rows
-from scripts.scoring.evaluation import Findings, forms
-from scripts.scoring.examples import Examples, load, pack
+from scripts.scoring.evaluation import ErrorSums, surface_forms
+from scripts.scoring.examples import ErrorExamples, load, pack
 from scripts.scoring.metrics import metrics
 from tests.scored import known_doc
 
@@ -41,7 +42,7 @@ def aligned(gold, predicted):
 
 
 def kinds(gold, predicted):
-    """What became of each entity, in order, and how many predictions are spurious."""
+    """The kind of each entity, in order, and the number of spurious predictions."""
     found = aligned(gold, predicted)
     return [KINDS[kind] for kind in found.kind], int(found.is_spurious.sum())
 
@@ -52,7 +53,7 @@ def kinds(gold, predicted):
         ([(0, 0, 2)], [(0, 0, 2)], (["hit"], 0)),
         ([(0, 0, 2)], [(0, 0, 3)], (["boundary"], 0)),
         ([(0, 0, 2)], [(1, 0, 2)], (["type"], 0)),
-        ([(0, 0, 2)], [(1, 1, 3)], (["both"], 0)),
+        ([(0, 0, 2)], [(1, 1, 3)], (["boundary_type"], 0)),
         ([(0, 0, 2)], [], (["missed"], 0)),
         ([], [(0, 0, 2)], ([], 1)),
         ([(0, 0, 2)], [(0, 2, 4)], (["missed"], 1)),  # neighbours do not overlap
@@ -60,7 +61,7 @@ def kinds(gold, predicted):
         ([(0, 0, 2), (0, 2, 4)], [(0, 0, 4)], (["boundary", "missed"], 0)),  # one prediction, one entity
         ([(0, 0, 6)], [(0, 0, 1), (0, 2, 6)], (["boundary"], 1)),  # the larger overlap
         ([(0, 0, 4), (1, 0, 4)], [(1, 0, 4)], (["missed", "hit"], 0)),  # a hit is nothing else besides
-        ([(0, 0, 4)], [(1, 0, 4), (0, 3, 5)], (["boundary"], 1)),  # the label before the borders
+        ([(0, 0, 4)], [(1, 0, 4), (0, 3, 5)], (["boundary"], 1)),  # the label before the boundaries
     ],
 )
 def test_kinds_of_errors(gold, predicted, expected):
@@ -68,7 +69,7 @@ def test_kinds_of_errors(gold, predicted, expected):
 
 
 @given(spans, spans)
-def test_each_entity_and_each_prediction_has_one_fate(gold, predicted):
+def test_each_entity_and_each_prediction_has_one_outcome(gold, predicted):
     gold, predicted = ([(label, start, start + size) for start, size, label in some] for some in (gold, predicted))
     found = aligned(gold, predicted)
     assert len(found.gold) == len(set(gold))
@@ -178,59 +179,59 @@ def test_real_corpora_are_scored_as_by_spacy_and_nervaluate(name, shared_data):
     on_real_texts(test, sorted({label for each in test for label in each.covered}))
 
 
-# What is found out besides
+# Errors by kind, confusion, seen and unseen
 
 
-def findings(gold, ents, seen=None):
+def errors_of(gold, ents, seen=None):
     """Of one text."""
     doc = NLP.make_doc(TEXT)
     doc.ents = [Span(doc, *ent) for ent in ents]
-    tally, found = Tally(LABELS), Findings(3, seen)
+    tally, found = Tally(LABELS), ErrorSums(3, seen)
     tally.add(gold.text, covered_of(gold), predictions(doc))
     found.add(tally.flush(), LABELS)
     return metrics(tally.counts(), [found]), found
 
 
-def test_errors_add_up_and_confusion_says_with_what():
+def test_errors_of_each_kind_add_up_and_confusion_has_the_labels():
     gold = known_doc(NLP, TEXT, [(0, 1, "A-B"), (2, 3, "A-B"), (4, 5, "LOC"), (6, 7, "LOC")], LABELS)
-    found, more = findings(gold, [(0, 2, "A-B"), (2, 3, "B-PER"), (4, 6, "B-PER"), (7, 8, "LOC")])
+    found, more = errors_of(gold, [(0, 2, "A-B"), (2, 3, "B-PER"), (4, 6, "B-PER"), (7, 8, "LOC")])
     errors = {label: score.errors for label, score in found.labels.items()}
-    assert (errors["A-B"].boundary, errors["A-B"].type) == (1, 1)
-    assert (errors["LOC"].both, errors["LOC"].missed, errors["LOC"].spurious) == (1, 1, 1)
-    assert errors["B-PER"].mistaken == 2
+    assert (errors["A-B"].fn.boundary, errors["A-B"].fn.type, errors["A-B"].fp.boundary) == (1, 1, 1)
+    assert (errors["LOC"].fn.boundary_type, errors["LOC"].fn.missed, errors["LOC"].fp.spurious) == (1, 1, 1)
+    assert (errors["B-PER"].fp.type, errors["B-PER"].fp.boundary_type) == (1, 1)
     for score in [*found.labels.values(), found.micro]:
-        e = score.errors
-        assert score.fn == e.boundary + e.type + e.both + e.missed
-        assert score.fp == e.boundary + e.mistaken + e.spurious
+        assert score.fn == sum(msgspec.structs.astuple(score.errors.fn))
+        assert score.fp == sum(msgspec.structs.astuple(score.errors.fp))
+        assert score.error_count == score.fn + score.fp
     assert more.confusion.tolist() == [[1, 1, 0, 0], [0, 0, 0, 0], [0, 1, 0, 1], [0, 0, 1, 0]]
 
 
-def test_a_prediction_whose_label_is_not_known_there_is_no_error():
+def test_a_prediction_whose_label_is_not_covered_there_is_no_error():
     gold = known_doc(NLP, TEXT, [(0, 1, "A-B")], ["A-B", (4, 8, "LOC")])
-    found, more = findings(gold, [(0, 1, "B-PER"), (2, 3, "LOC"), (6, 7, "LOC")])
-    assert found.labels["A-B"].errors.missed == 1
-    assert found.labels["LOC"].errors.spurious == 1
+    found, more = errors_of(gold, [(0, 1, "B-PER"), (2, 3, "LOC"), (6, 7, "LOC")])
+    assert found.labels["A-B"].errors.fn.missed == 1
+    assert found.labels["LOC"].errors.fp.spurious == 1
     assert (found.labels["B-PER"].texts, found.labels["B-PER"].fp) == (0, 0)
     assert more.confusion.sum() == 2
 
 
-def test_forms_that_were_seen_are_told_from_new_ones():
+def test_seen_and_unseen_surface_forms_have_a_recall_each():
     train = known_doc(NLP, "Ada likes Rome .", [(0, 1, "A-B"), (2, 3, "LOC")], LABELS)
-    seen = forms([train])
+    seen = surface_forms([train])
     assert seen == {"A-B": {"Ada"}, "LOC": {"Rome"}}
     gold = known_doc(NLP, TEXT, [(0, 1, "A-B"), (2, 3, "A-B"), (6, 7, "B-PER")], LABELS)
-    found, _ = findings(gold, [(0, 1, "A-B")], seen)
+    found, _ = errors_of(gold, [(0, 1, "A-B")], seen)
     assert (found.labels["A-B"].seen.r, found.labels["A-B"].unseen.r) == (1.0, 0.0)
     assert found.labels["B-PER"].seen.entities == 0  # Rome was seen as another label
     assert (found.micro.seen.entities, found.micro.unseen.entities) == (1, 2)
-    assert findings(gold, [])[0].micro.seen is None
+    assert errors_of(gold, [])[0].micro.seen is None
 
 
-# Examples of errors
+# ErrorExamples of errors
 
 
-def examples(texts, most=20):
-    tally, found = Tally(LABELS), Examples(most)
+def examples(texts, limit=20):
+    tally, found = Tally(LABELS), ErrorExamples(limit)
     for text in texts:
         doc = NLP.make_doc(text)
         gold = known_doc(NLP, text, [(0, 1, "A-B"), (2, 3, "LOC")], ["A-B", "LOC"])
@@ -240,20 +241,20 @@ def examples(texts, most=20):
     return found.all()
 
 
-def test_an_example_shows_what_should_have_been_found_and_what_was():
+def test_an_example_shows_the_entity_and_the_prediction():
     missed, boundary = examples(["Ada likes Rome in May and June ."])
     assert (missed.label, missed.kind, missed.prediction) == ("A-B", "missed", None)
     assert (boundary.label, boundary.kind) == ("LOC", "boundary")
     shown = [boundary.text[span.start : span.end] for span in (boundary.entity, boundary.prediction)]
     assert shown == ["Rome", "Rome in"]
-    assert [boundary.text[span.start : span.end] for span in boundary.unjudged] == ["and"]
+    assert [boundary.text[span.start : span.end] for span in boundary.not_covered] == ["and"]
 
 
 def test_examples_are_few_and_the_same_in_any_order(tmp_path):
     texts = [f"Ada likes Rome in May {number} ." for number in range(50)]
-    found = examples(texts, most=5)
+    found = examples(texts, limit=5)
     assert [example.kind for example in found] == ["missed"] * 5 + ["boundary"] * 5
-    assert examples(texts[::-1], most=5) == found
+    assert examples(texts[::-1], limit=5) == found
     assert pack(found) == pack(found)
     (tmp_path / "errors.jsonl.gz").write_bytes(pack(found))
     assert load(tmp_path / "errors.jsonl.gz") == found
@@ -264,7 +265,7 @@ def test_of_a_long_text_a_part_is_shown():
     text = f"{'before ' * 200}Ada likes Rome in May and June . {'after ' * 200}"
     doc = NLP.make_doc(text)
     gold = known_doc(NLP, text, [(200, 201, "A-B"), (202, 203, "LOC")], LABELS)
-    tally, found = Tally(LABELS), Examples()
+    tally, found = Tally(LABELS), ErrorExamples()
     tally.add(text, covered_of(gold), predictions(doc))
     found.add(tally.flush(), LABELS)
     for example in found.all():

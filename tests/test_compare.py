@@ -1,4 +1,4 @@
-"""compare: what may be compared is, what changed is told from noise, and what may not be said is not."""
+"""compare: labels are compared on shared texts with equal gold, and changes are told from noise."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ import pytest
 
 from scripts.core.errors import UserError
 from scripts.core.files import write_json
-from scripts.scoring.compared import choose, choose_baseline, differences
-from scripts.scoring.comparison import adjusted, compare
-from scripts.scoring.runs import Data, Scored, Trained, load, load_counts
-from scripts.scoring.seed_variance import LabelNoise, Noise, measured, spread
+from scripts.scoring.bootstrap import adjusted_p_values
+from scripts.scoring.changes import compare_counts
+from scripts.scoring.comparison import choose_baseline, choose_runs, differences
+from scripts.scoring.runs import RunData, ScoredRun, TrainingData, load, load_counts
+from scripts.scoring.seed_variance import LabelVariance, SeedVariance, sample_variance, spread
 from tests.runs import CONFIG, counted, made, write
 from tests.scored import one_line, step
 
 FIRST = made("ner", "a", 1, counted({"ORG": 5, "PER": 5}))
 SECOND = made("ner", "b", 2, counted({"ORG": 6, "PER": 5}))
 THIRD = made("trf", "c", 3, counted({"ORG": 8, "PER": 4}))
-SCORED = [Scored(found.run, found.metrics) for found in (FIRST, SECOND, THIRD)]
+SCORED = [ScoredRun(found.run, found.metrics) for found in (FIRST, SECOND, THIRD)]
 
 
 def run_compare(folder, *options):
@@ -38,13 +39,13 @@ def succeed(folder, *options):
 
 def table(folder):
     content = (folder / "metrics/compare.csv").read_text("utf8")
-    return {(row["run"], row["name"] or row["row"]): row for row in csv.DictReader(io.StringIO(content))}
+    return {(row["run"], row["label"]): row for row in csv.DictReader(io.StringIO(content))}
 
 
-def noise(sd, f=0.6, support=500, **labels):
-    """Noise that was measured with five seeds."""
-    one = LabelNoise(sd, f, support)
-    return Noise(
+def variance(sd, f=0.6, support=500, **labels):
+    """Seed variance measured with five seeds."""
+    one = LabelVariance(sd, f, support)
+    return SeedVariance(
         run="ner", seeds=[0, 1, 2, 3, 4], data="a", config="a", tests={}, micro=one, macro=one,
         labels={"ORG": one, "PER": one} | labels,
     )  # fmt: skip
@@ -71,7 +72,7 @@ def test_the_default_baseline_is_the_run_before_the_newest(tmp_path):
     assert found["trf-cccccccc", "ORG"]["delta"] == "0.133333"
     assert found["ner-aaaaaaaa", "ORG"]["delta"] == "-0.078431"
     assert found["trf-cccccccc", "micro"]["baseline"] == "ner-bbbbbbbb"
-    assert found["trf-cccccccc", "ORG"]["known_in"] == "100"
+    assert found["trf-cccccccc", "ORG"]["covered"] == "100"
     assert found["trf-cccccccc", "macro"]["p"] == ""
 
 
@@ -90,10 +91,10 @@ def test_of_several_the_newest_that_is_not_the_newest_of_all():
 
 
 def test_the_runs_that_are_asked_for_are_compared():
-    assert choose(SCORED, [], SCORED[1], 4) == SCORED
-    assert choose(SCORED, [], SCORED[0], 2) == [SCORED[0], SCORED[2]]
-    assert choose(SCORED, ["ner-a"], SCORED[1], 4) == SCORED[:2]
-    assert choose(SCORED, ["trf", "ner"], SCORED[0], 4) == SCORED
+    assert choose_runs(SCORED, [], SCORED[1], 4) == SCORED
+    assert choose_runs(SCORED, [], SCORED[0], 2) == [SCORED[0], SCORED[2]]
+    assert choose_runs(SCORED, ["ner-a"], SCORED[1], 4) == SCORED[:2]
+    assert choose_runs(SCORED, ["trf", "ner"], SCORED[0], 4) == SCORED
 
 
 def test_the_last_runs_that_fit_and_the_baseline_are_shown(tmp_path):
@@ -105,20 +106,20 @@ def test_the_last_runs_that_fit_and_the_baseline_are_shown(tmp_path):
     assert (found["ner-22222222", "ORG"]["delta"], found["ner-22222222", "ORG"]["f"]) == ("", "0.285714")
 
 
-# Whether it is noise
+# Noise or not
 
 
 def verdicts(mine, theirs, seeds=(0,), texts=1500, entities=1000, found=None):
     """Verdicts on ORG with many entities, PER being as it was."""
     run = counted({"ORG": mine, "PER": 500}, seeds, texts, entities)
     base = counted({"ORG": theirs, "PER": 500}, seeds, texts, entities)
-    changes = compare(run, base, found)
+    changes = compare_counts(run, base, found)
     return changes.labels["ORG"], changes.labels["PER"]
 
 
-def test_with_one_seed_a_change_is_at_most_larger_than_seed_noise():
+def test_with_one_seed_a_change_is_at_most_beyond_seed_variance():
     org, per = verdicts(700, 500)
-    assert (org.verdict, per.verdict) == ("larger than seed noise", "within noise")
+    assert (org.verdict, per.verdict) == ("beyond seed variance", "within noise")
     assert org.low > 0.1
     assert per.delta == 0
     assert verdicts(505, 500)[0].verdict == "within noise"
@@ -133,44 +134,44 @@ def test_with_several_seeds_it_is_better_or_worse():
 
 def test_one_seed_on_one_side_is_not_enough():
     run = counted({"ORG": (700, 702, 698)}, (0, 1, 2), 1500, 1000)
-    assert compare(run, counted({"ORG": 500}, (0,), 1500, 1000)).labels["ORG"].verdict == "larger than seed noise"
+    assert compare_counts(run, counted({"ORG": 500}, (0,), 1500, 1000)).labels["ORG"].verdict == "beyond seed variance"
 
 
-def test_noise_that_was_measured_is_gone_by():
-    assert verdicts(600, 500, found=noise(0.001))[0].verdict == "larger than seed noise"
-    assert verdicts(600, 500, found=noise(0.1))[0].verdict == "within noise"
+def test_measured_seed_variance_decides():
+    assert verdicts(600, 500, found=variance(0.001))[0].verdict == "beyond seed variance"
+    assert verdicts(600, 500, found=variance(0.1))[0].verdict == "within noise"
 
 
-def test_the_spread_of_few_seeds_is_drawn_to_what_is_usual():
+def test_the_spread_of_few_seeds_is_shrunk_to_a_typical_one():
     support, f = np.array([100, 100]), np.array([0.8, 0.8, 0.8, 0.8])
     usual = spread([], support, f)
-    wild = spread([measured(np.array([[0.6, 0.79, 0.7, 0.7], [1.0, 0.81, 0.9, 0.9]]))], support, f)
+    wild = spread([sample_variance(np.array([[0.6, 0.79, 0.7, 0.7], [1.0, 0.81, 0.9, 0.9]]))], support, f)
     assert 0.01 < usual.sd[0] < 0.06
     assert usual.sd[0] < wild.sd[0] < 0.28  # its own
     assert (usual.freedom[0], wild.freedom[0]) == (4, 5)
 
 
 def test_with_many_labels_one_that_stands_out_a_little_is_within_noise():
-    assert adjusted(np.array([0.04])).tolist() == [0.04]
-    assert adjusted(np.array([0.04, 0.5, np.nan, 0.9])).round(3).tolist()[:2] == [0.12, 0.75]
-    assert adjusted(np.array([0.01, 0.02, 0.03, 0.04])).round(3).tolist() == [0.04] * 4
+    assert adjusted_p_values(np.array([0.04])).tolist() == [0.04]
+    assert adjusted_p_values(np.array([0.04, 0.5, np.nan, 0.9])).round(3).tolist()[:2] == [0.12, 0.75]
+    assert adjusted_p_values(np.array([0.01, 0.02, 0.03, 0.04])).round(3).tolist() == [0.04] * 4
 
 
 def test_a_label_whose_annotations_changed_is_tested_apart_from_those_whose_did_not():
     others = {f"L{number:02}": 500 for number in range(20)}
     run, base = (counted({"ORG": hits, **others}, (0,), 1500, 1000) for hits in (560, 500))
-    found = noise(0.02, **{label: LabelNoise(0.02, 0.6, 500) for label in others})
-    among_all, apart = (compare(run, base, found, annotated).labels for annotated in ((), ("ORG",)))
+    found = variance(0.02, **{label: LabelVariance(0.02, 0.6, 500) for label in others})
+    among_all, apart = (compare_counts(run, base, found, annotated).labels for annotated in ((), ("ORG",)))
     assert among_all["ORG"].verdict == "within noise"
-    assert apart["ORG"].verdict == "larger than seed noise"
-    assert apart["ORG"].chance < among_all["ORG"].chance
+    assert apart["ORG"].verdict == "beyond seed variance"
+    assert apart["ORG"].p_value < among_all["ORG"].p_value
     assert {apart[label].verdict for label in others} == {"within noise"}
-    assert compare(run, base, found, run.labels).labels["ORG"].chance == among_all["ORG"].chance
+    assert compare_counts(run, base, found, run.labels).labels["ORG"].p_value == among_all["ORG"].p_value
 
 
 def test_labels_without_entities_have_no_verdict():
     empty = counted({"ORG": 0}, entities=0)
-    found = compare(empty, empty)
+    found = compare_counts(empty, empty)
     assert (found.labels["ORG"].verdict, found.labels["ORG"].support) == ("no support", 0)
 
 
@@ -182,7 +183,7 @@ def test_a_label_with_other_gold_is_not_compared(tmp_path):
     said = succeed(tmp_path)
     assert "ORG .750 .947 +.197" in said
     assert "PER – – – – not comparable" in said
-    assert "compared are 10 texts and 10 entities they share" in said
+    assert "compared are the 10 texts and 10 entities they share" in said
     found = table(tmp_path)
     assert (found["ner-dddddddd", "PER"]["delta"], found["ner-dddddddd", "PER"]["f"]) == ("", "0.947368")
     assert found["ner-dddddddd", "micro"]["delta"] == found["ner-dddddddd", "ORG"]["delta"]
@@ -190,18 +191,18 @@ def test_a_label_with_other_gold_is_not_compared(tmp_path):
 
 def test_runs_are_compared_on_the_texts_they_share():
     larger = counted({"ORG": 6, "PER": 5}, texts=30)
-    found = compare(larger, SECOND.counts)
+    found = compare_counts(larger, SECOND.counts)
     assert not found.is_whole
     assert (found.labels["ORG"].texts, found.labels["ORG"].delta) == (20, 0)
-    assert compare(SECOND.counts, SECOND.counts).is_whole
+    assert compare_counts(SECOND.counts, SECOND.counts).is_whole
 
 
 def test_labels_come_and_go(tmp_path):
     write(tmp_path, SECOND, made("ner", "d", 4, counted({"LOC": 9, "PER": 9})))
     said = succeed(tmp_path)
-    assert "Labels: 1 label new (LOC)." in said
-    assert "Labels: 1 label no longer there (ORG)." in said
-    assert "Not comparable: 2 labels without a common text (LOC, ORG)." in said
+    assert "Labels: 1 label added (LOC)." in said
+    assert "Labels: 1 label removed (ORG)." in said
+    assert "Not comparable: 2 labels without a shared text (LOC, ORG)." in said
     found = table(tmp_path)
     assert ("ner-bbbbbbbb", "LOC") not in found
     assert found["ner-dddddddd", "LOC"]["verdict"] == "not comparable"
@@ -211,20 +212,20 @@ def test_labels_come_and_go(tmp_path):
 # What differs, and what is said of it
 
 
-def test_what_differs_is_said(tmp_path):
-    more = Trained(120, {"ORG": 110, "PER": 100}, {"ORG": 75, "PER": 50})
+def test_differences_are_said(tmp_path):
+    more = TrainingData(120, {"ORG": 110, "PER": 100}, {"ORG": 75, "PER": 50})
     other = made(
         "ner", "d", 4, counted({"ORG": 9, "PER": 9}, (0, 1)), config=CONFIG.replace("0.1", "0.2"), trained=more,
-        data=Data("b", "b"), versions={"training": {"spacy": "3.8.9"}},
+        data=RunData("b", "b"), versions={"training": {"spacy": "3.8.9"}},
     )  # fmt: skip
     write(tmp_path, SECOND, other)
     said = succeed(tmp_path)
-    assert "Data: +20 texts to train on; known in ORG +10 texts; ORG +25 entities." in said
+    assert "Data: +20 training texts; covered in ORG +10 texts; ORG +25 entities." in said
     assert "Config: training.dropout 0.1 → 0.2." in said
     assert "Versions: spacy (training) 3.8.7 → 3.8.9." in said
     assert "Seeds: 0 → 0, 1." in said
     assert "One of the runs has one seed" in said
-    assert "Tested apart from the others, since its annotations are not the same: ORG." in said
+    assert "Tested apart from the other labels, since the training annotations changed: ORG." in said
     found = differences(other.run, SECOND.run)
     assert (found.code, found.data, found.added, found.test) == (False, True, [], [])
 
@@ -234,15 +235,14 @@ def test_where_nothing_differs_that_is_said(tmp_path):
     assert "Nothing differs: the same data, config, code, versions and seeds." in succeed(tmp_path)
 
 
-def test_where_the_noise_comes_from_is_said(tmp_path):
+def test_the_source_of_the_seed_variance_is_said(tmp_path):
     write(tmp_path, FIRST, SECOND)
-    assert "Seed noise is taken to be what is usual; to measure yours, once: weasel run noise-floor." in succeed(
-        tmp_path
-    )
-    write_json(tmp_path / "metrics" / "noise.json", noise(0.02))
-    assert "Seed noise was measured with 5 seeds" in succeed(tmp_path)
-    (tmp_path / "metrics" / "noise.json").write_text("{")
-    assert "noise.json: is damaged" in one_line(run_compare(tmp_path))
+    said = succeed(tmp_path)
+    assert "Seed variance is a typical value; to measure yours, once: weasel run seed-variance." in said
+    write_json(tmp_path / "metrics" / "seed_variance.json", variance(0.02))
+    assert "Seed variance was measured with 5 seeds" in succeed(tmp_path)
+    (tmp_path / "metrics" / "seed_variance.json").write_text("{")
+    assert "seed_variance.json: is damaged" in one_line(run_compare(tmp_path))
 
 
 def test_long_names_and_markup_still_fit(tmp_path):
@@ -291,21 +291,21 @@ def test_a_drop_fails_if_it_is_asked_and_more_than_noise(tmp_path):
     assert done.returncode == 1
     assert "✘ ner-bbbbbbbb is worse than ner-aaaaaaaa in ORG -0.1" in done.stderr
     assert "PER" not in done.stderr
-    assert table(tmp_path)["ner-bbbbbbbb", "ORG"]["verdict"] == "larger than seed noise"
+    assert table(tmp_path)["ner-bbbbbbbb", "ORG"]["verdict"] == "beyond seed variance"
     assert succeed(tmp_path, "--fail-on-drop", "0.02", "--baseline", "ner-b", "--runs", "ner-a")
 
 
 # What a user can mend
 
 
-def test_damaged_runs_are_left_out_and_named(tmp_path):
+def test_damaged_runs_are_skipped_and_named(tmp_path):
     write(tmp_path, FIRST, SECOND, THIRD)
     metrics = tmp_path / "metrics"
     (metrics / "ner-bbbbbbbb" / "metrics.json").write_text("{")
     (metrics / "empty").mkdir()
     said = succeed(tmp_path)
-    assert "⚠ left out: metrics/empty/run.json: " in said
-    assert "⚠ left out: metrics/ner-bbbbbbbb/metrics.json: is damaged" in said
+    assert "⚠ skipped: metrics/empty/run.json: " in said
+    assert "⚠ skipped: metrics/ner-bbbbbbbb/metrics.json: is damaged" in said
     assert "ORG .588 .800 +.212" in said
 
 

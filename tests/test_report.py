@@ -1,4 +1,4 @@
-"""The report: what it says is what was measured, nothing in it is taken for markup, and it loads nothing."""
+"""The report: it shows the numbers of the files, nothing in it is taken for markup, and it loads nothing."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from scripts.checking import coverage_views as coverage
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
 from scripts.core.files import write_json
-from scripts.page import inputs, marked
+from scripts.page import inputs
+from scripts.page.errors import group_errors, mark_spans
 from scripts.page.page import breakable, render, stack
 from scripts.queueing import recommendation as deciding
 from scripts.queueing.recommendation import ACTIONS
 from scripts.reporting.console import count, ratio
-from scripts.scoring import compared, runs
+from scripts.scoring import comparison, runs
 from scripts.scoring import learning_curve as curve
 from scripts.scoring.runs import load_all
 from scripts.suspecting import suspects
@@ -30,6 +31,7 @@ from tests.html import Page
 from tests.project import ROOT, succeed
 from tests.runs import counted, made, write
 
+SHARED = ("boundary", "type", "boundary + type")  # kinds of both false negatives and false positives
 HOSTILE = [
     "<b>bold</b>", "</bdi></dd></main>", "שלום", "\u202eevil", "\u2067iso", "&amp;", "<script>alert(1)</script>",
     "日本",     "</style>", "مرحبا", '"quoted"', "it's", "{{x}}", "{%raw%}", "\x01\x7f", "tab\there", "<!--", "]]>",
@@ -68,8 +70,8 @@ def test_the_scores_are_those_of_the_newest_run(many, page):
     assert [row["label"] for row in rows] == [*newest.metrics.labels, "all (micro)"]
     for row, score in zip(rows, [*newest.metrics.labels.values(), newest.metrics.micro], strict=True):
         assert [row[name] for name in ("F", "P", "R")] == [ratio(score.f), ratio(score.p), ratio(score.r)]
-        numbers = [row[name] for name in ("entities", "right", "not found", "wrongly found", "texts")]
-        assert numbers == [count(each) for each in (score.support, score.tp, score.fn, score.fp, score.texts)]
+        numbers = [row[name] for name in ("entities", "TP", "FP", "FN", "texts")]
+        assert numbers == [count(each) for each in (score.support, score.tp, score.fp, score.fn, score.texts)]
     assert rows[-2]["95 % interval"] == "no entities"
 
 
@@ -94,17 +96,18 @@ def test_advice_about_another_run_is_not_shown(many, tmp_path):
 
 def test_counts_add_up(page):
     scores = {row["label"]: row for row in page.rows("Scores by label")}
-    kinds = page.rows("Kinds of errors by label")
+    kinds = page.rows("Errors by kind and label")
     for row in kinds:
-        parts = [number(row[name]) for name in ("wrong borders", "wrong label", "wrong borders and label", "missed")]
-        assert sum(parts) + number(row["invented"]) == number(row["sum"])
+        sides = ("FN", "missed"), ("FP", "spurious")
+        sums = [sum(number(row[f"{kind} {side}"]) for kind in (*SHARED, last)) for side, last in sides]
+        assert sum(sums) == number(row["errors"])
         if row["label"] != "all":
-            assert sum(parts) == number(scores[row["label"]]["not found"])
-    assert sum(number(row["sum"]) for row in kinds[:-1]) == number(kinds[-1]["sum"])
+            assert sums == [number(scores[row["label"]][side]) for side, _ in sides]
+    assert sum(number(row["errors"]) for row in kinds[:-1]) == number(kinds[-1]["errors"])
     for row in page.rows("Confusion matrix")[:-1]:
         label, *cells, total = row.values()
         assert sum(map(number, cells)) == number(total) == number(scores[label]["entities"])
-    for label, _, _, seen, _, unseen in page.tables["Recall of seen and unseen forms by label"][1:-1]:
+    for label, _, _, seen, _, unseen in page.tables["Recall of seen and unseen surface forms by label"][1:-1]:
         assert number(seen) + number(unseen) == number(scores[label]["entities"])
     for row in page.rows("Coverage by label"):
         states = ("covered", "partly covered", "unresolved", "not covered")
@@ -112,7 +115,7 @@ def test_counts_add_up(page):
 
 
 def test_changes_are_those_that_compare_found(many, page):
-    found = compared.load(many / "metrics").runs[-1].changes
+    found = comparison.load(many / "metrics").runs[-1].changes
     rows = page.rows("Changes since the baseline by label")
     assert [row["label"] for row in rows] == [*found.labels, "micro", "macro"]
     for row, change in zip(rows, [*found.labels.values(), found.micro, found.macro], strict=True):
@@ -137,22 +140,22 @@ def test_the_learning_curve_has_its_numbers(many, page):
 
 def test_it_warns_of_what_makes_numbers_doubtful(tmp_path):
     before = made("ner", "a", 1, counted({"ORG": 5, "PER": 5}))
-    trained = runs.Trained(100, {"ORG": 10, "PER": 90}, {})
+    trained = runs.TrainingData(100, {"ORG": 10, "PER": 90}, {})
     after = made(
-        "ner", "b", 2, counted({"ORG": 5, "PER": 5}, other_gold=["PER"]), data=runs.Data("other", "a"), trained=trained,
-        code=runs.Code("a", "a", "c" * 40, ["configs/ner.cfg", "scripts/x.py"]),
+        "ner", "b", 2, counted({"ORG": 5, "PER": 5}, other_gold=["PER"]), data=runs.RunData("other", "a"),
+        trained=trained, code=runs.RunCode("a", "a", "c" * 40, ["configs/ner.cfg", "scripts/x.py"]),
     )  # fmt: skip
     write(tmp_path, before, after)
     assert "is not compared with another" in render(load(tmp_path)).decode()
     scored, _ = load_all(tmp_path / "metrics")
-    found = compared.compare_runs(tmp_path / "metrics", scored, scored[0])
+    found = comparison.compare_runs(tmp_path / "metrics", scored, scored[0])
     (tmp_path / "metrics/compare.json").write_bytes(msgspec.json.encode(found))
     (tmp_path / "metrics/broken").mkdir()
     said = render(load(tmp_path)).decode()
     for what in (
-        "The evaluation set changed for 1 label since the baseline: PER", "One seed.", "Uncommitted code: 2 files",
+        "The test changed for 1 label since the baseline: PER", "One seed.", "Uncommitted changes in 2 files",
         "trained on another state of the corpus", "2 labels have fewer than 30 entities",
-        "1 label known in fewer than half of the texts trained on: ORG", "A folder was left out",
+        "1 label covered in fewer than half of the training texts: ORG", "A folder was skipped",
     ):  # fmt: skip
         assert what in said
 
@@ -170,7 +173,7 @@ def test_several_seeds_are_means(tmp_path):
     said = render(load(tmp_path)).decode()
     assert "means over 2 seeds" in said
     assert "One seed." not in said
-    assert Page(said.encode()).rows("Scores by label")[0]["right"] == "6.5"
+    assert Page(said.encode()).rows("Scores by label")[0]["TP"] == "6.5"
 
 
 def test_the_parts_of_a_bar_follow_each_other():
@@ -184,7 +187,7 @@ def test_the_parts_of_a_bar_follow_each_other():
 
 def test_overlapping_spans_are_all_marked():
     spans = [Span(0, 6, "A"), Span(4, 9, "B"), Span(4, 9, "C"), Span(9, 10, "A")]
-    line = marked.line("0123456789", [(span, "other") for span in spans])
+    line = mark_spans("0123456789", [(span, "other") for span in spans])
     assert line.lanes == 3
     assert [(piece.text, len(piece.marks)) for piece in line.pieces] == [("0123", 1), ("45", 3), ("678", 2), ("9", 1)]
     assert [[label for label, _ in piece.ends] for piece in line.pieces] == [[], ["A"], ["B", "C"], ["A"]]
@@ -195,7 +198,7 @@ def test_any_spans_leave_the_text_as_it_is():
     for _ in range(200):
         text = "x" * random_.randrange(30)
         spans = [Span(*sorted(random_.choices(range(32), k=2)), random_.choice("AB")) for _ in range(6)]
-        line = marked.line(text, [(span, "other") for span in spans])
+        line = mark_spans(text, [(span, "other") for span in spans])
         inside = [span for span in spans if span.start < span.end <= len(text)]
         assert "".join(piece.text for piece in line.pieces) == text
         assert sum(len(piece.ends) for piece in line.pieces) == len(inside)
@@ -207,7 +210,7 @@ def test_any_spans_leave_the_text_as_it_is():
 def test_errors_are_shown_with_their_texts(many, page):
     found = load(many).errors
     assert set(page.texts) <= {example.text for example in found}
-    groups = marked.grouped(found, load(many).runs[-1].metrics)
+    groups = group_errors(found, load(many).runs[-1].metrics)
     assert set(groups) == {example.label for example in found}
     assert len(page.texts) == 2 * sum(len(group.shown) for of_label in groups.values() for group in of_label)
 
@@ -273,7 +276,7 @@ def test_what_is_of_other_annotations_is_not_shown(many, tmp_path):
     gold = re.search(r'"gold.jsonl": "(\w+)"', merged)[1]
     (tmp_path / "corpus/merge.json").write_text(merged.replace(gold, "0" * 64))
     content = render(load(tmp_path)).decode()
-    assert content.count("There is something new since this was looked at.") == 3
+    assert content.count("The annotations have changed since.") == 3
     assert "<mark>" not in content
     for command in ("consistency", "coverage", "next"):
         assert f"<code>weasel run {command}</code>" in content
@@ -415,7 +418,7 @@ def test_damaged_files_are_named(tmp_path):
         coverage.read(tmp_path / "coverage.csv")
     (tmp_path / "compare.json").write_text("{")
     with pytest.raises(UserError, match=r"compare\.json: is damaged .* weasel run compare"):
-        compared.load(tmp_path)
+        comparison.load(tmp_path)
 
 
 def test_the_page_is_not_kept_in_git():

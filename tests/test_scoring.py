@@ -21,7 +21,7 @@ from scripts.core.errors import UserError
 from scripts.model.label_heads import covered_of, join_ranges, predictions
 from scripts.scoring.counts import NOTHING, Tally, digests, pack, text_id, together, unpack
 from scripts.scoring.metrics import metrics, score
-from scripts.scoring.runs import Data, identity
+from scripts.scoring.runs import RunData, identity
 from tests.scored import known_doc
 
 NLP = spacy.blank("en")
@@ -234,15 +234,15 @@ def test_counts_are_zero_where_nothing_is_scored():
 
 
 def test_a_run_is_what_it_was_made_of():
-    first = identity(Data("a", "b"), "config", [0], "code", {"0": "weights"})
-    assert identity(Data("a", "b"), "config", [0], "code", {"0": "other weights"}) == first
+    first = identity(RunData("a", "b"), "config", [0], "code", {"0": "weights"})
+    assert identity(RunData("a", "b"), "config", [0], "code", {"0": "other weights"}) == first
     others = [
-        identity(Data("x", "b"), "config", [0], "code", {}),
-        identity(Data("a", "x"), "config", [0], "code", {}),
-        identity(Data("a", "b"), "x", [0], "code", {}),
-        identity(Data("a", "b"), "config", [0, 1], "code", {}),
-        identity(Data("a", "b"), "config", [0], "x", {}),
-        identity(Data(None, "b"), "config", [0], None, {"0": "weights"}),
-        identity(Data(None, "b"), "config", [0], None, {"0": "other weights"}),
+        identity(RunData("x", "b"), "config", [0], "code", {}),
+        identity(RunData("a", "x"), "config", [0], "code", {}),
+        identity(RunData("a", "b"), "x", [0], "code", {}),
+        identity(RunData("a", "b"), "config", [0, 1], "code", {}),
+        identity(RunData("a", "b"), "config", [0], "x", {}),
+        identity(RunData(None, "b"), "config", [0], None, {"0": "weights"}),
+        identity(RunData(None, "b"), "config", [0], None, {"0": "other weights"}),
     ]
     assert len({first, *others}) == 8

@@ -12,7 +12,7 @@ from scripts.building.reading import read_docs
 from scripts.core.errors import UserError
 from scripts.model import training
 from scripts.model.models import model_digest
-from scripts.scoring.learning_curve import HELPS, HURTS, NO_SUPPORT, WITHIN, Part, curve, write_part
+from scripts.scoring.learning_curve import HELPS, HURTS, NO_SUPPORT, WITHIN, curve, write_part
 from scripts.scoring.seed_variance import measure
 from tests.project import ROOT
 from tests.runs import counted, made
@@ -87,34 +87,34 @@ def test_as_many_trainings_as_memory_and_cores_allow(monkeypatch):
     assert training.at_a_time(False) == 8
 
 
-# The noise floor
+# Seed variance
 
 
-def test_noise_is_the_spread_over_seeds():
-    noise = measure(made("ner", "a", 1, counted({"ORG": (5, 6, 7), "PER": 5}, (0, 1, 2))))
+def test_seed_variance_is_the_spread_over_seeds():
+    found = measure(made("ner", "a", 1, counted({"ORG": (5, 6, 7), "PER": 5}, (0, 1, 2))))
     f = np.array([2 * hits / (hits + 2 + 10) for hits in (5, 6, 7)])
-    assert noise.labels["ORG"].sd == pytest.approx(f.std(ddof=1), abs=1e-6)
-    assert noise.labels["ORG"].f == pytest.approx(f.mean(), abs=1e-6)
-    assert (noise.labels["PER"].sd, noise.labels["PER"].support) == (0, 10)
-    assert (noise.seeds, noise.micro.support) == ([0, 1, 2], 20)
+    assert found.labels["ORG"].sd == pytest.approx(f.std(ddof=1), abs=1e-6)
+    assert found.labels["ORG"].f == pytest.approx(f.mean(), abs=1e-6)
+    assert (found.labels["PER"].sd, found.labels["PER"].support) == (0, 10)
+    assert (found.seeds, found.micro.support) == ([0, 1, 2], 20)
 
 
-def test_noise_takes_three_seeds(project):
+def test_seed_variance_takes_three_seeds(project):
     with pytest.raises(UserError, match="has 2 seeds"):
         measure(made("ner", "a", 1, counted({"ORG": (5, 6)}, (0, 1))))
     done = step(project, "scripts.seed_variance", "--run", "ner", "--models", "training/ner")
-    assert "ner: has 2 seeds, and to tell their noise takes 3" in one_line(done)
-    assert not (project / "metrics/noise.json").exists()
+    assert "ner: has 2 seeds; to measure seed variance takes 3" in one_line(done)
+    assert not (project / "metrics/seed_variance.json").exists()
 
 
-def test_the_noise_floor_is_measured_and_kept(project):
-    done = step(project, "scripts.train", CONFIG, "--output", "training/noise", "--seeds", 3, *FEW)
+def test_seed_variance_is_measured_and_kept(project):
+    done = step(project, "scripts.train", CONFIG, "--output", "training/seeds", "--seeds", 3, *FEW)
     assert done.returncode == 0, done.stderr
-    done = step(project, "scripts.seed_variance", "--run", "ner", "--models", "training/noise")
-    assert "✔ metrics/noise.json: 3 seeds" in done.stdout
-    found = json.loads((project / "metrics/noise.json").read_text())
+    done = step(project, "scripts.seed_variance", "--run", "ner", "--models", "training/seeds")
+    assert "✔ metrics/seed_variance.json: 3 seeds" in done.stdout
+    found = json.loads((project / "metrics/seed_variance.json").read_text())
     assert (found["seeds"], found["labels"]["ORG"]["support"]) == ([0, 1, 2], 4)
-    (project / "metrics/noise.json").unlink()
+    (project / "metrics/seed_variance.json").unlink()
 
 
 # Learning curves
@@ -122,7 +122,7 @@ def test_the_noise_floor_is_measured_and_kept(project):
 
 def parts(*hits, texts=(100, 200, 400), **more):
     return [
-        Part(size / texts[-1], size, {"ORG": size}, counted({"ORG": found, "PER": 5}, texts=1500, **more))
+        CurvePart(size / texts[-1], size, {"ORG": size}, counted({"ORG": found, "PER": 5}, texts=1500, **more))
         for size, found in zip(texts, hits, strict=True)
     ]
 

@@ -1,4 +1,4 @@
-"""Runs in MLflow: scores, config and files of each, once."""
+"""MLflow runs: config, scores and files of each run, sent once."""
 
 from __future__ import annotations
 
@@ -9,26 +9,23 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from confection import Config
-
 from scripts.core.errors import UserError
-from scripts.scoring.compared import flat
-from scripts.scoring.metrics import Score
-from scripts.scoring.runs import CONFUSION, COUNTS, METRICS, RUN, Scored
+from scripts.scoring.comparison import config_values
+from scripts.scoring.metrics import COLUMNS
+from scripts.scoring.runs import CONFUSION, COUNTS, METRICS, RUN, Run, ScoredRun
 
 _TAG = "labelwise.run"
-_FILES = (RUN, METRICS, COUNTS, CONFUSION)  # not the examples of errors: they hold texts
-_LONGEST = 250  # characters of a value
-_SCORES = ("p", "r", "f", "support")
+_FILES = (RUN, METRICS, COUNTS, CONFUSION)  # not the examples of errors, which hold texts
+_MAX_LENGTH = 250  # characters of a value
 
 
-def export(metrics: Path, runs: Sequence[Scored], experiment: str) -> dict[str, str]:
-    """Send runs to where MLFLOW_TRACKING_URI says. Those that are there already stay as they are.
+def export(metrics: Path, runs: Sequence[ScoredRun], experiment: str) -> dict[str, str]:
+    """Send runs to MLFLOW_TRACKING_URI. Those that are there already stay as they are.
 
     metrics (Path): Holds the runs.
-    experiment (str): Its name; it is made if it is not there.
+    experiment (str): Its name; the experiment is made if there is none.
     RETURNS (dict[str, str]): MLflow's id of each run, by folder.
-    RAISES (UserError): If MLflow is not installed, or refuses.
+    RAISES (UserError): If MLflow is not installed, or fails.
     """
     try:
         from mlflow.exceptions import MlflowException
@@ -41,13 +38,11 @@ def export(metrics: Path, runs: Sequence[Scored], experiment: str) -> dict[str, 
         number = found.experiment_id if found else client.create_experiment(experiment)
         return {scored.run.folder: _export(client, number, metrics, scored) for scored in runs}
     except MlflowException as err:
-        where = (
-            os.environ.get("MLFLOW_TRACKING_URI") or "not set; it says where your MLflow is: https://mlflow.example.org"
-        )
+        where = os.environ.get("MLFLOW_TRACKING_URI") or "not set; set it to your MLflow: https://mlflow.example.org"
         raise UserError(f"MLFLOW_TRACKING_URI is {where}. MLflow: {' '.join(str(err).split())[:200]}") from err
 
 
-def _export(client: Any, experiment: str, metrics: Path, scored: Scored) -> str:
+def _export(client: Any, experiment: str, metrics: Path, scored: ScoredRun) -> str:
     folder = scored.run.folder
     there = client.search_runs([experiment], f"tags.`{_TAG}` = '{folder}'", max_results=1)
     if there:
@@ -55,40 +50,34 @@ def _export(client: Any, experiment: str, metrics: Path, scored: Scored) -> str:
     time = datetime.strptime(scored.run.time, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
     stamp = int(time.timestamp() * 1000)
     made = client.create_run(experiment, start_time=stamp, run_name=folder).info.run_id
-    for name, value in _params(scored):
-        client.log_param(made, _name(name), value[:_LONGEST])
+    for name, value in _params(scored.run):
+        client.log_param(made, _name(name), value[:_MAX_LENGTH])
     for name, number in _metrics(scored):
         client.log_metric(made, _name(name), number, timestamp=stamp)
     for name in _FILES:
         client.log_artifact(made, str(metrics / folder / name))
-    client.set_tag(made, _TAG, folder)  # at last: what was sent in part is sent again
+    client.set_tag(made, _TAG, folder)  # last: a run that was sent in part is sent again
     client.set_terminated(made, end_time=stamp)
     return str(made)
 
 
-def _params(scored: Scored) -> Iterator[tuple[str, str]]:
-    run = scored.run
+def _params(run: Run) -> Iterator[tuple[str, str]]:
     yield "seeds", ", ".join(map(str, run.seeds))
     yield "data", str(run.data.trained)
     yield "code", str(run.code.training)
     yield "commit", str(run.code.commit)
-    yield from flat(Config().from_str(run.config.text, interpolate=False)).items()
+    yield from config_values(run).items()
 
 
-def _metrics(scored: Scored) -> Iterator[tuple[str, float]]:
-    metrics = scored.metrics
-    scores: dict[str, Score] = {
-        "micro": metrics.micro,
-        **{f"label/{name}": one for name, one in metrics.labels.items()},
-    }
-    for row, score in scores.items():
-        for name in _SCORES:
-            if (value := getattr(score, name)) is not None:
-                yield f"{row}/{name}", value
-    if metrics.macro.f is not None:
-        yield "macro/f", metrics.macro.f
+def _metrics(scored: ScoredRun) -> Iterator[tuple[str, float]]:
+    """All defined metrics: "label/ORG/f", "micro/f", "macro/f"."""
+    for row, name, score in scored.rows():
+        prefix = f"label/{name}" if row == "label" else row
+        for column in COLUMNS:
+            if (value := column.of(score)) is not None:
+                yield f"{prefix}/{column.name}", value
 
 
 def _name(name: str) -> str:
-    """With what MLflow allows in a name."""
+    """Replace characters that MLflow does not allow in a name."""
     return re.sub(r"[^\w\-./ ]", "_", name)

@@ -1,7 +1,4 @@
-"""The last runs side by side, and what changed in the newest since the baseline.
-
-What a reader should know before believing a number of the newest run.
-"""
+"""Runs on the page: the last ones side by side, the changes since the baseline, and cautions about the newest."""
 
 from __future__ import annotations
 
@@ -10,47 +7,47 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from scripts.page.inputs import Inputs
-from scripts.page.marked import KINDS
-from scripts.reporting.comparison import mark
+from scripts.reporting.comparison import f_cell
 from scripts.reporting.console import listed, plural
-from scripts.scoring.compared import Compared, Comparisons
-from scripts.scoring.comparison import BETTER, BEYOND, WORSE, Change
-from scripts.scoring.metrics import Macro, Score
-from scripts.scoring.runs import Scored
+from scripts.scoring.changes import Change
+from scripts.scoring.comparison import RunComparison
+from scripts.scoring.examples import ERROR_KINDS
+from scripts.scoring.metrics import Errors, Macro, Score
+from scripts.scoring.runs import ScoredRun
 
-MOST_RUNS = 6
-_STEP = 0.05
+_MAX_RUNS = 6
+_STEP = 0.05  # of the scale of changes
 
 
-class Dot(NamedTuple):
-    """F of one run in one row; None where the label is not there. `sign` is ▲ or ▼ beyond noise."""
+class ScoreDot(NamedTuple):
+    """F of one run in one row; None where the label is missing. `cell`: F, marked with ▲ or ▼ beyond noise."""
 
     score: Score | Macro | None
-    sign: str
+    cell: str
 
     @property
-    def is_known(self) -> bool:
-        """Whether there is an F that says something: it is 0 where a label without entities was found nevertheless."""
+    def is_shown(self) -> bool:
+        """Whether there is a meaningful F: that of a label without entities is 0 or undefined."""
         return self.score is not None and self.score.f is not None and getattr(self.score, "support", 1) > 0
 
 
-class Strip(NamedTuple):
-    """A label, or all of them, in all runs that are shown."""
+class HistoryRow(NamedTuple):
+    """A label, micro or macro in all runs that are shown."""
 
     name: str
     is_label: bool
-    dots: list[Dot]
+    dots: list[ScoreDot]
 
 
-class History(NamedTuple):
-    """Runs by time, and which of them is the baseline."""
+class RunHistory(NamedTuple):
+    """Runs by time, and the folder of the baseline."""
 
-    runs: list[Scored]
+    runs: list[ScoredRun]
     baseline: str | None
-    strips: list[Strip]
+    rows: list[HistoryRow]
 
 
-class Changes(NamedTuple):
+class ChangeTable(NamedTuple):
     """The newest run beside the baseline.
 
     rows (list[tuple[str, bool, Change]]): Names, and whether they are labels; micro and macro come last.
@@ -64,28 +61,27 @@ class Changes(NamedTuple):
     down: list[str]
 
 
-class Weak(NamedTuple):
-    """A label, how many errors it has, which kind is the most frequent ("" if that is not known), and how frequent."""
+class WeakLabel(NamedTuple):
+    """A label with many errors: its score, the most frequent kind of error ("" if unknown), and the number of these."""
 
     label: str
     score: Score
-    errors: float
     kind: str
     number: float
 
 
-def newest_compared(found: Inputs) -> Compared | None:
-    """What `compare` found of the newest run, if its baseline is still there."""
+def newest_comparison(found: Inputs) -> RunComparison | None:
+    """Comparison of the newest run, if it was compared and its baseline is still there."""
     if found.compared is None or found.compared.baseline not in {scored.run.folder for scored in found.runs}:
         return None
     return found.compared.of(found.runs[-1])
 
 
-def changes(compared: Compared) -> Changes:
-    """For a table, and a scale that holds all of it."""
-    of = compared.changes
-    rows = [*((label, True, change) for label, change in of.labels.items())]
-    rows += [("micro", False, of.micro), ("macro", False, of.macro)]
+def change_table(compared: RunComparison) -> ChangeTable:
+    """Make a table of changes, with a scale that holds all of them."""
+    changes = compared.changes
+    rows = [*((label, True, change) for label, change in changes.labels.items())]
+    rows += [("micro", False, changes.micro), ("macro", False, changes.macro)]
     limits = [
         abs(limit)
         for *_, change in rows
@@ -93,121 +89,107 @@ def changes(compared: Compared) -> Changes:
         if limit is not None and change.support
     ]
     reach = max(_STEP, math.ceil(round(max(limits, default=0.0) / _STEP, 6)) * _STEP)
-    clear = [(label, change) for label, is_label, change in rows if is_label and is_clear(change)]
-    up = [label for label, change in clear if (change.delta or 0) > 0]
-    return Changes(rows, reach, up, [label for label, _ in clear if label not in up])
+    clear = {label: change.delta or 0.0 for label, change in changes.labels.items() if change.is_clear}
+    up = [label for label, delta in clear.items() if delta > 0]
+    return ChangeTable(rows, reach, up, [label for label in clear if label not in up])
 
 
-def is_clear(change: Change) -> bool:
-    """Whether it is more than noise."""
-    return change.verdict in (BETTER, WORSE, BEYOND)
-
-
-def history(found: Inputs) -> History:
-    """The last runs, and the baseline, however long ago."""
-    compared = found.compared
-    baseline = compared.baseline if compared else None
-    runs = found.runs[-MOST_RUNS:]
-    older = [scored for scored in found.runs[:-MOST_RUNS] if scored.run.folder == baseline]
+def run_history(found: Inputs) -> RunHistory:
+    """Choose the last runs, and the baseline, however old it is."""
+    baseline = found.compared.baseline if found.compared else None
+    runs = found.runs[-_MAX_RUNS:]
+    older = [scored for scored in found.runs[:-_MAX_RUNS] if scored.run.folder == baseline]
     runs = [*older, *runs[len(older) :]]
     labels = sorted({label for scored in runs for label in scored.metrics.labels})
-    strips = [Strip(label, True, [_dot(scored, compared, label) for scored in runs]) for label in labels]
-    strips += [
-        Strip(name, False, [_dot_of_all(scored, compared, name) for scored in runs]) for name in ("micro", "macro")
-    ]
-    return History(runs, baseline, strips)
+    rows = [HistoryRow(label, True, [_dot(found, scored, "label", label) for scored in runs]) for label in labels]
+    rows += [HistoryRow(name, False, [_dot(found, scored, name) for scored in runs]) for name in ("micro", "macro")]
+    return RunHistory(runs, baseline, rows)
 
 
-def _dot(scored: Scored, compared: Comparisons | None, label: str) -> Dot:
-    one = compared.of(scored) if compared else None
-    return Dot(scored.metrics.labels.get(label), mark(one.changes.labels.get(label)) if one else "")
+def _dot(found: Inputs, scored: ScoredRun, row: str, label: str = "") -> ScoreDot:
+    compared = found.compared.of(scored) if found.compared else None
+    score = scored.metrics.labels.get(label) if row == "label" else getattr(scored.metrics, row)
+    if compared is None:
+        return ScoreDot(score, f_cell(score.f if score else None, None))
+    change = compared.changes.labels.get(label) if row == "label" else getattr(compared.changes, row)
+    return ScoreDot(score, f_cell(score.f if score else None, change))
 
 
-def _dot_of_all(scored: Scored, compared: Comparisons | None, name: str) -> Dot:
-    one = compared.of(scored) if compared else None
-    return Dot(getattr(scored.metrics, name), mark(getattr(one.changes, name)) if one else "")
+def weakest_labels(scored: ScoredRun, limit: int = 5) -> list[WeakLabel]:
+    """Find the labels with the most errors."""
+    scores = [(label, score) for label, score in scored.metrics.labels.items() if score.error_count]
+    scores.sort(key=lambda pair: (-pair[1].error_count, pair[0]))
+    return [_weak_label(label, score) for label, score in scores[:limit]]
 
 
-def wrong(score: Score) -> float:
-    """How many errors there are: an entity that was found otherwise is one, and so is what was invented."""
-    if score.errors is None:
-        return score.fn + score.fp
-    return score.fn + score.errors.spurious
-
-
-def weakest(scored: Scored, most: int = 5) -> list[Weak]:
-    """The labels with the most errors."""
-    found = [_weak(label, score) for label, score in scored.metrics.labels.items() if wrong(score)]
-    return sorted(found, key=lambda weak: (-weak.errors, weak.label))[:most]
-
-
-def _weak(label: str, score: Score) -> Weak:
-    kinds = {kind: getattr(score.errors, kind) for kind in KINDS} if score.errors else {}
+def _weak_label(label: str, score: Score) -> WeakLabel:
+    kinds = errors_by_kind(score.errors) if score.errors else {}
     kind = max(kinds, key=kinds.__getitem__, default="")
-    return Weak(label, score, wrong(score), kind, kinds.get(kind, 0.0))
+    return WeakLabel(label, score, kind, kinds.get(kind, 0.0))
 
 
-_FEW = 30  # entities: with fewer an interval of F is wider than any change one hopes for
-_LOW = 0.5  # of the texts that were trained on
+def errors_by_kind(errors: Errors) -> dict[str, float]:
+    """Add up false negatives and false positives of each kind."""
+    return {kind: getattr(errors.fn, kind, 0.0) + getattr(errors.fp, kind, 0.0) for kind in ERROR_KINDS}
+
+
+# Cautions
+
+
+_FEW = 30  # entities: with fewer, an interval of F is wider than any change one hopes for
+_LOW = 0.5  # of the training texts
 
 
 class Caution(NamedTuple):
-    """What is the matter, and what follows from it or can be done."""
+    """A reason to doubt a number, and its consequence or remedy."""
 
-    what: str
-    then: str
+    reason: str
+    remedy: str
 
 
-def cautions(found: Inputs, compared: Compared | None) -> list[Caution]:
-    """All of them, what matters most first."""
+def cautions(found: Inputs, compared: RunComparison | None) -> list[Caution]:
+    """Collect cautions about the newest run, the most important first."""
     newest = found.runs[-1]
     return [
-        *_comparison(found, compared),
-        *_made(newest),
-        *_labels(newest),
-        *(
-            Caution(f"A folder was left out: {reason}.", "Evaluate it again, or remove it.")
-            for reason in found.left_out
-        ),
+        *_comparison_cautions(found, compared),
+        *_run_cautions(newest),
+        *_label_cautions(newest),
+        *(Caution(f"A folder was skipped: {reason}.", "Evaluate it again, or remove it.") for reason in found.skipped),
     ]
 
 
-def _comparison(found: Inputs, compared: Compared | None) -> Iterator[Caution]:
+def _comparison_cautions(found: Inputs, compared: RunComparison | None) -> Iterator[Caution]:
     if found.compared is None or (len(found.runs) > 1 and compared is None):
         yield Caution("The newest run is not compared with another.", "Compare it: weasel run compare.")
     elif compared and compared.differences.test:
         labels = compared.differences.test
         yield Caution(
-            f"The evaluation set changed for {plural(len(labels), 'label')} since the baseline: {listed(labels)}.",
+            f"The test changed for {plural(len(labels), 'label')} since the baseline: {listed(labels)}.",
             "Scores of these labels are of different tests. The changes below are on the texts both runs share.",
         )
 
 
-def _made(newest: Scored) -> Iterator[Caution]:
+def _run_cautions(newest: ScoredRun) -> Iterator[Caution]:
     run = newest.run
     if len(run.seeds) == 1:
         yield Caution(
             "One seed.",
-            "Another seed alone would move every F. Train several to know how much: weasel run all . --vars.seeds 3.",
+            "Another seed alone would change every F. To measure how much, train several: "
+            "weasel run all . --vars.seeds 3.",
         )
     if run.code.uncommitted:
-        files = plural(len(run.code.uncommitted), "file")
-        yield Caution(
-            f"Uncommitted code: {files} were not as committed ({listed(run.code.uncommitted)})."
-            if len(run.code.uncommitted) > 1
-            else f"Uncommitted code: {run.code.uncommitted[0]} was not as committed.",
-            "Nobody can check out what made this run.",
-        )
+        files = f"{plural(len(run.code.uncommitted), 'file')} ({listed(run.code.uncommitted)})"
+        yield Caution(f"Uncommitted changes in {files}.", "Nobody can check out what made this run.")
     if run.data.trained is None:
-        yield Caution("The model does not say what it was trained on.", "It may have seen the texts it is tested on.")
+        yield Caution("The model has no record of its training data.", "It may have seen the test texts.")
     elif run.data.trained != run.data.evaluated:
         yield Caution(
             "The model was trained on another state of the corpus than it is evaluated on.",
-            "Train again, so that the scores are of what is annotated now: weasel run train.",
+            "Train again, so that the scores reflect the current annotations: weasel run train.",
         )
 
 
-def _labels(newest: Scored) -> Iterator[Caution]:
+def _label_cautions(newest: ScoredRun) -> Iterator[Caution]:
     labels = newest.metrics.labels
     none = [label for label, score in labels.items() if not score.support]
     few = [label for label, score in labels.items() if 0 < score.support < _FEW]
@@ -215,20 +197,20 @@ def _labels(newest: Scored) -> Iterator[Caution]:
     low = [label for label in labels if trained and trained.covered.get(label, 0) < _LOW * trained.texts]
     if none:
         yield Caution(
-            f"{_of(none)} no entity in the test texts: {listed(none, 8)}.",
-            "How well they are found is not known until there are some.",
+            f"{_labels_have(none)} no entity in the test texts: {listed(none, 8)}.",
+            "They cannot be scored until there are some.",
         )
     if few:
         yield Caution(
-            f"{_of(few)} fewer than {_FEW} entities in the test texts: {listed(few, 8)}.",
-            "One entity more or less moves their F a lot: look at the intervals.",
+            f"{_labels_have(few)} fewer than {_FEW} entities in the test texts: {listed(few, 8)}.",
+            "One entity more or less changes their F a lot: mind the intervals.",
         )
     if low:
         yield Caution(
-            f"{plural(len(low), 'label')} known in fewer than half of the texts trained on: {listed(low, 8)}.",
+            f"{plural(len(low), 'label')} covered in fewer than half of the training texts: {listed(low, 8)}.",
             "More texts annotated for them are likely to help.",
         )
 
 
-def _of(labels: list[str]) -> str:
+def _labels_have(labels: list[str]) -> str:
     return f"{plural(len(labels), 'label')} {'has' if len(labels) == 1 else 'have'}"

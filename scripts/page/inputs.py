@@ -1,4 +1,4 @@
-"""What the report is made of: files that other steps wrote, each of which may be absent."""
+"""Inputs of the page: files that other steps wrote, any of which may be missing."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from scripts.checking.consistency import Consistency
 from scripts.checking.consistency_views import firsts
 from scripts.checking.coverage_views import CoverageMatrix
 from scripts.checking.review import Outdated, Suspect
-from scripts.core.errors import UserError
-from scripts.queueing import recommendation as deciding
+from scripts.queueing import recommendation
 from scripts.queueing.recommendation import Next
-from scripts.scoring import compared, runs
+from scripts.scoring import comparison, examples, runs
 from scripts.scoring import learning_curve as curve
-from scripts.scoring.compared import Comparisons
-from scripts.scoring.examples import Example
-from scripts.scoring.learning_curve import Curve
-from scripts.scoring.runs import Confusion, Scored
+from scripts.scoring.comparison import Comparisons
+from scripts.scoring.examples import ErrorExample
+from scripts.scoring.learning_curve import LearningCurve
+from scripts.scoring.runs import Confusion, ScoredRun
 from scripts.suspecting import suspects
 from scripts.suspecting.suspects import Suspects
 
@@ -30,31 +29,29 @@ T = TypeVar("T")
 
 
 class Inputs(NamedTuple):
-    """What was found. No counts: what is compared was compared by `compare`.
+    """Results of the steps; None for those that are missing or outdated.
 
-    runs (list[Scored]): By time; at least one.
-    left_out (list[str]): Why folders were left out.
-    compared (Comparisons | None): What `compare` found last.
-    confusion (Confusion | None): Of the newest run.
-    errors (list[Example] | None): Of the newest run; None if texts are not wanted.
-    coverage (CoverageMatrix | None): Of the corpus.
-    curve (Curve | None): What `learning-curve` found last.
-    consistency (Consistency | None): Of the annotations.
-    findings (dict[str, list[Suspect]] | None): The first of each label; None if texts are not wanted.
-    suspects (Suspects | None): What models found, and the first of each label in `first_suspects`, as above.
-    lacking (Coverage | None): What `coverage` found last.
-    next (Next | None): What `next` says of the newest run and these annotations.
-    outdated (dict[str, str]): Of "consistency", "coverage", "suspects" and "next": what is the matter, if one is not of
-        what there is now.
+    runs (list[ScoredRun]): By time; at least one.
+    skipped (list[str]): The reason for each folder that was skipped.
+    compared (Comparisons | None): Of `compare`.
+    confusion (Confusion | None), errors (list[ErrorExample] | None): Of the newest run. No errors without texts.
+    coverage (CoverageMatrix | None): Of `merge`.
+    curve (LearningCurve | None): Of `learning-curve`.
+    consistency (Consistency | None), suspects (Suspects | None), lacking (Coverage | None): Of `consistency`,
+        `suspects` and `coverage`.
+    findings (dict[str, list[Suspect]] | None), first_suspects (dict[str, list[Suspect]] | None): The first suspects of
+        each label, of `consistency` and of `suspects`. None without texts.
+    next (Next | None): Of `next`, about the newest run and the current annotations.
+    outdated (dict[str, str]): For "consistency", "coverage", "suspects" and "next": a sentence if it is outdated.
     """
 
-    runs: list[Scored]
-    left_out: list[str]
+    runs: list[ScoredRun]
+    skipped: list[str]
     compared: Comparisons | None
     confusion: Confusion | None
-    errors: list[Example] | None
+    errors: list[ErrorExample] | None
     coverage: CoverageMatrix | None
-    curve: Curve | None
+    curve: LearningCurve | None
     consistency: Consistency | None
     findings: dict[str, list[Suspect]] | None
     suspects: Suspects | None
@@ -65,49 +62,47 @@ class Inputs(NamedTuple):
 
 
 def load(metrics: Path, corpus: Path, with_texts: bool) -> Inputs:
-    """Read it.
+    """Read the inputs.
 
     metrics (Path): Holds the runs.
-    corpus (Path): Holds coverage.csv, and what was found in the annotations.
-    with_texts (bool): Whether errors, forms and findings are shown, with the text around them.
-    RAISES (UserError): If there is no run, or something is damaged.
+    corpus (Path): Holds coverage.csv, and results of the steps that check annotations.
+    with_texts (bool): Whether errors, surface forms and suspects are shown, with the text around them.
+    RAISES (UserError): If there is no run, or a file is damaged.
     """
-    scored, left_out = runs.load_all(metrics)
-    if not scored:
-        raise UserError(f"{metrics}: there is no run; evaluate a model first: weasel run evaluate")
-    newest = metrics / scored[-1].run.folder
+    scored, skipped = runs.load_some(metrics)
+    newest = scored[-1].run.folder
     outdated = dict.fromkeys(("consistency", "coverage", "suspects", "next"), "")
-    forms = _current(consistency.load, corpus, "consistency", outdated)
-    judged = _current(suspects.load, corpus, "suspects", outdated)
+    forms = _if_current(consistency.load, corpus, "consistency", outdated)
+    judged = _if_current(suspects.load, corpus, "suspects", outdated)
     return Inputs(
         runs=scored,
-        left_out=left_out,
-        compared=compared.load(metrics),
-        confusion=runs.load_confusion(newest) if (newest / runs.CONFUSION).exists() else None,
-        errors=runs.load_errors(newest) if with_texts else None,
+        skipped=skipped,
+        compared=comparison.load(metrics),
+        confusion=runs.load_confusion(metrics / newest),
+        errors=examples.load(metrics / newest / examples.NAME) if with_texts else None,
         coverage=coverage.read(corpus / coverage.NAME),
         curve=curve.load(metrics),
         consistency=forms,
         findings=firsts(consistency.read_suspects(corpus)) if with_texts and forms else None,
         suspects=judged,
         first_suspects=firsts(suspects.read_suspects(corpus)) if with_texts and judged else None,
-        lacking=_current(lacking.load, corpus, "coverage", outdated),
-        next=_current(partial(_next, metrics, scored[-1].run.folder), corpus, "next", outdated),
+        lacking=_if_current(lacking.load, corpus, "coverage", outdated),
+        next=_if_current(partial(_next_of_run, metrics, newest), corpus, "next", outdated),
         outdated=outdated,
     )
 
 
-def _next(metrics: Path, newest: str, corpus: Path) -> Next | None:
-    found = deciding.load(metrics, corpus)
+def _next_of_run(metrics: Path, newest: str, corpus: Path) -> Next | None:
+    found = recommendation.load(metrics, corpus)
     if found and found.run != newest:
-        raise Outdated(f"{metrics / deciding.NAME}: is of another run than the newest")
+        raise Outdated(f"{metrics / recommendation.NAME}: is of another run than the newest")
     return found
 
 
-def _current(load: Callable[[Path], T | None], corpus: Path, what: str, outdated: dict[str, str]) -> T | None:
-    """What a step found, unless the annotations have changed since."""
+def _if_current(load: Callable[[Path], T | None], corpus: Path, step: str, outdated: dict[str, str]) -> T | None:
+    """Return the result of a step, unless the annotations have changed since."""
     try:
         return load(corpus)
     except Outdated:
-        outdated[what] = "There is something new since this was looked at. To look again:"
+        outdated[step] = "The annotations have changed since. To run it again:"
         return None

@@ -1,4 +1,4 @@
-"""The report: one HTML page with all in it, which loads nothing and runs nothing."""
+"""The report: one HTML page that loads nothing and runs no script."""
 
 from __future__ import annotations
 
@@ -13,41 +13,37 @@ from markupsafe import Markup
 
 from scripts.checking import consistency_views as consistency
 from scripts.checking.coverage_views import hours, seconds, unmeasured
-from scripts.page import history, marked
-from scripts.page import marked as confusion
-from scripts.page.history import cautions
+from scripts.page import history
+from scripts.page.errors import confusion_matrix, group_errors
 from scripts.page.inputs import Inputs
 from scripts.queueing.recommendation import ACTIONS, COLUMNS, RULES, cells
-from scripts.reporting.comparison import differs, mark, notes, span
+from scripts.reporting.comparison import interval, list_differences, list_notes, mark
 from scripts.reporting.console import count, listed, plural, ratio
-from scripts.scoring.learning_curve import Curve
+from scripts.reporting.scores import metric_cells, variance_source
+from scripts.scoring.learning_curve import LearningCurve
+from scripts.scoring.metrics import columns_of
 from scripts.suspecting import suspects_views as suspects
 from scripts.suspecting.suspects import TIERS
 
 _BREAKS = re.compile(r"(?<=[_/.:-])(?=\w)|(?<=[a-z])(?=[A-Z])")
 TEMPLATES = Path(__file__).with_name("templates")
-_ERRORS = {
-    "boundary": "wrong borders", "type": "wrong label", "both": "wrong borders and label", "missed": "missed",
-    "spurious": "invented",
+_ERROR_KINDS = {
+    "boundary": "boundary", "type": "type", "boundary_type": "boundary + type", "missed": "missed",
+    "spurious": "spurious",
 }  # fmt: skip
 
 
-class Part(NamedTuple):
-    """A part of a bar: what it stands for, where it begins, and how wide it is, as shares of the bar."""
+class BarPart(NamedTuple):
+    """A part of a bar: its name, and its start and width as shares of the bar."""
 
     name: str
-    number: float
     start: float
     width: float
 
 
 def render(found: Inputs) -> bytes:
-    """Make the page. The same inputs give the same bytes.
-
-    found (Inputs): At least one run.
-    RETURNS (bytes): HTML in UTF-8.
-    """
-    page = _environment().get_template("page.html.j2").render(**_view(found))
+    """Render the page as HTML in UTF-8. The same inputs give the same bytes."""
+    page = _environment().get_template("page.html.j2").render(**_context(found))
     return page.encode("utf8", "replace")
 
 
@@ -57,14 +53,17 @@ def _environment() -> Environment:
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     environment.filters |= {
-        "ratio": ratio, "count": count, "at": at, "share": share, "span": span, "mark": mark, "listed": listed,
-        "plural": plural, "visible": visible, "breakable": breakable, "clear": history.is_clear, "wrong": history.wrong,
-        "when": when, "log2": math.log2, "hours": hours, "seconds": seconds, "unmeasured": unmeasured,
-        "cells": cells,
+        "ratio": ratio, "count": count, "at": position, "share": percent, "interval": interval, "mark": mark,
+        "listed": listed, "plural": plural, "visible": visible, "breakable": breakable, "when": minute,
+        "log2": math.log2, "hours": hours, "seconds": seconds, "unmeasured": unmeasured, "cells": cells,
+        "by_kind": history.errors_by_kind,
     }  # fmt: skip
     environment.globals |= {
         "stack": stack,
-        "kinds": _ERRORS,
+        "kinds": _ERROR_KINDS,
+        "columns": columns_of("page"),
+        "metric_cells": metric_cells,
+        "variance_source": variance_source,
         "states": consistency.STATES,
         "suspect_kinds": consistency.SUSPECT_KINDS,
         "rules": RULES,
@@ -74,28 +73,29 @@ def _environment() -> Environment:
     return environment
 
 
-def _view(found: Inputs) -> dict[str, Any]:
-    newest, compared = found.runs[-1], history.newest_compared(found)
-    looked_at = consistency.section(found.consistency, found.findings) if found.consistency else None
+def _context(found: Inputs) -> dict[str, Any]:
+    newest, compared = found.runs[-1], history.newest_comparison(found)
+    checked = consistency.section(found.consistency, found.findings) if found.consistency else None
+    variance_seeds = found.compared.variance_seeds if found.compared else 0
     return {
         "runs": found.runs,
         "newest": newest,
-        "cautions": cautions(found, compared),
-        "weakest": history.weakest(newest),
-        "most_wrong": max((history.wrong(score) for score in newest.metrics.labels.values()), default=0),
+        "cautions": history.cautions(found, compared),
+        "weakest": history.weakest_labels(newest),
+        "most_errors": max((score.error_count for score in newest.metrics.labels.values()), default=0),
         "compared": compared,
         "baseline": found.compared.baseline if found.compared and compared else None,
-        "changes": history.changes(compared) if compared else None,
-        "differs": list(differs(compared)) if compared else [],
-        "notes": list(notes(compared, found.compared)) if compared and found.compared else [],
-        "history": history.history(found),
-        "matrix": confusion.matrix(found.confusion) if found.confusion and found.confusion.seeds else None,
-        "errors": None if found.errors is None else marked.grouped(found.errors, newest.metrics),
+        "changes": history.change_table(compared) if compared else None,
+        "differences": list_differences(compared) if compared else [],
+        "notes": list(list_notes(compared, variance_seeds)) if compared else [],
+        "history": history.run_history(found),
+        "matrix": confusion_matrix(found.confusion) if found.confusion and found.confusion.seeds else None,
+        "errors": None if found.errors is None else group_errors(found.errors, newest.metrics),
         "coverage": found.coverage,
         "curve": found.curve,
-        "curve_floor": _floor(found.curve),
-        "consistency": looked_at,
-        "findings_at": _findings_at(looked_at),
+        "curve_floor": _curve_floor(found.curve),
+        "consistency": checked,
+        "findings_at": _consistency_anchors(checked),
         "suspects": suspects.section(found.suspects, found.first_suspects, TIERS) if found.suspects else None,
         "lacking": found.lacking,
         "next": found.next,
@@ -103,49 +103,49 @@ def _view(found: Inputs) -> dict[str, Any]:
     }
 
 
-def _findings_at(found: consistency.ConsistencySection | None) -> dict[str, str]:
-    """Where on the page the findings of each label are that has any."""
-    shown = enumerate(found.labels if found else [], 1)
-    return {each.name: f"consistency-{number}" for number, each in shown if each.is_open}
+def _consistency_anchors(found: consistency.ConsistencySection | None) -> dict[str, str]:
+    """By label, the anchor of its suspects on the page, if it has any."""
+    numbered = enumerate(found.labels if found else [], 1)
+    return {label.name: f"consistency-{number}" for number, label in numbered if label.is_open}
 
 
-def stack(numbers: Sequence[tuple[str, float]], whole: float) -> Iterator[Part]:
-    """The parts of a bar one after another, of those that are not 0."""
-    before = 0.0
+def stack(numbers: Sequence[tuple[str, float]], total: float) -> Iterator[BarPart]:
+    """Put the parts of a bar one after another, without those that are 0."""
+    start = 0.0
     for name, number in numbers:
-        if number and whole:
-            yield Part(name, number, before / whole, number / whole)
-        before += number
+        if number and total:
+            yield BarPart(name, start / total, number / total)
+        start += number
 
 
-def at(share: float | None) -> str:
-    """A place in a chart: `45.25%`."""
+def position(share: float | None) -> str:
+    """Format a position in a chart: `45.25%`."""
     return f"{100 * min(1.0, max(0.0, share or 0.0)):.2f}".rstrip("0").rstrip(".") + "%"
 
 
-def share(value: float | None) -> str:
-    """`45 %`, and `<1 %` where rounding would make it nothing."""
-    if value is None:
+def percent(share: float | None) -> str:
+    """Format a share: `45 %`, and `<1 %` where rounding would make it 0."""
+    if share is None:
         return "–"
-    return "<1 %" if 0 < value < 0.005 else f"{value:.0%}".replace("%", " %")
+    return "<1 %" if 0 < share < 0.005 else f"{share:.0%}".replace("%", " %")
 
 
-def when(time: str) -> str:
-    """`2026-01-31 12:05` of an ISO time."""
+def minute(time: str) -> str:
+    """Shorten an ISO time: `2026-01-31 12:05`."""
     return time[:16].replace("T", " ")
 
 
 def visible(text: str) -> str:
-    """Control characters as the signs that stand for them; HTML has no place for them."""
+    """Replace control characters, which HTML does not allow, by their symbols."""
     return "".join(chr(0x2400 + ord(c)) if c < " " and c not in "\n\t" else "␡" if c == "\x7f" else c for c in text)
 
 
 def breakable(text: str) -> Markup:
-    """A name, with places in it where a line may end: after `_`, `-` and the like, and before a capital."""
+    """Let a name break over lines: after `_`, `-` and the like, and before a capital."""
     return Markup("<wbr>").join(_BREAKS.split(visible(text)))
 
 
-def _floor(curve: Curve | None) -> float:
-    """Where the axes of the curves begin: below the lowest F, in steps of a tenth."""
+def _curve_floor(curve: LearningCurve | None) -> float:
+    """Start of the F axes of the curves: below the lowest F, in steps of a tenth."""
     scores = [score.f for point in (curve.points if curve else []) for score in point.labels.values()]
     return math.floor(10 * min((f for f in scores if f is not None), default=0.0)) / 10

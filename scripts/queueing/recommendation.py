@@ -21,9 +21,9 @@ from scripts.merging.merged import Merged, gold_as_merged, known_labels
 from scripts.reporting.console import new_table, ratio
 from scripts.scoring import learning_curve as curve
 from scripts.scoring import runs
-from scripts.scoring.learning_curve import Curve
+from scripts.scoring.learning_curve import LearningCurve
 from scripts.scoring.metrics import Score
-from scripts.scoring.runs import Confusion, Scored
+from scripts.scoring.runs import Confusion, ScoredRun
 from scripts.suspecting import suspects
 from scripts.suspecting.suspects import Suspects
 
@@ -210,9 +210,9 @@ class Measured(NamedTuple):
     coverage: Coverage | None
     consistency: Consistency | None
     suspects: Suspects | None
-    scored: Scored | None
+    scored: ScoredRun | None
     confusion: Confusion | None
-    curve: Curve | None
+    curve: LearningCurve | None
 
 
 def decide(corpus: Path, metrics: Path) -> Next:
@@ -270,12 +270,12 @@ def _measured(merged: Merged, corpus: Path, metrics: Path, notes: list[str]) -> 
         consistency=_if_current("consistency", consistency.load, corpus, notes),
         suspects=_if_current("suspects", suspects.load, corpus, notes),
         scored=newest,
-        confusion=runs.load_confusion(folder) if folder and (folder / runs.CONFUSION).exists() else None,
+        confusion=runs.load_confusion(folder) if folder else None,
         curve=learning_curve,
     )
 
 
-def _is_current(scored: Scored, corpus: Path) -> bool:
+def _is_current(scored: ScoredRun, corpus: Path) -> bool:
     try:
         return scored.run.data.evaluated == read_corpus(corpus / "split.json").digest
     except UserError:
@@ -322,7 +322,7 @@ def _add_consistency(signals: Signals, label: str, found: Consistency) -> None:
 
 def _add_score(signals: Signals, score: Score) -> None:
     signals.support, signals.f, signals.low, signals.high = score.support, score.f, score.low, score.high
-    signals.errors = round(score.fp + score.fn, 6)
+    signals.errors = score.error_count
     if score.seen and score.unseen:
         signals.seen, signals.unseen, signals.unseen_entities = score.seen.r, score.unseen.r, score.unseen.entities
 

@@ -1,262 +1,257 @@
-"""What a reader of a comparison should know, a sentence each.
-
-The comparison for other programs, and for a merge request.
-
-Runs side by side on one screen: all of them in short, and the newest beside its baseline in full.
-"""
+"""Comparison of runs: on the console, as compare.csv, and as compare.md for a merge request."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 
-from scripts.reporting.console import escape_markdown, listed, plural, ratio
-from scripts.scoring.compared import Changed, Compared, Comparisons, Differences
-from scripts.scoring.comparison import BETTER, BEYOND, NOT_COMPARABLE, WORSE, Change
-from scripts.scoring.metrics import Score
-from scripts.scoring.runs import Scored
+from scripts.reporting.console import escape_markdown, listed, new_table, plural, ratio
+from scripts.scoring.changes import NOT_COMPARABLE, Change
+from scripts.scoring.comparison import Comparisons, Differences, RunComparison, ValueChange
+from scripts.scoring.metrics import COLUMNS, columns_of
+from scripts.scoring.runs import ScoredRun, to_frame
 
-_MOST = 12  # values of a config
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from scripts.scoring.learning_curve import Trend  # with spaCy
+
+MAX_RUNS = 4  # that fit 80 columns
+_MAX_VALUES = 12  # of a config
+_WIDE = 92  # columns, from which there is room for the last one
 
 
-def differs(compared: Compared) -> Iterator[str]:
-    """What the run is made of that the baseline is not."""
+def list_differences(compared: RunComparison) -> list[str]:
+    """Say how a run differs from its baseline in what it was made of, a sentence each."""
     found = compared.differences
-    lines = [*_data(found), *_labels(found), *_made_by(found)]
-    yield from lines or ["Nothing differs: the same data, config, code, versions and seeds."]
+    lines = [*_data_differences(found), *_label_differences(found), *_training_differences(found)]
+    return lines or ["Nothing differs: the same data, config, code, versions and seeds."]
 
 
-def _data(found: Differences) -> Iterator[str]:
+def _data_differences(found: Differences) -> Iterator[str]:
     if found.data is None:
-        yield "Data: one of the models does not say what it was trained on."
+        yield "Data: one of the models has no record of its training data."
     elif found.data:
-        more = [f"{found.texts:+,} texts to train on"] if found.texts else []
-        more += [f"known in {_signed(found.covered)} texts"] if found.covered else []
+        more = [f"{found.texts:+,} training texts"] if found.texts else []
+        more += [f"covered in {_signed(found.covered)} texts"] if found.covered else []
         more += [f"{_signed(found.entities)} entities"] if found.entities else []
         yield f"Data: {'; '.join(more) or 'another corpus, of as many texts and entities'}."
 
 
 def _signed(numbers: Mapping[str, int]) -> str:
     ordered = sorted(numbers.items(), key=lambda pair: (-abs(pair[1]), pair[0]))
-    return listed(f"{label} {more:+,}" for label, more in ordered)
+    return listed(f"{label} {number:+,}" for label, number in ordered)
 
 
-def _labels(found: Differences) -> Iterator[str]:
-    parts = (
-        (found.added, "new"), (found.removed, "no longer there"),
+def _label_differences(found: Differences) -> Iterator[str]:
+    changes = (
+        (found.added, "added"),
+        (found.removed, "removed"),
         (found.test, "scored on other texts, or with other gold"),
-    )  # fmt: skip
-    for labels, what in parts:
+    )
+    for labels, change in changes:
         if labels:
-            yield f"Labels: {plural(len(labels), 'label')} {what} ({listed(labels)})."
+            yield f"Labels: {plural(len(labels), 'label')} {change} ({listed(labels)})."
 
 
-def _made_by(found: Differences) -> Iterator[str]:
+def _training_differences(found: Differences) -> Iterator[str]:
     if found.config:
-        yield f"Config: {_values(found.config)}."
+        yield f"Config: {_value_changes(found.config)}."
     if found.code:
-        yield "Code: what trains is another."
+        yield "Training code changed."
     if found.versions:
-        yield f"Versions: {_values(found.versions)}."
+        yield f"Versions: {_value_changes(found.versions)}."
     if found.seeds:
         before, after = (", ".join(map(str, seeds)) for seeds in found.seeds)
         yield f"Seeds: {before} → {after}."
 
 
-def _values(changed: Sequence[Changed]) -> str:
-    return listed((f"{one.name} {_value(one.before)} → {_value(one.after)}" for one in changed), _MOST)
+def _value_changes(changes: Sequence[ValueChange]) -> str:
+    values = (
+        f"{change.name} {'(none)' if change.before is None else change.before}"
+        f" → {'(none)' if change.after is None else change.after}"
+        for change in changes
+    )
+    return listed(values, _MAX_VALUES)
 
 
-def _value(value: str | None) -> str:
-    return "(none)" if value is None else value
-
-
-def notes(compared: Compared, found: Comparisons) -> Iterator[str]:
-    """On what it was compared, and how sure that is."""
+def list_notes(compared: RunComparison, variance_seeds: int) -> Iterator[str]:
+    """Say which texts the runs were compared on, and how certain the verdicts are, a sentence each."""
     changes = compared.changes
     if not changes.is_whole:
-        shared = f"{plural(changes.micro.texts, 'text')} and {plural(changes.micro.support, 'entity', 'entities')}"
-        yield f"The runs were not scored on all the same texts with the same gold: compared are {shared} they share."
+        texts, entities = changes.micro.texts, changes.micro.support
+        shared = f"{plural(texts, 'text')} and {plural(entities, 'entity', 'entities')}"
+        yield f"The runs were not scored on the same texts and gold; compared are the {shared} they share."
     missing = [label for label, change in changes.labels.items() if change.verdict == NOT_COMPARABLE]
     if missing:
-        yield f"Not comparable: {plural(len(missing), 'label')} without a common text ({listed(missing)})."
-    worked_on = sorted({*compared.differences.covered, *compared.differences.entities})
-    if worked_on and len(worked_on) < len(changes.labels):
-        whose = "its annotations are" if len(worked_on) == 1 else "their annotations are"
-        yield f"Tested apart from the others, since {whose} not the same: {listed(worked_on)}."
+        yield f"Not comparable: {plural(len(missing), 'label')} without a shared text ({listed(missing)})."
+    annotated = sorted({*compared.differences.covered, *compared.differences.entities})
+    if annotated and len(annotated) < len(changes.labels):
+        yield f"Tested apart from the other labels, since the training annotations changed: {listed(annotated)}."
     single = [seeds for seeds in (compared.seeds, compared.baseline_seeds) if seeds == 1]
     if single:
-        who = "Both runs have" if len(single) == 2 else "One of the runs has"
-        yield f"{who} one seed: a change can be larger than seed noise, but to be sure takes more: --vars.seeds 3."
-    if found.noise_seeds:
-        yield f"Seed noise was measured with {found.noise_seeds} seeds (metrics/noise.json)."
+        runs = "Both runs have" if len(single) == 2 else "One of the runs has"
+        yield f"{runs} one seed, so no verdict is better or worse; to be sure, train several: --vars.seeds 3."
+    if variance_seeds:
+        yield f"Seed variance was measured with {variance_seeds} seeds (metrics/seed_variance.json)."
     elif single:
-        yield "Seed noise is taken to be what is usual; to measure yours, once: weasel run noise-floor."
-
-
-_SCORES = ("p", "r", "f", "low", "high", "support", "tp", "fp", "fn", "texts")
-_CHANGE = ("before", "delta", "low", "high", "chance", "verdict", "support", "texts")
-_HEAD = [
-    "run", "time", "seeds", "row", "name", *_SCORES, "known_in", "baseline",
-    *(f"compared_{name}" if name in _SCORES else name for name in _CHANGE),
-]  # fmt: skip
+        yield "Seed variance is a typical value; to measure yours, once: weasel run seed-variance."
 
 
 def mark(change: Change | None) -> str:
     """▲ or ▼ where a change is more than noise."""
-    if change is None or change.delta is None or change.verdict not in (BETTER, WORSE, BEYOND):
+    if change is None or change.delta is None or not change.is_clear:
         return ""
     return "▲" if change.delta > 0 else "▼"
 
 
-def to_csv(runs: Sequence[Scored], found: Comparisons) -> bytes:
-    """All runs by time, a line for each run and row; empty where a value is undefined, or a run was not compared."""
-    text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(_HEAD)
-    for scored in runs:
-        lines.writerows(_lines(scored, found.baseline, found.of(scored)))
-    return text.getvalue().encode()
+def interval(change: Change | Trend) -> str:
+    """Format the interval of a change: `-.021 … +.043`, or a dash."""
+    if change.low is None or (isinstance(change, Change) and not change.support):
+        return ratio(None)
+    return f"{ratio(change.low, sign=True)} … {ratio(change.high, sign=True)}"
 
 
-def _lines(scored: Scored, baseline: str | None, compared: Compared | None) -> Iterator[list[object]]:
-    run, metrics = scored.run, scored.metrics
-    changes = compared.changes if compared else None
-    known = run.trained.covered if run.trained else {}
-    head = [run.folder, run.time, len(run.seeds)]
-    for label, score in metrics.labels.items():
-        change = changes.labels.get(label) if changes else None
-        yield [*head, "label", label, *_scores(score), known.get(label), *_change(baseline, change)]
-    yield [*head, "micro", "", *_scores(metrics.micro), None, *_change(baseline, changes.micro if changes else None)]
-    macro = [None, None, metrics.macro.f, metrics.macro.low, metrics.macro.high, *[None] * 5]
-    yield [*head, "macro", "", *macro, None, *_change(baseline, changes.macro if changes else None)]
+# compare.csv
 
 
-def _scores(score: Score) -> list[object]:
-    return [getattr(score, name) for name in _SCORES]
+_SCORES = [column.name for column in columns_of("csv")]
+_CHANGE = ["before", "delta", "low", "high", "p_value", "verdict", "support", "texts"]
+_CHANGE_COLUMNS = [f"compared_{name}" if name in _SCORES else name for name in _CHANGE]
 
 
-def _change(baseline: str | None, change: Change | None) -> list[object]:
-    return [baseline, *(getattr(change, name) for name in _CHANGE)] if change else [None] * (len(_CHANGE) + 1)
+def to_csv(runs: Sequence[ScoredRun], found: Comparisons) -> bytes:
+    """Encode compare.csv: all runs by time, a line for each run and label, then micro and macro.
+
+    A field is empty where a value is undefined, or the run was not compared.
+    """
+    frame = to_frame(runs).drop(columns=[column.name for column in COLUMNS if column.name not in _SCORES])
+    table = frame.merge(_changes_frame(found), how="left", on=["run", "row", "label"])
+    text: str = table.to_csv(index=False, lineterminator="\n")
+    return text.encode()
 
 
-def to_markdown(runs: Sequence[Scored], found: Comparisons) -> str:
-    """The newest of the compared runs beside the baseline, as a comment to a merge request."""
+def _changes_frame(found: Comparisons) -> pd.DataFrame:
+    """Changes since the baseline: a row for each compared run and label."""
+    import pandas as pd
+
+    rows = [
+        (compared.run, row, label, found.baseline, *(getattr(change, name) for name in _CHANGE))
+        for compared in found.runs
+        for row, label, change in _change_rows(compared)
+    ]
+    table = pd.DataFrame(rows, columns=["run", "row", "label", "baseline", *_CHANGE_COLUMNS])
+    return table.astype({"compared_support": "Int64", "compared_texts": "Int64"})
+
+
+def _change_rows(compared: RunComparison) -> Iterator[tuple[str, str, Change]]:
+    """Yield kind, name and change of each label, then of micro and macro."""
+    yield from (("label", label, change) for label, change in compared.changes.labels.items())
+    yield "micro", "micro", compared.changes.micro
+    yield "macro", "macro", compared.changes.macro
+
+
+# The newest run beside the baseline, on the console and in compare.md
+
+
+_HEADINGS = ("label", "before", "F", "change", "95 % interval", "verdict", "entities", "covered")
+
+
+def to_markdown(runs: Sequence[ScoredRun], found: Comparisons) -> str:
+    """Format the newest compared run beside the baseline, as a comment to a merge request."""
     if not found.runs:
         return "There is one run, and nothing to compare it with yet.\n"
     compared = found.runs[-1]
-    scored = next(each for each in runs if each.run.folder == compared.run)
-    known = scored.run.trained.covered if scored.run.trained else {}
-    changes = compared.changes
     lines = [
         f"### `{compared.run}` compared with `{found.baseline}`",
         "",
-        "| label | F before | F | change | 95 % interval | verdict | entities | known in |",
+        markdown_row(_HEADINGS),
         "|---|---:|---:|---:|---:|---|---:|---:|",
-        *(_row(escape_markdown(label), change, known.get(label)) for label, change in changes.labels.items()),
-        _row("**micro**", changes.micro, None),
-        _row("**macro**", changes.macro, None),
+        *(
+            markdown_row([escape_markdown(name) if row == "label" else f"**{name}**", *cells])
+            for row, name, cells, _ in _table_rows(compared, runs)
+        ),
         "",
-        *(f"- {escape_markdown(line)}" for line in [*differs(compared), *notes(compared, found)]),
+        *(f"- {escape_markdown(line)}" for line in _sentences(compared, found)),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _row(name: str, change: Change, known: int | None) -> str:
-    cells = [
-        name, ratio(change.before), ratio(change.f), ratio(change.delta, sign=True), span(change),
-        f"{mark(change)} {change.verdict}".strip(), f"{change.support:,}", f"{known:,}" if known is not None else "",
-    ]  # fmt: skip
+def markdown_row(cells: Sequence[str]) -> str:
+    """Format a row of a Markdown table, of escaped cells."""
     return f"| {' | '.join(cells)} |"
 
 
-def span(change: Change) -> str:
-    """`-.021 … +.043`, or a dash."""
-    return "–" if change.low is None else f"{ratio(change.low, sign=True)} … {ratio(change.high, sign=True)}"
+def _sentences(compared: RunComparison, found: Comparisons) -> list[str]:
+    return [*list_differences(compared), *list_notes(compared, found.variance_seeds)]
 
 
-MOST_RUNS = 4  # that fit 80 columns
-_WIDE = 92  # columns, from which there is room for more
+def _table_rows(compared: RunComparison, runs: Sequence[ScoredRun]) -> Iterator[tuple[str, str, list[str], Change]]:
+    """Yield kind, name, cells (without the name) and change of each row."""
+    run = next(scored.run for scored in runs if scored.run.folder == compared.run)
+    covered = run.trained.covered if run.trained else {}
+    for row, name, change in _change_rows(compared):
+        cells = [
+            ratio(change.before), ratio(change.f), ratio(change.delta, sign=True), interval(change),
+            f"{mark(change)} {change.verdict}".strip(), f"{change.support:,}",
+            f"{covered[name]:,}" if row == "label" and name in covered else "",
+        ]  # fmt: skip
+        yield row, name, cells, change
 
 
-def print_comparison(console: Console, shown: Sequence[Scored], found: Comparisons) -> None:
-    """F of the runs, then what changed in the newest of those that were compared, and why."""
+def print_comparison(console: Console, shown: Sequence[ScoredRun], found: Comparisons) -> None:
+    """Print F of the runs, then the changes of the newest compared run, and the reasons for them."""
     if len(shown) != 2 or not found.runs:
         _print_runs(console, shown, found)
     if not found.runs:
         console.print("There is one run, and nothing to compare it with yet: annotate more, and run again.")
         return
     compared = found.runs[-1]
-    scored = next(each for each in shown if each.run.folder == compared.run)
     console.print(f"{compared.run}, compared with {found.baseline}:\n")
-    _print_changes(console, compared, scored)
-    for title, lines in (("What differs", differs(compared)), ("To bear in mind", notes(compared, found))):
-        sentences = list(lines)
+    headings = _HEADINGS if console.width >= _WIDE else _HEADINGS[:-1]
+    table = new_table(*headings, text=("verdict",))
+    for row, name, cells, change in _table_rows(compared, shown):
+        is_bold = row != "label" or change.is_clear
+        table.add_row(name, *cells[: len(headings) - 1], style="bold" if is_bold else "")
+    console.print(table)
+    for title, sentences in (
+        ("Differences", list_differences(compared)),
+        ("Notes", list(list_notes(compared, found.variance_seeds))),
+    ):
         if sentences:
             console.print(f"\n{title}", style="bold")
-        for line in sentences:
-            console.print(f"- {line}")
+        for sentence in sentences:
+            console.print(f"- {sentence}")
     console.print()
 
 
-def _print_runs(console: Console, shown: Sequence[Scored], found: Comparisons) -> None:
-    table = Table("F", box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.columns[0].overflow = "fold"
+def _print_runs(console: Console, shown: Sequence[ScoredRun], found: Comparisons) -> None:
+    table = new_table("F")
     for scored in shown:
-        table.add_column(_heading(scored, found), justify="right", no_wrap=len(scored.run.folder) <= 14)
+        time = scored.run.time[5:16].replace("T", " ")
+        is_baseline = scored.run.folder == found.baseline
+        heading = f"{scored.run.folder}\n{time}\n{'baseline' if is_baseline else ''}"
+        table.add_column(heading, justify="right", no_wrap=len(scored.run.folder) <= 14)
     for label in sorted({label for scored in shown for label in scored.metrics.labels}):
-        table.add_row(label, *(_cell_of(scored, found, label) for scored in shown))
+        table.add_row(label, *(_f_cell(scored, found, "label", label) for scored in shown))
     for name in ("micro", "macro"):
-        table.add_row(name, *(_cell_of_all(scored, found, name) for scored in shown), style="bold")
+        table.add_row(name, *(_f_cell(scored, found, name, name) for scored in shown), style="bold")
     console.print(table)
-    if any(mark(change) for one in found.runs for change in one.changes.labels.values()):
+    if any(mark(change) for compared in found.runs for change in compared.changes.labels.values()):
         console.print("▲ ▼ more than noise, compared with the baseline on the texts both are scored on")
     console.print()
 
 
-def _heading(scored: Scored, found: Comparisons) -> str:
-    time = scored.run.time[5:16].replace("T", " ")
-    return f"{scored.run.folder}\n{time}\n{'baseline' if scored.run.folder == found.baseline else ''}"
-
-
-def _cell_of(scored: Scored, found: Comparisons, label: str) -> str:
-    score, compared = scored.metrics.labels.get(label), found.of(scored)
-    return _cell(score.f if score else None, compared.changes.labels.get(label) if compared else None)
-
-
-def _cell_of_all(scored: Scored, found: Comparisons, name: str) -> str:
+def _f_cell(scored: ScoredRun, found: Comparisons, row: str, name: str) -> str:
     compared = found.of(scored)
-    return _cell(getattr(scored.metrics, name).f, getattr(compared.changes, name) if compared else None)
+    if row == "label":
+        score = scored.metrics.labels.get(name)
+        return f_cell(score.f if score else None, compared.changes.labels.get(name) if compared else None)
+    return f_cell(getattr(scored.metrics, row).f, getattr(compared.changes, row) if compared else None)
 
 
-def _cell(f: float | None, change: Change | None) -> str:
+def f_cell(f: float | None, change: Change | None) -> str:
+    """Format F, marked where it changed by more than noise: `▲ .912`."""
     return f"{mark(change)} {ratio(f)}".strip()
-
-
-def _print_changes(console: Console, compared: Compared, scored: Scored) -> None:
-    wide = console.width >= _WIDE
-    heads = ("label", "before", "F", "change", "95 % interval", "verdict")
-    table = Table(*heads, box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in ("support", "known in") if wide else ("support",):
-        table.add_column(name)
-    table.columns[0].overflow = "fold"
-    for column in (*table.columns[1:5], *table.columns[6:]):
-        column.justify, column.no_wrap = "right", True
-    known = scored.run.trained.covered if scored.run.trained else {}
-    for label, change in compared.changes.labels.items():
-        cells = _cells(change, f"{known[label]:,}" if label in known else "–")
-        table.add_row(label, *cells[: len(table.columns) - 1], style="bold" if mark(change) else "")
-    for name, change in (("micro", compared.changes.micro), ("macro", compared.changes.macro)):
-        table.add_row(name, *_cells(change, "")[: len(table.columns) - 1], style="bold")
-    console.print(table)
-
-
-def _cells(change: Change, known: str) -> list[str]:
-    return [
-        ratio(change.before), ratio(change.f), ratio(change.delta, sign=True), span(change), change.verdict,
-        f"{change.support:,}", known,
-    ]  # fmt: skip

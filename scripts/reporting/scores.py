@@ -1,82 +1,97 @@
-"""The scores of one run on one screen.
-
-The learning curve on one screen.
-"""
+"""Console screens of scores: of a run, of its errors, of seed variance and of a learning curve."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
 
-from scripts.reporting.console import count, plural, ratio
-from scripts.scoring.learning_curve import HELPS, HURTS, NO_SUPPORT, Curve, Trend
-from scripts.scoring.metrics import Metrics, Score
-
-_COUNTS = ("support", "tp", "fp", "fn", "texts")
+from scripts.reporting.console import count, new_table, plural, ratio
+from scripts.scoring.learning_curve import HELPS, HURTS, NO_SUPPORT, LearningCurve, Trend
+from scripts.scoring.metrics import Macro, MetricColumn, Metrics, Score, columns_of
+from scripts.scoring.seed_variance import SeedVariance
 
 
 def print_scores(console: Console, metrics: Metrics) -> None:
-    """Per label: precision, recall, F1, and the counts they are made of; then over all labels."""
-    table = Table("label", "P", "R", "F", *_COUNTS, box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.columns[0].overflow = "fold"
-    for column in table.columns[1:]:
-        column.justify = "right"
-        column.no_wrap = True
+    """Print a row for each label: precision, recall, F1 and their counts; then rows for all labels."""
+    columns = columns_of("console")
+    table = new_table("label", *(column.heading for column in columns))
     for label, score in metrics.labels.items():
-        table.add_row(label, *_cells(score), style="" if score.texts else "dim")
-    table.add_row("micro (all entities)", *_cells(metrics.micro), style="bold")
-    table.add_row(f"macro ({metrics.macro.labels} labels)", "", "", ratio(metrics.macro.f), style="bold")
+        table.add_row(label, *metric_cells(columns, score), style="" if score.texts else "dim")
+    table.add_row("micro (all entities)", *metric_cells(columns, metrics.micro), style="bold")
+    table.add_row(f"macro ({metrics.macro.labels} labels)", *metric_cells(columns, metrics.macro), style="bold")
     console.print(table)
 
 
+def metric_cells(columns: Sequence[MetricColumn], score: Score | Macro) -> list[str]:
+    """Format a row of scores; what macro does not have stays empty."""
+    return [_metric_cell(column, score) for column in columns]
+
+
+def _metric_cell(column: MetricColumn, score: Score | Macro) -> str:
+    value = column.of(score)
+    if value is None:
+        return ratio(None) if isinstance(score, Score) else ""
+    return count(value) if column.is_count else ratio(value)
+
+
 def print_errors(console: Console, metrics: Metrics, words_per_second: Sequence[int]) -> None:
-    """What is wrong, in one sentence each: kinds of errors, forms that were not seen in training, and the speed."""
+    """Print errors by kind, recall of seen and unseen surface forms, and the speed: a sentence each."""
     errors, seen, unseen = metrics.micro.errors, metrics.micro.seen, metrics.micro.unseen
     if errors:
-        kinds = (("wrong borders", errors.boundary), ("wrong label", errors.type), ("both", errors.both))
-        said = ", ".join(f"{count(number)} {kind}" for kind, number in (*kinds, ("missed", errors.missed)))
-        console.print(f"Not found as they are: {said}. Found where nothing is: {count(errors.spurious)}.")
+        fn = errors.fn
+        kinds = {"boundary": fn.boundary, "type": fn.type, "boundary + type": fn.boundary_type, "missed": fn.missed}
+        numbers = ", ".join(f"{count(number)} {kind}" for kind, number in kinds.items())
+        console.print(f"False negatives: {numbers}. Spurious predictions: {count(errors.fp.spurious)}.")
     if seen and unseen:
         console.print(
-            f"Recall of forms seen in training {ratio(seen.r)} (of {count(seen.entities)} entities), "
-            f"of new ones {ratio(unseen.r)} (of {count(unseen.entities)}).",
+            f"Recall of surface forms seen in training: {ratio(seen.r)} of {count(seen.entities)} entities; "
+            f"of unseen ones: {ratio(unseen.r)} of {count(unseen.entities)}."
         )
     if words_per_second:
         console.print(f"{sum(words_per_second) // len(words_per_second):,} words/s")
 
 
-def _cells(score: Score) -> list[str]:
-    counts = [getattr(score, name) for name in _COUNTS]
-    return [ratio(score.p), ratio(score.r), ratio(score.f), *(count(number) for number in counts)]
+def print_skipped(console: Console, reasons: Sequence[str]) -> None:
+    """Print why runs or models were skipped."""
+    for reason in reasons:
+        console.print(f"⚠ skipped: {reason}")
 
 
-def print_curve(console: Console, found: Curve) -> None:
-    """Per label: F with each part of the texts, what twice as many brought, and whether that is more than noise."""
-    heads = [f"{point.share:.0%}\n{point.texts:,}" for point in found.points]
-    table = Table("label", *heads, "entities", "× 2", "more texts", box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.columns[0].overflow = "fold"
-    for column in table.columns[1:-1]:
-        column.justify, column.no_wrap = "right", True
+def print_seed_variance(console: Console, found: SeedVariance) -> None:
+    """Print mean and standard deviation of F over seeds, by label and for all labels."""
+    table = new_table("label", "mean F", "SD over seeds", "entities", gap=2)
+    for label, row in [*found.labels.items(), ("micro", found.micro), ("macro", found.macro)]:
+        table.add_row(label, ratio(row.f), ratio(row.sd), f"{row.support:,}")
+    console.print(table)
+
+
+def print_curve(console: Console, found: LearningCurve) -> None:
+    """Print F with each share of the texts, the gain by twice as many, and whether it is more than noise."""
+    shares = [f"{point.share:.0%}\n{point.texts:,}" for point in found.points]
+    table = new_table("label", *shares, "entities", "× 2", "more texts", text=("more texts",))
     for label, trend in found.labels.items():
         scores = [ratio(point.labels[label].f) for point in found.points]
         entities = f"{found.points[-1].entities.get(label, 0):,}"
-        table.add_row(label, *scores, entities, ratio(trend.slope, sign=True), _says(trend))
+        table.add_row(label, *scores, entities, ratio(trend.slope, sign=True), _effect_of_texts(trend))
     for name, trend in (("micro", found.micro), ("macro", found.macro)):
         scores = [ratio(getattr(point, name).f) for point in found.points]
-        table.add_row(name, *scores, "", ratio(trend.slope, sign=True), _says(trend), style="bold")
+        table.add_row(name, *scores, "", ratio(trend.slope, sign=True), _effect_of_texts(trend), style="bold")
     console.print(table)
-    noise = f"measured with {found.noise_seeds} seeds" if found.noise_seeds else "taken to be what is usual"
     console.print(
-        f"\n× 2: what twice as many texts brought so far. Each point is {plural(len(found.seeds), 'seed')}; seed noise "
-        f"is {noise}. All parts were trained for as many steps.",
+        f"\n× 2: F gained by twice as many texts. Each point is {plural(len(found.seeds), 'seed')}; seed variance is "
+        f"{variance_source(found.variance_seeds)}. All models were trained for the same number of steps."
     )
 
 
-def _says(trend: Trend) -> str:
+def variance_source(seeds: int) -> str:
+    """Say where the seed variance in use comes from."""
+    return f"measured with {seeds} seeds" if seeds else "a typical value"
+
+
+def _effect_of_texts(trend: Trend) -> str:
     if trend.verdict == HELPS:
         return "help"
     if trend.verdict == HURTS:
-        return "lower F: look at them"
+        return "lower F: inspect them"
     return trend.verdict if trend.verdict == NO_SUPPORT else "cannot tell: noise"

@@ -1,7 +1,7 @@
-"""Entities of many texts against what was predicted, all at once: which were found, and what went wrong with the rest.
+"""One-to-one alignment of entities and predictions, and the kind of each error.
 
 Columns of `Rows` are text, label, start and end, as numbers; a row is an entity, a prediction, or a range in which a
-label is known.
+label is covered. All texts are aligned at once, in NumPy.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
 TEXT, LABEL, START, END = range(4)
-HIT, BOUNDARY, TYPE, BOTH, MISSED = range(5)
-KINDS = ("hit", "boundary", "type", "both", "missed")
+HIT, BOUNDARY, TYPE, BOUNDARY_TYPE, MISSED = range(5)
+KINDS = ("hit", "boundary", "type", "boundary_type", "missed")  # of entities
+SPURIOUS = MISSED  # instead of it: the kind of predictions without an entity
 
 
-class Aligned(NamedTuple):
-    """Each entity with the prediction it is aligned with, if any. One prediction is aligned with one entity at most.
+class Alignment(NamedTuple):
+    """Entities and predictions in pairs. A prediction is in one pair at most, as is an entity.
 
     gold (Rows), predicted (Rows): Sorted, each once.
-    partner (NDArray[int64]): Of each entity: the row of its prediction, or -1.
-    kind (NDArray[int8]): Of each entity, see `KINDS`.
-    is_spurious (NDArray[bool]): Of each prediction: whether it is aligned with no entity.
+    partner (NDArray[int64]): By entity: the row of its prediction, or -1.
+    kind (NDArray[int8]): By entity, see `KINDS`.
+    is_spurious (NDArray[bool]): By prediction: whether it has no entity.
     """
 
     gold: Rows
@@ -33,30 +34,31 @@ class Aligned(NamedTuple):
     is_spurious: NDArray[np.bool_]
 
 
-def align(gold: Rows, predicted: Rows) -> Aligned:
+def align(gold: Rows, predicted: Rows) -> Alignment:
     """Align entities with predictions, one to one.
 
-    First each entity with the prediction that is equal to it (a hit). Of what is left, what overlaps, in this order:
-    same label (boundary), same borders (type), neither (both); among these, the larger overlap as a share of what
-    both cover, then the first in the text. Entities that are left are missed, predictions spurious. So of each label:
-    its entities = hit + boundary + type + both + missed. Nervaluate has much the same kinds, but no one-to-one
-    alignment, so that its do not add up: https://github.com/MantisAI/nervaluate
+    First, each entity with the prediction that is equal to it (a hit). Then those that overlap, in this order: same
+    label (boundary), same boundaries (type), neither (boundary_type); among these, the larger overlap as a share of
+    the union, then the first in the text. Entities that are left are missed, predictions spurious. So for each label:
+    entities = hit + boundary + type + boundary_type + missed. Nervaluate has much the same kinds, but no one-to-one
+    alignment, so that its kinds do not add up: https://github.com/MantisAI/nervaluate
 
-    gold (Rows), predicted (Rows): The entities and the predictions, in any order; those that can be judged.
+    gold (Rows), predicted (Rows): Entities and predictions where their label is covered, in any order.
     """
     gold, predicted = distinct(gold), distinct(predicted)
     partner = _equal(gold, predicted)
     kind = np.where(partner >= 0, HIT, MISSED).astype(np.int8)
     is_spurious = np.ones(len(predicted), bool)
     is_spurious[partner[partner >= 0]] = False
-    for one, other, what in _overlapping(gold, predicted, np.flatnonzero(partner < 0), np.flatnonzero(is_spurious)):
-        if partner[one] < 0 and is_spurious[other]:
-            partner[one], kind[one], is_spurious[other] = other, what, False
-    return Aligned(gold, predicted, partner, kind, is_spurious)
+    pairs = _overlapping(gold, predicted, np.flatnonzero(partner < 0), np.flatnonzero(is_spurious))
+    for entity, prediction, kind_of_pair in pairs:
+        if partner[entity] < 0 and is_spurious[prediction]:
+            partner[entity], kind[entity], is_spurious[prediction] = prediction, kind_of_pair, False
+    return Alignment(gold, predicted, partner, kind, is_spurious)
 
 
 def distinct(rows: Rows) -> Rows:
-    """Rows sorted by text, start, end and label, each once."""
+    """Sort rows by text, start, end and label, and keep each once."""
     order = np.lexsort((rows[:, LABEL], rows[:, END], rows[:, START], rows[:, TEXT]))
     rows = rows[order]
     is_new = np.ones(len(rows), bool)
@@ -65,10 +67,11 @@ def distinct(rows: Rows) -> Rows:
 
 
 def are_within(rows: Rows, ranges: Rows) -> NDArray[np.bool_]:
-    """Which rows lie in a range of their text and label. Ranges of a text and label must be apart from each other."""
+    """Find the rows that lie in a range of their text and label. Ranges of a text and label must not touch."""
     if not len(rows) or not len(ranges):
         return np.zeros(len(rows), bool)
     ranges = ranges[np.lexsort((ranges[:, START], ranges[:, LABEL], ranges[:, TEXT]))]
+    # Ranges of a text and label become a group; in one line of numbers, groups follow each other without touching.
     group = np.unique(_pairs(np.concatenate([ranges, rows])), return_inverse=True)[1]
     size = int(max(ranges[:, END].max(), rows[:, END].max())) + 1
     starts = group[: len(ranges)] * size + ranges[:, START]
@@ -78,12 +81,12 @@ def are_within(rows: Rows, ranges: Rows) -> NDArray[np.bool_]:
 
 
 def _pairs(rows: Rows) -> NDArray[np.int64]:
-    """A number for each text and label."""
+    """Number the pairs of a text and a label."""
     return rows[:, TEXT] * (rows[:, LABEL].max() + 1) + rows[:, LABEL]
 
 
 def _equal(gold: Rows, predicted: Rows) -> NDArray[np.int64]:
-    """Of each entity the row of the prediction that is equal, or -1."""
+    """By entity, the row of the prediction that is equal, or -1."""
     both = np.concatenate([gold, predicted])
     order = np.lexsort((both[:, LABEL], both[:, END], both[:, START], both[:, TEXT]))
     ordered = both[order]
@@ -101,20 +104,22 @@ def _overlapping(
     one, other = left[one], spare[other]
     g, p = gold[one], predicted[other]
     same_label = g[:, LABEL] == p[:, LABEL]
-    same_borders = (g[:, START] == p[:, START]) & (g[:, END] == p[:, END])
-    kind = np.select([same_label, same_borders], [BOUNDARY, TYPE], BOTH)
+    same_boundaries = (g[:, START] == p[:, START]) & (g[:, END] == p[:, END])
+    kind = np.select([same_label, same_boundaries], [BOUNDARY, TYPE], BOUNDARY_TYPE)
     shared = np.minimum(g[:, END], p[:, END]) - np.maximum(g[:, START], p[:, START])
-    covered = np.maximum(g[:, END], p[:, END]) - np.minimum(g[:, START], p[:, START])
-    order = np.lexsort((other, one, -shared / np.maximum(covered, 1), kind))
+    union = np.maximum(g[:, END], p[:, END]) - np.minimum(g[:, START], p[:, START])
+    order = np.lexsort((other, one, -shared / np.maximum(union, 1), kind))
     return list(zip(one[order].tolist(), other[order].tolist(), kind[order].tolist(), strict=True))
 
 
 def _pairs_that_overlap(one: Rows, other: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of pairs that overlap in a text. Both must be sorted by text and start."""
+    """Row numbers of pairs that overlap in a text. Both must be sorted by text and start."""
     if not len(one) or not len(other):
         return np.empty(0, np.int64), np.empty(0, np.int64)
     size = int(max(one[:, END].max(), other[:, END].max())) + 1
     starts = other[:, TEXT] * size + other[:, START]
+    # The predictions that may overlap an entity lie between the first that reaches beyond its start and the first that
+    # starts after its end. If predictions are nested, some of these do not: the last lines sort them out.
     reach = np.maximum.accumulate(other[:, TEXT] * size + other[:, END])
     first = np.searchsorted(reach, one[:, TEXT] * size + one[:, START], "right")
     after = np.maximum(np.searchsorted(starts, one[:, TEXT] * size + one[:, END], "left"), first)

@@ -1,8 +1,8 @@
-"""What scores would be on other texts: sums of counts over resampled texts.
+"""F1 on resampled texts: how much a score would vary on other texts of the kind.
 
-Of a label's F, what is seen on these texts is one draw; drawing texts out of them with replacement shows how it varies
-(https://en.wikipedia.org/wiki/Bootstrapping_(statistics)). Counts add up, so a resample is a vector of how often each
-text was drawn times the counts, and all labels, seeds and runs are resampled together: they stay paired.
+Texts are drawn with replacement (https://en.wikipedia.org/wiki/Bootstrapping_(statistics)). Counts add up, so a
+resample is the number of times each text was drawn times its counts, and all labels, seeds and runs are resampled
+together: they stay paired.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 RESAMPLES = 1_000
 LEVEL = 0.95  # of intervals
 _SEED = 20_260_101  # any, but always the same
-_AT_A_TIME = 2**22  # draws
+_DRAWS_AT_A_TIME = 2**22  # bounds memory
+_DIGITS = 6  # of scores in files
 
 Floats = NDArray[np.float64]
 
 
 def resampled(values: NDArray[np.int32], resamples: int = RESAMPLES) -> Floats:
-    """Sums over resampled texts, the same for the same counts.
+    """Sum counts over resampled texts, the same for the same counts.
 
-    values (NDArray[int32]): texts × anything.
-    RETURNS (Floats): resamples × anything.
+    values (NDArray[int32]): texts × any shape.
+    RETURNS (Floats): resamples × that shape.
     """
     texts, shape = len(values), values.shape[1:]
     flat = values.reshape(texts, math.prod(shape))
@@ -34,7 +35,7 @@ def resampled(values: NDArray[np.int32], resamples: int = RESAMPLES) -> Floats:
     counts = flat[np.ix_(used, columns)].astype(np.float64)
     sums = np.zeros((resamples, flat.shape[1]))
     generator = np.random.default_rng(_SEED)
-    step = max(1, _AT_A_TIME // max(1, texts))
+    step = max(1, _DRAWS_AT_A_TIME // max(1, texts))
     for start in range(0, resamples if texts else 0, step):
         rows = min(step, resamples - start)
         draws = generator.integers(0, texts, (rows, texts), dtype=np.int32)
@@ -44,35 +45,55 @@ def resampled(values: NDArray[np.int32], resamples: int = RESAMPLES) -> Floats:
     return sums.reshape(resamples, *shape)
 
 
-def f1(sums: NDArray[np.generic]) -> Floats:
-    """2 tp / (2 tp + fp + fn) of … × (tp, fp, fn, …); NaN where there is neither an entity nor a prediction."""
-    tp, fp, fn = (sums[..., column].astype(np.float64) for column in range(3))
-    whole = 2 * tp + fp + fn
-    return np.divide(2 * tp, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
-
-
 def all_f1(sums: NDArray[np.generic], has_support: NDArray[np.bool_]) -> Floats:
-    """F1 by label, then micro and macro.
+    """F1 by label, then micro and macro; NaN where there is neither an entity nor a prediction.
 
     sums (NDArray): … × labels × (tp, fp, fn, …).
     has_support (NDArray[bool]): The labels that macro is the mean of.
     RETURNS (Floats): … × (labels + 2).
     """
-    labels, micro = f1(sums), f1(sums.sum(-2))
+    labels, micro = _f1(sums), _f1(sums.sum(-2))
     return np.concatenate([labels, micro[..., None], mean(labels[..., has_support])[..., None]], -1)
 
 
+def _f1(sums: NDArray[np.generic]) -> Floats:
+    tp, fp, fn = (sums[..., column].astype(np.float64) for column in range(3))
+    total = 2 * tp + fp + fn
+    return np.divide(2 * tp, total, out=np.full(total.shape, np.nan), where=total > 0)
+
+
 def mean(values: Floats, axis: int = -1) -> Floats:
-    """The mean of what is defined; NaN where nothing is."""
+    """Mean of the defined values; NaN where none is defined."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.nanmean(values, axis)
 
 
 def interval(samples: Floats) -> tuple[Floats, Floats]:
-    """The central part of samples × anything in which `LEVEL` of them lie; NaN where none is defined."""
+    """Limits between which the central `LEVEL` of the samples (first axis) lie; NaN where none is defined."""
     tail = 100 * (1 - LEVEL) / 2
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         low, high = np.nanpercentile(samples, [tail, 100 - tail], axis=0)
     return low, high
+
+
+def p_values(samples: Floats) -> Floats:
+    """Two-sided p-values of samples × statistics: the share of samples on the other side of 0, doubled."""
+    tails = [(compare(samples, 0).sum(0) + 1) / (len(samples) + 1) for compare in (np.less_equal, np.greater_equal)]
+    return np.where(np.isfinite(samples).any(0), np.minimum(1.0, 2 * np.minimum(*tails)), np.nan)
+
+
+def adjusted_p_values(p_values: Floats) -> Floats:
+    """P-values adjusted after Benjamini and Hochberg; NaN takes no part."""
+    result = p_values.copy()
+    tested = np.flatnonzero(np.isfinite(p_values))
+    order = tested[np.argsort(p_values[tested], kind="stable")]
+    scaled = p_values[order] * len(order) / np.arange(1, len(order) + 1)
+    result[order] = np.minimum(1.0, np.minimum.accumulate(scaled[::-1])[::-1])
+    return result
+
+
+def rounded(value: float) -> float | None:
+    """Round as files have it; None for NaN."""
+    return None if math.isnan(value) else round(float(value), _DIGITS)

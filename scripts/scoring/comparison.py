@@ -1,214 +1,209 @@
-"""Two runs on the same texts: what changed, label by label, and whether that is more than noise.
-
-A change is judged by a bootstrap over texts and seeds together. Texts are drawn with replacement, the same for both
-runs, so that what is hard for both does not matter. Seeds are too few to be drawn from (three of them understate their
-variance by a third), so their noise is drawn from a t-distribution with the spread that was measured, see `spread`.
-Both contain what is particular to one model on one text; it is counted once: of the variance of seeds, what exceeds
-that of texts is added. So a change of nothing but the seed has at least the variance that was measured for seeds.
-
-With many labels some would stand out by chance. Benjamini and Hochberg's procedure
-(https://doi.org/10.1111/j.2517-6161.1995.tb02031.x) keeps the share of false ones among those that are said to have
-changed at 5 %: it is a list to look into, for which Holm's, after which hardly ever one of them would be false, finds
-too little. Labels whose annotations in the training texts are not the same are expected to change, and are few: they
-are tested apart from the others, so that what was worked on is not drowned by what was not. Which they are follows from
-the data, not from the scores; so the share of false ones is 5 % among them and 5 % among the rest
-(https://doi.org/10.1214/07-AOAS158: separate analysis of classes of hypotheses).
-"""
+"""metrics/compare.json: runs compared with a baseline, their scores and what they were made of."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
+from confection import Config
 
-from scripts.scoring import bootstrap
-from scripts.scoring.bootstrap import Floats
-from scripts.scoring.counts import Counts
-from scripts.scoring.seed_variance import Measured, Noise, measured, of_noise, spread
+from scripts.core.errors import UserError
+from scripts.core.files import read_json_if_there
+from scripts.scoring import seed_variance
+from scripts.scoring.changes import Changes, compare_counts
+from scripts.scoring.runs import Run, ScoredRun, load_counts
 
-FALSE = 0.05  # share of false ones among the changes
-WITHIN, BEYOND, BETTER, WORSE = "within noise", "larger than seed noise", "better", "worse"
-NO_SUPPORT, NOT_COMPARABLE = "no support", "not comparable"
-_DRAWS = 8  # of seed noise, for each resample
-_DIGITS = 6
+NAME = "compare.json"
 
 
-class Change(msgspec.Struct):
-    """What became of one label, or of all.
+class ValueChange(msgspec.Struct):
+    """A value of a config, or a version, in the baseline and in the run; None where it is missing."""
 
-    f (float | None), before (float | None): Of the run and of the baseline, on the texts that are compared.
-    delta (float | None): f - before.
-    low (float | None), high (float | None): Where delta lies with a confidence of 95 %, seeds and texts considered.
-    chance (float | None): Adjusted for the number of labels that are tested together: of the changes that are at
-        least as clear, at most this share is noise. Not adjusted for all labels together.
-    verdict (str): "within noise"; "larger than seed noise", if one of the runs has one seed; "better" or "worse", if
-        both have several; "no support" if there is no entity; "not comparable" if there is no text to compare on.
-    support (int): Entities in the texts that are compared.
-    texts (int): Texts that both are scored on, with the same gold.
+    name: str
+    before: str | None
+    after: str | None
+
+
+class Differences(msgspec.Struct):
+    """Differences between a run and its baseline in what they were made of.
+
+    data (bool | None): Whether the corpora differ; None if one of the runs has no record of it.
+    texts (int | None): Additional training texts; None if one of the runs has no record of them.
+    covered (dict[str, int]), entities (dict[str, int]): By label whose number changed: additional training texts in
+        which it is covered, additional entities.
+    test (list[str]): Labels that are scored on other texts, or with other gold.
+    added (list[str]), removed (list[str]): Labels.
+    config (list[ValueChange]): Values of the training config, by dotted key.
+    code (bool | None): Whether the training code changed; None if one of the runs has no record of it.
+    versions (list[ValueChange]): Of Python and packages, in training or in evaluation.
+    seeds (tuple[list[int], list[int]] | None): Of the baseline and of the run, if they differ.
     """
 
-    f: float | None
-    before: float | None
-    delta: float | None
-    low: float | None
-    high: float | None
-    chance: float | None
-    verdict: str
-    support: int
-    texts: int
+    data: bool | None
+    texts: int | None
+    covered: dict[str, int]
+    entities: dict[str, int]
+    test: list[str]
+    added: list[str]
+    removed: list[str]
+    config: list[ValueChange]
+    code: bool | None
+    versions: list[ValueChange]
+    seeds: tuple[list[int], list[int]] | None
 
 
-class Changes(msgspec.Struct):
-    """What became of all labels of two runs.
+class RunComparison(msgspec.Struct):
+    """A run beside the baseline.
 
-    labels (dict[str, Change]): Of either run, sorted.
-    micro (Change), macro (Change): Of the labels that can be compared.
-    is_whole (bool): Whether both runs are scored on the same texts, with the same gold.
+    run (str): Its folder.
+    time (str): When it was evaluated first.
+    seeds (int), baseline_seeds (int): Numbers of seeds.
+    changes (Changes): Of its labels.
+    differences (Differences): In what it was made of.
     """
 
-    labels: dict[str, Change]
-    micro: Change
-    macro: Change
-    is_whole: bool
+    run: str
+    time: str
+    seeds: int
+    baseline_seeds: int
+    changes: Changes
+    differences: Differences
 
 
-class _Paired(NamedTuple):
-    """Counts of two runs where both have the same gold: seeds × texts × labels × (tp, fp, fn)."""
+class Comparisons(msgspec.Struct):
+    """metrics/compare.json.
 
-    labels: list[str]
-    mine: NDArray[np.int32]
-    theirs: NDArray[np.int32]
-    texts: NDArray[np.int64]
-    is_whole: bool
-
-
-def compare(
-    run: Counts, baseline: Counts, noise: Noise | None = None, annotated: Collection[str] = frozenset()
-) -> Changes:
-    """Compare a run with a baseline where they were scored on the same texts with the same gold.
-
-    noise (Noise | None): Seed noise that was measured once; without it, and without several seeds, what is usual.
-    annotated (Collection[str]): Labels whose annotations to train on are not the same in both.
+    baseline (str | None): Its folder; None if there is only one run.
+    variance_seeds (int): Seeds of metrics/seed_variance.json; 0 without it.
+    runs (list[RunComparison]): By time.
     """
-    paired = _pair(run, baseline)
-    mine, theirs = paired.mine.sum(1), paired.theirs.sum(1)
-    support = mine[0, :, 0] + mine[0, :, 2]
-    scores = [bootstrap.all_f1(sums, support > 0) for sums in (mine, theirs)]
-    f, before = (bootstrap.mean(found, 0) for found in scores)
-    samples = _samples(paired, support)
-    samples = samples + _noise(scores, paired.labels, support, (f + before) / 2, noise, samples[0].var(0))
-    is_single = min(len(run.seeds), len(baseline.seeds)) == 1
-    is_annotated = np.array([label in annotated for label in paired.labels], bool)
-    changes = _changes(f, before, samples, support, paired.texts, is_annotated, is_single)
-    found = dict(zip(paired.labels, changes[:-2], strict=True))
-    missing = Change(None, None, None, None, None, None, NOT_COMPARABLE, 0, 0)
-    labels = {label: found.get(label, missing) for label in sorted({*run.labels, *baseline.labels})}
-    return Changes(labels, changes[-2], changes[-1], paired.is_whole)
+
+    baseline: str | None
+    variance_seeds: int
+    runs: list[RunComparison]
+
+    def of(self, scored: ScoredRun) -> RunComparison | None:
+        """Comparison of a run, if it was compared."""
+        return next((found for found in self.runs if found.run == scored.run.folder), None)
 
 
-def _pair(run: Counts, baseline: Counts) -> _Paired:
-    labels = sorted(set(run.labels) & set(baseline.labels))
-    texts = sorted(set(run.texts) & set(baseline.texts))
-    (mine, gold, scored), (theirs, other, also) = (_selected(counts, texts, labels) for counts in (run, baseline))
-    same = scored & also & (gold == other)
-    cells = [int(counts.is_scored.sum()) for counts in (run, baseline)]
-    is_whole = cells == [int(same.sum())] * 2
-    return _Paired(labels, mine * same[..., None], theirs * same[..., None], same.sum(0), is_whole)
-
-
-def _selected(
-    counts: Counts, texts: list[str], labels: list[str]
-) -> tuple[NDArray[np.int32], NDArray[np.uint32], NDArray[np.bool_]]:
-    rows, columns = ({name: at for at, name in enumerate(names)} for names in (counts.texts, counts.labels))
-    cells = np.ix_([rows[text] for text in texts], [columns[label] for label in labels])
-    return counts.values[:, cells[0], cells[1], :3], counts.gold[cells], counts.is_scored[cells]
-
-
-def _samples(paired: _Paired, support: NDArray[np.integer]) -> Floats:
-    """Changes on resampled texts: 1 × resamples × (labels + 2)."""
-    seeds = len(paired.mine)
-    values = np.concatenate([paired.mine, paired.theirs]).swapaxes(0, 1)
-    scores = bootstrap.all_f1(bootstrap.resampled(values), support > 0)
-    return (bootstrap.mean(scores[:, :seeds], 1) - bootstrap.mean(scores[:, seeds:], 1))[None]
-
-
-def _noise(
-    scores: list[Floats],
-    labels: list[str],
-    support: NDArray[np.integer],
-    f: Floats,
-    noise: Noise | None,
-    variance: Floats,
-) -> Floats:
-    """What other seeds would add to the change of the means, beyond a variance: draws × resamples × (labels + 2)."""
-    groups: list[Measured] = [measured(found) for found in scores if len(found) > 1]
-    if noise:
-        groups.append(of_noise(noise, labels, support, f))
-    found = spread(groups, support, f)
-    generator = np.random.default_rng(len(scores[0]))
-    draws = generator.standard_t(found.freedom, (_DRAWS, bootstrap.RESAMPLES, len(f)))
-    beyond = found.sd**2 * sum(1 / len(each) for each in scores) - np.nan_to_num(variance)
-    return draws * np.sqrt(np.maximum(0.0, beyond))
-
-
-def _changes(
-    f: Floats,
-    before: Floats,
-    samples: Floats,
-    support: NDArray[np.integer],
-    texts: NDArray[np.int64],
-    is_annotated: NDArray[np.bool_],
-    is_single: bool,
-) -> list[Change]:
-    delta = f - before
-    flat = samples.reshape(-1, samples.shape[-1])
-    low, high = bootstrap.interval(flat)
-    chance = chances(flat)
-    raw = np.where(np.isfinite(delta[:-2]) & (support > 0), chance[:-2], np.nan)
-    families = [adjusted(np.where(family, raw, np.nan)) for family in (is_annotated, ~is_annotated)]
-    chance[:-2] = np.where(is_annotated, *families)
-    sizes = [*support.tolist(), *[int(support.sum())] * 2]
-    compared = [*texts.tolist(), *[int(texts.max(initial=0))] * 2]
-    rows = zip(f, before, delta, low, high, chance, sizes, compared, strict=True)
-    return [_change(row, size, count, is_single) for *row, size, count in rows]
-
-
-def _change(row: Sequence[float], support: int, texts: int, is_single: bool) -> Change:
-    f, before, delta, low, high, chance = map(_rounded, row)
-    return Change(
-        f, before, delta, low, high, chance, _verdict(row[2], row[5], support, texts, is_single), support, texts
+def differences(run: Run, baseline: Run) -> Differences:
+    """Find the differences in what two runs were made of."""
+    now, before = run.trained, baseline.trained
+    shared = set(run.tests) & set(baseline.tests)
+    return Differences(
+        data=_differ(run.data.trained, baseline.data.trained),
+        texts=now.texts - before.texts if now and before else None,
+        covered=_increases(now.covered, before.covered) if now and before else {},
+        entities=_increases(now.entities, before.entities) if now and before else {},
+        test=sorted(label for label in shared if run.tests[label] != baseline.tests[label]),
+        added=sorted(set(run.tests) - shared),
+        removed=sorted(set(baseline.tests) - shared),
+        config=_value_changes(config_values(baseline), config_values(run)),
+        code=_differ(run.code.training, baseline.code.training),
+        versions=_value_changes(_versions(baseline), _versions(run)),
+        seeds=None if run.seeds == baseline.seeds else (baseline.seeds, run.seeds),
     )
 
 
-def chances(samples: Floats) -> Floats:
-    """How often a change that is none would look like this, to either side; from samples × anything."""
-    sides = [(side(samples, 0).sum(0) + 1) / (len(samples) + 1) for side in (np.less_equal, np.greater_equal)]
-    return np.where(np.isfinite(samples).any(0), np.minimum(1.0, 2 * np.minimum(*sides)), np.nan)
+def _differ(digest: str | None, other: str | None) -> bool | None:
+    return None if digest is None or other is None else digest != other
 
 
-def adjusted(chance: Floats) -> Floats:
-    """P-values after Benjamini and Hochberg; what is NaN takes no part."""
-    result = chance.copy()
-    tested = np.flatnonzero(np.isfinite(chance))
-    order = tested[np.argsort(chance[tested], kind="stable")]
-    scaled = chance[order] * len(order) / np.arange(1, len(order) + 1)
-    result[order] = np.minimum(1.0, np.minimum.accumulate(scaled[::-1])[::-1])
+def _increases(numbers: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
+    if not numbers or not before:  # that corpus is gone
+        return {}
+    labels = sorted({*numbers, *before})
+    increases = {label: numbers.get(label, 0) - before.get(label, 0) for label in labels}
+    return {label: increase for label, increase in increases.items() if increase}
+
+
+def _value_changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[ValueChange]:
+    changes = [ValueChange(name, before.get(name), after.get(name)) for name in sorted({*before, *after})]
+    return [change for change in changes if change.before != change.after]
+
+
+def _versions(run: Run) -> dict[str, str]:
+    return {
+        f"{package} ({when})": version
+        for when, packages in run.versions.items()
+        for package, version in packages.items()
+    }
+
+
+def config_values(run: Run) -> dict[str, str]:
+    """Values of a run's training config by dotted key, as they are written in it."""
+    return dict(_leaves(Config().from_str(run.config.text, interpolate=False)))
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def choose_baseline(runs: Sequence[ScoredRun], wanted: str | None) -> ScoredRun | None:
+    """Choose the run that the others are compared with.
+
+    runs (Sequence[ScoredRun]): By time.
+    wanted (str | None): Its name, its folder, or the beginning of that: the newest that fits, if possible not the
+        newest of all. None: the run before the newest.
+    RETURNS (ScoredRun | None): None if there is only one run, and no other is wanted.
+    RAISES (UserError): If none fits.
+    """
+    if wanted is None:
+        return runs[-2] if len(runs) > 1 else None
+    fitting = _named(runs, wanted)
+    return fitting[-2] if len(fitting) > 1 and fitting[-1] is runs[-1] else fitting[-1]
+
+
+def choose_runs(
+    runs: Sequence[ScoredRun], wanted: Sequence[str], baseline: ScoredRun | None, limit: int
+) -> list[ScoredRun]:
+    """Choose the runs to show, by time: the newest of each wanted name, or else the last ones, and the baseline.
+
+    RAISES (UserError): If no run has a wanted name.
+    """
+    chosen = [_named(runs, name)[-1] for name in wanted] or list(runs[-limit:])
+    if baseline is not None and baseline not in chosen:
+        chosen = [baseline, *(chosen if wanted else chosen[1:])]
+    return [scored for scored in runs if scored in chosen]
+
+
+def _named(runs: Sequence[ScoredRun], wanted: str) -> list[ScoredRun]:
+    """Find runs of a name, or else those whose folder begins with it. RAISES (UserError): If there is none."""
+    exact = [scored for scored in runs if scored.run.run == wanted]
+    fitting = exact or [run for run in runs if run.run.folder.startswith(wanted.rstrip("/").rpartition("/")[2])]
+    if not fitting:
+        raise UserError(f"there is no run {wanted!r}; there are {', '.join(scored.run.folder for scored in runs)}")
+    return fitting
+
+
+def compare_runs(folder: Path, runs: Sequence[ScoredRun], baseline: ScoredRun | None) -> Comparisons:
+    """Compare runs with a baseline.
+
+    folder (Path): Holds the runs, and seed_variance.json if it was measured.
+    RAISES (UserError): If counts are missing or damaged.
+    """
+    stored = seed_variance.load(folder)
+    result = Comparisons(baseline.run.folder if baseline else None, len(stored.seeds) if stored else 0, [])
+    others = [scored for scored in runs if scored is not baseline]
+    if baseline is None or not others:
+        return result
+    counts = load_counts(folder / baseline.run.folder)
+    for scored in others:
+        found = differences(scored.run, baseline.run)
+        annotated = {*found.covered, *found.entities}
+        changes = compare_counts(load_counts(folder / scored.run.folder), counts, stored, annotated)
+        sizes = len(scored.run.seeds), len(baseline.run.seeds)
+        result.runs.append(RunComparison(scored.run.folder, scored.run.time, *sizes, changes, found))
     return result
 
 
-def _verdict(delta: float, chance: float, support: int, texts: int, is_single: bool) -> str:
-    if not texts:
-        return NOT_COMPARABLE
-    if not support or math.isnan(delta):
-        return NO_SUPPORT
-    if math.isnan(chance) or chance > FALSE:
-        return WITHIN
-    return BEYOND if is_single else BETTER if delta > 0 else WORSE
-
-
-def _rounded(value: float) -> float | None:
-    return None if math.isnan(value) else round(float(value), _DIGITS)
+def load(folder: Path) -> Comparisons | None:
+    """Read metrics/compare.json, if there is one. RAISES (UserError): If it is damaged."""
+    return read_json_if_there(folder / NAME, Comparisons, "compare again: weasel run compare")

@@ -1,7 +1,7 @@
-"""What was found, invented and missed, by text and label, where it is known; all scores follow from it.
+"""True positives, false positives and false negatives by text and label; all scores follow from them.
 
-Strict: a span is found if its label and both its borders are right. What is not known is not counted: neither a
-prediction where nobody looked for its label, nor a text for a label of which nothing but entities is known.
+Strict: a prediction is right if its label and both its boundaries are. Only what is covered counts: neither a
+prediction where its label is not covered, nor a text for a label of which nothing but entities is annotated.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from numpy.typing import NDArray
 
 from scripts.core.errors import UserError
 from scripts.core.hashing import input_hash
-from scripts.scoring.alignment import BOUNDARY, HIT, LABEL, TEXT, Aligned, Rows, align, are_within
+from scripts.scoring.alignment import BOUNDARY, HIT, LABEL, TEXT, Alignment, Rows, align, are_within
 
-if TYPE_CHECKING:  # what only looks at counts needs no spaCy
+if TYPE_CHECKING:  # whoever reads counts needs no spaCy
     from scripts.model.label_heads import Covered, Range
 
 TP, FP, FN, PARTIAL = range(4)
-NOTHING = 0  # the gold of a label that is known in all of a text, and is not there
+NOTHING = 0  # the gold of a label that is covered in all of a text, and is not there
 _COLUMNS = ("text", "label", "gold", "seed", "tp", "fp", "fn", "partial")
 _CHUNK = 2_000  # texts that are aligned at a time
 
 
 class Counts(NamedTuple):
-    """What is counted of a run, of all its seeds.
+    """Counts of a run, of all its seeds.
 
     texts (list[str]): Names of the texts, sorted, see `text_id`.
     labels (list[str]): Names of the labels, sorted.
     seeds (list[int]): Sorted.
     values (NDArray[int32]): seeds × texts × labels × (true positives, false positives, false negatives, partial);
-        0 where a text is not scored for a label. Partial: the false negatives whose label was found with other
-        borders, which are as many false positives.
+        0 where a text is not scored for a label. Partial: the false negatives that are boundary errors, which are as
+        many false positives.
     is_scored (NDArray[bool]): texts × labels.
-    gold (NDArray[uint32]): texts × labels: digest of the entities and of where the label is known; `NOTHING` where it
-        is known everywhere and not there. Counts can be paired where this is the same.
+    gold (NDArray[uint32]): texts × labels: digest of the entities and of where the label is covered; `NOTHING` where
+        it is covered everywhere and not there. Counts can be paired where this is the same.
     """
 
     texts: list[str]
@@ -52,14 +52,20 @@ class Counts(NamedTuple):
     is_scored: NDArray[np.bool_]
     gold: NDArray[np.uint32]
 
+    @property
+    def support(self) -> NDArray[np.int64]:
+        """Entities by label, which are the same for all seeds."""
+        sums = self.values[0].sum(0, dtype=np.int64)
+        return sums[:, TP] + sums[:, FN]
+
 
 def text_id(text: str) -> str:
-    """Names a text by its input hash, under which its annotations are found, and by what does not collide."""
+    """Name a text by its input hash, under which its annotations are found, and by a digest that does not collide."""
     return f"{input_hash(text)}:{_sha256(text.encode('utf-8', 'surrogatepass'))[:16]}"
 
 
-def count(aligned: Aligned, texts: int, labels: int) -> NDArray[np.int32]:
-    """Counts of aligned entities and predictions: texts × labels × (tp, fp, fn, partial)."""
+def count(aligned: Alignment, texts: int, labels: int) -> NDArray[np.int32]:
+    """Count aligned entities and predictions: texts × labels × (tp, fp, fn, partial)."""
     values = np.empty((texts, labels, 4), np.int32)
 
     def counted(rows: Rows) -> NDArray[np.int64]:
@@ -73,21 +79,21 @@ def count(aligned: Aligned, texts: int, labels: int) -> NDArray[np.int32]:
     return values
 
 
-class Chunk(NamedTuple):
-    """Some texts of one model, aligned.
+class AlignedChunk(NamedTuple):
+    """Entities and predictions of some texts, aligned.
 
     texts (list[str]): The texts.
-    aligned (Aligned): Texts and labels numbered as here and in the tally.
-    unjudged (Rows): Predictions where their label is not known.
+    aligned (Alignment): Texts and labels numbered as here and in the tally.
+    not_covered (Rows): Predictions where their label is not covered.
     """
 
     texts: list[str]
-    aligned: Aligned
-    unjudged: Rows
+    aligned: Alignment
+    not_covered: Rows
 
 
 class Tally:
-    """Collects counts text by text; of texts it keeps none longer than a chunk."""
+    """Collects counts text by text. It keeps no text longer than a chunk."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.labels = sorted(labels)
@@ -95,16 +101,18 @@ class Tally:
         self._texts: list[str] = []
         self._gold_rows: list[tuple[int, int, int, int]] = []
         self._predicted_rows: list[tuple[int, int, int, int]] = []
-        self._known_rows: list[tuple[int, int, int, int]] = []
+        self._covered_rows: list[tuple[int, int, int, int]] = []
         self._names: list[str] = []
         self._values: list[NDArray[np.int32]] = []
         self._is_scored: list[NDArray[np.bool_]] = []
         self._gold: list[NDArray[np.uint32]] = []
 
-    def add(self, text: str, gold: Mapping[str, Covered], predicted: Mapping[str, Collection[Range]]) -> Chunk | None:
-        """Count one text. Labels that are not among those of the tally are passed over.
+    def add(
+        self, text: str, gold: Mapping[str, Covered], predicted: Mapping[str, Collection[Range]]
+    ) -> AlignedChunk | None:
+        """Count one text. Labels that the tally does not have are ignored.
 
-        RETURNS (Chunk | None): What was aligned, if there was enough of it; see `flush`.
+        RETURNS (AlignedChunk | None): A chunk whenever it is full; see `flush`.
         """
         number = len(self._texts)
         is_scored = np.zeros(len(self.labels), np.bool_)
@@ -115,7 +123,7 @@ class Tally:
                 is_scored[column] = True
                 digests[column] = _digest(text, gold[label])
                 self._gold_rows += [(number, column, *span) for span in gold[label].gold]
-                self._known_rows += [(number, column, *known) for known in gold[label].covered]
+                self._covered_rows += [(number, column, *covered) for covered in gold[label].covered]
         for label in predicted.keys() & self._columns.keys():
             self._predicted_rows += [(number, self._columns[label], *span) for span in predicted[label]]
         self._texts.append(text)
@@ -124,18 +132,18 @@ class Tally:
         self._gold.append(digests)
         return self.flush() if len(self._texts) >= _CHUNK else None
 
-    def flush(self) -> Chunk:
-        """Align what was added since the last time. To be called when all is added."""
+    def flush(self) -> AlignedChunk:
+        """Align what was added since the last chunk. To be called when all is added."""
         predicted = rows(self._predicted_rows)
-        is_judged = are_within(predicted, rows(self._known_rows))
-        aligned = align(rows(self._gold_rows), predicted[is_judged])
+        is_covered = are_within(predicted, rows(self._covered_rows))
+        aligned = align(rows(self._gold_rows), predicted[is_covered])
         self._values.append(count(aligned, len(self._texts), len(self.labels)))
-        chunk = Chunk(self._texts, aligned, predicted[~is_judged])
-        self._texts, self._gold_rows, self._predicted_rows, self._known_rows = [], [], [], []
+        chunk = AlignedChunk(self._texts, aligned, predicted[~is_covered])
+        self._texts, self._gold_rows, self._predicted_rows, self._covered_rows = [], [], [], []
         return chunk
 
     def counts(self, seed: int = 0) -> Counts:
-        """All that was counted, sorted by text, as counts of one seed."""
+        """Return all counts, sorted by text, as counts of one seed."""
         if self._texts:
             self.flush()
         order = sorted(range(len(self._names)), key=self._names.__getitem__)
@@ -147,19 +155,19 @@ class Tally:
 
 
 def rows(found: Sequence[tuple[int, int, int, int]]) -> Rows:
-    """Tuples as `Rows`."""
+    """Convert tuples to `Rows`."""
     return np.fromiter(chain.from_iterable(found), np.int64, 4 * len(found)).reshape(-1, 4)
 
 
 def together(counts: Sequence[Counts]) -> Counts:
-    """Counts of several seeds on the same texts."""
+    """Join counts of several seeds on the same texts."""
     ordered = sorted(counts, key=lambda each: each.seeds)
     seeds = [seed for each in ordered for seed in each.seeds]
     return ordered[0]._replace(seeds=seeds, values=np.concatenate([each.values for each in ordered]))
 
 
 def digests(counts: Counts) -> dict[str, str]:
-    """By label: digest of the texts it is scored on, with their gold. Scores under another are of another test."""
+    """By label, the digest of its test: the texts it is scored on, with their gold."""
     return {
         label: _sha256("".join(f"{counts.texts[row]} {counts.gold[row, column]}\n" for row in scored).encode())
         for column, label in enumerate(counts.labels)
@@ -168,23 +176,24 @@ def digests(counts: Counts) -> dict[str, str]:
 
 
 def _digest(text: str, label: Covered) -> int:
-    """Never `NOTHING` but where the label is known in all of the text, and not there."""
+    """Digest of the gold of a label in a text; `NOTHING` only where it is covered everywhere, and not there."""
     if not label.gold and label.covered == [(0, len(text))]:
         return NOTHING
-    what = msgspec.json.encode([sorted(label.gold), label.covered])
-    return int.from_bytes(hashlib.blake2b(what, digest_size=4).digest(), "big") or 1
+    content = msgspec.json.encode([sorted(label.gold), label.covered])
+    return int.from_bytes(hashlib.blake2b(content, digest_size=4).digest(), "big") or 1
 
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-# The file
+# counts.csv.gz
 
 
 def pack(counts: Counts) -> bytes:
-    """counts.csv.gz: a line for each text, label and seed that is scored, sorted. Gold is written in hexadecimal
-    digits, and not at all where it is `NOTHING`.
+    """Encode counts.csv.gz: a line for each text, label and seed that is scored, sorted.
+
+    Gold is written in hexadecimal digits, and not at all where it is `NOTHING`.
     """
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
@@ -202,7 +211,7 @@ def _lines(counts: Counts) -> Iterator[list[object]]:
 
 
 def unpack(content: bytes) -> Counts:
-    """Read counts.csv.gz. RAISES (UserError): If it is none."""
+    """Decode counts.csv.gz. RAISES (UserError): If it is damaged."""
     import pandas as pd  # not for those that only write
 
     try:

@@ -1,9 +1,4 @@
-"""What one model did right and wrong, summed over texts: kinds of errors, confusion, and forms it had seen before.
-
-A model is run on the texts of a corpus as it will run on any text, and what it found is counted.
-
-From models and a corpus to a run and its scores.
-"""
+"""Evaluation of a run: its models predict the test texts from scratch, as they will predict any text."""
 
 from __future__ import annotations
 
@@ -29,72 +24,73 @@ from scripts.core.workers import watched
 from scripts.model.label_heads import GOLD, covered_of, predictions
 from scripts.model.models import Provenance, TrainedModel, find_models, load_model, model_digest, versions
 from scripts.scoring import runs
-from scripts.scoring.alignment import HIT, KINDS, LABEL, MISSED
-from scripts.scoring.counts import Chunk, Counts, Tally, digests, together
-from scripts.scoring.examples import Example, Examples
+from scripts.scoring.alignment import HIT, KINDS, LABEL, MISSED, SPURIOUS
+from scripts.scoring.counts import AlignedChunk, Counts, Tally, digests, together
+from scripts.scoring.examples import ErrorExample, ErrorExamples
 from scripts.scoring.metrics import metrics
-from scripts.scoring.runs import Confusion, Evaluated, Run
+from scripts.scoring.runs import Confusion, EvaluatedRun, Run
 
-Forms = Mapping[str, Collection[str]]
+SurfaceForms = Mapping[str, Collection[str]]  # by label
 
 
-class Findings:
-    """Sums over chunks.
+class ErrorSums:
+    """Errors of one model by kind, label confusion, and recall of seen surface forms, summed over chunks.
 
-    kinds (NDArray[int64]): labels × `KINDS`: entities by what became of them.
-    confusion (NDArray[int64]): (labels + 1) × (labels + 1): entities of a label (row) that were found as another
-        (column), with whatever borders; the last column has those that were missed, the last row what was found
-        where there is nothing.
-    seen (NDArray[int64] | None): labels × (entities, found) of those whose form is an entity of their label in
-        the texts that were trained on; None if these are not known.
+    fn (NDArray[int64]), fp (NDArray[int64]): labels × kinds, see `align`: entities, and predictions. The first kind are
+        the hits; the last are missed entities, and spurious predictions.
+    confusion (NDArray[int64]): (labels + 1) × (labels + 1): entities of a label (row) that are predicted as another
+        (column), whatever the boundaries; the last column has missed entities, the last row spurious predictions.
+    seen (NDArray[int64] | None): labels × (entities, found) of those whose surface form is one of their label in the
+        training texts; None if these are not at hand.
     """
 
-    def __init__(self, labels: int, forms: Forms | None) -> None:
-        self.kinds = np.zeros((labels, len(KINDS)), np.int64)
+    def __init__(self, labels: int, forms: SurfaceForms | None) -> None:
+        self.fn, self.fp = (np.zeros((labels, len(KINDS)), np.int64) for _ in range(2))
         self.confusion = np.zeros((labels + 1, labels + 1), np.int64)
         self.seen: NDArray[np.int64] | None = None if forms is None else np.zeros((labels, 2), np.int64)
-        self._forms = forms
+        self._forms = forms or {}
 
-    def add(self, chunk: Chunk, labels: list[str]) -> None:
-        """Add what was aligned."""
+    def add(self, chunk: AlignedChunk, labels: list[str]) -> None:
+        """Add a chunk."""
         gold, predicted, partner, kind, is_spurious = chunk.aligned
-        np.add.at(self.kinds, (gold[:, LABEL], kind), 1)
-        none = np.full(len(gold), len(labels))
-        if len(predicted):
-            none = np.where(kind == MISSED, none, predicted[partner, LABEL])
-        np.add.at(self.confusion, (gold[:, LABEL], none), 1)
-        np.add.at(self.confusion, (len(labels), predicted[is_spurious, LABEL]), 1)
+        nothing = len(labels)
+        is_paired = kind != MISSED
+        predicted_label = np.full(len(gold), nothing)
+        predicted_label[is_paired] = predicted[partner[is_paired], LABEL]
+        np.add.at(self.fn, (gold[:, LABEL], kind), 1)
+        np.add.at(self.fp, (predicted_label[is_paired], kind[is_paired]), 1)
+        np.add.at(self.fp, (predicted[is_spurious, LABEL], SPURIOUS), 1)
+        np.add.at(self.confusion, (gold[:, LABEL], predicted_label), 1)
+        np.add.at(self.confusion, (nothing, predicted[is_spurious, LABEL]), 1)
         if self.seen is not None:
-            self._add_seen(chunk, labels)
-
-    def _add_seen(self, chunk: Chunk, labels: list[str]) -> None:
-        assert self._forms is not None
-        assert self.seen is not None
-        for (text, label, start, end), kind in zip(
-            chunk.aligned.gold.tolist(), chunk.aligned.kind.tolist(), strict=True
-        ):
-            if chunk.texts[text][start:end] in self._forms.get(labels[label], ()):
-                self.seen[label] += 1, kind == HIT
+            for (text, label, start, end), is_hit in zip(gold.tolist(), kind == HIT, strict=True):
+                if chunk.texts[text][start:end] in self._forms.get(labels[label], ()):
+                    self.seen[label] += 1, is_hit
 
 
-def forms(docs: Iterable[Doc]) -> dict[str, set[str]]:
-    """The surface forms of each label's entities, as they are written."""
-    found: dict[str, set[str]] = {}
+def surface_forms(docs: Iterable[Doc]) -> dict[str, set[str]]:
+    """Surface forms of each label's entities, as they are written."""
+    forms: dict[str, set[str]] = {}
     for doc in docs:
         for span in doc.spans[GOLD]:
-            found.setdefault(span.label_, set()).add(span.text)
-    return found
+            forms.setdefault(span.label_, set()).add(span.text)
+    return forms
 
 
-class Seen(NamedTuple):
-    """What was seen of one model.
+def training_forms(corpus: Path) -> dict[str, set[str]]:
+    """Surface forms of each label in the training texts."""
+    return surface_forms(read_docs(sorted((corpus / "train").glob("*.spacy")), spacy.blank("xx").vocab))
+
+
+class ModelEvaluation(NamedTuple):
+    """Counts and errors of one model.
 
     words_per_second (int): Tokens, from raw text to entities.
     """
 
     counts: Counts
-    findings: Findings
-    errors: list[Example]
+    errors: ErrorSums
+    examples: list[ErrorExample]
     words_per_second: int
 
 
@@ -105,40 +101,38 @@ def evaluate(
     texts: int,
     title: str,
     seed: int = 0,
-    forms: Forms | None = None,
-) -> Seen:
-    """Count what a pipeline finds in a folder of DocBins, a shard at a time.
+    forms: SurfaceForms | None = None,
+) -> ModelEvaluation:
+    """Evaluate a pipeline on a folder of DocBins, a shard at a time.
 
-    The pipeline gets the raw texts: on the Docs of the corpus it would predict otherwise, since its tokenizer sets
-    more than where the tokens are.
-
-    nlp (Language): The pipeline.
+    nlp (Language): The pipeline. It gets the raw texts: on the Docs of the corpus it would predict otherwise, since
+        its tokenizer sets more attributes than those of the shards.
     folder (Path): For example corpus/test.
-    labels (Sequence[str]): What is counted.
-    texts (int): How many there are, for the progress bar, which is shown only where somebody watches.
-    title (str): What the bar says.
-    seed (int): What the model was trained with.
-    forms (Forms | None): The forms of each label that it has seen, if they are known.
+    labels (Sequence[str]): Labels that are counted.
+    texts (int): Number of texts, for the progress bar, which is shown only on a terminal.
+    title (str): Of the progress bar.
+    seed (int): Of the model.
+    forms (SurfaceForms | None): Surface forms in its training texts, if these are at hand.
     RAISES (UserError): If a shard cannot be read.
     """
     tally = Tally(labels)
-    findings, errors = Findings(len(labels), forms), Examples()
+    errors, examples = ErrorSums(len(labels), forms), ErrorExamples()
     clock = _Clock()
     docs = _with_predictions(nlp, folder, clock)
 
-    def add(chunk: Chunk) -> None:
-        findings.add(chunk, tally.labels)
+    def add(chunk: AlignedChunk) -> None:
         errors.add(chunk, tally.labels)
+        examples.add(chunk, tally.labels)
 
     for gold, predicted in watched(docs, texts, title):
         if chunk := tally.add(gold.text, covered_of(gold), predictions(predicted)):
             add(chunk)
     add(tally.flush())
-    return Seen(tally.counts(seed), findings, errors.all(), clock.words_per_second)
+    return ModelEvaluation(tally.counts(seed), errors, examples.all(), clock.words_per_second)
 
 
 class _Clock:
-    """How long the pipeline was at work, and on how many tokens."""
+    """Working time of the pipeline, and the tokens of its texts."""
 
     seconds = 0.0
     words = 0
@@ -151,60 +145,58 @@ class _Clock:
 def _with_predictions(nlp: Language, folder: Path, clock: _Clock) -> Iterator[tuple[Doc, Doc]]:
     for path in sorted(folder.glob("*.spacy")):
         docs = list(read_docs([path], nlp.vocab))
-        began = time.perf_counter()
-        found = list(nlp.pipe([doc.text for doc in docs]))
-        clock.seconds += time.perf_counter() - began
-        clock.words += sum(map(len, found))
-        yield from zip(docs, found, strict=True)
+        start = time.perf_counter()
+        predicted = list(nlp.pipe([doc.text for doc in docs]))
+        clock.seconds += time.perf_counter() - start
+        clock.words += sum(map(len, predicted))
+        yield from zip(docs, predicted, strict=True)
 
 
 _SCORING = Path(__file__).parent
 _ROOT = _SCORING.parent.parent
-_MATTERS = ("scripts", "configs", "project.yml", "requirements.txt")  # of a repository, to a score
+_VERSIONED = ("scripts", "configs", "project.yml", "requirements.txt")  # what a score depends on
 
 
-def evaluate_run(name: str, folder: Path, corpus: Path, seeds: Sequence[int] = ()) -> tuple[Evaluated, list[str]]:
+def evaluate_run(name: str, folder: Path, corpus: Path, seeds: Sequence[int] = ()) -> tuple[EvaluatedRun, list[str]]:
     """Evaluate the models of a run on the test texts of a corpus.
 
-    name (str): The run's name; its folder begins with it.
-    folder (Path), seeds (Sequence[int]): Its models, see `find`.
+    name (str): Of the run; its folder begins with it.
+    folder (Path), seeds (Sequence[int]): Its models, see `find_models`.
     corpus (Path): The folder with labels.json, split.json and test.
-    RETURNS (tuple[Evaluated, list[str]]): The run, and which models were left out, and why.
-    RAISES (UserError): If the name is none for a folder, there is no corpus, no text to test with or no model, or one
-        cannot be loaded.
+    RETURNS (tuple[EvaluatedRun, list[str]]): The run, and the reason for each model that was skipped.
+    RAISES (UserError): If the name cannot be that of a folder, there is no corpus, no test text or no model, or a
+        model cannot be loaded.
     """
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise UserError(f"{name!r}: is no name for a run; use letters, digits, '.', '_' and '-'")
     split, labels = read_corpus(corpus / "split.json"), sorted(read_labels(corpus / "labels.json"))
     if not split.texts.get("test"):
         raise UserError(f"{corpus}/test: no text to evaluate with; raise test in [split] and make the corpus again")
-    found, left_out = find_models(folder, split.digest, seeds)
-    told = found[0].provenance
-    seen = forms_of(corpus) if told and told.corpus == split.digest else None
-    results = [_evaluate(model, corpus, labels, split, seen) for model in found]
-    counts = together([result.counts for result in results])
-    confusion = {str(model.seed): seen.findings.confusion.tolist() for model, seen in zip(found, results, strict=True)}
-    speed = {str(model.seed): seen.words_per_second for model, seen in zip(found, results, strict=True)}
-    scores = metrics(counts, [result.findings for result in results])
+    found, skipped = find_models(folder, split.digest, seeds)
+    record = found[0].provenance
+    forms = training_forms(corpus) if record and record.corpus == split.digest else None
+    results = {str(model.seed): _evaluate_model(model, corpus, labels, split, forms) for model in found}
+    counts = together([result.counts for result in results.values()])
+    confusion = {seed: result.errors.confusion.tolist() for seed, result in results.items()}
+    speed = {seed: result.words_per_second for seed, result in results.items()}
+    scores = metrics(counts, [result.errors for result in results.values()])
     run = _run(name, found, split, counts, speed)
-    return Evaluated(run, scores, counts, Confusion(labels, confusion), results[0].errors), left_out
+    examples = next(iter(results.values())).examples
+    return EvaluatedRun(run, scores, counts, Confusion(labels, confusion), examples), skipped
 
 
-def _evaluate(model: TrainedModel, corpus: Path, labels: Sequence[str], split: Corpus, seen: Forms | None) -> Seen:
+def _evaluate_model(
+    model: TrainedModel, corpus: Path, labels: Sequence[str], split: Corpus, forms: SurfaceForms | None
+) -> ModelEvaluation:
     title = f"Evaluating seed {model.seed}"
     nlp = load_model(model.path)
-    return evaluate(nlp, corpus / "test", labels, split.texts["test"], title, model.seed, seen)
-
-
-def forms_of(corpus: Path) -> dict[str, set[str]]:
-    """The surface forms of each label in the texts to train on."""
-    return forms(read_docs(sorted((corpus / "train").glob("*.spacy")), spacy.blank("xx").vocab))
+    return evaluate(nlp, corpus / "test", labels, split.texts["test"], title, model.seed, forms)
 
 
 def _run(name: str, found: Sequence[TrainedModel], split: Corpus, counts: Counts, speed: Mapping[str, int]) -> Run:
-    told = found[0].provenance
-    data = runs.Data(told.corpus if told else None, split.digest)
-    code = runs.Code(told.code if told else None, code_digest(_SCORING), *_git())
+    record = found[0].provenance
+    data = runs.RunData(record.corpus if record else None, split.digest)
+    code = runs.RunCode(record.code if record else None, code_digest(_SCORING), *_git())
     files = {str(model.seed): model_digest(model.path) for model in found}
     weights = {seed: digest for seed, (digest, _) in files.items()}
     config = runs.TrainingConfig(hashlib.sha256(found[0].config.encode()).hexdigest(), found[0].config)
@@ -218,25 +210,25 @@ def _run(name: str, found: Sequence[TrainedModel], split: Corpus, counts: Counts
         code=code,
         models=weights,
         model_bytes=files[str(seeds[0])][1],
-        versions={"training": told.versions if told else {}, "evaluation": versions()},
+        versions={"training": record.versions if record else {}, "evaluation": versions()},
         tests=digests(counts),
         config=config,
-        trained=_trained(told, split) if told else None,
+        trained=_training_data(record, split) if record else None,
         words_per_second=dict(speed),
     )
 
 
-def _trained(told: Provenance, split: Corpus) -> runs.Trained:
-    is_there = told.corpus == split.digest
-    entities = {label: sides.get("train", 0) for label, sides in split.spans.items()} if is_there else {}
-    return runs.Trained(told.texts.get("train", 0), told.covered, entities)
+def _training_data(record: Provenance, split: Corpus) -> runs.TrainingData:
+    is_current = record.corpus == split.digest
+    entities = {label: splits.get("train", 0) for label, splits in split.spans.items()} if is_current else {}
+    return runs.TrainingData(record.texts.get("train", 0), record.covered, entities)
 
 
 def _git() -> tuple[str | None, list[str]]:
-    """The commit of the project, and which of its files are not as committed."""
+    """The commit of the project, and its files that differ from it."""
     try:
         commit = _run_git("rev-parse", "HEAD").strip()
-        status = _run_git("status", "--porcelain", "--no-renames", "-z", "--", *_MATTERS)
+        status = _run_git("status", "--porcelain", "--no-renames", "-z", "--", *_VERSIONED)
     except (OSError, subprocess.CalledProcessError):
         return None, []
     return commit, sorted(line[3:] for line in status.split("\0") if line)

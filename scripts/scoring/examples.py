@@ -1,4 +1,4 @@
-"""errors.jsonl.gz: some errors of each kind and label with the text around them, to be looked at."""
+"""errors.jsonl.gz: examples of errors of each label and kind, with the text around them."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ from scripts.core.answers import Span
 from scripts.core.errors import UserError
 from scripts.core.hashing import fraction
 from scripts.scoring.alignment import END, KINDS, LABEL, MISSED, START, TEXT, Rows
-from scripts.scoring.counts import Chunk, text_id
+from scripts.scoring.counts import AlignedChunk, text_id
 
-MOST = 20  # of each label and kind
-_AROUND = 160  # characters to each side, at least where the text is that long
+NAME = "errors.jsonl.gz"
+ERROR_KINDS = (*KINDS[1:], "spurious")
+_LIMIT = 20  # of each label and kind
+_CONTEXT = 160  # characters before and after an error, where the text is that long
 
 
-class Example(msgspec.Struct, kw_only=True):
-    """One error; a line of errors.jsonl.gz. Offsets are those in `text`; texts are no longer than need be.
+class ErrorExample(msgspec.Struct, kw_only=True):
+    """A line of errors.jsonl.gz: one error. Offsets are those in `text`.
 
     label (str): Of the entity; of a spurious prediction, its own.
-    kind (str): "boundary", "type", "both", "missed" or "spurious".
+    kind (str): One of `ERROR_KINDS`.
     text_id (str): Names the whole text, see `text_id`.
-    text (str): A part of it.
-    offset (int): Where the part starts in the whole.
-    entity (Span | None): What should have been found; None if spurious.
-    prediction (Span | None): What was found instead; None if missed.
-    gold (list[Span]), predicted (list[Span]): All entities and all predictions in the part, these two included.
-    unjudged (list[Span]): Predictions where it is not known whether they are right.
+    text (str): The error and its context.
+    offset (int): Where it starts in the whole text.
+    entity (Span | None): The entity; None if the prediction is spurious.
+    prediction (Span | None): The prediction; None if the entity is missed.
+    gold (list[Span]), predicted (list[Span]): All entities and all predictions in the text, these two included.
+    not_covered (list[Span]): Predictions where their label is not covered.
     """
 
     label: str
@@ -45,43 +47,45 @@ class Example(msgspec.Struct, kw_only=True):
     prediction: Span | None
     gold: list[Span]
     predicted: list[Span]
-    unjudged: list[Span]
+    not_covered: list[Span]
 
 
 class _Error(NamedTuple):
-    """What makes an error one of those that are kept: the lowest are."""
+    """An error by numbers. Those with the lowest hash are kept.
 
-    place: float
+    text (int): In the chunk. entity (int), prediction (int): Rows of the alignment; -1 if there is none.
+    """
+
+    hash: float
     text: int
     entity: int
     prediction: int
 
 
-class Examples:
-    """Collects errors chunk by chunk, `most` of each label and kind: those with the lowest hash, whatever the order."""
+class ErrorExamples:
+    """Collects errors chunk by chunk, some of each label and kind: those with the lowest hash, whatever the order."""
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
-        self._found: dict[tuple[str, str], list[tuple[float, Example]]] = defaultdict(list)
+    def __init__(self, limit: int = _LIMIT) -> None:
+        self._limit = limit
+        self._found: dict[tuple[str, str], list[tuple[float, ErrorExample]]] = defaultdict(list)
 
-    def add(self, chunk: Chunk, labels: list[str]) -> None:
-        """Keep of a chunk what is among the lowest."""
+    def add(self, chunk: AlignedChunk, labels: list[str]) -> None:
+        """Keep the errors of a chunk whose hashes are among the lowest."""
         found: dict[tuple[str, str], list[_Error]] = defaultdict(list)
         for number, kind, error in _errors(chunk):
             found[labels[number], kind].append(error)
         for key, errors in found.items():
-            lowest = heapq.nsmallest(self._most, errors)
-            kept = [*self._found[key], *((error.place, _example(chunk, labels, *key, error)) for error in lowest)]
-            self._found[key] = heapq.nsmallest(self._most, kept, key=lambda pair: (pair[0], pair[1].text_id))
+            lowest = heapq.nsmallest(self._limit, errors)
+            kept = [*self._found[key], *((error.hash, _example(chunk, labels, *key, error)) for error in lowest)]
+            self._found[key] = heapq.nsmallest(self._limit, kept, key=lambda pair: (pair[0], pair[1].text_id))
 
-    def all(self) -> list[Example]:
-        """By label, then kind, then chance."""
-        kinds = (*KINDS[1:], "spurious")
-        ordered = sorted(self._found, key=lambda pair: (pair[0], kinds.index(pair[1])))
+    def all(self) -> list[ErrorExample]:
+        """Return the examples by label, then kind, then hash."""
+        ordered = sorted(self._found, key=lambda pair: (pair[0], ERROR_KINDS.index(pair[1])))
         return [example for key in ordered for _, example in self._found[key]]
 
 
-def _errors(chunk: Chunk) -> Iterable[tuple[int, str, _Error]]:
+def _errors(chunk: AlignedChunk) -> Iterable[tuple[int, str, _Error]]:
     gold, predicted, partner, kind, is_spurious = chunk.aligned
     for row in np.flatnonzero(kind).tolist():
         other = -1 if kind[row] == MISSED else int(partner[row])
@@ -90,55 +94,56 @@ def _errors(chunk: Chunk) -> Iterable[tuple[int, str, _Error]]:
         yield int(predicted[row, LABEL]), "spurious", _error(chunk, predicted[row], -1, row)
 
 
-def _error(chunk: Chunk, row: Rows, entity: int, prediction: int) -> _Error:
+def _error(chunk: AlignedChunk, row: Rows, entity: int, prediction: int) -> _Error:
     text, _, start, end = row.tolist()
     return _Error(fraction(f"{start} {end} {chunk.texts[text]}"), text, entity, prediction)
 
 
-def _example(chunk: Chunk, labels: list[str], label: str, kind: str, error: _Error) -> Example:
+def _example(chunk: AlignedChunk, labels: list[str], label: str, kind: str, error: _Error) -> ErrorExample:
     gold, predicted = chunk.aligned.gold, chunk.aligned.predicted
     own = [rows[row] for rows, row in ((gold, error.entity), (predicted, error.prediction)) if row >= 0]
     text = chunk.texts[error.text]
-    inside = [rows[rows[:, TEXT] == error.text] for rows in (gold, predicted, chunk.unjudged)]
-    first, last = _part(text, np.array(own), np.concatenate(inside))
+    inside = [rows[rows[:, TEXT] == error.text] for rows in (gold, predicted, chunk.not_covered)]
+    first, last = _context_range(text, np.array(own), np.concatenate(inside))
 
     def spans(rows: Rows) -> list[Span]:
         shown = rows[(rows[:, START] >= first) & (rows[:, END] <= last)].tolist()
         return sorted(Span(start - first, end - first, labels[number]) for _, number, start, end in shown)
 
-    return Example(
+    return ErrorExample(
         label=label, kind=kind, text_id=text_id(text), text=text[first:last], offset=first,
         entity=spans(gold[[error.entity]])[0] if error.entity >= 0 else None,
         prediction=spans(predicted[[error.prediction]])[0] if error.prediction >= 0 else None,
-        gold=spans(inside[0]), predicted=spans(inside[1]), unjudged=spans(inside[2]),
+        gold=spans(inside[0]), predicted=spans(inside[1]), not_covered=spans(inside[2]),
     )  # fmt: skip
 
 
-def _part(text: str, own: Rows, spans: Rows) -> tuple[int, int]:
-    """What is shown of a text: some characters to each side, and no word or span in two."""
-    first, last = max(0, own[:, START].min() - _AROUND), min(len(text), own[:, END].max() + _AROUND)
+def _context_range(text: str, own: Rows, spans: Rows) -> tuple[int, int]:
+    """Range of the text to show: the error and some characters around it, with whole words and spans."""
+    first, last = max(0, own[:, START].min() - _CONTEXT), min(len(text), own[:, END].max() + _CONTEXT)
     before = (spans[:, START] < first) & (spans[:, END] > first)
     after = (spans[:, START] < last) & (spans[:, END] > last)
     first = int(spans[before, START].min()) if before.any() else int(first)
     last = int(spans[after, END].max()) if after.any() else int(last)
-    while first and not text[first - 1].isspace() and own[:, START].min() - first < 2 * _AROUND:
+    while first and not text[first - 1].isspace() and own[:, START].min() - first < 2 * _CONTEXT:
         first -= 1
-    while last < len(text) and not text[last].isspace() and last - own[:, END].max() < 2 * _AROUND:
+    while last < len(text) and not text[last].isspace() and last - own[:, END].max() < 2 * _CONTEXT:
         last += 1
     return first, last
 
 
-def pack(examples: Iterable[Example]) -> bytes:
-    """The file."""
+def pack(examples: Iterable[ErrorExample]) -> bytes:
+    """Encode errors.jsonl.gz."""
     return gzip.compress(msgspec.json.Encoder().encode_lines(list(examples)), mtime=0)
 
 
-def load(path: Path) -> list[Example]:
-    """Read the file; nothing if there is none: it is not kept in git, as texts are not. RAISES (UserError): If it is
-    damaged.
+def load(path: Path) -> list[ErrorExample]:
+    """Read errors.jsonl.gz; none if there is no such file, since it holds texts and is not kept in git.
+
+    RAISES (UserError): If it is damaged.
     """
     try:
-        return msgspec.json.Decoder(Example).decode_lines(gzip.decompress(path.read_bytes()))
+        return msgspec.json.Decoder(ErrorExample).decode_lines(gzip.decompress(path.read_bytes()))
     except FileNotFoundError:
         return []
     except (OSError, EOFError, msgspec.DecodeError) as err:

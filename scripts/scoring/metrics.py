@@ -1,32 +1,31 @@
-"""Scores from counts, by label and over all labels."""
+"""metrics.json: scores from counts, by label and over all labels; and the columns that every table of them has."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from scripts.scoring import bootstrap
 from scripts.scoring.bootstrap import Floats
-from scripts.scoring.seed_variance import measured, spread
+from scripts.scoring.seed_variance import seed_spread
 
-if TYPE_CHECKING:  # what only looks at scores needs no spaCy
+if TYPE_CHECKING:  # whoever reads scores needs no spaCy
     from scripts.scoring.counts import Counts
-    from scripts.scoring.evaluation import Findings
+    from scripts.scoring.evaluation import ErrorSums
 
 _DIGITS = 6
 S = TypeVar("S", bound=msgspec.Struct)
 
 
-class Partial(msgspec.Struct):
-    """Precision, recall and F1 in which the right label with other borders that overlap counts half.
+class PartialScore(msgspec.Struct):
+    """Precision, recall and F1 in which a boundary error counts half.
 
     As MUC-5 scores it (Chinchor and Sundheim 1993, https://aclanthology.org/M93-1007), and SemEval-2013 task 9.1:
-    p = (hit + boundary / 2) / predicted, r = (hit + boundary / 2) / entities.
+    p = (hits + boundary / 2) / predicted, r = (hits + boundary / 2) / entities.
     """
 
     p: float | None
@@ -34,27 +33,45 @@ class Partial(msgspec.Struct):
     f: float | None
 
 
-class Errors(msgspec.Struct):
-    """What is wrong, by kind, see `align`. fn = boundary + type + both + missed; fp = boundary + mistaken + spurious.
+class FalseNegatives(msgspec.Struct):
+    """False negatives of a label by kind, see `align`; they add up to fn.
 
-    boundary (float): Found with the right label and other borders.
-    type (float): Found with the right borders as another label.
-    both (float): Something that overlaps was found, of another label.
-    missed (float): Nothing was found.
-    spurious (float): Found where there is nothing.
-    mistaken (float): Found where there is an entity of another label: the other side of `type` and `both`.
+    boundary (float): Predicted with the right label and another boundary that overlaps.
+    type (float): Predicted with the right boundaries and another label.
+    boundary_type (float): Predicted with another label and another boundary that overlaps.
+    missed (float): Nothing is predicted there.
     """
 
     boundary: float
     type: float
-    both: float
+    boundary_type: float
     missed: float
+
+
+class FalsePositives(msgspec.Struct):
+    """False positives of a label by kind, see `align`; they add up to fp.
+
+    boundary (float): An entity of the label has another boundary.
+    type (float): An entity with these boundaries has another label.
+    boundary_type (float): An entity that overlaps has another label and another boundary.
+    spurious (float): There is no entity.
+    """
+
+    boundary: float
+    type: float
+    boundary_type: float
     spurious: float
-    mistaken: float
+
+
+class Errors(msgspec.Struct):
+    """Errors of a label by kind."""
+
+    fn: FalseNegatives
+    fp: FalsePositives
 
 
 class Recall(msgspec.Struct):
-    """How many of some entities were found. r is None where there are none."""
+    """Recall of some of the entities. r is None where there are none."""
 
     entities: float
     found: float
@@ -62,20 +79,20 @@ class Recall(msgspec.Struct):
 
 
 class Score(msgspec.Struct, omit_defaults=True):
-    """Strict precision, recall and F1, and what they are made of. Means over seeds where there are several.
+    """Strict precision, recall and F1, and their counts. Means over seeds where there are several.
 
-    p (float | None): tp / (tp + fp); None where nothing was predicted.
+    p (float | None): tp / (tp + fp); None where nothing is predicted.
     r (float | None): tp / (tp + fn); None where there is no entity.
     f (float | None): 2 tp / (2 tp + fp + fn), the harmonic mean of both; None where there is neither.
-    low (float | None), high (float | None): Between these F lies with a confidence of 95 %, on other texts of the
-        kind; with several seeds, on other texts and with other seeds.
-    tp (float), fp (float), fn (float): Entities found, invented and missed. Whole numbers for one seed.
+    low (float | None), high (float | None): 95 % interval of F, on other texts of the kind; with several seeds, on
+        other texts and with other seeds.
+    tp (float), fp (float), fn (float): True positives, false positives, false negatives. Whole numbers for one seed.
     support (int): tp + fn.
     texts (int): Texts that are scored; for all labels together, those that are for any.
-    partial (Partial): With half credit for wrong borders.
-    errors (Errors | None): What is wrong, by kind.
-    seen (Recall | None), unseen (Recall | None): Of entities whose form is one of their label in the texts that were
-        trained on, and of the others; None if the texts that were trained on are not at hand.
+    partial (PartialScore): With half credit for boundary errors.
+    errors (Errors | None): Errors by kind.
+    seen (Recall | None), unseen (Recall | None): Of entities whose surface form is one of their label in the training
+        texts, and of the others; None if the training texts are not at hand.
     sd (float | None): Of F over seeds; None for one.
     """
 
@@ -89,15 +106,20 @@ class Score(msgspec.Struct, omit_defaults=True):
     fn: float
     support: int
     texts: int
-    partial: Partial
+    partial: PartialScore
     errors: Errors | None = None
     seen: Recall | None = None
     unseen: Recall | None = None
     sd: float | None = None
 
+    @property
+    def error_count(self) -> float:
+        """False positives and false negatives."""
+        return round(self.fp + self.fn, _DIGITS)
+
 
 class Macro(msgspec.Struct, omit_defaults=True):
-    """The mean F1 of the labels that have support, how many they are, its interval, and its SD over seeds."""
+    """Mean F1 of the labels that have support, their number, its 95 % interval, and its SD over seeds."""
 
     f: float | None
     labels: int
@@ -109,7 +131,7 @@ class Macro(msgspec.Struct, omit_defaults=True):
 class Metrics(msgspec.Struct, omit_defaults=True):
     """metrics.json: nested objects whose leaves are numbers, or null where a score is undefined.
 
-    labels (dict[str, Score]): By label, sorted. One that is scored on no text is here too.
+    labels (dict[str, Score]): By label, sorted; also those that are scored on no text.
     micro (Score): Of all entities, whatever their label.
     macro (Macro): Of all labels, however many entities they have.
     seeds (dict[str, Metrics]): The same for each seed, if there are several.
@@ -121,10 +143,54 @@ class Metrics(msgspec.Struct, omit_defaults=True):
     seeds: dict[str, Metrics] = {}
 
 
-def score(counts: Iterable[int], texts: int) -> Score:
-    """Precision, recall and F1, see https://en.wikipedia.org/wiki/F-score, rounded to six places, without interval.
+class MetricColumn(NamedTuple):
+    """A column of all tables of metrics.
 
-    counts (Iterable[int]): True positives, false positives, false negatives, and how many of these are partial.
+    name (str): In data frames, CSV and MLflow.
+    heading (str): On the console, on the page, and in Markdown.
+    value (Callable): The number, from a `Score`.
+    tables (str): Those that show it, of "console page csv card"; data frames and MLflow have all columns.
+    is_count (bool): Whether it is a number of things, not a score from 0 to 1.
+    """
+
+    name: str
+    heading: str
+    value: Callable[[Score], float | None]
+    tables: str = ""
+    is_count: bool = False
+
+    def of(self, score: Score | Macro) -> float | None:
+        """Return the number of a row; None where it is undefined, as most are for macro."""
+        return self.value(score) if isinstance(score, Score) else getattr(score, self.name, None)
+
+
+COLUMNS = (
+    MetricColumn("p", "P", lambda score: score.p, "console page csv card"),
+    MetricColumn("r", "R", lambda score: score.r, "console page csv card"),
+    MetricColumn("f", "F", lambda score: score.f, "console page csv card"),
+    MetricColumn("low", "low", lambda score: score.low, "csv"),
+    MetricColumn("high", "high", lambda score: score.high, "csv"),
+    MetricColumn("partial_f", "partial F", lambda score: score.partial.f, "page"),
+    MetricColumn("seen_r", "R seen", lambda score: score.seen.r if score.seen else None),
+    MetricColumn("unseen_r", "R unseen", lambda score: score.unseen.r if score.unseen else None),
+    MetricColumn("sd", "SD", lambda score: score.sd),
+    MetricColumn("support", "entities", lambda score: score.support, "console page csv card", is_count=True),
+    MetricColumn("tp", "TP", lambda score: score.tp, "console page csv", is_count=True),
+    MetricColumn("fp", "FP", lambda score: score.fp, "console page csv", is_count=True),
+    MetricColumn("fn", "FN", lambda score: score.fn, "console page csv", is_count=True),
+    MetricColumn("texts", "texts", lambda score: score.texts, "console page csv", is_count=True),
+)
+
+
+def columns_of(table: str) -> list[MetricColumn]:
+    """Columns of a table, in order: "console", "page", "csv" or "card"."""
+    return [column for column in COLUMNS if table in column.tables.split()]
+
+
+def score(counts: Iterable[int], texts: int) -> Score:
+    """Precision, recall and F1, see https://en.wikipedia.org/wiki/F-score, rounded to six digits, without interval.
+
+    counts (Iterable[int]): True positives, false positives, false negatives, and those of these that are partial.
     texts (int): Texts that they were counted on.
     """
     tp, fp, fn, partial = map(int, counts)
@@ -132,72 +198,75 @@ def score(counts: Iterable[int], texts: int) -> Score:
     return Score(
         p=_ratio(tp, tp + fp), r=_ratio(tp, tp + fn), f=_ratio(2 * tp, 2 * tp + fp + fn), low=None, high=None,
         tp=tp, fp=fp, fn=fn, support=tp + fn, texts=int(texts),
-        partial=Partial(_ratio(half, tp + fp), _ratio(half, tp + fn), _ratio(2 * half, 2 * tp + fp + fn)),
+        partial=PartialScore(_ratio(half, tp + fp), _ratio(half, tp + fn), _ratio(2 * half, 2 * tp + fp + fn)),
     )  # fmt: skip
 
 
-def _ratio(part: float, whole: float) -> float | None:
-    return round(part / whole, _DIGITS) if whole else None
+def _ratio(numerator: float, denominator: float) -> float | None:
+    return round(numerator / denominator, _DIGITS) if denominator else None
 
 
-def metrics(counts: Counts, findings: Sequence[Findings] | None = None) -> Metrics:
-    """The scores of a run: of its one seed, or means over its seeds, and each seed's.
+def metrics(counts: Counts, errors: Sequence[ErrorSums] | None = None) -> Metrics:
+    """Scores of a run: of its one seed, or means over its seeds, and each seed's.
 
-    counts (Counts): What was counted.
-    findings (Sequence[Findings] | None): What else was found out, by seed; None if nothing.
+    errors (Sequence[ErrorSums] | None): Errors by kind, by seed.
     """
-    seeds = [_of_seed(counts, row, findings[row] if findings else None) for row in range(len(counts.seeds))]
+    seeds = [_metrics_of_seed(counts, row, errors[row] if errors else None) for row in range(len(counts.seeds))]
     result = seeds[0] if len(seeds) == 1 else _over_seeds(counts.seeds, seeds)
-    _set_intervals(result, counts)
+    low, high = _intervals(counts)
+    rows: list[Score | Macro] = [*result.labels.values(), result.micro, result.macro]
+    for row, *limits in zip(rows, low, high, strict=True):
+        if row.f is not None:
+            row.low, row.high = (bootstrap.rounded(limit) for limit in np.clip(limits, 0.0, 1.0))
     return result
 
 
-def _of_seed(counts: Counts, row: int, findings: Findings | None) -> Metrics:
+def _metrics_of_seed(counts: Counts, row: int, errors: ErrorSums | None) -> Metrics:
     sums, texts = counts.values[row].sum(0), counts.is_scored.sum(0)
     labels = {label: score(sums[column], texts[column]) for column, label in enumerate(counts.labels)}
     micro = score(sums.sum(0), counts.is_scored.any(1).sum())
-    if findings:
-        _add_findings([*labels.values(), micro], findings)
-    found = [score.f for score in labels.values() if score.support and score.f is not None]
-    return Metrics(labels, micro, Macro(_mean(found), len(found)))
+    if errors:
+        _add_errors([*labels.values(), micro], errors)
+    defined = [score.f for score in labels.values() if score.support and score.f is not None]
+    return Metrics(labels, micro, Macro(_mean(defined), len(defined)))
 
 
-def _add_findings(scores: Sequence[Score], findings: Findings) -> None:
-    """To the scores of all labels, and of all together."""
-    confusion, kinds = findings.confusion, findings.kinds[:, 1:]
-    mistaken = confusion[:-1, :-1].sum(0) - confusion.diagonal()[:-1]
-    errors = np.column_stack([kinds, confusion[-1, :-1], mistaken])
-    for row, each in zip(np.vstack([errors, errors.sum(0)]).tolist(), scores, strict=True):
-        each.errors = Errors(*row)
-    if findings.seen is not None:
-        for (entities, found), each in zip(
-            np.vstack([findings.seen, findings.seen.sum(0)]).tolist(), scores, strict=True
-        ):
-            rest = each.support - entities, int(each.tp) - found
-            each.seen = Recall(entities, found, _ratio(found, entities))
-            each.unseen = Recall(*rest, _ratio(rest[1], rest[0]))
+def _add_errors(scores: Sequence[Score], errors: ErrorSums) -> None:
+    """Add errors by kind, and recall of seen and unseen surface forms, to the scores of all labels and micro."""
+    for row, fn, fp in zip(scores, _with_sum(errors.fn), _with_sum(errors.fp), strict=True):
+        row.errors = Errors(FalseNegatives(*fn[1:]), FalsePositives(*fp[1:]))  # the first of each are the hits
+    if errors.seen is not None:
+        for row, (entities, found) in zip(scores, _with_sum(errors.seen), strict=True):
+            others, others_found = row.support - entities, int(row.tp) - found
+            row.seen = Recall(entities, found, _ratio(found, entities))
+            row.unseen = Recall(others, others_found, _ratio(others_found, others))
+
+
+def _with_sum(numbers: np.ndarray[Any, Any]) -> list[list[int]]:
+    result: list[list[int]] = np.vstack([numbers, numbers.sum(0)]).tolist()
+    return result
 
 
 def _over_seeds(numbers: Sequence[int], seeds: Sequence[Metrics]) -> Metrics:
     """Means; a score that is undefined for some seeds is averaged over the others."""
-    first = seeds[0]
     return Metrics(
-        labels={label: _averaged([each.labels[label] for each in seeds]) for label in first.labels},
-        micro=_averaged([each.micro for each in seeds]),
-        macro=_averaged([each.macro for each in seeds]),
+        labels={label: _averaged([seed.labels[label] for seed in seeds]) for label in seeds[0].labels},
+        micro=_averaged([seed.micro for seed in seeds]),
+        macro=_averaged([seed.macro for seed in seeds]),
         seeds=dict(zip(map(str, numbers), seeds, strict=True)),
     )
 
 
-def _averaged(parts: Sequence[S]) -> S:
-    """Structs of numbers, and of such structs, averaged field by field; whole numbers that are equal stay so."""
-    merged = _average([msgspec.to_builtins(part) for part in parts])
-    merged |= {"sd": _sd([getattr(part, "f", None) for part in parts])}
-    return msgspec.convert(merged, type(parts[0]))
+def _averaged(structs: Sequence[S]) -> S:
+    """Average structs of numbers, and of such structs, field by field; whole numbers that are equal stay so."""
+    merged = _average([msgspec.to_builtins(each) for each in structs])
+    defined = [f for each in structs if (f := getattr(each, "f", None)) is not None]
+    merged["sd"] = round(float(np.std(defined, ddof=1)), _DIGITS) if len(defined) > 1 else None
+    return msgspec.convert(merged, type(structs[0]))
 
 
-def _average(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {name: _average_value([part.get(name) for part in parts]) for name in parts[0]}
+def _average(dicts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {name: _average_value([each.get(name) for each in dicts]) for name in dicts[0]}
 
 
 def _average_value(values: Sequence[Any]) -> Any:
@@ -211,40 +280,18 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return round(math.fsum(defined) / len(defined), _DIGITS) if defined else None
 
 
-def _sd(values: Iterable[float | None]) -> float | None:
-    defined = [value for value in values if value is not None]
-    return round(float(np.std(defined, ddof=1)), _DIGITS) if len(defined) > 1 else None
+def _intervals(counts: Counts) -> tuple[Floats, Floats]:
+    """Limits of F by label, then of micro and macro, by bootstrap over texts.
 
-
-def _set_intervals(found: Metrics, counts: Counts) -> None:
-    """By bootstrap over texts; with several seeds, with their noise added, since three are too few to be drawn from."""
-    low, high = intervals(counts)
-    scores: list[Score | Macro] = [*found.labels.values(), found.micro, found.macro]
-    for each, *limits in zip(scores, low, high, strict=True):
-        if each.f is not None:
-            each.low, each.high = (_limit(limit) for limit in limits)
-
-
-def _limit(value: float) -> float | None:
-    return None if math.isnan(value) else round(min(1.0, max(0.0, float(value))), _DIGITS)
-
-
-def intervals(counts: Counts) -> tuple[Floats, Floats]:
-    """Limits of F by label, then of micro and macro."""
-    sums = counts.values.sum(1)
-    support = sums[0, :, 0] + sums[0, :, 2]
-    samples = bootstrap.mean(
-        np.stack([bootstrap.all_f1(bootstrap.resampled(values), support > 0) for values in counts.values]), 0
-    )
-    if len(counts.seeds) > 1:
-        samples = samples + seed_noise(counts, support, len(samples))
-    return bootstrap.interval(samples)
-
-
-def seed_noise(counts: Counts, support: NDArray[np.integer], samples: int) -> Floats:
-    """What other seeds would add to means over these: samples × (labels + 2), drawn from a t-distribution."""
-    scores = bootstrap.all_f1(counts.values.sum(1), support > 0)
-    found = spread([measured(scores)], support, bootstrap.mean(scores, 0))
-    generator = np.random.default_rng(len(counts.seeds))
-    draws = generator.standard_t(found.freedom, (samples, len(found.sd)))
-    return draws * found.sd / math.sqrt(len(counts.seeds))
+    With several seeds, seed variance is added: three seeds are too few to be drawn from.
+    """
+    has_support = counts.support > 0
+    samples = [bootstrap.all_f1(bootstrap.resampled(values), has_support) for values in counts.values]
+    means = bootstrap.mean(np.stack(samples), 0)
+    seeds = len(counts.seeds)
+    if seeds > 1:
+        scores = bootstrap.all_f1(counts.values.sum(1), has_support)
+        found = seed_spread([scores], counts.labels, counts.support, bootstrap.mean(scores, 0), None)
+        draws = np.random.default_rng(seeds).standard_t(found.freedom, (len(means), len(found.sd)))
+        means = means + draws * found.sd / math.sqrt(seeds)
+    return bootstrap.interval(means)

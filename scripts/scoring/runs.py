@@ -1,42 +1,52 @@
-"""metrics/<run>-<digest>/: what a run was made of and what it scored. The same inputs land in the same folder."""
+"""metrics/<run>-<digest>/: the record, scores and counts of a run. The same inputs make the same folder.
+
+All runs as one data frame, for instance in a notebook:
+
+    from scripts.scoring import runs
+
+    frame = runs.frame("metrics")
+    f = frame.pivot(index="time", columns="label", values="f")
+    f.plot(style="o-", ylim=(0, 1))
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
 from scripts.core.errors import UserError
 from scripts.core.files import whole_file, write_json
 from scripts.scoring import counts as counting
-from scripts.scoring import examples as errors
+from scripts.scoring import examples
 from scripts.scoring.counts import Counts
-from scripts.scoring.examples import Example
-from scripts.scoring.metrics import Metrics
+from scripts.scoring.examples import ErrorExample
+from scripts.scoring.metrics import COLUMNS, Macro, Metrics, Score
 
-METRICS, COUNTS, CONFUSION, ERRORS, RUN = (
-    "metrics.json", "counts.csv.gz", "confusion.json", "errors.jsonl.gz", "run.json"
-)  # fmt: skip
+if TYPE_CHECKING:
+    import pandas as pd
+
+METRICS, COUNTS, CONFUSION, RUN = "metrics.json", "counts.csv.gz", "confusion.json", "run.json"
 _SHOWN = 8  # characters of the digest in the folder's name
 T = TypeVar("T")
 
 
-class Data(msgspec.Struct):
-    """Digests of the corpora with which a run was trained (None: its models do not say) and evaluated."""
+class RunData(msgspec.Struct):
+    """Digests of the corpora that a run was trained on (None: its models have no record of it) and evaluated on."""
 
     trained: str | None
     evaluated: str
 
 
-class Code(msgspec.Struct):
-    """Digests of the project's modules that took part in training (None: not known) and in scoring.
+class RunCode(msgspec.Struct):
+    """Digests of the project's modules used in training (None: no record) and in scoring.
 
-    commit (str | None): Of git, when it was evaluated; None outside of a repository.
-    uncommitted (list[str]): Files of code and configuration that were not as committed.
+    commit (str | None): Of git, at the first evaluation; None outside of a repository.
+    uncommitted (list[str]): Files of code and configuration with uncommitted changes.
     """
 
     training: str | None
@@ -45,12 +55,12 @@ class Code(msgspec.Struct):
     uncommitted: list[str] = []
 
 
-class Trained(msgspec.Struct):
-    """What the models were trained on.
+class TrainingData(msgspec.Struct):
+    """The training texts of a run.
 
-    texts (int): How many.
-    covered (dict[str, int]): By label: texts in which it is known everywhere.
-    entities (dict[str, int]): By label: its entities; empty if the corpus is no longer there.
+    texts (int): Their number.
+    covered (dict[str, int]): By label, those in which it is covered.
+    entities (dict[str, int]): By label, their entities; empty if the corpus has changed since.
     """
 
     texts: int
@@ -59,11 +69,11 @@ class Trained(msgspec.Struct):
 
 
 class Confusion(msgspec.Struct):
-    """confusion.json: how often entities of one label were found as another, whatever the borders.
+    """confusion.json: entities by their label and the label they are predicted as, whatever the boundaries.
 
     labels (list[str]): Sorted.
-    seeds (dict[str, list[list[int]]]): By seed: a row for each label of the gold, and a last one for what was found
-        where there is nothing; a column for each label that was found, and a last one for what was missed.
+    seeds (dict[str, list[list[int]]]): By seed: a row for each label of the gold, and a last one for spurious
+        predictions; a column for each predicted label, and a last one for missed entities.
     """
 
     labels: list[str]
@@ -71,7 +81,7 @@ class Confusion(msgspec.Struct):
 
 
 class TrainingConfig(msgspec.Struct):
-    """The models' config without paths and seeds, see `Trained`, and its digest."""
+    """The models' config without paths and seeds, and its digest."""
 
     digest: str
     text: str
@@ -81,31 +91,31 @@ class Run(msgspec.Struct, kw_only=True):
     """run.json.
 
     run (str): Its name.
-    digest (str): Of its data, config, seeds and training code (of the models, if these do not say): `identity`.
-    time (str): When it was first evaluated, in UTC.
+    digest (str): Of its data, config, seeds and training code (of the models, if these have no record): `identity`.
+    time (str): Of the first evaluation, in UTC.
     seeds (list[int]): A model each.
     models (dict[str, str]): Digests of the models' files, by seed.
     model_bytes (int): Size of the first.
     versions (dict[str, dict[str, str]]): Of Python and packages, in "training" and "evaluation".
-    tests (dict[str, str]): By label: digest of the texts it is scored on and their gold. Scores of a label are of
-        the same test if and only if these are equal.
-    config (TrainingConfig): What the models were trained with.
-    trained (Trained | None): What they were trained on; None if they do not say.
-    words_per_second (dict[str, int]): By seed, when it was first evaluated: tokens of the raw texts.
+    tests (dict[str, str]): By label: digest of the texts it is scored on and their gold. Scores of a label can be
+        compared if and only if these are equal.
+    config (TrainingConfig): Of the models.
+    trained (TrainingData | None): Their training texts; None if they have no record of them.
+    words_per_second (dict[str, int]): By seed, at the first evaluation: tokens of the raw texts.
     """
 
     run: str
     digest: str
     time: str
     seeds: list[int]
-    data: Data
-    code: Code
+    data: RunData
+    code: RunCode
     models: dict[str, str]
     model_bytes: int
     versions: dict[str, dict[str, str]]
     tests: dict[str, str]
     config: TrainingConfig
-    trained: Trained | None = None
+    trained: TrainingData | None = None
     words_per_second: dict[str, int] = {}
 
     @property
@@ -114,37 +124,47 @@ class Run(msgspec.Struct, kw_only=True):
         return f"{self.run}-{self.digest[:_SHOWN]}"
 
 
-class Scored(NamedTuple):
+class ScoredRun(NamedTuple):
     """A run and its scores."""
 
     run: Run
     metrics: Metrics
 
+    def rows(self) -> Iterator[tuple[str, str, Score | Macro]]:
+        """Yield kind, name and scores of all rows of a table: of each label, then of micro and macro."""
+        yield from (("label", label, score) for label, score in self.metrics.labels.items())
+        yield "micro", "micro", self.metrics.micro
+        yield "macro", "macro", self.metrics.macro
 
-def identity(data: Data, config: str, seeds: list[int], code: str | None, models: Mapping[str, str]) -> str:
-    """The digest of a run. That of its models matters only if they do not say what they were trained on."""
-    what = [data, config, seeds, code, None if data.trained and code else models]
-    return hashlib.sha256(msgspec.json.encode(what, order="sorted")).hexdigest()
 
+class EvaluatedRun(NamedTuple):
+    """A run and all results of its evaluation.
 
-class Evaluated(NamedTuple):
-    """A run and all that was found out about it.
-
-    counts (Counts): By seed, text and label.
-    errors (Sequence[Example]): Some of the first seed's.
+    errors (Sequence[ErrorExample]): Of the first seed.
     """
 
     run: Run
     metrics: Metrics
     counts: Counts
     confusion: Confusion
-    errors: Sequence[Example]
+    errors: Sequence[ErrorExample]
 
 
-def save(found: Evaluated, output: Path) -> Path:
-    """Write a run's folder; run.json comes last and vouches for the rest.
+def identity(data: RunData, config: str, seeds: list[int], code: str | None, models: Mapping[str, str]) -> str:
+    """Digest of a run. That of its models matters only if they have no record of their training data and code."""
+    parts = [data, config, seeds, code, None if data.trained and code else models]
+    return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
 
-    A run that was there keeps what is not the same each time: when it was evaluated, how fast, at which commit.
+
+def now() -> str:
+    """Current time in UTC, to the second."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def save(found: EvaluatedRun, output: Path) -> Path:
+    """Write a run's folder; run.json comes last, so that without it the folder is incomplete.
+
+    A run that is there already keeps what differs from one evaluation to the next: time, speed and commit.
 
     output (Path): Holds the runs.
     RETURNS (Path): The folder.
@@ -152,13 +172,13 @@ def save(found: Evaluated, output: Path) -> Path:
     run = found.run
     folder = output / run.folder
     try:
-        before = load(folder).run
-        if before.digest == run.digest:
-            run.time, run.words_per_second = before.time, before.words_per_second
-            run.code.commit, run.code.uncommitted = before.code.commit, before.code.uncommitted
+        previous = load(folder).run
+        if previous.digest == run.digest:
+            run.time, run.words_per_second = previous.time, previous.words_per_second
+            run.code.commit, run.code.uncommitted = previous.code.commit, previous.code.uncommitted
     except UserError:
         pass
-    for name, content in ((COUNTS, counting.pack(found.counts)), (ERRORS, errors.pack(found.errors))):
+    for name, content in ((COUNTS, counting.pack(found.counts)), (examples.NAME, examples.pack(found.errors))):
         with whole_file(folder / name) as file:
             file.write(content)
     write_json(folder / CONFUSION, found.confusion)
@@ -167,9 +187,9 @@ def save(found: Evaluated, output: Path) -> Path:
     return folder
 
 
-def load(folder: Path) -> Scored:
-    """Read a run's folder. RAISES (UserError): If something in it is missing or damaged."""
-    return Scored(_read(folder / RUN, Run), _read(folder / METRICS, Metrics))
+def load(folder: Path) -> ScoredRun:
+    """Read a run and its scores. RAISES (UserError): If a file is missing or damaged."""
+    return ScoredRun(_read(folder / RUN, Run), _read(folder / METRICS, Metrics))
 
 
 def load_counts(folder: Path) -> Counts:
@@ -183,44 +203,69 @@ def load_counts(folder: Path) -> Counts:
         raise UserError(f"{path}: {err}") from err
 
 
-def load_confusion(folder: Path) -> Confusion:
-    """Read a run's confusion. RAISES (UserError): If it is missing or damaged."""
-    return _read(folder / CONFUSION, Confusion)
+def load_confusion(folder: Path) -> Confusion | None:
+    """Read a run's confusion, if there is a file of it. RAISES (UserError): If it is damaged."""
+    path = folder / CONFUSION
+    return _read(path, Confusion) if path.exists() else None
 
 
-def load_errors(folder: Path) -> list[Example]:
-    """Read a run's examples of errors; none where they are not at hand. RAISES (UserError): If they are damaged."""
-    return errors.load(folder / ERRORS)
+def load_all(folder: Path) -> tuple[list[ScoredRun], list[str]]:
+    """Read all runs in a folder, by time, then name.
 
-
-def load_all(folder: Path) -> tuple[list[Scored], list[str]]:
-    """All runs in a folder, by time, then name; and why others were left out."""
-    runs, left_out = [], []
+    RETURNS (tuple[list[ScoredRun], list[str]]): The runs, and the reason for each folder that was skipped.
+    """
+    runs, skipped = [], []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if path.is_dir() and not path.name.startswith("."):
             try:
-                runs.append(_named(load(path), path))
+                scored = load(path)
+                if path.name != scored.run.folder:  # a copy, which would be the same run twice
+                    raise UserError(f"{path}: holds the run {scored.run.folder}; give it that name")
+                runs.append(scored)
             except UserError as err:
-                left_out.append(str(err))
-    return sorted(runs, key=lambda scored: (scored.run.time, scored.run.folder)), left_out
+                skipped.append(str(err))
+    return sorted(runs, key=lambda scored: (scored.run.time, scored.run.folder)), skipped
 
 
-def _named(scored: Scored, path: Path) -> Scored:
-    """RAISES (UserError): If the folder is a copy under another name, which would be the same run twice."""
-    if path.name != scored.run.folder:
-        raise UserError(f"{path}: holds the run {scored.run.folder}; give it that name")
-    return scored
+def load_some(folder: Path) -> tuple[list[ScoredRun], list[str]]:
+    """Read all runs as `load_all`. RAISES (UserError): If there is none."""
+    runs, skipped = load_all(folder)
+    if not runs:
+        raise UserError(f"{folder}: there is no run; evaluate a model first: weasel run evaluate")
+    return runs, skipped
 
 
-def _read(path: Path, of: type[T]) -> T:
+def _read(path: Path, type_: type[T]) -> T:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=of)
+        return msgspec.json.decode(path.read_bytes(), type=type_)
     except OSError as err:
         raise UserError(f"{path}: {err.strerror}") from err
     except (msgspec.DecodeError, UnicodeDecodeError) as err:
         raise UserError(f"{path}: is damaged ({err})") from err
 
 
-def now() -> str:
-    """The time in UTC, to the second."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+def frame(folder: str | Path) -> pd.DataFrame:
+    """Return all runs in a folder as a tidy data frame: a row for each run and label, a column for each metric.
+
+    Rows of all labels together are "micro" and "macro" in `row`, and have these names in `label`.
+
+    folder (str | Path): Holds the runs: "metrics".
+    """
+    return to_frame(load_all(Path(folder))[0])
+
+
+def to_frame(runs: Sequence[ScoredRun]) -> pd.DataFrame:
+    """Return runs as a data frame, see `frame`: run, time, seeds, row, label, `COLUMNS`, covered (training texts)."""
+    import pandas as pd  # a third of a second, for the steps that make no table
+
+    rows = [
+        {"run": scored.run.folder, "time": scored.run.time, "seeds": len(scored.run.seeds), "row": row, "label": label}
+        | {column.name: column.of(score) for column in COLUMNS}
+        | {"covered": scored.run.trained.covered.get(label) if scored.run.trained and row == "label" else None}
+        for scored in runs
+        for row, label, score in scored.rows()
+    ]
+    columns = ["run", "time", "seeds", "row", "label", *(column.name for column in COLUMNS), "covered"]
+    numbers = {"support": "Int64", "texts": "Int64", "covered": "Int64"}
+    scores = {column.name: "float64" for column in COLUMNS if column.name not in numbers}
+    return pd.DataFrame(rows, columns=columns).astype(numbers | scores)

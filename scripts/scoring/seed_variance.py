@@ -1,13 +1,11 @@
-"""How much a score moves when nothing but the seed changes.
+"""metrics/seed_variance.json: how much the F of each label varies when nothing but the seed changes.
 
-A few seeds say little of a label's own spread: the SD of three is off by half as often as not. So it is shrunk, as is
-usual for many small samples (Smyth 2004, https://doi.org/10.2202/1544-6115.1027): what the seeds show of a label counts
-for as much as they are, and what is to be expected of a label of its F and support counts for `_PRIOR` seeds more.
-Expected is a share of the binomial variance F (1 - F) / support: with seeds at hand, what their labels have of it
-together; else `USUAL`, which is more than most labels had where it was measured, see benchmarks/verdicts.py. Labels
-err together, so micro and macro have more.
-
-Seed noise, measured once: some seeds of one config on one corpus.
+A few seeds say little about a label's own variance: the SD of three seeds is off by half as often as not. So it is
+shrunk, as is usual for many small samples (Smyth 2004, https://doi.org/10.2202/1544-6115.1027): the seeds of a label
+count as they are, and the variance expected of a label of its F and support counts for `_PRIOR` seeds more. Expected
+is a share of the binomial variance F (1 - F) / support: the share that the labels have together, where there are seeds;
+else `TYPICAL`, which is more than most labels had where it was measured, see benchmarks/verdicts.py. Labels err
+together, so micro and macro have a larger share.
 """
 
 from __future__ import annotations
@@ -23,20 +21,22 @@ from numpy.typing import NDArray
 from scripts.core.errors import UserError
 from scripts.core.files import read_json_if_there
 from scripts.scoring import bootstrap
-from scripts.scoring.bootstrap import Floats
+from scripts.scoring.bootstrap import Floats, rounded
 
 if TYPE_CHECKING:
-    from scripts.scoring.runs import Evaluated
+    from scripts.scoring.runs import EvaluatedRun
 
-NAME = "noise.json"
-USUAL, USUAL_OF_ALL = 0.5, 2.0  # of the binomial variance: of a label, of micro and macro
+NAME = "seed_variance.json"
+MIN_SEEDS = 3  # of which a variance can be measured
+TYPICAL, TYPICAL_OF_ALL = 0.5, 2.0  # of the binomial variance: of a label, of micro and macro
 _PRIOR = 4  # degrees of freedom
+_DRAWS = 8  # of other seeds, for each resample of texts
 
 
-class LabelNoise(msgspec.Struct):
-    """The spread of one label's F over seeds. sd is None where there is no F.
+class LabelVariance(msgspec.Struct):
+    """F of one label over seeds.
 
-    f (float | None): The mean.
+    sd (float | None), f (float | None): Its standard deviation and mean; None where F is undefined.
     support (int): Entities in the test texts.
     """
 
@@ -45,14 +45,14 @@ class LabelNoise(msgspec.Struct):
     support: int
 
 
-class Noise(msgspec.Struct, kw_only=True):
-    """metrics/noise.json: seed noise as it was measured once, for runs that have one seed.
+class SeedVariance(msgspec.Struct, kw_only=True):
+    """metrics/seed_variance.json: measured once, and used to compare runs that have one seed.
 
     run (str): The config it was measured with.
     seeds (list[int]): The seeds.
     data (str), config (str), tests (dict[str, str]): Digests of the corpus, of the config, and of each label's test.
-    labels (dict[str, LabelNoise]): By label.
-    micro (LabelNoise), macro (LabelNoise): Of all labels together.
+    labels (dict[str, LabelVariance]): By label.
+    micro (LabelVariance), macro (LabelVariance): Of all labels together.
     """
 
     run: str
@@ -60,15 +60,13 @@ class Noise(msgspec.Struct, kw_only=True):
     data: str
     config: str
     tests: dict[str, str]
-    labels: dict[str, LabelNoise]
-    micro: LabelNoise
-    macro: LabelNoise
+    labels: dict[str, LabelVariance]
+    micro: LabelVariance
+    macro: LabelVariance
 
 
-class Measured(NamedTuple):
-    """What some seeds that differ in nothing else show: variances by label, then of micro and macro, NaN where there
-    is none, and their degrees of freedom.
-    """
+class VarianceSample(NamedTuple):
+    """Variances of F by label, then of micro and macro, NaN where there is none, and their degrees of freedom."""
 
     variance: Floats
     freedom: int
@@ -78,92 +76,111 @@ class Spread(NamedTuple):
     """SDs of the F of one seed by label, then of micro and macro, and their degrees of freedom.
 
     sd (Floats): NaN where F is undefined.
-    freedom (Floats): See https://en.wikipedia.org/wiki/Student%27s_t-distribution
+    freedom (Floats): Of Student's t-distribution.
     """
 
     sd: Floats
     freedom: Floats
 
 
-def measured(f: Floats) -> Measured:
-    """Of seeds × (labels + 2) scores."""
-    variance = f.var(0, ddof=1) if len(f) > 1 else np.full(f.shape[1], np.nan)
-    return Measured(variance, len(f) - 1)
+def sample_variance(f: Floats) -> VarianceSample:
+    """Variance of seeds × (labels + 2) scores."""
+    return VarianceSample(f.var(0, ddof=1), len(f) - 1)
 
 
-def spread(groups: Sequence[Measured], support: NDArray[np.integer], f: Floats) -> Spread:
-    """The seed noise of scores.
+def seed_spread(
+    scores: Sequence[Floats],
+    labels: Sequence[str],
+    support: NDArray[np.integer],
+    f: Floats,
+    stored: SeedVariance | None,
+) -> Spread:
+    """Estimate how F varies with the seed, from the seeds of the runs at hand and what was measured before.
 
-    groups (Sequence[Measured]): What is known of it; nothing if there is but one seed.
+    scores (Sequence[Floats]): Of each run: seeds × (labels + 2).
     support (NDArray[int]): Entities by label.
     f (Floats): Typical scores: labels + 2.
+    stored (SeedVariance | None): What was measured before; without it, and without several seeds, `TYPICAL` is used.
     """
-    expected = _expected(f, support)
+    samples = [sample_variance(found) for found in scores if len(found) > 1]
+    if stored:
+        samples.append(_scaled(stored, labels, support, f))
+    return spread(samples, support, f)
+
+
+def spread(samples: Sequence[VarianceSample], support: NDArray[np.integer], f: Floats) -> Spread:
+    """Pool variances and shrink them to what is expected of scores of this F and support."""
+    expected = _binomial(f, support)
     freedom, squares = np.zeros(len(f)), np.zeros(len(f))
-    for group in groups:
-        is_known = np.isfinite(group.variance)
-        freedom += np.where(is_known, group.freedom, 0)
-        squares += np.where(is_known, group.variance * group.freedom, 0)
-    share = np.full(len(f), _share(squares, freedom, expected, support))
-    share[-2:] = USUAL_OF_ALL
-    prior = share * expected
-    variance = (_PRIOR * prior + squares) / (_PRIOR + freedom)
+    for sample in samples:
+        is_defined = np.isfinite(sample.variance)
+        freedom += np.where(is_defined, sample.freedom, 0)
+        squares += np.where(is_defined, sample.variance * sample.freedom, 0)
+    share = np.full(len(f), _share_of_binomial(squares, freedom, expected, support))
+    share[-2:] = TYPICAL_OF_ALL
+    variance = (_PRIOR * share * expected + squares) / (_PRIOR + freedom)
     return Spread(np.where(np.isfinite(f), np.sqrt(variance), np.nan), _PRIOR + freedom)
 
 
-def _share(squares: Floats, freedom: Floats, expected: Floats, support: NDArray[np.integer]) -> float:
-    """What share of the binomial variance the labels have, those with more entities counting for more."""
+def _share_of_binomial(squares: Floats, freedom: Floats, expected: Floats, support: NDArray[np.integer]) -> float:
+    """Share of the binomial variance that the labels have on average; those with more entities weigh more."""
     labels = np.flatnonzero((freedom[:-2] > 0) & (support > 0))
     if not len(labels):
-        return USUAL
+        return TYPICAL
     ratios = squares[labels] / freedom[labels] / expected[labels]
     return float(np.average(ratios, weights=np.sqrt(support[labels])))
 
 
-def of_noise(noise: Noise, labels: Sequence[str], support: NDArray[np.integer], f: Floats) -> Measured:
-    """What was measured once, for scores of another F and support: the same share of the binomial variance."""
-    known = [*(noise.labels.get(label) for label in labels), noise.micro, noise.macro]
-    then = np.array([np.nan if one is None or one.f is None else one.f for one in known])
-    sizes = np.array([one.support if one else 0 for one in known[:-2]])
-    sd = np.array([np.nan if one is None or one.sd is None else one.sd for one in known])
-    return Measured(sd**2 * _expected(f, support) / _expected(then, sizes), len(noise.seeds) - 1)
+def _scaled(stored: SeedVariance, labels: Sequence[str], support: NDArray[np.integer], f: Floats) -> VarianceSample:
+    """Scale stored variances to another F and support: the same share of the binomial variance."""
+    rows = [*(stored.labels.get(label) for label in labels), stored.micro, stored.macro]
+    stored_f = np.array([np.nan if row is None or row.f is None else row.f for row in rows])
+    sizes = np.array([row.support if row else 0 for row in rows[:-2]])
+    sd = np.array([np.nan if row is None or row.sd is None else row.sd for row in rows])
+    return VarianceSample(sd**2 * _binomial(f, support) / _binomial(stored_f, sizes), len(stored.seeds) - 1)
 
 
-def _expected(f: Floats, support: NDArray[np.integer]) -> Floats:
-    """The binomial variance of each F. For macro it is that of a mean of independent labels."""
+def _binomial(f: Floats, support: NDArray[np.integer]) -> Floats:
+    """Binomial variance of each F. For macro it is that of a mean of independent labels."""
     sizes = np.append(support, support.sum())
-    smooth = (np.nan_to_num(f[:-1]) * sizes + 1) / (sizes + 2)  # so that an F of 0 or 1 is not taken for certain
+    smooth = (np.nan_to_num(f[:-1]) * sizes + 1) / (sizes + 2)  # an F of 0 or 1 is not certain
     variances = smooth * (1 - smooth) / np.maximum(sizes, 1)
-    found = variances[:-1][support > 0]
-    return np.append(variances, found.sum() / max(1, len(found)) ** 2)
+    of_labels = variances[:-1][support > 0]
+    return np.append(variances, of_labels.sum() / max(1, len(of_labels)) ** 2)
 
 
-def load(folder: Path) -> Noise | None:
-    """Read metrics/noise.json, if there is one. RAISES (UserError): If it is damaged."""
-    return read_json_if_there(folder / NAME, Noise, "measure again: weasel run noise-floor")
+def with_other_seeds(samples: Floats, found: Spread, factor: float, rng_seed: int) -> Floats:
+    """Add to a statistic on resampled texts what other seeds would change.
+
+    Resampled texts vary in part for the same reason as seeds do, which would count twice: added is only the variance by
+    which that of seeds exceeds that of texts. So the sum has at least the variance measured for seeds.
+
+    samples (Floats): resamples × (labels + 2).
+    factor (float): Variance of the statistic as a multiple of the variance of F of one seed.
+    RETURNS (Floats): (draws × resamples) × (labels + 2).
+    """
+    beyond = found.sd**2 * factor - np.nan_to_num(samples.var(0))
+    draws = np.random.default_rng(rng_seed).standard_t(found.freedom, (_DRAWS, *samples.shape))
+    return (samples + draws * np.sqrt(np.maximum(0.0, beyond))).reshape(-1, samples.shape[1])
 
 
-LEAST = 3  # seeds, of which a spread can be told
-
-
-def measure(found: Evaluated) -> Noise:
-    """The noise of a run with several seeds. RAISES (UserError): If they are too few."""
+def measure(found: EvaluatedRun) -> SeedVariance:
+    """Measure the seed variance of a run. RAISES (UserError): If it has fewer than `MIN_SEEDS` seeds."""
     run, counts = found.run, found.counts
-    if len(counts.seeds) < LEAST:
-        raise UserError(f"{run.run}: has {len(counts.seeds)} seeds, and to tell their noise takes {LEAST}")
-    sums = counts.values.sum(1)
-    support = sums[0, :, 0] + sums[0, :, 2]
-    scores = bootstrap.all_f1(sums, support > 0)
-    sizes = [*support.tolist(), *[int(support.sum())] * 2]
-    noise = [
-        LabelNoise(_number(sd), _number(f), size)
+    if len(counts.seeds) < MIN_SEEDS:
+        raise UserError(f"{run.run}: has {len(counts.seeds)} seeds; to measure seed variance takes {MIN_SEEDS}")
+    scores = bootstrap.all_f1(counts.values.sum(1), counts.support > 0)
+    sizes = [*counts.support.tolist(), *[int(counts.support.sum())] * 2]
+    rows = [
+        LabelVariance(rounded(sd), rounded(f), size)
         for sd, f, size in zip(scores.std(0, ddof=1), bootstrap.mean(scores, 0), sizes, strict=True)
     ]
-    return Noise(
+    return SeedVariance(
         run=run.run, seeds=counts.seeds, data=run.data.evaluated, config=run.config.digest, tests=run.tests,
-        labels=dict(zip(counts.labels, noise, strict=False)), micro=noise[-2], macro=noise[-1],
+        labels=dict(zip(counts.labels, rows, strict=False)), micro=rows[-2], macro=rows[-1],
     )  # fmt: skip
 
 
-def _number(value: float) -> float | None:
-    return round(float(value), 6) if np.isfinite(value) else None
+def load(folder: Path) -> SeedVariance | None:
+    """Read metrics/seed_variance.json, if there is one. RAISES (UserError): If it is damaged."""
+    return read_json_if_there(folder / NAME, SeedVariance, "measure again: weasel run seed-variance")
