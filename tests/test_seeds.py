@@ -12,7 +12,8 @@ from scripts.building.reading import read_docs
 from scripts.core.errors import UserError
 from scripts.model import training
 from scripts.model.models import model_digest
-from scripts.scoring.learning_curve import HELPS, HURTS, NO_SUPPORT, WITHIN, curve, write_part
+from scripts.scoring.changes import NO_SUPPORT, WITHIN
+from scripts.scoring.learning_curve import HELPS, HURTS, CurvePart, curve, write_part
 from scripts.scoring.seed_variance import measure
 from tests.project import ROOT
 from tests.runs import counted, made
