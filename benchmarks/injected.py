@@ -36,8 +36,8 @@ from scripts.core.files import sha256, write_json
 from scripts.core.hashing import fraction
 from scripts.merging.merged import NAME, Merged
 from scripts.model.training import load_config
-from scripts.suspecting.ensemble import Committee, look, shorter
-from scripts.suspecting.suspects import LINES, TIERS
+from scripts.suspecting.ensemble import Ensemble, find_suspects, shorten
+from scripts.suspecting.suspects import SUSPECTS, TIERS
 from tests.annotated import task, write
 
 CONFIG = Path("configs/ner.cfg")
@@ -223,9 +223,10 @@ def answers(texts: Sequence[GoldText], seed: int) -> list[Task]:
 def suspected(case: Case, own: Path, seeds: int) -> list[Suspect]:
     """Suspects as the step `suspects` ranks them."""
     config, values = load_config(CONFIG, {}, None)
-    values |= shorter(config, str(STEPS[case.corpus]))
-    look(own / "corpus", Committee(CONFIG, values, -1, FOLDS, list(range(seeds))), own / "predictions", None)
-    return msgspec.json.Decoder(Suspect).decode_lines((own / "corpus" / FOLDER / LINES).read_bytes())
+    values |= shorten(config, STEPS[case.corpus])
+    ensemble = Ensemble(CONFIG, values, -1, FOLDS, list(range(seeds)))
+    find_suspects(own / "corpus", ensemble, own / "predictions", None)
+    return msgspec.json.Decoder(Suspect).decode_lines((own / "corpus" / FOLDER / SUSPECTS).read_bytes())
 
 
 def measured(ranked: Sequence[Suspect], errors: Sequence[Injected], is_unranked: bool) -> dict[str, Any]:

@@ -288,8 +288,8 @@ def suspected(folder, into):
     review = into / "corpus/review"
     shutil.copy(review / "consistency.jsonl", review / "suspects.jsonl")
     account = Suspects(
-        gold=consistency.load(into / "corpus").gold, votes="", forms="", run="ner", label=None, folds=5, seeds=[0, 1],
-        texts=80,
+        gold=consistency.load(into / "corpus").gold, predictions="", consistency="", run="ner", label=None, folds=5,
+        seeds=[0, 1], texts=80,
     )  # fmt: skip
     for one in suspects.read_suspects(into / "corpus"):
         account.count(one)

@@ -1,4 +1,4 @@
-"""Suspects: who judges whom, what is doubted, how it is ranked and counted, with real small models."""
+"""Suspects: folds, disagreements with the ensemble, tiers and counts, with real small models."""
 
 from __future__ import annotations
 
@@ -26,9 +26,16 @@ from scripts.core.manifest import Manifest
 from scripts.merging.merge import Resources, merge
 from scripts.merging.merged import read_gold
 from scripts.model.label_heads import COVERED
-from scripts.suspecting.cross_validation import Given, Guess, Plan, Vote, divide
-from scripts.suspecting.folds import fold
-from scripts.suspecting.suspects import Form, doubts, join, load
+from scripts.suspecting.cross_validation import (
+    CrossValidation,
+    PredictedEntity,
+    SpanProbability,
+    TextPrediction,
+    write_folds,
+)
+from scripts.suspecting.ensemble import FormSuspect, compare, confirm
+from scripts.suspecting.folds import assign_folds
+from scripts.suspecting.suspects import load
 from scripts.suspects import main
 from tests import annotated
 from tests.project import ROOT
@@ -37,9 +44,10 @@ from tests.scored import step
 CONFIG = ROOT / "configs" / "ner.cfg"
 NAMES = ["Ada", "Bob", "Cyd", "Dan", "Eve", "Fay", "Gus"]
 PLACES = ["Rome", "Oslo", "Lima", "Bern"]
-FORGOTTEN, UNKNOWN = 7, 12
+FORGOTTEN, NOT_COVERED = 7, 12
 OPTIONS = (
-    CONFIG, "--models", "training/ner-suspects", "--folds", 2, "--seeds", 1, "--steps", 40,
+    ROOT / "configs" / "datasets.cfg", CONFIG, "corpus", "training/ner-suspects",
+    "--suspects.folds", 2, "--suspects.models", 1, "--suspects.steps", 40,
     "--training.optimizer.learn_rate.warmup_steps", 5, "--training.batcher.size", 100,
 )  # fmt: skip
 
@@ -61,91 +69,96 @@ def text(number, name, place):
 
 
 @given(SOME, st.integers(2, 4))
-def test_every_text_is_in_one_fold_and_groups_are_not_torn(pairs, folds):
+def test_every_text_is_in_one_fold_and_groups_are_not_divided(pairs, folds):
     texts = [text(number, *pair) for number, pair in enumerate(pairs)]
-    found = fold(texts, folds)
-    assert len(found.number) == len(texts)
-    assert set(found.number.tolist()) == set(range(folds))
+    found = assign_folds(texts, folds)
+    assert len(found.of_text) == len(texts)
+    assert set(found.of_text.tolist()) == set(range(folds))
     assert max(found.sizes) - min(found.sizes) <= max(1, len(texts) // (2 * folds))
-    for group in set(found.group.tolist()):
-        assert len(set(found.number[found.group == group].tolist())) == 1
-    again = fold(texts, folds)
-    assert again.number.tolist() == found.number.tolist()
+    for group in set(found.groups.tolist()):
+        assert len(set(found.of_text[found.groups == group].tolist())) == 1
+    again = assign_folds(texts, folds)
+    assert again.of_text.tolist() == found.of_text.tolist()
 
 
 def test_texts_of_a_rare_form_are_in_one_fold_and_those_of_a_common_one_are_not():
     texts = [text(number, NAMES[number % 7] if number % 10 else "Zoe", "Rome") for number in range(40)]
-    found = fold(texts, 4)
-    assert len({found.number[number] for number in range(0, 40, 10)}) == 1
+    found = assign_folds(texts, 4)
+    assert len({found.of_text[number] for number in range(0, 40, 10)}) == 1
     assert 0 < found.unseen < 1
 
 
-def test_texts_that_differ_in_marks_alone_are_in_one_fold():
-    found = fold([gold(f"{number // 2}{'!' if number % 2 else ''}") for number in range(12)], 3)
-    assert all(found.number[number] == found.number[number + 1] for number in range(0, 12, 2))
+def test_texts_that_differ_only_in_punctuation_are_in_one_fold():
+    found = assign_folds([gold(f"{number // 2}{'!' if number % 2 else ''}") for number in range(12)], 3)
+    assert all(found.of_text[number] == found.of_text[number + 1] for number in range(0, 12, 2))
 
 
 def test_too_few_texts():
     with pytest.raises(UserError, match="3 texts are too few for 2 folds"):
-        fold([gold(str(number)) for number in range(3)], 2)
+        assign_folds([gold(str(number)) for number in range(3)], 2)
 
 
-# Doubts
+# Disagreements with the ensemble
 
 
-def said(*found, given=(), times=2):
-    """What so many models say, all the same; of given spans (start, end, probability, nothing)."""
-    return [Vote(0, [Guess(*guess) for guess in found], [Given(*each) for each in given]) for _ in range(times)]
+def predicted(*entities, annotated=(), models=2):
+    """The same prediction of several models; annotated spans as (start, end, exact, outside)."""
+    found = [PredictedEntity(*entity) for entity in entities]
+    probabilities = [SpanProbability(*one) for one in annotated]
+    return [TextPrediction(0, found, probabilities) for _ in range(models)]
 
 
-def doubted(known, votes):
-    return [(one.kind, one.label, one.start, one.end, one.tier) for one in doubts(known, votes)]
+def suspected(text, predictions):
+    return [(one.kind, one.label, one.start, one.end, one.tier) for one in compare(text, predictions)]
 
 
 WORDS = "Ada Lace is in Rome"
 
 
-def test_what_models_find_where_nothing_is_annotated_is_missing():
-    (one,) = doubts(gold(WORDS), said((15, 19, "LOC", 0.9)))
+def test_an_entity_predicted_where_nothing_is_annotated_is_missing():
+    (one,) = compare(gold(WORDS), predicted((15, 19, "LOC", 0.9)))
     assert (one.kind, one.label, one.tier, one.score) == ("missing", "LOC", 2, 0.9)
     assert (one.annotated, one.proposed) == ([], [Span(15, 19, "LOC")])
-    assert "All models that did not learn from this text find LOC" in one.reason
-    assert doubted(gold(WORDS), said((15, 19, "LOC", 0.6))) == [("missing", "LOC", 15, 19, 4)]
-    divided = [*said((15, 19, "LOC", 0.9), times=1), *said(times=1)]
-    assert doubted(gold(WORDS), divided) == [("missing", "LOC", 15, 19, 4)]
+    assert "All models not trained on this text predict LOC" in one.reason
+    assert suspected(gold(WORDS), predicted((15, 19, "LOC", 0.6))) == [("missing", "LOC", 15, 19, 4)]
+    divided = [*predicted((15, 19, "LOC", 0.9), models=1), *predicted(models=1)]
+    assert suspected(gold(WORDS), divided) == [("missing", "LOC", 15, 19, 4)]
 
 
-def test_other_labels_other_borders_and_nothing():
+def test_other_labels_other_boundaries_and_nothing():
     known = gold(WORDS, [(0, 8, "PER")])
-    assert doubted(known, said((0, 8, "ORG", 0.9), given=[(0, 8, 0.1, 0.9)])) == [("type", "PER", 0, 8, 3)]
-    assert doubted(known, said((0, 3, "PER", 0.9), given=[(0, 8, 0.1, 0.1)])) == [("boundary", "PER", 0, 8, 3)]
-    assert doubted(known, said((0, 3, "ORG", 0.9), given=[(0, 8, 0.1, 0.9)])) == [("type", "PER", 0, 8, 4)]
-    assert doubted(known, said(given=[(0, 8, 0.1, 0.9)])) == [("spurious", "PER", 0, 8, 5)]
-    assert doubted(known, said((0, 8, "PER", 0.9), given=[(0, 8, 0.9, 0.1)])) == []
+    assert suspected(known, predicted((0, 8, "ORG", 0.9), annotated=[(0, 8, 0.1, 0.9)])) == [("type", "PER", 0, 8, 3)]
+    assert suspected(known, predicted((0, 3, "PER", 0.9), annotated=[(0, 8, 0.1, 0.1)])) == [
+        ("boundary", "PER", 0, 8, 3)
+    ]
+    assert suspected(known, predicted((0, 3, "ORG", 0.9), annotated=[(0, 8, 0.1, 0.9)])) == [("type", "PER", 0, 8, 4)]
+    assert suspected(known, predicted(annotated=[(0, 8, 0.1, 0.9)])) == [("spurious", "PER", 0, 8, 5)]
+    assert suspected(known, predicted((0, 8, "PER", 0.9), annotated=[(0, 8, 0.9, 0.1)])) == []
 
 
-def test_unknown_is_never_no():
+def test_labels_that_are_not_covered_have_no_suspects():
     partly = gold(WORDS, covered=["PER"], accepted=[Span(15, 19, "LOC")])
-    assert doubted(partly, said((15, 19, "LOC", 0.9), (0, 3, "ORG", 0.9))) == []
+    assert suspected(partly, predicted((15, 19, "LOC", 0.9), (0, 3, "ORG", 0.9))) == []
 
 
-def test_a_span_that_is_off_the_tokens_is_found_if_its_tokens_are():
+def test_a_misaligned_span_is_predicted_if_its_tokens_are():
     known = gold(WORDS, [(0, 7, "PER")])
-    assert doubted(known, said((0, 8, "PER", 0.9), given=[(0, 8, 0.9, 0.0)])) == []
+    assert suspected(known, predicted((0, 8, "PER", 0.9), annotated=[(0, 8, 0.9, 0.0)])) == []
 
 
-def test_what_surface_forms_suspect_too_is_the_first_tier():
-    (one,) = doubts(gold(WORDS), said((15, 19, "LOC", 0.9)))
+def test_suspects_of_surface_forms_too_are_tier_1():
+    (one,) = compare(gold(WORDS), predicted((15, 19, "LOC", 0.9)))
 
     def tier(*args, **fields):
-        return joined(*args, **fields).tier
+        return confirmed(*args, **fields).tier
 
-    def joined(label="LOC", start=15, labels=("LOC",), text=WORDS, score=0.6):
-        form = Form(hash(text), label, "missing", start, start + 4, frozenset(labels), score, "Elsewhere it is.")
-        return join(one, [form])
+    def confirmed(label="LOC", start=15, labels=("LOC",), text=WORDS, score=0.6):
+        proposed = frozenset(labels)
+        form = FormSuspect(hash(text), label, "missing", start, start + 4, proposed, score, "Elsewhere it is.")
+        return confirm(one, [form])
 
-    assert joined().score == pytest.approx(one.score * 0.6)
-    assert (joined(score=0.55).found_by, joined(score=0.55).score) == (["models"], one.score)  # .495 together
+    assert confirmed().score == pytest.approx(one.score * 0.6)
+    assert (confirmed(score=0.55).found_by, confirmed(score=0.55).score) == (["models"], one.score)  # .495 together
     assert (tier(), tier(text="another"), tier(start=3), tier("ORG", labels=["ORG"])) == (1, 2, 2, 2)
 
 
@@ -153,20 +166,20 @@ def test_what_surface_forms_suspect_too_is_the_first_tier():
 
 
 def answers():
-    """Easy texts. In one a place was forgotten; in one nobody looked for places."""
+    """Easy texts. In one a place was forgotten; one is not covered for places."""
     for number in range(60):
         name, place = NAMES[number % 7], PLACES[number % 4]
         words = f"IBM hired {name} in {place} , says {NAMES[number % 5]} {number} ."
         start = words.index(place)
         yield annotated.task(words, (0, 3, "ORG"), labels=["ORG"], dataset="org")
-        if number != UNKNOWN:
+        if number != NOT_COVERED:
             spans = [] if number == FORGOTTEN else [(start, start + 4, "LOC")]
             yield annotated.task(words, *spans, labels=["LOC"], dataset="loc")
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """The folder, and what the step said."""
+    """The folder, and the output of the step."""
     folder = tmp_path_factory.mktemp("project")
     manifest = annotated.write(folder / "annotations", list(answers()))
     merge(manifest, folder / "annotations", folder / "corpus", "majority", Resources(64, 1))
@@ -196,41 +209,41 @@ def test_a_forgotten_place_is_the_first_suspect(project):
     assert (first.kind, first.label, first.tier, first.found_by) == ("missing", "LOC", 2, ["models"])
     assert f" {FORGOTTEN} ." in first.text
     assert first.text[first.start : first.end] == PLACES[FORGOTTEN % 4]
-    assert not any(f" {UNKNOWN} ." in one.text and one.label == "LOC" for one in lines(folder))
+    assert not any(f" {NOT_COVERED} ." in one.text and one.label == "LOC" for one in lines(folder))
 
 
 def test_the_account_adds_up(project):
     folder, said = project
     found, every = load(folder / "corpus"), lines(folder)
     counts = {
-        (label, doubt, tier): number
-        for label, doubts in found.labels.items()
-        for doubt, tiers in doubts.items()
+        (label, kind, tier): number
+        for label, kinds in found.labels.items()
+        for kind, tiers in kinds.items()
         for tier, number in tiers.items()
     }
     assert counts == Counter((one.label, one.kind, one.tier) for one in every)
     assert found.suspects == len(every)
     assert [(one.tier, -one.score) for one in every] == sorted((one.tier, -one.score) for one in every)
     assert "60 texts of train, dev and test in 2 folds; 2 models trained" in said
-    assert "tier 1 needs what surface forms say: weasel run consistency" in said
+    assert "tier 1 needs surface forms: weasel run consistency" in said
     assert sorted(path.name for path in (folder / "training/ner-suspects").iterdir()) == [
-        ".lock", "fold-0-seed-0.jsonl", "fold-1-seed-0.jsonl", "votes.json",
+        ".lock", "fold-0-seed-0.jsonl", "fold-1-seed-0.jsonl", "predictions.json",
     ]  # fmt: skip
 
 
-def test_a_model_that_voted_is_not_trained_again_and_would_say_the_same(project, monkeypatch, capsys):
+def test_a_model_is_not_trained_again_and_would_predict_the_same(project, monkeypatch, capsys):
     folder, _ = project
     before = written(folder)
-    votes = folder / "training/ner-suspects/fold-1-seed-0.jsonl"
-    said = votes.read_bytes()
-    votes.unlink()
+    predictions = folder / "training/ner-suspects/fold-1-seed-0.jsonl"
+    content = predictions.read_bytes()
+    predictions.unlink()
     again(folder, monkeypatch)
-    assert "2 models trained, 1 of them before" in " ".join(capsys.readouterr().out.split())
-    assert votes.read_bytes() == said
+    assert "2 models trained, 1 of them in an earlier run" in " ".join(capsys.readouterr().out.split())
+    assert predictions.read_bytes() == content
     assert written(folder) == before
 
 
-def test_one_label_and_what_surface_forms_say(project, monkeypatch):
+def test_one_label_and_surface_forms(project, monkeypatch):
     folder, _ = project
     manifest = msgspec.json.decode((folder / "annotations/manifest.json").read_bytes(), type=Manifest)
     consistency.check(folder / "corpus", folder / "annotations", manifest, 1)
@@ -241,21 +254,22 @@ def test_one_label_and_what_surface_forms_say(project, monkeypatch):
     assert load(folder / "corpus").label == "LOC"
 
 
-def test_no_text_is_judged_by_a_model_that_learned_from_it(project, tmp_path):
+def test_no_text_is_judged_by_a_model_trained_on_it(project, tmp_path):
     folder, _ = project
     texts = list(read_gold(folder / "corpus/gold.jsonl"))
-    folds = fold(texts, 3)
-    divide(Plan(folder / "corpus/gold.jsonl", ["LOC", "ORG"], "", CONFIG, {}, -1, folds, [0]), tmp_path)
+    folds = assign_folds(texts, 3)
+    plan = CrossValidation(folder / "corpus/gold.jsonl", ["LOC", "ORG"], "", CONFIG, {}, -1, folds, [0])
+    write_folds(plan, tmp_path)
     for number in range(3):
-        own = {text.text for text, fold in zip(texts, folds.number, strict=True) if fold == number}
+        own = {text.text for text, fold in zip(texts, folds.of_text, strict=True) if fold == number}
         docs = list(read_docs((tmp_path / f"for-{number}").rglob("*.spacy"), spacy.blank("en").vocab))
         assert sorted(doc.text for doc in docs) == sorted({text.text for text in texts} - own)
-        unknown = [doc for doc in docs if f" {UNKNOWN} ." in doc.text]
-        assert all({span.label_ for span in doc.spans[COVERED]} == {"ORG"} for doc in unknown)
+        not_covered = [doc for doc in docs if f" {NOT_COVERED} ." in doc.text]
+        assert all({span.label_ for span in doc.spans[COVERED]} == {"ORG"} for doc in not_covered)
         assert list((tmp_path / f"for-{number}/dev").glob("*.spacy"))
 
 
-def test_a_run_that_is_killed_leaves_what_was_found_before(project):
+def test_an_interrupted_run_leaves_the_previous_suspects(project):
     folder, _ = project
     before = written(folder)
     command = [sys.executable, "-m", "scripts.suspects", *map(str, OPTIONS), "--training.dropout", "0.3"]
@@ -271,24 +285,24 @@ def test_a_run_that_is_killed_leaves_what_was_found_before(project):
     assert load(folder / "corpus")
 
 
-def test_an_account_of_other_annotations_is_refused(project):
+def test_suspects_of_other_annotations_are_outdated(project):
     folder, _ = project
     path = folder / "corpus/review/suspects.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"gold": "another"}))
-    with pytest.raises(UserError, match="have changed since; look again: weasel run suspects"):
+    with pytest.raises(UserError, match="have changed since; find them again: weasel run suspects"):
         load(folder / "corpus")
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--folds", 1], "--folds takes at least 2"),
-        (["--seeds", 0], "--seeds at least 1"),
-        (["--steps", "few"], "--steps few: is neither a number above 0 nor half"),
-        (["--folds", 40], "60 texts are too few for 40 folds"),
+        (["--suspects.folds", 1], "folds = 1"),
+        (["--suspects.models", 0], "models = 0"),
+        (["--suspects.steps", "few"], "steps = 'few'"),
+        (["--suspects.folds", 40], "60 texts are too few for 40 folds"),
         (["--label", "PER"], "there is no label 'PER' in the gold; there are LOC, ORG"),
     ],
 )
-def test_options_that_are_none(project, monkeypatch, options, said):
+def test_invalid_options(project, monkeypatch, options, said):
     with pytest.raises(UserError, match=said):
         again(project[0], monkeypatch, *options)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scripts.checking.agreement import Agreement, AgreementCounts, Ranges, find_words
 from scripts.checking.passages import CoveredText
 from scripts.checking.rates import GroupComparison, Names, RateSums, compare_groups
-from scripts.core.answers import Answer, Kind, Span
+from scripts.core.answers import Answer, Kind, Span, annotator_of, recency
 from scripts.core.manifest import Manifest
 from scripts.core.workers import spread
 from scripts.merging.buckets import ALL, MOST_BUCKETS, Range
@@ -150,17 +150,6 @@ def _count_text(answers: list[PulledAnswer], agreement: dict[str, AgreementCount
             words = words or find_words(answers[0].text)
             ranges = {_name(annotator): _ranges(answer, label) for annotator, answer in by_annotator.items()}
             agreement[label].count(ranges, words)
-
-
-def annotator_of(answer: PulledAnswer) -> tuple[str, str]:
-    """As in merging: a dataset that does not say who answered counts as one annotator."""
-    return (answer.annotator, "") if answer.annotator else ("", answer.dataset)
-
-
-def recency(answer: PulledAnswer) -> tuple[int, str, int]:
-    """As in merging."""
-    time = -1 if answer.timestamp is None else answer.timestamp
-    return time, answer.dataset, int(answer.source.rpartition(":")[2])
 
 
 def _ranges(answer: PulledAnswer, label: str) -> Ranges:

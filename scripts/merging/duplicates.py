@@ -165,10 +165,10 @@ def group_near_duplicates(signatures: Hashes, text_of: Callable[[int], str]) -> 
     first = np.arange(len(signatures), dtype=np.int64)
     cached = lru_cache(maxsize=_CACHED)(lambda number: shingles(text_of(number)))
     for one, other in _candidates(signatures):
-        roots = _root(first, one), _root(first, other)
+        roots = find_root(first, one), find_root(first, other)
         if roots[0] != roots[1] and similarity(cached(one), cached(other)) >= NEAR_DUPLICATE:
             first[max(roots)] = min(roots)
-    return np.array([_root(first, number) for number in range(len(first))], np.int64)
+    return np.array([find_root(first, number) for number in range(len(first))], np.int64)
 
 
 def _candidates(signatures: Hashes) -> Iterator[tuple[int, int]]:
@@ -184,8 +184,11 @@ def _candidates(signatures: Hashes) -> Iterator[tuple[int, int]]:
             yield from zip(ones[several].tolist(), others[several].tolist(), strict=True)
 
 
-def _root(first: NDArray[np.int64], number: int) -> int:
-    """The first text of a text's group: a union-find, whose paths are halved."""
+def find_root(first: list[int] | NDArray[np.int64], number: int) -> int:
+    """The first text of a text's group, of a union-find whose paths are halved.
+
+    first (list[int] | NDArray[int64]): For each text an earlier one of its group; its own number, if it is the first.
+    """
     while first[number] != number:
         first[number] = first[first[number]]
         number = int(first[number])

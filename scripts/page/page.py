@@ -22,8 +22,7 @@ from scripts.reporting.console import count, listed, plural, ratio
 from scripts.reporting.scores import metric_cells, variance_source
 from scripts.scoring.learning_curve import LearningCurve
 from scripts.scoring.metrics import columns_of
-from scripts.suspecting import suspects_views as suspects
-from scripts.suspecting.suspects import TIERS
+from scripts.suspecting import suspects
 
 _BREAKS = re.compile(r"(?<=[_/.:-])(?=\w)|(?<=[a-z])(?=[A-Z])")
 TEMPLATES = Path(__file__).with_name("templates")
@@ -96,7 +95,7 @@ def _context(found: Inputs) -> dict[str, Any]:
         "curve_floor": _curve_floor(found.curve),
         "consistency": checked,
         "findings_at": _consistency_anchors(checked),
-        "suspects": suspects.section(found.suspects, found.first_suspects, TIERS) if found.suspects else None,
+        "suspects": suspects.section(found.suspects, found.first_suspects) if found.suspects else None,
         "lacking": found.lacking,
         "next": found.next,
         "outdated": found.outdated,

@@ -1,39 +1,55 @@
-"""Models judge all texts of a corpus, each those that it did not learn from, and what they suspect is written."""
+"""Finds annotations that an ensemble of models contradicts, and writes them as suspects.
+
+Each text is predicted by the models of a cross-validation that were not trained on it. Only covered labels count.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from statistics import fmean
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import spacy
 from confection import Config
 
 from scripts.checking import consistency
-from scripts.checking.review import FOLDER, Suspect
+from scripts.checking.review import FOLDER, Method, Suspect, SuspectKind
+from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError
 from scripts.core.files import BUFFER, code_digest, exclusive, sha256, whole_file, work_folder, write_json
 from scripts.merging.merged import gold_as_merged, known_labels, read_gold
 from scripts.model.models import versions
-from scripts.suspecting.cross_validation import Plan, read, vote
-from scripts.suspecting.folds import Folds, fold
-from scripts.suspecting.suspects import LINES, NAME, Form, Suspects, doubts, join, read_forms
+from scripts.suspecting.cross_validation import (
+    CrossValidation,
+    PredictedEntity,
+    SpanProbability,
+    TextPrediction,
+    cross_validate,
+    read_predictions,
+)
+from scripts.suspecting.folds import Folds, assign_folds
+from scripts.suspecting.suspects import NAME, SUSPECTS, Suspects
 
 _ROOMS = Path(__file__).parent.parent
-_CODE = (
+_CODE = (  # of which a change makes other predictions
     *(_ROOMS / "building" / f"{name}.py" for name in ("documents", "reading", "shards")),
     *(_ROOMS / "model" / f"{name}.py" for name in ("label_heads", "training", "thresholds")),
     Path(__file__).with_name("cross_validation.py"),
 )
+CONFIRMED, MISSED, CONTRADICTED, UNCERTAIN, UNFOUND = 1, 2, 3, 4, 5  # see `TIERS`
+_CERTAIN = 0.8  # the lowest score of tiers 2 and 3
+_LIKELY = 0.5  # the lowest product of both scores in tier 1: more likely wrong than right
 _encode = msgspec.json.Encoder().encode_lines
 
 
-class Committee(NamedTuple):
-    """Which models are asked.
+class Ensemble(NamedTuple):
+    """The models.
 
-    config (Path), values (Mapping[str, Any]), gpu (int): How they are trained, see `TrainingJob`.
+    config (Path), values (Mapping[str, Any]), gpu (int): Of their training, see `TrainingJob`.
     folds (int), seeds (list[int]): A model for each fold and seed.
     """
 
@@ -44,66 +60,63 @@ class Committee(NamedTuple):
     seeds: list[int]
 
 
-def shorter(config: Config, steps: str) -> dict[str, int]:
-    """What makes trainings of a config shorter: votes need no model that is as good as can be.
+def shorten(config: Config, steps: int | Literal["half"]) -> dict[str, int]:
+    """Values that shorten trainings of a config: models of an ensemble need not be as good as possible.
 
-    steps (str): How many, or "half" of what the config has.
-    RAISES (UserError): If it is neither.
+    steps (int | Literal["half"]): The most, or half of the config's.
     """
-    if steps != "half" and not (steps.isdecimal() and int(steps)):
-        raise UserError(f"--steps {steps}: is neither a number above 0 nor half")
-    most = max(2, int(steps) if steps != "half" else config["training"]["max_steps"] // 2)
+    most = max(2, config["training"]["max_steps"] // 2 if steps == "half" else steps)
     return {"training.max_steps": most, "training.eval_frequency": most // 2}
 
 
-def look(corpus: Path, committee: Committee, models: Path, label: str | None) -> tuple[Suspects, int]:
-    """Judge all texts of a corpus, whichever side of the split they are on, and write what is suspected.
+def find_suspects(corpus: Path, ensemble: Ensemble, folder: Path, label: str | None) -> tuple[Suspects, int]:
+    """Predict all texts of train, dev and test, and write suspects.json and suspects.jsonl.
 
-    corpus (Path): With gold.jsonl, and review/consistency.jsonl if what surface forms say shall take part.
-    committee (Committee): Who judges.
-    models (Path): Keeps what the models said, see `vote`.
-    label (str | None): The one that is looked at; None for all.
-    RETURNS (tuple[Suspects, int]): The account, and how many models were trained now.
+    corpus (Path): With gold.jsonl, and review/consistency.jsonl if there is one.
+    folder (Path): Keeps the predictions, see `cross_validate`.
+    label (str | None): The only label of the suspects; None for all labels.
+    RETURNS (tuple[Suspects, int]): The content of suspects.json, and the number of models trained now.
     RAISES (UserError): If there is no gold or no such label, or there are too few texts.
     """
     merged, gold = gold_as_merged(corpus)
     labels = known_labels(merged)
     if label is not None and label not in labels:
         raise UserError(f"there is no label {label!r} in the gold; there are {', '.join(labels) or 'none'}")
-    forms = read_forms(corpus)
-    folds = fold(read_gold(gold), committee.folds)
-    plan = Plan(
-        gold, labels, _digest(committee, merged.outputs[gold.name], folds), committee.config, committee.values,
-        committee.gpu, folds, committee.seeds,
+    form_suspects = _read_form_suspects(corpus)
+    folds = assign_folds(read_gold(gold), ensemble.folds)
+    plan = CrossValidation(
+        gold, labels, _digest(ensemble, merged.outputs[gold.name], folds), ensemble.config, ensemble.values,
+        ensemble.gpu, folds, ensemble.seeds,
     )  # fmt: skip
-    trained = vote(plan, models)
-    found_forms = None if forms is None else sha256(corpus / FOLDER / consistency.SUSPECTS)
+    trained = cross_validate(plan, folder)
     account = Suspects(
-        gold=merged.outputs[gold.name], votes=plan.digest, forms=found_forms, run=committee.config.stem, label=label,
-        folds=committee.folds, seeds=committee.seeds, texts=len(folds.number), unseen=round(folds.unseen, 4),
+        gold=merged.outputs[gold.name], predictions=plan.digest,
+        consistency=None if form_suspects is None else sha256(corpus / FOLDER / consistency.SUSPECTS),
+        run=ensemble.config.stem, label=label, folds=ensemble.folds, seeds=ensemble.seeds, texts=len(folds.of_text),
+        unseen=round(folds.unseen, 4),
     )  # fmt: skip
-    _write(corpus / FOLDER, account, plan, models, forms or {})
+    _write(corpus / FOLDER, account, _compare_all(account, plan, folder, form_suspects or {}))
     return account, trained
 
 
-def _digest(committee: Committee, gold: str, folds: Folds) -> str:
-    config = spacy.util.load_config(committee.config, overrides=dict(committee.values)).to_str()
-    what = [gold, config, folds.number.tolist(), code_digest(*_CODE), versions()]
-    return hashlib.sha256(msgspec.json.encode(what)).hexdigest()
+def _digest(ensemble: Ensemble, gold: str, folds: Folds) -> str:
+    config = spacy.util.load_config(ensemble.config, overrides=dict(ensemble.values)).to_str()
+    depends_on = [gold, config, folds.of_text.tolist(), code_digest(*_CODE), versions()]
+    return hashlib.sha256(msgspec.json.encode(depends_on)).hexdigest()
 
 
-def _write(folder: Path, account: Suspects, plan: Plan, models: Path, forms: dict[int, list[Form]]) -> None:
-    """Write suspects.jsonl, the surest first, and suspects.json, which vouches for it. Texts are not kept in memory."""
+def _write(folder: Path, account: Suspects, suspects: Iterable[Suspect]) -> None:
+    """Sort the suspects by tier and score on disk, write suspects.jsonl, and suspects.json last."""
     with exclusive(folder), work_folder(folder) as work:
-        order: list[tuple[int, float, int, int]] = []  # tier, score, where the line starts, how long it is
-        with (work / LINES).open("w+b", BUFFER) as lines:
-            for suspect in _all(account, plan, models, forms):
+        order: list[tuple[int, float, int, int]] = []  # tier, score, where the line starts, its length
+        with (work / SUSPECTS).open("w+b", BUFFER) as lines:
+            for suspect in suspects:
                 account.count(suspect)
                 line = _encode([suspect])
                 order.append((suspect.tier, -suspect.score, lines.tell(), len(line)))
                 lines.write(line)
             (folder / NAME).unlink(missing_ok=True)
-            with whole_file(folder / LINES) as file:
+            with whole_file(folder / SUSPECTS) as file:
                 for _, _, start, size in sorted(order):
                     lines.seek(start)
                     file.write(lines.read(size))
@@ -111,12 +124,204 @@ def _write(folder: Path, account: Suspects, plan: Plan, models: Path, forms: dic
         write_json(folder / NAME, account)
 
 
-def _all(account: Suspects, plan: Plan, models: Path, forms: dict[int, list[Form]]) -> Iterator[Suspect]:
-    """In the order of the texts; where surface forms suspect the same, joined with what they say."""
-    for text, said in read(plan, models):
-        if any(vote.is_too_long for vote in said):
-            account.unjudged += 1
+def _compare_all(
+    account: Suspects, plan: CrossValidation, folder: Path, form_suspects: Mapping[int, Sequence[FormSuspect]]
+) -> Iterator[Suspect]:
+    """The suspects of all texts, in the order of the gold."""
+    for text, predictions in read_predictions(plan, folder):
+        if any(prediction.is_too_long for prediction in predictions):
+            account.too_long += 1
             continue
-        for suspect in doubts(text, said):
+        for suspect in compare(text, predictions):
             if account.label in (None, suspect.label):
-                yield join(suspect, forms.get(suspect.input_hash, ()))
+                yield confirm(suspect, form_suspects.get(suspect.input_hash, ()))
+
+
+# Tier 1: suspects of the ensemble and of surface forms
+
+
+class FormSuspect(NamedTuple):
+    """What is kept of a suspect in consistency.jsonl.
+
+    text (int): Hash of the text, since texts can share an input hash.
+    proposed (frozenset[str]): Labels of what is probably right.
+    """
+
+    text: int
+    label: str
+    kind: SuspectKind
+    start: int
+    end: int
+    proposed: frozenset[str]
+    score: float
+    reason: str
+
+
+def _read_form_suspects(corpus: Path) -> dict[int, list[FormSuspect]] | None:
+    """Suspects in consistency.jsonl with a score that tier 1 needs, by input hash; None if there is no such file.
+
+    RAISES (UserError): If it is damaged, or the gold has changed since.
+    """
+    if consistency.load(corpus) is None:
+        return None
+    found: dict[int, list[FormSuspect]] = defaultdict(list)
+    for one in consistency.read_suspects(corpus):
+        if one.score < _LIKELY:  # and all that follow
+            break
+        proposed = frozenset(span.label for span in one.proposed)
+        found[one.input_hash].append(
+            FormSuspect(hash(one.text), one.label, one.kind, one.start, one.end, proposed, one.score, one.reason)
+        )
+    return found
+
+
+def confirm(suspect: Suspect, form_suspects: Iterable[FormSuspect]) -> Suspect:
+    """Put a suspect into tier 1 if surface forms suspect the same, and the product of both scores is high enough.
+
+    form_suspects (Iterable[FormSuspect]): Of the text, the most certain first.
+    """
+    for form in form_suspects:
+        score = round(suspect.score * form.score, 4)
+        if score >= _LIKELY and form.text == hash(suspect.text) and _is_same(suspect, form):
+            both: list[Method] = ["surface_forms", "models"]
+            reason = f"{suspect.reason} {form.reason}"
+            return msgspec.structs.replace(suspect, tier=CONFIRMED, found_by=both, reason=reason, score=score)
+    return suspect
+
+
+def _is_same(suspect: Suspect, form: FormSuspect) -> bool:
+    if form.start >= suspect.end or suspect.start >= form.end:
+        return False
+    if not suspect.proposed or not form.proposed:
+        return suspect.kind == form.kind and suspect.label == form.label
+    return any(span.label in form.proposed for span in suspect.proposed)
+
+
+# The other tiers: where at least half of the models contradict the annotation
+
+
+class _NewEntity(NamedTuple):
+    """An entity that is predicted and not annotated. models (int): That predict exactly it.
+
+    probability (float): Its mean over all models; 0 for those that do not predict it.
+    """
+
+    span: Span
+    models: int
+    probability: float
+
+
+class _AnnotatedEntity(NamedTuple):
+    """An annotated span, and its predictions.
+
+    start (int), end (int): Of its tokens.
+    exact (float), outside (float): Means over models, see `SpanProbability`.
+    models (int): That predict an entity of its label that overlaps it.
+    is_predicted (bool): Whether at least half of them predict exactly it.
+    """
+
+    span: Span
+    start: int
+    end: int
+    exact: float
+    outside: float
+    models: int
+    is_predicted: bool
+
+
+def compare(text: GoldText, predictions: Sequence[TextPrediction]) -> Iterator[Suspect]:
+    """The suspects of a text: where at least half of the models contradict the annotation.
+
+    predictions (Sequence[TextPrediction]): Of the models that were not trained on it.
+    """
+    models = len(predictions)
+    annotated = [
+        _annotated_entity(span, [one.annotated[number] for one in predictions], [one.entities for one in predictions])
+        for number, span in enumerate(text.spans)
+    ]
+    contradicted: set[Span] = set()
+    for entity in _new_entities(text, predictions, annotated):
+        overlapped = [one for one in annotated if one.start < entity.span.end and entity.span.start < one.end]
+        if not any(one.is_predicted for one in overlapped):
+            suspect = _suspect_new(text, entity, overlapped, models)
+            contradicted.update(suspect.annotated)
+            yield suspect
+    for one in annotated:
+        absent = models - one.models
+        if one.span not in contradicted and 2 * absent >= models:
+            reason = (
+                f"{_subject(absent, models)} no {one.span.label} (probability of none {one.outside:.2f}); "
+                "it is annotated."
+            )
+            yield _suspect(text, "spurious", one.span.label, [one.span], [], reason, UNFOUND, one.outside)
+
+
+def _annotated_entity(
+    span: Span, probabilities: Sequence[SpanProbability], entities: Sequence[list[PredictedEntity]]
+) -> _AnnotatedEntity:
+    start, end = probabilities[0].start, probabilities[0].end
+    same_label = [[(one.start, one.end) for one in found if one.label == span.label] for found in entities]
+    exactly = sum((start, end) in found for found in same_label)
+    overlapping = sum(any(first < end and start < last for first, last in found) for found in same_label)
+    exact, outside = fmean(one.exact for one in probabilities), fmean(one.outside for one in probabilities)
+    return _AnnotatedEntity(span, start, end, exact, outside, overlapping, 2 * exactly >= len(probabilities))
+
+
+def _new_entities(
+    text: GoldText, predictions: Sequence[TextPrediction], annotated: Iterable[_AnnotatedEntity]
+) -> list[_NewEntity]:
+    """Entities of covered labels that at least half of the models predict; of those that overlap, the most certain."""
+    known = {(one.start, one.end, one.span.label) for one in annotated}
+    found: dict[Span, list[float]] = defaultdict(list)
+    for entity in (entity for prediction in predictions for entity in prediction.entities):
+        if (entity.start, entity.end, entity.label) not in known and entity.label in text.covered:
+            found[Span(entity.start, entity.end, entity.label)].append(entity.probability)
+    entities = [
+        _NewEntity(span, len(probabilities), sum(probabilities) / len(predictions))
+        for span, probabilities in found.items()
+        if 2 * len(probabilities) >= len(predictions)
+    ]
+    kept: list[_NewEntity] = []
+    for one in sorted(entities, key=lambda entity: (-entity.models, -entity.probability, entity.span)):
+        if not any(one.span.start < other.span.end and other.span.start < one.span.end for other in kept):
+            kept.append(one)
+    return kept
+
+
+def _suspect_new(text: GoldText, entity: _NewEntity, overlapped: Sequence[_AnnotatedEntity], models: int) -> Suspect:
+    """The suspect of an entity that is predicted and not annotated, and of what is annotated in its place."""
+    same_label = [one for one in overlapped if one.span.label == entity.span.label]
+    kind: SuspectKind = "boundary" if same_label else "type" if overlapped else "missing"
+    annotated = same_label or list(overlapped)
+    places = [(one.start, one.end) for one in overlapped]
+    replaces = bool(same_label) or places == [(entity.span.start, entity.span.end)]
+    score = entity.probability * min((1 - one.exact for one in annotated), default=1.0)
+    is_certain = entity.models == models and score >= _CERTAIN
+    tier = UNCERTAIN if not is_certain else MISSED if not overlapped else CONTRADICTED if replaces else UNCERTAIN
+    wordings = ", ".join(f'"{text.text[one.span.start : one.span.end]}" as {one.span.label}' for one in annotated)
+    reason = (
+        f"{_subject(entity.models, models)} {entity.span.label} (probability {entity.probability:.2f}); annotated is "
+        f"{wordings or 'nothing'}."
+    )
+    spans = [one.span for one in annotated]
+    label = spans[0].label if spans else entity.span.label
+    return _suspect(text, kind, label, spans, [entity.span], reason, tier, score)
+
+
+def _suspect(
+    text: GoldText, kind: SuspectKind, label: str, annotated: list[Span], proposed: list[Span], reason: str, tier: int,
+    score: float,
+) -> Suspect:  # fmt: skip
+    spans = [*annotated, *proposed]
+    return Suspect(
+        input_hash=text.input_hash, text=text.text, label=label, kind=kind, start=min(span.start for span in spans),
+        end=max(span.end for span in spans), annotated=annotated, proposed=proposed, reason=reason,
+        found_by=["models"], tier=tier, score=round(score, 4),
+    )  # fmt: skip
+
+
+def _subject(number: int, models: int) -> str:
+    """`All models not trained on this text predict`."""
+    if models == 1:
+        return "The model not trained on this text predicts"
+    return f"{'All' if number == models else f'{number} of {models}'} models not trained on this text predict"

@@ -1,13 +1,13 @@
-"""Texts are put into folds, so that those which share rare forms are in the same.
+"""Divides texts into folds such that texts which share rare surface forms are in the same fold.
 
-A model that judges a text should not have seen its entities elsewhere: it would repeat what is annotated there, right
-or wrong. All texts of a common form cannot be in one fold, but those of a rare one can.
+A model that judges a text should not have seen its entities elsewhere: it would repeat how they are annotated there,
+right or wrong. Texts with a common surface form cannot all be in one fold; texts with a rare one can.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -16,107 +16,104 @@ from numpy.typing import NDArray
 from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
 from scripts.core.hashing import normalized
+from scripts.merging.duplicates import find_root
 
-Ints = NDArray[np.int64]
-_GROUPS = 2  # of the largest size that fill a fold
+Integers = NDArray[np.int64]
 
 
 class Folds(NamedTuple):
-    """Which fold each text is in.
+    """The fold of each text.
 
-    number (NDArray[int64]): Of each text, in the order of the gold.
-    group (NDArray[int64]): Of each text: the first text of its group.
-    unseen (float): Of all entities, the share whose form is in no text of another fold.
+    of_text (NDArray[int64]): The number of its fold, in the order of the gold.
+    groups (NDArray[int64]): The first text of its group. A group is in one fold.
+    unseen (float): The share of entities whose surface form is in no other fold.
     """
 
-    number: Ints
-    group: Ints
+    of_text: Integers
+    groups: Integers
     unseen: float
 
     @property
     def sizes(self) -> list[int]:
-        """Texts of each fold."""
-        return np.bincount(self.number).tolist()
+        """Texts by fold."""
+        return np.bincount(self.of_text).tolist()
 
 
-def fold(texts: Iterable[GoldText], folds: int) -> Folds:
-    """Put texts into folds of about the same size.
+def assign_folds(texts: Iterable[GoldText], folds: int) -> Folds:
+    """Assign texts to folds of about the same size. It takes sixteen bytes an entity.
 
-    Texts which share a form are grouped, the rarest forms first, unless a group would become larger than half a fold;
-    so are texts that are equal but for case, blanks and marks. The groups, the largest first, go each to the fold that
-    has the fewest texts. It takes sixteen bytes an entity.
+    Texts which share a surface form are grouped, the rarest forms first, unless the group became larger than half a
+    fold; so are texts that are equal after normalization. The largest groups first, each goes to the smallest fold.
 
     texts (Iterable[GoldText]): In the order of the gold.
-    folds (int): How many.
     RAISES (UserError): If there are not enough texts.
     """
-    keys, where, count = _forms(texts)
+    keys, owners, count = _hash_forms(texts)
     if count < 2 * folds:
-        raise UserError(f"{count} texts are too few for {folds} folds; fewer folds: --vars.folds 2, or more texts")
-    group = _groups(keys, where, count, max(1, count // (_GROUPS * folds)))
-    number = _allot(group, folds)
-    return Folds(number, group, _unseen(keys[keys > 0], number[where[keys > 0]]))
+        raise UserError(f"{count} texts are too few for {folds} folds: fewer folds, --suspects.folds 2, or more texts")
+    groups = _group(keys, owners, count, largest=max(1, count // (2 * folds)))
+    of_text = _fill_folds(groups, folds)
+    is_form = keys > 0
+    return Folds(of_text, groups, _unseen_share(keys[is_form], of_text[owners[is_form]]))
 
 
-def _forms(texts: Iterable[GoldText]) -> tuple[Ints, Ints, int]:
-    """A number for each form and the text it is in, and how many texts there are. Those of whole texts are below 0."""
-    keys, where, count = [], [], 0
+def _hash_forms(texts: Iterable[GoldText]) -> tuple[Integers, Integers, int]:
+    """A hash of each surface form and whole text, the text it is in, and the number of texts. Hashes of whole texts are
+    negative.
+    """
+    keys, owners, count = [], [], 0
     for count, text in enumerate(texts, 1):
         forms = {normalized(text.text[span.start : span.end]) for span in (*text.spans, *text.accepted)}
-        keys += [*sorted(map(_number, forms)), -_number(normalized(text.text))]
-        where += [count - 1] * (len(forms) + 1)
-    return np.array(keys, np.int64), np.array(where, np.int64), count
+        keys += [*sorted(map(_hash, forms)), -_hash(normalized(text.text))]
+        owners += [count - 1] * (len(forms) + 1)
+    return np.array(keys, np.int64), np.array(owners, np.int64), count
 
 
-def _number(form: str) -> int:
+def _hash(form: str) -> int:
     digest = hashlib.blake2b(form.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> 2) + 1
 
 
-def _groups(keys: Ints, where: Ints, count: int, most: int) -> Ints:
+def _group(keys: Integers, owners: Integers, count: int, largest: int) -> Integers:
     """The first text of each text's group."""
-    parent, size = list(range(count)), [1] * count
-
-    def root(text: int) -> int:
-        while parent[text] != text:
-            parent[text] = text = parent[parent[text]]
-        return text
-
-    for texts in _rarest_first(keys, where):
-        roots = sorted({root(text) for text in texts.tolist()})
-        if len(roots) > 1 and sum(size[each] for each in roots) <= most:
-            size[roots[0]] = sum(size[each] for each in roots)
-            for each in roots[1:]:
-                parent[each] = roots[0]
-    return np.array([root(text) for text in range(count)], np.int64)
+    first, size = list(range(count)), [1] * count
+    for texts in _rarest_first(keys, owners):
+        roots = sorted({find_root(first, text) for text in texts.tolist()})
+        total = sum(size[root] for root in roots)
+        if len(roots) > 1 and total <= largest:
+            size[roots[0]] = total
+            for root in roots[1:]:
+                first[root] = roots[0]
+    return np.array([find_root(first, text) for text in range(count)], np.int64)
 
 
-def _rarest_first(keys: Ints, where: Ints) -> Iterable[Ints]:
-    """The texts of each form that is in several."""
+def _rarest_first(keys: Integers, owners: Integers) -> Iterator[Integers]:
+    """The texts of each surface form that is in several."""
     order = np.argsort(keys, kind="stable")
     _, starts, counts = np.unique(keys[order], return_index=True, return_counts=True)
     for form in np.argsort(counts, kind="stable").tolist():
         if counts[form] > 1:
-            yield where[order[starts[form] : starts[form] + counts[form]]]
+            yield owners[order[starts[form] : starts[form] + counts[form]]]
 
 
-def _allot(group: Ints, folds: int) -> Ints:
+def _fill_folds(groups: Integers, folds: int) -> Integers:
     """The fold of each text."""
-    groups, sizes = np.unique(group, return_counts=True)
-    taken = [0] * folds
-    of_group = np.zeros(len(group), np.int64)
-    for each in np.argsort(-sizes, kind="stable").tolist():
-        smallest = taken.index(min(taken))
-        of_group[groups[each]] = smallest
-        taken[smallest] += int(sizes[each])
-    return of_group[group]
+    firsts, sizes = np.unique(groups, return_counts=True)
+    filled = [0] * folds
+    of_group = np.zeros(len(groups), np.int64)
+    for number in np.argsort(-sizes, kind="stable").tolist():
+        smallest = filled.index(min(filled))
+        of_group[firsts[number]] = smallest
+        filled[smallest] += int(sizes[number])
+    return of_group[groups]
 
 
-def _unseen(keys: Ints, number: Ints) -> float:
+def _unseen_share(keys: Integers, folds: Integers) -> float:
+    """The share of entities whose surface form is in one fold alone, by the form and the fold of each entity."""
     if not len(keys):
         return 0.0
     form = np.unique(keys, return_inverse=True)[1]
-    low, high = np.full(form.max() + 1, number.max()), np.zeros(form.max() + 1, np.int64)
-    np.minimum.at(low, form, number)
-    np.maximum.at(high, form, number)
+    low, high = np.full(form.max() + 1, folds.max()), np.zeros(form.max() + 1, np.int64)
+    np.minimum.at(low, form, folds)
+    np.maximum.at(high, form, folds)
     return float((low == high)[form].mean())
