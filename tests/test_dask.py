@@ -576,7 +576,7 @@ def _ip(words):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"storage": "/shared"}, "storage = /shared: must be a URL, like file:///shared/labelwise"),
+        ({"storage": "/shared"}, "storage = /shared: must be a URL, file:///shared/labelwise"),
         ({"workers": 2, "scheduler": "tcp://127.0.0.1:1"}, "leave one of the two out"),
         ({"workers": -1}, "workers = -1: must be 0 (all cores) or more"),
         ({"memory_mb": 100}, "memory_mb = 100: must be at least 240"),
