@@ -94,7 +94,7 @@ def _review(folder: Path, corpus: Sequence[str], gold: Sequence[Gold]) -> None:
     manifest = write(folder / "annotations", tasks)
     merge(manifest, folder / "annotations", folder / "corpus", "union", Resources(256, 1))
     consistency.check(folder / "corpus", folder / "annotations", manifest, 1)
-    coverage.look(folder / "corpus", folder / "annotations", manifest, 1)
+    coverage.check(folder / "corpus", folder / "annotations", manifest, 1)
     deciding.decide(folder / "corpus", folder / "metrics")
 
 

@@ -84,7 +84,7 @@ def project(tmp_path):
     manifest = write_answers(tmp_path / "annotations", list(answers()))
     merge(manifest, tmp_path / "annotations", tmp_path / "corpus", "majority", Resources(256, 1))
     consistency.check(tmp_path / "corpus", tmp_path / "annotations", manifest, 1)
-    coverage.look(tmp_path / "corpus", tmp_path / "annotations", manifest, 1)
+    coverage.check(tmp_path / "corpus", tmp_path / "annotations", manifest, 1)
     write(tmp_path, made("ner", "a", 1, counted({"X": 40, "Y": 10}, texts=60, entities=50)))
     return tmp_path
 

@@ -11,8 +11,7 @@ import pytest
 from markupsafe import escape
 
 from benchmarks.report import LABELS, WORDS, generate
-from scripts.checking import consistency
-from scripts.checking import coverage_views as coverage
+from scripts.checking import consistency, coverage
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
 from scripts.core.files import write_json
@@ -219,7 +218,7 @@ def test_without_texts_there_are_none(many):
     assert not Page(render(load(many, with_texts=False))).texts
 
 
-# Where annotations disagree, and what is lacking
+# Consistency, coverage and suspects
 
 
 def test_places_of_forms_are_those_that_were_found(many, page):
@@ -251,15 +250,15 @@ def test_findings_are_shown_and_a_label_leads_to_its_own(many, page):
         )
 
 
-def test_agreement_and_what_is_lacking_are_shown(many, page):
+def test_agreement_and_texts_to_annotate_are_shown(many, page):
     found = load(many)
     for row in page.rows("Agreement between annotators by label"):
         agreement = found.consistency.agreement[row["label"]]
         assert (row["F"], row["α"]) == (ratio(agreement.f), ratio(agreement.alpha))
         assert number(row["both marked"]) == agreement.pairs[0].both
-    for row in page.rows("What each label lacks"):
+    for row in page.rows("Texts to annotate by label"):
         known = found.lacking.labels[row["label"]]
-        assert (number(row["number"]), number(row["words"])) == (known.lacking, known.words)
+        assert (number(row["to annotate"]), number(row["words"])) == (known.to_annotate, known.words)
 
 
 def test_without_texts_no_form_is_shown(many):
@@ -415,7 +414,7 @@ def test_damaged_files_are_named(tmp_path):
         load(tmp_path)
     (tmp_path / "coverage.csv").write_text("label,dataset\nORG,*\n")
     with pytest.raises(UserError, match=r"coverage\.csv: is damaged .* weasel run merge"):
-        coverage.read(tmp_path / "coverage.csv")
+        coverage.read_matrix(tmp_path / "coverage.csv")
     (tmp_path / "compare.json").write_text("{")
     with pytest.raises(UserError, match=r"compare\.json: is damaged .* weasel run compare"):
         comparison.load(tmp_path)

@@ -1,149 +1,75 @@
-"""How long an answer takes: the time between one and the next of the same annotator in a dataset.
+"""Coverage: the texts that are not covered for a label, what it would take to annotate them, and coverage.csv.
 
-A gap longer than a few minutes is a pause. The median is taken, since some gaps within a few minutes are pauses too.
-What is not known is not guessed: times that a program wrote, all alike or all at once, are no measure.
-
-Which texts a label still lacks, what completing it would cost, and what of that would be done twice.
+`coverage` writes corpus/review/coverage.json, and coverage.jsonl with the texts. `merge` writes corpus/coverage.csv.
 """
 
 from __future__ import annotations
 
+import csv
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
+from scripts.checking.passages import Flags
 from scripts.checking.review import FOLDER, load_current
 from scripts.core.answers import Kind
+from scripts.core.errors import UserError
 from scripts.core.files import BUFFER, exclusive, whole_file, write_json
 from scripts.core.manifest import Manifest
 from scripts.core.workers import spread
 from scripts.merging.duplicates import BANDS, group_near_duplicates, shingles, signature
+from scripts.merging.fingerprints import Hashes, Numbers
 from scripts.merging.merged import gold_as_merged, known_labels
 from scripts.merging.survey import Block, blocks, lines, text_at
+from scripts.reporting.console import Console, listed, new_table, plural
 
-PAUSE = 300  # seconds
-_FEWEST = 20  # gaps
+NAME = "coverage.json"
+TEXTS = "coverage.jsonl"
+MATRIX = "coverage.csv"
+STATES = ("covered", "partly_covered", "unresolved", "not_covered")
+_ADVICE = "check again: weasel run coverage"
 
 
 class Speed(msgspec.Struct):
-    """How long an answer about a label takes.
+    """The time that an answer about a label takes.
 
-    gaps (int): Between answers, without pauses.
-    seconds (float | None): Their median; None if it is no measure.
-    why (str): Why it is none.
-    together (int): How many labels are annotated at once, at most, in the datasets that were measured.
+    gaps (int): Between an annotator's consecutive answers, without pauses.
+    seconds (float | None): Their median; None if they are no measure.
+    reason (str): Why they are none.
+    labels_at_once (int): That are annotated together, at most, in the datasets that were measured.
     """
 
     gaps: int
     seconds: float | None
-    why: str = ""
-    together: int = 1
+    reason: str = ""
+    labels_at_once: int = 1
 
 
-class _Answer(msgspec.Struct, gc=False):
-    kind: Kind
-    annotator: str
-    timestamp: int | None
+class LabelCoverage(msgspec.Struct, kw_only=True):
+    """The coverage of a label.
 
-
-_decode_answer = msgspec.json.Decoder(_Answer).decode
-
-
-class _Measured(NamedTuple):
-    answers: int
-    gaps: Counter[int]  # by seconds
-
-
-def speeds(folder: Path, manifest: Manifest, processes: int) -> dict[str, Speed]:
-    """How long an answer takes, by label, from all datasets in which it is annotated.
-
-    folder (Path), manifest (Manifest): What was pulled.
-    """
-    entries = list(manifest.datasets.values())
-    gaps: dict[str, Counter[int]] = defaultdict(Counter)
-    together: Counter[str] = Counter()
-    timed = spread(_gaps, [folder / entry.file for entry in entries], processes, "Timing")
-    for entry, found in zip(entries, timed, strict=True):
-        for label in entry.labels:
-            gaps[label].update(found)
-            if found:
-                together[label] = max(together[label], len(entry.labels))
-    return {label: _speed(gaps[label], together[label] or 1) for label in sorted(gaps)}
-
-
-def _gaps(path: Path) -> Counter[int]:
-    """Seconds between answers, up to a pause."""
-    times: dict[str, list[int]] = defaultdict(list)
-    with path.open("rb", BUFFER) as lines:
-        for answer in map(_decode_answer, lines):
-            if answer.kind == "manual" and answer.timestamp:
-                times[answer.annotator].append(answer.timestamp)
-    gaps = (after - before for own in times.values() for before, after in pairwise(sorted(own)))
-    return Counter(gap for gap in gaps if gap <= PAUSE)
-
-
-def _speed(gaps: Counter[int], together: int) -> Speed:
-    number = gaps.total()
-    if number < _FEWEST:
-        return Speed(number, None, "too few answers have a time" if number else "answers have no time", together)
-    first, middle, last = (_quantile(gaps, share) for share in (0.25, 0.5, 0.75))
-    if first == last or not middle:
-        return Speed(number, None, "times are all alike, as a program writes them", together)
-    return Speed(number, float(middle), "", together)
-
-
-def _quantile(gaps: Counter[int], share: float) -> int:
-    """The least gap that so many are not longer than."""
-    left = share * gaps.total()
-    for gap in sorted(gaps):
-        left -= gaps[gap]
-        if left <= 0:
-            return gap
-    raise AssertionError("there are no gaps")
-
-
-NAME = "coverage.json"
-LIST = "coverage.jsonl"
-_MEND = "look at it again: weasel run coverage"
-
-
-class Lacking(msgspec.Struct, kw_only=True):
-    """A text in which labels are not annotated; a line of `corpus/review/coverage.jsonl`.
-
-    labels (list[str]): Those that are not covered.
-    like (int | None): The hash of the first text of the gold that is much like it, or like one that is.
-    """
-
-    input_hash: int = msgspec.field(name="_input_hash")
-    text: str
-    labels: list[str]
-    like: int | None = None
-
-
-class Known(msgspec.Struct, kw_only=True):
-    """What is annotated of a label. Texts are those covered, partly known, unresolved and unknown.
-
-    lacking (int): Texts that are not covered. words (int): In these, by blanks.
-    twins (int): Of these, texts much like another of them: they would be annotated twice.
-    like_covered (int): Of these, texts much like one that is covered.
-    speed (Speed): How long an answer took.
-    hours (float | None): For all that are lacking, at that speed; None if it is not known.
+    texts (int): The sum of those covered, partly_covered, unresolved and not_covered.
+    to_annotate (int): Texts that are not completely covered. words (int): In these, separated by whitespace.
+    near_duplicates (int): Of these, texts after the first of a group of near-duplicates, none of which is covered.
+    near_duplicates_of_covered (int): Of these, near-duplicates of a covered text.
+    speed (Speed): Of answers so far.
+    hours (float | None): For all of these, at that speed.
     """
 
     texts: int
     covered: int
-    partly: int
+    partly_covered: int
     unresolved: int
-    unknown: int
-    lacking: int
+    not_covered: int
+    to_annotate: int
     words: int
-    twins: int
-    like_covered: int
+    near_duplicates: int
+    near_duplicates_of_covered: int
     speed: Speed
     hours: float | None
 
@@ -151,90 +77,96 @@ class Known(msgspec.Struct, kw_only=True):
 class Coverage(msgspec.Struct, kw_only=True):
     """corpus/review/coverage.json.
 
-    gold (str): Digest of the gold that was looked at.
-    texts (int): Of it. complete (int): Of these, those in which all labels are covered.
-    labels (dict[str, Known]): Sorted.
-    similar (int): Texts that are much like an earlier one.
+    gold (str): Digest of the gold. texts (int): Of it. complete (int): Of these, covered for all labels.
+    labels (dict[str, LabelCoverage]): Sorted.
+    near_duplicates (int): Texts after the first of a group of near-duplicates.
     """
 
     gold: str
     texts: int
     complete: int
-    labels: dict[str, Known]
-    similar: int
+    labels: dict[str, LabelCoverage]
+    near_duplicates: int
+
+
+class TextToAnnotate(msgspec.Struct, kw_only=True):
+    """A text that is not covered for all labels; a line of `corpus/review/coverage.jsonl`.
+
+    labels (list[str]): Those that are not covered.
+    near_duplicate_of (int | None): The hash of the first text of its group of near-duplicates.
+    """
+
+    input_hash: int = msgspec.field(name="_input_hash")
+    text: str
+    labels: list[str]
+    near_duplicate_of: int | None = None
 
 
 def load(corpus: Path) -> Coverage | None:
     """Read coverage.json; None if there is none.
 
-    RAISES (UserError): If it is damaged; `Outdated` if it is of another gold than there is now.
+    RAISES (UserError): If it is damaged; `Outdated` if the gold has changed since.
     """
-    return load_current(corpus / FOLDER / NAME, Coverage, corpus, _MEND)
+    return load_current(corpus / FOLDER / NAME, Coverage, corpus, _ADVICE)
 
 
-def look(corpus: Path, annotations: Path, manifest: Manifest, processes: int) -> Coverage:
-    """Look at all of the gold, and at the times of all answers, and write coverage.json and coverage.jsonl.
+def check(corpus: Path, annotations: Path, manifest: Manifest, processes: int) -> Coverage:
+    """Check all of the gold, and the times of all answers, and write coverage.json and coverage.jsonl.
 
     corpus (Path): Has the gold, and gets the results.
     annotations (Path), manifest (Manifest): The answers it was made of.
-    processes (int): How many at a time; the result does not depend on it.
-    RETURNS (Coverage): What was written.
-    RAISES (UserError): If the gold is not there, or not as it was merged.
+    processes (int): At a time; the result does not depend on it.
+    RETURNS (Coverage): The content of coverage.json.
+    RAISES (UserError): If the gold is missing or has changed.
     """
     merged, gold = gold_as_merged(corpus)
     labels = known_labels(merged)
     with exclusive(corpus / FOLDER):
-        texts = _survey(gold, labels, processes)
-        groups = _groups(gold, texts)
-        _write_lacking(gold, labels, texts, groups, corpus / FOLDER / LIST)
-        timed = speeds(annotations, manifest, processes)
-        found = Coverage(
+        texts = _survey(gold, tuple(labels), processes)
+        with gold.open("rb") as file:
+            groups = group_near_duplicates(texts.signatures, lambda row: text_at(file, int(texts.places[row])).text)
+        _write_texts(gold, labels, texts, groups, corpus / FOLDER / TEXTS)
+        speeds = _measure_speeds(annotations, manifest, processes)
+        result = Coverage(
             gold=merged.outputs[gold.name], texts=len(texts.places), complete=int(texts.covered.all(1).sum()),
             labels={
-                label: _known(merged.coverage[label], texts.covered[:, number], texts.words, groups, timed.get(label))
+                label: _label_coverage(merged.coverage[label], texts, number, groups, speeds.get(label))
                 for number, label in enumerate(labels)
             },
-            similar=len(groups) - len(np.unique(groups)),
+            near_duplicates=len(groups) - len(np.unique(groups)),
         )  # fmt: skip
-        write_json(corpus / FOLDER / NAME, found)
-    return found
+        write_json(corpus / FOLDER / NAME, result)
+    return result
 
 
-class _Row(msgspec.Struct, gc=False):
+class _GoldLine(msgspec.Struct, gc=False):
     text: str
     covered: list[str]
 
 
-_decode_row = msgspec.json.Decoder(_Row).decode
+_decode_line = msgspec.json.Decoder(_GoldLine).decode
 
 
-class _Job(NamedTuple):
-    block: Block
-    labels: tuple[str, ...]
-
-
-class _Texts(NamedTuple):
-    """By text, in the order of the gold: where its line begins, its words, which labels are covered in it, and its
-    bands: some 150 bytes.
+class _TextColumns(NamedTuple):
+    """By text, in the order of the gold, some 150 bytes each: where its line begins, its words, the labels that are
+    covered, and the signature that finds near-duplicates.
     """
 
-    places: Any
-    words: Any
-    covered: Any
-    bands: Any
+    places: Numbers
+    words: Numbers
+    covered: Flags
+    signatures: Hashes
 
 
-def _survey(gold: Path, labels: Sequence[str], processes: int) -> _Texts:
-    jobs = [_Job(block, tuple(labels)) for block in blocks(gold)]
-    found = list(spread(_surveyed, jobs, processes, "Surveying")) or [_surveyed_rows([], tuple(labels))]
-    return _Texts(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+def _survey(gold: Path, labels: tuple[str, ...], processes: int) -> _TextColumns:
+    jobs = [(block, labels) for block in blocks(gold) or [Block(gold, 0, 0)]]
+    parts = list(spread(_survey_block, jobs, processes, "Surveying"))
+    return _TextColumns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def _surveyed(job: _Job) -> _Texts:
-    return _surveyed_rows([(place, _decode_row(line)) for place, line in lines(job.block)], job.labels)
-
-
-def _surveyed_rows(rows: list[tuple[int, _Row]], labels: tuple[str, ...]) -> _Texts:
+def _survey_block(job: tuple[Block, tuple[str, ...]]) -> _TextColumns:
+    block, labels = job
+    rows = [(place, _decode_line(line)) for place, line in lines(block)]
     numbers = {label: number for number, label in enumerate(labels)}
     covered = np.zeros((len(rows), len(labels)), np.bool_)
     signatures = np.zeros((len(rows), BANDS), np.uint64)
@@ -243,45 +175,189 @@ def _surveyed_rows(rows: list[tuple[int, _Row]], labels: tuple[str, ...]) -> _Te
         signatures[number] = signature(shingles(row.text))
     places = np.array([place for place, _ in rows], np.int64)
     words = np.array([len(row.text.split()) for _, row in rows], np.int64)
-    return _Texts(places, words, covered, signatures)
+    return _TextColumns(places, words, covered, signatures)
 
 
-# Texts that are much like others
-
-
-def _groups(gold: Path, texts: _Texts) -> Any:
-    """For each text the number of the first text of its group of near-duplicates."""
-    with gold.open("rb") as file:
-        return group_near_duplicates(texts.bands, lambda number: text_at(file, int(texts.places[number])).text)
-
-
-# What it comes to
-
-
-def _write_lacking(gold: Path, labels: Sequence[str], texts: _Texts, groups: Any, path: Path) -> None:
-    """The texts that are not annotated for all labels, in the order of the gold."""
+def _write_texts(gold: Path, labels: Sequence[str], texts: _TextColumns, groups: Numbers, path: Path) -> None:
+    """Write the texts that are not covered for all labels, in the order of the gold."""
     encode = msgspec.json.Encoder().encode_lines
     with gold.open("rb") as file, whole_file(path) as out:
         for number in np.flatnonzero(~texts.covered.all(1)).tolist():
-            text = text_at(file, int(texts.places[number]))
-            like = int(groups[number])
-            lacking = [label for label, known in zip(labels, texts.covered[number].tolist(), strict=True) if not known]
-            hash_ = None if like == number else text_at(file, int(texts.places[like])).input_hash
-            out.write(encode([Lacking(input_hash=text.input_hash, text=text.text, labels=lacking, like=hash_)]))
+            text, first = text_at(file, int(texts.places[number])), int(groups[number])
+            left = [label for label, covered in zip(labels, texts.covered[number], strict=True) if not covered]
+            near = None if first == number else text_at(file, int(texts.places[first])).input_hash
+            line = TextToAnnotate(input_hash=text.input_hash, text=text.text, labels=left, near_duplicate_of=near)
+            out.write(encode([line]))
 
 
-def _known(states: dict[str, int], covered: Any, words: Any, groups: Any, speed: Speed | None) -> Known:
-    lacking = np.flatnonzero(~covered)
-    have = np.zeros(len(groups), np.bool_)
-    have[groups[covered]] = True
-    in_groups = groups[lacking]
-    like_covered = have[in_groups]
-    open_groups = in_groups[~like_covered]
-    speed = speed or Speed(0, None, "answers have no time")
-    return Known(
-        texts=states["texts"], covered=states["covered"], partly=states["partly_covered"],
-        unresolved=states["unresolved"], unknown=states["not_covered"],
-        lacking=len(lacking), words=int(words[lacking].sum()),
-        twins=len(open_groups) - len(np.unique(open_groups)), like_covered=int(like_covered.sum()), speed=speed,
-        hours=None if speed.seconds is None else round(len(lacking) * speed.seconds / 3600, 2),
+def _label_coverage(
+    states: dict[str, int], texts: _TextColumns, label: int, groups: Numbers, speed: Speed | None
+) -> LabelCoverage:
+    covered = texts.covered[:, label]
+    to_annotate = np.flatnonzero(~covered)
+    group_is_covered = np.zeros(len(groups), np.bool_)
+    group_is_covered[groups[covered]] = True
+    of_covered = group_is_covered[groups[to_annotate]]
+    others = groups[to_annotate][~of_covered]
+    speed = speed or Speed(0, None, _NO_TIME)
+    return LabelCoverage(
+        texts=states["texts"], **{state: states[state] for state in STATES}, to_annotate=len(to_annotate),
+        words=int(texts.words[to_annotate].sum()), near_duplicates=len(others) - len(np.unique(others)),
+        near_duplicates_of_covered=int(of_covered.sum()), speed=speed,
+        hours=None if speed.seconds is None else round(len(to_annotate) * speed.seconds / 3600, 2),
     )  # fmt: skip
+
+
+# Speed: the median gap between an annotator's answers in a dataset. Longer gaps are pauses. Times that a program wrote,
+# equal or at equal intervals, are no measure.
+
+_PAUSE = 300  # seconds
+_FEWEST = 20  # gaps
+_NO_TIME = "answers have no time"
+
+
+class _TimedAnswer(msgspec.Struct, gc=False):
+    kind: Kind
+    annotator: str
+    timestamp: int | None
+
+
+_decode_answer = msgspec.json.Decoder(_TimedAnswer).decode
+
+
+def _measure_speeds(folder: Path, manifest: Manifest, processes: int) -> dict[str, Speed]:
+    """The speed of each label, from all datasets in which it is annotated."""
+    entries = list(manifest.datasets.values())
+    gaps: dict[str, Counter[int]] = defaultdict(Counter)
+    labels_at_once: Counter[str] = Counter()
+    found = spread(_count_gaps, [folder / entry.file for entry in entries], processes, "Timing")
+    for entry, of_dataset in zip(entries, found, strict=True):
+        for label in entry.labels:
+            gaps[label].update(of_dataset)
+            if of_dataset:
+                labels_at_once[label] = max(labels_at_once[label], len(entry.labels))
+    return {label: _speed(gaps[label], labels_at_once[label] or 1) for label in sorted(gaps)}
+
+
+def _count_gaps(path: Path) -> Counter[int]:
+    """Gaps in the answers of a dataset, by seconds, without pauses."""
+    times: dict[str, list[int]] = defaultdict(list)
+    with path.open("rb", BUFFER) as answers:
+        for answer in map(_decode_answer, answers):
+            if answer.kind == "manual" and answer.timestamp:
+                times[answer.annotator].append(answer.timestamp)
+    gaps = (after - before for own in times.values() for before, after in pairwise(sorted(own)))
+    return Counter(gap for gap in gaps if gap <= _PAUSE)
+
+
+def _speed(gaps: Counter[int], labels_at_once: int) -> Speed:
+    number = gaps.total()
+    if number < _FEWEST:
+        return Speed(number, None, "too few answers have a time" if number else _NO_TIME, labels_at_once)
+    ordered = sorted(gaps)
+    cumulative = np.cumsum([gaps[gap] for gap in ordered])
+    first, median, last = (ordered[int(np.searchsorted(cumulative, share * number))] for share in (0.25, 0.5, 0.75))
+    if first == last or not median:
+        return Speed(number, None, "times are at equal intervals, as written by a program", labels_at_once)
+    return Speed(number, float(median), "", labels_at_once)
+
+
+# coverage.csv
+
+
+class CoverageRow(NamedTuple):
+    """The coverage of one label. states (dict[str, int]): Texts by state; together they are `texts`.
+
+    datasets (dict[str, int]): By dataset, texts that it covers. Several can cover one text.
+    """
+
+    label: str
+    texts: int
+    spans: int
+    states: dict[str, int]
+    datasets: dict[str, int]
+
+
+class CoverageMatrix(NamedTuple):
+    """Labels as they are in the file, and the datasets, sorted."""
+
+    labels: list[CoverageRow]
+    datasets: list[str]
+
+    @property
+    def share(self) -> float:
+        """The share of all pairs of a text and a label that are covered."""
+        texts = sum(row.texts for row in self.labels)
+        return sum(row.states["covered"] for row in self.labels) / texts if texts else 0.0
+
+
+def read_matrix(path: Path) -> CoverageMatrix | None:
+    """Read coverage.csv; None if there is none. RAISES (UserError): If it is damaged."""
+    rows: dict[str, CoverageRow] = {}
+    try:
+        with path.open(encoding="utf8", newline="") as file:
+            for row in csv.DictReader(file):
+                if row["dataset"] == "*":
+                    states = {state: int(row[state]) for state in STATES}
+                    rows[row["label"]] = CoverageRow(row["label"], int(row["texts"]), int(row["spans"]), states, {})
+                else:
+                    rows[row["label"]].datasets[row["dataset"]] = int(row["covered"])
+    except FileNotFoundError:
+        return None
+    except (KeyError, ValueError, TypeError, csv.Error) as err:
+        raise UserError(f"{path}: is damaged ({type(err).__name__} {err}); merge again: weasel run merge") from err
+    return CoverageMatrix(list(rows.values()), sorted({name for row in rows.values() for name in row.datasets}))
+
+
+# Console and page
+
+_COLUMNS = (
+    "texts",
+    "= covered",
+    "+ to\nannotate",
+    "words",
+    "near-\ndup.",
+    "of\ncovered",
+    "s each",
+    "hours",
+)
+
+
+def print_coverage(console: Console, found: Coverage) -> None:
+    """Per label, the texts that are covered and those to annotate, and the time these would take."""
+    table = new_table("label", *_COLUMNS)
+    for label, one in found.labels.items():
+        numbers = (
+            one.texts, one.covered, one.to_annotate, one.words, one.near_duplicates, one.near_duplicates_of_covered,
+        )  # fmt: skip
+        table.add_row(label, *(f"{number:,}" for number in numbers), seconds(one), hours(one))
+    console.print(table)
+    console.print()
+    console.print(
+        f"{found.complete:,} of {plural(found.texts, 'text')} are covered for all "
+        f"{plural(len(found.labels), 'label')}; {plural(found.near_duplicates, 'near-duplicate')} of an earlier text."
+    )
+    console.print(
+        "near-dup.: near-duplicates of another text to annotate; of covered: near-duplicates of a covered text"
+    )
+    for reason, names in unmeasured(found).items():
+        console.print(f"Time not measured, {reason}: {listed(names)}")
+
+
+def unmeasured(found: Coverage) -> dict[str, list[str]]:
+    """Labels without a speed, by reason."""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for label, one in found.labels.items():
+        if one.speed.seconds is None:
+            reasons[one.speed.reason].append(label)
+    return dict(sorted(reasons.items()))
+
+
+def seconds(label: LabelCoverage) -> str:
+    """Seconds for a text: `4`, or a dash."""
+    return "–" if label.speed.seconds is None else f"{label.speed.seconds:,.0f}"
+
+
+def hours(label: LabelCoverage) -> str:
+    """Hours for all texts to annotate: `1.5`, or a dash."""
+    return "–" if label.hours is None else f"{label.hours:,.1f}"

@@ -7,12 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from scripts.checking import consistency
-from scripts.checking import coverage as lacking
-from scripts.checking import coverage_views as coverage
+from scripts.checking import consistency, coverage
 from scripts.checking.consistency import Consistency
 from scripts.checking.consistency_views import firsts
-from scripts.checking.coverage_views import CoverageMatrix
+from scripts.checking.coverage import Coverage, CoverageMatrix
 from scripts.checking.review import Outdated, Suspect
 from scripts.queueing import recommendation
 from scripts.queueing.recommendation import Next
@@ -56,7 +54,7 @@ class Inputs(NamedTuple):
     findings: dict[str, list[Suspect]] | None
     suspects: Suspects | None
     first_suspects: dict[str, list[Suspect]] | None
-    lacking: lacking.Coverage | None
+    lacking: Coverage | None
     next: Next | None
     outdated: dict[str, str]
 
@@ -80,13 +78,13 @@ def load(metrics: Path, corpus: Path, with_texts: bool) -> Inputs:
         compared=comparison.load(metrics),
         confusion=runs.load_confusion(metrics / newest),
         errors=examples.load(metrics / newest / examples.NAME) if with_texts else None,
-        coverage=coverage.read(corpus / coverage.NAME),
+        coverage=coverage.read_matrix(corpus / coverage.MATRIX),
         curve=curve.load(metrics),
         consistency=forms,
         findings=firsts(consistency.read_suspects(corpus)) if with_texts and forms else None,
         suspects=judged,
         first_suspects=firsts(suspects.read_suspects(corpus)) if with_texts and judged else None,
-        lacking=_if_current(lacking.load, corpus, "coverage", outdated),
+        lacking=_if_current(coverage.load, corpus, "coverage", outdated),
         next=_if_current(partial(_next_of_run, metrics, newest), corpus, "next", outdated),
         outdated=outdated,
     )

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from scripts.checking import consistency_views as consistency
-from scripts.checking.coverage_views import hours, seconds, unmeasured
+from scripts.checking.coverage import hours, seconds, unmeasured
 from scripts.page import history
 from scripts.page.errors import confusion_matrix, group_errors
 from scripts.page.inputs import Inputs
