@@ -17,9 +17,8 @@ from scripts.sources.byte_ranges import Piece, lines_of, number_of_lines, pieces
 from scripts.sources.conll import conll
 from scripts.sources.documents import never_occurs
 from scripts.sources.json_records import json_lines
-from scripts.sources.prodigy_database import prodigy_database
+from scripts.sources.prodigy_database import LAST, prodigy_database, ranges
 from scripts.sources.prodigy_jsonl import prodigy_jsonl
-from scripts.sources.prodigy_tables import LAST, ranges
 from scripts.sources.source import Numbered
 from tests.prodigy import line, read, task, write_database
 

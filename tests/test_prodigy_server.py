@@ -13,8 +13,7 @@ import pytest
 
 from scripts.core.errors import UserError
 from scripts.merging.pull import pull
-from scripts.sources.prodigy_database import prodigy_database
-from scripts.sources.prodigy_server import prodigy_server
+from scripts.sources.prodigy_database import prodigy_database, prodigy_server
 from scripts.sources.servers import check_name, connected
 from scripts.sources.source import Intake
 from tests.prodigy import read, task, write_database

@@ -16,8 +16,7 @@ from scripts.exporting.prodigy import ProdigyTokens, prodigy_task
 from scripts.exporting.tokens import Tokens, cut
 from scripts.queueing.request import Queue, QueueItem
 from scripts.sources.importing import Block, slug
-from scripts.sources.prodigy_database import ProdigyDatabase
-from scripts.sources.prodigy_server import ProdigyServer
+from scripts.sources.prodigy_database import ProdigyDatabase, ProdigyServer
 from scripts.sources.source import Source
 
 _DEFAULT_DATABASE = "~/.prodigy/prodigy.db"

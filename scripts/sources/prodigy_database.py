@@ -1,13 +1,16 @@
-"""A Prodigy database in SQLite, read while Prodigy may be writing to it."""
+"""Prodigy's databases: in SQLite, read while Prodigy may be writing to it, and on PostgreSQL, MySQL or MariaDB."""
 
 from __future__ import annotations
 
+import difflib
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import msgspec
@@ -16,151 +19,276 @@ from msgspec.structs import replace
 from scripts.core.answers import Task
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
-from scripts.sources.prodigy_tables import LAST, TABLES, Dataset, find, ranges
-from scripts.sources.prodigy_tasks import LOOKED_AT, KindSetting, TaskReader, labels_in
+from scripts.sources.prodigy_tasks import SAMPLE, KindSetting, TaskReader, labels_in
+from scripts.sources.servers import check_name, connected, execute, has_table
 from scripts.sources.source import Intake, Source
 
-_PAGE = 200
+LAST = 2**63 - 1  # id of a link
+_TABLES = ("dataset", "example", "link")
+_PAGE = 200  # rows
 _HEADER = b"SQLite format 3\0"
+
+# Runs SQL with named parameters, and gives the rows.
+Query = Callable[..., Iterator[Any]]
 
 
 @registry.readers("labelwise.ProdigyDatabase.v1")
 def prodigy_database(
     path: str, dataset: str, labels: list[str], kind: KindSetting = "auto", annotator: str = ""
 ) -> Source:
-    """Read one named dataset of a Prodigy SQLite database. Session datasets hold the same answers again and
-    are left out. The database is opened read-only.
+    """Read one named dataset of a Prodigy SQLite database, which is opened read-only. Session datasets hold the same
+    answers again and are not taken.
 
     path (str): The file, usually ~/.prodigy/prodigy.db.
     dataset (str): The dataset's name in Prodigy.
-    labels (list[str]): The labels that were annotated in it; spans of others are left out.
-    kind (str): "manual" or "binary" where the tasks do not say themselves what their answers mean, else "auto".
-    annotator (str): Who answered, where the tasks do not say. Of one annotator's answers the latest counts, whatever
+    labels (list[str]): The labels that were annotated in it; spans of others are not taken.
+    kind (str): "manual" or "binary" where the tasks do not tell the kind of their answers, else "auto".
+    annotator (str): Who answered, where the tasks do not tell. Of one annotator's answers the latest counts, whatever
         the dataset.
     """
     return ProdigyDatabase(path, dataset, labels, kind, annotator)
 
 
-class ProdigyDatabase(msgspec.Struct, frozen=True):
+@registry.readers("labelwise.ProdigyServer.v1")
+def prodigy_server(
+    dataset: str,
+    labels: list[str],
+    connection: str = "prodigy.json",
+    kind: KindSetting = "auto",
+    annotator: str = "",
+) -> Source:
+    """Read one named dataset of a Prodigy database on PostgreSQL, MySQL or MariaDB. Session datasets hold the same
+    answers again and are not taken. It needs `pip install -r requirements-databases.txt`.
+
+    dataset (str): The dataset's name in Prodigy.
+    labels (list[str]): The labels that were annotated in it; spans of others are not taken.
+    connection (str): Where to find how to connect; never the URL itself, since this file is for all to read.
+        "prodigy.json": as Prodigy does, by db and db_settings in the file that $PRODIGY_CONFIG names, in the one
+        here, and in the one in $PRODIGY_HOME or ~/.prodigy. A path of another such file does as well.
+        "postgresql" or "mysql": by the variables PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD and all others of
+        libpq's, or by MYSQL_HOST, MYSQL_TCP_PORT, MYSQL_DATABASE, MYSQL_USER and MYSQL_PWD. Any other word is the
+        name of a variable with a URL: "DATABASE_URL".
+    kind (str): "manual" or "binary" where the tasks do not tell the kind of their answers, else "auto".
+    annotator (str): Who answered, where the tasks do not tell. Of one annotator's answers the latest counts, whatever
+        the dataset.
+    """
+    check_name(connection)
+    return ProdigyServer(dataset, labels, connection, kind, annotator)
+
+
+class ProdigyTables:
+    """A Source that is a dataset in the tables of a Prodigy database. What derives from it opens the database."""
+
+    __slots__ = ()
+
+    size_of_content: ClassVar[str]  # SQL
+    dataset: str
+    labels: list[str]
+    kind: KindSetting
+    annotator: str
+    after: int  # of a part: the links after this id
+    until: int  # and up to this
+
+    def place(self) -> str:
+        """Return the database's name for messages."""
+        raise NotImplementedError
+
+    def open(self) -> AbstractContextManager[Query]:
+        """Open the database. RAISES (UserError): If it cannot be read, now or later on."""
+        raise NotImplementedError
+
+    def rows(self, query: Query, dataset: int, limit: int | None = None) -> Iterator[tuple[str, Any]]:
+        """Stream the tasks of a dataset: place and content, in the order they were linked."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """RAISES (UserError): If it is no Prodigy database, has no such dataset, or no label is asked for."""
+        with self.open() as query:
+            self._find(query)
+        if not self.labels:
+            found = ", ".join(sorted(self.labels_found(SAMPLE)))
+            raise UserError(f"{self.place()}: labels is empty. In {self.dataset} is {found or 'none'}")
+
+    def datasets(self) -> list[str]:
+        """The named datasets."""
+        with self.open() as query:
+            return list(_named(query))
+
+    def labels_found(self, limit: int | None = None) -> Counter[str]:
+        """Count the spans of each label in the dataset, in its first tasks or in all."""
+        with self.open() as query:
+            return labels_in((content for _, content in self.rows(query, self._find(query)[0], limit)), limit)
+
+    def fingerprint(self) -> str:
+        """When the dataset was made, and count, newest id and sums over its links and examples, without reading their
+        content.
+
+        Prodigy only ever adds and drops whole examples. An example changed in place by other means, with its hashes
+        and length unchanged, is not noticed: `--fresh` reads everything.
+        """
+        sums = f"count(*), max(link.id), sum(link.example_id), sum(example.task_hash), sum({self.size_of_content})"
+        with self.open() as query:
+            found = self._find(query)
+            values = self._aggregate(query, sums, found[0])
+        return ":".join(str(value or 0) for value in (*found, *values))
+
+    def read(self, dataset: str, intake: Intake) -> Iterator[list[Task]]:
+        """Stream the dataset's tasks in the order they were linked."""
+        reader = TaskReader(dataset, frozenset(self.labels), self.kind, self.dataset, self.annotator)
+        with self.open() as query:
+            yield from reader.read(self.rows(query, self._find(query)[0]), intake)
+
+    def parts(self, size: int) -> Sequence[Source]:
+        """Ranges of the ids of links. Of a server, parts do not see the same moment: what is dropped meanwhile may be
+        in one and not in another.
+        """
+        sums = f"min(link.id), max(link.id), sum({self.size_of_content})"
+        with self.open() as query:
+            first, last, total = self._aggregate(query, sums, self._find(query)[0])
+        return [replace(self, after=after, until=until) for after, until in ranges(first, last, total, size)]  # type: ignore[type-var]
+
+    def _aggregate(self, query: Query, what: str, dataset: int) -> Any:
+        join = "link JOIN example ON example.id = link.example_id"
+        (row,) = query(f"SELECT {what} FROM {join} WHERE link.dataset_id = :dataset", dataset=dataset)  # noqa: S608
+        return row
+
+    def _find(self, query: Query) -> tuple[int, int]:
+        """Return id and time of creation of the dataset. RAISES (UserError): If there is none; it names others."""
+        datasets = _named(query)
+        if self.dataset in datasets:
+            return datasets[self.dataset]
+        close = difflib.get_close_matches(self.dataset, datasets, n=20, cutoff=0.4) or list(datasets)[:20]
+        more = f" and {len(datasets) - len(close)} more" if len(datasets) > len(close) else ""
+        there = ", ".join(close) or "none at all"
+        raise UserError(f"{self.place()}: has no dataset {self.dataset!r}. There is {there}{more}")
+
+
+class ProdigyDatabase(ProdigyTables, msgspec.Struct, frozen=True):
     """See `prodigy_database`."""
 
+    # The length of a blob is known without reading it.
+    size_of_content: ClassVar[str] = "CASE typeof(example.content) WHEN 'blob' THEN length(example.content) END"
     path: str
     dataset: str
     labels: list[str]
     kind: KindSetting
     annotator: str
-    after: int = -1  # of a part: ids of links from the next one on
+    after: int = -1
     until: int = LAST
 
-    def check(self) -> None:
-        """RAISES (UserError): If it is no Prodigy database, has no such dataset, or no label is asked for."""
-        with self._open() as database:
-            self._find(database)
-        if not self.labels:
-            found = ", ".join(sorted(self.labels_found(LOOKED_AT)))
-            raise UserError(f"{self.path}: labels is empty. In {self.dataset} is {found or 'none'}")
+    def place(self) -> str:
+        """The path."""
+        return self.path
 
     def recognizes(self) -> bool:
         """Whether it is an SQLite database."""
-        path = self._file()
-        with path.open("rb") as file:
+        with self._file().open("rb") as file:
             return file.read(len(_HEADER)) == _HEADER
 
-    def datasets(self) -> list[str]:
-        """The named datasets."""
-        with self._open() as database:
-            return list(self._named(database))
-
-    def labels_found(self, most: int | None = None) -> Counter[str]:
-        """How many spans each label has in the dataset, in so many tasks or in all."""
-        with self._open() as database:
-            return labels_in((content for _, content in self._rows(database, self._find(database).id)), most)
-
-    def fingerprint(self) -> str:
-        """When the dataset was made, and count, newest id and sums over its links and examples, without reading
-        their content.
-
-        Prodigy only ever adds and drops whole examples; an example changed in place by other means, with its
-        hashes and length unchanged, is not seen: `--fresh` reads everything.
-        """
-        query = """
-            SELECT count(*), max(link.id), sum(link.example_id), sum(example.task_hash),
-                   sum(CASE typeof(example.content) WHEN 'blob' THEN length(example.content) END)
-            FROM link JOIN example ON example.id = link.example_id WHERE link.dataset_id = ?"""
-        with self._open() as database:
-            found = self._find(database)
-            sums = database.execute(query, [found.id]).fetchone()
-        return ":".join(str(value or 0) for value in (found.created, *sums))
-
-    def read(self, dataset: str, intake: Intake) -> Iterator[list[Task]]:
-        """Stream the dataset's tasks in the order they were linked."""
-        reader = TaskReader(dataset, frozenset(self.labels), self.kind, self.dataset, self.annotator)
-        with self._open() as database:
-            yield from reader.read(self._rows(database, self._find(database).id), intake)
-
-    def parts(self, size: int) -> Sequence[Source]:
-        """Ranges of the ids of links."""
-        query = """
-            SELECT min(link.id), max(link.id), sum(length(example.content))
-            FROM link JOIN example ON example.id = link.example_id WHERE link.dataset_id = ?"""
-        with self._open() as database:
-            first, last, total = database.execute(query, [self._find(database).id]).fetchone()
-        return [replace(self, after=after, until=until) for after, until in ranges(first, last, total, size)]
-
-    def _rows(self, database: sqlite3.Connection, dataset_id: int) -> Iterator[tuple[str, Any]]:
-        """Where each task stands, and its content.
-
-        They are fetched page by page: while a query is open Prodigy cannot save, and gives up after five seconds.
-        """
-        query = """
-            SELECT link.id, example.content
-            FROM link LEFT JOIN example ON example.id = link.example_id
-            WHERE link.dataset_id = ? AND link.id > ? AND link.id <= ? ORDER BY link.id LIMIT ?"""
+    def rows(self, query: Query, dataset: int, limit: int | None = None) -> Iterator[tuple[str, Any]]:
+        """Stream the tasks page by page: while a query is open Prodigy cannot save, and gives up after five seconds."""
+        sql = f"{_ROWS} LIMIT {_PAGE}"
         last = self.after
-        while page := database.execute(query, (dataset_id, last, self.until, _PAGE)).fetchall():
+        while page := list(query(sql, dataset=dataset, after=last, until=self.until)):
             for last, content in page:
                 yield f"link:{last}", content
 
-    def _file(self) -> Path:
-        return Path(self.path).expanduser()
-
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
+    def open(self) -> Iterator[Query]:
         """RAISES (UserError): If it is no Prodigy database, or turns out to be damaged later on."""
         path = self._file()
         if not path.is_file():
             raise UserError(f"{self.path}: no such file. Where is Prodigy's database? Usually ~/.prodigy/prodigy.db")
-        immutable, before = _immutable(path), path.stat()
+        immutable, before = _is_immutable(path), path.stat()
         where = f"file:{quote(str(path.absolute()))}?{'immutable=1' if immutable else 'mode=ro'}"
         try:
             with closing(sqlite3.connect(where, uri=True)) as database:
-                database.text_factory = bytes  # what is no UTF-8 is the business of who reads the content
-                self._check(database, before.st_size)
-                yield database
+                database.text_factory = bytes  # what is no UTF-8 is for the reader of the content
+                self._check_tables(database, before.st_size)
+                yield lambda sql, **values: database.execute(sql, values)
         except sqlite3.Error as err:
             raise UserError(f"{self.path}: cannot be read as a Prodigy database in SQLite ({err})") from err
         after = path.stat()
         if immutable and (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise UserError(f"{self.path}: was written to while it was read; run the step again")
 
-    def _check(self, database: sqlite3.Connection, size: int) -> None:
+    def _file(self) -> Path:
+        return Path(self.path).expanduser()
+
+    def _check_tables(self, database: sqlite3.Connection, size: int) -> None:
         found = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
         (page_size,) = database.execute("PRAGMA page_size").fetchone()
         if size % page_size:  # SQLite would take the rest of the last page for zeros
             raise UserError(f"{self.path}: is cut off: its last page is not whole. Copy it again")
-        lacking = [name for name in TABLES if name.encode() not in found]
+        lacking = [name for name in _TABLES if name.encode() not in found]
         if lacking:
             raise UserError(f"{self.path}: is no Prodigy database: it lacks {', '.join(lacking)}")
 
-    def _find(self, database: sqlite3.Connection) -> Dataset:
-        return find(self.path, self._named(database), self.dataset)
 
-    def _named(self, database: sqlite3.Connection) -> dict[str, Dataset]:
-        rows = database.execute("SELECT CAST(name AS TEXT), id, created FROM dataset WHERE NOT session ORDER BY name")
-        return {str(name or b"", "utf8", "replace"): Dataset(*rest) for name, *rest in rows}
+class ProdigyServer(ProdigyTables, msgspec.Struct, frozen=True):
+    """See `prodigy_server`. A part sees the database as it is at one moment."""
+
+    size_of_content: ClassVar[str] = "octet_length(example.content)"
+    dataset: str
+    labels: list[str]
+    connection: str
+    kind: KindSetting
+    annotator: str
+    after: int = -1
+    until: int = LAST
+
+    def place(self) -> str:
+        """The setting, which is no secret."""
+        return self.connection
+
+    def rows(self, query: Query, dataset: int, limit: int | None = None) -> Iterator[tuple[str, Any]]:
+        """Stream the tasks from a cursor on the server."""
+        sql = f"{_ROWS} LIMIT {limit}" if limit else _ROWS
+        for link, content in query(sql, dataset=dataset, after=self.after, until=self.until):
+            yield f"link:{link}", content
+
+    @contextmanager
+    def open(self) -> Iterator[Query]:
+        """Begin a read-only transaction. RAISES (UserError): If there is none, or it breaks off."""
+        with connected(self.connection) as database:
+            lacking = [name for name in _TABLES if not has_table(database, name)]
+            if lacking:
+                raise UserError(f"{self.connection}: is no Prodigy database: it lacks {', '.join(lacking)}")
+            yield partial(execute, database)
 
 
-def _immutable(path: Path) -> bool:
+_ROWS = """
+    SELECT link.id, example.content FROM link LEFT JOIN example ON example.id = link.example_id
+    WHERE link.dataset_id = :dataset AND link.id > :after AND link.id <= :until ORDER BY link.id"""
+
+
+def ranges(first: int | None, last: int | None, total: int | None, size: int) -> list[tuple[int, int]]:
+    """Return ranges of ids, after one and until another, that are equally long and hold about a size in bytes each.
+
+    first, last (int | None): The ids there are. What is added later is in the last range.
+    total (int | None): Bytes of all together.
+    """
+    if first is None or last is None:
+        return [(-1, LAST)]
+    number = min(-(-int(total or 0) // size), last - first + 1)
+    if number < 2:
+        return [(-1, LAST)]
+    edges = [first - 1 + (last - first + 1) * part // number for part in range(number)]
+    return list(pairwise([*edges, LAST]))
+
+
+def _named(query: Query) -> dict[str, tuple[int, int]]:
+    """Return id and time of creation (seconds since 1970) of all datasets but those of sessions, by name."""
+    # Whether `session` is a number or a boolean differs between systems.
+    rows = query("SELECT name, id, created, session FROM dataset ORDER BY name")
+    return {_decode(name): (number, created) for name, number, created, session in rows if not session}
+
+
+def _decode(name: Any) -> str:
+    return name.decode("utf8", "replace") if isinstance(name, bytes) else str("" if name is None else name)
+
+
+def _is_immutable(path: Path) -> bool:
     """Whether to open the database as a file that does not change.
 
     A database in WAL mode makes files beside itself even for a read-only connection. Opened as immutable it does

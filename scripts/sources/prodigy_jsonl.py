@@ -15,7 +15,7 @@ from scripts.core.errors import UserError
 from scripts.core.settings import registry
 from scripts.sources.byte_ranges import Piece, lines_of, number_of_lines, pieces
 from scripts.sources.json_records import json_lines
-from scripts.sources.prodigy_tasks import LOOKED_AT, KindSetting, TaskReader, is_task, labels_in
+from scripts.sources.prodigy_tasks import SAMPLE, KindSetting, TaskReader, is_task, labels_in
 from scripts.sources.source import Intake, Source
 
 
@@ -45,12 +45,12 @@ class ProdigyJsonl(msgspec.Struct, frozen=True):
         if not self._file().is_file():
             raise UserError(f"{self.path}: no such file")
         if not self.labels:
-            found = ", ".join(sorted(self.labels_found(LOOKED_AT)))
+            found = ", ".join(sorted(self.labels_found(SAMPLE)))
             raise UserError(f"{self.path}: labels is empty. There is {found or 'none'}")
 
     def recognizes(self) -> bool:
         """Whether the first lines look like Prodigy's tasks."""
-        return any(is_task(line) for _, line in islice(json_lines(self.path), LOOKED_AT))
+        return any(is_task(line) for _, line in islice(json_lines(self.path), SAMPLE))
 
     def labels_found(self, most: int | None = None) -> Counter[str]:
         """How many spans each label has, in so many lines or in all."""

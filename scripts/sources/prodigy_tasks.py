@@ -22,7 +22,7 @@ from scripts.sources.json_records import UNREADABLE, is_too_deep, reason
 from scripts.sources.prodigy_records import Record, SpanRecord, Version, decode
 from scripts.sources.source import Intake, fit_span
 
-LOOKED_AT = 1000  # tasks, to name the labels in them
+SAMPLE = 1000  # tasks, to name the labels in them
 KindSetting = Literal["auto", "manual", "binary"]
 
 # Sessions that nobody named are called by their start; they say nothing about who answered.
