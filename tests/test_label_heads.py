@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 
+from scripts.building import documents
 from scripts.model import label_heads
 from scripts.model.label_heads import (  # fmt: skip
     BEGIN,
@@ -49,7 +50,7 @@ def full(text=TEXT, nlp=NLP):
     return example([(0, 1, "ORG"), (2, 4, "PER")], LABELS, text=text, nlp=nlp)
 
 
-# BatchGold
+# Gold
 
 
 def test_tags_and_masks_of_what_is_covered():
@@ -57,7 +58,7 @@ def test_tags_and_masks_of_what_is_covered():
     assert gold.tags[:7].T.tolist() == [[UNIT, 0, 0, 0, 0, 0, 0], [0, 0, BEGIN, LAST, 0, 0, 0]]
     assert gold.covered[:7].all()
     assert gold.covered[7:, 0].all()
-    assert not gold.covered[7:, 1].any()  # nobody looked for PER in the second text
+    assert not gold.covered[7:, 1].any()  # PER is not covered in the second text
 
 
 def test_an_accepted_span_alone_is_known_at_its_own_tokens():
@@ -71,7 +72,7 @@ def test_a_rejected_span_counts_where_its_label_is_not_known():
     text = example([], ["ORG"])
     text.reference.spans["incorrect_spans"] = [Span(text.reference, 2, 4, "PER"), Span(text.reference, 0, 1, "ORG")]
     gold = read_gold([full(), text], LABELS)
-    assert gold.incorrect == [(9, 11, 1)]  # in rows of the batch; that of ORG is known already
+    assert gold.incorrect == [(9, 11, 1)]  # in rows of the batch; ORG is covered there
 
 
 def test_spans_of_different_labels_may_overlap():
@@ -94,7 +95,7 @@ def test_other_tokens_are_aligned_and_what_does_not_fit_is_unknown():
     text = example([(0, 1, "ORG"), (2, 4, "PER"), (5, 6, "DATE")], ["ORG", "PER", "DATE"], predicted=predicted)
     gold = read_gold([text], ["ORG", "PER", "DATE"])
     assert gold.tags[:, 0].tolist() == [UNIT, 0, 0, 0, 0, 0, 0]
-    assert gold.tags[:, 1].tolist() == [0, 0, BEGIN, IN, LAST, 0, 0]  # its borders are there
+    assert gold.tags[:, 1].tolist() == [0, 0, BEGIN, IN, LAST, 0, 0]  # its boundaries are there
     assert gold.tags[:, 2].tolist() == [0] * 7
     assert gold.covered[:, 2].tolist() == [True, True, True, True, True, False, True]  # 1843 is inside a token
     assert gold.covered[:, :2].all()
@@ -102,6 +103,11 @@ def test_other_tokens_are_aligned_and_what_does_not_fit_is_unknown():
 
 def test_labels_without_a_head_are_passed_over():
     assert read_gold([full()], ["PER"]).tags.shape == (7, 1)
+
+
+def test_the_keys_of_spans_are_those_of_the_corpus():
+    keys = ("GOLD", "COVERED", "INCORRECT")
+    assert all(getattr(label_heads, key) == getattr(documents, key) for key in keys)
 
 
 # The loss
@@ -172,7 +178,7 @@ def test_the_gradients_of_the_layer_are_those_of_finite_differences():
 def test_a_large_batch_is_predicted_in_parts_that_are_as_the_whole():
     layer = heads_layer(8, 2)
     layer.attrs["labels"] = 3
-    X = np.random.default_rng(3).normal(size=(label_heads._AT_ONCE * 2 + 7, 4)).astype("f")
+    X = np.random.default_rng(3).normal(size=(5_000, 4)).astype("f")
     layer.initialize(X=X)
     layer.set_param("W2", np.random.default_rng(4).normal(size=(3, 8, TAGS)).astype("f"))
     whole, _ = layer.begin_update(X)
@@ -218,13 +224,11 @@ def test_long_and_short_documents_are_decoded_as_each_alone():
     assert (decode(scores, lengths) == np.concatenate(alone)).all()
 
 
-def test_many_sequences_are_decoded_in_parts(monkeypatch):
+def test_sequences_are_decoded_in_batches_as_together():
     random = np.random.default_rng(6)
     lengths = random.integers(1, 12, 50).tolist()
     scores = random.normal(size=(sum(lengths), 3, TAGS)).astype("f")
-    whole = decode(scores, lengths)
-    monkeypatch.setattr(label_heads, "_parts", lambda sizes: (slice(i, i + 1) for i in range(len(sizes))))
-    assert (decode(scores, lengths) == whole).all()
+    assert (decode(scores, lengths, max_cells=1) == decode(scores, lengths)).all()
 
 
 def test_found_entities_say_how_probable_they_are():

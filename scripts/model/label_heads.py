@@ -1,13 +1,13 @@
-"""A tagging head for each label: one named entity recognizer out of texts that are annotated for some labels each.
+"""Label heads: a named entity recognizer with a tagging head for each label, trained on partially annotated texts.
 
-Whether a label is there and where is decided by its own head, which learns at the tokens at which that label is known
-and nowhere else. The module needs spaCy, thinc and numpy alone, so that `spacy package --code` puts it into a wheel.
+The head of a label learns at the tokens that are covered for the label, and nowhere else. The module needs only spaCy,
+thinc and numpy, so that `spacy package --code` puts it into a wheel.
 
-What is known of a text stands in its reference Doc:
+Annotations are in the spans of the reference Doc:
 
-doc.spans["gold"]: Every span known to be an entity. Spans of different labels may overlap.
-doc.spans["covered"]: Ranges of tokens, each labelled with the label that is known there.
-doc.spans["incorrect_spans"]: Spans known not to be an entity of their label, where else nothing is known of it.
+doc.spans["gold"]: Entities. Those of different labels may overlap.
+doc.spans["covered"]: Token ranges, each with the label that it is covered for.
+doc.spans["incorrect_spans"]: Rejected spans: no entities of their label, in a text that is not covered for it.
 """
 
 from collections import defaultdict
@@ -19,7 +19,7 @@ import spacy
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.strings import get_string_id
-from spacy.tokens import Doc, Span, SpanGroup, Token
+from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
 from thinc.api import (  # fmt: skip
@@ -36,8 +36,10 @@ from thinc.types import Floats2d
 
 GOLD, COVERED, INCORRECT = "gold", "covered", "incorrect_spans"  # keys of doc.spans; the last is spaCy's own name
 TAGS = 5
-_AT_ONCE = 1024  # tokens at a time of which the hidden layers are computed, so that they stay in the cache
 OUT, BEGIN, IN, LAST, UNIT = range(TAGS)
+_CHUNK = 1024  # tokens whose hidden layers are computed at a time, so that they stay in the processor's cache
+_MAX_CELLS = 2**20  # tokens, padding included, that are decoded at a time
+_SAMPLE = 10  # Docs from which the layers below infer their widths
 
 DEFAULT_MODEL = """
 [model]
@@ -64,11 +66,11 @@ subword_features = true
 def label_heads_model(
     tok2vec: Model[list[Doc], list[Floats2d]], hidden_width: int, maxout_pieces: int
 ) -> Model[list[Doc], Floats2d]:
-    """A hidden layer and five scores for each label, over one shared tok2vec.
+    """A model with a hidden layer and five scores for each label, over a shared tok2vec.
 
-    tok2vec (Model[List[Doc], List[Floats2d]]): Any, also a listener.
+    tok2vec (Model[List[Doc], List[Floats2d]]): Any tok2vec or listener.
     hidden_width (int): Units of each label's hidden layer.
-    maxout_pieces (int): Of which each unit takes the largest.
+    maxout_pieces (int): Pieces of each unit, of which it takes the maximum.
     RETURNS (Model[List[Doc], Floats2d]): (tokens of all Docs, labels * 5): scores of the tags O, B, I, L and U of the
         first label, then of the second, and so on.
     """
@@ -81,13 +83,12 @@ def label_heads_model(
 
 
 def heads_layer(width: int, pieces: int, nI: int | None = None) -> Model[Floats2d, Floats2d]:
-    """The heads of all labels: maxout(X W1 + b1) W2 + b2 for each, the label being the first axis of each parameter.
-
-    How many labels there are is an attribute and no dimension of the layer, since thinc lets no dimension change.
+    """A layer with the heads of all labels: maxout(X W1 + b1) W2 + b2. The first axis of each parameter is the label.
 
     width (int), pieces (int): Of each label's hidden layer.
     nI (Optional[int]): Width of the input.
     """
+    # The number of labels is an attribute: thinc does not let a dimension change, and labels can be added.
     return Model(
         "label_heads",
         _forward,
@@ -106,7 +107,7 @@ def _init(model: Model[Floats2d, Floats2d], X: Floats2d | None = None, Y: Floats
 
 
 def new_heads(model: Model[Floats2d, Floats2d], labels: int) -> dict[str, Any]:
-    """Parameters of heads that have learned nothing yet: what they say of any token is 0."""
+    """Initial parameters of heads: W2 is 0, and so are all scores."""
     ops, nI, width, pieces = model.ops, model.get_dim("nI"), model.attrs["width"], model.attrs["pieces"]
     hidden = [glorot_uniform_init(ops, (width * pieces, nI)) for _ in range(labels)]
     return {
@@ -124,10 +125,10 @@ def _forward(
     W2, b2 = model.get_param("W2"), model.get_param("b2")
     ops, matmul, tokens, labels = model.ops, model.ops.xp.matmul, X.shape[0], W1.shape[0]
     width, pieces, drop = model.attrs["width"], model.attrs["pieces"], model.attrs["dropout_rate"]
-    if not is_train and tokens > _AT_ONCE:
-        parts = [_forward(model, X[row : row + _AT_ONCE], False)[0] for row in range(0, tokens, _AT_ONCE)]
-        return ops.xp.concatenate(parts), _no_backprop
-    # All products are of one label each, so that what a head says does not depend on how many others there are.
+    if not is_train and tokens > _CHUNK:
+        chunks = [_forward(model, X[row : row + _CHUNK], False)[0] for row in range(0, tokens, _CHUNK)]
+        return ops.xp.concatenate(chunks), _no_backprop
+    # A matrix product for each label, so that the scores of a head do not depend, to the bit, on the number of others.
     Z = matmul(X, W1.transpose(0, 2, 1))
     Z += b1[:, None]
     H, which = ops.maxout(Z.reshape(-1, width, pieces))
@@ -157,15 +158,15 @@ def _no_backprop(dY: Floats2d) -> Floats2d:
     raise RuntimeError("this prediction was not made for training")
 
 
-# What is known
+# Gold
 
 
 class BatchGold(NamedTuple):
-    """What is known of a batch, a row a token of all its Docs and a column a label.
+    """The annotations of a batch: a row for each token of all Docs, a column for each label.
 
     tags (np.ndarray): (tokens, labels), int64: OUT, BEGIN, IN, LAST or UNIT.
     covered (np.ndarray): (tokens, labels), bool: whether the tag counts.
-    incorrect (list[tuple[int, int, int]]): First row, row after the last, and column of each span known to be wrong.
+    incorrect (list[tuple[int, int, int]]): First row, row after the last, and column of each rejected span.
     """
 
     tags: np.ndarray
@@ -174,65 +175,69 @@ class BatchGold(NamedTuple):
 
 
 def read_gold(examples: Sequence[Example], labels: Sequence[str]) -> BatchGold:
-    """Read what the references of some examples know, by the tokens of what is predicted.
+    """Read the annotations of references, aligned to the tokens of the predicted Docs.
 
-    Where both are tokenized otherwise, a span counts if its borders are those of tokens; else its tokens are unknown.
+    If the two are tokenized differently, a span whose boundaries are inside predicted tokens leaves these not covered.
 
     examples (Sequence[Example]): The batch.
-    labels (Sequence[str]): The columns. What is known of other labels is passed over.
-    RAISES (ValueError): If a reference does not say what is covered: it must not be taken for "everything".
+    labels (Sequence[str]): The columns. Other labels are ignored.
+    RAISES (ValueError): If a reference has no covered spans at all: it must not be taken for covered.
     """
     columns = {get_string_id(label): column for column, label in enumerate(labels)}
-    return join_gold([_read(example, columns) for example in examples])
+    return join_gold([_read_example(example, columns) for example in examples])
 
 
-def join_gold(parts: Sequence[BatchGold]) -> BatchGold:
-    """The gold of a batch from that of its texts, in their order."""
-    offsets = np.cumsum([0, *(len(part.tags) for part in parts)]).tolist()
+def join_gold(texts: Sequence[BatchGold]) -> BatchGold:
+    """Join the gold of texts to that of their batch."""
+    offsets = np.cumsum([0, *(len(text.tags) for text in texts)]).tolist()
     return BatchGold(
-        np.concatenate([part.tags for part in parts]),
-        np.concatenate([part.covered for part in parts]),
+        np.concatenate([text.tags for text in texts]),
+        np.concatenate([text.covered for text in texts]),
         [
-            (a + at, z + at, column)
-            for at, part in zip(offsets[:-1], parts, strict=True)
-            for a, z, column in part.incorrect
+            (start + offset, end + offset, column)
+            for offset, text in zip(offsets[:-1], texts, strict=True)
+            for start, end, column in text.incorrect
         ],
     )
 
 
-def _read(example: Example, columns: Mapping[int, int]) -> BatchGold:
+def _read_example(example: Example, columns: Mapping[int, int]) -> BatchGold:
+    """The gold of one example. columns: By the hash of a label."""
     reference, predicted = example.reference, example.predicted
     demand_coverage(reference)
-    same = len(reference) == len(predicted) and all(map(_is_same, reference, predicted))
+    same_tokens = len(reference) == len(predicted) and all(
+        one.orth == other.orth for one, other in zip(reference, predicted, strict=True)
+    )
     tags = np.zeros((len(predicted), len(columns)), np.int64)
-    known = np.zeros((len(reference), len(columns)), bool)
+    covered = np.zeros((len(reference), len(columns)), bool)
     for span in reference.spans[COVERED]:
         if span.label in columns:
-            known[span.start : span.end, columns[span.label]] = True
-    if not same:
-        known = _by_predicted(example, known)
-    for span, aligned in _aligned(example, reference.spans.get(GOLD, ()), same):
+            covered[span.start : span.end, columns[span.label]] = True
+    if not same_tokens:
+        covered = _covered_of_predicted(example, covered)
+    for span, aligned in _aligned(example, reference.spans.get(GOLD, ()), same_tokens):
         column = columns.get(span.label)
         if column is None:
             continue
         if aligned is None:
-            known[_tokens_of(example, span), column] = False
+            covered[_predicted_tokens(example, span), column] = False
         else:
             set_tags(tags[:, column], *aligned)
     incorrect = [
         (*aligned, columns[span.label])
-        for span, aligned in _aligned(example, reference.spans.get(INCORRECT, ()), same)
-        if aligned and span.label in columns and not known[slice(*aligned), columns[span.label]].all()
+        for span, aligned in _aligned(example, reference.spans.get(INCORRECT, ()), same_tokens)
+        # Where the label is covered, the tags say already that the span is no entity.
+        if aligned and span.label in columns and not covered[slice(*aligned), columns[span.label]].all()
     ]
-    return BatchGold(tags, known, incorrect)
+    return BatchGold(tags, covered, incorrect)
 
 
 def demand_coverage(reference: Doc) -> None:
-    """RAISES (ValueError): If a Doc does not say at which tokens which labels are known."""
+    """RAISES (ValueError): If a Doc has no `doc.spans["covered"]`, which may be empty."""
     if COVERED not in reference.spans:
         raise ValueError(
-            f'a text has no doc.spans["{COVERED}"], which says which labels are known in it: "{reference.text[:60]}"; '
-            "make the corpus with the corpus step, or cover the whole text with a span for each label that is"
+            f'a text has no doc.spans["{COVERED}"], the ranges covered for each label: "{reference.text[:60]}"; make '
+            "the corpus with the corpus step, or add a span of the whole text for each label that is annotated in it"
         )
 
 
@@ -244,32 +249,30 @@ def set_tags(tags: np.ndarray, start: int, end: int) -> None:
         tags[start], tags[start + 1 : end - 1], tags[end - 1] = BEGIN, IN, LAST
 
 
-def _is_same(one: Token, other: Token) -> bool:
-    return one.orth == other.orth
-
-
-def _aligned(example: Example, spans: Iterable[Span], same: bool) -> Iterator[tuple[Span, tuple[int, int] | None]]:
-    """Each span of a reference, and where its text is in what is predicted: [start, end), if on whole tokens."""
+def _aligned(
+    example: Example, spans: Iterable[Span], same_tokens: bool
+) -> Iterator[tuple[Span, tuple[int, int] | None]]:
+    """Each span of a reference with its range [start, end) of predicted tokens; None if it is inside a token."""
     for span in spans:
-        if same:
+        if same_tokens:
             yield span, (span.start, span.end)
         else:
             found = example.get_aligned_spans_y2x([span], allow_overlap=True)
             yield span, (found[0].start, found[0].end) if found else None
 
 
-def _tokens_of(example: Example, span: Span) -> list[int]:
-    """The predicted tokens that have a part of a reference's span."""
+def _predicted_tokens(example: Example, span: Span) -> list[int]:
+    """The predicted tokens that overlap a span of the reference."""
     return example.alignment.y2x[span.start : span.end].ravel().tolist()
 
 
-def _by_predicted(example: Example, known: np.ndarray) -> np.ndarray:
-    """A predicted token is known where all tokens of the reference are that have a part of it."""
-    result = np.zeros((len(example.predicted), known.shape[1]), bool)
+def _covered_of_predicted(example: Example, covered: np.ndarray) -> np.ndarray:
+    """Coverage by predicted token: where all overlapping tokens of the reference are covered."""
+    result = np.zeros((len(example.predicted), covered.shape[1]), bool)
     for token in range(len(result)):
-        parts = example.alignment.x2y[token].ravel()
-        if len(parts):
-            result[token] = known[parts].all(0)
+        overlapping = example.alignment.x2y[token].ravel()
+        if len(overlapping):
+            result[token] = covered[overlapping].all(0)
     return result
 
 
@@ -277,12 +280,12 @@ def _by_predicted(example: Example, known: np.ndarray) -> np.ndarray:
 
 
 class BatchEntities(NamedTuple):
-    """Entities of a batch, by label, then by place.
+    """The entities predicted in a batch, sorted by label and position.
 
-    start (np.ndarray), end (np.ndarray): Rows: the first token's, and the one after the last's.
+    start (np.ndarray), end (np.ndarray): The row of the first token, and the row after the last one.
     label (np.ndarray): Columns.
-    probability (np.ndarray): Of exactly these tags at these tokens, as the label's head sees it.
-    margin (np.ndarray): By how much, in log probability, they are preferred to no entity there.
+    probability (np.ndarray): The product of the probabilities of the tags, by the label's head, threshold included.
+    margin (np.ndarray): Log probability of the tags, minus that of O at all these tokens.
     """
 
     start: np.ndarray
@@ -292,16 +295,16 @@ class BatchEntities(NamedTuple):
     margin: np.ndarray
 
 
-def decode(scores: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
-    """The best valid tags of each label: of all sequences O, U and B I* L the one whose scores have the largest sum.
-
-    Mostly the best tag of each token is valid beside its neighbours', and then that is it. Else it is found by the
-    Viterbi algorithm: https://en.wikipedia.org/wiki/Viterbi_algorithm
+def decode(scores: np.ndarray, lengths: Sequence[int], max_cells: int = _MAX_CELLS) -> np.ndarray:
+    """Find for each label the valid sequence of tags, of O, U and B I* L, with the largest sum of scores.
 
     scores (np.ndarray): (tokens, labels, 5).
     lengths (Sequence[int]): Tokens of each Doc.
+    max_cells (int): Tokens, padding included, that are decoded at a time.
     RETURNS (np.ndarray): (tokens, labels): OUT, BEGIN, IN, LAST or UNIT.
     """
+    # The best tag of each token is nearly always a valid sequence, which then is the best one. Only the others need the
+    # Viterbi algorithm: https://en.wikipedia.org/wiki/Viterbi_algorithm
     tags = scores.argmax(2)
     sizes = np.array([length for length in lengths if length], np.int64)
     if not len(sizes):
@@ -316,7 +319,7 @@ def decode(scores: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
     invalid[ends - 1] |= continues[ends - 1]
     docs, labels = np.logical_or.reduceat(invalid, starts).nonzero()
     order = np.argsort(-sizes[docs], kind="stable")
-    for part in _parts(sizes[docs[order]]):
+    for part in _padded_batches(sizes[docs[order]], max_cells):
         chosen = order[part]
         first, column, size = starts[docs[chosen]], labels[chosen], sizes[docs[chosen]]
         steps = np.arange(size[0])
@@ -327,11 +330,11 @@ def decode(scores: np.ndarray, lengths: Sequence[int]) -> np.ndarray:
     return tags
 
 
-def _parts(sizes: np.ndarray, most: int = 2**20) -> Iterator[slice]:
-    """Cut sequences, the longest first, into parts that are not large when they are padded."""
+def _padded_batches(sizes: np.ndarray, max_cells: int) -> Iterator[slice]:
+    """Cut sequences, the longest first, into batches of limited size when they are padded to their first one."""
     start = 0
     while start < len(sizes):
-        count = max(1, most // int(sizes[start]))
+        count = max(1, max_cells // int(sizes[start]))
         yield slice(start, start + count)
         start += count
 
@@ -339,17 +342,17 @@ def _parts(sizes: np.ndarray, most: int = 2**20) -> Iterator[slice]:
 def _viterbi(scores: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Decode padded sequences, the longest first.
 
-    There are two states between tokens, outside of an entity and inside, and a sequence begins and ends outside. From
-    outside, O and U lead outside and B inside; from inside, I leads inside and L outside.
+    Between tokens there are two states, outside of an entity and inside; a sequence begins and ends outside. From
+    outside, O and U lead outside and B leads inside; from inside, I leads inside and L leads outside.
 
     scores (np.ndarray): (sequences, tokens, 5).
     lengths (np.ndarray): (sequences,).
-    RETURNS (np.ndarray): (sequences, tokens). What is beyond a sequence's end means nothing.
+    RETURNS (np.ndarray): (sequences, tokens). Tags beyond the end of a sequence are arbitrary.
     """
     count, steps, _ = scores.shape
     outside, inside = np.zeros(count, scores.dtype), np.full(count, -np.inf, scores.dtype)
     to_outside, to_inside = np.zeros((steps, count), np.int8), np.zeros((steps, count), np.int8)
-    active = np.searchsorted(-lengths, -np.arange(steps), side="left")  # how many are longer than the step
+    active = np.searchsorted(-lengths, -np.arange(steps), side="left")  # the number of sequences that reach the step
     for step, n in enumerate(active.tolist()):
         now = scores[:n, step]
         out, within = outside[:n], inside[:n]
@@ -371,7 +374,11 @@ def _viterbi(scores: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 
 def find_entities(scores: np.ndarray, lengths: Sequence[int]) -> BatchEntities:
-    """Decode the scores of a batch into entities. See `decode`."""
+    """Decode the scores of a batch into entities.
+
+    scores (np.ndarray): (tokens, labels, 5), with thresholds.
+    lengths (Sequence[int]): Tokens of each Doc.
+    """
     tags = decode(scores, lengths).T
     label, start = ((tags == BEGIN) | (tags == UNIT)).nonzero()
     end = ((tags == LAST) | (tags == UNIT)).nonzero()[1] + 1
@@ -388,7 +395,7 @@ def find_entities(scores: np.ndarray, lengths: Sequence[int]) -> BatchEntities:
 
 
 def log_softmax(scores: Any) -> Any:
-    """Log probabilities of the tags: over the last axis. Arrays of numpy or cupy."""
+    """Log probabilities over the last axis, for arrays of numpy or cupy."""
     shifted = scores - scores.max(-1, keepdims=True)
     return shifted - get_array_module(shifted).log(get_array_module(shifted).exp(shifted).sum(-1, keepdims=True))
 
@@ -397,10 +404,10 @@ def log_softmax(scores: Any) -> Any:
 
 
 class LabelHeads(TrainablePipe):
-    """Finds entities of each label by a head of its own, and learns from texts annotated for some labels each.
+    """A named entity recognizer with a head for each label, trained on texts that are annotated for some labels.
 
-    What is found is in `doc.ents`, where of entities that overlap the clearer one stays and what was there before is
-    kept, and in `doc.spans`, all of it, with probabilities in the group's `attrs["scores"]`.
+    All predicted entities go to `doc.spans`, with their probabilities in the group's `attrs["scores"]`. `doc.ents` gets
+    those that do not overlap: of two, the one with the larger margin. Entities that were in it before stay.
     """
 
     def __init__(
@@ -417,8 +424,8 @@ class LabelHeads(TrainablePipe):
         vocab (Vocab): The shared vocabulary.
         model (Model[List[Doc], Floats2d]): See `label_heads_model`.
         name (str): The component's name, by which its losses are known.
-        spans_key (str): Where all entities go in `doc.spans`.
-        scorer (Optional[Callable]): Scores examples; `score_covered` where None.
+        spans_key (str): The key in `doc.spans` for all predicted entities.
+        scorer (Optional[Callable]): Scores examples; `score_covered` if None.
         """
         self.vocab = vocab
         self.model = model
@@ -441,14 +448,13 @@ class LabelHeads(TrainablePipe):
 
     @property
     def thresholds(self) -> dict[str, float]:
-        """By label, what is added to the score of O before decoding: less than 0 finds more. See `tune`."""
+        """By label, the bias that is added to the score of O before decoding: less than 0 finds more entities."""
         return cast(dict[str, float], self.cfg["thresholds"])
 
     def add_label(self, label: str) -> int:
-        """Add a head, also to a trained model. It finds nothing before it has learned; the others stay as they are.
+        """Add a head, also to a trained model. It predicts nothing before it is trained; others do not change.
 
-        label (str): The label.
-        RETURNS (int): 0 if it is there already, else 1.
+        RETURNS (int): 0 if the label has a head, else 1.
         """
         if not isinstance(label, str) or not label:
             raise ValueError(f"a label is a string that is not empty, not {label!r}")
@@ -477,16 +483,16 @@ class LabelHeads(TrainablePipe):
     ) -> None:
         """Set up the heads and the layers below.
 
-        get_examples (Callable[[], Iterable[Example]]): Gives examples. Where no labels are given, it has to give all.
+        get_examples (Callable[[], Iterable[Example]]): Gives examples: all of them if no labels are given.
         nlp (Optional[Language]): The pipeline.
-        labels (Optional[Sequence[str]]): The labels; else they are those that are known or covered somewhere.
-        RAISES (ValueError): If there is no label, or an example does not say what is covered.
+        labels (Optional[Sequence[str]]): The labels; None for all labels of gold, covered and incorrect spans.
+        RAISES (ValueError): If there is no label, or an example has no `doc.spans["covered"]`.
         """
         sample: list[Doc] = []
         found = set()
         for example in get_examples():
             demand_coverage(example.reference)
-            if len(sample) < 10:  # enough to tell the layers below how wide they are
+            if len(sample) < _SAMPLE:
                 sample.append(example.predicted)
             if labels is None:
                 groups = (example.reference.spans.get(key, ()) for key in (COVERED, GOLD, INCORRECT))
@@ -499,8 +505,7 @@ class LabelHeads(TrainablePipe):
         self.model.initialize(X=sample or None)
 
     def get_loss(self, examples: Iterable[Example], scores: Floats2d) -> tuple[float, Floats2d]:
-        """Cross entropy of the tags that are known, and -log(1 - p) of each span known to be wrong, p being the
-        probability of its tags.
+        """The loss of a batch, see `masked_loss`.
 
         examples (Iterable[Example]): The batch.
         scores (Floats2d): (tokens, labels * 5), from the model.
@@ -519,9 +524,9 @@ class LabelHeads(TrainablePipe):
         losses: dict[str, float] | None = None,
         **config: Any,
     ) -> dict[str, float]:
-        """Learn to find what the model found when training was resumed, so that it does not forget.
+        """Train towards the predictions of the model with which training was resumed, against catastrophic forgetting.
 
-        See `TrainablePipe.rehearse`.
+        See https://spacy.io/api/pipe#rehearse.
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
@@ -532,30 +537,30 @@ class LabelHeads(TrainablePipe):
             return losses
         set_dropout_rate(self.model, drop)
         scores, backprop = self.model.begin_update(docs)
-        before = self._rehearsal_model.predict(docs)
-        tags = before.shape[1]  # labels may have been added since
+        previous = self._rehearsal_model.predict(docs)
+        tags = previous.shape[1]  # of the labels there were then: others may have been added
         xp = self.model.ops.xp
-        target = xp.exp(log_softmax(before.reshape(len(before), -1, TAGS))).reshape(before.shape)
-        now = xp.exp(log_softmax(scores[:, :tags].reshape(len(scores), -1, TAGS))).reshape(before.shape)
+        target = xp.exp(log_softmax(previous.reshape(len(previous), -1, TAGS))).reshape(previous.shape)
+        current = xp.exp(log_softmax(scores[:, :tags].reshape(len(scores), -1, TAGS))).reshape(previous.shape)
         d_scores = xp.zeros_like(scores)
-        d_scores[:, :tags] = now - target
+        d_scores[:, :tags] = current - target
         backprop(d_scores)
         if sgd is not None:
             self.finish_update(sgd)
         losses[self.name] += float((d_scores**2).sum())
         return losses
 
-    # Finding
+    # Predicting
 
     def scores(self, docs: Sequence[Doc]) -> np.ndarray:
-        """The scores of all tags, without the bias: (tokens of all Docs, labels, 5)."""
+        """The scores of all tags, without thresholds: (tokens of all Docs, labels, 5)."""
         if not any(map(len, docs)) or not self.labels:
             return np.zeros((0, len(self.labels), TAGS), "f")
         scores = self.model.ops.to_numpy(self.model.predict(list(docs)))
         return scores.reshape(len(scores), len(self.labels), TAGS)
 
     def predict(self, docs: Iterable[Doc]) -> BatchEntities:
-        """Find the entities of a batch, without changing the Docs."""
+        """Predict the entities of a batch, without changing the Docs."""
         docs = list(docs)
         scores = self.scores(docs)
         if self.thresholds:
@@ -564,7 +569,7 @@ class LabelHeads(TrainablePipe):
         return find_entities(scores, list(map(len, docs)))
 
     def set_annotations(self, docs: Iterable[Doc], found: BatchEntities) -> None:
-        """Write what was found into `doc.ents` and `doc.spans`."""
+        """Write predicted entities into `doc.ents` and `doc.spans`."""
         names = [self.vocab.strings.add(label) for label in self.labels]
         order = np.lexsort((found.label, found.end, found.start))
         start, end, label = (column[order].tolist() for column in found[:3])
@@ -579,15 +584,14 @@ class LabelHeads(TrainablePipe):
             group.attrs["scores"] = probability[first:last]
             doc.spans[self.cfg["spans_key"]] = group
             if spans:
-                doc.set_ents([*doc.ents, *_clearest(doc, spans, margin[first:last].tolist())])
+                doc.set_ents([*doc.ents, *_without_overlaps(doc, spans, margin[first:last].tolist())])
             first, offset = last, offset + len(doc)
 
 
 def masked_loss(scores: Any, gold: BatchGold, xp: Any) -> tuple[float, Any]:
-    """Cross entropy of the tags that are known, and -log(1 - p) of each span known to be wrong.
+    """Cross entropy of the tags that are covered, plus -log(1 - p) for each rejected span, p being that of its tags.
 
     scores (Floats3d): (tokens, labels, 5).
-    gold (BatchGold): What is known.
     xp (Any): numpy or cupy.
     RETURNS (tuple[float, Floats3d]): The sum, and its gradient by the scores.
     """
@@ -596,6 +600,7 @@ def masked_loss(scores: Any, gold: BatchGold, xp: Any) -> tuple[float, Any]:
     rows, columns = (xp.asarray(index) for index in gold.covered.nonzero())
     tags = xp.asarray(gold.tags[gold.covered])
     loss = -float(logs[rows, columns, tags].sum())
+    # Before d_scores changes: until here it holds the probabilities.
     pushes = [_push_down(logs, d_scores, *span, xp) for span in gold.incorrect]
     d_scores[rows, columns, tags] -= 1
     d_scores *= xp.asarray(gold.covered)[:, :, None]
@@ -608,20 +613,20 @@ def masked_loss(scores: Any, gold: BatchGold, xp: Any) -> tuple[float, Any]:
 def _push_down(
     logs: Any, probabilities: Any, start: int, end: int, column: int, xp: Any
 ) -> tuple[int, int, int, Any, float]:
-    """Where a span is known to be wrong: the gradient of -log(1 - p), and its value, p being that of its tags."""
+    """Range and column of a rejected span, and gradient and value of its -log(1 - p), p being that of its tags."""
     tags = np.zeros(end - start, np.int64)
     set_tags(tags, 0, end - start)
     rows = xp.arange(end - start)
     own = logs[start:end, column]
     log_p = float(own[rows, xp.asarray(tags)].sum())
-    rest = max(-float(np.expm1(log_p)), 1e-6)
+    rest = max(-float(np.expm1(log_p)), 1e-6)  # 1 - p; bounded, so that a certain span is no division by 0
     gradient = -probabilities[start:end, column].copy()
     gradient[rows, xp.asarray(tags)] += 1
     return start, end, column, gradient * (np.exp(log_p) / rest), -float(np.log(rest))
 
 
-def _clearest(doc: Doc, spans: Sequence[Span], margins: Sequence[float]) -> list[Span]:
-    """Of spans that overlap the one of the largest margin; none that overlaps what is in `doc.ents` already."""
+def _without_overlaps(doc: Doc, spans: Sequence[Span], margins: Sequence[float]) -> list[Span]:
+    """Spans that overlap no entity of the Doc, and each other neither: of two, the one with the larger margin stays."""
     taken = {token for span in doc.ents for token in range(span.start, span.end)}
     kept = []
     for i in sorted(range(len(spans)), key=lambda i: (-margins[i], spans[i].start, spans[i].end, spans[i].label_)):
@@ -639,11 +644,11 @@ Range = tuple[int, int]  # [start, end)
 
 
 class Covered(NamedTuple):
-    """What is known of one label in one text, in characters.
+    """The covered ranges of one label in one text, and the entities in them, in characters.
 
-    gold (frozenset[Range]): Its entities, those that lie in covered ranges.
-    covered (list[Range]): Where it is known, sorted and apart from each other.
-    is_scored (bool): Whether a false prediction could be told: somewhere it is known not to be.
+    gold (frozenset[Range]): Entities that lie in covered ranges.
+    covered (list[Range]): Sorted and apart from each other.
+    is_scored (bool): Whether a prediction could be a false positive: not all that is covered are entities.
     """
 
     gold: frozenset[Range]
@@ -652,37 +657,37 @@ class Covered(NamedTuple):
 
 
 def covered_of(doc: Doc) -> dict[str, Covered]:
-    """What is known of each label that is covered anywhere in a Doc.
+    """The covered ranges of each label that is covered anywhere in a Doc.
 
-    RAISES (ValueError): If the Doc does not say what is covered.
+    RAISES (ValueError): If the Doc has no `doc.spans["covered"]`.
     """
     demand_coverage(doc)
-    gold, covered = _by_label(doc, GOLD), _by_label(doc, COVERED)
-    # So that ranges include blanks, and neighbours touch, a range ends where the next token starts.
+    gold, covered = _tokens_by_label(doc, GOLD), _tokens_by_label(doc, COVERED)
+    # A range ends where the next token starts: it includes whitespace, so that neighbors touch.
     starts = [*(token.idx for token in doc), len(doc.text)]
-    return {label: _known(doc, starts, gold.get(label, []), ranges) for label, ranges in covered.items()}
+    return {label: _in_characters(doc, starts, gold.get(label, []), ranges) for label, ranges in covered.items()}
 
 
-def _by_label(doc: Doc, key: str) -> dict[str, list[Range]]:
+def _tokens_by_label(doc: Doc, key: str) -> dict[str, list[Range]]:
     found: dict[str, list[Range]] = defaultdict(list)
     for span in doc.spans.get(key, []):
         found[span.label_].append((span.start, span.end))
     return found
 
 
-def _known(doc: Doc, starts: Sequence[int], gold: Collection[Range], covered: Collection[Range]) -> Covered:
+def _in_characters(doc: Doc, starts: Sequence[int], gold: Collection[Range], covered: Collection[Range]) -> Covered:
     ranges = join_ranges(covered)
     inside = [span for span in gold if _is_within(span, ranges)]
-    tokens = _size(ranges)
+    tokens = _total_length(ranges)
     return Covered(
         gold=frozenset((starts[start], starts[end - 1] + len(doc[end - 1])) for start, end in inside),
         covered=[(starts[start], starts[end]) for start, end in ranges],
-        is_scored=tokens == len(doc) or tokens > _size(join_ranges(inside)),
+        is_scored=tokens == len(doc) or tokens > _total_length(join_ranges(inside)),
     )
 
 
 def join_ranges(ranges: Iterable[Range]) -> list[Range]:
-    """The same ground in the fewest ranges, sorted."""
+    """Join ranges that overlap or touch; sorted."""
     result: list[Range] = []
     for start, end in sorted(ranges):
         if result and start <= result[-1][1]:
@@ -692,7 +697,7 @@ def join_ranges(ranges: Iterable[Range]) -> list[Range]:
     return result
 
 
-def _size(ranges: Iterable[Range]) -> int:
+def _total_length(ranges: Iterable[Range]) -> int:
     return sum(end - start for start, end in ranges)
 
 
@@ -701,7 +706,7 @@ def _is_within(span: Range, ranges: Iterable[Range]) -> bool:
 
 
 def count_spans(label: Covered, predicted: Collection[Range]) -> tuple[int, int, int]:
-    """True positives, false positives and false negatives of one label in one text, where it is known."""
+    """True positives, false positives and false negatives of one label in one text, in covered ranges."""
     predicted = {span for span in predicted if _is_within(span, label.covered)}
     hits = len(label.gold & predicted)
     return hits, len(predicted) - hits, len(label.gold) - hits
@@ -716,10 +721,10 @@ def predictions(doc: Doc) -> dict[str, set[Range]]:
 
 
 def score_covered(examples: Iterable[Example], **_: Any) -> dict[str, Any]:
-    """Strict scores of `doc.ents`, each label counted where the references know it and nowhere else.
+    """Strict scores of `doc.ents`, each label only where the references are covered for it.
 
     RETURNS (dict[str, Any]): ents_p, ents_r, ents_f of all labels together and ents_per_type by label, as spaCy's own
-        scorer: https://spacy.io/api/scorer#score_spans. None where there is nothing to divide by.
+        scorer: https://spacy.io/api/scorer#score_spans. None if the divisor is 0.
     """
     counts = count_covered(examples)
     per_type = {label: prf(*counts[label]) for label in sorted(counts)}
@@ -728,21 +733,21 @@ def score_covered(examples: Iterable[Example], **_: Any) -> dict[str, Any]:
 
 
 def count_covered(examples: Iterable[Example]) -> dict[str, list[int]]:
-    """By label: entities found, invented and missed, where the references know the label. See `count`."""
+    """By label: true positives, false positives and false negatives in covered ranges."""
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for example in examples:
-        found = predictions(example.predicted)
-        for label, gold in covered_of(example.reference).items():
-            if gold.is_scored:
-                for i, number in enumerate(count_spans(gold, found.get(label, ()))):
+        predicted = predictions(example.predicted)
+        for label, covered in covered_of(example.reference).items():
+            if covered.is_scored:
+                for i, number in enumerate(count_spans(covered, predicted.get(label, ()))):
                     counts[label][i] += number
     return counts
 
 
 def prf(tp: int, fp: int, fn: int) -> dict[str, float | None]:
-    """Precision, recall and F1; None where there is nothing to divide by."""
-    pairs = {"p": (tp, tp + fp), "r": (tp, tp + fn), "f": (2 * tp, 2 * tp + fp + fn)}
-    return {name: part / whole if whole else None for name, (part, whole) in pairs.items()}
+    """Precision, recall and F1; None if the divisor is 0."""
+    fractions = {"p": (tp, tp + fp), "r": (tp, tp + fn), "f": (2 * tp, 2 * tp + fp + fn)}
+    return {name: value / divisor if divisor else None for name, (value, divisor) in fractions.items()}
 
 
 @spacy.registry.scorers("labelwise.CoveredScorer.v1")
@@ -765,7 +770,7 @@ def make_label_heads(
     return LabelHeads(nlp.vocab, model, name, spans_key=spans_key, scorer=scorer)
 
 
-if not Language.has_factory("label_heads"):  # else a packaged model brought it: two of them in a process are no error
+if not Language.has_factory("label_heads"):  # a packaged model that was loaded has registered its own copy
     Language.factory(
         "label_heads",
         assigns=["doc.ents", "token.ent_iob", "token.ent_type", "doc.spans"],
