@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--seeds", type=int, default=1, help="models for each share; default: %(default)s")
     parser.add_argument("--gpu", type=int, default=-1, help="number of the GPU, or -1 for none; default: %(default)s")
-    parser.add_argument("--vectors", default="none", help="a pipeline with static vectors; default: %(default)s")
+    parser.add_argument("--vectors", default="", help="a pipeline with static vectors, a package or folder")
     args, rest = parser.parse_known_args()
     shares = sorted(set(args.shares))
     if len(shares) < 2 or not shares[0] > 0 or shares[-1] > 1 or args.seeds < 1:
@@ -39,8 +39,7 @@ def main() -> None:
     split, labels = read_corpus(args.corpus / "split.json"), read_labels(args.corpus / "labels.json")
     if not split.texts.get("test"):
         raise UserError(f"{args.corpus}/test: no text to evaluate with; raise test in [split]")
-    vectors = None if args.vectors == "none" else args.vectors
-    _, values = load_config(args.config, overrides(rest, "--training.max_steps 4000"), vectors)
+    _, values = load_config(args.config, overrides(rest, "--training.max_steps 4000"), args.vectors)
     seeds = range(args.seed, args.seed + args.seeds)
     parts = learn(args.config, values, args.corpus, shares, seeds, labels, split, args.models, args.gpu)
     found = curve(args.config.stem, split.digest, parts, seed_variance.load(args.metrics))

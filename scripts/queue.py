@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, default=Path("corpus"), help="default: %(default)s")
     parser.add_argument("--output", type=Path, default=Path("queues"), help="for <label>/<number>: %(default)s")
     parser.add_argument("--kind", default="uncovered", help="uncovered texts, suspects or conflicts")
-    parser.add_argument("--format", default="auto", help="prodigy, label_studio or doccano; auto is prodigy")
+    parser.add_argument("--format", default="", help="prodigy, label_studio or doccano; default: prodigy")
     parser.add_argument("--texts", default="train", help="split of the texts; dev and test are always random samples")
     parser.add_argument("--prefill", default="gold", help="spans in the tasks: gold, or model: also those it predicts")
     parser.add_argument("--limit", type=int, default=100, help="number of tasks, default: %(default)s")
@@ -36,7 +36,7 @@ def main() -> None:
         nlp, split.dev, split.test, split.document, split.dev_datasets, split.test_datasets, config.docs.misaligned
     )
     request = Request(
-        label=args.label, kind=args.kind, format="prodigy" if args.format == "auto" else args.format, texts=args.texts,
+        label=args.label, kind=args.kind, format=args.format or "prodigy", texts=args.texts,
         order=config.queue.order, prefill=args.prefill, limit=args.limit, seed=args.seed,
     )  # fmt: skip
     queued = queue(request, args.corpus, args.models, args.output, plan)

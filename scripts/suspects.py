@@ -32,19 +32,15 @@ def main() -> None:
     own = {key: value for key, value in values.items() if key.startswith("suspects.")}
     rules = settings.load(args.config, own).suspects
     training_values = {key: value for key, value in values.items() if key not in own}
-    config, training_values = load_config(args.training, training_values, _named(args.vectors))
+    config, training_values = load_config(args.training, training_values, args.vectors)
     ensemble = Ensemble(
         args.training, {**training_values, **shorten(config, rules.steps)}, args.gpu, rules.folds,
         list(range(args.seed, args.seed + rules.models)),
     )  # fmt: skip
-    found, trained = find_suspects(args.corpus, ensemble, args.predictions, _named(args.label))
+    found, trained = find_suspects(args.corpus, ensemble, args.predictions, args.label or None)
     console = plain_console()
     print_suspects(console, found, trained)
     console.print(f"✔ {args.corpus / FOLDER / SUSPECTS}")
-
-
-def _named(value: str) -> str | None:
-    return None if value in ("", "none") else value
 
 
 if __name__ == "__main__":

@@ -28,8 +28,7 @@ def main() -> None:
     args, rest = parser.parse_known_args()
     if args.seeds < 1:
         raise UserError(f"--seeds {args.seeds}: must be 1 or more, the number of models to train")
-    vectors = "" if args.vectors == "none" else args.vectors
-    config, values = load_config(args.config, overrides(rest, "--training.max_steps 4000"), vectors)
+    config, values = load_config(args.config, overrides(rest, "--training.max_steps 4000"), args.vectors)
     corpus = read_corpus(args.corpus / "split.json")
     console = Console(markup=False, highlight=False)
     if share := uncovered_share(config, corpus):

@@ -105,6 +105,23 @@ def test_a_component(project):
     assert printed(project, check) == "(12345,)\n"
 
 
+def test_a_metric(project):
+    """After the component's test, which leaves a run."""
+    edit(project, "A metric")
+    assert "F2" in call(project, "weasel", "run", "evaluate")
+    call(project, "weasel", "run", "compare")
+    assert "f2" in (project / "metrics/compare.csv").read_text("utf8").partition("\n")[0]
+    check = "from scripts.scoring import runs; print(runs.frame('metrics')[['label', 'f2']])"
+    assert "micro" in printed(project, check)
+
+
+def test_a_notebook(project):
+    code = block("In a notebook", "python", page=(ROOT / "docs/comparing.md").read_text("utf8"))
+    code, plot, _ = code.partition("f.plot")
+    assert plot
+    assert "micro" in printed(project, code + "print(f)")
+
+
 def test_a_merge_policy(project):
     edit(project, "A merge policy")
     line = 'between_annotators = "majority"'
