@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from scripts.core.errors import run_step
-from scripts.queueing.recommendation import ACTIONS, NAME, decide, print_next
+from scripts.queueing.recommendation import NAME, decide, print_next
+from scripts.queueing.rules import ACTIONS
 from scripts.reporting.console import plain_console
 
 

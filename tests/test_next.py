@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from scripts.checking import consistency, coverage
 from scripts.checking.review import Outdated
 from scripts.merging.merge import Resources, merge
 from scripts.queueing import recommendation as deciding
-from scripts.queueing.recommendation import RULES, Signals, recommend
+from scripts.queueing.recommendation import LabelRecommendation, Next, print_next
+from scripts.queueing.rules import RULES, Signals, recommend
 from tests.annotated import task
 from tests.annotated import write as write_answers
 from tests.project import fail, succeed
@@ -102,6 +105,31 @@ def test_all_that_is_known_meets_in_a_row(project):
     for rule in RULES:
         assert rule.condition in said
     assert "✔ metrics/next.json: begin with Y: annotate more texts" in said
+
+
+def test_its_screen_is_80_columns_wide_and_keeps_labels_on_one_line():
+    signals = Signals(**FINE | {"low": 0.93, "high": 0.97, "f": 0.85})
+    row = LabelRecommendation(signals, recommend(signals))
+    labels = ["StreetNamePreType", "ORG"]
+    printed = io.StringIO()
+    print_next(Console(file=printed, width=80), Next(gold="", run=None, notes=[], labels=dict.fromkeys(labels, row)))
+    head, first, second, *_ = printed.getvalue().splitlines()
+    assert head.split() == [
+        "label",
+        "covered",
+        "suspects",
+        "agree",
+        "F",
+        "95",
+        "%",
+        "×",
+        "2",
+        "unseen",
+        "errors",
+        "rule",
+    ]
+    assert first.split() == ["StreetNamePreType", "100%", "0", ".90", ".85", ".93–.97", "+.010", ".85", "20", "8"]
+    assert second.startswith("ORG ")
 
 
 def test_what_is_missing_is_said(project):

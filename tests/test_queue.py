@@ -194,7 +194,7 @@ def test_all_is_asked_once_and_then_nothing_is_left(run):
     run("--limit", 1000)
     found = account()
     assert found["counts"].get("over the limit", 0) == 0
-    assert found["counts"]["near-duplicate within this queue"] > 0
+    assert found["counts"]["near-duplicates within this queue"] > 0
     chosen = {each["text"] for each in tasks()}
     assert not any(twin in chosen and text in chosen for text, twin in zip(TEXTS[60:80], TWINS, strict=True))
     assert "nothing is left to ask" in run("--limit", 1000)

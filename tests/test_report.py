@@ -19,7 +19,7 @@ from scripts.page import inputs
 from scripts.page.errors import group_errors, mark_spans
 from scripts.page.page import breakable, render, stack
 from scripts.queueing import recommendation as deciding
-from scripts.queueing.recommendation import ACTIONS
+from scripts.queueing.rules import ACTIONS
 from scripts.reporting.console import count, ratio
 from scripts.scoring import comparison, runs
 from scripts.scoring import learning_curve as curve

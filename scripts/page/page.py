@@ -16,7 +16,8 @@ from scripts.checking.coverage import hours, seconds, unmeasured
 from scripts.page import history
 from scripts.page.errors import confusion_matrix, group_errors
 from scripts.page.inputs import Inputs
-from scripts.queueing.recommendation import ACTIONS, COLUMNS, RULES, cells
+from scripts.queueing.recommendation import COLUMNS, cells
+from scripts.queueing.rules import ACTIONS, RULES
 from scripts.reporting.comparison import interval, list_differences, list_notes, mark
 from scripts.reporting.console import count, listed, plural, ratio
 from scripts.reporting.scores import metric_cells, variance_source
@@ -67,7 +68,7 @@ def _environment() -> Environment:
         "suspect_kinds": consistency.SUSPECT_KINDS,
         "rules": RULES,
         "actions": ACTIONS,
-        "columns_of_next": COLUMNS,
+        "columns_of_next": list(COLUMNS),
     }
     return environment
 

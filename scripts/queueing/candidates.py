@@ -74,7 +74,7 @@ def choose_uncovered(
     chosen = pool[: request.limit]
     if tagger:
         near = near_any([candidate.text.text for candidate in pool], _covered_or_asked(gold, request, before))
-        counts["near-duplicate of a covered or queued text"] = len(near)
+        counts["near-duplicates of covered or queued texts"] = len(near)
         new = [candidate for number, candidate in enumerate(pool) if number not in near]
         chosen = _most_informative(new, request.limit, counts)
     counts["queued"] = len(chosen)
@@ -139,7 +139,7 @@ def _most_informative(pool: list[Candidate], limit: int, counts: Ledger) -> list
 
     def is_new(number: int) -> bool:
         is_near = bool(near.like(pool[number].text.text))
-        counts["near-duplicate within this queue"] += is_near
+        counts["near-duplicates within this queue"] += is_near
         return not is_near
 
     for number, gain in choose([candidate.words for candidate in pool], is_new):

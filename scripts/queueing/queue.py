@@ -71,15 +71,10 @@ def _validated(request: Request) -> Request:
 
     RAISES (UserError): If a value is not one of those allowed.
     """
-    allowed: dict[str, Collection[str]] = {
-        "kind": _UNITS,
-        "format": FORMATS,
-        "texts": SPLITS,
-        "prefill": get_args(Prefill),
-    }
-    for name, values in allowed.items():
-        if (value := getattr(request, name)) not in values:
-            raise UserError(f"--{name} {value}: there is no such {name}; there are {', '.join(values)}")
+    _demand_one_of("kind", request.kind, _UNITS)
+    _demand_one_of("format", request.format, FORMATS)
+    _demand_one_of("texts", request.texts, SPLITS)
+    _demand_one_of("prefill", request.prefill, get_args(Prefill))
     if request.label in ("", "none"):
         raise UserError("say which label: --vars.label ORG")
     if request.limit < 1:
@@ -88,6 +83,11 @@ def _validated(request: Request) -> Request:
     if order == "random" and request.prefill == "model":
         raise UserError('--prefill model: needs texts that models rank: --texts train, [queue] order = "informative"')
     return msgspec.structs.replace(request, order=order)
+
+
+def _demand_one_of(name: str, value: str, allowed: Collection[str]) -> None:
+    if value not in allowed:
+        raise UserError(f"--{name} {value}: there is no such {name}; there are {', '.join(allowed)}")
 
 
 def _demand_label(request: Request, merged: Merged) -> None:

@@ -1,10 +1,10 @@
-"""The command `next`: which label to work on and how, by the first of a few rules that holds, and its screen."""
+"""metrics/next.json: which label to work on next, by the measurements of all steps and a few rules, and its screen."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,6 +18,7 @@ from scripts.checking.review import Outdated, load_current
 from scripts.core.errors import UserError
 from scripts.core.files import write_json
 from scripts.merging.merged import Merged, gold_as_merged, known_labels
+from scripts.queueing.rules import ACTIONS, RULES, Recommendation, Signals, recommend, two_digits
 from scripts.reporting.console import new_table, ratio
 from scripts.scoring import learning_curve as curve
 from scripts.scoring import runs
@@ -28,72 +29,8 @@ from scripts.suspecting import suspects
 from scripts.suspecting.suspects import Suspects
 
 NAME = "next.json"
-Action = Literal["annotate", "guideline", "redefine", "review", "inspect", "leave"]
-ACTIONS: dict[Action, str] = {
-    "annotate": "annotate more texts",
-    "guideline": "clarify the guideline, then review",
-    "redefine": "tell both labels apart",
-    "review": "review its suspects",
-    "inspect": "inspect its errors",
-    "leave": "leave it",
-}
-
-FEW_ENTITIES = 30  # in the test texts
-LOW_AGREEMENT, AGREEMENT_SPANS = 0.8, 50
-CONFUSED_SHARE, CONFUSIONS = 0.25, 10  # of a label's errors
-SUSPECT_SHARE, SUSPECTS = 0.03, 5  # of a label's spans
-RECALL_GAP, UNSEEN_ENTITIES = 0.15, 30
-LOW_COVERAGE = 0.5  # of the texts
-LOW_F = 0.9
-
 _FIRST_TIER = 1
 _UNKNOWN = "–"
-
-
-class Signals(msgspec.Struct, kw_only=True):
-    """The measurements of a label. None: not measured, or undefined.
-
-    texts (int), covered (int): All texts, and those in which the label is covered.
-    hours (float | None): To annotate the label in the other texts, at the speed so far.
-    spans (int | None), suspects (int | None): Annotated spans, and suspects of the first tier: of the step `suspects`
-        if it was run, else of `consistency`.
-    agreement (float | None): F between annotators on exact spans. agreement_spans (int): Spans that any of them marked.
-    support (int | None): Entities in the test texts.
-    f, low, high (float | None): F of the newest run, and its 95 % interval.
-    errors (float | None): False positives and false negatives in the test texts.
-    slope (float | None): F gained by the last doubling of the texts. trend (str | None): The learning curve's verdict.
-    seen, unseen (float | None): Recall of surface forms that are in the training texts, and of others.
-    unseen_entities (float): Entities of other surface forms in the test texts.
-    confused_with (str | None): The label that it is most often confused with. confusions (float): How often.
-    """
-
-    texts: int
-    covered: int
-    hours: float | None = None
-    spans: int | None = None
-    suspects: int | None = None
-    agreement: float | None = None
-    agreement_spans: int = 0
-    support: int | None = None
-    f: float | None = None
-    low: float | None = None
-    high: float | None = None
-    errors: float | None = None
-    slope: float | None = None
-    trend: str | None = None
-    seen: float | None = None
-    unseen: float | None = None
-    unseen_entities: float = 0
-    confused_with: str | None = None
-    confusions: float = 0
-
-
-class Recommendation(msgspec.Struct):
-    """What to do about a label: the action, the number of the rule (from 1), and the measurements that it rests on."""
-
-    action: Action
-    rule: int
-    reason: str
 
 
 class LabelRecommendation(msgspec.Struct):
@@ -116,87 +53,6 @@ class Next(msgspec.Struct, kw_only=True):
     run: str | None
     notes: list[str]
     labels: dict[str, LabelRecommendation]
-
-
-# The rules
-
-
-class Rule(NamedTuple):
-    """An action and its condition, in words and as a function: the reason if it holds for the signals, else None."""
-
-    action: Action
-    condition: str
-    reason: Callable[[Signals], str | None]
-
-
-def _few_entities(label: Signals) -> str | None:
-    if label.support is None or label.support >= FEW_ENTITIES:
-        return None
-    return f"{label.support:,} entities in the test texts"
-
-
-def _low_agreement(label: Signals) -> str | None:
-    if label.agreement is None or label.agreement >= LOW_AGREEMENT or label.agreement_spans < AGREEMENT_SPANS:
-        return None
-    return f"F between annotators {_two_digits(label.agreement)} on {label.agreement_spans:,} spans"
-
-
-def _confused(label: Signals) -> str | None:
-    if not label.errors or label.confusions < max(CONFUSIONS, CONFUSED_SHARE * label.errors):
-        return None
-    return f"confused with {label.confused_with} {label.confusions:,.0f} times, {label.errors:,.0f} errors in all"
-
-
-def _suspected(label: Signals) -> str | None:
-    if not label.spans or not label.suspects or label.suspects < max(SUSPECTS, SUSPECT_SHARE * label.spans):
-        return None
-    return f"{label.suspects:,} suspects among {label.spans:,} spans"
-
-
-def _still_rising(label: Signals) -> str | None:
-    if label.trend != "more helps" or not label.slope:
-        return None
-    return f"F {label.slope:+.3f} by doubling the texts"
-
-
-def _unseen_forms(label: Signals) -> str | None:
-    if label.seen is None or label.unseen is None or label.unseen_entities < UNSEEN_ENTITIES:
-        return None
-    if label.seen - label.unseen < RECALL_GAP:
-        return None
-    unseen = f"recall {_two_digits(label.unseen)} on {label.unseen_entities:,.0f} entities of unseen surface forms"
-    return f"{unseen}, {_two_digits(label.seen)} on seen ones"
-
-
-def _low_coverage(label: Signals) -> str | None:
-    if not label.texts or label.covered >= LOW_COVERAGE * label.texts:
-        return None
-    return f"covered in {label.covered:,} of {label.texts:,} texts"
-
-
-def _low_f(label: Signals) -> str | None:
-    if label.f is None or label.f >= LOW_F:
-        return None
-    return f"F {_two_digits(label.f)}, {label.errors or 0:,.0f} errors"
-
-
-RULES = (
-    Rule("annotate", f"it has fewer than {FEW_ENTITIES} entities in the test texts", _few_entities),
-    Rule("guideline", f"F between annotators is below .8 on at least {AGREEMENT_SPANS} spans", _low_agreement),
-    Rule("redefine", f"one label accounts for a quarter of its errors, at least {CONFUSIONS}", _confused),
-    Rule("review", f"suspects are 3 % of its spans, at least {SUSPECTS}", _suspected),
-    Rule("annotate", "its learning curve rises by more than noise", _still_rising),
-    Rule("annotate", f"recall on at least {UNSEEN_ENTITIES} unseen surface forms is .15 below seen", _unseen_forms),
-    Rule("annotate", "it is covered in less than half of the texts", _low_coverage),
-    Rule("inspect", "F is below .9", _low_f),
-    Rule("leave", "no other rule holds", lambda _: ""),
-)
-
-
-def recommend(signals: Signals) -> Recommendation:
-    """Return what the first rule that holds recommends."""
-    reasons = ((number, rule, rule.reason(signals)) for number, rule in enumerate(RULES, 1))
-    return next(Recommendation(rule.action, number, reason) for number, rule, reason in reasons if reason is not None)
 
 
 # The measurements
@@ -341,32 +197,52 @@ def _most_confused(label: str, confusion: Confusion) -> tuple[str | None, float]
 
 # The screen
 
-COLUMNS = ("covered", "support", "suspects", "agree", "F", "95 %", "× 2", "unseen", "errors")
-_LEGEND = (
-    "covered: share of the texts; suspects: annotations that are probably wrong; agree: F between annotators; × 2: F "
-    "gained by doubling the texts; unseen: recall on surface forms that are not in the training texts; errors: false "
-    "positives + false negatives"
-)
+COLUMNS = {  # and what their headings do not say
+    "covered": "share of the texts",
+    "support": "",
+    "suspects": "annotations that are probably wrong",
+    "agree": "F between annotators",
+    "F": "",
+    "95 %": "",
+    "× 2": "F gained by doubling the texts",
+    "unseen": "recall on surface forms that are not in the training texts",
+    "errors": "false positives + false negatives",
+}
+_LEAST_NEEDED = ("support", "95 %", "× 2", "agree")
+_MIN_LABEL = 20  # characters of a label on one line
 
 
 def print_next(console: Console, found: Next) -> None:
-    """Print a row of measurements per label, without columns that have none; then the rules and the reasons."""
-    rows = {label: cells(row.signals) for label, row in found.labels.items()}
-    shown = [column for column in range(len(COLUMNS)) if any(row[column] != _UNKNOWN for row in rows.values())]
-    table = new_table("label", *(COLUMNS[column] for column in shown), "rule")
+    """Print a row of measurements per label, then the rules and the reasons."""
+    rows = {label: dict(zip(COLUMNS, cells(row.signals), strict=True)) for label, row in found.labels.items()}
+    columns = _columns(rows, console.width)
+    table = new_table("label", *columns, "rule")
     for label, row in rows.items():
-        table.add_row(label, *(row[column] for column in shown), str(found.labels[label].recommendation.rule))
+        table.add_row(label, *map(row.__getitem__, columns), str(found.labels[label].recommendation.rule))
     console.print(table)
-    console.print(f"\n{_LEGEND}\n\nThe first rule that holds:")
+    console.print("\n" + "; ".join(f"{column}: {COLUMNS[column]}" for column in columns if COLUMNS[column]))
+    console.print("\nThe first rule that holds:")
     for number, rule in enumerate(RULES, 1):
-        console.print(f"{number} {ACTIONS[rule.action]} if {rule.condition}")
-    advised = {label: row.recommendation for label, row in found.labels.items() if row.recommendation.action != "leave"}
-    if advised:
+        console.print(f"{number} {ACTIONS[rule.action]}: {rule.condition}")
+    to_do = [(label, row.recommendation) for label, row in found.labels.items() if row.recommendation.action != "leave"]
+    if to_do:
         console.print("\nLabels to work on, most errors first:")
-    for label, recommendation in advised.items():
+    for label, recommendation in to_do:
         console.print(f"- {label}: {ACTIONS[recommendation.action]} ({recommendation.reason})")
     for note in found.notes:
         console.print(note, style="yellow")
+
+
+def _columns(rows: Mapping[str, Mapping[str, str]], width: int) -> list[str]:
+    """Choose the columns that have a value; without the least needed ones if labels would have little room."""
+    columns = [column for column in COLUMNS if any(row[column] != _UNKNOWN for row in rows.values())]
+    widths = {column: max(len(column), *(len(row[column]) for row in rows.values())) for column in columns}
+    longest = max(map(len, rows), default=0)
+    for column in _LEAST_NEEDED:
+        room = width - len(" rule") - sum(widths[each] + 1 for each in columns)
+        if room < min(longest, _MIN_LABEL) and column in columns:
+            columns.remove(column)
+    return columns
 
 
 def cells(signals: Signals) -> list[str]:
@@ -376,18 +252,14 @@ def cells(signals: Signals) -> list[str]:
         f"{signals.covered / signals.texts:.0%}" if signals.texts else _UNKNOWN,
         _whole(signals.support),
         _whole(signals.suspects),
-        _two_digits(signals.agreement),
-        _two_digits(signals.f),
-        _UNKNOWN if low is None or high is None else f"{_two_digits(low)}–{_two_digits(high)}",
+        two_digits(signals.agreement),
+        two_digits(signals.f),
+        _UNKNOWN if low is None or high is None else f"{two_digits(low)}–{two_digits(high)}",
         ratio(signals.slope, sign=True),
-        _two_digits(signals.unseen),
+        two_digits(signals.unseen),
         _whole(signals.errors),
     ]
 
 
 def _whole(number: float | None) -> str:
     return _UNKNOWN if number is None else f"{number:,.0f}"
-
-
-def _two_digits(value: float | None) -> str:
-    return _UNKNOWN if value is None else f"{value:.2f}".replace("0.", ".", 1)
