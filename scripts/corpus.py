@@ -1,4 +1,4 @@
-"""Split what was merged into train, dev and test, tokenize it as the pipeline will, and write it in shards."""
+"""Split the gold texts into train, dev and test, tokenize them as the pipeline will, and write them in shards."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from scripts.reporting.corpus import print_corpus
 def main() -> None:
     """Read the configs, build, report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", type=Path, help="says how texts are split: configs/datasets.cfg")
+    parser.add_argument("config", type=Path, help="[split] and [docs]: configs/datasets.cfg")
     parser.add_argument("training", type=Path, help="training config, whose [nlp] tokenizes: configs/ner.cfg")
-    parser.add_argument("folder", type=Path, help="holds what was merged, and gets the result: corpus")
+    parser.add_argument("folder", type=Path, help="has gold.jsonl and gets the shards: corpus")
     args, config = settings.parse(parser)
     split = config.split
     plan = CorpusPlan(
@@ -27,7 +27,7 @@ def main() -> None:
     )  # fmt: skip
     where = args.folder
     if isinstance(config.engine, Dask):
-        from scripts.engines.corpus import build_on  # which needs what else nobody needs
+        from scripts.engines.corpus import build_on  # Dask is not installed everywhere
 
         corpus, kept = build_on(config.engine, args.folder, plan)
         where = args.folder if config.engine.fetch else config.engine.storage
@@ -35,8 +35,8 @@ def main() -> None:
         corpus, kept = build(args.folder, plan, config.processes)
     console = plain_console()
     print_corpus(console, corpus)
-    same = f", {kept} of them as before" if kept else ""
-    console.print(f"✔ {where}: {plural(len(corpus.shards), 'shard')}{same}")
+    unchanged = f", {kept} of them unchanged" if kept else ""
+    console.print(f"✔ {where}: {plural(len(corpus.shards), 'shard')}{unchanged}")
 
 
 if __name__ == "__main__":

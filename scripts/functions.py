@@ -1,4 +1,4 @@
-"""Whatever of the project's own a training config may name: the manifest for `--code`. Imports only."""
+"""All functions of the project that a training config may name: the manifest for `--code`. Imports only."""
 
 from scripts.building.reading import corpus_reader, label_heads_labels, ner_labels
 from scripts.model.label_heads import label_heads_model, make_covered_scorer, make_label_heads

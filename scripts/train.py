@@ -46,7 +46,7 @@ def main() -> None:
     for job, thresholds in zip(jobs, trained, strict=True):
         tuned = f", thresholds set on {corpus.texts.get('dev', 0):,} texts" if thresholds else ""
         said = f"✔ {job.folder / BEST}: trained on {corpus.texts.get('train', 0):,} texts{tuned}"
-        console.print(said)
+        console.print(said, soft_wrap=True)
 
 
 if __name__ == "__main__":

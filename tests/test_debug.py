@@ -1,4 +1,4 @@
-"""debug: spaCy's checks run, and ours find what is odd."""
+"""debug: spaCy's checks run, then ours."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import spacy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.building.checks import check, odd_edges
+from scripts.building.checks import check_corpus, odd_boundaries
 from scripts.building.splits import read_corpus
-from scripts.merging.duplicates import alike, shingled
+from scripts.merging.duplicates import shingles, similarity
 from tests.project import ROOT
 from tests.scored import known_doc, one_line, step, write_corpus
 
@@ -47,24 +47,24 @@ def test_both_kinds_of_checks_are_shown(project):
     said = " ".join(done.stdout.split())
     assert "31 training docs" in said
     assert "Low number of examples for label 'ORG' (30)" in said
-    assert "⚠ 1 label without an entity to learn from: LOC (in test)" in said
-    assert "⚠ 1 text to evaluate on, much like one of another side" in said
+    assert "⚠ 1 label without an entity in train: LOC (in test)" in said
+    assert "⚠ 1 text of dev or test with a near-duplicate in another split" in said
     assert "1 × PER ends with '-'" in said
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_findings_are_listed_and_fail_only_if_asked(project):
-    found = check(project / "corpus", read_corpus(project / "corpus/split.json"))
-    assert found.unlearned == {"LOC": ["test"]}
-    (twin,) = found.twins
-    assert (twin.side, twin.twin_side, twin.twin) == ("test", "train", LONG)
-    (edge,) = found.edges
-    assert (edge.span, edge.side) == ("Bob -", "dev")
-    done = debug(project, "--fail-on-findings")
+def test_warnings_are_listed_and_fail_only_if_asked(project):
+    found = check_corpus(project / "corpus", read_corpus(project / "corpus/split.json"))
+    assert found.not_in_train == {"LOC": ["test"]}
+    (pair,) = found.near_duplicates
+    assert (pair.split, pair.other_split, pair.other_text) == ("test", "train", LONG)
+    (odd,) = found.boundaries
+    assert (odd.span, odd.split) == ("Bob -", "dev")
+    done = debug(project, "--fail-on-warnings")
     assert done.returncode == 1
-    assert "✘ corpus: has what should be looked at; corpus/debug.json lists it" in done.stderr
+    assert "✘ corpus: has warnings; corpus/debug.json lists them" in done.stderr
     listed = json.loads((project / "corpus/debug.json").read_text())
-    assert listed["edges"][0]["edge"] == "ends with '-'"
+    assert listed["boundaries"][0]["boundary"] == "ends with '-'"
 
 
 def test_a_corpus_that_spacy_stumbles_over_is_still_checked(project):
@@ -89,18 +89,18 @@ def test_before_there_is_a_corpus(tmp_path):
         (" Ada ", ["begins with ' '", "ends with ' '"]), ("Ada)", ["ends with ')'"]),
     ],
 )  # fmt: skip
-def test_what_is_odd_at_an_edge(span, odd):
-    assert list(odd_edges(span)) == odd
+def test_odd_boundaries(span, odd):
+    assert list(odd_boundaries(span)) == odd
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
-def test_likeness_is_that_of_sets_of_runs_of_letters(one, other):
+def test_similarity_is_jaccard_of_shingles(one, other):
     from scripts.core.hashing import normalized
 
-    def runs(text):
+    def expected_shingles(text):
         letters = normalized(text)
         return {letters[start : start + 5] for start in range(max(1, len(letters) - 4))} if letters else set()
 
-    union = runs(one) | runs(other)
-    expected = len(runs(one) & runs(other)) / len(union) if union else 0
-    assert alike(shingled(one), shingled(other)) == pytest.approx(expected)
+    union = expected_shingles(one) | expected_shingles(other)
+    expected = len(expected_shingles(one) & expected_shingles(other)) / len(union) if union else 0
+    assert similarity(shingles(one), shingles(other)) == pytest.approx(expected)

@@ -1,26 +1,35 @@
-"""How readily a label is found is chosen on texts that were not trained on."""
+"""Thresholds are chosen on texts that were not trained on."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import spacy
+from spacy.language import Language
 from spacy.training import Example
 
-from scripts.model.label_heads import BEGIN, LAST, OUT, TAGS, UNIT, LabelHeads
-from scripts.model.thresholds import BIASES, ThresholdCounts, best_thresholds, count_by_threshold, set_thresholds
+from scripts.model.label_heads import BEGIN, LAST, OUT, TAGS, UNIT
+from scripts.model.thresholds import (
+    BIASES,
+    ThresholdCounts,
+    best_thresholds,
+    count_by_threshold,
+    label_scorer,
+    set_thresholds,
+)
 from tests.scored import known_doc
 
 NLP = spacy.blank("en")
 
 
-class Scored(LabelHeads):
-    """Heads that say what is given, whatever the text."""
+class WordScores:
+    """A component of its own: scores by word, whatever the text. It has all that `LabelScorer` asks for."""
 
     def __init__(self, labels, by_word):
-        super().__init__(NLP.vocab, model=None)
-        self.cfg["labels"] = labels
-        self.by_word = by_word
+        self.labels, self.thresholds, self.by_word = tuple(labels), {}, by_word
+
+    def __call__(self, doc):
+        return doc
 
     def scores(self, docs):
         found = np.full((sum(map(len, docs)), len(self.labels), TAGS), -20, "f")
@@ -37,16 +46,16 @@ def example(text, gold=(), covered=("ORG",)):
     return Example(NLP.make_doc(text), reference)
 
 
-def test_the_curve_counts_what_each_bias_finds_where_it_is_known():
-    pipe = Scored(["ORG", "PER"], {("IBM", "ORG"): {UNIT: 1.0}, ("hired", "ORG"): {UNIT: -1.0}})
+def test_each_threshold_is_counted_where_labels_are_covered():
+    pipe = WordScores(["ORG", "PER"], {("IBM", "ORG"): {UNIT: 1.0}, ("hired", "ORG"): {UNIT: -1.0}})
     found = count_by_threshold(pipe, [example("IBM hired", [(0, 1, "ORG")])], biases=[-2.0, 0.0, 2.0])
     assert found.counts[:, 0].tolist() == [[1, 1, 0], [1, 0, 0], [0, 0, 1]]
-    assert not found.counts[:, 1].any()  # PER is not known in the text
+    assert not found.counts[:, 1].any()  # PER is not covered in the text
 
 
-def test_a_label_that_is_missed_is_found_more_readily_and_another_less():
+def test_a_missed_label_gets_a_low_threshold_and_a_spurious_one_a_high_one():
     scores = {("IBM", "ORG"): {UNIT: -0.6}, ("Ada", "PER"): {UNIT: 0.6}, ("hired", "PER"): {UNIT: 0.6}}
-    pipe = Scored(["ORG", "PER"], scores | {("Bob", "PER"): {UNIT: 2.0}})
+    pipe = WordScores(["ORG", "PER"], scores | {("Bob", "PER"): {UNIT: 2.0}})
     text = example("IBM hired Ada Bob", [(0, 1, "ORG"), (3, 4, "PER")], ["ORG", "PER"])
     chosen = set_thresholds(pipe, [text] * 200)
     assert chosen == pipe.thresholds
@@ -54,13 +63,13 @@ def test_a_label_that_is_missed_is_found_more_readily_and_another_less():
     assert 0.6 < chosen["PER"] < 2.0
 
 
-def test_of_biases_that_are_as_good_it_is_the_one_nearest_to_zero():
-    pipe = Scored(["ORG"], {("Big", "ORG"): {BEGIN: 9.0}, ("Blue", "ORG"): {LAST: 9.0}, ("is", "ORG"): {OUT: 9.0}})
+def test_of_equal_thresholds_the_one_nearest_to_zero_is_chosen():
+    pipe = WordScores(["ORG"], {("Big", "ORG"): {BEGIN: 9.0}, ("Blue", "ORG"): {LAST: 9.0}, ("is", "ORG"): {OUT: 9.0}})
     assert set_thresholds(pipe, [example("Big Blue is", [(0, 2, "ORG")])]) == {"ORG": 0.0}
     assert set_thresholds(pipe, []) == {"ORG": 0.0}
 
 
-def test_a_label_of_little_support_leans_on_the_others():
+def test_a_label_with_few_entities_leans_on_the_others():
     rare, common = np.zeros((len(BIASES), 3), int), np.zeros((len(BIASES), 3), int)
     common[:, 2] = 1000
     common[BIASES.index(-1.0)] = 1000, 0, 0
@@ -73,7 +82,16 @@ def test_a_label_of_little_support_leans_on_the_others():
 
 @pytest.mark.parametrize("lengths", [(1, 2, 3), (64, 70)])
 def test_batches_are_counted_as_one(lengths):
-    pipe = Scored(["ORG"], {("IBM", "ORG"): {UNIT: 1.0}})
+    pipe = WordScores(["ORG"], {("IBM", "ORG"): {UNIT: 1.0}})
     for length in lengths:
         found = count_by_threshold(pipe, [example("IBM hired", [(0, 1, "ORG")])] * length, biases=[0.0])
         assert found.counts.tolist() == [[[length, 0, 0]]]
+
+
+def test_a_component_takes_part_by_what_it_has():
+    Language.factory("word_scores", func=lambda nlp, name: WordScores(["ORG"], {}))
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    assert label_scorer(nlp) is None
+    component = nlp.add_pipe("word_scores")
+    assert label_scorer(nlp) is component

@@ -1,168 +1,146 @@
-"""What is odd in a corpus: labels that cannot be learned, texts that leak into the tests, borders that look wrong.
-
-spaCy's own checks of a corpus: https://spacy.io/api/cli#debug-data
-"""
+"""Checks of a corpus: labels that cannot be learned, texts that leak into evaluation, boundaries that look wrong."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
 import spacy
 from spacy.cli.debug_data import debug_data as spacy_debug_data
-from spacy.tokens import Doc
 from spacy.util import load_config
 
 from scripts.building.documents import GOLD
 from scripts.building.reading import read_docs
 from scripts.building.splits import SPLITS, Corpus, SplitName
 from scripts.core.hashing import input_hash
-from scripts.merging.duplicates import SIMILAR, alike, bands, shingled
+from scripts.merging.duplicates import NearDuplicates
 
-_MOST = 100  # texts of a band that are looked at
-_CLOSING = {")": "(", "]": "[", "}": "{", "»": "«", "”": "“"}
-_AT_THE_END = ".%'’"  # abbreviations, shares, possessives and feet end so
+_BAND_TEXTS = 100  # in a band of the MinHash signature, that a text is compared with
+_PAIRS = {")": "(", "]": "[", "}": "{", "»": "«", "”": "“"}
+_VALID_ENDS = ".%'’"  # of abbreviations, shares, possessives and feet
+_VALID_MARKS = "#@&§%"
 
 
-class Twin(msgspec.Struct):
-    """A text to evaluate on that is much like one of an earlier side.
+class NearDuplicatePair(msgspec.Struct):
+    """A text of dev or test and its most similar text of an earlier split.
 
-    similarity (float): Jaccard's, of shingles of five letters: https://en.wikipedia.org/wiki/Jaccard_index
+    similarity (float): Jaccard similarity of shingles of five letters: https://en.wikipedia.org/wiki/Jaccard_index
     """
 
-    side: SplitName
+    split: SplitName
     input_hash: int
     text: str
-    twin_side: SplitName
-    twin_input_hash: int
-    twin: str
+    other_split: SplitName
+    other_input_hash: int
+    other_text: str
     similarity: float
 
 
-class Edge(msgspec.Struct):
-    """An entity that begins or ends in a blank or a mark.
+class OddBoundary(msgspec.Struct):
+    """An entity that begins or ends with whitespace or punctuation.
 
-    edge (str): "begins with" or "ends with", and what.
+    boundary (str): "begins with" or "ends with", and the character.
     """
 
-    side: SplitName
+    split: SplitName
     input_hash: int
     label: str
     start: int
     end: int
     span: str
-    edge: str
+    boundary: str
 
 
-class Findings(msgspec.Struct):
+class CorpusWarnings(msgspec.Struct):
     """corpus/debug.json.
 
-    unlearned (dict[str, list[SplitName]]): Labels with entities in dev or test, and none in train.
-    twins (list[Twin]), edges (list[Edge]): By side, then place in the corpus.
+    not_in_train (dict[str, list[SplitName]]): Labels without an entity in train, and the splits that have some.
+    near_duplicates (list[NearDuplicatePair]), boundaries (list[OddBoundary]): In the order of the corpus.
     """
 
-    unlearned: dict[str, list[SplitName]]
-    twins: list[Twin]
-    edges: list[Edge]
+    not_in_train: dict[str, list[SplitName]]
+    near_duplicates: list[NearDuplicatePair]
+    boundaries: list[OddBoundary]
+
+    def boundary_counts(self) -> Counter[str]:
+        """Odd boundaries by label and character."""
+        return Counter(f"{odd.label} {odd.boundary}" for odd in self.boundaries)
 
 
-def check(corpus: Path, split: Corpus) -> Findings:
-    """Look at all texts of a corpus. RAISES (UserError): If a shard is damaged."""
-    texts: list[tuple[SplitName, str]] = []
-    edges: list[Edge] = []
+def check_corpus(folder: Path, corpus: Corpus) -> CorpusWarnings:
+    """Check all texts of a corpus. RAISES (UserError): If a shard is damaged."""
+    splits: list[SplitName] = []
+    texts: list[str] = []
+    boundaries: list[OddBoundary] = []
     vocab = spacy.blank("xx").vocab
-    for side in SPLITS:
-        for doc in read_docs(sorted((corpus / side).glob("*.spacy")), vocab):
-            texts.append((side, doc.text))
-            edges += _edges(side, doc)
-    return Findings(_unlearned(split.spans), list(_twins(texts)), edges)
+    for split in SPLITS:
+        for doc in read_docs(sorted((folder / split).glob("*.spacy")), vocab):
+            splits.append(split)
+            texts.append(doc.text)
+            boundaries += (
+                OddBoundary(split, input_hash(doc.text), span.label_, span.start_char, span.end_char, span.text, odd)
+                for span in doc.spans[GOLD]
+                for odd in odd_boundaries(span.text)
+            )
+    return CorpusWarnings(_not_in_train(corpus.spans), list(_near_duplicates(splits, texts)), boundaries)
 
 
-def _unlearned(spans: Mapping[str, Mapping[SplitName, int]]) -> dict[str, list[SplitName]]:
-    found = {
-        label: [side for side in SPLITS[1:] if counts.get(side, 0)]
-        for label, counts in spans.items()
-        if not counts.get("train", 0)
-    }
-    return {label: sides for label, sides in found.items() if sides}
+def _not_in_train(spans: Mapping[str, Mapping[SplitName, int]]) -> dict[str, list[SplitName]]:
+    found = {label: [split for split in SPLITS if counts.get(split)] for label, counts in spans.items()}
+    return {label: splits for label, splits in found.items() if splits and "train" not in splits}
 
 
-# Borders
-
-
-def _edges(side: SplitName, doc: Doc) -> Iterator[Edge]:
-    for span in doc.spans[GOLD]:
-        for what in odd_edges(span.text):
-            yield Edge(side, input_hash(doc.text), span.label_, span.start_char, span.end_char, span.text, what)
-
-
-def odd_edges(span: str) -> Iterator[str]:
-    """What is odd at the edges of an entity: blanks, and marks but those that entities do end in."""
+def odd_boundaries(span: str) -> Iterator[str]:
+    """Describe whitespace and punctuation at the boundaries of an entity, but for marks that entities do end with."""
     first, last = span[0], span[-1]
-    if _is_mark(first) and not (first in _CLOSING.values() and _closed(span)):
+    is_closed = any(opening == first and closing in span for closing, opening in _PAIRS.items())
+    if _is_mark(first) and not is_closed:
         yield f"begins with {first!r}"
-    is_pair = last in _CLOSING and _CLOSING[last] in span
-    if _is_mark(last) and last not in _AT_THE_END and not is_pair:
+    is_opened = last in _PAIRS and _PAIRS[last] in span
+    if _is_mark(last) and last not in _VALID_ENDS and not is_opened:
         yield f"ends with {last!r}"
 
 
-def _closed(span: str) -> bool:
-    return any(opening == span[0] and closing in span for closing, opening in _CLOSING.items())
-
-
 def _is_mark(character: str) -> bool:
-    return character.isspace() or (unicodedata.category(character)[0] == "P" and character not in "#@&§%")
+    return character.isspace() or (unicodedata.category(character)[0] == "P" and character not in _VALID_MARKS)
 
 
-def count_edges(edges: Iterable[Edge]) -> Counter[str]:
-    """How often, by label and edge."""
-    return Counter(f"{edge.label} {edge.edge}" for edge in edges)
-
-
-# Near-duplicates
-
-
-def _twins(texts: list[tuple[SplitName, str]]) -> Iterator[Twin]:
-    """Of each text to evaluate on, the one of an earlier side that is most like it, if they are alike enough."""
-    met_before: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for number, (side, text) in enumerate(texts):  # by side: what is met is of this side or an earlier one
-        shingles = shingled(text)
-        keys = list(enumerate(bands(shingles).tolist())) if len(shingles) else []
-        met = {other for key in keys for other in met_before[key] if texts[other][0] != side}
-        if met:
-            similarity, other = max((alike(shingles, shingled(texts[other][1])), -other) for other in met)
-            if similarity >= SIMILAR:
-                twin_side, twin = texts[-other]
-                yield Twin(side, input_hash(text), text, twin_side, input_hash(twin), twin, round(similarity, 4))
-        for key in keys:
-            if len(met_before[key]) < _MOST:
-                met_before[key].append(number)
+def _near_duplicates(splits: Sequence[SplitName], texts: Sequence[str]) -> Iterator[NearDuplicatePair]:
+    """For each text of dev and test, the most similar text of an earlier split, if it is a near-duplicate."""
+    index = NearDuplicates(texts, _BAND_TEXTS)
+    for number, (split, text) in enumerate(zip(splits, texts, strict=True)):
+        earlier = {other: value for other, value in index.find(text).items() if splits[other] != split}
+        if earlier:
+            other = min(earlier, key=lambda other: (-earlier[other], other))
+            yield NearDuplicatePair(
+                split, input_hash(text), text, splits[other], input_hash(texts[other]), texts[other],
+                round(earlier[other], 4),
+            )  # fmt: skip
+        index.add(number)
 
 
 def debug_data(config: Path, corpus: Path, limit: int) -> str:
-    """Print what spaCy says of the texts to train and to tune on.
+    """Run spaCy's checks of train and dev, which print: https://spacy.io/api/cli#debug-data
 
-    It knows spaCy's components alone, of ours it would say nothing: the config should have `ner`.
-
-    config (Path): A training config.
-    corpus (Path): With train, dev, labels.json and split.json.
-    limit (int): How many texts are read of each side; they are all in memory.
-    RETURNS (str): Why it stopped early; empty if it did not.
+    config (Path): A training config with spaCy's `ner`: the checks know none of our components.
+    corpus (Path): The folder with train, dev, labels.json and split.json.
+    limit (int): Number of texts to read of each split; all are in memory.
+    RETURNS (str): Why the checks stopped early; empty if they did not.
     """
     paths = {"train": corpus / "train", "dev": corpus / "dev", "labels": corpus / "labels.json"}
     values = {f"paths.{name}": str(path) for name, path in paths.items()} | {
         "paths.split": str(corpus / "split.json"), "corpora.train.limit": limit, "corpora.dev.limit": limit,
     }  # fmt: skip
     try:
-        with TemporaryDirectory() as folder:  # it does not fill in variables everywhere
-            filled = Path(folder) / config.name
+        with TemporaryDirectory() as folder:
+            filled = Path(folder) / config.name  # debug_data does not fill in variables everywhere
             load_config(config, values, interpolate=True).to_disk(filled)
             spacy_debug_data(filled, no_format=False, silent=False)
-    except SystemExit as err:  # it found what it takes for an error, and has said so
+    except SystemExit as err:  # it found an error, and has printed it
         return "see above" if err.code else ""
     except Exception as err:  # whatever its components raise on an odd corpus
         return f"{type(err).__name__}: {' '.join(str(err).split())[:300]}"
