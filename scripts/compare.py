@@ -8,7 +8,7 @@ from pathlib import Path
 from scripts.core.errors import UserError, run_step
 from scripts.core.files import whole_file, write_json
 from scripts.reporting.comparison import MAX_RUNS, print_comparison, to_csv, to_markdown
-from scripts.reporting.console import plain_console, plural
+from scripts.reporting.console import plain_console, plural, print_skipped
 from scripts.scoring.changes import drops
 from scripts.scoring.comparison import choose_baseline, choose_runs, compare_runs
 from scripts.scoring.runs import load_some
@@ -31,8 +31,7 @@ def main() -> None:
     output = args.output or args.metrics
     console = plain_console()
     runs, skipped = load_some(args.metrics)
-    for reason in skipped:
-        console.print(f"⚠ skipped: {reason}")
+    print_skipped(console, skipped)
     baseline = choose_baseline(runs, args.baseline)
     shown = choose_runs(runs, args.runs, baseline, MAX_RUNS)
     found = compare_runs(args.metrics, shown, baseline)

@@ -8,7 +8,7 @@ from pathlib import Path
 from scripts.core.errors import run_step
 from scripts.core.files import write_json
 from scripts.exporting.mlflow import export
-from scripts.reporting.console import plain_console, plural
+from scripts.reporting.console import plain_console, plural, print_skipped
 from scripts.scoring.runs import load_some
 
 
@@ -21,8 +21,7 @@ def main() -> None:
     args = parser.parse_args()
     console = plain_console()
     runs, skipped = load_some(args.metrics)
-    for reason in skipped:
-        console.print(f"⚠ skipped: {reason}")
+    print_skipped(console, skipped)
     output = args.output or args.metrics / "mlflow.json"
     write_json(output, export(args.metrics, runs, args.experiment))
     console.print(f"✔ {output}: {plural(len(runs), 'run')} in the experiment {args.experiment}")

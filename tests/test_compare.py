@@ -11,10 +11,11 @@ import pytest
 
 from scripts.core.errors import UserError
 from scripts.core.files import write_json
+from scripts.scoring import counts
 from scripts.scoring.bootstrap import adjusted_p_values
 from scripts.scoring.changes import compare_counts
 from scripts.scoring.comparison import choose_baseline, choose_runs, differences
-from scripts.scoring.runs import RunData, ScoredRun, TrainingData, load, load_counts
+from scripts.scoring.runs import RunData, ScoredRun, TrainingData, load
 from scripts.scoring.seed_variance import LabelVariance, SeedVariance, sample_variance, spread
 from tests.runs import CONFIG, counted, made, write
 from tests.scored import one_line, step
@@ -276,7 +277,7 @@ def test_what_is_saved_is_loaded(tmp_path):
     write(tmp_path, FIRST)
     folder = tmp_path / "metrics" / "ner-aaaaaaaa"
     assert load(folder) == SCORED[0]
-    assert (load_counts(folder).values == FIRST.counts.values).all()
+    assert (counts.load(folder / "counts.csv.gz").values == FIRST.counts.values).all()
 
 
 # A gate

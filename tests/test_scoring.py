@@ -19,7 +19,7 @@ from spacy.util import filter_spans
 
 from scripts.core.errors import UserError
 from scripts.model.label_heads import covered_of, join_ranges, predictions
-from scripts.scoring.counts import NOTHING, Tally, digests, pack, text_id, together, unpack
+from scripts.scoring.counts import NOTHING, Tally, digests, load, pack, text_id, together
 from scripts.scoring.metrics import metrics, score
 from scripts.scoring.runs import RunData, identity
 from tests.scored import known_doc
@@ -204,11 +204,12 @@ def test_counts_are_written_sorted_and_only_where_they_were_scored():
     assert pack(together([tally(pairs[::-1]).counts(seed) for seed in (2, 10)])) == packed
 
 
-def test_counts_are_read_as_they_were_written():
+def test_counts_are_read_as_they_were_written(tmp_path):
     docs = [known_doc(NLP, f"{TEXT} {number}", [(0, 1, "PER")], LABELS[number % 3 :]) for number in range(7)]
     pairs = [(doc, predicted(doc.text, [(0, 2, "PER"), (4, 5, "ORG")])) for doc in docs]
     counts = together([tally(pairs).counts(seed) for seed in (2, 10)])
-    read = unpack(pack(counts))
+    (tmp_path / "counts.csv.gz").write_bytes(pack(counts))
+    read = load(tmp_path / "counts.csv.gz")
     assert (read.texts, read.labels, read.seeds) == (counts.texts, counts.labels, counts.seeds)
     for one, other in zip(read[3:], counts[3:], strict=True):
         assert (one == other).all()
@@ -220,9 +221,10 @@ def test_counts_are_read_as_they_were_written():
 @pytest.mark.parametrize(
     "content", [b"", b"text", gzip.compress(b"a,b\n1,2\n", mtime=0), gzip.compress(b"text,label\n", mtime=0)]
 )
-def test_counts_that_are_none_are_refused(content):
-    with pytest.raises(UserError, match="is damaged"):
-        unpack(content)
+def test_damaged_counts_are_named(content, tmp_path):
+    (tmp_path / "counts.csv.gz").write_bytes(content)
+    with pytest.raises(UserError, match=r"counts\.csv\.gz: is damaged"):
+        load(tmp_path / "counts.csv.gz")
 
 
 def test_counts_are_zero_where_nothing_is_scored():

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
+
 from scripts.core.answers import Span
 from scripts.scoring.examples import ERROR_KINDS, ErrorExample
 from scripts.scoring.metrics import Errors, Metrics
@@ -122,18 +124,11 @@ def _text_piece(text: str, start: int, end: int, marks: Sequence[tuple[Span, Spa
 _MAX_PAIRS = 10
 
 
-class ConfusionCell(NamedTuple):
-    """A number of entities, and its share of the row."""
-
-    number: float
-    share: float
-
-
 class ConfusionRow(NamedTuple):
     """Entities of a label by predicted label. The last row, without a label, has spurious predictions."""
 
     label: str | None
-    cells: list[ConfusionCell]
+    numbers: list[float]
     total: float
 
 
@@ -160,20 +155,14 @@ class ConfusionMatrix(NamedTuple):
 
 
 def confusion_matrix(found: Confusion) -> ConfusionMatrix:
-    """Average the confusion over seeds, with shares."""
-    seeds = list(found.seeds.values())
-    means = [[sum(cells) / len(seeds) for cells in zip(*rows, strict=True)] for rows in zip(*seeds, strict=True)]
-    rows = [_confusion_row(label, numbers) for label, numbers in zip([*found.labels, None], means, strict=True)]
+    """Average the confusion over seeds, and find the labels that are confused most."""
+    means = np.mean(list(found.seeds.values()), axis=0).tolist()
+    rows = [ConfusionRow(label, row, sum(row)) for label, row in zip([*found.labels, None], means, strict=True)]
     pairs = [
-        ConfusedPair(str(row.label), label, *cell)
+        ConfusedPair(str(row.label), label, number, number / row.total)
         for row in rows[:-1]
-        for label, cell in zip(found.labels, row.cells[:-1], strict=True)
-        if cell.number and label != row.label
+        for label, number in zip(found.labels, row.numbers[:-1], strict=True)
+        if number and label != row.label
     ]
     pairs.sort(key=lambda pair: (-pair.number, pair.gold, pair.predicted))
     return ConfusionMatrix(found.labels, rows, pairs[:_MAX_PAIRS])
-
-
-def _confusion_row(label: str | None, numbers: Sequence[float]) -> ConfusionRow:
-    total = sum(numbers)
-    return ConfusionRow(label, [ConfusionCell(number, number / total if total else 0.0) for number in numbers], total)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from scripts.page.inputs import Inputs
-from scripts.reporting.comparison import f_cell
+from scripts.reporting.comparison import f_cell, rows_of
 from scripts.reporting.console import listed, plural
-from scripts.scoring.changes import Change
+from scripts.scoring.changes import Change, Changes
 from scripts.scoring.comparison import RunComparison
 from scripts.scoring.examples import ERROR_KINDS
 from scripts.scoring.metrics import Errors, Macro, Score
@@ -19,24 +19,13 @@ _MAX_RUNS = 6
 _STEP = 0.05  # of the scale of changes
 
 
-class ScoreDot(NamedTuple):
-    """F of one run in one row; None where the label is missing. `cell`: F, marked with ▲ or ▼ beyond noise."""
-
-    score: Score | Macro | None
-    cell: str
-
-    @property
-    def is_shown(self) -> bool:
-        """Whether there is a meaningful F: that of a label without entities is 0 or undefined."""
-        return self.score is not None and self.score.f is not None and getattr(self.score, "support", 1) > 0
-
-
 class HistoryRow(NamedTuple):
-    """A label, micro or macro in all runs that are shown."""
+    """A label, micro or macro in all runs that are shown: its scores, and F as it is printed."""
 
     name: str
     is_label: bool
-    dots: list[ScoreDot]
+    scores: list[Score | Macro | None]
+    cells: list[str]
 
 
 class RunHistory(NamedTuple):
@@ -50,12 +39,12 @@ class RunHistory(NamedTuple):
 class ChangeTable(NamedTuple):
     """The newest run beside the baseline.
 
-    rows (list[tuple[str, bool, Change]]): Names, and whether they are labels; micro and macro come last.
+    rows (list[tuple[str, str, Change]]): Kind, name and change, see `Changes.rows`.
     reach (float): No interval goes further from 0 than this.
     up (list[str]), down (list[str]): Labels that changed by more than noise.
     """
 
-    rows: list[tuple[str, bool, Change]]
+    rows: list[tuple[str, str, Change]]
     reach: float
     up: list[str]
     down: list[str]
@@ -77,11 +66,9 @@ def newest_comparison(found: Inputs) -> RunComparison | None:
     return found.compared.of(found.runs[-1])
 
 
-def change_table(compared: RunComparison) -> ChangeTable:
+def change_table(changes: Changes) -> ChangeTable:
     """Make a table of changes, with a scale that holds all of them."""
-    changes = compared.changes
-    rows = [*((label, True, change) for label, change in changes.labels.items())]
-    rows += [("micro", False, changes.micro), ("macro", False, changes.macro)]
+    rows = list(changes.rows())
     limits = [
         abs(limit)
         for *_, change in rows
@@ -100,19 +87,16 @@ def run_history(found: Inputs) -> RunHistory:
     runs = found.runs[-_MAX_RUNS:]
     older = [scored for scored in found.runs[:-_MAX_RUNS] if scored.run.folder == baseline]
     runs = [*older, *runs[len(older) :]]
-    labels = sorted({label for scored in runs for label in scored.metrics.labels})
-    rows = [HistoryRow(label, True, [_dot(found, scored, "label", label) for scored in runs]) for label in labels]
-    rows += [HistoryRow(name, False, [_dot(found, scored, name) for scored in runs]) for name in ("micro", "macro")]
+    rows = [
+        HistoryRow(
+            name,
+            kind == "label",
+            [scored.scores(kind, name) for scored in runs],
+            [f_cell(scored, found.compared, kind, name) for scored in runs],
+        )
+        for kind, name in rows_of(runs)
+    ]
     return RunHistory(runs, baseline, rows)
-
-
-def _dot(found: Inputs, scored: ScoredRun, row: str, label: str = "") -> ScoreDot:
-    compared = found.compared.of(scored) if found.compared else None
-    score = scored.metrics.labels.get(label) if row == "label" else getattr(scored.metrics, row)
-    if compared is None:
-        return ScoreDot(score, f_cell(score.f if score else None, None))
-    change = compared.changes.labels.get(label) if row == "label" else getattr(compared.changes, row)
-    return ScoreDot(score, f_cell(score.f if score else None, change))
 
 
 def weakest_labels(scored: ScoredRun, limit: int = 5) -> list[WeakLabel]:
@@ -140,11 +124,7 @@ _FEW = 30  # entities: with fewer, an interval of F is wider than any change one
 _LOW = 0.5  # of the training texts
 
 
-class Caution(NamedTuple):
-    """A reason to doubt a number, and its consequence or remedy."""
-
-    reason: str
-    remedy: str
+Caution = tuple[str, str]  # a reason to doubt a number, and its consequence or remedy
 
 
 def cautions(found: Inputs, compared: RunComparison | None) -> list[Caution]:
@@ -154,16 +134,16 @@ def cautions(found: Inputs, compared: RunComparison | None) -> list[Caution]:
         *_comparison_cautions(found, compared),
         *_run_cautions(newest),
         *_label_cautions(newest),
-        *(Caution(f"A folder was skipped: {reason}.", "Evaluate it again, or remove it.") for reason in found.skipped),
+        *((f"A folder was skipped: {reason}.", "Evaluate it again, or remove it.") for reason in found.skipped),
     ]
 
 
 def _comparison_cautions(found: Inputs, compared: RunComparison | None) -> Iterator[Caution]:
     if found.compared is None or (len(found.runs) > 1 and compared is None):
-        yield Caution("The newest run is not compared with another.", "Compare it: weasel run compare.")
+        yield "The newest run is not compared with another.", "Compare it: weasel run compare."
     elif compared and compared.differences.test:
         labels = compared.differences.test
-        yield Caution(
+        yield (
             f"The test changed for {plural(len(labels), 'label')} since the baseline: {listed(labels)}.",
             "Scores of these labels are of different tests. The changes below are on the texts both runs share.",
         )
@@ -172,18 +152,18 @@ def _comparison_cautions(found: Inputs, compared: RunComparison | None) -> Itera
 def _run_cautions(newest: ScoredRun) -> Iterator[Caution]:
     run = newest.run
     if len(run.seeds) == 1:
-        yield Caution(
+        yield (
             "One seed.",
             "Another seed alone would change every F. To measure how much, train several: "
             "weasel run all . --vars.seeds 3.",
         )
     if run.code.uncommitted:
         files = f"{plural(len(run.code.uncommitted), 'file')} ({listed(run.code.uncommitted)})"
-        yield Caution(f"Uncommitted changes in {files}.", "Nobody can check out what made this run.")
+        yield f"Uncommitted changes in {files}.", "Nobody can check out what made this run."
     if run.data.trained is None:
-        yield Caution("The model has no record of its training data.", "It may have seen the test texts.")
+        yield "The model has no record of its training data.", "It may have seen the test texts."
     elif run.data.trained != run.data.evaluated:
-        yield Caution(
+        yield (
             "The model was trained on another state of the corpus than it is evaluated on.",
             "Train again, so that the scores reflect the current annotations: weasel run train.",
         )
@@ -196,17 +176,17 @@ def _label_cautions(newest: ScoredRun) -> Iterator[Caution]:
     trained = newest.run.trained
     low = [label for label in labels if trained and trained.covered.get(label, 0) < _LOW * trained.texts]
     if none:
-        yield Caution(
+        yield (
             f"{_labels_have(none)} no entity in the test texts: {listed(none, 8)}.",
-            "They cannot be scored until there are some.",
+            "A label without entities cannot be scored.",
         )
     if few:
-        yield Caution(
+        yield (
             f"{_labels_have(few)} fewer than {_FEW} entities in the test texts: {listed(few, 8)}.",
             "One entity more or less changes their F a lot: mind the intervals.",
         )
     if low:
-        yield Caution(
+        yield (
             f"{plural(len(low), 'label')} covered in fewer than half of the training texts: {listed(low, 8)}.",
             "More texts annotated for them are likely to help.",
         )

@@ -85,7 +85,7 @@ def _context(found: Inputs) -> dict[str, Any]:
         "most_errors": max((score.error_count for score in newest.metrics.labels.values()), default=0),
         "compared": compared,
         "baseline": found.compared.baseline if found.compared and compared else None,
-        "changes": history.change_table(compared) if compared else None,
+        "changes": history.change_table(compared.changes) if compared else None,
         "differences": list_differences(compared) if compared else [],
         "notes": list(list_notes(compared, variance_seeds)) if compared else [],
         "history": history.run_history(found),

@@ -140,17 +140,10 @@ def _changes_frame(found: Comparisons) -> pd.DataFrame:
     rows = [
         (compared.run, row, label, found.baseline, *(getattr(change, name) for name in _CHANGE))
         for compared in found.runs
-        for row, label, change in _change_rows(compared)
+        for row, label, change in compared.changes.rows()
     ]
     table = pd.DataFrame(rows, columns=["run", "row", "label", "baseline", *_CHANGE_COLUMNS])
     return table.astype({"compared_support": "Int64", "compared_texts": "Int64"})
-
-
-def _change_rows(compared: RunComparison) -> Iterator[tuple[str, str, Change]]:
-    """Yield kind, name and change of each label, then of micro and macro."""
-    yield from (("label", label, change) for label, change in compared.changes.labels.items())
-    yield "micro", "micro", compared.changes.micro
-    yield "macro", "macro", compared.changes.macro
 
 
 # The newest run beside the baseline, on the console and in compare.md
@@ -192,7 +185,7 @@ def _table_rows(compared: RunComparison, runs: Sequence[ScoredRun]) -> Iterator[
     """Yield kind, name, cells (without the name) and change of each row."""
     run = next(scored.run for scored in runs if scored.run.folder == compared.run)
     covered = run.trained.covered if run.trained else {}
-    for row, name, change in _change_rows(compared):
+    for row, name, change in compared.changes.rows():
         cells = [
             ratio(change.before), ratio(change.f), ratio(change.delta, sign=True), interval(change),
             f"{mark(change)} {change.verdict}".strip(), f"{change.support:,}",
@@ -234,24 +227,24 @@ def _print_runs(console: Console, shown: Sequence[ScoredRun], found: Comparisons
         is_baseline = scored.run.folder == found.baseline
         heading = f"{scored.run.folder}\n{time}\n{'baseline' if is_baseline else ''}"
         table.add_column(heading, justify="right", no_wrap=len(scored.run.folder) <= 14)
-    for label in sorted({label for scored in shown for label in scored.metrics.labels}):
-        table.add_row(label, *(_f_cell(scored, found, "label", label) for scored in shown))
-    for name in ("micro", "macro"):
-        table.add_row(name, *(_f_cell(scored, found, name, name) for scored in shown), style="bold")
+    for kind, name in rows_of(shown):
+        cells = (f_cell(scored, found, kind, name) for scored in shown)
+        table.add_row(name, *cells, style="" if kind == "label" else "bold")
     console.print(table)
     if any(mark(change) for compared in found.runs for change in compared.changes.labels.values()):
         console.print("▲ ▼ more than noise, compared with the baseline on the texts both are scored on")
     console.print()
 
 
-def _f_cell(scored: ScoredRun, found: Comparisons, row: str, name: str) -> str:
-    compared = found.of(scored)
-    if row == "label":
-        score = scored.metrics.labels.get(name)
-        return f_cell(score.f if score else None, compared.changes.labels.get(name) if compared else None)
-    return f_cell(getattr(scored.metrics, row).f, getattr(compared.changes, row) if compared else None)
+def rows_of(runs: Sequence[ScoredRun]) -> list[tuple[str, str]]:
+    """Kinds and names of the rows of several runs: all labels, sorted, then micro and macro."""
+    labels = sorted({label for scored in runs for label in scored.metrics.labels})
+    return [*(("label", label) for label in labels), ("micro", "micro"), ("macro", "macro")]
 
 
-def f_cell(f: float | None, change: Change | None) -> str:
-    """Format F, marked where it changed by more than noise: `▲ .912`."""
-    return f"{mark(change)} {ratio(f)}".strip()
+def f_cell(scored: ScoredRun, found: Comparisons | None, kind: str, name: str) -> str:
+    """Format F of a row of a run, marked where it changed by more than noise since the baseline: `▲ .912`."""
+    scores = scored.scores(kind, name)
+    compared = found.of(scored) if found else None
+    changes = {(kind, name): change for kind, name, change in compared.changes.rows()} if compared else {}
+    return f"{mark(changes.get((kind, name)))} {ratio(scores.f if scores else None)}".strip()

@@ -75,6 +75,12 @@ def as_sum(counts: Mapping[str, int]) -> str:
     )
 
 
+def print_skipped(console: Console, reasons: Iterable[str]) -> None:
+    """Print why runs or models were skipped, a reason a line."""
+    for reason in reasons:
+        console.print(f"⚠ skipped: {reason}")
+
+
 def plural(number: float, singular: str, plural: str = "") -> str:
     """Format a number with its noun: `1 text`, `2 texts`, `3 entities`."""
     return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"

@@ -52,12 +52,6 @@ def print_errors(console: Console, metrics: Metrics, words_per_second: Sequence[
         console.print(f"{sum(words_per_second) // len(words_per_second):,} words/s")
 
 
-def print_skipped(console: Console, reasons: Sequence[str]) -> None:
-    """Print why runs or models were skipped."""
-    for reason in reasons:
-        console.print(f"⚠ skipped: {reason}")
-
-
 def print_seed_variance(console: Console, found: SeedVariance) -> None:
     """Print mean and standard deviation of F over seeds, by label and for all labels."""
     table = new_table("label", "mean F", "SD over seeds", "entities", gap=2)

@@ -15,7 +15,7 @@ not from the scores; so the share of false ones is 5 % in either class (https://
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -74,6 +74,12 @@ class Changes(msgspec.Struct):
     macro: Change
     is_whole: bool
 
+    def rows(self) -> Iterator[tuple[str, str, Change]]:
+        """Yield kind ("label", "micro" or "macro"), name and change of all rows of a table."""
+        yield from (("label", label, change) for label, change in self.labels.items())
+        yield "micro", "micro", self.micro
+        yield "macro", "macro", self.macro
+
 
 class _PairedCounts(NamedTuple):
     """Counts of two runs where both have the same gold: seeds × texts × labels × (tp, fp, fn)."""
@@ -83,6 +89,12 @@ class _PairedCounts(NamedTuple):
     baseline: NDArray[np.int32]
     texts: NDArray[np.int64]
     is_whole: bool
+
+    @property
+    def support(self) -> NDArray[np.int64]:
+        """Entities by label, which are the same in both."""
+        sums = self.run[0].sum(0, dtype=np.int64)
+        return sums[:, 0] + sums[:, 2]
 
 
 def compare_counts(
@@ -94,16 +106,12 @@ def compare_counts(
     annotated (Collection[str]): Labels whose training annotations differ.
     """
     paired = _pair(run, baseline)
-    sums = paired.run.sum(1), paired.baseline.sum(1)
-    support = sums[0][0, :, 0] + sums[0][0, :, 2]
-    scores = [bootstrap.all_f1(each, support > 0) for each in sums]
+    scores = [bootstrap.all_f1(values.sum(1), paired.support > 0) for values in (paired.run, paired.baseline)]
     f, before = (bootstrap.mean(each, 0) for each in scores)
-    found = seed_spread(scores, paired.labels, support, (f + before) / 2, stored)
+    found = seed_spread(scores, paired.labels, paired.support, (f + before) / 2, stored)
     factor = sum(1 / len(each) for each in scores)  # variance of the difference of two means
-    samples = with_other_seeds(_resampled_changes(paired, support), found, factor, len(run.seeds))
-    is_annotated = np.array([label in annotated for label in paired.labels], bool)
-    is_single = min(len(run.seeds), len(baseline.seeds)) == 1
-    rows = _changes(f, before, samples, support, paired.texts, is_annotated, is_single)
+    samples = with_other_seeds(_resampled_changes(paired), found, factor, len(run.seeds))
+    rows = _changes(f, before, samples, paired, annotated)
     by_label = dict(zip(paired.labels, rows[:-2], strict=True))
     missing = Change(None, None, None, None, None, None, NOT_COMPARABLE, 0, 0)
     labels = {label: by_label.get(label, missing) for label in sorted({*run.labels, *baseline.labels})}
@@ -129,24 +137,20 @@ def _select(
     return counts.values[:, cells[0], cells[1], :3], counts.gold[cells], counts.is_scored[cells]
 
 
-def _resampled_changes(paired: _PairedCounts, support: NDArray[np.integer]) -> Floats:
+def _resampled_changes(paired: _PairedCounts) -> Floats:
     """Changes on resampled texts: resamples × (labels + 2)."""
     seeds = len(paired.run)
     values = np.concatenate([paired.run, paired.baseline]).swapaxes(0, 1)
-    scores = bootstrap.all_f1(bootstrap.resampled(values), support > 0)
+    scores = bootstrap.all_f1(bootstrap.resampled(values), paired.support > 0)
     return bootstrap.mean(scores[:, :seeds], 1) - bootstrap.mean(scores[:, seeds:], 1)
 
 
 def _changes(
-    f: Floats,
-    before: Floats,
-    samples: Floats,
-    support: NDArray[np.integer],
-    texts: NDArray[np.int64],
-    is_annotated: NDArray[np.bool_],
-    is_single: bool,
+    f: Floats, before: Floats, samples: Floats, paired: _PairedCounts, annotated: Collection[str]
 ) -> list[Change]:
-    delta = f - before
+    delta, support, texts = f - before, paired.support, paired.texts
+    is_annotated = np.array([label in annotated for label in paired.labels], bool)
+    is_single = min(len(paired.run), len(paired.baseline)) == 1
     low, high = bootstrap.interval(samples)
     p = p_values(samples)
     raw = np.where(np.isfinite(delta[:-2]) & (support > 0), p[:-2], np.nan)
@@ -171,6 +175,5 @@ def _verdict(delta: float, p_value: float, support: int, texts: int, is_single: 
 
 def drops(changes: Changes, threshold: float) -> list[str]:
     """List labels, micro and macro whose F fell by more than a threshold, and by more than noise: `ORG -0.031`."""
-    rows = {**changes.labels, "micro": changes.micro, "macro": changes.macro}
-    clear = {name: change.delta or 0.0 for name, change in rows.items() if change.is_clear}
+    clear = {name: change.delta or 0.0 for _, name, change in changes.rows() if change.is_clear}
     return [f"{name} {delta:+.3f}" for name, delta in clear.items() if delta < -threshold]

@@ -11,9 +11,9 @@ from confection import Config
 
 from scripts.core.errors import UserError
 from scripts.core.files import read_json_if_there
-from scripts.scoring import seed_variance
+from scripts.scoring import counts, seed_variance
 from scripts.scoring.changes import Changes, compare_counts
-from scripts.scoring.runs import Run, ScoredRun, load_counts
+from scripts.scoring.runs import COUNTS, Run, ScoredRun
 
 NAME = "compare.json"
 
@@ -194,11 +194,12 @@ def compare_runs(folder: Path, runs: Sequence[ScoredRun], baseline: ScoredRun | 
     others = [scored for scored in runs if scored is not baseline]
     if baseline is None or not others:
         return result
-    counts = load_counts(folder / baseline.run.folder)
+    baseline_counts = counts.load(folder / baseline.run.folder / COUNTS)
     for scored in others:
         found = differences(scored.run, baseline.run)
         annotated = {*found.covered, *found.entities}
-        changes = compare_counts(load_counts(folder / scored.run.folder), counts, stored, annotated)
+        run_counts = counts.load(folder / scored.run.folder / COUNTS)
+        changes = compare_counts(run_counts, baseline_counts, stored, annotated)
         sizes = len(scored.run.seeds), len(baseline.run.seeds)
         result.runs.append(RunComparison(scored.run.folder, scored.run.time, *sizes, changes, found))
     return result

@@ -12,6 +12,7 @@ import hashlib
 import io
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -210,15 +211,15 @@ def _lines(counts: Counts) -> Iterator[list[object]]:
             yield [*head, seed, *values]
 
 
-def unpack(content: bytes) -> Counts:
-    """Decode counts.csv.gz. RAISES (UserError): If it is damaged."""
+def load(path: Path) -> Counts:
+    """Read counts.csv.gz. RAISES (UserError): If it is missing or damaged."""
     import pandas as pd  # not for those that only write
 
     try:
         read = {"text": "category", "label": "category", "gold": "str"}
         types = read | dict.fromkeys(("seed", "tp", "fp", "fn", "partial"), "int64")
         table = pd.read_csv(
-            io.BytesIO(gzip.decompress(content)), dtype=types, usecols=list(_COLUMNS), keep_default_na=False
+            io.BytesIO(gzip.decompress(path.read_bytes())), dtype=types, usecols=list(_COLUMNS), keep_default_na=False
         )
         text, label = (table[name].cat.codes.to_numpy(np.int64) for name in ("text", "label"))
         texts, labels = ([str(name) for name in table[key].cat.categories] for key in ("text", "label"))
@@ -229,6 +230,8 @@ def unpack(content: bytes) -> Counts:
         is_scored[text, label] = True
         gold = np.zeros(is_scored.shape, np.uint32)
         gold[text, label] = [int(digest, 16) if digest else NOTHING for digest in table["gold"]]
+    except FileNotFoundError as err:
+        raise UserError(f"{path}: {err.strerror}") from err
     except (OSError, EOFError, ValueError, KeyError, OverflowError) as err:
-        raise UserError(f"is damaged ({err})") from err
+        raise UserError(f"{path}: is damaged ({err})") from err
     return Counts(texts, labels, found.tolist(), values, is_scored, gold)

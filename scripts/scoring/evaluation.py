@@ -117,8 +117,8 @@ def evaluate(
     """
     tally = Tally(labels)
     errors, examples = ErrorSums(len(labels), forms), ErrorExamples()
-    clock = _Clock()
-    docs = _with_predictions(nlp, folder, clock)
+    speed = [0, 0.0]  # words, and the seconds they took
+    docs = _with_predictions(nlp, folder, speed)
 
     def add(chunk: AlignedChunk) -> None:
         errors.add(chunk, tally.labels)
@@ -128,27 +128,17 @@ def evaluate(
         if chunk := tally.add(gold.text, covered_of(gold), predictions(predicted)):
             add(chunk)
     add(tally.flush())
-    return ModelEvaluation(tally.counts(seed), errors, examples.all(), clock.words_per_second)
+    words_per_second = round(speed[0] / speed[1]) if speed[1] else 0
+    return ModelEvaluation(tally.counts(seed), errors, examples.all(), words_per_second)
 
 
-class _Clock:
-    """Working time of the pipeline, and the tokens of its texts."""
-
-    seconds = 0.0
-    words = 0
-
-    @property
-    def words_per_second(self) -> int:
-        return round(self.words / self.seconds) if self.seconds else 0
-
-
-def _with_predictions(nlp: Language, folder: Path, clock: _Clock) -> Iterator[tuple[Doc, Doc]]:
+def _with_predictions(nlp: Language, folder: Path, speed: list[float]) -> Iterator[tuple[Doc, Doc]]:
     for path in sorted(folder.glob("*.spacy")):
         docs = list(read_docs([path], nlp.vocab))
         start = time.perf_counter()
         predicted = list(nlp.pipe([doc.text for doc in docs]))
-        clock.seconds += time.perf_counter() - start
-        clock.words += sum(map(len, predicted))
+        speed[0] += sum(map(len, predicted))
+        speed[1] += time.perf_counter() - start
         yield from zip(docs, predicted, strict=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,7 +18,6 @@ if TYPE_CHECKING:  # whoever reads scores needs no spaCy
     from scripts.scoring.evaluation import ErrorSums
 
 _DIGITS = 6
-S = TypeVar("S", bound=msgspec.Struct)
 
 
 class PartialScore(msgspec.Struct):
@@ -248,21 +247,14 @@ def _with_sum(numbers: np.ndarray[Any, Any]) -> list[list[int]]:
 
 
 def _over_seeds(numbers: Sequence[int], seeds: Sequence[Metrics]) -> Metrics:
-    """Means; a score that is undefined for some seeds is averaged over the others."""
-    return Metrics(
-        labels={label: _averaged([seed.labels[label] for seed in seeds]) for label in seeds[0].labels},
-        micro=_averaged([seed.micro for seed in seeds]),
-        macro=_averaged([seed.macro for seed in seeds]),
-        seeds=dict(zip(map(str, numbers), seeds, strict=True)),
-    )
-
-
-def _averaged(structs: Sequence[S]) -> S:
-    """Average structs of numbers, and of such structs, field by field; whole numbers that are equal stay so."""
-    merged = _average([msgspec.to_builtins(each) for each in structs])
-    defined = [f for each in structs if (f := getattr(each, "f", None)) is not None]
-    merged["sd"] = round(float(np.std(defined, ddof=1)), _DIGITS) if len(defined) > 1 else None
-    return msgspec.convert(merged, type(structs[0]))
+    """Means over seeds; a score that is undefined for some seeds is averaged over the others."""
+    means = msgspec.convert(_average([msgspec.to_builtins(seed) for seed in seeds]), Metrics)
+    for label, row in means.labels.items():
+        row.sd = _sd([seed.labels[label].f for seed in seeds])
+    means.micro.sd = _sd([seed.micro.f for seed in seeds])
+    means.macro.sd = _sd([seed.macro.f for seed in seeds])
+    means.seeds = dict(zip(map(str, numbers), seeds, strict=True))
+    return means
 
 
 def _average(dicts: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -272,7 +264,12 @@ def _average(dicts: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def _average_value(values: Sequence[Any]) -> Any:
     if isinstance(values[0], dict):
         return _average(values)
-    return values[0] if len(set(values)) == 1 else _mean(values)
+    return values[0] if len(set(values)) == 1 else _mean(values)  # equal whole numbers stay whole
+
+
+def _sd(values: Iterable[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return round(float(np.std(defined, ddof=1)), _DIGITS) if len(defined) > 1 else None
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -131,10 +131,14 @@ class ScoredRun(NamedTuple):
     metrics: Metrics
 
     def rows(self) -> Iterator[tuple[str, str, Score | Macro]]:
-        """Yield kind, name and scores of all rows of a table: of each label, then of micro and macro."""
+        """Yield kind ("label", "micro" or "macro"), name and scores of all rows of a table."""
         yield from (("label", label, score) for label, score in self.metrics.labels.items())
         yield "micro", "micro", self.metrics.micro
         yield "macro", "macro", self.metrics.macro
+
+    def scores(self, kind: str, name: str) -> Score | Macro | None:
+        """Scores of a row, see `rows`; None if there is no such label."""
+        return self.metrics.labels.get(name) if kind == "label" else getattr(self.metrics, kind)
 
 
 class EvaluatedRun(NamedTuple):
@@ -190,17 +194,6 @@ def save(found: EvaluatedRun, output: Path) -> Path:
 def load(folder: Path) -> ScoredRun:
     """Read a run and its scores. RAISES (UserError): If a file is missing or damaged."""
     return ScoredRun(_read(folder / RUN, Run), _read(folder / METRICS, Metrics))
-
-
-def load_counts(folder: Path) -> Counts:
-    """Read a run's counts. RAISES (UserError): If they are missing or damaged."""
-    path = folder / COUNTS
-    try:
-        return counting.unpack(path.read_bytes())
-    except OSError as err:
-        raise UserError(f"{path}: {err.strerror}") from err
-    except UserError as err:
-        raise UserError(f"{path}: {err}") from err
 
 
 def load_confusion(folder: Path) -> Confusion | None:
