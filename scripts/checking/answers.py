@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from functools import cached_property, lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +28,7 @@ from scripts.merging.fingerprints import Numbers, looked_up
 
 UNATTRIBUTED = 0  # instead of an annotator's number: nobody, or several
 _MOST_ANNOTATORS = 2**15 - 1  # more than that are unattributed
-_SOLE_ANSWER = np.dtype([("length", "i4"), ("label", "i2"), ("annotator", "i2")])
+_SOLE_ANSWER = np.dtype([("hash", "i4"), ("length", "i4"), ("label", "i2"), ("annotator", "i2")])
 _BYTES = 4 * 2**20  # of answers that are compared together
 
 
@@ -49,18 +51,10 @@ _decode = msgspec.json.Decoder(PulledAnswer).decode
 
 
 class SoleAnswers(NamedTuple):
-    """Who alone answered for a label in a text, by hash: hashes, the rest of each row, and names of annotators."""
+    """Who alone answered for a label in a text: rows in the order of hashes, and the names of their annotators."""
 
-    hashes: NDArray[np.int32]
     rows: NDArray[np.void]
     names: list[str]
-
-
-class AnnotatorIndex(NamedTuple):
-    """Files of sole answers, in the order of hashes: the hashes, and the rest of each row."""
-
-    hashes: Path
-    rows: Path
 
 
 class AnswerComparison(NamedTuple):
@@ -68,12 +62,12 @@ class AnswerComparison(NamedTuple):
 
     agreement (dict[str, Agreement]): By label that several annotators answered for in a text.
     groups (list[GroupComparison]): Of datasets, annotators and periods, where there are several.
-    annotators (AnnotatorIndex): Who alone answered.
+    annotators (Path): A file of who alone answered, see `annotators_of`.
     """
 
     agreement: dict[str, Agreement]
     groups: list[GroupComparison]
-    annotators: AnnotatorIndex
+    annotators: Path
 
 
 class AnswerJob(NamedTuple):
@@ -98,7 +92,7 @@ def compare_answers(
     """Compare all complete answers that accept a text; of an annotator's answers about one, the latest.
 
     folder (Path), manifest (Manifest): The answers that were merged.
-    labels (tuple[str, ...]): All labels of the gold. work (Path): A folder for the index of annotators.
+    labels (tuple[str, ...]): All labels of the gold. work (Path): A folder for that file.
     """
     size = sum(entry.bytes for entry in manifest.datasets.values())
     paths = tuple(folder / entry.file for entry in manifest.datasets.values())
@@ -116,7 +110,7 @@ def compare_answers(
                 rates[key].add(sums)
             yield part.sole
 
-    annotators = _write_index(added(), work)
+    annotators = _write_index(added(), work / "annotators")
     agreements = {label: agreement[label].agreement() for label in sorted(agreement)}
     return AnswerComparison(agreements, compare_groups(rates), annotators)
 
@@ -213,9 +207,9 @@ class AnswerColumns:
         labels = np.array(self._label, np.int64)
         chosen = (is_sole > 0) & (labels < self._gold_labels)
         rows = np.zeros(int(chosen.sum()), _SOLE_ANSWER)
-        rows["length"], rows["label"] = lengths[chosen], labels[chosen]
+        rows["hash"], rows["length"], rows["label"] = hashes[chosen], lengths[chosen], labels[chosen]
         rows["annotator"] = np.minimum(annotators[chosen], _MOST_ANNOTATORS)
-        return SoleAnswers(hashes[chosen].astype(np.int32), rows, list(self._annotators))
+        return SoleAnswers(rows, list(self._annotators))
 
 
 def _month(timestamp: int | None) -> str:
@@ -228,31 +222,29 @@ def _month_of_day(day: int) -> str:
     return datetime.fromtimestamp(day * 86_400, timezone.utc).strftime("%Y-%m")
 
 
-def _write_index(parts: Iterable[SoleAnswers], folder: Path) -> AnnotatorIndex:
+def _write_index(parts: Iterable[SoleAnswers], path: Path) -> Path:
     """Write who alone answered, to be looked up in bounded memory. parts: In the order of hashes."""
-    index = AnnotatorIndex(folder / "hashes", folder / "annotators")
     numbers: dict[str, int] = {}
-    with index.hashes.open("wb") as hashes, index.rows.open("wb") as rows:
+    with path.open("wb") as file:
         for part in parts:
             found = np.array([numbers.setdefault(name, len(numbers) + 1) for name in part.names], np.int64)
             if len(part.rows):
                 found[found > _MOST_ANNOTATORS] = UNATTRIBUTED
                 part.rows["annotator"] = found[np.minimum(part.rows["annotator"], len(found) - 1)]
-            hashes.write(part.hashes.tobytes())
-            rows.write(part.rows.tobytes())
-    return index
+            file.write(part.rows.tobytes())
+    return path
 
 
-def annotators_of(texts: Sequence[CoveredText], labels: int, index: AnnotatorIndex) -> NDArray[np.int16]:
+def annotators_of(texts: Sequence[CoveredText], labels: int, index: Path) -> NDArray[np.int16]:
     """The number of the annotator, texts × labels. texts (Sequence[CoveredText]): In the order of their hashes."""
     found = np.full((len(texts), labels), UNATTRIBUTED, np.int16)
-    if not texts or not index.hashes.stat().st_size:
+    if not texts or not index.stat().st_size:
         return found
-    hashes = np.memmap(index.hashes, np.int32, "r")
-    first, last = np.int32(texts[0].input_hash), np.int32(texts[-1].input_hash)
-    part = slice(int(np.searchsorted(hashes, first)), int(np.searchsorted(hashes, last, side="right")))
-    rows = np.array(np.memmap(index.rows, _SOLE_ANSWER, "r")[part])
-    wanted = _text_keys(np.array(hashes[part], np.int64), rows["length"])
+    all_rows = np.memmap(index, _SOLE_ANSWER, "r")
+    start = bisect_left(all_rows, texts[0].input_hash, key=itemgetter("hash"))
+    stop = bisect_right(all_rows, texts[-1].input_hash, lo=start, key=itemgetter("hash"))
+    rows = np.array(all_rows[start:stop])
+    wanted = _text_keys(rows["hash"].astype(np.int64), rows["length"])
     text_keys = _text_keys(np.array([text.input_hash for text in texts]), np.array([len(text.text) for text in texts]))
     order = np.argsort(text_keys, kind="stable")
     at, is_text = looked_up(text_keys[order], wanted)

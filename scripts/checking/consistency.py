@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from scripts.checking.agreement import Agreement
-from scripts.checking.answers import AnnotatorIndex, compare_answers
+from scripts.checking.answers import compare_answers
 from scripts.checking.occurrences import ALL, EXAMPLES, SOME, Counts, Occurrence, OccurrenceStore
 from scripts.checking.passages import Excerpt, LabelOverlap, excerpt
 from scripts.checking.ranking import TIERS, FormEvidence, rank
@@ -181,7 +181,7 @@ class _FormComparison(NamedTuple):
 
 
 def _compare_forms(
-    gold: Path, labels: tuple[str, ...], annotators: AnnotatorIndex, work: Path, processes: int
+    gold: Path, labels: tuple[str, ...], annotators: Path, work: Path, processes: int
 ) -> _FormComparison:
     """Three passes over the gold. Only texts that are listed are kept in memory."""
     parts = blocks(gold)

@@ -1,21 +1,21 @@
-"""The consistency of the annotations on the console, and as a section of the page."""
+"""The consistency of the annotations on the console and the page."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from scripts.checking.agreement import Agreement, PairAgreement
-from scripts.checking.consistency import AmbiguousForm, Consistency, LabelConsistency, SurfaceForm
-from scripts.checking.passages import Excerpt, LabelOverlap, excerpt
-from scripts.checking.rates import LEVEL, GroupComparison, GroupRate, differing
+from scripts.checking.consistency import Consistency, SurfaceForm
+from scripts.checking.passages import Excerpt, excerpt
+from scripts.checking.rates import LEVEL, GroupComparison, differing
 from scripts.checking.review import Suspect, SuspectKind
+from scripts.checking.surface_forms import KINDS
 from scripts.reporting.console import Console, listed, new_table, plural, ratio
 
 _LINES = 5  # of each sort, on the console
 _COLUMNS = ("occurs", "= label", "+ other\nboundary", "+ other\nlabel", "+ none", "suspects", "tier 1")
-# On the page: how occurrences are named, and which of `KINDS` they are.
+# How occurrences are shown, and which of `KINDS` they are.
 STATES = {
     "annotated": ("annotated", ("annotated",)), "boundary": ("other boundary", ("inside", "partial")),
     "type": ("other label", ("relabeled", "overlapped")), "nothing": ("nothing", ("none",)),
@@ -24,10 +24,7 @@ SUSPECT_KINDS: dict[SuspectKind, str] = {
     "missing": "probably missing", "spurious": "probably no entity", "boundary": "probably another boundary",
     "type": "probably another label",
 }  # fmt: skip
-_SUSPECTS = 8  # of each label
-_FORMS = 6  # of each label
-_ROWS = 20  # of other tables
-_EXAMPLES = 1  # of each kind
+_SUSPECTS = 8  # of each label, on the page
 
 
 def print_consistency(console: Console, found: Consistency) -> None:
@@ -87,67 +84,16 @@ def _group_lines(groups: list[GroupComparison]) -> Iterator[str]:
         yield f"{compared}: {len(found)} significant at {LEVEL}{more}"
 
 
+def _by_state(counts: Mapping[str, int]) -> dict[str, int]:
+    return {state: sum(counts[kind] for kind in kinds) for state, (_, kinds) in STATES.items()}
+
+
 def _quoted(form: str) -> str:
     text = " ".join(form.split())
     return f"“{text if len(text) <= 40 else text[:39] + '…'}”"
 
 
-class ShownSuspect(NamedTuple):
-    """A suspect in its context. proposed (list[str]): Label and wording of what is probably right."""
-
-    kind: str
-    tier: int
-    excerpt: Excerpt
-    reason: str
-    proposed: list[str]
-
-
-class ShownForm(NamedTuple):
-    """A surface form: occurrences by `STATES`, and examples of each."""
-
-    surface_form: str
-    occurrences: int
-    states: dict[str, int]
-    examples: list[tuple[str, list[Excerpt]]]
-
-
-class ShownConsistency(NamedTuple):
-    """A label. states (dict[str, int]): Occurrences of its forms. suspects, forms: None if texts are not wanted."""
-
-    name: str
-    states: dict[str, int]
-    occurrences: int
-    number: int
-    in_tier_1: int
-    suspects: list[ShownSuspect] | None
-    forms: list[ShownForm] | None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there is more than a row of the table."""
-        return bool(self.suspects or self.forms)
-
-
-class ShownAgreement(NamedTuple):
-    """A label that several annotators answered for, and the pair that agrees least, if there is more than one."""
-
-    label: str
-    agreement: Agreement
-    lowest: PairAgreement | None
-
-
-class ConsistencySection(NamedTuple):
-    """The section of the page. rest_overlaps (int): Not shown. compared (int): Comparisons of groups."""
-
-    labels: list[ShownConsistency]
-    ambiguous: list[AmbiguousForm] | None
-    ambiguous_total: int
-    overlaps: list[LabelOverlap]
-    rest_overlaps: int
-    agreement: list[ShownAgreement]
-    groups: list[tuple[GroupComparison, list[GroupRate]]]
-    compared: int
-    with_texts: bool
+# The page
 
 
 def firsts(suspects: Iterable[Suspect]) -> dict[str, list[Suspect]]:
@@ -159,56 +105,44 @@ def firsts(suspects: Iterable[Suspect]) -> dict[str, list[Suspect]]:
     return first
 
 
-def section(found: Consistency, suspects: Mapping[str, Sequence[Suspect]] | None) -> ConsistencySection:
-    """Choose what fits on the page.
+def anchors(found: Consistency | None, suspects: Mapping[str, Sequence[Suspect]] | None) -> dict[str, str]:
+    """By label, the anchor of its details on the page, if there are any.
 
     suspects (Mapping[str, Sequence[Suspect]] | None): By label; None if no texts shall be shown.
     """
-    return ConsistencySection(
-        labels=[_shown_label(name, label, suspects) for name, label in found.labels.items()],
-        ambiguous=None if suspects is None else found.ambiguous[:_ROWS], ambiguous_total=found.ambiguous_total,
-        overlaps=found.overlaps[:_ROWS], rest_overlaps=max(0, len(found.overlaps) - _ROWS),
-        agreement=[ShownAgreement(label, one, _lowest(one.pairs)) for label, one in found.agreement.items()],
-        groups=[(one, [rate for rate in one.rates if rate.is_tested]) for one in differing(found.groups)[:_ROWS]],
-        compared=sum(one.p_value is not None for one in found.groups), with_texts=suspects is not None,
-    )  # fmt: skip
+    if found is None or suspects is None:
+        return {}
+    labels = enumerate(found.labels.items(), 1)
+    return {
+        name: f"consistency-{number}" for number, (name, one) in labels if suspects.get(name) or one.most_inconsistent
+    }
 
 
-def _shown_label(
-    name: str, label: LabelConsistency, suspects: Mapping[str, Sequence[Suspect]] | None
-) -> ShownConsistency:
-    return ShownConsistency(
-        name, _by_state(label.occurrences), sum(label.occurrences.values()), sum(label.suspects.values()),
-        label.tiers.get("1", 0), None if suspects is None else shown_suspects(suspects.get(name, ())),
-        None if suspects is None else [_shown_form(form) for form in label.most_inconsistent[:_FORMS]],
-    )  # fmt: skip
+def _excerpt(suspect: Suspect) -> Excerpt:
+    return excerpt(suspect, suspect.start, suspect.end)
 
 
-def shown_suspects(suspects: Iterable[Suspect]) -> list[ShownSuspect]:
-    """Suspects as the page shows them."""
-    return [
-        ShownSuspect(
-            suspect.kind, suspect.tier, excerpt(suspect, suspect.start, suspect.end), suspect.reason,
-            [f"{span.label}: {suspect.text[span.start : span.end]}" for span in suspect.proposed],
-        )
-        for suspect in suspects
-    ]  # fmt: skip
+def _proposals(suspect: Suspect) -> list[str]:
+    return [f"{span.label}: {suspect.text[span.start : span.end]}" for span in suspect.proposed]
 
 
-def _shown_form(form: SurfaceForm) -> ShownForm:
-    counts = {kind: getattr(form, kind) for _, kinds in STATES.values() for kind in kinds}
-    examples = [
-        (name, [example for kind in kinds for example in form.examples.get(kind, ())][:_EXAMPLES])
-        for name, kinds in STATES.values()
-    ]
-    return ShownForm(form.surface_form, form.occurrences, _by_state(counts), [each for each in examples if each[1]])
+def _states(form: SurfaceForm) -> dict[str, int]:
+    return _by_state({kind: getattr(form, kind) for kind in KINDS})
 
 
-def _by_state(counts: Mapping[str, int]) -> dict[str, int]:
-    return {state: sum(counts[kind] for kind in kinds) for state, (_, kinds) in STATES.items()}
+def _examples(form: SurfaceForm) -> list[tuple[str, Excerpt]]:
+    """One of each state."""
+    found = ((name, [one for kind in kinds for one in form.examples.get(kind, ())]) for name, kinds in STATES.values())
+    return [(name, examples[0]) for name, examples in found if examples]
 
 
-def _lowest(pairs: Sequence[PairAgreement]) -> PairAgreement | None:
-    if len(pairs) < 2:
-        return None
-    return min((pair for pair in pairs if pair.f is not None), key=lambda pair: pair.f or 0.0, default=None)
+def _lowest(agreement: Agreement) -> PairAgreement | None:
+    """The pair of annotators that agrees least, of several."""
+    pairs = [pair for pair in agreement.pairs if pair.f is not None]
+    return min(pairs, key=lambda pair: pair.f or 0.0) if pairs and len(agreement.pairs) > 1 else None
+
+
+FILTERS = {
+    "excerpt": _excerpt, "proposals": _proposals, "by_state": _by_state, "states": _states, "examples": _examples,
+    "lowest": _lowest, "differing": differing,
+}  # fmt: skip

@@ -311,16 +311,7 @@ def read_matrix(path: Path) -> CoverageMatrix | None:
 
 # Console and page
 
-_COLUMNS = (
-    "texts",
-    "= covered",
-    "+ to\nannotate",
-    "words",
-    "near-\ndup.",
-    "of\ncovered",
-    "s each",
-    "hours",
-)
+_COLUMNS = ("texts", "= covered", "+ to\nannotate", "words", "near-\ndup.", "of\ncovered", "s each", "hours")
 
 
 def print_coverage(console: Console, found: Coverage) -> None:

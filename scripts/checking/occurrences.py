@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.checking.answers import AnnotatorIndex, annotators_of
+from scripts.checking.answers import annotators_of
 from scripts.checking.passages import CoveredText, Passage, read_passage, read_texts
 from scripts.checking.surface_forms import ANNOTATED, KINDS, UNSUMMED, FormFinder, FormTable, find_occurrences
 from scripts.core.workers import spread
@@ -38,7 +38,7 @@ class OccurrenceJob(NamedTuple):
 
     block: Block
     labels: tuple[str, ...]
-    annotators: AnnotatorIndex
+    annotators: Path
     folder: Path
 
     @property
@@ -80,12 +80,12 @@ class OccurrenceStore:
     """The occurrences of forms in all of the gold, in files of a folder: `count` writes them, `read` reads them.
 
     blocks (Sequence[Block]), labels (tuple[str, ...]): All of the gold, and all labels.
-    annotators (AnnotatorIndex): Who annotated.
+    annotators (Path): Who annotated, see `annotators_of`.
     folder (Path), processes (int): Where the files are, and how many processes work.
     """
 
     def __init__(
-        self, blocks: Sequence[Block], labels: tuple[str, ...], annotators: AnnotatorIndex, folder: Path, processes: int
+        self, blocks: Sequence[Block], labels: tuple[str, ...], annotators: Path, folder: Path, processes: int
     ) -> None:
         self._jobs = [OccurrenceJob(block, labels, annotators, folder) for block in blocks]
         self._folder, self._processes = folder, processes

@@ -23,7 +23,7 @@ from scripts.reporting.console import count, listed, plural, ratio
 from scripts.reporting.scores import metric_cells, variance_source
 from scripts.scoring.learning_curve import LearningCurve
 from scripts.scoring.metrics import columns_of
-from scripts.suspecting import suspects
+from scripts.suspecting.suspects import TIERS
 
 _BREAKS = re.compile(r"(?<=[_/.:-])(?=\w)|(?<=[a-z])(?=[A-Z])")
 TEMPLATES = Path(__file__).with_name("templates")
@@ -57,6 +57,7 @@ def _environment() -> Environment:
         "listed": listed, "plural": plural, "visible": visible, "breakable": breakable, "when": minute,
         "log2": math.log2, "hours": hours, "seconds": seconds, "unmeasured": unmeasured, "cells": cells,
         "by_kind": history.errors_by_kind,
+        **consistency.FILTERS,
     }  # fmt: skip
     environment.globals |= {
         "stack": stack,
@@ -66,6 +67,7 @@ def _environment() -> Environment:
         "variance_source": variance_source,
         "states": consistency.STATES,
         "suspect_kinds": consistency.SUSPECT_KINDS,
+        "tiers": TIERS,
         "rules": RULES,
         "actions": ACTIONS,
         "columns_of_next": list(COLUMNS),
@@ -75,7 +77,6 @@ def _environment() -> Environment:
 
 def _context(found: Inputs) -> dict[str, Any]:
     newest, compared = found.runs[-1], history.newest_comparison(found)
-    checked = consistency.section(found.consistency, found.findings) if found.consistency else None
     variance_seeds = found.compared.variance_seeds if found.compared else 0
     return {
         "runs": found.runs,
@@ -94,19 +95,15 @@ def _context(found: Inputs) -> dict[str, Any]:
         "coverage": found.coverage,
         "curve": found.curve,
         "curve_floor": _curve_floor(found.curve),
-        "consistency": checked,
-        "findings_at": _consistency_anchors(checked),
-        "suspects": suspects.section(found.suspects, found.first_suspects) if found.suspects else None,
+        "consistency": found.consistency,
+        "consistency_suspects": found.findings,
+        "consistency_anchors": consistency.anchors(found.consistency, found.findings),
+        "suspects": found.suspects,
+        "first_suspects": found.first_suspects,
         "lacking": found.lacking,
         "next": found.next,
         "outdated": found.outdated,
     }
-
-
-def _consistency_anchors(found: consistency.ConsistencySection | None) -> dict[str, str]:
-    """By label, the anchor of its suspects on the page, if it has any."""
-    numbered = enumerate(found.labels if found else [], 1)
-    return {label.name: f"consistency-{number}" for number, label in numbered if label.is_open}
 
 
 def stack(numbers: Sequence[tuple[str, float]], total: float) -> Iterator[BarPart]:

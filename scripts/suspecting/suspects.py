@@ -1,15 +1,14 @@
-"""corpus/review/suspects.json and suspects.jsonl: annotations that models contradict; on the console and the page."""
+"""corpus/review/suspects.json and suspects.jsonl: annotations that models contradict."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import get_args
 
 import msgspec
 
-from scripts.checking.consistency_views import ShownSuspect, shown_suspects
 from scripts.checking.review import FOLDER, Suspect, SuspectKind, load_current, stream_suspects
 from scripts.reporting.console import Console, plural, print_sums
 
@@ -60,6 +59,11 @@ class Suspects(msgspec.Struct, kw_only=True):
         tiers = self.labels.setdefault(suspect.label, {}).setdefault(suspect.kind, {})
         tiers[suspect.tier] = tiers.get(suspect.tier, 0) + 1
 
+    def number(self, label: str, tier: int | None = None) -> int:
+        """The number of suspects of a label, of one tier or of all."""
+        tiers = self.labels[label].values()
+        return sum(number for counts in tiers for key, number in counts.items() if tier in (None, key))
+
     def sort(self) -> None:
         """Sort the counts."""
         self.labels = {
@@ -95,15 +99,11 @@ def print_suspects(console: Console, found: Suspects, trained: int) -> None:
         console.print(f"{plural(found.too_long, 'text')} skipped: too long for the pipeline")
     kinds = [f"suspects {kind}" for kind in get_args(SuspectKind)]
     print_sums(console, "label", _rows(found), ["suspects read", *kinds])
-    tiers = _by_tier(tiers for kinds in found.labels.values() for tiers in kinds.values())
     for tier, meaning in TIERS.items():
-        console.print(f"Tier {tier}: {tiers[tier]:,}: {meaning}")
+        number = sum(found.number(label, tier) for label in found.labels)
+        console.print(f"Tier {tier}: {number:,}: {meaning}")
     if found.consistency is None:
         console.print("⚠ tier 1 needs surface forms: weasel run consistency, then this again")
-
-
-def _by_tier(counts: Iterator[Mapping[int, int]]) -> Counter[int]:
-    return sum(map(Counter, counts), Counter[int]())
 
 
 def _rows(found: Suspects) -> dict[str, Counter[str]]:
@@ -116,33 +116,3 @@ def _rows(found: Suspects) -> dict[str, Counter[str]]:
     shown = {label: counts for label, counts in rows.items() if label in largest}
     rest = sum((counts for label, counts in rows.items() if label not in largest), Counter[str]())
     return shown | ({f"{len(rows) - _MOST_LABELS} others": rest} if rest else {})
-
-
-class ShownLabel(NamedTuple):
-    """A label on the page. tiers (list[int]): Suspects by tier. suspects: The first; None if texts are not wanted."""
-
-    name: str
-    tiers: list[int]
-    number: int
-    suspects: list[ShownSuspect] | None
-
-
-class SuspectsSection(NamedTuple):
-    """The section of the page. tiers (dict[int, str]): See `TIERS`."""
-
-    account: Suspects
-    tiers: dict[int, str]
-    labels: list[ShownLabel]
-
-
-def section(account: Suspects, first: Mapping[str, Sequence[Suspect]] | None) -> SuspectsSection:
-    """Choose what fits on the page.
-
-    first (Mapping[str, Sequence[Suspect]] | None): The first suspects by label; None if no texts shall be shown.
-    """
-    labels = []
-    for name, kinds in account.labels.items():
-        tiers = _by_tier(iter(kinds.values()))
-        suspects = None if first is None else shown_suspects(first.get(name, ()))
-        labels.append(ShownLabel(name, [tiers[tier] for tier in TIERS], tiers.total(), suspects))
-    return SuspectsSection(account, TIERS, labels)
