@@ -13,12 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.sources.brat import brat
-from scripts.sources.byte_ranges import Piece, lines_of, number_of_lines, pieces
 from scripts.sources.conll import conll
 from scripts.sources.documents import never_occurs
 from scripts.sources.json_records import json_lines
 from scripts.sources.prodigy_database import LAST, prodigy_database, ranges
-from scripts.sources.prodigy_jsonl import prodigy_jsonl
+from scripts.sources.prodigy_jsonl import ByteRange, byte_ranges, count_lines, lines_in, prodigy_jsonl
 from scripts.sources.source import Numbered
 from tests.prodigy import line, read, task, write_database
 
@@ -73,9 +72,9 @@ def test_any_file_of_lines_can_be_divided_anywhere(tmp_path_factory, content, si
     path = tmp_path_factory.getbasetemp() / "lines"
     path.write_bytes(content)
     found, before = [], 0
-    for piece in pieces(path, size) or [Piece(0, len(content))]:
-        found += lines_of(str(path), piece._replace(before=before))
-        before += number_of_lines(str(path), piece)
+    for span in byte_ranges(path, size) or [ByteRange(0, len(content))]:
+        found += lines_in(str(path), span._replace(lines_before=before))
+        before += count_lines(str(path), span)
     assert found == list(json_lines(str(path)))
 
 

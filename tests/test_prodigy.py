@@ -114,7 +114,7 @@ def test_an_old_export_is_read_and_its_hash_noted():
     assert (found.annotator, found.timestamp) == ("", None)
     assert intake.notes == {
         "input hash of an old Prodigy version": 1,
-        "does not say whether it is manual or binary: taken for manual": 1,
+        "does not tell whether it is manual or binary: taken for manual": 1,
     }
 
 

@@ -309,7 +309,7 @@ def test_a_connection_that_is_cut_midway_is_said_and_leaves_what_was_there(url, 
     assert done.communicate()[1] == ""
     before = contents(tmp_path / "annotations")
     reader = start(tmp_path, url)
-    while not any(path.stat().st_size for path in (tmp_path / "annotations").glob(".tmp-*/people.jsonl*/*")):
+    while not any(path.stat().st_size for path in (tmp_path / "annotations").glob(".tmp-*/people.*/*")):
         assert reader.poll() is None
         time.sleep(0.005)
     assert cut(url)

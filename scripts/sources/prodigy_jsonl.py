@@ -1,22 +1,27 @@
-"""Prodigy JSONL: what `prodigy db-out` writes, plain or gzipped."""
+"""Prodigy JSONL, as `prodigy db-out` writes it, plain or gzipped. A plain file can be divided by ranges of bytes."""
 
 from __future__ import annotations
 
+import codecs
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
+from typing import IO, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
 from scripts.core.answers import Task
 from scripts.core.errors import UserError
+from scripts.core.files import BUFFER
 from scripts.core.settings import registry
-from scripts.sources.byte_ranges import Piece, lines_of, number_of_lines, pieces
+from scripts.sources.files import opened
 from scripts.sources.json_records import json_lines
 from scripts.sources.prodigy_tasks import SAMPLE, KindSetting, TaskReader, is_task, labels_in
-from scripts.sources.source import Intake, Source
+from scripts.sources.source import Intake, Source, SourcePart
+
+_GZIP = b"\x1f\x8b"
 
 
 @registry.readers("labelwise.ProdigyJsonl.v1")
@@ -24,9 +29,9 @@ def prodigy_jsonl(path: str, labels: list[str], kind: KindSetting = "auto", anno
     """Read a Prodigy export of any age: manual, binary and review tasks.
 
     path (str): The file, plain or gzipped.
-    labels (list[str]): The labels that were annotated in it; spans of others are left out.
-    kind (str): "manual" or "binary" where the tasks do not say themselves what their answers mean, else "auto".
-    annotator (str): Who answered, where the tasks do not say. Of one annotator's answers the latest counts, whatever
+    labels (list[str]): The labels that were annotated in it; spans of others are not taken.
+    kind (str): "manual" or "binary" where the tasks do not tell the kind of their answers, else "auto".
+    annotator (str): Who answered, where the tasks do not tell. Of one annotator's answers the latest counts, whatever
         the dataset.
     """
     return ProdigyJsonl(path, labels, kind, annotator)
@@ -52,9 +57,9 @@ class ProdigyJsonl(msgspec.Struct, frozen=True):
         """Whether the first lines look like Prodigy's tasks."""
         return any(is_task(line) for _, line in islice(json_lines(self.path), SAMPLE))
 
-    def labels_found(self, most: int | None = None) -> Counter[str]:
-        """How many spans each label has, in so many lines or in all."""
-        return labels_in((line for _, line in json_lines(self.path)), most)
+    def labels_found(self, limit: int | None = None) -> Counter[str]:
+        """Count the spans of each label, in the first lines or in all."""
+        return labels_in((line for _, line in json_lines(self.path)), limit)
 
     def fingerprint(self) -> str:
         """Size and time of change."""
@@ -73,39 +78,79 @@ class ProdigyJsonl(msgspec.Struct, frozen=True):
 
     def parts(self, size: int) -> Sequence[Source]:
         """Ranges of bytes; a gzipped file is one."""
-        return [LinesOf(self, piece) for piece in pieces(self._file(), size)] or [self]
+        return [LinesInRange(self, span) for span in byte_ranges(self._file(), size)] or [self]
 
     def _file(self) -> Path:
         return Path(self.path).expanduser()
 
 
-class LinesOf(msgspec.Struct, frozen=True):
+class ByteRange(NamedTuple):
+    """The lines that begin in a range of bytes, and the number of lines before them."""
+
+    start: int
+    stop: int
+    lines_before: int = 0
+
+
+class LinesInRange(SourcePart[ProdigyJsonl], frozen=True):
     """A part of an export: the lines that begin in a range of bytes."""
 
-    whole: ProdigyJsonl
-    piece: Piece
-
-    @property
-    def labels(self) -> list[str]:
-        """As of the whole."""
-        return self.whole.labels
-
-    def check(self) -> None:
-        """As the whole."""
-        self.whole.check()
-
-    def fingerprint(self) -> str:
-        """Of the whole."""
-        return self.whole.fingerprint()
+    range: ByteRange
 
     def read(self, dataset: str, intake: Intake) -> Iterator[list[Task]]:
         """Stream the tasks of the range."""
-        return self.whole.read_lines(lines_of(self.whole.path, self.piece), dataset, intake)
+        return self.whole.read_lines(lines_in(self.whole.path, self.range), dataset, intake)
 
     def records_inside(self) -> int:
-        """How many lines it has, blank ones too."""
-        return number_of_lines(self.whole.path, self.piece)
+        """Count its lines, blank ones too."""
+        return count_lines(self.whole.path, self.range)
 
     def after(self, records: int) -> Source:
-        """With so many lines before it."""
-        return replace(self, piece=self.piece._replace(before=records))
+        """Return the part with a number of lines before it."""
+        return replace(self, range=self.range._replace(lines_before=records))
+
+
+def byte_ranges(path: Path, size: int) -> list[ByteRange]:
+    """Divide a file into ranges of at most a size. None, if it has no more, or is gzipped: then it is read at once."""
+    total = path.stat().st_size
+    number = -(-total // size)
+    with path.open("rb") as file:
+        if number < 2 or file.read(2) == _GZIP:
+            return []
+    return [ByteRange(*edges) for edges in pairwise(total * part // number for part in range(number + 1))]
+
+
+def lines_in(path: str, span: ByteRange) -> Iterator[tuple[str, bytes]]:
+    """Stream the lines that begin in a range, with their places, as `json_lines` does those of the file."""
+    name = Path(path).name
+    with opened(path) as file:
+        position = _seek_line(file, span)
+        number = span.lines_before
+        while position < span.stop and (line := file.readline()):
+            position += len(line)
+            number += 1
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
+            if not line.isspace():
+                yield f"{name}:{number}", line
+
+
+def count_lines(path: str, span: ByteRange) -> int:
+    """Count the lines that begin in a range, blank ones too."""
+    with opened(path) as file:
+        start = max(span.start - 1, 0)  # a line begins after a newline
+        file.seek(start)
+        found = int(span.start == 0)
+        left = span.stop - 1 - start
+        while left > 0 and (block := file.read(min(left, BUFFER))):
+            found += block.count(b"\n")
+            left -= len(block)
+        return found
+
+
+def _seek_line(file: IO[bytes], span: ByteRange) -> int:
+    """Go to the first line that begins at the start of a range or after it; return its position."""
+    file.seek(max(span.start - 1, 0))
+    if span.start:
+        file.readline()
+    return file.tell()

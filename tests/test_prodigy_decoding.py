@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.sources.prodigy_records import decode, decode_whole, tokens_in
+from scripts.sources.prodigy_tasks import decode, decode_whole, find_tokens
 
 # Strings that look like the ends and beginnings that are searched for.
 STRINGS = st.one_of(
@@ -72,7 +72,7 @@ def test_the_tokens_of_a_usual_task_are_cut_out(separators):
     tokens = [{"text": word, "start": 0, "end": 1, "id": 0, "ws": True} for word in ("a", "]", "[x]", '"', "x\\")]
     task = {"text": "a", "meta": {"tokens": 5}, "tokens": tokens, "_view_id": "ner_manual", "spans": []}
     content = json.dumps(task, separators=separators).encode()
-    start, end = tokens_in(content)
+    start, end = find_tokens(content)
     assert json.loads(content[start:end].partition(b":")[2]) == tokens
     assert json.loads(content[:start] + b'"x":0' + content[end:]).keys() == {*task, "x"} - {"tokens"}
     assert decode(content).view_id == "ner_manual"
