@@ -145,7 +145,7 @@ def compare_ways(bench: Bench, data: Path) -> None:
     ours = sum(bench.results[f"two processes, jsonl: {step}"]["seconds"] for step in STEPS)  # the quickest, as of srsly
     bench.expect("the srsly way / ours, two processes", usual / ours, at_least=12)
     bench.expect("peak with two processes, MB", max(peak(two), peak(database)), at_most=500)
-    bench.expect("peak with one process, MB", peak(one), at_most=280)
+    bench.expect("peak with one process, MB", peak(one), at_most=250)
 
 
 def _read_all(data: Path) -> None:
