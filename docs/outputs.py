@@ -58,11 +58,11 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         project = args.project.resolve() if args.project else run_demo(copy_project(Path(folder, "labelwise")))
-        current = {page: updated(page, project) for page in pages()}
-    differing = list(differences(current))
+        printed = {command: output(command, project) for page in pages() for command in commands(page)}
+    differing = list(differences(printed))
     if not args.check:
-        for page, text in current.items():
-            page.write_text(text, "utf8")
+        for page in pages():
+            page.write_text(updated(page, printed), "utf8")
         print(f"✔ {len(differing)} blocks changed")
     elif differing:
         print(*differing, sep="\n\n")
@@ -85,9 +85,9 @@ def run_demo(project: Path) -> Path:
     return project
 
 
-def updated(page: Path, project: Path) -> str:
-    """The text of a page, with the output that each command prints in the project now."""
-    return BLOCK.sub(lambda block: block[1] + output(block[2], project) + block[4], page.read_text("utf8"))
+def updated(page: Path, printed: dict[str, str]) -> str:
+    """The text of a page, with what each command printed."""
+    return BLOCK.sub(lambda block: block[1] + printed[block[2]] + block[4], page.read_text("utf8"))
 
 
 def output(command: str, project: Path) -> str:
@@ -115,13 +115,12 @@ def shell(command: str, folder: Path) -> str:
     return "\n".join(line for line in lines if not (is_weasel and line and WEASEL.match(line)))
 
 
-def differences(current: dict[Path, str]) -> Iterator[str]:
-    """Name each block that differs from its page, with both versions."""
-    for page, text in current.items():
-        pairs = zip(BLOCK.findall(page.read_text("utf8")), BLOCK.findall(text), strict=True)
-        for (_, command, old, _), (_, _, new, _) in pairs:
-            if comparable(command, old) != comparable(command, new):
-                yield f"{page.relative_to(ROOT)}: {command}\n--- in the page\n{old}--- now\n{new}"
+def differences(printed: dict[str, str]) -> Iterator[str]:
+    """Name each block that differs from what its command printed, with both versions."""
+    for page in pages():
+        for _, command, old, _ in BLOCK.findall(page.read_text("utf8")):
+            if comparable(command, old) != comparable(command, printed[command]):
+                yield f"{page.relative_to(ROOT)}: {command}\n--- in the page\n{old}--- now\n{printed[command]}"
 
 
 def comparable(command: str, printed: str) -> str:
