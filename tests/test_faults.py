@@ -130,7 +130,7 @@ def test_nothing_is_merged_while_something_is_pulled(tmp_path):
 @contextmanager
 def _locked(folder):
     """Another process holds the folder."""
-    code = f"from scripts.annotations.files import *\nwith exclusive(Path({str(folder)!r})): print(flush=True); input()"
+    code = f"from scripts.core.files import *\nwith exclusive(Path({str(folder)!r})): print(flush=True); input()"
     holder = subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf8"
     )

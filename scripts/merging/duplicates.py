@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -193,27 +193,3 @@ def find_root(first: list[int] | NDArray[np.int64], number: int) -> int:
         first[number] = first[first[number]]
         number = int(first[number])
     return number
-
-
-# Names that callers still use
-SIMILAR, shingled, alike, bands = NEAR_DUPLICATE, shingles, similarity, signature
-
-
-class Near:
-    def __init__(self) -> None:
-        self._texts: dict[int, str] = {}
-        self._index = NearDuplicates(self._texts)  # type: ignore[arg-type]
-
-    def add(self, number: int, text: str) -> None:
-        self._texts[number] = text
-        self._index.add(number)
-
-    def like(self, text: str) -> set[int]:
-        return set(self._index.find(text))
-
-
-def near_any(texts: Iterable[str], others: Iterable[str]) -> set[int]:
-    near = Near()
-    for number, text in enumerate(texts):
-        near.add(number, text)
-    return {number for other in others for number in near.like(other)}

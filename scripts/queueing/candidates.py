@@ -20,7 +20,7 @@ from scripts.core.errors import UserError
 from scripts.core.hashing import fraction
 from scripts.core.ledger import Ledger
 from scripts.core.workers import watched
-from scripts.merging.duplicates import Near, near_any
+from scripts.merging.duplicates import NearDuplicates
 from scripts.merging.merged import read_gold
 from scripts.model.label_heads import OUT, find_entities, log_softmax
 from scripts.model.models import TrainedModel, load_model
@@ -73,9 +73,8 @@ def choose_uncovered(
     pool.sort(reverse=True)
     chosen = pool[: request.limit]
     if tagger:
-        near = near_any([candidate.text.text for candidate in pool], _covered_or_asked(gold, request, before))
-        counts["near-duplicates of covered or queued texts"] = len(near)
-        new = [candidate for number, candidate in enumerate(pool) if number not in near]
+        new = _without_near_duplicates(pool, _covered_or_asked(gold, request, before))
+        counts["near-duplicates of covered or queued texts"] = len(pool) - len(new)
         chosen = _most_informative(new, request.limit, counts)
     counts["queued"] = len(chosen)
     counts.fill("over the limit")
@@ -129,22 +128,31 @@ def _not_too_long(texts: Iterable[GoldText], max_length: int, counts: Ledger) ->
             yield text
 
 
+def _without_near_duplicates(pool: Sequence[Candidate], others: Iterable[str]) -> list[Candidate]:
+    """The candidates that are no near-duplicates of other texts, of which there may be many more."""
+    index = NearDuplicates([candidate.text.text for candidate in pool])
+    for number in range(len(pool)):
+        index.add(number)
+    near = {number for other in others for number in index.find(other)}
+    return [candidate for number, candidate in enumerate(pool) if number not in near]
+
+
 def _most_informative(pool: list[Candidate], limit: int, counts: Ledger) -> list[Candidate]:
     """Choose the texts that are most informative together, without near-duplicates. Their rank becomes what they add.
 
     pool (list[Candidate]): The best first.
     """
-    near = Near()
+    index = NearDuplicates([candidate.text.text for candidate in pool])
     chosen: list[Candidate] = []
 
     def is_new(number: int) -> bool:
-        is_near = bool(near.like(pool[number].text.text))
+        is_near = bool(index.find(pool[number].text.text))
         counts["near-duplicates within this queue"] += is_near
         return not is_near
 
     for number, gain in choose([candidate.words for candidate in pool], is_new):
         chosen.append(pool[number]._replace(rank=gain))
-        near.add(number, pool[number].text.text)
+        index.add(number)
         if len(chosen) == limit:
             break
     return chosen
