@@ -11,12 +11,12 @@ import pytest
 
 from scripts.core.errors import UserError
 from scripts.core.files import write_json
-from scripts.scoring import counts
+from scripts.scoring import counts, runs
 from scripts.scoring.bootstrap import adjusted_p_values
 from scripts.scoring.changes import compare_counts
 from scripts.scoring.comparison import choose_baseline, choose_runs, differences
 from scripts.scoring.runs import RunData, ScoredRun, TrainingData, load
-from scripts.scoring.seed_variance import LabelVariance, SeedVariance, sample_variance, spread
+from scripts.scoring.seed_variance import LabelVariance, SeedVariance, seed_spread
 from tests.runs import CONFIG, counted, made, write
 from tests.scored import one_line, step
 
@@ -145,8 +145,8 @@ def test_measured_seed_variance_decides():
 
 def test_the_spread_of_few_seeds_is_shrunk_to_a_typical_one():
     support, f = np.array([100, 100]), np.array([0.8, 0.8, 0.8, 0.8])
-    usual = spread([], support, f)
-    wild = spread([sample_variance(np.array([[0.6, 0.79, 0.7, 0.7], [1.0, 0.81, 0.9, 0.9]]))], support, f)
+    seeds = np.array([[0.6, 0.79, 0.7, 0.7], [1.0, 0.81, 0.9, 0.9]])
+    usual, wild = (seed_spread(scores, ["ORG", "PER"], support, f, None) for scores in ([], [seeds]))
     assert 0.01 < usual.sd[0] < 0.06
     assert usual.sd[0] < wild.sd[0] < 0.28  # its own
     assert (usual.freedom[0], wild.freedom[0]) == (4, 5)
@@ -278,6 +278,18 @@ def test_what_is_saved_is_loaded(tmp_path):
     folder = tmp_path / "metrics" / "ner-aaaaaaaa"
     assert load(folder) == SCORED[0]
     assert (counts.load(folder / "counts.csv.gz").values == FIRST.counts.values).all()
+
+
+def test_all_runs_are_one_tidy_data_frame(tmp_path):
+    assert runs.frame(tmp_path / "metrics").empty
+    write(tmp_path, FIRST, THIRD)
+    frame = runs.frame(str(tmp_path / "metrics"))
+    assert list(frame["run"].unique()) == ["ner-aaaaaaaa", "trf-cccccccc"]
+    f = frame.pivot(index="run", columns="label", values="f")
+    assert list(f.columns) == ["ORG", "PER", "macro", "micro"]
+    assert f.loc["trf-cccccccc", "ORG"] == 0.8
+    assert frame.query("row == 'label'")["support"].tolist() == [10] * 4
+    assert frame.query("row == 'macro'")["p"].isna().all()
 
 
 # A gate

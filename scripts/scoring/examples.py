@@ -15,7 +15,7 @@ import numpy as np
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
 from scripts.core.hashing import fraction
-from scripts.scoring.alignment import END, KINDS, LABEL, MISSED, START, TEXT, Rows
+from scripts.scoring.alignment import END, KINDS, LABEL, START, TEXT, Rows
 from scripts.scoring.counts import AlignedChunk, text_id
 
 NAME = "errors.jsonl.gz"
@@ -88,8 +88,7 @@ class ErrorExamples:
 def _errors(chunk: AlignedChunk) -> Iterable[tuple[int, str, _Error]]:
     gold, predicted, partner, kind, is_spurious = chunk.aligned
     for row in np.flatnonzero(kind).tolist():
-        other = -1 if kind[row] == MISSED else int(partner[row])
-        yield int(gold[row, LABEL]), KINDS[kind[row]], _error(chunk, gold[row], row, other)
+        yield int(gold[row, LABEL]), KINDS[kind[row]], _error(chunk, gold[row], row, int(partner[row]))
     for row in np.flatnonzero(is_spurious).tolist():
         yield int(predicted[row, LABEL]), "spurious", _error(chunk, predicted[row], -1, row)
 

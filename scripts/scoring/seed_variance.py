@@ -65,13 +65,6 @@ class SeedVariance(msgspec.Struct, kw_only=True):
     macro: LabelVariance
 
 
-class VarianceSample(NamedTuple):
-    """Variances of F by label, then of micro and macro, NaN where there is none, and their degrees of freedom."""
-
-    variance: Floats
-    freedom: int
-
-
 class Spread(NamedTuple):
     """SDs of the F of one seed by label, then of micro and macro, and their degrees of freedom.
 
@@ -83,11 +76,6 @@ class Spread(NamedTuple):
     freedom: Floats
 
 
-def sample_variance(f: Floats) -> VarianceSample:
-    """Variance of seeds × (labels + 2) scores."""
-    return VarianceSample(f.var(0, ddof=1), len(f) - 1)
-
-
 def seed_spread(
     scores: Sequence[Floats],
     labels: Sequence[str],
@@ -95,27 +83,22 @@ def seed_spread(
     f: Floats,
     stored: SeedVariance | None,
 ) -> Spread:
-    """Estimate how F varies with the seed, from the seeds of the runs at hand and what was measured before.
+    """Estimate how F varies with the seed: pool all variances, and shrink them to what is expected of F and support.
 
     scores (Sequence[Floats]): Of each run: seeds × (labels + 2).
     support (NDArray[int]): Entities by label.
     f (Floats): Typical scores: labels + 2.
     stored (SeedVariance | None): What was measured before; without it, and without several seeds, `TYPICAL` is used.
     """
-    samples = [sample_variance(found) for found in scores if len(found) > 1]
+    samples = [(found.var(0, ddof=1), len(found) - 1) for found in scores if len(found) > 1]
     if stored:
-        samples.append(_scaled(stored, labels, support, f))
-    return spread(samples, support, f)
-
-
-def spread(samples: Sequence[VarianceSample], support: NDArray[np.integer], f: Floats) -> Spread:
-    """Pool variances and shrink them to what is expected of scores of this F and support."""
-    expected = _binomial(f, support)
+        samples.append((_scaled_variance(stored, labels, support, f), len(stored.seeds) - 1))
+    expected = _binomial_variance(f, support)
     freedom, squares = np.zeros(len(f)), np.zeros(len(f))
-    for sample in samples:
-        is_defined = np.isfinite(sample.variance)
-        freedom += np.where(is_defined, sample.freedom, 0)
-        squares += np.where(is_defined, sample.variance * sample.freedom, 0)
+    for variance, degrees in samples:
+        is_defined = np.isfinite(variance)
+        freedom += np.where(is_defined, degrees, 0)
+        squares += np.where(is_defined, variance * degrees, 0)
     share = np.full(len(f), _share_of_binomial(squares, freedom, expected, support))
     share[-2:] = TYPICAL_OF_ALL
     variance = (_PRIOR * share * expected + squares) / (_PRIOR + freedom)
@@ -131,16 +114,16 @@ def _share_of_binomial(squares: Floats, freedom: Floats, expected: Floats, suppo
     return float(np.average(ratios, weights=np.sqrt(support[labels])))
 
 
-def _scaled(stored: SeedVariance, labels: Sequence[str], support: NDArray[np.integer], f: Floats) -> VarianceSample:
+def _scaled_variance(stored: SeedVariance, labels: Sequence[str], support: NDArray[np.integer], f: Floats) -> Floats:
     """Scale stored variances to another F and support: the same share of the binomial variance."""
     rows = [*(stored.labels.get(label) for label in labels), stored.micro, stored.macro]
     stored_f = np.array([np.nan if row is None or row.f is None else row.f for row in rows])
     sizes = np.array([row.support if row else 0 for row in rows[:-2]])
     sd = np.array([np.nan if row is None or row.sd is None else row.sd for row in rows])
-    return VarianceSample(sd**2 * _binomial(f, support) / _binomial(stored_f, sizes), len(stored.seeds) - 1)
+    return sd**2 * _binomial_variance(f, support) / _binomial_variance(stored_f, sizes)
 
 
-def _binomial(f: Floats, support: NDArray[np.integer]) -> Floats:
+def _binomial_variance(f: Floats, support: NDArray[np.integer]) -> Floats:
     """Binomial variance of each F. For macro it is that of a mean of independent labels."""
     sizes = np.append(support, support.sum())
     smooth = (np.nan_to_num(f[:-1]) * sizes + 1) / (sizes + 2)  # an F of 0 or 1 is not certain
