@@ -33,7 +33,7 @@ from scripts.suspecting.cross_validation import (
     TextPrediction,
     write_folds,
 )
-from scripts.suspecting.ensemble import FormSuspect, compare, confirm
+from scripts.suspecting.ensemble import compare, confirm, text_key
 from scripts.suspecting.folds import assign_folds
 from scripts.suspecting.suspects import load
 from scripts.suspects import main
@@ -153,9 +153,10 @@ def test_suspects_of_surface_forms_too_are_tier_1():
         return confirmed(*args, **fields).tier
 
     def confirmed(label="LOC", start=15, labels=("LOC",), text=WORDS, score=0.6):
-        proposed = frozenset(labels)
-        form = FormSuspect(hash(text), label, "missing", start, start + 4, proposed, score, "Elsewhere it is.")
-        return confirm(one, [form])
+        proposed = [Span(start, start + 4, name) for name in labels]
+        changed = {"label": label, "start": start, "end": start + 4, "proposed": proposed, "score": score}
+        form = msgspec.structs.replace(one, text="", reason="Elsewhere it is.", **changed)
+        return confirm(one, {text_key(one.input_hash, text): [form]})
 
     assert confirmed().score == pytest.approx(one.score * 0.6)
     assert (confirmed(score=0.55).found_by, confirmed(score=0.55).score) == (["models"], one.score)  # .495 together

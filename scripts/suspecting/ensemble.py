@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal, NamedTuple
@@ -125,7 +126,7 @@ def _write(folder: Path, account: Suspects, suspects: Iterable[Suspect]) -> None
 
 
 def _compare_all(
-    account: Suspects, plan: CrossValidation, folder: Path, form_suspects: Mapping[int, Sequence[FormSuspect]]
+    account: Suspects, plan: CrossValidation, folder: Path, form_suspects: FormSuspects
 ) -> Iterator[Suspect]:
     """The suspects of all texts, in the order of the gold."""
     for text, predictions in read_predictions(plan, folder):
@@ -134,67 +135,51 @@ def _compare_all(
             continue
         for suspect in compare(text, predictions):
             if account.label in (None, suspect.label):
-                yield confirm(suspect, form_suspects.get(suspect.input_hash, ()))
+                yield confirm(suspect, form_suspects)
 
 
 # Tier 1: suspects of the ensemble and of surface forms
 
 
-class FormSuspect(NamedTuple):
-    """What is kept of a suspect in consistency.jsonl.
-
-    text (int): Hash of the text, since texts can share an input hash.
-    proposed (frozenset[str]): Labels of what is probably right.
-    """
-
-    text: int
-    label: str
-    kind: SuspectKind
-    start: int
-    end: int
-    proposed: frozenset[str]
-    score: float
-    reason: str
+FormSuspects = Mapping[tuple[int, int], Sequence[Suspect]]  # by `text_key`, the most certain first, without texts
 
 
-def _read_form_suspects(corpus: Path) -> dict[int, list[FormSuspect]] | None:
-    """Suspects in consistency.jsonl with a score that tier 1 needs, by input hash; None if there is no such file.
+def text_key(input_hash: int, text: str) -> tuple[int, int]:
+    """Identify a text without keeping it: texts can share an input hash."""
+    return input_hash, hash(text)
+
+
+def _read_form_suspects(corpus: Path) -> FormSuspects | None:
+    """Suspects in consistency.jsonl with a score that tier 1 needs; None if there is no such file.
 
     RAISES (UserError): If it is damaged, or the gold has changed since.
     """
     if consistency.load(corpus) is None:
         return None
-    found: dict[int, list[FormSuspect]] = defaultdict(list)
-    for one in consistency.read_suspects(corpus):
-        if one.score < _LIKELY:  # and all that follow
-            break
-        proposed = frozenset(span.label for span in one.proposed)
-        found[one.input_hash].append(
-            FormSuspect(hash(one.text), one.label, one.kind, one.start, one.end, proposed, one.score, one.reason)
-        )
+    found: dict[tuple[int, int], list[Suspect]] = defaultdict(list)
+    for suspect in takewhile(lambda suspect: suspect.score >= _LIKELY, consistency.read_suspects(corpus)):
+        key = text_key(suspect.input_hash, suspect.text)
+        found[key].append(msgspec.structs.replace(suspect, text=""))  # texts are not kept in memory
     return found
 
 
-def confirm(suspect: Suspect, form_suspects: Iterable[FormSuspect]) -> Suspect:
-    """Put a suspect into tier 1 if surface forms suspect the same, and the product of both scores is high enough.
-
-    form_suspects (Iterable[FormSuspect]): Of the text, the most certain first.
-    """
-    for form in form_suspects:
+def confirm(suspect: Suspect, form_suspects: FormSuspects) -> Suspect:
+    """Put a suspect into tier 1 if surface forms suspect the same, and the product of both scores is high enough."""
+    for form in form_suspects.get(text_key(suspect.input_hash, suspect.text), ()):
         score = round(suspect.score * form.score, 4)
-        if score >= _LIKELY and form.text == hash(suspect.text) and _is_same(suspect, form):
+        if score >= _LIKELY and _is_same(suspect, form):
             both: list[Method] = ["surface_forms", "models"]
             reason = f"{suspect.reason} {form.reason}"
             return msgspec.structs.replace(suspect, tier=CONFIRMED, found_by=both, reason=reason, score=score)
     return suspect
 
 
-def _is_same(suspect: Suspect, form: FormSuspect) -> bool:
+def _is_same(suspect: Suspect, form: Suspect) -> bool:
     if form.start >= suspect.end or suspect.start >= form.end:
         return False
     if not suspect.proposed or not form.proposed:
         return suspect.kind == form.kind and suspect.label == form.label
-    return any(span.label in form.proposed for span in suspect.proposed)
+    return not {span.label for span in suspect.proposed}.isdisjoint(span.label for span in form.proposed)
 
 
 # The other tiers: where at least half of the models contradict the annotation

@@ -21,7 +21,6 @@ TIERS = {
     5: "at least half of the models predict nothing where an entity is annotated",
 }
 _ADVICE = "find them again: weasel run suspects"
-_MOST_LABELS = 20  # on the console
 
 
 class Suspects(msgspec.Struct, kw_only=True):
@@ -98,21 +97,14 @@ def print_suspects(console: Console, found: Suspects, trained: int) -> None:
     if found.too_long:
         console.print(f"{plural(found.too_long, 'text')} skipped: too long for the pipeline")
     kinds = [f"suspects {kind}" for kind in get_args(SuspectKind)]
-    print_sums(console, "label", _rows(found), ["suspects read", *kinds])
+    rows = {
+        label: Counter({f"suspects {kind}": sum(tiers.values()) for kind, tiers in by_kind.items()})
+        + Counter({"suspects read": found.number(label)})
+        for label, by_kind in found.labels.items()
+    }
+    print_sums(console, "label", rows, ["suspects read", *kinds])
     for tier, meaning in TIERS.items():
         number = sum(found.number(label, tier) for label in found.labels)
         console.print(f"Tier {tier}: {number:,}: {meaning}")
     if found.consistency is None:
         console.print("⚠ tier 1 needs surface forms: weasel run consistency, then this again")
-
-
-def _rows(found: Suspects) -> dict[str, Counter[str]]:
-    """Suspects by kind: the labels with the most, and the others together."""
-    rows = {}
-    for label, kinds in found.labels.items():
-        counts = Counter({f"suspects {kind}": sum(tiers.values()) for kind, tiers in kinds.items()})
-        rows[label] = counts + Counter({"suspects read": counts.total()})
-    largest = sorted(rows, key=lambda label: -rows[label]["suspects read"])[:_MOST_LABELS]
-    shown = {label: counts for label, counts in rows.items() if label in largest}
-    rest = sum((counts for label, counts in rows.items() if label not in largest), Counter[str]())
-    return shown | ({f"{len(rows) - _MOST_LABELS} others": rest} if rest else {})
