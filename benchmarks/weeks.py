@@ -179,7 +179,7 @@ def _most_informative(
     entropies = []
     for start in range(0, len(docs), 256):
         batch = docs[start : start + 256]
-        found = candidates.entropies([candidates.probabilities(pipe, batch)])
+        found = candidates.entropy(candidates.probabilities(pipe, batch))
         ends = list(itertools.accumulate(map(len, batch), initial=0))
         entropies += [found[first:last] for first, last in itertools.pairwise(ends)]
     chosen = {}

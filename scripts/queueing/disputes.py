@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -30,17 +30,7 @@ SOURCES = {"suspects.jsonl": "suspects", "consistency.jsonl": "consistency"}  # 
 _BOTH_MAY_BE_RIGHT = ("overlap between labels",)
 _decode_gold = msgspec.json.Decoder(GoldText).decode
 T = TypeVar("T", Suspect, Conflict)
-
-
-class Dispute(NamedTuple):
-    """All disputes about a label in one text, which become one task. rank: the smallest is asked first."""
-
-    rank: tuple[float, ...]
-    text: GoldText
-    current: list[Span]
-    versions: list[ReviewVersion]
-    reasons: list[str]
-    asked: list[str]
+RankedItem = tuple[tuple[float, ...], QueueItem]  # the smallest rank is asked first; a task has all disputes of a text
 
 
 def choose_suspects(corpus: Path, request: Request, before: frozenset[str]) -> Selection:
@@ -54,16 +44,15 @@ def choose_suspects(corpus: Path, request: Request, before: frozenset[str]) -> S
         raise UserError(f"{corpus / FOLDER}: has no list of suspects; make one first: {steps}")
     counts = Ledger()
     suspects = _by_text((suspect for path in paths for suspect in _lines(path, Suspect)), request, before, counts)
-    disputes = []
+    items = []
     for text in _texts(corpus / "gold.jsonl", suspects):
-        annotated = spans_of(text.spans, request.label)
         listed = suspects.pop(text.text)
-        current = [suspect for suspect in listed if _is_current(suspect, text, annotated, request.label)]
+        current = [suspect for suspect in listed if _is_current(suspect, text, request.label)]
         counts["annotation changed since"] += len(listed) - len(current)
         if current:
-            disputes.append(_suspected(text, annotated, current, request.label))
+            items.append(_review_suspects(text, current, request.label))
     counts["text no longer in the gold"] = sum(map(len, suspects.values()))
-    return _selection(disputes, request, counts)
+    return _select(items, request, counts)
 
 
 def choose_conflicts(corpus: Path, request: Request, before: frozenset[str]) -> Selection:
@@ -74,8 +63,7 @@ def choose_conflicts(corpus: Path, request: Request, before: frozenset[str]) -> 
     counts = Ledger()
     conflicts = _by_text(_lines(corpus / "conflicts.jsonl", Conflict), request, before, counts)
     texts = _texts(corpus / "gold.jsonl", conflicts)
-    disputes = [_conflicting(text, conflicts[text.text], request.label) for text in texts]
-    return _selection(disputes, request, counts)
+    return _select([_review_conflicts(text, conflicts[text.text], request.label) for text in texts], request, counts)
 
 
 def count_waiting(corpus: Path, request: Request, before: frozenset[str]) -> dict[str, int]:
@@ -91,10 +79,9 @@ def count_waiting(corpus: Path, request: Request, before: frozenset[str]) -> dic
 
 
 def _lines(path: Path, of: type[T]) -> Iterator[T]:
-    decode = msgspec.json.Decoder(of).decode
     try:
         with path.open("rb", BUFFER) as lines:
-            yield from map(decode, lines)
+            yield from map(msgspec.json.Decoder(of).decode, lines)
     except FileNotFoundError:
         return
     except (msgspec.DecodeError, UnicodeDecodeError) as err:
@@ -126,7 +113,7 @@ def _key(dispute: Suspect | Conflict, label: str) -> str:
 
 
 def _texts(gold: Path, wanted: dict[str, list[T]]) -> Iterator[GoldText]:
-    """Yield the gold of the texts that are wanted. Other lines are not decoded, only their hashes."""
+    """Yield the gold of the texts that are wanted. Of other lines only the hashes are decoded, since they are many."""
     hashes = {dispute.input_hash for disputes in wanted.values() for dispute in disputes}
     with gold.open("rb", BUFFER) as lines:
         for line in lines:
@@ -134,52 +121,41 @@ def _texts(gold: Path, wanted: dict[str, list[T]]) -> Iterator[GoldText]:
                 yield text
 
 
-def _is_current(suspect: Suspect, text: GoldText, annotated: list[Span], label: str) -> bool:
+def _is_current(suspect: Suspect, text: GoldText, label: str) -> bool:
     """Whether the text is still annotated as it was when it was suspected."""
-    return label in text.covered and all(span in annotated for span in spans_of(suspect.annotated, label))
+    return label in text.covered and all(span in text.spans for span in spans_of(suspect.annotated, label))
 
 
-def _suspected(text: GoldText, annotated: list[Span], suspects: list[Suspect], label: str) -> Dispute:
+def _review_suspects(text: GoldText, suspects: list[Suspect], label: str) -> RankedItem:
+    annotated = spans_of(text.spans, label)
     suspected = {span for suspect in suspects for span in spans_of(suspect.annotated, label)}
     proposed = longest_first({span for suspect in suspects for span in spans_of(suspect.proposed, label)})[0]
     kept = without_overlap([span for span in annotated if span not in suspected], proposed)
     suspects = sorted(suspects, key=lambda each: (each.tier, -each.score, each.start, each.end, each.found_by))
-    return Dispute(
-        (suspects[0].tier, -suspects[0].score, text.input_hash),
-        text,
-        annotated,
-        [ReviewVersion(annotated, ["as annotated"]), ReviewVersion(sorted([*kept, *proposed]), ["as proposed"])],
-        list(dict.fromkeys(suspect.reason for suspect in suspects)),
-        [_key(suspect, label) for suspect in suspects],
-    )
+    reason = " ".join(dict.fromkeys(suspect.reason for suspect in suspects))
+    versions = [ReviewVersion(annotated, ["as annotated"]), ReviewVersion(sorted([*kept, *proposed]), ["as proposed"])]
+    item = QueueItem(text, annotated, {"reason": reason}, [_key(suspect, label) for suspect in suspects], versions)
+    return (suspects[0].tier, -suspects[0].score, text.input_hash), item
 
 
-def _conflicting(text: GoldText, conflicts: list[Conflict], label: str) -> Dispute:
+def _review_conflicts(text: GoldText, conflicts: list[Conflict], label: str) -> RankedItem:
     current = spans_of(text.spans, label) or spans_of(text.accepted, label)
     proposed_by: dict[tuple[Span, ...], set[str]] = defaultdict(set)
-    for conflict in conflicts:
-        for answer in conflict.answers:
-            spans = spans_of(answer.spans, label)
-            if answer.kind == "binary":  # it judges its one span; the rest is as it is
-                rest = without_overlap(current, spans)
-                spans = sorted([*rest, *spans]) if answer.answer == "accept" else rest
-            proposed_by[tuple(spans)].add(answer.annotator or answer.dataset)
-    return Dispute(
-        (label not in text.unresolved, text.input_hash),
-        text,
-        current,
-        [ReviewVersion(list(spans), sorted(by)) for spans, by in sorted(proposed_by.items())],
-        list(dict.fromkeys(f"{conflict.kind}, {conflict.decision}" for conflict in conflicts)),
-        [_key(conflict, label) for conflict in conflicts],
-    )
+    for answer in (answer for conflict in conflicts for answer in conflict.answers):
+        spans = spans_of(answer.spans, label)
+        if answer.kind == "binary":  # it judges its one span; the rest is as it is
+            rest = without_overlap(current, spans)
+            spans = sorted([*rest, *spans]) if answer.answer == "accept" else rest
+        proposed_by[tuple(spans)].add(answer.annotator or answer.dataset)
+    versions = [ReviewVersion(list(spans), sorted(by)) for spans, by in sorted(proposed_by.items())]
+    reason = " ".join(dict.fromkeys(f"{conflict.kind}, {conflict.decision}" for conflict in conflicts))
+    item = QueueItem(text, current, {"reason": reason}, [_key(conflict, label) for conflict in conflicts], versions)
+    return (label not in text.unresolved, text.input_hash), item
 
 
-def _selection(disputes: list[Dispute], request: Request, counts: Ledger) -> Selection:
-    disputes = sorted(disputes, key=lambda each: (each.rank, each.text.text))[: request.limit]
-    items = [
-        QueueItem(each.text, each.current, {"reason": " ".join(each.reasons)}, each.asked, each.versions)
-        for each in disputes
-    ]
-    counts["queued"] = sum(len(item.asked) for item in items)
+def _select(items: list[RankedItem], request: Request, counts: Ledger) -> Selection:
+    items.sort(key=lambda ranked: (ranked[0], ranked[1].text.text))
+    selection = Selection([item for _, item in items[: request.limit]], counts)
+    counts["queued"] = sum(len(item.asked) for item in selection.items)
     counts.fill("over the limit")
-    return Selection(items, counts)
+    return selection

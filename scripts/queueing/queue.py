@@ -15,11 +15,11 @@ from scripts.core.errors import UserError
 from scripts.core.files import exclusive, work_folder, write_json
 from scripts.core.manifest import file_name
 from scripts.exporting.tokens import Tokens
-from scripts.merging.merged import Merged, gold_as_merged, known_labels
+from scripts.merging.merged import MergeRecord, gold_as_merged, known_labels
 from scripts.model.models import TrainedModel, find_models, model_digest
 from scripts.queueing.candidates import Tagger, choose_uncovered
 from scripts.queueing.disputes import choose_conflicts, choose_suspects, count_waiting
-from scripts.queueing.request import NAME, Order, Prefill, Queue, Request, Selection, asked_before, next_folder
+from scripts.queueing.request import NAME, Order, Prefill, Queue, Request, Selection, asked_before
 from scripts.queueing.tasks import FORMATS
 from scripts.reporting.console import as_sum, plural
 
@@ -30,7 +30,6 @@ class Queued(NamedTuple):
     """The result of `queue`.
 
     folder (Path | None): The new folder; None if nothing was left to ask, and nothing was written.
-    queue (Queue): Its account.
     waiting (dict[str, int]): The number of suspects and conflicts of the label that nobody was asked about.
     outdated_models (bool): Whether the models that ranked the texts were trained on another corpus.
     """
@@ -56,14 +55,17 @@ def queue(request: Request, corpus: Path, models: Path, output: Path, plan: Corp
     folder = output / file_name(request.label).removesuffix(".jsonl")
     with exclusive(output), work_folder(output) as work:
         before = asked_before(folder)
-        trained = _models(request, models, corpus)
+        trained: list[TrainedModel] = []
+        digest = ""
+        if request.kind == "uncovered" and request.order == "informative":
+            digest = read_corpus(corpus / "split.json").digest
+            trained = find_models(models, digest).models
         chosen = _choose(request, merged.totals["texts"], gold, before, plan, trained)
         account = _account(request, merged.outputs[gold.name], trained, chosen)
-        target = next_folder(folder) if chosen.items else None
-        if target:
-            _write(account, chosen, Tokens(plan.nlp), work / "new", target)
+        target = _write(account, chosen, Tokens(plan.nlp), work / "new", folder) if chosen.items else None
         waiting = count_waiting(corpus, request, before.union(account.asked))
-        return Queued(target, account, waiting, _are_outdated(trained, corpus))
+        is_outdated = any(model.provenance is None or model.provenance.corpus != digest for model in trained)
+        return Queued(target, account, waiting, is_outdated)
 
 
 def _validated(request: Request) -> Request:
@@ -75,7 +77,7 @@ def _validated(request: Request) -> Request:
     _demand_one_of("format", request.format, FORMATS)
     _demand_one_of("texts", request.texts, SPLITS)
     _demand_one_of("prefill", request.prefill, get_args(Prefill))
-    if request.label in ("", "none"):
+    if not request.label:
         raise UserError("say which label: --vars.label ORG")
     if request.limit < 1:
         raise UserError(f"--limit {request.limit}: must be 1 or more")
@@ -90,27 +92,14 @@ def _demand_one_of(name: str, value: str, allowed: Collection[str]) -> None:
         raise UserError(f"--{name} {value}: there is no such {name}; there are {', '.join(allowed)}")
 
 
-def _demand_label(request: Request, merged: Merged) -> None:
+def _demand_label(request: Request, merged: MergeRecord) -> None:
     """RAISES (UserError): If nobody has annotated the label. A new one can start with a random sample: no model."""
     labels = known_labels(merged)
     if request.label not in labels and not (request.kind == "uncovered" and request.order == "random"):
-        there = ", ".join(labels) or "none"
         raise UserError(
-            f"there is no label {request.label!r} in the gold; there are {there}; "
+            f"there is no label {request.label!r} in the gold; there are {', '.join(labels) or 'none'}; "
             'for a new one, set [queue] order = "random" in configs/datasets.cfg'
         )
-
-
-def _models(request: Request, models: Path, corpus: Path) -> list[TrainedModel]:
-    """Find the models that rank the texts; none for a random sample."""
-    if request.kind != "uncovered" or request.order == "random":
-        return []
-    return find_models(models, read_corpus(corpus / "split.json").digest).models
-
-
-def _are_outdated(models: list[TrainedModel], corpus: Path) -> bool:
-    digest = read_corpus(corpus / "split.json").digest if models else ""
-    return any(model.provenance is None or model.provenance.corpus != digest for model in models)
 
 
 def _choose(
@@ -138,12 +127,14 @@ def _account(request: Request, gold: str, models: list[TrainedModel], chosen: Se
     )
 
 
-def _write(account: Queue, chosen: Selection, tokens: Tokens, work: Path, target: Path) -> None:
+def _write(account: Queue, chosen: Selection, tokens: Tokens, work: Path, folder: Path) -> Path:
+    """Write the files, and put them in place as the folder after the largest number: 001, 002, …"""
     work.mkdir()
     FORMATS[account.request.format].write(chosen.items, account.request.label, tokens, work)
     write_json(work / NAME, account)
-    target.parent.mkdir(exist_ok=True)
-    work.replace(target)
+    numbers = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
+    folder.mkdir(exist_ok=True)
+    return work.replace(folder / f"{max(numbers, default=0) + 1:03}")
 
 
 def print_queue(console: Console, queued: Queued) -> None:

@@ -17,11 +17,10 @@ from scripts.checking.coverage import Coverage
 from scripts.checking.review import Outdated, load_current
 from scripts.core.errors import UserError
 from scripts.core.files import write_json
-from scripts.merging.merged import Merged, gold_as_merged, known_labels
+from scripts.merging.merged import MergeRecord, gold_as_merged, known_labels
 from scripts.queueing.rules import ACTIONS, RULES, Recommendation, Signals, recommend, two_digits
 from scripts.reporting.console import new_table, ratio
-from scripts.scoring import learning_curve as curve
-from scripts.scoring import runs
+from scripts.scoring import learning_curve, runs
 from scripts.scoring.learning_curve import LearningCurve
 from scripts.scoring.metrics import Score
 from scripts.scoring.runs import Confusion, ScoredRun
@@ -55,14 +54,10 @@ class Next(msgspec.Struct, kw_only=True):
     labels: dict[str, LabelRecommendation]
 
 
-# The measurements
-
-
 class Measured(NamedTuple):
     """The results of the other steps. None: not made, or of other annotations."""
 
-    texts: int
-    covered: Mapping[str, int]
+    merged: MergeRecord
     coverage: Coverage | None
     consistency: Consistency | None
     suspects: Suspects | None
@@ -81,16 +76,13 @@ def decide(corpus: Path, metrics: Path) -> Next:
     merged, gold = gold_as_merged(corpus)
     notes: list[str] = []
     measured = _measured(merged, corpus, metrics, notes)
-    labels = {}
-    for label in known_labels(merged):
-        signals = _signals(label, measured)
-        labels[label] = LabelRecommendation(signals, recommend(signals))
-    result = Next(
-        gold=merged.outputs[gold.name],
-        run=measured.scored.run.folder if measured.scored else None,
-        notes=notes,
-        labels=dict(sorted(labels.items(), key=lambda pair: _priority(*pair))),
+    signals = {label: _signals(label, measured) for label in known_labels(merged)}
+    rows = {label: LabelRecommendation(found, recommend(found)) for label, found in signals.items()}
+    order = sorted(
+        rows, key=lambda label: (rows[label].recommendation.action == "leave", -(signals[label].errors or 0), label)
     )
+    run = measured.scored.run.folder if measured.scored else None
+    result = Next(gold=merged.outputs[gold.name], run=run, notes=notes, labels={label: rows[label] for label in order})
     metrics.mkdir(parents=True, exist_ok=True)
     write_json(metrics / NAME, result)
     return result
@@ -104,30 +96,24 @@ def load(metrics: Path, corpus: Path) -> Next | None:
     return load_current(metrics / NAME, Next, corpus, "make it again: weasel run next")
 
 
-def _priority(label: str, row: LabelRecommendation) -> tuple[Any, ...]:
-    return row.recommendation.action == "leave", -(row.signals.errors or 0), label
-
-
-def _measured(merged: Merged, corpus: Path, metrics: Path, notes: list[str]) -> Measured:
+def _measured(merged: MergeRecord, corpus: Path, metrics: Path, notes: list[str]) -> Measured:
     scored = runs.load_all(metrics)[0] if metrics.is_dir() else []
     newest = scored[-1] if scored else None
     if newest is None:
         notes.append("No run was evaluated: weasel run evaluate.")
     elif not _is_current(newest, corpus):
         notes.append(f"The annotations have changed since {newest.run.folder}: weasel run train, evaluate.")
-    folder = metrics / newest.run.folder if newest else None
-    learning_curve = curve.load(metrics)
-    if learning_curve is None:
+    curve = learning_curve.load(metrics)
+    if curve is None:
         notes.append("The learning curve was not measured: weasel run learning-curve.")
     return Measured(
-        texts=merged.totals["texts"],
-        covered={label: counts["covered"] for label, counts in merged.coverage.items()},
+        merged=merged,
         coverage=_if_current("coverage", coverage.load, corpus, notes),
         consistency=_if_current("consistency", consistency.load, corpus, notes),
         suspects=_if_current("suspects", suspects.load, corpus, notes),
         scored=newest,
-        confusion=runs.load_confusion(folder) if folder else None,
-        curve=learning_curve,
+        confusion=runs.load_confusion(metrics / newest.run.folder) if newest else None,
+        curve=curve,
     )
 
 
@@ -150,11 +136,15 @@ def _if_current(step: str, load: Any, corpus: Path, notes: list[str]) -> Any:
 
 
 def _signals(label: str, measured: Measured) -> Signals:
-    signals = Signals(texts=measured.texts, covered=measured.covered[label])
+    signals = Signals(texts=measured.merged.totals["texts"], covered=measured.merged.coverage[label]["covered"])
     if measured.coverage and label in measured.coverage.labels:
         signals.hours = measured.coverage.labels[label].hours
-    if measured.consistency:
-        _add_consistency(signals, label, measured.consistency)
+    if measured.consistency and (consistent := measured.consistency.labels.get(label)):
+        signals.spans = consistent.spans
+        signals.suspects = consistent.tiers.get(str(_FIRST_TIER), 0)
+    if measured.consistency and (agreement := measured.consistency.agreement.get(label)):
+        signals.agreement = agreement.f
+        signals.agreement_spans = sum(pair.both + pair.first + pair.second for pair in agreement.pairs)
     if measured.suspects and measured.suspects.label in (None, label):
         kinds = measured.suspects.labels.get(label, {})
         signals.suspects = sum(tiers.get(_FIRST_TIER, 0) for tiers in kinds.values())
@@ -165,15 +155,6 @@ def _signals(label: str, measured: Measured) -> Signals:
     if measured.curve and (trend := measured.curve.labels.get(label)):
         signals.slope, signals.trend = trend.slope, trend.verdict
     return signals
-
-
-def _add_consistency(signals: Signals, label: str, found: Consistency) -> None:
-    if of_label := found.labels.get(label):
-        signals.spans = of_label.spans
-        signals.suspects = of_label.tiers.get(str(_FIRST_TIER), 0)
-    if agreement := found.agreement.get(label):
-        signals.agreement = agreement.f
-        signals.agreement_spans = sum(pair.both + pair.first + pair.second for pair in agreement.pairs)
 
 
 def _add_score(signals: Signals, score: Score) -> None:
@@ -195,11 +176,9 @@ def _most_confused(label: str, confusion: Confusion) -> tuple[str | None, float]
     return (confusion.labels[most], round(float(both_ways[most]), 6)) if both_ways[most] else (None, 0)
 
 
-# The screen
-
 COLUMNS = {  # and what their headings do not say
     "covered": "share of the texts",
-    "support": "",
+    "entities": "",
     "suspects": "annotations that are probably wrong",
     "agree": "F between annotators",
     "F": "",
@@ -208,7 +187,7 @@ COLUMNS = {  # and what their headings do not say
     "unseen": "recall on surface forms that are not in the training texts",
     "errors": "false positives + false negatives",
 }
-_LEAST_NEEDED = ("support", "95 %", "× 2", "agree")
+_LEAST_NEEDED = ("entities", "95 %", "× 2", "agree")
 _MIN_LABEL = 20  # characters of a label on one line
 
 

@@ -23,12 +23,10 @@ Prefill = Literal["gold", "model"]
 class Request(msgspec.Struct, kw_only=True, frozen=True):
     """The options of a queue.
 
-    label (str): The label to annotate.
     kind (QueueKind): Texts in which the label is not covered; annotations that are probably wrong; or texts about which
         answers disagree.
     format (str): A key of `tasks.FORMATS`.
-    texts (SplitName): The split that uncovered texts are taken from.
-    order (Order): The most informative uncovered texts first, or a random sample.
+    texts (SplitName), order (Order): The split of uncovered texts; the most informative first, or a random sample.
     prefill (Prefill): The spans in the tasks of uncovered texts: those in the gold, or also those that models predict.
     limit (int): The largest number of tasks.
     seed (int): Of the random sample.
@@ -54,8 +52,7 @@ class ReviewVersion(NamedTuple):
 class QueueItem(NamedTuple):
     """A task before it is written in a format.
 
-    text (GoldText): The text with its gold annotations.
-    spans (list[Span]): The spans that the task shows, sorted.
+    text (GoldText), spans (list[Span]): The text with its gold annotations; the spans that the task shows, sorted.
     reason (dict[str, Any]): Why it is asked; it becomes part of the task's meta.
     asked (list[str]): Keys of what is asked, see `question_key`.
     versions (Sequence[ReviewVersion]): The annotations to decide between, if it is a review.
@@ -78,11 +75,8 @@ class Selection(NamedTuple):
 class Queue(msgspec.Struct, kw_only=True):
     """queue.json.
 
-    request (Request): The options.
-    gold (str): Digest of the gold.
-    models (dict[str, str]): Digests of the models that ranked the texts, by folder.
-    unit (str): What `counts` counts: "text", "suspect" or "conflict".
-    counts (dict[str, int]): read = queued + the others, by reason.
+    gold (str), models (dict[str, str]): Digests of the gold and, by folder, of the models that ranked the texts.
+    unit (str), counts (dict[str, int]): Texts, suspects or conflicts: read = queued + the others, by reason.
     tasks (int): The number of tasks: one a text, so that several suspects can be in one.
     informativeness (list[float]): Of the first and of the last text, if models ranked them.
     asked (list[str]): Keys of what was asked, sorted. Later queues leave it out.
@@ -123,9 +117,3 @@ def asked_before(folder: Path) -> frozenset[str]:
         except (msgspec.DecodeError, UnicodeDecodeError) as err:
             raise UserError(f"{path}: is damaged ({err}); restore it, or remove the folder to ask again") from err
     return frozenset(asked)
-
-
-def next_folder(folder: Path) -> Path:
-    """Return the folder of the next queue: 001, 002, …"""
-    numbers = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
-    return folder / f"{max(numbers, default=0) + 1:03}"

@@ -27,8 +27,7 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 class TaskFormat(NamedTuple):
     """A format of tasks, and the reader of its answers.
 
-    name (str): Of the file with the tasks.
-    write (Callable): Writes the tasks of a label into a folder.
+    name (str): Of the file with the tasks, which `write` writes for a label into a folder.
     reader (str), answers (str): The reader of the answers, and the file that they are exported to.
     settings (dict[str, str]): Further settings of the reader.
     """
