@@ -239,11 +239,11 @@ def test_places_of_forms_are_those_that_were_found(many, page):
 def test_findings_are_shown_and_a_label_leads_to_its_own(many, page):
     found = load(many)
     content = render(found).decode()
-    assert sum(len(each) for each in found.findings.values()) == content.count('<dd class="muted">')
-    assert all(escape(one.reason) in content for each in found.findings.values() for one in each)
+    assert sum(len(each) for each in found.consistency_suspects.values()) == content.count('<dd class="muted">')
+    assert all(escape(one.reason) in content for each in found.consistency_suspects.values() for one in each)
     links = re.findall(r'<bdi><a href="#(consistency-[0-9]+)">(.*?)</a>', content)
     assert {place for place, _ in links} == set(re.findall(r'<td class="n"><a href="#(.*?)">', content))
-    assert len(links) == sum(bool(each) for each in found.findings.values()) > 0
+    assert len(links) == sum(bool(each) for each in found.consistency_suspects.values()) > 0
     for place, label in links:
         assert re.search(
             rf'<bdi>{re.sub("<wbr>", "", label)}</bdi> <span[^>]*>[^<]*</span></summary>\s*<div id="{place}">', content
@@ -257,7 +257,7 @@ def test_agreement_and_texts_to_annotate_are_shown(many, page):
         assert (row["F"], row["α"]) == (ratio(agreement.f), ratio(agreement.alpha))
         assert number(row["both marked"]) == agreement.pairs[0].both
     for row in page.rows("Texts to annotate by label"):
-        known = found.lacking.labels[row["label"]]
+        known = found.coverage.labels[row["label"]]
         assert (number(row["to annotate"]), number(row["words"])) == (known.to_annotate, known.words)
 
 
@@ -332,7 +332,9 @@ def test_texts_change_nothing_but_what_is_shown(many):
 def test_forms_and_findings_change_nothing_but_what_is_shown(many, tmp_path):
     suspected(many, tmp_path)
     plain, odd = load(tmp_path), load(tmp_path)
-    for suspect in (one for found in (odd.findings, odd.first_suspects) for each in found.values() for one in each):
+    for suspect in (
+        one for found in (odd.consistency_suspects, odd.first_suspects) for each in found.values() for one in each
+    ):
         suspect.text, suspect.reason = hostile(suspect.text), hostile(suspect.reason)
     contexts = [where for each in odd.consistency.ambiguous for where in each.examples.values()]
     for form in (form for label in odd.consistency.labels.values() for form in label.most_inconsistent):

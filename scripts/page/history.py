@@ -61,9 +61,9 @@ class WeakLabel(NamedTuple):
 
 def newest_comparison(found: Inputs) -> RunComparison | None:
     """Comparison of the newest run, if it was compared and its baseline is still there."""
-    if found.compared is None or found.compared.baseline not in {scored.run.folder for scored in found.runs}:
+    if found.comparisons is None or found.comparisons.baseline not in {scored.run.folder for scored in found.runs}:
         return None
-    return found.compared.of(found.runs[-1])
+    return found.comparisons.of(found.runs[-1])
 
 
 def change_table(changes: Changes) -> ChangeTable:
@@ -83,7 +83,7 @@ def change_table(changes: Changes) -> ChangeTable:
 
 def run_history(found: Inputs) -> RunHistory:
     """Choose the last runs, and the baseline, however old it is."""
-    baseline = found.compared.baseline if found.compared else None
+    baseline = found.comparisons.baseline if found.comparisons else None
     runs = found.runs[-_MAX_RUNS:]
     older = [scored for scored in found.runs[:-_MAX_RUNS] if scored.run.folder == baseline]
     runs = [*older, *runs[len(older) :]]
@@ -92,7 +92,7 @@ def run_history(found: Inputs) -> RunHistory:
             name,
             kind == "label",
             [scored.scores(kind, name) for scored in runs],
-            [f_cell(scored, found.compared, kind, name) for scored in runs],
+            [f_cell(scored, found.comparisons, kind, name) for scored in runs],
         )
         for kind, name in rows_of(runs)
     ]
@@ -139,7 +139,7 @@ def cautions(found: Inputs, compared: RunComparison | None) -> list[Caution]:
 
 
 def _comparison_cautions(found: Inputs, compared: RunComparison | None) -> Iterator[Caution]:
-    if found.compared is None or (len(found.runs) > 1 and compared is None):
+    if found.comparisons is None or (len(found.runs) > 1 and compared is None):
         yield "The newest run is not compared with another.", "Compare it: weasel run compare."
     elif compared and compared.differences.test:
         labels = compared.differences.test

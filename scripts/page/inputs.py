@@ -14,8 +14,7 @@ from scripts.checking.coverage import Coverage, CoverageMatrix
 from scripts.checking.review import Outdated, Suspect
 from scripts.queueing import recommendation
 from scripts.queueing.recommendation import Next
-from scripts.scoring import comparison, examples, runs
-from scripts.scoring import learning_curve as curve
+from scripts.scoring import comparison, examples, learning_curve, runs
 from scripts.scoring.comparison import Comparisons
 from scripts.scoring.examples import ErrorExample
 from scripts.scoring.learning_curve import LearningCurve
@@ -31,30 +30,29 @@ class Inputs(NamedTuple):
 
     runs (list[ScoredRun]): By time; at least one.
     skipped (list[str]): The reason for each folder that was skipped.
-    compared (Comparisons | None): Of `compare`.
+    comparisons (Comparisons | None): Of `compare`.
     confusion (Confusion | None), errors (list[ErrorExample] | None): Of the newest run. No errors without texts.
-    coverage (CoverageMatrix | None): Of `merge`.
+    coverage_matrix (CoverageMatrix | None): Of `merge`.
+    coverage (Coverage | None), consistency (Consistency | None), suspects (Suspects | None): Of these steps.
+    consistency_suspects (dict[str, list[Suspect]] | None), first_suspects (dict[str, list[Suspect]] | None): The first
+        suspects of each label, of `consistency` and of `suspects`. None without texts.
     curve (LearningCurve | None): Of `learning-curve`.
-    consistency (Consistency | None), suspects (Suspects | None), lacking (Coverage | None): Of `consistency`,
-        `suspects` and `coverage`.
-    findings (dict[str, list[Suspect]] | None), first_suspects (dict[str, list[Suspect]] | None): The first suspects of
-        each label, of `consistency` and of `suspects`. None without texts.
     next (Next | None): Of `next`, about the newest run and the current annotations.
     outdated (dict[str, str]): For "consistency", "coverage", "suspects" and "next": a sentence if it is outdated.
     """
 
     runs: list[ScoredRun]
     skipped: list[str]
-    compared: Comparisons | None
+    comparisons: Comparisons | None
     confusion: Confusion | None
     errors: list[ErrorExample] | None
-    coverage: CoverageMatrix | None
-    curve: LearningCurve | None
+    coverage_matrix: CoverageMatrix | None
+    coverage: Coverage | None
     consistency: Consistency | None
-    findings: dict[str, list[Suspect]] | None
+    consistency_suspects: dict[str, list[Suspect]] | None
     suspects: Suspects | None
     first_suspects: dict[str, list[Suspect]] | None
-    lacking: Coverage | None
+    curve: LearningCurve | None
     next: Next | None
     outdated: dict[str, str]
 
@@ -70,21 +68,21 @@ def load(metrics: Path, corpus: Path, with_texts: bool) -> Inputs:
     scored, skipped = runs.load_some(metrics)
     newest = scored[-1].run.folder
     outdated = dict.fromkeys(("consistency", "coverage", "suspects", "next"), "")
-    forms = _if_current(consistency.load, corpus, "consistency", outdated)
-    judged = _if_current(suspects.load, corpus, "suspects", outdated)
+    of_consistency = _if_current(consistency.load, corpus, "consistency", outdated)
+    of_suspects = _if_current(suspects.load, corpus, "suspects", outdated)
     return Inputs(
         runs=scored,
         skipped=skipped,
-        compared=comparison.load(metrics),
+        comparisons=comparison.load(metrics),
         confusion=runs.load_confusion(metrics / newest),
         errors=examples.load(metrics / newest / examples.NAME) if with_texts else None,
-        coverage=coverage.read_matrix(corpus / coverage.MATRIX),
-        curve=curve.load(metrics),
-        consistency=forms,
-        findings=firsts(consistency.read_suspects(corpus)) if with_texts and forms else None,
-        suspects=judged,
-        first_suspects=firsts(suspects.read_suspects(corpus)) if with_texts and judged else None,
-        lacking=_if_current(coverage.load, corpus, "coverage", outdated),
+        coverage_matrix=coverage.read_matrix(corpus / coverage.MATRIX),
+        coverage=_if_current(coverage.load, corpus, "coverage", outdated),
+        consistency=of_consistency,
+        consistency_suspects=firsts(consistency.read_suspects(corpus)) if with_texts and of_consistency else None,
+        suspects=of_suspects,
+        first_suspects=firsts(suspects.read_suspects(corpus)) if with_texts and of_suspects else None,
+        curve=learning_curve.load(metrics),
         next=_if_current(partial(_next_of_run, metrics, newest), corpus, "next", outdated),
         outdated=outdated,
     )

@@ -77,32 +77,22 @@ def _environment() -> Environment:
 
 def _context(found: Inputs) -> dict[str, Any]:
     newest, compared = found.runs[-1], history.newest_comparison(found)
-    variance_seeds = found.compared.variance_seeds if found.compared else 0
-    return {
-        "runs": found.runs,
+    comparisons = found.comparisons if compared else None
+    return found._asdict() | {
         "newest": newest,
         "cautions": history.cautions(found, compared),
         "weakest": history.weakest_labels(newest),
         "most_errors": max((score.error_count for score in newest.metrics.labels.values()), default=0),
         "compared": compared,
-        "baseline": found.compared.baseline if found.compared and compared else None,
+        "baseline": comparisons.baseline if comparisons else None,
         "changes": history.change_table(compared.changes) if compared else None,
         "differences": list_differences(compared) if compared else [],
-        "notes": list(list_notes(compared, variance_seeds)) if compared else [],
+        "notes": list(list_notes(compared, comparisons.variance_seeds)) if compared and comparisons else [],
         "history": history.run_history(found),
         "matrix": confusion_matrix(found.confusion) if found.confusion and found.confusion.seeds else None,
         "errors": None if found.errors is None else group_errors(found.errors, newest.metrics),
-        "coverage": found.coverage,
-        "curve": found.curve,
         "curve_floor": _curve_floor(found.curve),
-        "consistency": found.consistency,
-        "consistency_suspects": found.findings,
-        "consistency_anchors": consistency.anchors(found.consistency, found.findings),
-        "suspects": found.suspects,
-        "first_suspects": found.first_suspects,
-        "lacking": found.lacking,
-        "next": found.next,
-        "outdated": found.outdated,
+        "consistency_anchors": consistency.anchors(found.consistency, found.consistency_suspects),
     }
 
 
