@@ -8,11 +8,10 @@ import zipfile
 
 import pytest
 
-from scripts.core import settings
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
 from scripts.sources.cas_xmi import NAMED_ENTITY, cas_xmi
-from scripts.sources.importing import look
+from scripts.sources.importing import find_datasets
 from tests.prodigy import read
 
 cassis = pytest.importorskip("cassis", reason="pip install -r requirements-inception.txt")
@@ -228,9 +227,9 @@ def test_import_recognizes_it(stored, tmp_path):
     stored(xmi(ADA, KOELN))
     (tmp_path / "b.zip").write_bytes(both("ada", BOB))
     for path in (tmp_path, tmp_path / "letter.xmi", tmp_path / "b.zip"):
-        (part,) = look(settings.readers(), "", str(path), {})
+        (part,) = find_datasets("", str(path), {})
         assert part.reader == "labelwise.CasXmi.v1"
-    (part,) = look(settings.readers(), "", str(tmp_path), {})
+    (part,) = find_datasets("", str(tmp_path), {})
     assert part.spans == {"PER": 2, "LOC": 1}
 
 

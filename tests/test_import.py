@@ -17,7 +17,16 @@ from scripts.core.errors import UserError
 from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull
 from scripts.sources.brat import brat
-from scripts.sources.importing import Block, Part, added, blocks, look, names_in, slug, without_datasets
+from scripts.sources.importing import (
+    DatasetBlock,
+    FoundDataset,
+    add_blocks,
+    block_names,
+    find_datasets,
+    make_blocks,
+    remove_blocks,
+    slug,
+)
 from tests.prodigy import line, task, write_database
 from tests.project import ROOT
 from tests.servers import fill, temporary_database
@@ -99,11 +108,9 @@ labels = ["PER"]
 
 def test_blocks_are_added_and_what_is_there_stays(project):
     said = succeed(project, "exports/the brat")
-    assert (
-        "Read with labelwise.Brat.v1: 1 part part label spans texts with it the brat LOC 1 1 the brat PER 1 1" in said
-    )
+    assert "Read with labelwise.Brat.v1: 1 dataset dataset label spans texts the brat LOC 1 1 the brat PER 1 1" in said
     assert "the brat 1 1 3 2 1 Skipped: 1 × offsets outside the text" in said
-    assert "The 2 other blocks in it are as they were" in said
+    assert "2 other blocks unchanged; --vars.write replace takes them out." in said
     assert "✔ datasets.cfg: 2 blocks, the_brat_loc to the_brat_per" in said
     assert (project / "datasets.cfg").read_text() == CONFIG + NEW
     assert list(settings.load(project / "datasets.cfg").datasets) == ["old", "older", "the_brat_loc", "the_brat_per"]
@@ -118,7 +125,7 @@ def test_blocks_can_replace_all_others(project):
     assert (project / "datasets.cfg").read_text() == rules + NEW
 
 
-def test_it_can_only_be_looked(project):
+def test_blocks_can_be_shown_only(project):
     said = succeed(project, "exports/the brat", "--write", "nothing")
     assert '[datasets.the_brat_loc] @readers = "labelwise.Brat.v1"' in said
     assert (project / "datasets.cfg").read_text() == CONFIG
@@ -130,14 +137,14 @@ def test_a_config_is_made_where_there_is_none(project):
     assert (project / "datasets.cfg").read_text() == "[datasets]\n" + NEW
 
 
-def test_names_that_are_there_are_refused(project):
+def test_names_that_are_taken_are_an_error(project):
     succeed(project, "exports/the brat")
     assert "there is a [datasets.the_brat_loc] already" in fail(project, "exports/the brat")
     assert "Brat-2_loc" not in succeed(project, "exports/the brat", "--name", "Brat 2")
-    assert names_in((project / "datasets.cfg").read_text())[-2:] == ["brat_2_loc", "brat_2_per"]
+    assert block_names((project / "datasets.cfg").read_text())[-2:] == ["brat_2_loc", "brat_2_per"]
 
 
-def test_settings_of_the_reader_are_looked_with_and_written(project):
+def test_options_of_the_reader_are_used_and_written(project):
     succeed(project, "exports/the brat", "--reader.annotator", "eve", "--reader.discontinuous=cover")
     loaded = settings.load(project / "datasets.cfg").datasets["the_brat_per"]
     assert (loaded.annotator, loaded.discontinuous, loaded.labels) == ("eve", "cover", ["PER"])
@@ -220,11 +227,11 @@ RECORDS = {
 
 @pytest.mark.parametrize("kind", RECORDS)
 @pytest.mark.parametrize("name", ["x.json", "x.txt", "x"])
-def test_formats_are_recognised_by_what_is_in_them(kind, name, tmp_path):
+def test_formats_are_recognized_by_what_is_in_them(kind, name, tmp_path):
     (tmp_path / name).write_text(RECORDS[kind])
-    (part,) = look(settings.readers(), "", str(tmp_path / name), {})
-    assert part.reader.split(".")[1].lower() == kind
-    assert part.spans == part.texts == {"PER": 1}
+    (found,) = find_datasets("", str(tmp_path / name), {})
+    assert found.reader.split(".")[1].lower() == kind
+    assert found.spans == found.texts == {"PER": 1}
 
 
 def test_readers_of_training_data_are_no_formats():
@@ -237,9 +244,12 @@ def test_readers_of_training_data_are_no_formats():
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=6, unique=True), st.text())
 def test_any_label_and_path_survive_the_config(tmp_path, labels, path):
     path = path.replace("\ud800", "")
-    new = [Block(f"b{n}", "labelwise.Doccano.v1", {"path": path, "labels": [label]}) for n, label in enumerate(labels)]
+    new = [
+        DatasetBlock(f"b{n}", "labelwise.Doccano.v1", {"path": path, "labels": [label]})
+        for n, label in enumerate(labels)
+    ]
     try:
-        (tmp_path / "datasets.cfg").write_text(added("", new), "utf8")
+        (tmp_path / "datasets.cfg").write_text(add_blocks("", new), "utf8")
     except UnicodeEncodeError:
         return
     loaded = settings.load(tmp_path / "datasets.cfg").datasets
@@ -248,8 +258,8 @@ def test_any_label_and_path_survive_the_config(tmp_path, labels, path):
 
 @given(st.lists(st.text(max_size=8), max_size=5))
 def test_names_of_blocks_are_names_and_no_two_are_the_same(labels):
-    part = Part("File name.x", "labelwise.Brat.v1", {}, spans=Counter(label for label in labels if label))
-    names = [block.name for block in blocks([part, part], [])]
+    part = FoundDataset("File name.x", "labelwise.Brat.v1", {}, spans=Counter(label for label in labels if label))
+    names = [block.name for block in make_blocks([part, part], [])]
     assert len(names) == 2 * len(part.spans)
     assert len({name.casefold() for name in names}) == len(names)
     assert all(name == slug(name) for name in names)
@@ -270,6 +280,6 @@ def test_blocks_of_a_label_each_merge_into_what_one_with_all_gives(project, monk
 
 def test_comments_above_a_section_that_stays_stay():
     config = "[a]\nx = 1\n# of b\n[datasets.b]\ny = 2\n\n# of c\n[c]\nz = 3\n# end\n[datasets.d]\nw = 1\n"
-    assert without_datasets(config) == "[a]\nx = 1\n# of b\n\n# of c\n[c]\nz = 3\n# end\n"
+    assert remove_blocks(config) == "[a]\nx = 1\n# of b\n\n# of c\n[c]\nz = 3\n# end\n"
     with pytest.raises(UserError, match="there is a"):
-        blocks([Part("A", "r", {}, spans=Counter(X=1))], ["a"])
+        make_blocks([FoundDataset("A", "r", {}, spans=Counter(X=1))], ["a"])

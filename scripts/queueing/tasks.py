@@ -15,7 +15,7 @@ from scripts.exporting.label_studio import interface, studio_task
 from scripts.exporting.prodigy import ProdigyTokens, prodigy_task
 from scripts.exporting.tokens import Tokens, cut
 from scripts.queueing.request import Queue, QueueItem
-from scripts.sources.importing import Block, slug
+from scripts.sources.importing import DatasetBlock, slug
 from scripts.sources.prodigy_database import ProdigyDatabase, ProdigyServer
 from scripts.sources.source import Source
 
@@ -104,13 +104,13 @@ def print_way_back(console: Console, queue: Queue, folder: Path, sources: Mappin
         console.print(str(block), soft_wrap=True)
 
 
-def _destination(queue: Queue, folder: Path, sources: Mapping[str, Source]) -> tuple[str, Block | None]:
+def _destination(queue: Queue, folder: Path, sources: Mapping[str, Source]) -> tuple[str, DatasetBlock | None]:
     """Return the dataset that the answers go to, and the block that reads it unless the config has one."""
     request, task_format = queue.request, FORMATS[queue.request.format]
     if request.format != "prodigy":
         name = f"{slug(request.label)}_{request.kind}_{folder.name}"
         where = {"path": (folder / task_format.answers).as_posix(), "labels": [request.label]}
-        return name, Block(name, task_format.reader, where | task_format.settings)
+        return name, DatasetBlock(name, task_format.reader, where | task_format.settings)
     prodigy = [source for source in sources.values() if isinstance(source, ProdigyDatabase | ProdigyServer)]
     own = [source.dataset for source in prodigy if source.labels == [request.label]]
     if own and request.kind == "uncovered":
@@ -120,7 +120,7 @@ def _destination(queue: Queue, folder: Path, sources: Mapping[str, Source]) -> t
     name = f"{slug(request.label)}_{request.kind}{number}"
     paths = [source.path for source in prodigy if isinstance(source, ProdigyDatabase)]
     where = {"path": paths[0] if paths else _DEFAULT_DATABASE, "dataset": name, "labels": [request.label]}
-    return name, None if name in sources else Block(name, task_format.reader, where)
+    return name, None if name in sources else DatasetBlock(name, task_format.reader, where)
 
 
 def _quoted(label: str) -> str:

@@ -12,7 +12,7 @@ from scripts.reporting.console import Console, new_table, plural, print_counts, 
 if TYPE_CHECKING:  # importing spaCy takes half a second
     from scripts.core.manifest import Entry, Manifest
     from scripts.merging.merged import MergeRecord
-    from scripts.sources.importing import Part
+    from scripts.sources.importing import FoundDataset
     from scripts.sources.source import Intake
 
 
@@ -36,17 +36,17 @@ def _print_outcomes(console: Console, accounts: Mapping[str, Entry | Intake]) ->
     print_counts(console, "Noted", notes)
 
 
-def print_found(console: Console, parts: Sequence[Part]) -> None:
-    """Per part and label: its spans and the texts that have one; then the account of its records, as `print_intake`."""
-    for name, found in Counter(part.reader for part in parts).items():
-        console.print(f"Read with {name}: {plural(found, 'part')}\n")
-    table = new_table("part", "label", "spans", "texts with it", text=("label",), gap=2)
-    for part in parts:
-        for label, spans in sorted(part.spans.items()):
-            table.add_row(part.name, label, f"{spans:,}", f"{part.texts[label]:,}")
+def print_found(console: Console, datasets: Sequence[FoundDataset]) -> None:
+    """Per dataset and label: its spans and the texts that have one; then the account of records, as `print_intake`."""
+    for reader, number in Counter(dataset.reader for dataset in datasets).items():
+        console.print(f"Read with {reader}: {plural(number, 'dataset')}\n")
+    table = new_table("dataset", "label", "spans", "texts", text=("label",), gap=2)
+    for dataset in datasets:
+        for label, spans in sorted(dataset.spans.items()):
+            table.add_row(dataset.name, label, f"{spans:,}", f"{dataset.texts[label]:,}")
     console.print(table)
     console.print()
-    _print_outcomes(console, {part.name: part.intake for part in parts})
+    _print_outcomes(console, {dataset.name: dataset.intake for dataset in datasets})
 
 
 def print_merge(console: Console, merged: MergeRecord) -> None:

@@ -1,4 +1,4 @@
-"""What is in files of whatever format, and the blocks of a config that name it."""
+"""Import: read all annotations at a path, whatever their format, and add a block for each label to the config."""
 
 from __future__ import annotations
 
@@ -9,117 +9,122 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
+from scripts.core import settings
 from scripts.core.errors import UserError
-from scripts.sources.source import Intake, Source
+from scripts.core.files import whole_path
+from scripts.sources.source import Intake
 
+# A registered function. What it returns can be imported if it has `labels_found()`, the number of spans of each label,
+# and, with a path, `recognizes()`. A source of several datasets has `datasets()`, their names.
 Reader = Callable[..., Any]
 
 _HEADER = re.compile(r"\s*\[([^\]]+)\]")
 _DATASET = re.compile(r"^\s*\[datasets\.([^\].]+)", re.MULTILINE)
 
 
-@runtime_checkable
-class Importable(Source, Protocol):
-    """A Source that can tell what is in it. One that holds several datasets has `datasets` too, and one with a path
-    `recognizes`, whether what is there is of its format.
-    """
-
-    def labels_found(self) -> Counter[str]:
-        """How many spans each label has. All of it is read."""
-
-
 @dataclass
-class Part:
-    """One file, folder or dataset, and what is in it.
+class FoundDataset:
+    """A file, folder or dataset with annotations.
 
-    name (str): What it is called.
-    reader (str), settings (dict[str, Any]): What reads it, with all settings but the labels.
+    reader (str), options (dict[str, Any]): Its reader, with all options but the labels.
     intake (Intake): The account of reading it.
-    spans (Counter[str]), texts (Counter[str]): Of each label, how many spans, and how many texts that have one.
+    spans (Counter[str]), texts (Counter[str]): Of each label, the number of its spans and of texts that have one.
     """
 
     name: str
     reader: str
-    settings: dict[str, Any]
+    options: dict[str, Any]
     intake: Intake = field(default_factory=lambda: Intake(lambda _: None))
     spans: Counter[str] = field(default_factory=Counter)
     texts: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
-class Block:
-    """A `[datasets.*]` block of a config."""
+class DatasetBlock:
+    """A `[datasets.*]` block of the config; `str` gives its lines."""
 
     name: str
     reader: str
-    settings: dict[str, Any]
+    options: dict[str, Any]
 
     def __str__(self) -> str:
-        lines = [f"[datasets.{self.name}]", f'@readers = "{self.reader}"']
-        return "\n".join(lines + [f"{key} = {_value(value)}" for key, value in self.settings.items()]) + "\n"
+        # A "$" would be a variable of the config.
+        values = {key: json.dumps(value, ensure_ascii=False) for key, value in self.options.items()}
+        lines = [f"{key} = {value}".replace("$", "\\u0024") for key, value in values.items()]
+        return "\n".join([f"[datasets.{self.name}]", f'@readers = "{self.reader}"', *lines]) + "\n"
 
 
-def look(readers: Mapping[str, Reader], kind: str, path: str, settings: Mapping[str, Any]) -> list[Part]:
-    """Read all that is at a path.
+def find_datasets(format_name: str, path: str, options: Mapping[str, Any]) -> list[FoundDataset]:
+    """Read all annotations at a path.
 
-    readers (Mapping[str, Reader]): The registered functions by their names.
-    kind (str): A format, which is the middle of the name of its reader in lower case; empty to recognize it.
-    path (str): Where; for a database server, its `connection`.
-    settings (Mapping[str, Any]): Further settings of the reader.
-    RAISES (UserError): If there is nothing, or it cannot be told what it is, or no span is in it.
+    format_name (str): The middle of the name of a reader, in lower case; empty to recognize it.
+    path (str): A file or folder; for a database server, its `connection`.
+    options (Mapping[str, Any]): Further options of the reader.
+    RAISES (UserError): If there is nothing, its format is not known, or no span is in it.
     """
+    readers = settings.readers()
     formats = {name.split(".")[1].lower(): name for name in readers}
-    if not kind:
-        kind = _recognised(formats, readers, path)
-    if kind not in formats:
-        raise UserError(f"--vars.format {kind}: there is no such format; there is {', '.join(sorted(formats))}")
-    name = formats[kind]
-    parts = [_read(readers[name], part) for part in _parts(name, readers[name], path, dict(settings))]
-    if not any(part.spans.total() for part in parts):
-        raise UserError(f"{path}: no span that can be used is in it, read as {kind}, so there is nothing to import")
-    return parts
+    format_name = format_name or _recognize({name: readers[formats[name]] for name in sorted(formats)}, path)
+    if format_name not in formats:
+        there = ", ".join(sorted(formats))
+        raise UserError(f"--vars.format {format_name}: there is no such format; there is {there}")
+    reader_name = formats[format_name]
+    reader = readers[reader_name]
+    where: dict[str, Any] = {_path_option(reader): path}
+    list_datasets = getattr(_make_source(reader, [], {**where, **options}), "datasets", None)
+    if list_datasets is None or "dataset" in options:
+        name = options.get("dataset") or Path(path).expanduser().resolve().name.split(".")[0]
+        found = [FoundDataset(name, reader_name, {**where, **options})]
+    else:
+        found = [FoundDataset(name, reader_name, {**where, "dataset": name, **options}) for name in list_datasets()]
+    for dataset in found:
+        _read(reader, dataset)
+    if not any(dataset.spans.total() for dataset in found):
+        raise UserError(f"{path}: no span that can be used is in it, read as {format_name}: there is nothing to import")
+    return found
 
 
-def blocks(parts: Iterable[Part], taken: Iterable[str], name: str = "") -> list[Block]:
-    """A block for each label of each part.
+def make_blocks(datasets: Iterable[FoundDataset], taken: Iterable[str], prefix: str = "") -> list[DatasetBlock]:
+    """Make a block for each label of each dataset.
 
-    taken (Iterable[str]): The names that are there already.
-    name (str): What the names begin with, instead of the name of the part.
-    RAISES (UserError): If a name would be there twice.
+    taken (Iterable[str]): The names of other blocks.
+    prefix (str): The beginning of all names, instead of the name of the dataset.
+    RAISES (UserError): If a name is taken.
     """
-    found: dict[str, Block] = {}
-    for part in parts:
-        labels = sorted(label for label, spans in part.spans.items() if spans)
+    blocks: dict[str, DatasetBlock] = {}
+    for dataset in datasets:
+        labels = sorted(label for label, spans in dataset.spans.items() if spans)
         for label in labels:
-            words = [name or part.name] if len(labels) == 1 else [name or part.name, label]
-            block = _unique(slug("_".join(words)), found)
-            found[block] = Block(block, part.reader, _settings(part.settings, label))
-    twice = [block for block in found if block in {one.casefold() for one in taken}]
-    if twice:
+            words = [prefix or dataset.name] + ([label] if len(labels) > 1 else [])
+            name = _unique(slug("_".join(words)), blocks)
+            first = {key: value for key, value in dataset.options.items() if key in ("path", "connection", "dataset")}
+            blocks[name] = DatasetBlock(name, dataset.reader, first | {"labels": [label]} | dataset.options)
+    folded = {name.casefold() for name in taken}
+    if twice := [name for name in blocks if name in folded]:
         instead = "--vars.write replace takes it out, python -m scripts.import --name gives these other names"
         raise UserError(f"there is a [datasets.{twice[0]}] already: {instead}")
-    return list(found.values())
+    return list(blocks.values())
 
 
-def names_in(config: str) -> list[str]:
-    """The names of the `[datasets.*]` blocks in a config."""
+def block_names(config: str) -> list[str]:
+    """Return the names of the `[datasets.*]` blocks in a config."""
     return _DATASET.findall(config)
 
 
-def added(config: str, new: Iterable[Block]) -> str:
-    """The config with more blocks at its end; all that it has stays as it is."""
+def add_blocks(config: str, blocks: Iterable[DatasetBlock]) -> str:
+    """Return the config with more blocks at its end; all that it has stays as it is."""
     pieces = [config.rstrip("\n") + "\n"] if config.strip() else []
     if not re.search(r"^\s*\[datasets\]", config, re.MULTILINE):
         pieces.append("[datasets]\n")
-    return "\n".join([*pieces, *map(str, new)])
+    return "\n".join([*pieces, *map(str, blocks)])
 
 
-def without_datasets(config: str) -> str:
-    """The config without its `[datasets.*]` blocks. Comments above another section stay with it."""
+def remove_blocks(config: str) -> str:
+    """Return the config without its `[datasets.*]` blocks. Comments above another section stay with it."""
     kept: list[str] = []
-    held: list[str] = []  # comments and blank lines inside a block, which may belong to what follows
+    held: list[str] = []  # comments and blank lines inside a block, which may belong to the next section
     inside = False
     for line in config.splitlines(keepends=True):
         header = _HEADER.match(line)
@@ -136,87 +141,74 @@ def without_datasets(config: str) -> str:
     return "".join(kept)
 
 
+def write_config(config: Path, content: str) -> None:
+    """Write a config that can be loaded. RAISES (UserError): If it cannot; the previous one stays."""
+    with whole_path(config) as path:
+        path.write_text(content, "utf8")
+        try:
+            settings.load(path)
+        except UserError as err:
+            raise UserError(str(err).replace(str(path), str(config))) from err
+
+
 def slug(name: str) -> str:
-    """A name for a block: letters, digits and underscores."""
+    """Return a name for a block: letters, digits and underscores."""
     return re.sub(r"\W+", "_", name).strip("_").lower() or "dataset"
 
 
-def _recognised(formats: Mapping[str, str], readers: Mapping[str, Reader], path: str) -> str:
-    """RAISES (UserError): If what is at a path looks like no format, or like several."""
+def _recognize(readers: Mapping[str, Reader], path: str) -> str:
+    """Return the format of what is at a path. RAISES (UserError): If it looks like none, or like several."""
     if not Path(path).expanduser().exists():
         raise UserError(f"{path}: no such file or folder; say with --vars.path where the annotations are")
     found = []
-    for kind, name in sorted(formats.items()):
-        if _place(readers[name]) != "path":
+    for name, reader in readers.items():
+        if _path_option(reader) != "path":
             continue
         try:
-            found += [kind] if _source(readers[name], path, [], {}).recognizes() else []
-        except (OSError, UserError):  # a folder for what reads files, a file for what reads text
+            found += [name] if _make_source(reader, [], {"path": path}).recognizes() else []
+        except (OSError, UserError):  # a folder where a file is expected, bytes where text is
             continue
     if len(found) == 1:
         return found[0]
     what = f"looks like {' and like '.join(found)}" if found else "looks like no format that can be read"
-    raise UserError(f"{path}: {what}; say which it is with --vars.format, one of {', '.join(sorted(formats))}")
+    raise UserError(f"{path}: {what}; say which it is with --vars.format, one of {', '.join(readers)}")
 
 
-def _source(reader: Reader, path: str, labels: list[str], settings: Mapping[str, Any]) -> Any:
-    """RAISES (UserError): If the reader does not take the settings."""
-    takes = inspect.signature(reader).parameters
-    unknown = [key for key in settings if key not in takes]
-    if unknown:
-        raise UserError(f"--reader.{unknown[0]}: there is no such setting; there is {', '.join(takes)}")
-    given = {_place(reader): path, "labels": labels, **settings}
-    return reader(**{"dataset": ""} | given if "dataset" in takes else given)
-
-
-def _place(reader: Reader) -> str:
-    """What the setting is called that says where to read."""
+def _path_option(reader: Reader) -> str:
+    """Return the name of the option that says where to read."""
     return "path" if "path" in inspect.signature(reader).parameters else "connection"
 
 
-def _parts(name: str, reader: Reader, path: str, settings: dict[str, Any]) -> list[Part]:
-    where = {_place(reader): path}
-    datasets = getattr(_source(reader, path, [], settings), "datasets", None)
-    if datasets is None or "dataset" in settings:
-        called = settings.get("dataset") or Path(path).expanduser().resolve().name.split(".")[0]
-        return [Part(called, name, where | settings)]
-    return [Part(dataset, name, where | {"dataset": dataset} | settings) for dataset in datasets()]
+def _make_source(reader: Reader, labels: list[str], options: Mapping[str, Any]) -> Any:
+    """RAISES (UserError): If the reader has no such option."""
+    allowed = inspect.signature(reader).parameters
+    unknown = [key for key in options if key not in allowed]
+    if unknown:
+        raise UserError(f"--reader.{unknown[0]}: there is no such setting; there is {', '.join(allowed)}")
+    given = {"labels": labels, **options}
+    return reader(**{"dataset": "", **given} if "dataset" in allowed else given)
 
 
-def _read(reader: Reader, part: Part) -> Part:
-    """Read a part with all labels that are in it."""
-    settings = {key: value for key, value in part.settings.items() if key != _place(reader)}
-    path = part.settings[_place(reader)]
-    labels = sorted(_source(reader, path, [], settings).labels_found())
+def _read(reader: Reader, dataset: FoundDataset) -> None:
+    """Read a dataset with all labels that are in it."""
+    labels = sorted(_make_source(reader, [], dataset.options).labels_found())
     if not labels:
-        return part
-    part.spans.update(dict.fromkeys(labels, 0))
-    source = _source(reader, path, labels, settings)
+        return
+    dataset.spans.update(dict.fromkeys(labels, 0))
+    source = _make_source(reader, labels, dataset.options)
     source.check()
-    for tasks in source.read(part.name, part.intake):
-        found = Counter(span.label for task in tasks for span in task.spans)
-        part.intake.keep(len(tasks), found.total())
-        part.spans.update(found)
-        part.texts.update(found.keys())
-    part.intake.assert_adds_up()
-    return part
-
-
-def _settings(settings: dict[str, Any], label: str) -> dict[str, Any]:
-    """Those of a block: where, then which label, then the rest."""
-    first = {key: value for key, value in settings.items() if key in ("path", "connection", "dataset")}
-    return first | {"labels": [label]} | {key: value for key, value in settings.items() if key not in first}
+    for tasks in source.read(dataset.name, dataset.intake):
+        spans = Counter(span.label for task in tasks for span in task.spans)
+        dataset.intake.keep(len(tasks), spans.total())
+        dataset.spans.update(spans)
+        dataset.texts.update(spans.keys())
+    dataset.intake.assert_adds_up()
 
 
 def _unique(name: str, taken: Mapping[str, Any]) -> str:
     number = 2
-    found = name
-    while found in taken:
-        found = f"{name}_{number}"
+    unique = name
+    while unique in taken:
+        unique = f"{name}_{number}"
         number += 1
-    return found
-
-
-def _value(value: Any) -> str:
-    """JSON; with what would be a variable of the config written so that it is none."""
-    return json.dumps(value, ensure_ascii=False).replace("$", "\\u0024")
+    return unique
