@@ -67,7 +67,7 @@ class AgreementCounts:
         touched = set().union(*marked)
         self.coincidences[0] += len(answers) * (len(words) - len(touched))
         for word in touched:
-            inside = sum(word in each for each in marked)
+            inside = sum(word in words_of_one for words_of_one in marked)
             self._add_word(len(answers) - inside, inside)
 
     def _add_word(self, outside: int, inside: int) -> None:
@@ -120,9 +120,9 @@ def alpha(coincidences: Sequence[Sequence[float]]) -> float | None:
         less one. https://repository.upenn.edu/handle/20.500.14332/2089 (2011), section C.
     """
     totals = [sum(row) for row in coincidences]
-    number = sum(totals)
-    observed = number - sum(row[place] for place, row in enumerate(coincidences))
-    expected = number * number - sum(total * total for total in totals)
+    whole = sum(totals)
+    observed = whole - sum(row[value] for value, row in enumerate(coincidences))
+    expected = whole * whole - sum(total * total for total in totals)
     if not expected:
         return None
-    return round(1 - (number - 1) * observed / expected, 4)
+    return round(1 - (whole - 1) * observed / expected, 4)

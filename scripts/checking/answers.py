@@ -197,8 +197,8 @@ class AnswerColumns:
         np.add.at(values, which, np.stack(terms, 1))
         all_labels, all_names = list(self._labels), list(self._names)
         return {
-            (all_labels[one % len(all_labels)], all_names[one // len(all_labels)]): RateSums(*row)
-            for one, row in zip(key.tolist(), values.tolist(), strict=True)
+            (all_labels[number % len(all_labels)], all_names[number // len(all_labels)]): RateSums(*row)
+            for number, row in zip(key.tolist(), values.tolist(), strict=True)
         }
 
     def sole_answers(self) -> SoleAnswers:

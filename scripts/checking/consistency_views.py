@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 from scripts.checking.agreement import Agreement, PairAgreement
 from scripts.checking.consistency import Consistency, SurfaceForm
@@ -67,7 +68,7 @@ def _label_lines(found: Consistency) -> Iterator[str]:
 
 
 def _group_lines(groups: list[GroupComparison]) -> Iterator[str]:
-    found, tested = differing(groups), [one for one in groups if one.p_value is not None]
+    found, tested = differing(groups), [comparison for comparison in groups if comparison.p_value is not None]
     for comparison in found[:_LINES]:
         rates = {rate.name: rate for rate in comparison.rates}
         farthest = rates.pop(comparison.farthest)
@@ -132,8 +133,8 @@ def _states(form: SurfaceForm) -> dict[str, int]:
 
 def _examples(form: SurfaceForm) -> list[tuple[str, Excerpt]]:
     """One of each state."""
-    found = ((name, [one for kind in kinds for one in form.examples.get(kind, ())]) for name, kinds in STATES.values())
-    return [(name, examples[0]) for name, examples in found if examples]
+    by_state = ((name, [form.examples.get(kind, []) for kind in kinds]) for name, kinds in STATES.values())
+    return [(name, examples[0]) for name, by_kind in by_state if (examples := list(chain(*by_kind)))]
 
 
 def _lowest(agreement: Agreement) -> PairAgreement | None:

@@ -124,11 +124,11 @@ def check(corpus: Path, annotations: Path, manifest: Manifest, processes: int) -
     with exclusive(corpus / FOLDER):
         texts = _survey(gold, tuple(labels), processes)
         with gold.open("rb") as file:
-            groups = group_near_duplicates(texts.signatures, lambda row: text_at(file, int(texts.places[row])).text)
+            groups = group_near_duplicates(texts.signatures, lambda row: text_at(file, int(texts.offsets[row])).text)
         _write_texts(gold, labels, texts, groups, corpus / FOLDER / TEXTS)
         speeds = _measure_speeds(annotations, manifest, processes)
         result = Coverage(
-            gold=merged.outputs[gold.name], texts=len(texts.places), complete=int(texts.covered.all(1).sum()),
+            gold=merged.outputs[gold.name], texts=len(texts.offsets), complete=int(texts.covered.all(1).sum()),
             labels={
                 label: _label_coverage(merged.coverage[label], texts, number, groups, speeds.get(label))
                 for number, label in enumerate(labels)
@@ -152,7 +152,7 @@ class _TextColumns(NamedTuple):
     covered, and the signature that finds near-duplicates.
     """
 
-    places: Numbers
+    offsets: Numbers
     words: Numbers
     covered: Flags
     signatures: Hashes
@@ -166,16 +166,16 @@ def _survey(gold: Path, labels: tuple[str, ...], processes: int) -> _TextColumns
 
 def _survey_block(job: tuple[Block, tuple[str, ...]]) -> _TextColumns:
     block, labels = job
-    rows = [(place, _decode_line(line)) for place, line in lines(block)]
+    rows = [(offset, _decode_line(line)) for offset, line in lines(block)]
     numbers = {label: number for number, label in enumerate(labels)}
     covered = np.zeros((len(rows), len(labels)), np.bool_)
     signatures = np.zeros((len(rows), BANDS), np.uint64)
     for number, (_, row) in enumerate(rows):
         covered[number, [numbers[label] for label in row.covered]] = True
         signatures[number] = signature(shingles(row.text))
-    places = np.array([place for place, _ in rows], np.int64)
+    offsets = np.array([offset for offset, _ in rows], np.int64)
     words = np.array([len(row.text.split()) for _, row in rows], np.int64)
-    return _TextColumns(places, words, covered, signatures)
+    return _TextColumns(offsets, words, covered, signatures)
 
 
 def _write_texts(gold: Path, labels: Sequence[str], texts: _TextColumns, groups: Numbers, path: Path) -> None:
@@ -183,9 +183,9 @@ def _write_texts(gold: Path, labels: Sequence[str], texts: _TextColumns, groups:
     encode = msgspec.json.Encoder().encode_lines
     with gold.open("rb") as file, whole_file(path) as out:
         for number in np.flatnonzero(~texts.covered.all(1)).tolist():
-            text, first = text_at(file, int(texts.places[number])), int(groups[number])
+            text, first = text_at(file, int(texts.offsets[number])), int(groups[number])
             left = [label for label, covered in zip(labels, texts.covered[number], strict=True) if not covered]
-            near = None if first == number else text_at(file, int(texts.places[first])).input_hash
+            near = None if first == number else text_at(file, int(texts.offsets[first])).input_hash
             line = TextToAnnotate(input_hash=text.input_hash, text=text.text, labels=left, near_duplicate_of=near)
             out.write(encode([line]))
 
@@ -246,7 +246,7 @@ def _count_gaps(path: Path) -> Counter[int]:
         for answer in map(_decode_answer, answers):
             if answer.kind == "manual" and answer.timestamp:
                 times[answer.annotator].append(answer.timestamp)
-    gaps = (after - before for own in times.values() for before, after in pairwise(sorted(own)))
+    gaps = (after - before for of_one in times.values() for before, after in pairwise(sorted(of_one)))
     return Counter(gap for gap in gaps if gap <= _PAUSE)
 
 

@@ -96,7 +96,7 @@ class OccurrenceStore:
         parts: list[_CodeCounts] = []
         for part in spread(_find, self._jobs, self._processes, "Finding surface forms"):
             parts.append(part)
-            if sum(len(each.codes) for each in parts) > 2 * len(parts[0].codes) + UNSUMMED:
+            if sum(len(counts.codes) for counts in parts) > 2 * len(parts[0].codes) + UNSUMMED:
                 parts = [_sum_codes(parts)]
         codes, times = _sum_codes(parts)
         forms, which = np.unique(codes // len(KINDS), return_inverse=True)
@@ -176,24 +176,24 @@ def _load_table(path: Path) -> tuple[FormTable, FormFinder]:
 
 
 def _read_wanted(job: OccurrenceJob) -> list[Occurrence]:
-    numbers, forms, wanted = _load_wanted(job.folder / _WANTED)
+    counted_numbers, forms, wanted = _load_wanted(job.folder / _WANTED)
     found = np.load(job.path)
     which, is_wanted = looked_up(forms, found["form"])
     degree = np.zeros(len(found), np.int8)
     degree[is_wanted] = wanted[which[is_wanted], found["kind"][is_wanted]]
     taken: Counter[tuple[int, int]] = Counter()
     picked = []
-    for place in np.flatnonzero(degree).tolist():
-        row, kind = int(found["form"][place]) >> _ANNOTATOR_BITS, int(found["kind"][place])
+    for number in np.flatnonzero(degree).tolist():
+        row, kind = int(found["form"][number]) >> _ANNOTATOR_BITS, int(found["kind"][number])
         taken[row, kind] += 1
-        if degree[place] == ALL or taken[row, kind] <= EXAMPLES:
-            picked.append((place, row, kind))
-    texts = read_texts(job.block, set(found["text"][[place for place, _, _ in picked]].tolist()))
+        if degree[number] == ALL or taken[row, kind] <= EXAMPLES:
+            picked.append((number, row, kind))
+    texts = read_texts(job.block, set(found["text"][[number for number, _, _ in picked]].tolist()))
     annotators = dict(zip(texts, annotators_of(list(texts.values()), len(job.labels), job.annotators), strict=True))
     result = []
-    for place, row, kind in picked:
-        _, text, start, end, longer, _ = found[place].item()
-        counted = int(numbers[which[place]])
+    for number, row, kind in picked:
+        _, text, start, end, longer, _ = found[number].item()
+        counted = int(counted_numbers[which[number]])
         result.append(Occurrence(row, counted, kind, texts[text], annotators[text], start, end, longer))
     return result
 

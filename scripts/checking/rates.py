@@ -11,6 +11,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Literal, get_args
 
 import msgspec
@@ -155,14 +156,14 @@ def _periods(months: Mapping[str, RateSums]) -> Mapping[str, RateSums]:
 
 def _correct(found: list[GroupComparison]) -> None:
     """Holm's correction: https://en.wikipedia.org/wiki/Holm%E2%80%93Bonferroni_method"""
-    tested = sorted((each for each in found if each.p_value is not None), key=lambda each: (each.p_value, each.label))
+    tested = [(one.p_value, one.label, one) for one in found if one.p_value is not None]
+    tested.sort(key=itemgetter(0, 1))
     highest = 0.0
-    for place, each in enumerate(tested):
-        assert each.p_value is not None
-        highest = max(highest, min(1.0, each.p_value * (len(tested) - place)))
-        each.p_value = float(f"{highest:.4g}")
-        each.differs = highest < LEVEL
-        each.farthest = each.farthest if each.differs else ""
+    for rank, (p_value, _, comparison) in enumerate(tested):
+        highest = max(highest, min(1.0, p_value * (len(tested) - rank)))
+        comparison.p_value = float(f"{highest:.4g}")
+        comparison.differs = highest < LEVEL
+        comparison.farthest = comparison.farthest if comparison.differs else ""
 
 
 def chi_square_tail(value: float, freedom: int) -> float:

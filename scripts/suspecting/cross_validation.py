@@ -120,7 +120,9 @@ def cross_validate(plan: CrossValidation, folder: Path) -> int:
                 for job, (fold, seed), _ in zip(jobs, pending, trained, strict=True):
                     held_out = (text for text, number in plan.texts() if number == fold)
                     with whole_file(_path(folder, fold, seed)) as file:
-                        file.writelines(_encode([one]) for one in predict(load_model(job.folder / BEST), held_out))
+                        file.writelines(
+                            _encode([prediction]) for prediction in predict(load_model(job.folder / BEST), held_out)
+                        )
                     shutil.rmtree(job.folder)
     return len(pending)
 
@@ -132,7 +134,7 @@ def read_predictions(plan: CrossValidation, folder: Path) -> Iterator[tuple[Gold
     try:
         for text, fold in plan.texts():
             predictions = [_decode(files[fold, seed].readline()) for seed in plan.seeds]
-            assert {one.input_hash for one in predictions} == {text.input_hash}
+            assert {prediction.input_hash for prediction in predictions} == {text.input_hash}
             yield text, predictions
     finally:
         for file in files.values():
@@ -171,19 +173,19 @@ def write_folds(plan: CrossValidation, folder: Path) -> None:
         writer.close()
     for fold, other, split in product(folds, folds, _SPLITS):
         if fold != other:
-            own = folder / f"for-{fold}" / split
-            own.mkdir(parents=True, exist_ok=True)
+            target = folder / f"for-{fold}" / split
+            target.mkdir(parents=True, exist_ok=True)
             for shard in (folder / str(other) / split).glob("*.spacy"):
-                shutil.copyfile(shard, own / f"{other}-{shard.name}")
+                shutil.copyfile(shard, target / f"{other}-{shard.name}")
     write_json(folder / "labels.json", plan.labels)
     write_json(folder / "split.json", Corpus(digest=plan.digest, texts={"train": sum(written)}))
 
 
 def _training_job(plan: CrossValidation, work: Path, fold: int, seed: int) -> TrainingJob:
-    own = work / f"for-{fold}"
-    paths = {"train": own / "train", "dev": own / "dev", "labels": work / "labels.json", "split": work / "split.json"}
+    data = work / f"for-{fold}"
+    paths = {"train": data / "train", "dev": data / "dev", "labels": work / "labels.json", "split": work / "split.json"}
     values = {**plan.values, "system.seed": seed, **{f"paths.{name}": str(path) for name, path in paths.items()}}
-    return TrainingJob(plan.config, values, own / "dev", work / f"model-{fold}-{seed}", plan.gpu)
+    return TrainingJob(plan.config, values, data / "dev", work / f"model-{fold}-{seed}", plan.gpu)
 
 
 # Prediction
@@ -214,8 +216,8 @@ def _predict_batch(heads: LabelScorer, texts: Sequence[GoldText], docs: Sequence
         if text.text and not len(doc):
             yield TextPrediction(text.input_hash, [], [], is_too_long=True)
             continue
-        first, own = offsets[number], np.flatnonzero(doc_of_entity == number)
-        rows = zip(*(column[own].tolist() for column in found[:4]), strict=True)
+        first, in_doc = offsets[number], np.flatnonzero(doc_of_entity == number)
+        rows = zip(*(column[in_doc].tolist() for column in found[:4]), strict=True)
         entities = [
             PredictedEntity(doc[start - first].idx, _end(doc, end - first), heads.labels[label], round(probability, 4))
             for start, end, label, probability in rows

@@ -221,34 +221,33 @@ def compare(text: GoldText, predictions: Sequence[TextPrediction]) -> Iterator[S
     """
     models = len(predictions)
     annotated = [
-        _annotated_entity(span, [one.annotated[number] for one in predictions], [one.entities for one in predictions])
+        _annotated_entity(
+            span, [model.annotated[number] for model in predictions], [model.entities for model in predictions]
+        )
         for number, span in enumerate(text.spans)
     ]
     contradicted: set[Span] = set()
     for entity in _new_entities(text, predictions, annotated):
-        overlapped = [one for one in annotated if one.start < entity.span.end and entity.span.start < one.end]
-        if not any(one.is_predicted for one in overlapped):
+        overlapped = [gold for gold in annotated if gold.start < entity.span.end and entity.span.start < gold.end]
+        if not any(gold.is_predicted for gold in overlapped):
             suspect = _suspect_new(text, entity, overlapped, models)
             contradicted.update(suspect.annotated)
             yield suspect
-    for one in annotated:
-        absent = models - one.models
-        if one.span not in contradicted and 2 * absent >= models:
-            reason = (
-                f"{_subject(absent, models)} no {one.span.label} (probability of none {one.outside:.2f}); "
-                "it is annotated."
-            )
-            yield _suspect(text, "spurious", one.span.label, [one.span], [], reason, UNFOUND, one.outside)
+    for gold in annotated:
+        absent, label = models - gold.models, gold.span.label
+        if gold.span not in contradicted and 2 * absent >= models:
+            reason = f"{_subject(absent, models)} no {label} (probability of none {gold.outside:.2f}); it is annotated."
+            yield _suspect(text, "spurious", label, [gold.span], [], reason, UNFOUND, gold.outside)
 
 
 def _annotated_entity(
     span: Span, probabilities: Sequence[SpanProbability], entities: Sequence[list[PredictedEntity]]
 ) -> _AnnotatedEntity:
     start, end = probabilities[0].start, probabilities[0].end
-    same_label = [[(one.start, one.end) for one in found if one.label == span.label] for found in entities]
+    same_label = [[(new.start, new.end) for new in found if new.label == span.label] for found in entities]
     exactly = sum((start, end) in found for found in same_label)
     overlapping = sum(any(first < end and start < last for first, last in found) for found in same_label)
-    exact, outside = fmean(one.exact for one in probabilities), fmean(one.outside for one in probabilities)
+    exact, outside = fmean(model.exact for model in probabilities), fmean(model.outside for model in probabilities)
     return _AnnotatedEntity(span, start, end, exact, outside, overlapping, 2 * exactly >= len(probabilities))
 
 
@@ -256,10 +255,10 @@ def _new_entities(
     text: GoldText, predictions: Sequence[TextPrediction], annotated: Iterable[_AnnotatedEntity]
 ) -> list[_NewEntity]:
     """Entities of covered labels that at least half of the models predict; of those that overlap, the most certain."""
-    known = {(one.start, one.end, one.span.label) for one in annotated}
+    gold_spans = {(gold.start, gold.end, gold.span.label) for gold in annotated}
     found: dict[Span, list[float]] = defaultdict(list)
     for entity in (entity for prediction in predictions for entity in prediction.entities):
-        if (entity.start, entity.end, entity.label) not in known and entity.label in text.covered:
+        if (entity.start, entity.end, entity.label) not in gold_spans and entity.label in text.covered:
             found[Span(entity.start, entity.end, entity.label)].append(entity.probability)
     entities = [
         _NewEntity(span, len(probabilities), sum(probabilities) / len(predictions))
@@ -267,28 +266,28 @@ def _new_entities(
         if 2 * len(probabilities) >= len(predictions)
     ]
     kept: list[_NewEntity] = []
-    for one in sorted(entities, key=lambda entity: (-entity.models, -entity.probability, entity.span)):
-        if not any(one.span.start < other.span.end and other.span.start < one.span.end for other in kept):
-            kept.append(one)
+    for new in sorted(entities, key=lambda entity: (-entity.models, -entity.probability, entity.span)):
+        if not any(new.span.start < other.span.end and other.span.start < new.span.end for other in kept):
+            kept.append(new)
     return kept
 
 
 def _suspect_new(text: GoldText, entity: _NewEntity, overlapped: Sequence[_AnnotatedEntity], models: int) -> Suspect:
     """The suspect of an entity that is predicted and not annotated, and of what is annotated in its place."""
-    same_label = [one for one in overlapped if one.span.label == entity.span.label]
+    same_label = [gold for gold in overlapped if gold.span.label == entity.span.label]
     kind: SuspectKind = "boundary" if same_label else "type" if overlapped else "missing"
     annotated = same_label or list(overlapped)
-    places = [(one.start, one.end) for one in overlapped]
+    places = [(gold.start, gold.end) for gold in overlapped]
     replaces = bool(same_label) or places == [(entity.span.start, entity.span.end)]
-    score = entity.probability * min((1 - one.exact for one in annotated), default=1.0)
+    score = entity.probability * min((1 - gold.exact for gold in annotated), default=1.0)
     is_certain = entity.models == models and score >= _CERTAIN
     tier = UNCERTAIN if not is_certain else MISSED if not overlapped else CONTRADICTED if replaces else UNCERTAIN
-    wordings = ", ".join(f'"{text.text[one.span.start : one.span.end]}" as {one.span.label}' for one in annotated)
+    wordings = ", ".join(f'"{text.text[gold.span.start : gold.span.end]}" as {gold.span.label}' for gold in annotated)
     reason = (
         f"{_subject(entity.models, models)} {entity.span.label} (probability {entity.probability:.2f}); annotated is "
         f"{wordings or 'nothing'}."
     )
-    spans = [one.span for one in annotated]
+    spans = [gold.span for gold in annotated]
     label = spans[0].label if spans else entity.span.label
     return _suspect(text, kind, label, spans, [entity.span], reason, tier, score)
 
