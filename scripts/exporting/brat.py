@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from scripts.core.answers import GoldText, Span
-from scripts.exporting.tokens import Tokens
 from scripts.exporting.writer import Writer
 
 _TYPE = re.compile(r"[\w-]+")  # names of types that brat accepts
@@ -20,12 +18,12 @@ class BratWriter(Writer):
     annotation.conf. Files are named by the text's hash.
     """
 
-    def __init__(self, folder: Path, labels: list[str], tokens: Tokens) -> None:
-        super().__init__(folder, labels, tokens)
+    def start(self) -> None:
+        """Open the files."""
         self._last: tuple[int, int] = (0, 0)  # the hash of the last text, and the number of texts in a row that had it
-        types = [label for label in labels if _TYPE.fullmatch(label)]
+        types = [label for label in self.labels if _TYPE.fullmatch(label)]
         sections = ["[entities]", *types, "[relations]", "[events]", "[attributes]"]
-        (folder / "annotation.conf").write_bytes("".join(f"{line}\n" for line in sections).encode())
+        (self.folder / "annotation.conf").write_bytes("".join(f"{line}\n" for line in sections).encode())
 
     def add(self, text: GoldText) -> None:
         """Write a text and its annotations."""

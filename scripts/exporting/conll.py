@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from scripts.core.answers import GoldText, Span
-from scripts.exporting.tokens import Token, Tokens, cut
+from scripts.exporting.tokens import Token
 from scripts.exporting.writer import Writer
 from scripts.merging.decide import longest_first
 
@@ -16,18 +15,17 @@ class ConllWriter(Writer):
     are not written, nor are spans that overlap a longer one.
     """
 
-    def __init__(self, folder: Path, labels: list[str], tokens: Tokens) -> None:
-        super().__init__(folder, labels, tokens)
+    def start(self) -> None:
+        """Open the files."""
         self._parts = {name: self.open(f"{name}.conll") for name in ("complete", "incomplete")}
 
     def add(self, text: GoldText) -> None:
         """Write a text."""
         spans, overlapping = longest_first(self.entities(text, keeps_meta=False))
         self.skip_spans("overlaps a longer span of another label", len(overlapping))
-        uncut = self.tokens.of(text.text)
-        tokens = cut(uncut, spans)
-        self.note("tokens cut at the boundary of a span", len(tokens) - len(uncut))
-        words = [(token, _one_line(text.text[token.start : token.end])) for token in tokens]
+        tokens = self.cut(self.tokens.of(text.text), spans)
+        # A token of a custom tokenizer may hold whitespace, but has one line and one column.
+        words = [(token, " ".join(text.text[token.start : token.end].split())) for token in tokens]
         words = [(token, word) for token, word in words if word]
         is_other = " ".join(word for _, word in words) != text.text
         self.note("texts with other whitespace than one space between tokens", is_other)
@@ -48,8 +46,3 @@ def _tags(tokens: list[Token], spans: Sequence[Span]) -> list[str]:
         inside = span.start <= token.start
         tags.append(f"{'B' if span.start == token.start else 'I'}-{span.label}" if inside else "O")
     return tags
-
-
-def _one_line(word: str) -> str:
-    """Replace whitespace, which a custom tokenizer may leave in a token: a token has one line and one column."""
-    return " ".join(word.split())

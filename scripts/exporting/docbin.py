@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from spacy.tokens import Doc
 
 from scripts.building.documents import DocMaker
 from scripts.building.shards import EntityBin
 from scripts.core.answers import GoldText
-from scripts.exporting.tokens import Tokens, cut
 from scripts.exporting.writer import Writer, span_count
 
 _SHARD = 2**22  # code points: a DocBin of many more is slow, and at some size an error
@@ -21,10 +18,10 @@ class DocbinWriter(Writer):
     spans ("incorrect_spans").
     """
 
-    def __init__(self, folder: Path, labels: list[str], tokens: Tokens) -> None:
-        super().__init__(folder, labels, tokens)
+    def start(self) -> None:
+        """Begin the first shard."""
         self._shards = 0
-        self._start()
+        self._start_shard()
 
     def add(self, text: GoldText) -> None:
         """Add a text to the shard, and write the shard if it is large enough."""
@@ -49,9 +46,9 @@ class DocbinWriter(Writer):
         if len(self._docs):
             self._shards += 1
             (self.folder / f"{self._shards:04}.spacy").write_bytes(self._docs.to_bytes())
-            self._start()
+            self._start_shard()
 
-    def _start(self) -> None:
+    def _start_shard(self) -> None:
         self._docs = EntityBin(self.labels)
         self._maker = CuttingDocMaker(self)
         self._size = 0
@@ -66,8 +63,7 @@ class CuttingDocMaker(DocMaker):
 
     def tokenize(self, text: GoldText) -> Doc:
         """Return the Doc without annotations."""
-        uncut = self._writer.tokens.of(text.text)
-        tokens = cut(uncut, (*text.spans, *text.accepted, *text.rejected))
-        self._writer.note("tokens cut at the boundary of a span", len(tokens) - len(uncut))
+        spans = (*text.spans, *text.accepted, *text.rejected)
+        tokens = self._writer.cut(self._writer.tokens.of(text.text), spans)
         words = [text.text[token.start : token.end] for token in tokens]
         return Doc(self.nlp.vocab, words, [token.space for token in tokens])

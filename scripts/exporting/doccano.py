@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from scripts.core.answers import GoldText, Span
-from scripts.exporting.tokens import Tokens
 from scripts.exporting.writer import Writer
 
 _encode = msgspec.json.Encoder().encode_lines
@@ -18,8 +16,8 @@ _encode = msgspec.json.Encoder().encode_lines
 class DoccanoWriter(Writer):
     """complete.jsonl has the texts in which all labels are covered, incomplete.jsonl the others."""
 
-    def __init__(self, folder: Path, labels: list[str], tokens: Tokens) -> None:
-        super().__init__(folder, labels, tokens)
+    def start(self) -> None:
+        """Open the files."""
         self._parts = {name: self.open(f"{name}.jsonl") for name in ("complete", "incomplete")}
 
     def add(self, text: GoldText) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from scripts.core.answers import GoldText, Span
+from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
 from scripts.core.files import exclusive, sha256, work_folder, write_json
 from scripts.core.manifest import file_name
@@ -105,8 +105,9 @@ def _labels(there: list[str], label: str) -> list[str]:
 def _write(texts: Iterable[GoldText], writer: Writer) -> None:
     labels = frozenset(writer.labels)
     for text in texts:
-        writer.read(text)
-        exported = _only(text, labels)
+        exported = _with_labels(text, labels)
+        writer.texts["read"] += 1
+        writer.spans["read"] += span_count(text)
         writer.skip_spans("other labels", span_count(text) - span_count(exported))
         if exported.covered or exported.accepted or exported.rejected:
             writer.add(exported)
@@ -115,20 +116,14 @@ def _write(texts: Iterable[GoldText], writer: Writer) -> None:
     writer.close()
 
 
-def _only(text: GoldText, labels: frozenset[str]) -> GoldText:
+def _with_labels(text: GoldText, labels: frozenset[str]) -> GoldText:
     """Return a text with the annotations of some labels only."""
-
-    def spans_of_labels(spans: list[Span]) -> list[Span]:
-        return [span for span in spans if span.label in labels]
-
-    return msgspec.structs.replace(
-        text,
-        spans=spans_of_labels(text.spans),
-        accepted=spans_of_labels(text.accepted),
-        rejected=spans_of_labels(text.rejected),
-        covered=[label for label in text.covered if label in labels],
-        unresolved=[label for label in text.unresolved if label in labels],
-    )
+    kept: dict[str, Any] = {}
+    for name in ("spans", "accepted", "rejected"):
+        kept[name] = [span for span in getattr(text, name) if span.label in labels]
+    for name in ("covered", "unresolved"):
+        kept[name] = [label for label in getattr(text, name) if label in labels]
+    return msgspec.structs.replace(text, **kept)
 
 
 def _demand_unchanged(folder: Path) -> None:

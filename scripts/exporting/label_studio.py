@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import msgspec
 
 from scripts.core.answers import GoldText, Span
-from scripts.exporting.tokens import Tokens
 from scripts.exporting.writer import Writer
 
 _FROM, _TO, _TYPE = "label", "text", "labels"
@@ -24,16 +22,16 @@ class LabelStudioWriter(Writer):
     those texts need no annotator. labeling.xml is the labeling interface of the tasks.
     """
 
-    def __init__(self, folder: Path, labels: list[str], tokens: Tokens) -> None:
-        super().__init__(folder, labels, tokens)
-        (folder / "labeling.xml").write_bytes(interface(labels).encode())
+    def start(self) -> None:
+        """Open the files."""
+        (self.folder / "labeling.xml").write_bytes(interface(self.labels).encode())
         self._file = self.open("tasks.json")
         self._separator = b"[\n"
 
     def add(self, text: GoldText) -> None:
         """Write a text."""
         spans = self.entities(text, keeps_meta=True)
-        self._file.write(self._separator + _encode(studio_task(text, spans, self.is_complete(text))))
+        self._file.write(self._separator + _encode(studio_task(text, spans, self.completeness(text) == "complete")))
         self._separator = b",\n"
         self.written(len(spans))
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
-from scripts.exporting.tokens import Tokens
 from scripts.exporting.writer import Writer, span_count
 
 _ROWS = 1000  # in memory at a time
@@ -18,8 +16,8 @@ _ROWS = 1000  # in memory at a time
 class ParquetWriter(Writer):
     """gold.parquet has the columns of gold.jsonl: nothing is lost. meta is JSON, since its keys differ by text."""
 
-    def __init__(self, folder: Path, labels: list[str], tokens: Tokens) -> None:
-        super().__init__(folder, labels, tokens)
+    def start(self) -> None:
+        """Open the files."""
         try:
             import pyarrow
             import pyarrow.parquet
@@ -27,7 +25,7 @@ class ParquetWriter(Writer):
             raise UserError("Parquet needs pyarrow: pip install -r requirements-arrow.txt") from err
         self._pyarrow = pyarrow
         self._schema = _schema(pyarrow)
-        self._writer = pyarrow.parquet.ParquetWriter(folder / "gold.parquet", self._schema, compression="zstd")
+        self._writer = pyarrow.parquet.ParquetWriter(self.folder / "gold.parquet", self._schema, compression="zstd")
         self._rows: list[dict[str, Any]] = []
 
     def add(self, text: GoldText) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,7 +11,7 @@ import msgspec
 from scripts.core.answers import Answer, GoldText, Span
 from scripts.core.hashing import task_hash
 from scripts.core.manifest import file_name
-from scripts.exporting.tokens import Token, Tokens, cut
+from scripts.exporting.tokens import Token
 from scripts.exporting.writer import Writer, span_count
 
 _encode = msgspec.json.Encoder().encode_lines
@@ -26,14 +25,11 @@ class ProdigyTokens:
 
     def __init__(self, text: str, tokens: list[Token]) -> None:
         self.tokens = tokens
-        self.json = msgspec.Raw(
-            msgspec.json.encode(
-                [
-                    {"text": text[start:end], "start": start, "end": end, "id": number, "ws": space}
-                    for number, (start, end, space) in enumerate(tokens)
-                ]
-            )
-        )
+        shown = [
+            {"text": text[start:end], "start": start, "end": end, "id": number, "ws": space}
+            for number, (start, end, space) in enumerate(tokens)
+        ]
+        self.json = msgspec.Raw(msgspec.json.encode(shown))
         self._starts = {token.start: number for number, token in enumerate(tokens)}
         self._ends = {token.end: number for number, token in enumerate(tokens)}
 
@@ -66,13 +62,13 @@ class ProdigyWriter(Writer):
     decided span as of `ner.teach`.
     """
 
-    def __init__(self, folder: Path, labels: list[str], tokens: Tokens) -> None:
-        super().__init__(folder, labels, tokens)
-        names = [file_name(label) for label in labels]
+    def start(self) -> None:
+        """Open the files."""
+        names = [file_name(label) for label in self.labels]
         times = Counter(name.casefold() for name in names)  # file systems may not tell "Org" from "ORG"
         self._by_label = {
             label: self.open(name if times[name.casefold()] == 1 else f"{number}-{name}")
-            for number, (label, name) in enumerate(zip(labels, names, strict=True), 1)
+            for number, (label, name) in enumerate(zip(self.labels, names, strict=True), 1)
         }
 
     def add(self, text: GoldText) -> None:
@@ -91,9 +87,7 @@ class ProdigyWriter(Writer):
     def _write(
         self, text: GoldText, tokens: ProdigyTokens, label: str, spans: list[Span], answer: Answer, is_binary: bool
     ) -> None:
-        pieces = cut(tokens.tokens, spans)
-        cuts = len(pieces) - len(tokens.tokens)
-        self.note("tokens cut at the boundary of a span", cuts)
-        shown = ProdigyTokens(text.text, pieces) if cuts else tokens
+        pieces = self.cut(tokens.tokens, spans)
+        shown = tokens if pieces is tokens.tokens else ProdigyTokens(text.text, pieces)
         task = prodigy_task(text, shown, spans, "ner" if is_binary else "ner_manual")
         self._by_label[label].write(_encode([task | {"_is_binary": is_binary, "answer": answer}]))

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from scripts.core.answers import GoldText, Span
 from scripts.core.ledger import Ledger
-from scripts.exporting.tokens import Tokens
+from scripts.exporting.tokens import Token, Tokens, cut
 
 
 class Writer(ABC):
     """Writes texts, one after the other, into files of a format.
 
-    A format implements `add`, which calls `written` or `skip` once for each text, `skip_spans` for spans that the
-    format has no place for, and `note` for what else is missing or changed in its files.
+    A format opens its files in `start`. Its `add` calls `written` or `skip` once for each text, `skip_spans` for spans
+    that the format has no place for, and `note` for what else is missing or changed in its files.
 
     folder (Path): An empty folder for the files.
     labels (list[str]): The labels that are exported, sorted.
@@ -30,6 +31,11 @@ class Writer(ABC):
         self.tokens = tokens
         self.texts, self.spans, self.notes = Ledger(), Ledger(), Counter[str]()
         self._files = ExitStack()
+        self.start()
+
+    @abstractmethod
+    def start(self) -> None:
+        """Open the files."""
 
     @abstractmethod
     def add(self, text: GoldText) -> None:
@@ -42,11 +48,6 @@ class Writer(ABC):
     def open(self, name: str) -> BinaryIO:
         """Open a file of the folder, to be closed by `close`."""
         return self._files.enter_context((self.folder / name).open("wb"))
-
-    def read(self, text: GoldText) -> None:
-        """Count a text and its spans as read."""
-        self.texts["read"] += 1
-        self.spans["read"] += span_count(text)
 
     def written(self, spans: int) -> None:
         """Count a text and some of its spans as written."""
@@ -67,17 +68,19 @@ class Writer(ABC):
         if times:
             self.notes[what] += times
 
+    def cut(self, tokens: list[Token], spans: Iterable[Span]) -> list[Token]:
+        """Cut tokens at the boundaries of spans."""
+        pieces = cut(tokens, spans)
+        self.note("tokens cut at the boundary of a span", len(pieces) - len(tokens))
+        return pieces
+
     def note_unresolved(self, text: GoldText) -> None:
         """Note unresolved labels: in the files they look like labels that nobody was asked about."""
         self.note("unresolved labels, written as not covered", len(text.unresolved))
 
-    def is_complete(self, text: GoldText) -> bool:
-        """Whether all exported labels are covered."""
-        return len(text.covered) == len(self.labels)
-
-    def completeness(self, text: GoldText) -> str:
-        """Name of the file or folder for a text: only complete texts can be trained on without knowing coverage."""
-        return "complete" if self.is_complete(text) else "incomplete"
+    def completeness(self, text: GoldText) -> Literal["complete", "incomplete"]:
+        """Name of the file or folder for a text: where all labels are covered, other tools need no coverage."""
+        return "complete" if len(text.covered) == len(self.labels) else "incomplete"
 
     def entities(self, text: GoldText, keeps_meta: bool) -> list[Span]:
         """Return the entities, sorted: all that a format has a place for that holds texts and spans only.
@@ -85,7 +88,7 @@ class Writer(ABC):
         Rejected spans are skipped; incomplete coverage, and meta unless the format keeps it, are noted.
         """
         self.skip_spans("rejected spans", len(text.rejected))
-        if not self.is_complete(text):
+        if self.completeness(text) == "incomplete":
             self.note("incomplete texts, without saying which of their labels are covered")
         self.note_unresolved(text)
         if not keeps_meta:
