@@ -32,7 +32,7 @@ from tests.prodigy import line, task
 from tests.project import ROOT, STEPS, TRAINING, fail, succeed
 
 pytest.importorskip("distributed", reason="pip install -r requirements-dask.txt")
-from scripts.engines.corpus import Piece, build_on, make_shards
+from scripts.engines.corpus import CorpusJob, build_on, make_shards
 from scripts.engines.merge import merge_on
 from scripts.engines.pull import pull_on
 from scripts.engines.storage import Storage, opened
@@ -402,9 +402,9 @@ def test_gold_that_is_not_as_it_was_merged_is_said(merged, folder):
 
 
 def test_another_version_of_spacy_on_a_worker_is_said(tmp_path):
-    piece = Piece(Storage(f"file://{tmp_path}"), [], 0, "rules.json", "docbins", "3.0.0")
+    job = CorpusJob(Storage(f"file://{tmp_path}"), [], 0, "rules.json", "docbins", "3.0.0")
     with pytest.raises(UserError, match=r"a worker has spaCy .*, and here it is 3\.0\.0: install the same"):
-        make_shards(piece)
+        make_shards(job)
 
 
 # What happens to workers
@@ -469,7 +469,7 @@ def test_workers_that_are_short_of_memory_are_said(folder, tmp_path_factory):
         options = engine(f"file://{folder}/storage", workers.address)
         succeed(folder, "pull", *options)
         said = fail(folder, "merge", *options)
-        assert "1 workers died of the same piece of work" in said
+        assert "1 workers died of the same task" in said
         assert "memory_mb" in said
     assert not (folder / "corpus/gold.jsonl").exists()
 

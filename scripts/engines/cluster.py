@@ -1,4 +1,4 @@
-"""Work spread over the workers of Dask. What goes wrong with them is said in one line."""
+"""A Dask cluster: functions applied to items on its workers, and its failures as errors of one line."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from scripts.engines.engine import Dask
 In = TypeVar("In")
 Out = TypeVar("Out")
 
-RETRIES = 4  # of a task that fails, as it does when the storage does
-_PAUSE = 1  # seconds before that
-_SECONDS = 60  # to wait for a first worker
+_RETRIES = 4  # of a task that fails, as it does when the storage does
+_PAUSE = 1  # second before a retry
+_WAIT = 60  # seconds for a first worker
 _PACKAGE = Path(__file__).parent.parent
 
 
@@ -44,7 +44,7 @@ def results(client: Client, work: Callable[[In], Out], items: Sequence[In], titl
 
     RAISES (UserError): If the function does; then the other items are cancelled.
     """
-    futures = client.map(partial(_careful, work), items, pure=False, retries=RETRIES)
+    futures = client.map(partial(_with_failures, work), items, pure=False, retries=_RETRIES)
     indexes = {future.key: index for index, future in enumerate(futures)}
     completed = as_completed(futures, loop=client.loop, with_results=True)
     for future, result in watched(completed, len(futures), title):
@@ -59,21 +59,21 @@ def in_order(client: Client, work: Callable[[In], Out], items: Sequence[In], tit
     return [result for _, result in sorted(results(client, work, items, title), key=itemgetter(0))]
 
 
-def _careful(work: Callable[[In], Out], item: In) -> Out | Failure:
+def _with_failures(work: Callable[[In], Out], item: In) -> Out | Failure:
     try:
         return work(item)
     except UserError as err:
         return Failure(str(err))
-    except OSError:  # Dask tries again, at once
+    except OSError:  # Dask would retry at once
         time.sleep(_PAUSE)
         raise
 
 
 @contextmanager
 def connected(engine: Dask) -> Iterator[Client]:
-    """The workers of a scheduler, or some that are started here and end with the block.
+    """Connect to the scheduler, or start workers on this machine that end with the block.
 
-    RAISES (UserError): If nobody answers, there is no worker, or they are lost.
+    RAISES (UserError): If the scheduler does not answer, has no workers, or is lost, or if workers die.
     """
     _silence()
     try:
@@ -81,12 +81,12 @@ def connected(engine: Dask) -> Iterator[Client]:
             yield client
     except KilledWorker as err:
         raise UserError(
-            f"[engine] {err.allowed_failures + 1} workers died of the same piece of work, it seems for want of memory: "
-            f"give each memory_mb = {engine.memory_mb} and one thread, or make memory_mb less"
+            f"[engine] {err.allowed_failures + 1} workers died of the same task, most likely for want of memory: give "
+            f"each memory_mb = {engine.memory_mb} and one thread, or lower memory_mb"
         ) from err
     except (FutureCancelledError, CommClosedError) as err:
         raise UserError(
-            f"[engine] the scheduler {engine.scheduler} was lost; run again: what is done need not be done again"
+            f"[engine] the scheduler {engine.scheduler} was lost; run again: finished parts are not repeated"
         ) from err
 
 
@@ -118,24 +118,22 @@ def _started(engine: Dask) -> Iterator[Client]:
 
 
 def _silence() -> None:
-    """What matters of what Dask logs is raised too."""
+    """Silence Dask's log: what matters is raised too."""
     for name in [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _wait_for_workers(client: Client, engine: Dask) -> None:
     try:
-        client.wait_for_workers(1, timeout=_SECONDS)
+        client.wait_for_workers(1, timeout=_WAIT)
     except TimeoutError as err:
         raise UserError(f"[engine] scheduler = {engine.scheduler}: has no workers; start some: dask worker") from err
 
 
 def _send_code(client: Client) -> None:
-    """Workers, also those that come later, run the modules that run here.
-
-    Under one name: `Client.upload_file` gives each upload its own, and a worker that comes after several of them writes
-    the file as often, at once, while it reads it.
-    """
+    """Send the modules that run here to all workers, also to those that come later."""
+    # One name for all uploads: `Client.upload_file` names each anew, and a worker that comes after several of them
+    # writes the file as often, at once, while it reads it.
     with TemporaryDirectory() as folder:
         path = Path(folder, "labelwise.zip")
         with ZipFile(path, "w") as archive:

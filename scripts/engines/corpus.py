@@ -1,4 +1,4 @@
-"""`corpus` on a cluster: workers tokenize the gold where it is; the shards are brought here, or stay there."""
+"""`corpus` on a cluster: workers make the shards of Docs from the shards of the gold on the storage."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from scripts.merging.merged import gold_as_merged, known_labels
 
 LEAST_MB = 512  # Python with Dask and spaCy takes 120 of it, and 300 where there is PyTorch too
 _FOLDER = "docbins"
-_alone = Lock()  # a vocabulary is for one thread at a time
+_one_thread = Lock()  # a vocabulary is for one thread at a time
 
 
-class Piece(NamedTuple):
-    """Some of the gold: one shard of the corpus, or all those that are in one shard of the gold.
+class CorpusJob(NamedTuple):
+    """The work of making one shard of the corpus, or all shards that lie within one shard of the gold.
 
-    gold (list[StoredShard]): Where it is.
+    gold (list[StoredShard]): Shards of the gold.
     bits (int): See `hash_bits`.
     rules (str): Name of the file that has the `ShardRules`.
-    folder (str): On the storage, for what is made of it.
-    spacy (str): The version that all must have.
+    folder (str): For the results, on the storage.
+    spacy (str): The version that all workers must have.
     """
 
     storage: Storage
@@ -47,22 +47,22 @@ class Piece(NamedTuple):
     spacy: str
 
 
-class Made(NamedTuple):
-    """Shards by their names, and whether there was nothing to do."""
+class BuiltShards(NamedTuple):
+    """Shards by name, and whether they were there already."""
 
     shards: dict[str, CorpusShard]
     were_there: bool
 
 
 def build_on(engine: Dask, folder: Path, plan: CorpusPlan) -> tuple[Corpus, int]:
-    """Make the shards of what was merged to the engine's storage. See `corpus.build`.
+    """Build the corpus from the gold on the engine's storage. See `scripts.building.corpus.build`.
 
-    RETURNS (tuple[Corpus, int]): The account, and how many shards were on the storage.
-    RAISES (UserError): If the gold is not there as it was merged, or what is asked for cannot be done there.
+    RETURNS (tuple[Corpus, int]): The account, and the number of shards that were on the storage already.
+    RAISES (UserError): If the gold on the storage is not as it was merged, or cannot be split there as configured.
     """
     if engine.memory_mb < LEAST_MB:
         raise UserError(f"[engine] memory_mb = {engine.memory_mb}: for corpus it must be at least {LEAST_MB}")
-    tokenizer(plan.nlp)  # if it cannot be made, this is the place to say so
+    tokenizer(plan.nlp)  # fails here rather than on every worker
     storage = Storage(engine.storage)
     storage.check()
     with exclusive(folder):
@@ -71,12 +71,12 @@ def build_on(engine: Dask, folder: Path, plan: CorpusPlan) -> tuple[Corpus, int]
         rules = shard_rules(plan, labels, _gold_here(engine, folder, plan))
         made_by = rules_digest(plan, rules)
         place = f"{_FOLDER}/{made_by[:32]}"
-        pieces = list(_pieces(storage, gold, place))
+        jobs = list(_jobs(storage, gold, place))
         with connected(engine) as client:
             storage.write_json(f"{place}/rules.json", rules)
-            made = in_order(client, make_shards, pieces, "Tokenizing")
+            made = in_order(client, make_shards, jobs, "Tokenizing")
         corpus = account_for({name: shard for one in made for name, shard in one.shards.items()}, plan, labels, made_by)
-        folders = {name: piece.folder for piece, one in zip(pieces, made, strict=True) for name in one.shards}
+        folders = {name: job.folder for job, one in zip(jobs, made, strict=True) for name in one.shards}
         with work_folder(folder) as work:
             if engine.fetch:
                 _fetch(storage, corpus, folders, folder, work)
@@ -85,24 +85,22 @@ def build_on(engine: Dask, folder: Path, plan: CorpusPlan) -> tuple[Corpus, int]
     return corpus, sum(len(one.shards) for one in made if one.were_there)
 
 
-def make_shards(piece: Piece) -> Made:
-    """Make the shards of a piece: the files that `make_shard` makes, and last the receipt, which vouches for them.
-    Whoever does it again writes the same.
-    """
-    receipt = f"{piece.folder}/made.json"
-    if (found := piece.storage.read_if_there(receipt, dict[str, CorpusShard])) is not None:
-        return Made(found, True)
-    if spacy.__version__ != piece.spacy:
-        raise UserError(f"a worker has spaCy {spacy.__version__}, and here it is {piece.spacy}: install the same")
-    rules = _rules(piece.storage, piece.rules)
-    with scratch() as folder, _alone:
+def make_shards(job: CorpusJob) -> BuiltShards:
+    """Make shards on a worker. Their list, made.json, comes last: where it is, all files are complete."""
+    listed = f"{job.folder}/made.json"
+    if (found := job.storage.read_if_there(listed, dict[str, CorpusShard])) is not None:
+        return BuiltShards(found, True)
+    if spacy.__version__ != job.spacy:
+        raise UserError(f"a worker has spaCy {spacy.__version__}, and here it is {job.spacy}: install the same")
+    rules = _rules(job.storage, job.rules)
+    with scratch() as folder, _one_thread:
         gold = folder / "gold.jsonl"
-        bring(piece.storage, piece.gold, gold)
-        made = {one.name: make_shard(ShardJob(one, gold, rules, folder)) for one in gold_ranges(gold, piece.bits)}
+        bring(job.storage, job.gold, gold)
+        made = {one.name: make_shard(ShardJob(one, gold, rules, folder)) for one in gold_ranges(gold, job.bits)}
         for name in (name for shard in made.values() for name in shard.files):
-            piece.storage.put(folder / name, f"{piece.folder}/{name}")
-    piece.storage.write_json(receipt, made)
-    return Made(made, False)
+            job.storage.put(folder / name, f"{job.folder}/{name}")
+    job.storage.write_json(listed, made)
+    return BuiltShards(made, False)
 
 
 @lru_cache(maxsize=1)
@@ -111,7 +109,7 @@ def _rules(storage: Storage, name: str) -> ShardRules:
 
 
 def _gold_here(engine: Dask, folder: Path, plan: CorpusPlan) -> Path:
-    """Path to gold.jsonl. RAISES (UserError): If datasets are reserved, for which it is read, and it is not here."""
+    """Path of gold.jsonl, read for reserved datasets alone. RAISES (UserError): If it is needed and not here."""
     if plan.dev_datasets or plan.test_datasets:
         if not engine.fetch:
             raise UserError(
@@ -122,18 +120,18 @@ def _gold_here(engine: Dask, folder: Path, plan: CorpusPlan) -> Path:
     return folder / "gold.jsonl"
 
 
-def _pieces(storage: Storage, gold: Sequence[StoredShard], place: str) -> Iterator[Piece]:
-    """Divide the gold; both its shards and those of the corpus are ranges of hashes, a power of 2 of each."""
+def _jobs(storage: Storage, gold: Sequence[StoredShard], place: str) -> Iterator[CorpusJob]:
+    """Divide the gold. The numbers of its shards and of the corpus's, all ranges of hashes, are powers of 2."""
     bits = hash_bits(sum(shard.bytes for shard in gold))
     together = max(1, len(gold) >> bits)
     for start in range(0, len(gold), together):
         own = list(gold[start : start + together])
         digest = hashlib.sha256(" ".join([str(bits), *(shard.sha256 for shard in own)]).encode()).hexdigest()[:32]
-        yield Piece(storage, own, bits, f"{place}/rules.json", f"{place}/{digest}", spacy.__version__)
+        yield CorpusJob(storage, own, bits, f"{place}/rules.json", f"{place}/{digest}", spacy.__version__)
 
 
 def _fetch(storage: Storage, corpus: Corpus, folders: Mapping[str, str], folder: Path, work: Path) -> None:
-    """Bring the files that are not here. RAISES (UserError): If one is not as it was made."""
+    """Copy missing files to this machine. RAISES (UserError): If one has changed on the storage."""
     files = [
         (name, sha, f"{folders[shard]}/{name}")
         for shard, made in corpus.shards.items()

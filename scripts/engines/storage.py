@@ -1,4 +1,4 @@
-"""Files that all workers see, on whatever fsspec knows. Each appears whole or not at all, whoever writes it again."""
+"""Files that all workers see, on any file system of fsspec. Each appears when it is complete, or not at all."""
 
 from __future__ import annotations
 
@@ -37,57 +37,47 @@ class Storage:
         except (ImportError, ValueError) as err:
             raise UserError(f"[engine] storage = {self.url}: {err}") from err
 
-    @contextmanager
-    def whole(self, name: str) -> Iterator[Path]:
-        """Give a path to write to; what is there when the block ends well appears under the name at once.
-
-        Where files can be renamed it is renamed; object stores show an object when all of it has arrived.
-        """
-        files, root = opened(self.url)
-        if isinstance(files, LocalFileSystem):
-            path = Path(root, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")  # several machines have processes of one id
-            try:
-                yield temporary
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
-        else:
-            with scratch() as folder:
-                yield folder / "whole"
-                files.put_file(str(folder / "whole"), f"{root}/{name}")
-
     def put(self, path: Path, name: str) -> None:
-        """Bring a file of this machine there."""
-        with self.whole(name) as place:
-            shutil.copyfile(path, place)
+        """Store a file of this machine; it appears under its name when it is complete."""
+        files, root = opened(self.url)
+        if not isinstance(files, LocalFileSystem):
+            files.put_file(str(path), f"{root}/{name}")  # object stores show an object when all of it has arrived
+            return
+        target = Path(root, name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")  # process ids repeat on other machines
+        try:
+            shutil.copyfile(path, temporary)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a small file."""
-        with self.whole(name) as path:
-            path.write_bytes(content)
+        """Store a small file."""
+        with scratch() as folder:
+            (folder / "content").write_bytes(content)
+            self.put(folder / "content", name)
 
     def write_json(self, name: str, data: Any) -> None:
-        """Write a small file of JSON."""
+        """Store a small file of JSON."""
         self.write(name, msgspec.json.encode(data))
 
     def read(self, name: str) -> bytes:
-        """RAISES (FileNotFoundError): If it is not there."""
+        """Read a small file. RAISES (FileNotFoundError): If it is not there."""
         files, root = opened(self.url)
         return files.cat_file(f"{root}/{name}")
 
     def read_if_there(self, name: str, of: type[T]) -> T | None:
-        """Read JSON of a type; None if it is not there, or is of another kind."""
+        """Read JSON of a type; None if there is no such file, or it holds something else."""
         try:
             return msgspec.json.decode(self.read(name), type=of)
         except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
             return None
 
     def ranges(self, pieces: Sequence[tuple[str, int, int]]) -> list[bytes]:
-        """Parts of files: of each the name, and from which byte to before which. Object stores read many at a time.
+        """Read ranges of files, given by name, start and stop in bytes; object stores read many at a time.
 
-        RAISES (UserError): If one is shorter.
+        RAISES (UserError): If a file is too short.
         """
         if not pieces:
             return []
@@ -100,7 +90,7 @@ class Storage:
         return found
 
     def append_to(self, path: Path, names: Sequence[str]) -> str:
-        """Write files one after the other to a file of this machine, a block at a time. Gives the digest of them."""
+        """Append files to a file of this machine, a block at a time. Returns the digest of what was appended."""
         digest = hashlib.sha256()
         files, root = opened(self.url)
         with path.open("ab") as out:
@@ -112,7 +102,7 @@ class Storage:
         return digest.hexdigest()
 
     def fetch(self, names: Sequence[str], paths: Sequence[Path]) -> None:
-        """Bring files to this machine. Object stores send many at a time."""
+        """Copy files to this machine; object stores send many at a time."""
         files, root = opened(self.url)
         for folder in {path.parent for path in paths}:
             folder.mkdir(parents=True, exist_ok=True)
@@ -130,14 +120,14 @@ class Storage:
 
 @lru_cache(maxsize=4)
 def opened(url: str) -> tuple[Any, str]:
-    """The file system, and the path within it. What others write is seen at once: listings are not remembered."""
+    """The file system, and the path within it. Listings are not cached, since other machines write too."""
     files, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
     return files, root.rstrip("/")
 
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder on the worker's own disk, which Dask clears if the worker dies."""
+    """A temporary folder on the worker's own disk, which Dask clears if the worker dies."""
     try:
         place = get_worker().local_directory
     except ValueError:  # not on a worker
