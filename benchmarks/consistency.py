@@ -28,7 +28,7 @@ from benchmarks.words import Vocabulary
 from scripts.core.answers import GoldText, Span, Task
 from scripts.core.files import sha256, write_json
 from scripts.core.hashing import input_hash
-from scripts.merging.merged import NAME, Merged
+from scripts.merging.merged import NAME, MergeRecord
 from tests.annotated import task, write
 
 LABELS = [f"LABEL_{number}" for number in range(10)]
@@ -44,8 +44,8 @@ def generate(folder: Path, texts: int, words: int, seed: int = 0) -> None:
     gold.write_bytes(msgspec.json.Encoder().encode_lines(found))
     manifest = write(folder / "annotations", list(_answers(found)))
     coverage = {label: _states(found, label) for label in LABELS}
-    merged = Merged(
-        policy="majority", parts="keep", code="", manifest="", inputs={"all": manifest.datasets["all"].sha256},
+    merged = MergeRecord(
+        policy="majority", contained="keep", code="", manifest="", inputs={"all": manifest.datasets["all"].sha256},
         labels=LABELS, outputs={"gold.jsonl": sha256(gold)}, totals={"texts": texts}, coverage=coverage,
     )  # fmt: skip
     write_json(folder / "corpus" / NAME, merged)

@@ -34,7 +34,7 @@ from scripts.checking.review import FOLDER, Suspect
 from scripts.core.answers import GoldText, Span, Task
 from scripts.core.files import sha256, write_json
 from scripts.core.hashing import fraction
-from scripts.merging.merged import NAME, Merged
+from scripts.merging.merged import NAME, MergeRecord
 from scripts.model.training import load_config
 from scripts.suspecting.ensemble import Ensemble, find_suspects, shorten
 from scripts.suspecting.suspects import SUSPECTS, TIERS
@@ -202,8 +202,8 @@ def write_gold(texts: Sequence[GoldText], folder: Path) -> None:
     gold.write_bytes(msgspec.json.Encoder().encode_lines(ordered))
     labels = sorted({label for text in texts for label in text.covered})
     counts = {"texts": len(texts), "not_covered": 0}
-    merged = Merged(
-        policy="majority", parts="keep", code="", manifest="", inputs={}, outputs={gold.name: sha256(gold)},
+    merged = MergeRecord(
+        policy="majority", contained="keep", code="", manifest="", inputs={}, outputs={gold.name: sha256(gold)},
         labels=labels, totals={"texts": len(texts)}, coverage=dict.fromkeys(labels, counts),
     )  # fmt: skip
     write_json(folder / NAME, merged)

@@ -18,7 +18,7 @@ from scripts.building.splits import NAME, SPLITS, STORED, Corpus, CorpusShard, S
 from scripts.core.errors import UserError
 from scripts.core.files import code_digest, exclusive, sha256, work_folder, write_json
 from scripts.core.workers import spread
-from scripts.merging.merged import gold_as_merged, known_labels, read_gold
+from scripts.merging.merged import annotated_labels, gold_as_merged, read_gold
 
 _SCRIPTS = Path(__file__).parent.parent
 _CODE = (_SCRIPTS / "building", _SCRIPTS / "core", _SCRIPTS / "functions.py")
@@ -64,7 +64,7 @@ def build(folder: Path, plan: CorpusPlan, processes: int) -> tuple[Corpus, int]:
     """
     with exclusive(folder):
         merged, gold = gold_as_merged(folder)
-        labels = known_labels(merged)
+        labels = annotated_labels(merged)
         rules = shard_rules(plan, labels, gold)
         made_by = rules_digest(plan, rules)
         ranges = list(gold_ranges(gold, hash_bits(gold.stat().st_size)))

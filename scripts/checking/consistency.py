@@ -32,7 +32,7 @@ from scripts.checking.surface_forms import (
 )
 from scripts.core.files import exclusive, whole_file, work_folder, write_json
 from scripts.core.manifest import Manifest
-from scripts.merging.merged import gold_as_merged, known_labels
+from scripts.merging.merged import annotated_labels, gold_as_merged
 from scripts.merging.survey import blocks
 
 NAME = "consistency.json"
@@ -143,7 +143,7 @@ def check(corpus: Path, annotations: Path, manifest: Manifest, processes: int) -
     RAISES (UserError): If the gold or the answers are missing or have changed.
     """
     merged, gold = gold_as_merged(corpus)
-    labels = tuple(known_labels(merged))
+    labels = tuple(annotated_labels(merged))
     with exclusive(corpus / FOLDER), work_folder(corpus / FOLDER) as work:
         agreement, groups, annotators = compare_answers(annotations, manifest, labels, work, processes)
         forms = _compare_forms(gold, labels, annotators, work, processes)

@@ -24,7 +24,7 @@ from scripts.core.manifest import Manifest
 from scripts.core.workers import spread
 from scripts.merging.duplicates import BANDS, group_near_duplicates, shingles, signature
 from scripts.merging.fingerprints import Hashes, Numbers
-from scripts.merging.merged import gold_as_merged, known_labels
+from scripts.merging.merged import annotated_labels, gold_as_merged
 from scripts.merging.survey import Block, blocks, lines, text_at
 from scripts.reporting.console import Console, listed, new_table, plural
 
@@ -120,7 +120,7 @@ def check(corpus: Path, annotations: Path, manifest: Manifest, processes: int) -
     RAISES (UserError): If the gold is missing or has changed.
     """
     merged, gold = gold_as_merged(corpus)
-    labels = known_labels(merged)
+    labels = annotated_labels(merged)
     with exclusive(corpus / FOLDER):
         texts = _survey(gold, tuple(labels), processes)
         with gold.open("rb") as file:

@@ -22,7 +22,7 @@ from scripts.engines.cluster import connected, in_order
 from scripts.engines.engine import Dask
 from scripts.engines.merge import StoredShard, bring, merged_shards
 from scripts.engines.storage import Storage, scratch
-from scripts.merging.merged import gold_as_merged, known_labels
+from scripts.merging.merged import annotated_labels, gold_as_merged
 
 LEAST_MB = 512  # Python with Dask and spaCy takes 120 of it, and 300 where there is PyTorch too
 _FOLDER = "docbins"
@@ -67,7 +67,7 @@ def build_on(engine: Dask, folder: Path, plan: CorpusPlan) -> tuple[Corpus, int]
     storage.check()
     with exclusive(folder):
         merged, gold = merged_shards(engine, folder)
-        labels = known_labels(merged)
+        labels = annotated_labels(merged)
         rules = shard_rules(plan, labels, _gold_here(engine, folder, plan))
         made_by = rules_digest(plan, rules)
         place = f"{_FOLDER}/{made_by[:32]}"

@@ -1,4 +1,8 @@
-"""`merge` on a cluster: each bucket becomes a shard, merged on a worker from one slice of each sorted file."""
+"""`merge` on a cluster: each bucket becomes a shard, merged on a worker from one slice of each sorted file.
+
+Dask's own shuffle (P2P) would need pyarrow, keeps nothing for the next run, and starts over where a worker dies: with
+one of two workers killed it read 12 parts of sources 25 times. Here only the buckets that this worker had are repeated.
+"""
 
 from __future__ import annotations
 

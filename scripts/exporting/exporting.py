@@ -24,7 +24,7 @@ from scripts.exporting.parquet import ParquetWriter
 from scripts.exporting.prodigy import ProdigyWriter
 from scripts.exporting.tokens import Tokens
 from scripts.exporting.writer import Writer, span_count
-from scripts.merging.merged import gold_as_merged, known_labels, read_gold
+from scripts.merging.merged import annotated_labels, gold_as_merged, read_gold
 from scripts.reporting.console import as_sum, print_counts
 
 NAME = "export.json"
@@ -73,7 +73,7 @@ def export(corpus: Path, output: Path, name: str, label: str, nlp: dict[str, Any
     if name not in FORMATS:
         raise UserError(f"there is no format {name!r}; there are {', '.join(FORMATS)}")
     merged, gold = gold_as_merged(corpus)
-    labels = _labels(known_labels(merged), label)
+    labels = _labels(annotated_labels(merged), label)
     target = output / name / ("all" if label in ALL else file_name(label).removesuffix(".jsonl"))
     with exclusive(output):
         _demand_unchanged(target)

@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple
 from scripts.core.answers import Span, are_apart, overlapping
 
 Policy = Literal["majority", "union", "intersection", "latest"]
-Parts = Literal["keep", "map"]  # what becomes of answers about texts that are parts of others
 Spans = tuple[Span, ...]
 
 

@@ -47,9 +47,6 @@ class MergeRecord(msgspec.Struct, kw_only=True):
     coverage: dict[str, dict[str, int]] = {}
 
 
-Merged = MergeRecord  # as callers still name it
-
-
 def load(corpus: Path) -> MergeRecord:
     """Read merge.json. RAISES (UserError): If it is missing, or damaged."""
     return read_json(corpus / NAME, MergeRecord, "merge the annotations first", "merge again")
@@ -71,7 +68,7 @@ def gold_as_merged(corpus: Path) -> tuple[MergeRecord, Path]:
     return merged, gold
 
 
-def known_labels(merged: MergeRecord) -> list[str]:
+def annotated_labels(merged: MergeRecord) -> list[str]:
     """Labels that are covered, partly covered or unresolved in some text, sorted."""
     return [label for label, counts in merged.coverage.items() if counts["not_covered"] < counts["texts"]]
 

@@ -15,7 +15,7 @@ from scripts.core.errors import UserError
 from scripts.core.files import exclusive, work_folder, write_json
 from scripts.core.manifest import file_name
 from scripts.exporting.tokens import Tokens
-from scripts.merging.merged import MergeRecord, gold_as_merged, known_labels
+from scripts.merging.merged import MergeRecord, annotated_labels, gold_as_merged
 from scripts.model.models import TrainedModel, find_models, model_digest
 from scripts.queueing.candidates import Tagger, choose_uncovered
 from scripts.queueing.disputes import choose_conflicts, choose_suspects, count_waiting
@@ -94,7 +94,7 @@ def _demand_one_of(name: str, value: str, allowed: Collection[str]) -> None:
 
 def _demand_label(request: Request, merged: MergeRecord) -> None:
     """RAISES (UserError): If nobody has annotated the label. A new one can start with a random sample: no model."""
-    labels = known_labels(merged)
+    labels = annotated_labels(merged)
     if request.label not in labels and not (request.kind == "uncovered" and request.order == "random"):
         raise UserError(
             f"there is no label {request.label!r} in the gold; there are {', '.join(labels) or 'none'}; "

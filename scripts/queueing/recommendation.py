@@ -17,7 +17,7 @@ from scripts.checking.coverage import Coverage
 from scripts.checking.review import Outdated, load_current
 from scripts.core.errors import UserError
 from scripts.core.files import write_json
-from scripts.merging.merged import MergeRecord, gold_as_merged, known_labels
+from scripts.merging.merged import MergeRecord, annotated_labels, gold_as_merged
 from scripts.queueing.rules import ACTIONS, RULES, Recommendation, Signals, recommend, two_digits
 from scripts.reporting.console import new_table, ratio
 from scripts.scoring import learning_curve, runs
@@ -76,7 +76,7 @@ def decide(corpus: Path, metrics: Path) -> Next:
     merged, gold = gold_as_merged(corpus)
     notes: list[str] = []
     measured = _measured(merged, corpus, metrics, notes)
-    signals = {label: _signals(label, measured) for label in known_labels(merged)}
+    signals = {label: _signals(label, measured) for label in annotated_labels(merged)}
     rows = {label: LabelRecommendation(found, recommend(found)) for label, found in signals.items()}
     order = sorted(
         rows, key=lambda label: (rows[label].recommendation.action == "leave", -(signals[label].errors or 0), label)

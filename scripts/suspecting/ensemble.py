@@ -22,7 +22,7 @@ from scripts.checking.review import FOLDER, Method, Suspect, SuspectKind
 from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError
 from scripts.core.files import BUFFER, code_digest, exclusive, sha256, whole_file, work_folder, write_json
-from scripts.merging.merged import gold_as_merged, known_labels, read_gold
+from scripts.merging.merged import annotated_labels, gold_as_merged, read_gold
 from scripts.model.models import versions
 from scripts.suspecting.cross_validation import (
     CrossValidation,
@@ -80,7 +80,7 @@ def find_suspects(corpus: Path, ensemble: Ensemble, folder: Path, label: str | N
     RAISES (UserError): If there is no gold or no such label, or there are too few texts.
     """
     merged, gold = gold_as_merged(corpus)
-    labels = known_labels(merged)
+    labels = annotated_labels(merged)
     if label is not None and label not in labels:
         raise UserError(f"there is no label {label!r} in the gold; there are {', '.join(labels) or 'none'}")
     form_suspects = _read_form_suspects(corpus)
