@@ -67,7 +67,7 @@ def test_a_wrong_config_is_explained_and_harms_nothing(old, new, said, done):
     assert outputs(done) == before
 
 
-def test_damaged_lines_are_refused_and_the_rest_goes_on(fresh):
+def test_damaged_lines_are_skipped_and_the_rest_is_used(fresh):
     path = fresh / "per.jsonl"
     path.write_text(path.read_text() + '\n{"text": "half a l\n\xff\n{"text": 3}\n')
     assert "3" in succeed(fresh, "pull")
