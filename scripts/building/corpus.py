@@ -13,7 +13,7 @@ import msgspec
 from confection import Config
 
 from scripts.building.documents import MisalignedPolicy
-from scripts.building.shards import ShardJob, ShardRules, gold_ranges, hash_bits, make_shard, pipeline
+from scripts.building.shards import GoldRange, ShardJob, ShardRules, gold_ranges, hash_bits, make_shard, pipeline
 from scripts.building.splits import NAME, SPLITS, STORED, Corpus, CorpusShard, Splitter, StoredShards, reserved
 from scripts.core.errors import UserError
 from scripts.core.files import code_digest, exclusive, sha256, work_folder, write_json
@@ -68,10 +68,7 @@ def build(folder: Path, plan: CorpusPlan, processes: int) -> tuple[Corpus, int]:
         rules = shard_rules(plan, labels, gold)
         made_by = rules_digest(plan, rules)
         ranges = list(gold_ranges(gold, hash_bits(gold.stat().st_size)))
-        kept = {name: shard for name, shard in _previous_shards(folder, made_by).items() if _is_whole(folder, shard)}
-        kept = {
-            part.name: kept[part.name] for part in ranges if part.name in kept and kept[part.name].gold == part.sha256
-        }
+        kept = _unchanged_shards(folder, made_by, ranges)
         with work_folder(folder) as work:
             jobs = [ShardJob(part, gold, rules, work) for part in ranges if part.name not in kept]
             corpus = account_for(kept | _make_shards(jobs, processes), plan, labels, made_by)
@@ -110,17 +107,20 @@ def _digest(data: Any) -> str:
     return hashlib.sha256(msgspec.json.encode(data, order="sorted")).hexdigest()
 
 
-def _previous_shards(folder: Path, made_by: str) -> dict[str, CorpusShard]:
-    """The shards of the previous build, if it went by the same rules."""
+def _unchanged_shards(folder: Path, made_by: str, ranges: Sequence[GoldRange]) -> dict[str, CorpusShard]:
+    """The shards of the previous build with the same rules, gold and files."""
     try:
         previous = msgspec.json.decode((folder / NAME).read_bytes(), type=Corpus)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return {}
-    return previous.shards if previous.made_by == made_by else {}
-
-
-def _is_whole(folder: Path, shard: CorpusShard) -> bool:
-    return all(has_digest(folder / name, digest) for name, digest in shard.files.items())
+    return {
+        part.name: shard
+        for part in ranges
+        if previous.made_by == made_by
+        and (shard := previous.shards.get(part.name))
+        and shard.gold == part.sha256
+        and all(has_digest(folder / name, digest) for name, digest in shard.files.items())
+    }
 
 
 def has_digest(path: Path, digest: str) -> bool:
@@ -154,7 +154,7 @@ def account_for(shards: Mapping[str, CorpusShard], plan: CorpusPlan, labels: lis
 
 
 def _by_label(shards: Sequence[Mapping[Any, Mapping[str, int]]], labels: list[str]) -> dict[str, dict[Any, int]]:
-    """Sums over shards: split → label → count becomes label → split → count."""
+    """Sums over shards, label before split."""
     return {
         label: {split: sum(shard.get(split, {}).get(label, 0) for shard in shards) for split in SPLITS}
         for label in labels

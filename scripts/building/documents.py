@@ -37,10 +37,9 @@ def tokenizer(nlp: dict[str, Any]) -> Language:
 
 
 class Misaligned(msgspec.Struct):
-    """A span that is not on token boundaries, or a text that was skipped; a line of `corpus/misaligned/*.jsonl`.
+    """A span that is not on token boundaries, or a text that is too long; a line of `corpus/misaligned/*.jsonl`.
 
-    outcome (str): "snapped" to whole tokens, "skipped", "overlapping" another span of its label once snapped, or
-        "too long": the text was skipped.
+    outcome (str): "overlapping": another span of its label, once snapped. "too long": the text was skipped.
     became (str): The wording it was snapped to; else empty.
     """
 
@@ -55,13 +54,10 @@ class Misaligned(msgspec.Struct):
 
 
 class MadeDoc(NamedTuple):
-    """A Doc with the spans of `doc.spans["gold"]` and `doc.spans["covered"]`.
-
-    They are kept beside it, since reading them from the Doc takes longer than writing them.
-    """
+    """A Doc with the spans of `doc.spans["gold"]` and `doc.spans["covered"]`."""
 
     doc: Doc
-    gold: list[Span]
+    gold: list[Span]  # beside the Doc, since reading them from it takes longer than writing them
     covered: list[Span]
 
 

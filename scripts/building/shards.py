@@ -32,12 +32,7 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 
 
 class GoldRange(NamedTuple):
-    """The lines of gold.jsonl that make a shard.
-
-    name (str): Number of the range of hashes.
-    start (int), size (int): Bytes.
-    sha256 (str): Digest of the lines.
-    """
+    """The lines of gold.jsonl that make a shard: the number of its range of hashes, their bytes and their digest."""
 
     name: str
     start: int
@@ -79,10 +74,7 @@ def gold_ranges(gold: Path, bits: int) -> Iterator[GoldRange]:
 
 
 class ShardRules(NamedTuple):
-    """What a shard depends on, apart from its gold.
-
-    nlp (dict[str, Any]): The [nlp] block of the training config.
-    """
+    """What a shard depends on, apart from its gold. See `CorpusPlan`."""
 
     nlp: dict[str, Any]
     labels: frozenset[str]

@@ -68,15 +68,10 @@ def _digest(key: str) -> bytes:
 
 
 class CorpusShard(msgspec.Struct):
-    """A shard of the corpus: the Docs of a range of hashes, a file for each split.
+    """A shard of the corpus: the Docs of a range of hashes. Counts are those of `Corpus`, but split before label.
 
     gold (str): Digest of its lines of gold.
-    files (dict[str, str]): Digests of its files by their paths in the corpus. A split without texts has no file.
-    texts (dict[SplitName, int]), tokens (dict[SplitName, int]): Counts by split.
-    spans (dict[SplitName, dict[str, int]]): Gold spans by split and label.
-    covered (dict[SplitName, dict[str, int]]): Texts covered for a label, by split and label.
-    outcomes (dict[str, int]): Outcomes of all spans, see `DocMaker`.
-    too_long (int): Texts that were skipped.
+    files (dict[str, str]): Digests of its files by their paths in the corpus; a split without texts has none.
     """
 
     gold: str
@@ -114,11 +109,7 @@ class Corpus(msgspec.Struct, kw_only=True):
 
 
 class StoredShards(msgspec.Struct):
-    """corpus/docbins.json, if the shards are not beside it.
-
-    storage (str): URL of the storage.
-    folders (dict[str, str]): By shard, the folder on the storage that has its files.
-    """
+    """corpus/docbins.json, if the shards are not beside it: URL of the storage, and the folder of each shard there."""
 
     storage: str
     folders: dict[str, str]

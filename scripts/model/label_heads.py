@@ -22,7 +22,7 @@ from spacy.strings import get_string_id
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
-from thinc.api import (  # fmt: skip
+from thinc.api import (
     Config,
     Model,
     Optimizer,
@@ -179,7 +179,6 @@ def read_gold(examples: Sequence[Example], labels: Sequence[str]) -> BatchGold:
 
     If the two are tokenized differently, a span whose boundaries are inside predicted tokens leaves these not covered.
 
-    examples (Sequence[Example]): The batch.
     labels (Sequence[str]): The columns. Other labels are ignored.
     RAISES (ValueError): If a reference has no covered spans at all: it must not be taken for covered.
     """
@@ -300,7 +299,6 @@ def decode(scores: np.ndarray, lengths: Sequence[int], max_cells: int = _MAX_CEL
 
     scores (np.ndarray): (tokens, labels, 5).
     lengths (Sequence[int]): Tokens of each Doc.
-    max_cells (int): Tokens, padding included, that are decoded at a time.
     RETURNS (np.ndarray): (tokens, labels): OUT, BEGIN, IN, LAST or UNIT.
     """
     # The best tag of each token is nearly always a valid sequence, which then is the best one. Only the others need the
@@ -421,9 +419,7 @@ class LabelHeads(TrainablePipe):
     ) -> None:
         """Initialize the component.
 
-        vocab (Vocab): The shared vocabulary.
         model (Model[List[Doc], Floats2d]): See `label_heads_model`.
-        name (str): The component's name, by which its losses are known.
         spans_key (str): The key in `doc.spans` for all predicted entities.
         scorer (Optional[Callable]): Scores examples; `score_covered` if None.
         """
@@ -484,7 +480,6 @@ class LabelHeads(TrainablePipe):
         """Set up the heads and the layers below.
 
         get_examples (Callable[[], Iterable[Example]]): Gives examples: all of them if no labels are given.
-        nlp (Optional[Language]): The pipeline.
         labels (Optional[Sequence[str]]): The labels; None for all labels of gold, covered and incorrect spans.
         RAISES (ValueError): If there is no label, or an example has no `doc.spans["covered"]`.
         """
@@ -505,12 +500,7 @@ class LabelHeads(TrainablePipe):
         self.model.initialize(X=sample or None)
 
     def get_loss(self, examples: Iterable[Example], scores: Floats2d) -> tuple[float, Floats2d]:
-        """The loss of a batch, see `masked_loss`.
-
-        examples (Iterable[Example]): The batch.
-        scores (Floats2d): (tokens, labels * 5), from the model.
-        RETURNS (tuple[float, Floats2d]): The sum over the batch, and its gradient by the scores.
-        """
+        """The loss of a batch, and its gradient by the scores: (tokens, labels * 5). See `masked_loss`."""
         gold = read_gold(list(examples), self.labels)
         loss, d_scores = masked_loss(scores.reshape(len(scores), -1, TAGS), gold, self.model.ops.xp)
         return loss, d_scores.reshape(scores.shape)

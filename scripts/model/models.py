@@ -31,11 +31,9 @@ class Provenance(msgspec.Struct, kw_only=True):
     """The record of a model's training; `nlp.meta["labelwise"]`.
 
     corpus (str), texts (dict[SplitName, int]): See `Corpus`.
+    code (str), versions (dict[str, str]): See `training_code` and `versions`.
     covered (dict[str, int]): By label: training texts that are covered for it.
-    code (str): Digest of the project's code, see `training_code`.
-    versions (dict[str, str]): Of Python, spaCy, thinc and numpy.
-    relearned (dict[str, str]): By label that was trained again alone: the corpus it was trained on, which is then part
-        of the digest `corpus` too.
+    relearned (dict[str, str]): By label that was trained again alone: its corpus, which is part of `corpus` then too.
     """
 
     corpus: str
@@ -87,7 +85,7 @@ def training_code() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that a model's scores depend on."""
+    """Versions of Python and the packages that a model's scores depend on."""
     packages = (spacy, thinc, numpy)
     return {"python": platform.python_version()} | {package.__name__: package.__version__ for package in packages}
 
@@ -106,11 +104,7 @@ class TrainedModel(NamedTuple):
 
 
 class RunModels(NamedTuple):
-    """The models of a run, a model for each seed.
-
-    models (list[TrainedModel]): Sorted by seed.
-    skipped (list[str]): Folders that are not part of the run, with the reason.
-    """
+    """The models of a run by seed, and folders that are not part of it, with the reason."""
 
     models: list[TrainedModel]
     skipped: list[str]

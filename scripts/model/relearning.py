@@ -20,18 +20,8 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 from scripts.building.reading import CorpusReader
 from scripts.building.splits import read_corpus
 from scripts.core.errors import UserError
-from scripts.model.label_heads import (
-    COVERED,
-    INCORRECT,
-    TAGS,
-    BatchGold,
-    LabelHeads,
-    heads_layer,
-    join_gold,
-    masked_loss,
-    prf,
-    read_gold,
-)
+from scripts.model import label_heads
+from scripts.model.label_heads import COVERED, INCORRECT, TAGS, BatchGold, LabelHeads
 from scripts.model.models import BEST, KEY, load_model, provenance
 from scripts.model.thresholds import best_thresholds, count_by_threshold, examples_with_layers, label_scorer
 from scripts.model.training import replacing_model
@@ -47,10 +37,8 @@ _BATCH = 64
 class Relearned(NamedTuple):
     """The result of training one label.
 
-    is_new (bool): Whether the pipeline did not have the label.
     before (float | None), after (float | None): F1 of its head on the dev texts; None without support.
     texts (int): Training texts that are covered for the label, in part or whole.
-    steps (int): Batches.
     """
 
     is_new: bool
@@ -124,13 +112,7 @@ def _record(nlp: Language, label: str, corpus: str) -> None:
 
 
 class _LabelTexts:
-    """The texts of a folder that say anything about a label: cached if they are few, else read again each epoch.
-
-    max_tokens (int): Tokens that may be cached.
-
-    number (int): Of texts.
-    cached (list[Example]): All of them, or none.
-    """
+    """The texts of a folder that are covered for a label: all cached if they have few tokens, else none."""
 
     def __init__(self, nlp: Language, folder: Path, label: str, max_tokens: int, seed: int | None = None) -> None:
         self._nlp, self._label = nlp, label
@@ -169,7 +151,7 @@ class _LabelHead:
         self.column = pipe.labels.index(label)
         self.all_heads: Model[Any, Any] = pipe.model.get_ref("heads")
         attrs = self.all_heads.attrs
-        self.model = heads_layer(attrs["width"], attrs["pieces"], self.all_heads.get_dim("nI"))
+        self.model = label_heads.heads_layer(attrs["width"], attrs["pieces"], self.all_heads.get_dim("nI"))
         self.model.attrs["labels"] = 1
         for name in _PARAMS:
             self.model.set_param(name, self.all_heads.get_param(name)[self.column : self.column + 1].copy())
@@ -182,7 +164,7 @@ class _LabelHead:
             features = self._features_of([example.predicted for example in batch])
             for example, rows in zip(batch, features, strict=True):
                 self._features[id(example.predicted)] = rows
-                self._gold[id(example.predicted)] = read_gold([example], self.labels)
+                self._gold[id(example.predicted)] = label_heads.read_gold([example], self.labels)
 
     def _features_of(self, docs: Sequence[Doc]) -> Any:
         """The output of the layers below: (tokens, width) for each Doc."""
@@ -191,8 +173,9 @@ class _LabelHead:
         return self.pipe.model.get_ref("tok2vec").predict(docs)
 
     def _gold_of(self, examples: Sequence[Example]) -> BatchGold:
-        cached = (self._gold.get(id(example.predicted)) for example in examples)
-        return join_gold([gold or read_gold([one], self.labels) for gold, one in zip(cached, examples, strict=True)])
+        if all(id(example.predicted) in self._gold for example in examples):
+            return label_heads.join_gold([self._gold[id(example.predicted)] for example in examples])
+        return label_heads.read_gold(examples, self.labels)
 
     def train(
         self,
@@ -209,7 +192,8 @@ class _LabelHead:
             set_dropout_rate(self.model, dropout)
             rows = self.model.ops.xp.concatenate(self._features_of([example.predicted for example in examples]))
             scores, backprop = self.model.begin_update(rows)
-            _, d_scores = masked_loss(scores.reshape(len(scores), 1, TAGS), self._gold_of(examples), self.model.ops.xp)
+            gold = self._gold_of(examples)
+            _, d_scores = label_heads.masked_loss(scores.reshape(len(scores), 1, TAGS), gold, self.model.ops.xp)
             backprop(d_scores.reshape(scores.shape))
             self.model.finish_update(optimizer)
             optimizer.step_schedules()
@@ -228,7 +212,7 @@ class _LabelHead:
 
     def f1(self, dev: Iterable[Example], threshold: float = 0.0) -> float | None:
         """F1 of the label; None without support."""
-        return prf(*count_by_threshold(self, dev, [threshold]).counts[0, 0].tolist())["f"]
+        return label_heads.prf(*count_by_threshold(self, dev, [threshold]).counts[0, 0].tolist())["f"]
 
     def put_back(self) -> None:
         """Copy the weights of the head into the pipeline."""

@@ -108,11 +108,10 @@ def uncovered_share(config: Config, corpus: Corpus) -> float:
 class TrainingJob(NamedTuple):
     """One training.
 
-    config (Path): The training config.
-    values (Mapping[str, Any]): Set on the command line, by dotted key.
+    config (Path), values (Mapping[str, Any]): See `load_config`.
     dev (Path): A folder of DocBins on which thresholds are set.
     folder (Path): For example training/ner/seed-0. A model that is there is replaced once the new one is whole.
-    gpu (int): Number of the GPU, or -1 for the CPU.
+    gpu (int): Its number, or -1 for the CPU.
     """
 
     config: Path
@@ -132,10 +131,9 @@ def train(job: TrainingJob) -> dict[str, float]:
     with replacing_model(job.folder) as work:
         spacy_train(job.config, work / "trained", use_gpu=job.gpu, overrides=dict(job.values))
         nlp = spacy.load(work / "trained" / BEST)
+        examples = CorpusReader(job.dev)(nlp)
         scorer = label_scorer(nlp)
-        thresholds = {}
-        if scorer:
-            thresholds = set_thresholds(scorer, examples_with_layers(nlp, CorpusReader(job.dev)(nlp)))
+        thresholds = set_thresholds(scorer, examples_with_layers(nlp, examples)) if scorer else {}
         nlp.to_disk(work / BEST)
     return thresholds
 
