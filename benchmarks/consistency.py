@@ -63,16 +63,16 @@ def _texts(number: int, words: int, seed: int) -> Iterator[GoldText]:
         for label in LABELS
     }
     for _ in range(number):
-        chosen = [vocabulary.words[place] for place in generator.choice(len(weights), words, p=weights)]
+        chosen = [vocabulary.words[position] for position in generator.choice(len(weights), words, p=weights)]
         covered = [label for label in LABELS if random_.random() >= _NOT_COVERED]
         named = {}
-        for label, place in zip(LABELS, random_.sample(range(words), len(LABELS)), strict=True):
-            chosen[place] = random_.choice(forms[label])
-            named[place] = label
+        for label, position in zip(LABELS, random_.sample(range(words), len(LABELS)), strict=True):
+            chosen[position] = random_.choice(forms[label])
+            named[position] = label
         starts = np.cumsum([0, *(len(word) + 1 for word in chosen)])
         spans = [
-            Span(int(starts[place]), int(starts[place]) + len(chosen[place]), label)
-            for place, label in sorted(named.items())
+            Span(int(starts[position]), int(starts[position]) + len(chosen[position]), label)
+            for position, label in sorted(named.items())
             if label in covered and random_.random() >= _MISSED
         ]
         text = " ".join(chosen)
@@ -135,10 +135,10 @@ def main() -> None:
     for texts in args.texts:
         with tempfile.TemporaryDirectory() as name:
             generate(Path(name), texts, args.words)
-            places = [f"{name}/annotations", f"{name}/corpus"]
+            positions = [f"{name}/annotations", f"{name}/corpus"]
             ways = {
                 f"{step}, {processes} process{'es' * (processes > 1)}": [
-                    *("python", "-m", f"scripts.{step}", *places, "--processes", str(processes))
+                    *("python", "-m", f"scripts.{step}", *positions, "--processes", str(processes))
                 ]
                 for step in ("consistency", "coverage")
                 for processes in (1, 2)

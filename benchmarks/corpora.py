@@ -16,7 +16,7 @@ from scripts.sources.brat import brat
 from scripts.sources.conll import conll
 from scripts.sources.source import Intake, Source
 
-Sides = dict[SplitName, list[GoldText]]
+Splits = dict[SplitName, list[GoldText]]
 
 PROTOCOLS = [
     "Action", "Amount", "Concentration", "Device", "Generic-Measure", "Location", "Measure-Type", "Mention", "Method",
@@ -25,12 +25,12 @@ PROTOCOLS = [
 DIAGNOSES = ["Anatomy", "Characteristic", "Classification_system", "Diagnostic_tool", "Dimension", "Disease", "Symptom"]
 
 
-def protocols(data: Path) -> Sides:
+def protocols(data: Path) -> Splits:
     """Wet lab protocols: long texts, about twenty labels."""
-    return _apart({side: _of(brat(str(data / "brat-wlp" / side), PROTOCOLS)) for side in SPLITS})
+    return _apart({split: _of(brat(str(data / "brat-wlp" / split), PROTOCOLS)) for split in SPLITS})
 
 
-def addresses(data: Path) -> Sides:
+def addresses(data: Path) -> Splits:
     """The demo: US addresses, 17 labels."""
     found = parse_addresses((data / "usaddress" / "labeled.xml").read_bytes())
     labels = sorted(dataset.label for dataset in choose_datasets(found))
@@ -39,27 +39,27 @@ def addresses(data: Path) -> Sides:
     )
 
 
-def posts(data: Path) -> Sides:
+def posts(data: Path) -> Splits:
     """WNUT 17: posts of the web, six labels; the test texts are of other sources and times."""
     folder = data / "conll-wnut17"
     files = {"train": "wnut17train.conll", "dev": "emerging.dev.conll", "test": "emerging.test.annotated"}
-    read = {side: _of_conll((folder / name).read_text("utf8")) for side, name in files.items()}
+    read = {split: _of_conll((folder / name).read_text("utf8")) for split, name in files.items()}
     labels = sorted({span.label for found in read.values() for _, spans in found for span in spans})
-    return _apart({side: [text(words, spans, labels) for words, spans in found] for side, found in read.items()})
+    return _apart({split: [text(words, spans, labels) for words, spans in found] for split, found in read.items()})
 
 
-def articles(data: Path) -> Sides:
+def articles(data: Path) -> Splits:
     """Wikigold: sentences of Wikipedia, four labels."""
     file = data / "conll-wikigold" / "data" / "wikigold" / "CONLL-format" / "data" / "wikigold.conll.txt"
     return _divided(_of(conll(str(file), ["LOC", "MISC", "ORG", "PER"], scheme="io")))
 
 
-def diagnoses(data: Path) -> Sides:
+def diagnoses(data: Path) -> Splits:
     """Abstracts about the diagnosis of diseases, seven labels."""
     return _divided(_of(brat(str(data / "brat-ibm-diagnosis"), DIAGNOSES)))
 
 
-CORPORA: dict[str, Callable[[Path], Sides]] = {
+CORPORA: dict[str, Callable[[Path], Splits]] = {
     "protocols": protocols,
     "addresses": addresses,
     "posts": posts,
@@ -76,13 +76,13 @@ def text(words: str, spans: Iterable[Span], covered: Iterable[str]) -> GoldText:
     )  # fmt: skip
 
 
-def _divided(texts: Iterable[GoldText]) -> Sides:
+def _divided(texts: Iterable[GoldText]) -> Splits:
     """Split texts by a hash, with the demo's shares."""
     splitter = Splitter(0.1, 0.2)
-    sides: Sides = {side: [] for side in SPLITS}
+    splits: Splits = {split: [] for split in SPLITS}
     for gold in texts:
-        sides[splitter.split_of(gold)].append(gold)
-    return sides
+        splits[splitter.split_of(gold)].append(gold)
+    return splits
 
 
 def _of(source: Source) -> list[GoldText]:
@@ -110,14 +110,14 @@ def _of_conll(lines: str) -> list[tuple[str, list[Span]]]:
     return found
 
 
-def _apart(sides: Sides) -> Sides:
+def _apart(splits: Splits) -> Splits:
     """Remove repeated texts; a text that is in several splits stays in the last of them."""
     seen: set[str] = set()
-    result: Sides = {}
-    for side in reversed(SPLITS):
-        result[side] = []
-        for gold in sides[side]:
+    result: Splits = {}
+    for split in reversed(SPLITS):
+        result[split] = []
+        for gold in splits[split]:
             if gold.text not in seen:
                 seen.add(gold.text)
-                result[side].append(gold)
+                result[split].append(gold)
     return result

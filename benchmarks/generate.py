@@ -111,7 +111,7 @@ def label(dataset: int) -> str:
 class TextInSpool(NamedTuple):
     """Position of a text's JSON in the spool, its hashes, and the offsets of its tokens. See `Text`."""
 
-    place: int
+    position: int
     text_bytes: int
     token_bytes: int
     hashes: tuple[int, int]
@@ -125,19 +125,19 @@ class Texts:
     def __init__(self, size: Size, spool: IO[bytes]) -> None:
         self.spool = spool.fileno()
         self.kept: list[TextInSpool] = []
-        place = 0
+        position = 0
         for text in _watched(_texts(size), "Texts", size.tasks):
             spool.write(text.text + text.tokens)
             hashes = input_hashes(text.content)
             edges = memoryview(text.starts), memoryview(text.ends)
-            self.kept.append(TextInSpool(place, len(text.text), len(text.tokens), hashes, *edges))
-            place += len(text.text) + len(text.tokens)
+            self.kept.append(TextInSpool(position, len(text.text), len(text.tokens), hashes, *edges))
+            position += len(text.text) + len(text.tokens)
         spool.flush()
 
     def json(self, number: int) -> tuple[bytes, bytes]:
         """The text and its tokens."""
         found = self.kept[number]
-        both = os.pread(self.spool, found.text_bytes + found.token_bytes, found.place)
+        both = os.pread(self.spool, found.text_bytes + found.token_bytes, found.position)
         return both[: found.text_bytes], both[found.text_bytes :]
 
 
@@ -145,12 +145,12 @@ def _texts(size: Size) -> Iterator[Text]:
     vocabulary = Vocabulary(size.seed)
     random = Random(f"texts {size.seed}")
     special = collisions(vocabulary, random, min(COLLIDING, size.tasks // 2))
-    places = dict(zip(random.sample(range(size.tasks), len(special)), special, strict=True))
+    positions = dict(zip(random.sample(range(size.tasks), len(special)), special, strict=True))
     mean = size.kilobytes * 1000 / _BYTES_A_TOKEN
     for number in range(size.tasks):
         words = max(8, round(mean * 0.88 * random.triangular(0.4, 1.6)))  # the rest is punctuation
         text = make_text(vocabulary.draw(random, words), random)
-        yield places.get(number, text)
+        yield positions.get(number, text)
 
 
 # Answers

@@ -171,7 +171,7 @@ class Case(NamedTuple):
 
 def run(case: Case, data: Path, folder: Path, models: int) -> dict[str, Any]:
     """Inject errors, find suspects, and measure each method."""
-    texts = [text for side in CORPORA[case.corpus](data).values() for text in side]
+    texts = [text for split in CORPORA[case.corpus](data).values() for text in split]
     wrong, errors = inject(texts, RATE, case.way, case.seed)
     own = folder / "-".join(map(str, case))
     corpus = own / "corpus"

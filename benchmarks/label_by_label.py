@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from spacy.tokens import DocBin
 
-from benchmarks.corpora import CORPORA, Sides, text
+from benchmarks.corpora import CORPORA, Splits, text
 from benchmarks.measure import measure, write_results
 from benchmarks.partial import test, thin
 from scripts import functions  # noqa: F401 (registers)
@@ -41,17 +41,17 @@ def halved(gold: list[GoldText], labels: tuple[str, ...], seed: int) -> list[Gol
     return result
 
 
-def write(folder: Path, sides: Sides, labels: list[str]) -> None:
+def write(folder: Path, splits: Splits, labels: list[str]) -> None:
     """Write a corpus as the step of that name does, in shards."""
     nlp = spacy.blank("en")
     maker = DocMaker(nlp, frozenset(labels), "snap")
-    for side, gold in sides.items():
+    for split, gold in splits.items():
         docs = [doc for doc in map(maker.make, gold) if doc is not None and len(doc)]
-        (folder / side).mkdir(parents=True, exist_ok=True)
+        (folder / split).mkdir(parents=True, exist_ok=True)
         for start in range(0, len(docs), SHARD):
-            DocBin(docs=docs[start : start + SHARD]).to_disk(folder / side / f"{start:06}.spacy")
+            DocBin(docs=docs[start : start + SHARD]).to_disk(folder / split / f"{start:06}.spacy")
     (folder / "labels.json").write_text(json.dumps(labels))
-    counts = {side: len(gold) for side, gold in sides.items()}
+    counts = {split: len(gold) for split, gold in splits.items()}
     (folder / "split.json").write_text(json.dumps({"digest": folder.name, "texts": counts}))
 
 
@@ -62,10 +62,10 @@ def run(*words: str) -> float:
 
 def compare(data: Path, corpus: str, folder: Path, seed: int, steps: int) -> list[dict[str, Any]]:
     """A row a label: F1 before, trained alone and with all others, and the seconds of both."""
-    sides, chosen = CORPORA[corpus](data), LABELS[corpus]
-    labels = sorted({label for each in sides["train"] for label in each.covered})
-    write(folder / "half", sides | {"train": halved(sides["train"], chosen, seed)}, labels)
-    write(folder / "full", sides, labels)
+    splits, chosen = CORPORA[corpus](data), LABELS[corpus]
+    labels = sorted({label for each in splits["train"] for label in each.covered})
+    write(folder / "half", splits | {"train": halved(splits["train"], chosen, seed)}, labels)
+    write(folder / "full", splits, labels)
     common = ("--seed", str(seed), "--training.max_steps", str(steps))
     train = ("scripts.train", "configs/ner.cfg", *common)
     for name in ("half", "full"):
@@ -83,7 +83,7 @@ def compare(data: Path, corpus: str, folder: Path, seed: int, steps: int) -> lis
             "alone": alone / "model-best",
             "anew": folder / "model-full" / best,
         }
-        f = {name: _f1(path, sides["test"], labels, label) for name, path in models.items()}
+        f = {name: _f1(path, splits["test"], labels, label) for name, path in models.items()}
         rows.append({"corpus": corpus, "label": label, "seed": seed, **f, "alone_s": quick, "anew_s": took})
     return rows
 

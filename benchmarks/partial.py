@@ -81,16 +81,16 @@ def _fraction(key: str) -> float:
 
 def run(job: Job) -> Result | None:
     """Train one system and test it; None if no text is left to train on."""
-    sides = CORPORA[job.corpus](job.data)
-    labels = sorted({label for each in sides["train"] for label in each.covered})
-    partial = thin(sides["train"], job.kept, job.seed)
+    splits = CORPORA[job.corpus](job.data)
+    labels = sorted({label for each in splits["train"] for label in each.covered})
+    partial = thin(splits["train"], job.kept, job.seed)
     counts: dict[str, list[int]] = {}
     tuned = speeds = None
     if job.system == SINGLE:
         for label in labels:
             own = [_only(each, label) for each in partial if label in each.covered]
             nlp, *speeds = train(job, own, [label])
-            found, *running = test(nlp, [_only(each, label) for each in sides["test"]], [label])
+            found, *running = test(nlp, [_only(each, label) for each in splits["test"]], [label])
             counts |= found
     else:
         if job.system == COMPLETE:
@@ -100,9 +100,9 @@ def run(job: Job) -> Result | None:
         if not partial:
             return None
         nlp, *speeds = train(job, partial, labels)
-        counts, *running = test(nlp, sides["test"], labels)
+        counts, *running = test(nlp, splits["test"], labels)
         if job.system == HEADS:
-            tuned, _ = test(tune(nlp, thin(sides["dev"], job.kept, job.seed), labels), sides["test"], labels)
+            tuned, _ = test(tune(nlp, thin(splits["dev"], job.kept, job.seed), labels), splits["test"], labels)
     return Result(_micro(counts), _macro(counts), _micro(tuned or counts), *speeds, *running)
 
 

@@ -100,13 +100,13 @@ def _review(folder: Path, corpus: Sequence[str], gold: Sequence[Gold]) -> None:
 
 def _spans(text: str, labels: Sequence[str], random_: random.Random) -> Gold:
     """About six of any labels; those of different labels may overlap."""
-    starts = [0, *(place + 1 for place, c in enumerate(text) if c == " ")]
+    starts = [0, *(position + 1 for position, c in enumerate(text) if c == " ")]
     found: Gold = {}
-    for place in random_.sample(range(len(starts) - 3), 6):
-        end = starts[place + random_.randrange(1, 4)] - 1
+    for position in random_.sample(range(len(starts) - 3), 6):
+        end = starts[position + random_.randrange(1, 4)] - 1
         taken = found.setdefault(random_.choice(labels), [])
-        if all(end <= other[0] or other[1] <= starts[place] for other in taken):
-            taken.append((starts[place], end))
+        if all(end <= other[0] or other[1] <= starts[position] for other in taken):
+            taken.append((starts[position], end))
     return found
 
 
@@ -117,11 +117,11 @@ def _counted(
     labels: Sequence[str],
     right: float,
 ) -> tuple[Counts, ErrorSums, ErrorExamples]:
-    """What a model scores that finds this share of the entities, and others besides."""
+    """Counts of a model that finds a share of the entities, and spurious ones."""
     random_ = random.Random(seed)
     tally, findings, examples = Tally(labels), ErrorSums(len(labels), dict.fromkeys(labels, WORDS)), ErrorExamples()
     for text, spans in zip(corpus, gold, strict=True):
-        known = {label: Covered(frozenset(spans.get(label, ())), [(0, len(text))], True) for label in labels}
+        covered = {label: Covered(frozenset(spans.get(label, ())), [(0, len(text))], True) for label in labels}
         predicted: Gold = {}
         for label, ranges in sorted(spans.items()):
             for start, end in ranges:
@@ -131,7 +131,7 @@ def _counted(
                     predicted.setdefault(random_.choice(labels), []).append((start, end - random_.randrange(2)))
         if random_.random() < 0.2:
             predicted.setdefault(random_.choice(labels), []).append((0, text.index(" ")))
-        tally.add(text, known, {label: set(ranges) for label, ranges in predicted.items()})
+        tally.add(text, covered, {label: set(ranges) for label, ranges in predicted.items()})
     chunk = tally.flush()
     findings.add(chunk, tally.labels)
     examples.add(chunk, tally.labels)
@@ -140,7 +140,7 @@ def _counted(
 
 def _run(number: int, corpus: Sequence[str], gold: Sequence[Gold], labels: Sequence[str]) -> EvaluatedRun:
     counts, findings, examples = _counted(number, corpus, gold, labels, 0.6 + number / 300)
-    covered = {label: 400 + 31 * place for place, label in enumerate(counts.labels)}
+    covered = {label: 400 + 31 * position for position, label in enumerate(counts.labels)}
     config = CONFIG.format(dropout=0.1 + number / 1000)
     run = Run(
         run="ner", digest=f"{number:08}" * 8, time=f"2026-01-{1 + number // 24:02}T{number % 24:02}:00:00Z", seeds=[0],
@@ -159,9 +159,9 @@ def _write_coverage(corpus: Path, labels: Sequence[str]) -> None:
     with (corpus / "coverage.csv").open("w", encoding="utf8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(("label", "dataset", "texts", "covered", "partly_covered", "unresolved", "not_covered", "spans"))
-        for place, label in enumerate(sorted(labels)):
-            rows.writerow((label, "*", 2_000, 800 + 10 * place, 30, 10, 1_160 - 10 * place, 900))
-            rows.writerow((label, f"set {label}", "", 800 + 10 * place, "", "", "", 900))
+        for position, label in enumerate(sorted(labels)):
+            rows.writerow((label, "*", 2_000, 800 + 10 * position, 30, 10, 1_160 - 10 * position, 900))
+            rows.writerow((label, f"set {label}", "", 800 + 10 * position, "", "", "", 900))
 
 
 def main() -> None:

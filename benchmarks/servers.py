@@ -83,8 +83,10 @@ def compare(system: str, folder: Path, console: Console) -> dict[str, Any]:
             for way, words in ways.items():
                 measured = measure(words)
                 found[f"{rows} rows, {way}"] = {"seconds": round(measured.seconds, 2), "mb": round(measured.peak_mb)}
-                said = f"{system:12}{rows:10,} rows  {way:20}{measured.seconds:8.1f} s{measured.peak_mb:8.0f} MB"
-                console.print(said, highlight=False)
+                measured_line = (
+                    f"{system:12}{rows:10,} rows  {way:20}{measured.seconds:8.1f} s{measured.peak_mb:8.0f} MB"
+                )
+                console.print(measured_line, highlight=False)
     return found
 
 

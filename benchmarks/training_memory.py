@@ -43,12 +43,12 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="for corpora and models")
     parser.add_argument("--steps", type=int, default=100)
     args = parser.parse_args()
-    sides = protocols(args.data)
-    labels = sorted({label for each in sides["train"] for label in each.covered})
+    splits = protocols(args.data)
+    labels = sorted({label for each in splits["train"] for label in each.covered})
     rows: list[dict[str, Any]] = []
     for times in TIMES:
         corpus = args.folder / f"protocols-{times}"
-        write(corpus, {"train": repeated(sides["train"], times), "dev": sides["dev"][:20]}, labels)
+        write(corpus, {"train": repeated(splits["train"], times), "dev": splits["dev"][:20]}, labels)
         paths = [f"--paths.{key}={corpus / key}" for key in ("train", "dev")]
         paths += [f"--paths.{key}={corpus / key}.json" for key in ("labels", "split")]
         for way, epochs in WAYS.items():
@@ -58,8 +58,8 @@ def main() -> None:
                 f"--training.max_steps={args.steps}", f"--training.eval_frequency={args.steps}", *paths,
             ]  # fmt: skip
             found = measure(command)
-            rows.append({"way": way, "texts": len(sides["train"]) * times, "peak_mb": round(found.peak_mb)})
-    table = Table("", *(f"{len(sides['train']) * times:,} texts" for times in TIMES), "ratio", box=None)
+            rows.append({"way": way, "texts": len(splits["train"]) * times, "peak_mb": round(found.peak_mb)})
+    table = Table("", *(f"{len(splits['train']) * times:,} texts" for times in TIMES), "ratio", box=None)
     for way in WAYS:
         peaks = [row["peak_mb"] for row in rows if row["way"] == way]
         table.add_row(way, *(f"{peak:,} MB" for peak in peaks), f"{peaks[1] / peaks[0]:.2f}")

@@ -88,7 +88,7 @@ def tied_heads(tok2vec: Model, hidden_width: int, maxout_pieces: int) -> Model:
 
 def focal(pipe: LabelHeads, examples: Sequence[Any], scores: Any, gamma: float = 1.0) -> tuple[float, Any]:
     """-(1 - p)^gamma log p: https://arxiv.org/abs/1708.02002."""
-    logs, gold, onehot = _known(pipe, examples, scores)
+    logs, gold, onehot = _covered(pipe, examples, scores)
     log_p = (logs * onehot).sum(2)
     p = np.exp(log_p)
     rest = np.maximum(1 - p, 1e-6)
@@ -100,7 +100,7 @@ def focal(pipe: LabelHeads, examples: Sequence[Any], scores: Any, gamma: float =
 
 def weighted(pipe: LabelHeads, examples: Sequence[Any], scores: Any, weight: float = 2.0) -> tuple[float, Any]:
     """Cross entropy in which the tokens of entities count more than the others."""
-    logs, gold, onehot = _known(pipe, examples, scores)
+    logs, gold, onehot = _covered(pipe, examples, scores)
     weights = np.where(gold.tags == OUT, 1.0, weight) * gold.covered
     return -float(((logs * onehot).sum(2) * weights).sum()), _flat(
         (np.exp(logs) - onehot) * weights[:, :, None], scores
@@ -108,7 +108,7 @@ def weighted(pipe: LabelHeads, examples: Sequence[Any], scores: Any, weight: flo
 
 
 def crf(pipe: LabelHeads, examples: Sequence[Any], scores: Any) -> tuple[float, Any]:
-    """-log of the probability of all valid sequences that agree with what is known, among all valid sequences."""
+    """-log of the probability of all valid sequences that agree with the covered tags, among all valid sequences."""
     shaped = scores.reshape(len(scores), -1, TAGS).astype(np.float64)
     gold = read_gold(list(examples), pipe.labels)
     allowed = np.where(gold.covered[:, :, None], np.eye(TAGS, dtype=bool)[gold.tags], True)
@@ -125,10 +125,10 @@ def sum_over_sequences(scores: np.ndarray, lengths: Sequence[int]) -> tuple[np.n
     RETURNS (tuple[np.ndarray, np.ndarray]): Log of the sums, (Docs, labels); marginals, (tokens, labels, 5).
     """
     rows = np.repeat(np.cumsum(lengths) - lengths, lengths)
-    place = np.repeat(np.arange(len(lengths)), lengths), np.arange(len(scores)) - rows
+    position = np.repeat(np.arange(len(lengths)), lengths), np.arange(len(scores)) - rows
     padded = np.full((len(lengths), max(lengths), *scores.shape[1:]), -1e9)
     padded[..., OUT] = 0
-    padded[place] = scores
+    padded[position] = scores
     s = padded.transpose(1, 0, 2, 3)  # (tokens of a Doc, Docs, labels, 5)
     stay = np.logaddexp(s[..., OUT], s[..., UNIT])
     ahead, behind = (np.full((len(s) + 1, *s.shape[1:3], 2), -1e9) for _ in range(2))  # outside, inside
@@ -145,10 +145,10 @@ def sum_over_sequences(scores: np.ndarray, lengths: Sequence[int]) -> tuple[np.n
     marginals = np.empty_like(s)
     for tag, (here, there) in {OUT: (0, 0), UNIT: (0, 0), BEGIN: (0, 1), IN: (1, 1), LAST: (1, 0)}.items():
         marginals[..., tag] = np.exp(ahead[:-1, ..., here] + s[..., tag] + behind[1:, ..., there] - total)
-    return total, marginals.transpose(1, 0, 2, 3)[place]
+    return total, marginals.transpose(1, 0, 2, 3)[position]
 
 
-def _known(pipe: LabelHeads, examples: Sequence[Any], scores: Any) -> tuple[Any, Any, Any]:
+def _covered(pipe: LabelHeads, examples: Sequence[Any], scores: Any) -> tuple[Any, Any, Any]:
     gold = read_gold(list(examples), pipe.labels)
     return log_softmax(scores.reshape(len(scores), -1, TAGS)), gold, np.eye(TAGS, dtype="f")[gold.tags]
 
@@ -245,10 +245,10 @@ def main() -> None:
         for trial, result in zip(todo, pool.map(attempt, todo), strict=True):
             assert result is not None
             done.append((trial, result))
-            said = (
+            line = (
                 f"{trial.job.corpus}: {trial.variant}, seed {trial.job.seed}: {result.f:.3f}, tuned {result.tuned:.3f}"
             )
-            print(f"{len(done)}/{len(todo)} {said}", flush=True)
+            print(f"{len(done)}/{len(todo)} {line}", flush=True)
             rows = summarise(done)
             write(rows, args.steps)
     show(console, rows)

@@ -64,9 +64,9 @@ def models(seeds: Sequence[int]) -> Iterator[Model]:
 
 
 @lru_cache(maxsize=3)
-def _sides(data: Path, corpus: str) -> tuple[Any, list[str]]:
-    sides = CORPORA[corpus](data)
-    return sides, sorted({label for each in sides["train"] for label in each.covered})
+def _splits(data: Path, corpus: str) -> tuple[Any, list[str]]:
+    splits = CORPORA[corpus](data)
+    return splits, sorted({label for each in splits["train"] for label in each.covered})
 
 
 def overlooked(gold: Iterable[GoldText], label: str, share: float) -> list[GoldText]:
@@ -86,20 +86,20 @@ def predict(data: Path, folder: Path, model: Model) -> None:
     path = folder / model.file
     if path.exists():
         return
-    sides, labels = _sides(data, model.corpus)
-    gold = overlooked(sides["train"], model.label, model.share) if model.label else sides["train"]
+    splits, labels = _splits(data, model.corpus)
+    gold = overlooked(splits["train"], model.label, model.share) if model.label else splits["train"]
     nlp, _ = train(Job(data, model.corpus, HEADS, 1.0, model.seed, STEPS), gold, labels)
-    tune(nlp, sides["dev"], labels)
-    docs = nlp.pipe([each.text for each in sides["test"]])
+    tune(nlp, splits["dev"], labels)
+    docs = nlp.pipe([each.text for each in splits["test"]])
     found = [[(span.start_char, span.end_char, span.label_) for span in doc.ents] for doc in docs]
     path.write_text(json.dumps(found), "utf8")
 
 
 def counted(data: Path, folder: Path, group: Sequence[Model]) -> Counts:
     """Counts of models that differ in the seed alone."""
-    sides, labels = _sides(data, group[0].corpus)
+    splits, labels = _splits(data, group[0].corpus)
     column = {label: number for number, label in enumerate(labels)}
-    test: list[GoldText] = sides["test"]
+    test: list[GoldText] = splits["test"]
     gold = rows([(n, column[s.label], s.start, s.end) for n, each in enumerate(test) for s in each.spans])
     values = [_values(folder / model.file, gold, column, len(test)) for model in group]
     shape = len(test), len(labels)

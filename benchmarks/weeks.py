@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import partial
-from benchmarks.corpora import CORPORA, Sides, text
+from benchmarks.corpora import CORPORA, Splits, text
 from benchmarks.measure import machine, use_one_thread, write_results
 from scripts.core.answers import GoldText, Span
 from scripts.core.files import code_digest
@@ -70,10 +70,10 @@ class Point(NamedTuple):
     micro: float
 
 
-def lines(data: Path) -> Sides:
+def lines(data: Path) -> Splits:
     """The wet lab protocols, a text a line."""
     return {
-        side: [part for gold in found for part in _lines(gold)] for side, found in CORPORA["protocols"](data).items()
+        split: [part for gold in found for part in _lines(gold)] for split, found in CORPORA["protocols"](data).items()
     }
 
 
@@ -88,13 +88,13 @@ def _lines(gold: GoldText) -> Iterable[GoldText]:
         start += len(line)
 
 
-def corpus(job: Job) -> Sides:
+def corpus(job: Job) -> Splits:
     """Texts without repeats; of the training texts, as many as the schedule says, by hash."""
-    sides = {"lines": lines, **CORPORA}[job.corpus](job.data)
-    sides = {side: list({gold.text: gold for gold in found}.values()) for side, found in sides.items()}
-    rest = {gold.text for side in ("dev", "test") for gold in sides[side]}
-    pool = sorted((gold for gold in sides["train"] if gold.text not in rest), key=lambda gold: fraction(gold.text))
-    return {**sides, "train": pool[: PLANS[job.corpus].texts], "dev": sides["dev"][:300]}
+    splits = {"lines": lines, **CORPORA}[job.corpus](job.data)
+    splits = {split: list({gold.text: gold for gold in found}.values()) for split, found in splits.items()}
+    rest = {gold.text for split in ("dev", "test") for gold in splits[split]}
+    pool = sorted((gold for gold in splits["train"] if gold.text not in rest), key=lambda gold: fraction(gold.text))
+    return {**splits, "train": pool[: PLANS[job.corpus].texts], "dev": splits["dev"][:300]}
 
 
 def simulate(job: Job, started: dict[str, Any]) -> list[Point]:
@@ -102,12 +102,12 @@ def simulate(job: Job, started: dict[str, Any]) -> list[Point]:
 
     started (dict): The first model and its scores, which all ways share; filled by the first.
     """
-    sides = corpus(job)
-    complete = sides["train"]
+    splits = corpus(job)
+    complete = splits["train"]
     labels = sorted({label for gold in complete for label in gold.covered if _support(complete, label) >= 20})
     covered = [set(gold.covered) & set(labels) for gold in partial.thin(complete, START, job.seed)]
-    dev = [_about(gold, set(labels)) for gold in partial.thin(sides["dev"], 0.5, job.seed)]
-    test = [_about(gold, set(labels)) for gold in sides["test"]]
+    dev = [_about(gold, set(labels)) for gold in partial.thin(splits["dev"], 0.5, job.seed)]
+    test = [_about(gold, set(labels)) for gold in splits["test"]]
     spent = {what: dict.fromkeys(labels, 0) for what in ("texts", "words")}
     points: list[Point] = []
     nlp: Any = None

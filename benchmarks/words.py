@@ -83,15 +83,15 @@ def encode(tokens: list[tuple[str, bool]]) -> Text:
     tokens[-1] = (tokens[-1][0], False)
     content = "".join(token + " " if space else token for token, space in tokens)
     starts, ends, encoded = array("I"), array("I"), []
-    place = 0
+    position = 0
     for number, (token, space) in enumerate(tokens):
-        end = place + len(token)
-        starts.append(place)
+        end = position + len(token)
+        starts.append(position)
         ends.append(end)
         encoded.append(
-            f'{{"text":"{token}","start":{place},"end":{end},"id":{number},"ws":{"true" if space else "false"}}}'
+            f'{{"text":"{token}","start":{position},"end":{end},"id":{number},"ws":{"true" if space else "false"}}}'
         )
-        place = end + space
+        position = end + space
     text = json.dumps(content, ensure_ascii=False).encode()
     return Text(content, text, f"[{','.join(encoded)}]".encode(), starts, ends)
 
