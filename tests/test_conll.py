@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
 from scripts.sources.conll import conll
-from scripts.sources.tags import Evidence, Tagged, entities
+from scripts.sources.tags import TaggedEntity, entities, find_scheme
 from tests.prodigy import read
 
 labels = st.sampled_from(["A", "B-C", "creative-work"])
@@ -45,13 +45,10 @@ def tagged(found, size, scheme):
 
 
 @given(st.lists(sentences(), min_size=1, max_size=4), st.sampled_from(["iob1", "iob2", "biluo", "bioes"]))
-def test_a_scheme_is_recognised_by_what_keeps_to_it(found, scheme):
+def test_a_scheme_is_recognized_by_what_keeps_to_it(found, scheme):
     tags = [tagged(spans, size, scheme) for spans, size in found]
-    evidence = Evidence()
-    for one in tags:
-        evidence.add(one)
     for (spans, _), one in zip(found, tags, strict=True):
-        assert [tuple(entity) for entity in entities(one, evidence.scheme())] == [(*span, "") for span in spans]
+        assert [tuple(entity) for entity in entities(one, find_scheme("auto", tags))] == [(*span, "") for span in spans]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +69,7 @@ def test_a_scheme_is_recognised_by_what_keeps_to_it(found, scheme):
     ],
 )
 def test_what_breaks_the_rules_of_a_scheme_has_a_fault(scheme, tags, found):
-    assert list(entities(tags.split(), scheme)) == [Tagged(*entity) for entity in found]
+    assert list(entities(tags.split(), scheme)) == [TaggedEntity(*entity) for entity in found]
 
 
 # Files

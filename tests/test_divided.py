@@ -18,7 +18,7 @@ from scripts.sources.documents import never_occurs
 from scripts.sources.json_records import json_lines
 from scripts.sources.prodigy_database import LAST, prodigy_database, ranges
 from scripts.sources.prodigy_jsonl import ByteRange, byte_ranges, count_lines, lines_in, prodigy_jsonl
-from scripts.sources.source import Numbered
+from scripts.sources.source import NumberedPart
 from tests.prodigy import line, read, task, write_database
 
 TASKS = [task(f"Ada met number {number} .", [(0, 3, "PER")] if number == 17 else []) for number in range(40)]
@@ -29,7 +29,7 @@ def put_together(parts):
     tasks, before, notes = [], 0, []
     records, spans, skipped = Counter(), Counter(), []
     for part in parts:
-        if isinstance(part, Numbered):
+        if isinstance(part, NumberedPart):
             inside = part.records_inside()
             part = part.after(before)
             before += inside

@@ -1,4 +1,4 @@
-"""The records that travel through the pipeline: an answer (Task) and a text with all its labels (GoldText)."""
+"""The records of the pipeline: an answer (Task), and a text with all its labels (GoldText)."""
 
 from __future__ import annotations
 
@@ -24,19 +24,18 @@ class Span(msgspec.Struct, frozen=True, order=True, gc=False):
 class Task(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """One answer about one text in one dataset; a line of `assets/annotations/<dataset>.jsonl`.
 
-    text (str): The text.
-    input_hash (int): Prodigy's input hash, recomputed from the text.
-    labels (list[str]): What this answer speaks about, sorted.
-    spans (list[Span]): Sorted, without repeats, inside the text, without blanks at their edges.
+    input_hash (int): Prodigy's input hash, computed from the text.
+    labels (list[str]): The labels that the answer is about, sorted.
+    spans (list[Span]): Sorted, without repeats, inside the text, without whitespace at their boundaries.
     answer (Answer): "accept", "reject" or "ignore".
-    kind (Kind): "manual": the answer is complete for its labels. "binary": it judges its one span only.
-        "review": complete for its labels, and it decides over the versions it shows.
-    annotator (str): Who answered; empty where the source cannot say.
-    timestamp (int | None): When, in seconds since 1970; None where the source cannot say.
+    kind (Kind): "manual": complete for its labels. "binary": about its one span only. "review": complete for its
+        labels, and decides between the versions that it shows.
+    annotator (str): Who answered; empty where the source does not tell.
+    timestamp (int | None): Seconds since 1970; None where the source does not tell.
     dataset (str): The name of the `[datasets.*]` block.
-    source (str): Where it came from, ending in ":" and a number that grows with time within the dataset.
-    meta (dict): The task's meta, as it was.
-    versions (list[list[Span]]): Of a review: the spans of every version it shows.
+    source (str): Its place in the source, ending in ":" and a number that grows with time within the dataset.
+    meta (dict): The task's meta.
+    versions (list[list[Span]]): Of a review: the spans of each version that it shows.
     """
 
     input_hash: int = msgspec.field(name="_input_hash")
@@ -54,16 +53,16 @@ class Task(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
 
 
 class GoldText(msgspec.Struct, kw_only=True, gc=False):
-    """One text and what is known of it, label by label; a line of `corpus/gold.jsonl`.
+    """One text with the merged annotations of all labels; a line of `corpus/gold.jsonl`.
 
-    A label is *covered* (its spans are known, everything else is known not to be it), *partly known* (some
-    spans are known to be or not to be it) or *unknown*. Unknown is never "no".
+    A label is *covered* (somebody annotated the whole text for it: what is not among its spans is no entity of it),
+    *partly covered* (some spans are decided), *unresolved* or *not covered*. Not covered never means "no entity".
 
     spans (list[Span]): The entities of the covered labels. Those of different labels may overlap.
-    covered (list[str]): Labels that are completely annotated here, sorted.
-    accepted (list[Span]), rejected (list[Span]): Of labels not covered: spans known to be, or not to be, entities.
-    unresolved (list[str]): Labels whose answers disagree beyond what the policy could decide: not covered.
-    sources (list[str]): The datasets whose answers took part, sorted.
+    covered (list[str]): Sorted.
+    accepted (list[Span]), rejected (list[Span]): Of labels not covered: spans decided to be, or not to be, entities.
+    unresolved (list[str]): Labels whose answers disagree where the policy cannot decide; they are not covered.
+    sources (list[str]): The datasets whose answers count, sorted.
     meta (dict): Metadata of the answers; of a key, the first by dataset and time.
     """
 
@@ -78,8 +77,8 @@ class GoldText(msgspec.Struct, kw_only=True, gc=False):
     meta: dict[str, Any]
 
 
-class Given(Protocol):
-    """An answer, as far as it says who gave it and when: a Task, or a part of one."""
+class AnswerOrigin(Protocol):
+    """Annotator, time and place of an answer: a Task, or a part of one."""
 
     @property
     def dataset(self) -> str: ...
@@ -91,18 +90,18 @@ class Given(Protocol):
     def source(self) -> str: ...
 
 
-def annotator_of(answer: Given) -> tuple[str, str]:
-    """The annotator of an answer. All answers of a dataset that names none count as one annotator's."""
+def annotator_of(answer: AnswerOrigin) -> tuple[str, str]:
+    """Return the annotator of an answer, or its dataset where nobody is named: all of these count as one annotator."""
     return (answer.annotator, "") if answer.annotator else ("", answer.dataset)
 
 
-def position(answer: Given) -> int:
-    """The place of an answer in its dataset, where order is the order of time."""
+def position(answer: AnswerOrigin) -> int:
+    """Return the number of an answer in its dataset, which grows with time."""
     return int(answer.source.rpartition(":")[2])
 
 
-def recency(answer: Given) -> tuple[int, str, int]:
-    """Sorts answers of one annotator: the later, the larger. Answers without a time come first."""
+def recency(answer: AnswerOrigin) -> tuple[int, str, int]:
+    """Return a key that sorts the answers of one annotator by time; those without a time come first."""
     return (-1 if answer.timestamp is None else answer.timestamp, answer.dataset, position(answer))
 
 
@@ -116,8 +115,8 @@ def are_apart(spans: Iterable[Span]) -> bool:
     return True
 
 
-class _Placed(Protocol):
-    """What is somewhere: a Span, or spaCy's."""
+class _HasOffsets(Protocol):
+    """A Span, or spaCy's."""
 
     @property
     def start(self) -> int: ...
@@ -125,11 +124,11 @@ class _Placed(Protocol):
     def end(self) -> int: ...
 
 
-_P = TypeVar("_P", bound=_Placed)
+_P = TypeVar("_P", bound=_HasOffsets)
 
 
 def overlapping(spans: Iterable[_P]) -> list[list[_P]]:
-    """Spans, sorted; those that overlap, directly or through others, together: they are in one place of the text."""
+    """Group sorted spans by overlap, direct or through others."""
     found: list[list[_P]] = []
     end = -1
     for span in spans:
@@ -142,7 +141,7 @@ def overlapping(spans: Iterable[_P]) -> list[list[_P]]:
 
 
 def hash_of_line(line: bytes) -> int:
-    """The input hash of a line of Tasks or GoldTexts without decoding the rest: it is the first key.
+    """Read the input hash of a line of Tasks or GoldTexts, which is its first key, without decoding the rest.
 
     RAISES (ValueError): If it is no such line.
     """

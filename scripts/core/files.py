@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and their digests."""
+"""Files that are written whole or not at all, and their digests."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from scripts.core.errors import UserError
 
 T = TypeVar("T")
 BUFFER = 2**20  # bytes to read or write at a time: with Python's own 8 kB, lines of 20 kB take three times as long
-TEMPORARY = ".tmp-"  # what this prefix names was left by a run that died, unless a run holds the folder's lock
+TEMPORARY = ".tmp-"  # prefix of files that a step which died left behind, unless another holds the folder's lock
 
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Be the only run that writes to a folder, and clear away what a run that was killed left in it.
+    """Be the only process that writes to a folder, and delete what one that was killed left in it.
 
     folder (Path): It is made if it is not there.
-    RAISES (UserError): If another run is at work there.
+    RAISES (UserError): If another step is at work there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -43,7 +43,7 @@ def exclusive(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def work_folder(folder: Path) -> Iterator[Path]:
-    """Give an empty folder inside another, on the same disk, that is gone when the block ends."""
+    """Make an empty folder inside another, on the same disk, that is deleted when the block ends."""
     path = folder / f"{TEMPORARY}work"
     path.mkdir(parents=True)
     try:
@@ -54,10 +54,10 @@ def work_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_path(path: Path) -> Iterator[Path]:
-    """Give a path to write to; what is written there appears under its name only when the block ends well.
+    """Write a file through a temporary path: it appears under its name only when the block ends well.
 
-    path (Path): Where the file shall be. Its folder is made.
-    YIELDS (Path): A path beside it where nothing is yet, for what wants to open its file itself (SQLite).
+    path (Path): Of the file. Its folder is made.
+    YIELDS (Path): A path beside it where nothing is yet, for libraries that open their file themselves (SQLite).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}"[:240])
@@ -73,7 +73,7 @@ def whole_path(path: Path) -> Iterator[Path]:
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Write a file that appears under its name only when it is complete; on any error nothing changes.
 
-    path (Path): Where the file shall be. Its folder is made.
+    path (Path): Of the file. Its folder is made.
     YIELDS (IO[bytes]): The open temporary file beside it.
     """
     with whole_path(path) as temporary, temporary.open("wb") as file:
@@ -89,7 +89,7 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def read_json_if_there(path: Path, of: type[T], mend: str) -> T | None:
-    """Read JSON of a type; None if there is no such file.
+    """Read JSON of a type; None if the file does not exist.
 
     mend (str): What to do about damage: "measure again: weasel run noise-floor".
     RAISES (UserError): If it is damaged.
@@ -115,7 +115,7 @@ def read_json(path: Path, of: type[T], make: str, mend: str) -> T:
 
 
 def open_maybe_gzip(path: Path) -> IO[bytes]:
-    """Open for reading bytes; what starts like gzip is unpacked, whatever its name."""
+    """Open a file to read bytes; if it starts like gzip it is unpacked, whatever its name."""
     file = path.open("rb", BUFFER)
     if file.read(2) == b"\x1f\x8b":
         file.close()
@@ -134,7 +134,7 @@ def sha256(path: Path) -> str:
 
 
 def code_digest(*places: Path) -> str:
-    """Hex digest of modules, and of all modules in folders: what a result owes to the code that made it."""
+    """Hex digest of modules, and of all modules in folders: it changes with the code that made a result."""
     digest = hashlib.sha256()
     for place in places:
         for path in [place] if place.is_file() else sorted(place.glob("*.py")):

@@ -1,4 +1,4 @@
-"""assets/annotations/manifest.json: which annotations there are, and what became of every record on the way."""
+"""assets/annotations/manifest.json: the annotations that were pulled, with an account of every record."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import msgspec
 from scripts.core.files import read_json, write_json
 
 NAME = "manifest.json"
-_LONGEST = 150  # of a file name: what is longer is cut, most file systems allow 255 bytes
+_MAX_LENGTH = 150  # of a file name; most file systems allow 255 bytes
 
 
 class Entry(msgspec.Struct, kw_only=True):
     """One dataset. Of its records, and of their spans, read = kept + other_labels + skipped.
 
-    file (str): Where its answers are, beside the manifest: a Task a line.
+    file (str): The file of its answers, beside the manifest: a Task a line.
     sha256 (str), bytes (int): Of that file.
-    labels (list[str]): What was annotated in it.
-    records (dict[str, int]): "read" and their outcomes; "answers" is how many answers the kept ones hold.
-    spans (dict[str, int]): "read" and their outcomes.
-    reasons (dict[str, int]): Why records and spans were skipped; each of them is a line in `skipped/<file>`.
-    notes (dict[str, int]): What was changed or looked odd without anything being lost.
+    labels (list[str]): The labels that were annotated in it.
+    records (dict[str, int]): Counts by outcome; "answers" are those in the records kept.
+    spans (dict[str, int]): Counts by outcome.
+    reasons (dict[str, int]): Reasons of the skipped records and spans, each of which is a line in `skipped/<file>`.
+    notes (dict[str, int]): Oddities by which nothing was lost.
     """
 
     file: str
@@ -43,12 +43,12 @@ class Manifest(msgspec.Struct):
 
 
 def file_name(dataset: str) -> str:
-    """A dataset's file: its name, with what could lead elsewhere or fail on some system written as %XX."""
+    """Return the file name of a dataset: characters that mean something in a path are written as %XX."""
     name = quote(dataset, safe="")
     if name.startswith("."):
         name = f"%2E{name[1:]}"
-    if len(name) > _LONGEST:
-        name = f"{name[: _LONGEST - 17]}-{hashlib.sha256(dataset.encode()).hexdigest()[:16]}"
+    if len(name) > _MAX_LENGTH:
+        name = f"{name[: _MAX_LENGTH - 17]}-{hashlib.sha256(dataset.encode()).hexdigest()[:16]}"
     return f"{name}.jsonl"
 
 
@@ -58,11 +58,11 @@ def load(folder: Path) -> Manifest:
 
 
 def digest(manifest: Manifest) -> str:
-    """Digest of all that is known of the datasets."""
+    """Digest of the manifest, to tell whether anything in it changed."""
     entries = sorted(manifest.datasets.items())
     return hashlib.sha256(msgspec.json.encode(entries, order="sorted")).hexdigest()
 
 
 def save(manifest: Manifest, folder: Path) -> None:
-    """Write a folder's manifest; it comes last and vouches for the rest."""
+    """Write a folder's manifest: last, since whoever finds it relies on the files that it names."""
     write_json(folder / NAME, manifest)

@@ -1,4 +1,4 @@
-"""Work spread over processes, for functions that take one picklable thing and return another."""
+"""Work spread over processes: functions of a module are applied to items that pickle."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from scripts.core.errors import UserError
 
 In = TypeVar("In")
 Out = TypeVar("Out")
-_MOST_TOGETHER = 8  # items that are handed over at a time: that takes some tenths of a millisecond
-_COME_AND_GONE = 2**24
-_LEAST_ROUNDS = 16  # so that no process is left with much to do when the others are done
+_MAX_CHUNK = 8  # items that are handed over at a time, which takes some tenths of a millisecond
+_LARGE = 2**24
+_MIN_CHUNKS = 16  # per process, so that none has much left to do when the others are done
 
 
 def available_cores() -> int:
@@ -29,7 +29,7 @@ def available_cores() -> int:
 
 
 def available_mb() -> float:
-    """Memory that can be had without swapping, in MB; without bound where the system does not say."""
+    """Memory available without swapping, in MB; infinite where the system does not tell."""
     try:
         lines = Path("/proc/meminfo").read_text("ascii").splitlines()
         return int(next(line.split()[1] for line in lines if line.startswith("MemAvailable:"))) / 1024
@@ -40,13 +40,13 @@ def available_mb() -> float:
 class Workers:
     """Processes that do one kind of work after another. They start when there is something for them.
 
-    Forked, they share what is imported already: spaCy alone is 60 MB and half a second. So what several kinds of work
-    need is best imported before the first of them.
+    Forked, they share the modules that are imported already: spaCy alone is 60 MB and half a second. So modules that
+    several kinds of work need are best imported before the first of them.
     """
 
     def __init__(self, processes: int) -> None:
-        """So many processes at most; with one, everything happens in this one."""
-        self._most = processes
+        """Start at most a number of processes; with one, everything happens in this one."""
+        self._max = processes
         self._number = 0
         self._pool: ProcessPoolExecutor | None = None
 
@@ -60,31 +60,30 @@ class Workers:
         """Apply a function to items, yielding results in the order of the items.
 
         work (Callable): A function of a module; it and the items must pickle if there are several processes.
-        items (Sequence): What to work on. One item is worked on in this process.
-        title (str): What the progress bar says; there is none where nobody watches.
+        items (Sequence): One item alone is worked on in this process.
+        title (str): Of the progress bar.
         """
-        # What is freed glibc gives back, to get it again page by page, until it saw something larger come and go. Of
-        # this no page is touched, and it saves up to a quarter of the time. See M_MMAP_THRESHOLD in mallopt(3).
-        bytes(_COME_AND_GONE)
-        processes = min(self._most, len(items))
+        # glibc gives freed memory back, to get it again page by page, until something larger came and went. This never
+        # touches a page, and saves up to a quarter of the time. See M_MMAP_THRESHOLD in mallopt(3).
+        bytes(_LARGE)
+        processes = min(self._max, len(items))
         try:
-            # The processes start here, before the progress bar has a thread, which would not be there in a fork, nor
-            # let go of its locks.
+            # Processes start before the progress bar has a thread: in a fork it is gone, but its locks are held.
             results = self._results(work, items, processes) if processes > 1 else map(work, items)
-            yield from watched(results, len(items), title)
+            yield from with_progress(results, len(items), title)
         except BrokenProcessPool as err:
-            said = "a worker process was killed, most likely for want of memory; lower memory_mb or processes"
-            raise UserError(said) from err
+            advice = "lower memory_mb or processes"
+            raise UserError(f"a worker process was killed, most likely for want of memory; {advice}") from err
 
     def _results(self, work: Callable[[In], Out], items: Sequence[In], processes: int) -> Iterator[Out]:
         if self._pool is None or self._number < processes:
             self._stop()
-            gc.freeze()  # else the collector, which writes to all there is, makes copies of it for each process
+            gc.freeze()  # else the collector, which writes to all objects, makes a copy of them for each process
             context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
             self._pool = ProcessPoolExecutor(processes, context, initializer=_die_with_parent)
             self._number = processes
-        together = min(_MOST_TOGETHER, max(1, len(items) // (_LEAST_ROUNDS * processes)))
-        return self._pool.map(work, items, chunksize=together)
+        chunk = min(_MAX_CHUNK, max(1, len(items) // (_MIN_CHUNKS * processes)))
+        return self._pool.map(work, items, chunksize=chunk)
 
     def _stop(self, cancel: bool = False) -> None:
         if self._pool:
@@ -94,19 +93,19 @@ class Workers:
 
 
 def spread(work: Callable[[In], Out], items: Sequence[In], processes: int, title: str) -> Iterator[Out]:
-    """Apply a function to items in so many processes, see `Workers.spread`."""
+    """Apply a function to items in a number of processes, see `Workers.spread`."""
     with Workers(processes) as workers:
         yield from workers.spread(work, items, title)
 
 
-def watched(items: Iterable[Out], number: int, title: str) -> Iterable[Out]:
-    """So many items, with a progress bar; there is none where nobody watches."""
-    from rich.console import Console  # takes a while: workers that there are have begun
+def with_progress(items: Iterable[Out], number: int, title: str) -> Iterable[Out]:
+    """Show a progress bar while items are taken; there is none where the output is no terminal."""
+    from rich.console import Console  # takes a while, in which the workers have begun
 
     console = Console(stderr=True)
     if not console.is_terminal:
         return items
-    from rich.progress import track  # takes a while, so not where nobody watches
+    from rich.progress import track  # takes a while, so only where it is shown
 
     return track(items, title, number, console=console, transient=True)
 

@@ -21,7 +21,7 @@ from distributed.comm import CommClosedError
 from distributed.diagnostics.plugin import SchedulerUploadFile, UploadFile
 
 from scripts.core.errors import UserError
-from scripts.core.workers import available_cores, watched
+from scripts.core.workers import available_cores, with_progress
 from scripts.engines.engine import Dask
 
 In = TypeVar("In")
@@ -47,7 +47,7 @@ def results(client: Client, work: Callable[[In], Out], items: Sequence[In], titl
     futures = client.map(partial(_with_failures, work), items, pure=False, retries=_RETRIES)
     indexes = {future.key: index for index, future in enumerate(futures)}
     completed = as_completed(futures, loop=client.loop, with_results=True)
-    for future, result in watched(completed, len(futures), title):
+    for future, result in with_progress(completed, len(futures), title):
         if isinstance(result, Failure):
             client.cancel(futures)
             raise UserError(result.message)

@@ -25,7 +25,7 @@ from scripts.engines.engine import Dask
 from scripts.engines.storage import Storage, scratch
 from scripts.merging.pull import Entries, Pulled, Reader, ReadJob, previous_entries, pull, read_source, skipped_file
 from scripts.sources.documents import never_occurs
-from scripts.sources.source import Divisible, Numbered, Source
+from scripts.sources.source import Divisible, NumberedPart, Source
 
 CELLS = 2**14  # ranges of hashes, all of a width, whose offsets are stored with each sorted file
 _WIDTH = 2**32 // CELLS
@@ -129,7 +129,7 @@ class DaskReader(Reader):
         for name, source in sorted(sources.items()):
             absolute = _absolute(source)
             divided[name] = absolute.parts(size) if isinstance(absolute, Divisible) else [absolute]
-        numbered = [part for parts in divided.values() for part in parts if isinstance(part, Numbered)]
+        numbered = [part for parts in divided.values() for part in parts if isinstance(part, NumberedPart)]
         counts = dict(zip(map(id, numbered), in_order(client, _count_records, numbered, "Counting"), strict=True))
         for name, parts in divided.items():
             for part in _numbered(parts, counts):
@@ -157,7 +157,7 @@ def _absolute(source: Source) -> Source:
     return dataclasses.replace(source, path=here)  # type: ignore[type-var]  # a reader of another package
 
 
-def _count_records(part: Numbered) -> int:
+def _count_records(part: NumberedPart) -> int:
     return part.records_inside()
 
 
@@ -165,7 +165,7 @@ def _numbered(parts: Sequence[Source], counts: Mapping[int, int]) -> Iterator[So
     """The parts, each with the number of records before it."""
     before = chain([0], accumulate(counts.get(id(part), 0) for part in parts))
     for part, records in zip(parts, before, strict=False):
-        yield part.after(records) if isinstance(part, Numbered) else part
+        yield part.after(records) if isinstance(part, NumberedPart) else part
 
 
 def join_entries(entries: Sequence[Entry]) -> Entry:

@@ -14,7 +14,7 @@ from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
 from scripts.core.files import exclusive, sha256, work_folder, write_json
 from scripts.core.manifest import file_name
-from scripts.core.workers import watched
+from scripts.core.workers import with_progress
 from scripts.exporting.brat import BratWriter
 from scripts.exporting.conll import ConllWriter
 from scripts.exporting.docbin import DocbinWriter
@@ -81,7 +81,7 @@ def export(corpus: Path, output: Path, name: str, label: str, nlp: dict[str, Any
             files = work / "new"
             files.mkdir()
             writer = FORMATS[name](files, labels, Tokens(nlp))
-            _write(watched(read_gold(gold), merged.totals["texts"], "Exporting"), writer)
+            _write(with_progress(read_gold(gold), merged.totals["texts"], "Exporting"), writer)
             exported = Exported(
                 name, labels, merged.outputs[gold.name], writer.texts.to_dict("written"),
                 writer.spans.to_dict("written"), dict(sorted(writer.notes.items())), _digest(files),

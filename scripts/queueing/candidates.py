@@ -20,7 +20,7 @@ from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError
 from scripts.core.hashing import fraction
 from scripts.core.ledger import Ledger
-from scripts.core.workers import watched
+from scripts.core.workers import with_progress
 from scripts.merging.duplicates import NearDuplicates
 from scripts.merging.merged import read_gold
 from scripts.model.label_heads import OUT, find_entities, log_softmax
@@ -65,7 +65,9 @@ def choose_uncovered(
     """
     counts = Ledger()
     max_length = tagger.max_length if tagger else sys.maxsize
-    eligible = _eligible(watched(read_gold(gold), texts, "Choosing"), request, before, splitter, max_length, counts)
+    eligible = _eligible(
+        with_progress(read_gold(gold), texts, "Choosing"), request, before, splitter, max_length, counts
+    )
     pool: list[Candidate] = []
     for candidate in _ranked(eligible, tagger) if tagger else _shuffled(eligible, request.seed):
         if len(pool) < _POOL * request.limit:

@@ -20,7 +20,7 @@ from scripts.building.reading import read_docs, read_labels
 from scripts.building.splits import Corpus, read_corpus
 from scripts.core.errors import UserError
 from scripts.core.files import code_digest
-from scripts.core.workers import watched
+from scripts.core.workers import with_progress
 from scripts.model.label_heads import GOLD, covered_of, predictions
 from scripts.model.models import Provenance, TrainedModel, find_models, load_model, model_digest, versions
 from scripts.scoring import runs
@@ -124,7 +124,7 @@ def evaluate(
         errors.add(chunk, tally.labels)
         examples.add(chunk, tally.labels)
 
-    for gold, predicted in watched(docs, texts, title):
+    for gold, predicted in with_progress(docs, texts, title):
         if chunk := tally.add(gold.text, covered_of(gold), predictions(predicted)):
             add(chunk)
     add(tally.flush())

@@ -104,7 +104,7 @@ class Brat(Files, msgspec.Struct, frozen=True):
         meta = {"document": name.removesuffix(".ann")}
         yield Record(f"{name}:1", [Document(text, marks, annotator=self.annotator, meta=meta)])
 
-    def _marks(self, text: str, annotation: _Annotation, place: str, intake: Intake) -> list[Mark]:
+    def _marks(self, text: str, annotation: _TextBound, place: str, intake: Intake) -> list[Mark]:
         """Return the mark of an annotation, or one for each fragment if they are split."""
         label, fragments = annotation.label, annotation.fragments
         number = max(1, len(fragments)) if self.discontinuous == "split" else 1
@@ -121,7 +121,7 @@ class Brat(Files, msgspec.Struct, frozen=True):
             return [Mark(0, 0, label if label in self.labels else "", fault=fault, place=place)] * number
         return [Mark(start, end, label, place=place) for start, end in fragments]
 
-    def _fault(self, text: str, annotation: _Annotation, fragments: list[tuple[int, int]]) -> str:
+    def _fault(self, text: str, annotation: _TextBound, fragments: list[tuple[int, int]]) -> str:
         """Return the reason to skip an annotation as a whole, if there is one."""
         if not fragments:
             return "malformed annotation"
@@ -132,7 +132,7 @@ class Brat(Files, msgspec.Struct, frozen=True):
         return reason or ("" if annotation.quotes(text) else MISQUOTED)
 
 
-class _Annotation(NamedTuple):
+class _TextBound(NamedTuple):
     """A T line: sorted fragments in code points, ends exclusive. A malformed line has none."""
 
     line: int
@@ -155,7 +155,7 @@ def _decode(path: Path) -> str:
         raise Unusable(f"{path.suffix} is not UTF-8") from err
 
 
-def _parse(lines: list[str], intake: Intake) -> Iterator[_Annotation]:
+def _parse(lines: list[str], intake: Intake) -> Iterator[_TextBound]:
     for number, line in enumerate(lines, 1):
         if re.match("T[0-9]", line):
             yield _annotation(number, line.removesuffix("\r"))
@@ -163,17 +163,17 @@ def _parse(lines: list[str], intake: Intake) -> Iterator[_Annotation]:
             intake.note("line of an .ann that is no annotation (a quoted text broken by a newline?)")
 
 
-def _annotation(number: int, line: str) -> _Annotation:
+def _annotation(number: int, line: str) -> _TextBound:
     match = _ANNOTATION.fullmatch(line)
     if match is None:
         readable = _LABEL.match(line)
-        return _Annotation(number, readable[1] if readable else "", [], "")
+        return _TextBound(number, readable[1] if readable else "", [], "")
     label, offsets, quote = match.groups()
     pairs = (fragment.split() for fragment in offsets.split(";"))
-    return _Annotation(number, label, sorted((int(start), int(end)) for start, end in pairs), quote)
+    return _TextBound(number, label, sorted((int(start), int(end)) for start, end in pairs), quote)
 
 
-def _as_counted(text: str, annotations: list[_Annotation]) -> tuple[str, int]:
+def _as_counted(text: str, annotations: list[_TextBound]) -> tuple[str, int]:
     r"""Return the text as the offsets count it, which the quoted texts tell, and by how much offsets are too high.
 
     brat counts a byte order mark and "\r\n" as they are. Other tools drop the mark, and git writes "\n" as "\r\n"
@@ -186,7 +186,7 @@ def _as_counted(text: str, annotations: list[_Annotation]) -> tuple[str, int]:
     return text.removeprefix(_BOM), int(text.startswith(_BOM))
 
 
-def _join_fragments(text: str, annotation: _Annotation, shift: int) -> _Annotation:
+def _join_fragments(text: str, annotation: _TextBound, shift: int) -> _TextBound:
     """Return the annotation with offsets into the text, and with fragments joined that only whitespace separates."""
     fragments: list[tuple[int, int]] = []
     for start, end in annotation.fragments:

@@ -17,13 +17,13 @@ from scripts.core.settings import registry
 from scripts.sources.documents import Document, Record, WithoutSpans
 from scripts.sources.files import Files, opened
 from scripts.sources.source import Intake, Source
-from scripts.sources.tags import SCHEMES, Evidence, Scheme, SchemeSetting, tagged_text
+from scripts.sources.tags import SchemeSetting, check_scheme, find_scheme, tagged_text
 
 Unit = Literal["sentence", "document"]
 
 _DOCSTART = "-DOCSTART-"
-_LOOKED_AT = 1000  # lines, to tell how columns are separated
-_BLANK = b" \t\r\n"
+_SAMPLE = 1000  # lines that tell the separator of the columns
+_WHITESPACE = b" \t\r\n"
 _TAG = re.compile(r"O|[BILUESM]-.+", re.DOTALL)
 
 
@@ -38,22 +38,21 @@ def conll(
     without_spans: WithoutSpans = "annotated",
     annotator: str = "",
 ) -> Source:
-    """Read tokens and their tags. The text is the tokens with a blank between them, since that is all that is known.
-    Columns are separated by tabs where there are tabs, and then tokens may hold blanks.
+    """Read tokens and their tags. The text is the tokens with a space between them, since no more is known of it.
+    Columns are separated by tabs where there are tabs, and then tokens may contain spaces.
 
     path (str): The file, or a folder with files *.conll, *.iob, *.bio, *.tsv or *.txt.
-    labels (list[str]): The labels that were annotated in it; spans of others are left out.
+    labels (list[str]): The labels that were annotated in it; spans of others are not taken.
     token (int), tag (int): The columns, counted from 1, or from the end: -1 is the last.
     scheme (str): "iob1", "iob2", "biluo" (also BIOES), "io", or "auto": the one that the file keeps to. An entity
-        that breaks its rules is refused.
+        that breaks its rules is skipped.
     text (str): A text is a "sentence", or a "document": all sentences up to the next -DOCSTART-, a line each.
-    without_spans (str): What a text without spans is: "annotated", and nothing is there, or "unannotated".
+    without_spans (str): A text without spans is "annotated", and has no entity, or "unannotated".
     annotator (str): Who annotated, for the merge.
     """
     if 0 in (token, tag):
         raise UserError("token and tag count columns from 1, or from the end with -1")
-    if scheme not in SCHEMES:
-        raise UserError(f"scheme = {scheme!r}: must be one of {', '.join(SCHEMES)}")
+    check_scheme(scheme)
     return Conll(path, labels, token, tag, scheme, text, without_spans, annotator)
 
 
@@ -78,8 +77,8 @@ class Conll(Files, msgspec.Struct, frozen=True):
         return len(rows) > 1 and all(not row.fault and _TAG.fullmatch(row.tag) for row in rows)
 
     def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
-        """Stream the texts. The file is read twice, first to see which scheme it keeps to."""
-        scheme = self._scheme(path)
+        """Stream the texts. The file is read twice, first to find its scheme."""
+        scheme = find_scheme(self.scheme, ([row.tag for row in one.rows] for one in self._sentences(path)))
         intake.note(f"file with tags read as {scheme}")
         document = 0
         for sentences in self._texts(path):
@@ -93,16 +92,8 @@ class Conll(Files, msgspec.Struct, frozen=True):
                 f"{name}:{sentences[0].line}", [Document(text, marks, annotator=self.annotator, meta=meta)], fault
             )
 
-    def _scheme(self, path: Path) -> Scheme:
-        if self.scheme != "auto":
-            return self.scheme
-        evidence = Evidence()
-        for sentence in self._sentences(path):
-            evidence.add([row.tag for row in sentence.rows])
-        return evidence.scheme()
-
     def _texts(self, path: Path) -> Iterator[list[_Sentence]]:
-        """The sentences of each text."""
+        """Group the sentences of each text."""
         gathered: list[_Sentence] = []
         for sentence in self._sentences(path):
             if gathered and (self.text == "sentence" or sentence.starts_document):
@@ -113,7 +104,7 @@ class Conll(Files, msgspec.Struct, frozen=True):
             yield gathered
 
     def _sentences(self, path: Path) -> Iterator[_Sentence]:
-        """What stands between blank lines; -DOCSTART- is none of the tokens."""
+        """Stream the lines between blank ones; -DOCSTART- is no token."""
         separator, width = _layout(path)
         sentence = _Sentence()
         for number, line in _lines(path):
@@ -131,24 +122,24 @@ class Conll(Files, msgspec.Struct, frozen=True):
         if sentence.rows:
             yield sentence
 
-    def _row(self, line: bytes, columns: list[str]) -> _Row:
+    def _row(self, line: bytes, columns: list[str]) -> _TaggedToken:
         token, tag = (column - 1 if column > 0 else len(columns) + column for column in (self.token, self.tag))
         if token == tag or not (0 <= token < len(columns) and 0 <= tag < len(columns)):
-            return _Row("", "O", "line without a column for the token and one for the tag")
-        fault = "" if columns[token].strip() else "token is empty"
-        return _Row(columns[token], columns[tag].strip() or "O", fault or ("not UTF-8" if _is_foreign(line) else ""))
+            return _TaggedToken("", "O", "line without a column for the token and one for the tag")
+        fault = "token is empty" if not columns[token].strip() else "" if _is_utf8(line) else "not UTF-8"
+        return _TaggedToken(columns[token], columns[tag].strip() or "O", fault)
 
 
-class _Row(NamedTuple):
+class _TaggedToken(NamedTuple):
     token: str
     tag: str
     fault: str
 
 
 class _Sentence(msgspec.Struct):
-    """line is where it begins; starts_document, whether -DOCSTART- is before it."""
+    """The rows of a sentence, the line at which it begins, and whether -DOCSTART- is before it."""
 
-    rows: list[_Row] = []
+    rows: list[_TaggedToken] = []
     line: int = 0
     starts_document: bool = False
     comments: int = 0
@@ -161,24 +152,24 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _layout(path: Path) -> tuple[str | None, int]:
-    """What separates the columns, a tab or (None) blanks, and how many there are in most lines."""
-    lines = [line for _, line in islice(_lines(path), _LOOKED_AT) if line.strip(_BLANK)]
+    """Return the separator of the columns, a tab or (None) whitespace, and the number of columns in most lines."""
+    lines = [line for _, line in islice(_lines(path), _SAMPLE) if line.strip(_WHITESPACE)]
     separator = "\t" if 2 * sum(b"\t" in line for line in lines) > len(lines) else None
     widths = Counter(len(_columns(line, separator)) for line in lines)
     return separator, max(widths, key=lambda width: (widths[width], width), default=0)
 
 
 def _columns(line: bytes, separator: str | None) -> list[str]:
-    """None in a blank line, which may hold blanks and tabs."""
-    if not line.strip(_BLANK):
+    """Return the columns of a line; none if it has only whitespace."""
+    if not line.strip(_WHITESPACE):
         return []
     text = line.decode("utf8", "replace").rstrip("\r\n")
     return text.split(separator) if separator else re.split("[ \t]+", text.strip(" \t"))
 
 
-def _is_foreign(line: bytes) -> bool:
+def _is_utf8(line: bytes) -> bool:
     try:
         line.decode("utf8")
     except UnicodeDecodeError:
-        return True
-    return False
+        return False
+    return True

@@ -31,13 +31,13 @@ def docbin(
     annotator: str = "",
 ) -> Source:
     """Read what spaCy trains on. `doc.spans["incorrect_spans"]` are rejected, one by one. Where tokens have no entity
-    tag at all (not even "O") nothing is known of them: then the entities that are there count each for itself alone.
-    `doc.spans["covered"]`, if a Doc has it, tells of which labels it is complete.
+    tag at all (not even "O") no label is covered: then each entity is taken as a binary answer. `doc.spans["covered"]`,
+    if a Doc has it, names the labels that are.
 
     path (str): The file, or a folder with *.spacy files. One file is in memory at a time.
-    labels (list[str]): The labels that were annotated in it; spans of others are left out.
+    labels (list[str]): The labels that were annotated in it; spans of others are not taken.
     spans_key (str): Take the spans in `doc.spans` under this key, instead of `doc.ents`.
-    without_spans (str): What a text without spans is: "annotated", and nothing is there, or "unannotated".
+    without_spans (str): A text without spans is "annotated", and has no entity, or "unannotated".
     annotator (str): Who annotated, for the merge.
     """
     return DocBinFiles(path, labels, spans_key, without_spans, annotator)
@@ -78,7 +78,7 @@ class DocBinFiles(Files, msgspec.Struct, frozen=True):
         return list(doc.spans.get(self.spans_key, ()) if self.spans_key else doc.ents)
 
     def _complete(self, doc: Doc) -> tuple[str, ...] | None:
-        """The labels of which the Doc is complete; None: of all."""
+        """Return the labels that the Doc is complete for; None: all."""
         if _COVERED in doc.spans:
             covered = doc.spans[_COVERED]
             return tuple(span.label_ for span in covered if (span.start, span.end) == (0, len(doc)))
@@ -96,6 +96,6 @@ def _docs(path: Path) -> Iterator[Doc]:
         yield from DocBin().from_disk(path).get_docs(spacy.blank("xx").vocab)
     except OSError:
         raise
-    except Exception as err:  # what is damaged can be anything to msgpack, zlib and numpy
-        said = f"{type(err).__name__}: {err}".split("\n")[0][:200]
-        raise UserError(f"{path}: is no DocBin of spaCy, or damaged ({said})") from err
+    except Exception as err:  # msgpack, zlib and numpy can raise anything on damaged data
+        message = f"{type(err).__name__}: {err}".split("\n")[0][:200]
+        raise UserError(f"{path}: is no DocBin of spaCy, or damaged ({message})") from err

@@ -48,14 +48,14 @@ def doccano(
     """Read a doccano export, whatever it calls its fields: `label`, `labels`, `entities` or `annotations`.
 
     path (str): The file.
-    labels (list[str]): The labels that were annotated in it; spans of others are left out.
-    without_spans (str): What a text without spans is. doccano exports those that nobody has opened yet too, so they
-        are taken as "unannotated"; "annotated" where the export was of confirmed texts only.
-    offsets (str): How they are counted: "codepoints", "graphemes" (projects that count grapheme clusters as one
+    labels (list[str]): The labels that were annotated in it; spans of others are not taken.
+    without_spans (str): A text without spans is "unannotated", since doccano exports texts that nobody has opened yet
+        too; or "annotated", and has no entity, where only confirmed texts were exported.
+    offsets (str): Their unit: "codepoints", "graphemes" (projects that count grapheme clusters as one
         character), "utf16" (some versions of doccano), or "auto": as code points; with a text that has characters
         beyond U+FFFF it is an error, since doccano's spans do not have their text.
     annotator (str): Who annotated, for the merge. Exports with the ids of users have an answer for each of them.
-    label_names (dict[str, str]): What ids of labels stand for, in exports that have them: `{"3": "ORG"}`.
+    label_names (dict[str, str]): The names of labels, in exports that have their ids: `{"3": "ORG"}`.
     """
     return Doccano(path, labels, without_spans, offsets, annotator, dict(label_names or {}))
 
@@ -71,7 +71,7 @@ class Doccano(Files, msgspec.Struct, frozen=True):
     label_names: dict[str, str] = {}
 
     def offset_units(self) -> tuple[Offsets, Unit]:
-        """As is set; by itself, doccano counts code points."""
+        """As set; doccano itself counts code points."""
         return self.offsets, "codepoints"
 
     def recognizes(self) -> bool:
@@ -94,7 +94,7 @@ class Doccano(Files, msgspec.Struct, frozen=True):
             yield Record(source, documents, fault)
 
     def _documents(self, record: dict[str, Any]) -> list[Document]:
-        """An answer for each user of whom there are spans. RAISES (ValidationError): If it is no such row."""
+        """Return the document of each user with spans. RAISES (ValidationError): If it is no such row."""
         text = msgspec.convert(next((record[key] for key in _TEXT if key in record), None), str)
         found = next((record[key] for key in _SPANS if record.get(key)), None)
         by_user: dict[str, list[Mark]] = {}
@@ -108,7 +108,7 @@ class Doccano(Files, msgspec.Struct, frozen=True):
         ]
 
     def _mark(self, span: tuple[int, int, str | int] | _Span) -> tuple[str, Mark]:
-        """Who marked it, if it is said, and what."""
+        """Return the user who marked it, if the export tells, and the mark."""
         if isinstance(span, _Span):
             start, end, label, user = span.start_offset, span.end_offset, span.label, span.user
         else:
@@ -118,7 +118,7 @@ class Doccano(Files, msgspec.Struct, frozen=True):
 
 
 def _decoded(content: bytes) -> dict[str, Any]:
-    """A row; nothing if it is none."""
+    """Decode a row; empty if it is none."""
     try:
         return msgspec.json.decode(content, type=dict[str, Any])
     except UNREADABLE:
@@ -137,7 +137,7 @@ def _is_doccano(record: dict[str, Any]) -> bool:
 
 
 def _meta(record: dict[str, Any]) -> dict[str, Any]:
-    """Newer versions put a text's metadata beside its other fields, older ones have `meta` or `metadata`."""
+    """Return the metadata: beside the other fields in newer versions, `meta` or `metadata` in older ones."""
     inner = record.get("meta") or record.get("metadata")
     own = {key: value for key, value in record.items() if key not in _NO_META}
     return own | (inner if isinstance(inner, dict) else {})

@@ -15,12 +15,12 @@ from scripts.core.settings import registry
 from scripts.sources.documents import Document, Record, WithoutSpans
 from scripts.sources.files import Files
 from scripts.sources.source import Intake, Source
-from scripts.sources.tags import SCHEMES, Evidence, Scheme, SchemeSetting, tagged_text
+from scripts.sources.tags import Scheme, SchemeSetting, check_scheme, find_scheme, tagged_text
 
 if TYPE_CHECKING:  # an extra
     from pyarrow import RecordBatch, Schema
 
-_ROWS = 1000  # at a time
+_BATCH = 1000  # rows
 
 
 @registry.readers("labelwise.HuggingFace.v1")
@@ -34,21 +34,20 @@ def hugging_face(
     without_spans: WithoutSpans = "annotated",
     annotator: str = "",
 ) -> Source:
-    """Read tokens and their tags. The text is the tokens with a blank between them, since that is all that is known.
+    """Read tokens and their tags. The text is the tokens with a space between them, since no more is known of it.
     It needs `pip install -r requirements-arrow.txt`.
 
     path (str): A .parquet or .arrow file, or a folder with such files in it or below.
-    labels (list[str]): The labels that were annotated in it; spans of others are left out.
+    labels (list[str]): The labels that were annotated in it; spans of others are not taken.
     tokens (str), tags (str): The columns.
-    names (list[str]): What the numbers in the tags stand for, from 0: `["O", "B-PER", "I-PER"]`. Needed where the
+    names (list[str]): The tags that numbers stand for, from 0: `["O", "B-PER", "I-PER"]`. Needed where the
         files do not say so themselves.
     scheme (str): "iob1", "iob2", "biluo" (also BIOES), "io", or "auto": the one that the files keep to. An entity
-        that breaks its rules is refused.
-    without_spans (str): What a text without spans is: "annotated", and nothing is there, or "unannotated".
+        that breaks its rules is skipped.
+    without_spans (str): A text without spans is "annotated", and has no entity, or "unannotated".
     annotator (str): Who annotated, for the merge.
     """
-    if scheme not in SCHEMES:
-        raise UserError(f"scheme = {scheme!r}: must be one of {', '.join(SCHEMES)}")
+    check_scheme(scheme)
     return HuggingFace(path, labels, tokens, tags, tuple(names), scheme, without_spans, annotator)
 
 
@@ -71,8 +70,8 @@ class HuggingFace(Files, msgspec.Struct, frozen=True):
         return bool(found) and found[0][0].name.endswith(self.endings)
 
     def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
-        """Stream the rows. The file is read twice, first to see which scheme it keeps to."""
-        scheme = self._scheme(path)
+        """Stream the rows. The file is read twice, first to find its scheme."""
+        scheme = find_scheme(self.scheme, (tags for tokens, tags in self._rows(path) if not _fault(tokens, tags)))
         intake.note(f"file with tags read as {scheme}")
         for number, (tokens, tags) in enumerate(self._rows(path), 1):
             yield self._record(f"{name}:{number}", tokens, tags, scheme)
@@ -85,17 +84,8 @@ class HuggingFace(Files, msgspec.Struct, frozen=True):
         fault = "" if all(token.strip() for token in tokens) else "token is empty"
         return Record(source, [Document(text, marks, annotator=self.annotator)], fault)
 
-    def _scheme(self, path: Path) -> Scheme:
-        if self.scheme != "auto":
-            return self.scheme
-        evidence = Evidence()
-        for tokens, tags in self._rows(path):
-            if not _fault(tokens, tags):
-                evidence.add(tags)
-        return evidence.scheme()
-
     def _rows(self, path: Path) -> Iterator[tuple[Any, Any]]:
-        """Tokens and tags of each row, tags by their names; a number without one stays what it is."""
+        """Stream tokens and tags of each row, tags by their names; a number without a name stays a number."""
         with _batches(path, (self.tokens, self.tags)) as (schema, batches):
             names = self.names or self._names(path, schema)
             for batch in batches:
@@ -104,7 +94,7 @@ class HuggingFace(Files, msgspec.Struct, frozen=True):
                     yield tokens, [_named(tag, names) for tag in tags] if isinstance(tags, list) else tags
 
     def _names(self, path: Path, schema: Schema) -> Sequence[str]:
-        """What the file itself, or dataset_info.json beside it, says that the numbers mean."""
+        """Return the names of numbers that the file itself, or dataset_info.json beside it, has."""
         inside = _json((schema.metadata or {}).get(b"huggingface", b"{}"))
         beside = path.with_name("dataset_info.json")
         infos = [inside.get("info"), _json(beside.read_bytes()) if beside.is_file() else {}]
@@ -120,7 +110,7 @@ def _json(content: bytes) -> dict[str, Any]:
 
 
 def _class_names(info: Any, column: str) -> list[str]:
-    """The names in the description of a column, in whichever of the ways that versions of `datasets` have."""
+    """Return the names in the description of a column, in any of the forms that versions of `datasets` write."""
     features = info.get("features") if isinstance(info, dict) else None
     feature = features.get(column) if isinstance(features, dict) else None
     for _ in range(3):  # a list of a feature, or a feature of a feature
@@ -133,12 +123,11 @@ def _class_names(info: Any, column: str) -> list[str]:
 
 
 def _named(tag: Any, names: Sequence[str]) -> Any:
-    known = isinstance(tag, int) and 0 <= tag < len(names)
-    return names[tag] if known else tag
+    return names[tag] if isinstance(tag, int) and 0 <= tag < len(names) else tag
 
 
 def _fault(tokens: Any, tags: Any) -> str:
-    """Why nothing can be made of a row; nothing, if something can."""
+    """Return the reason to skip a row, if there is one."""
     if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
         return "tokens are no list of texts"
     if not isinstance(tags, list) or len(tags) != len(tokens):
@@ -150,7 +139,7 @@ def _fault(tokens: Any, tags: Any) -> str:
 
 @contextmanager
 def _batches(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[Schema, Iterator[RecordBatch]]]:
-    """The schema of a file and its rows, some at a time. RAISES (UserError): If it is none, or lacks a column."""
+    """Open a file: its schema, and its rows in batches. RAISES (UserError): If it is none, or lacks a column."""
     try:
         import pyarrow as arrow
         from pyarrow import ipc, parquet
@@ -159,19 +148,19 @@ def _batches(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[Schema, Ite
     try:
         if path.suffix == ".parquet":
             with parquet.ParquetFile(path) as file:
-                _demand(path, file.schema_arrow, columns)
-                yield file.schema_arrow, file.iter_batches(_ROWS, columns=list(columns))
+                _check_columns(path, file.schema_arrow, columns)
+                yield file.schema_arrow, file.iter_batches(_BATCH, columns=list(columns))
         else:
             with arrow.memory_map(str(path)) as source:
                 schema, batches = _ipc(source, ipc, arrow.ArrowInvalid)
-                _demand(path, schema, columns)
+                _check_columns(path, schema, columns)
                 yield schema, batches
     except (arrow.ArrowException, OSError) as err:
         raise UserError(f"{path}: cannot be read ({err})") from err
 
 
 def _ipc(source: Any, ipc: Any, error: type[Exception]) -> tuple[Schema, Iterator[RecordBatch]]:
-    """Arrow as a stream, as `datasets` writes it, or else as a file."""
+    """Read Arrow as a stream, as `datasets` writes it, or else as a file."""
     try:
         stream = ipc.open_stream(source)
         return stream.schema, iter(stream)
@@ -181,7 +170,7 @@ def _ipc(source: Any, ipc: Any, error: type[Exception]) -> tuple[Schema, Iterato
         return file.schema, (file.get_batch(number) for number in range(file.num_record_batches))
 
 
-def _demand(path: Path, schema: Schema, columns: tuple[str, ...]) -> None:
+def _check_columns(path: Path, schema: Schema, columns: tuple[str, ...]) -> None:
     """RAISES (UserError): If the file lacks a column."""
     for column in columns:
         if column not in schema.names:

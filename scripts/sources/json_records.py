@@ -1,4 +1,4 @@
-"""JSON records of a file, one at a time, whether it holds one a line or an array of them; plain or gzipped."""
+"""JSON records of a file, one at a time: its lines, or the elements of an array; plain or gzipped."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from scripts.core.files import BUFFER
 from scripts.sources.files import opened
 
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError, TypeError)
-_DEEPEST = 100
+_MAX_DEPTH = 100
 _LONE_QUOTE = b'"'
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},]', re.DOTALL)
 
 
 def json_lines(path: str) -> Iterator[tuple[str, bytes]]:
-    """Where each line stands, and the line. Blank ones do not count.
+    """Stream place and content of each line that is not blank.
 
     RAISES (UserError): If the file is UTF-16, or gzipped and damaged.
     """
@@ -30,7 +30,7 @@ def json_lines(path: str) -> Iterator[tuple[str, bytes]]:
 
 
 def json_records(path: str) -> Iterator[tuple[str, bytes]]:
-    """Where each record stands, and its JSON: the elements of the array that the file is, or else its lines.
+    """Stream place and JSON of each record: the elements of the array that the file is, or else its lines.
 
     RAISES (UserError): If the file is UTF-16, gzipped and damaged, or an array that does not end.
     """
@@ -47,7 +47,7 @@ def json_records(path: str) -> Iterator[tuple[str, bytes]]:
 
 
 def reason(err: Exception) -> str:
-    """Why a record cannot be read; the same fault is the same reason."""
+    """Return the reason why a record cannot be read: the same words for the same fault."""
     if isinstance(err, RecursionError):
         return "JSON is nested too deeply"
     if isinstance(err, UnicodeError):
@@ -55,14 +55,14 @@ def reason(err: Exception) -> str:
     if isinstance(err, TypeError):
         return "content is neither text nor bytes"
     if isinstance(err, msgspec.ValidationError):
-        said = re.sub(r"\[\.*\d*\]", "[]", str(err))  # `$.spans[3].start` and `$.spans[7].start`
-        return re.sub(r"Invalid enum value .*(?= - at )", "not accept, reject or ignore", said, flags=re.DOTALL)
-    said = re.sub(r" \(byte \d+\)", "", str(err))
-    return f"malformed JSON: {said.removeprefix('JSON is malformed: ')}"
+        message = re.sub(r"\[\.*\d*\]", "[]", str(err))  # `$.spans[3].start` and `$.spans[7].start`
+        return re.sub(r"Invalid enum value .*(?= - at )", "not accept, reject or ignore", message, flags=re.DOTALL)
+    message = re.sub(r" \(byte \d+\)", "", str(err))
+    return f"malformed JSON: {message.removeprefix('JSON is malformed: ')}"
 
 
-def is_too_deep(value: Any, depth: int = _DEEPEST) -> bool:
-    """Whether JSON is nested so deeply that a later step, with a deeper stack, could not decode it."""
+def is_too_deep(value: Any, depth: int = _MAX_DEPTH) -> bool:
+    """Whether JSON is nested so deeply that a later step, with a deeper stack, cannot decode it."""
     if not isinstance(value, (dict, list)):
         return False
     for item in value.values() if isinstance(value, dict) else value:
@@ -84,8 +84,8 @@ def _lines(name: str, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
 
 
 def _elements(path: str, file: IO[bytes], block: bytes) -> Iterator[bytes]:
-    """What stands between the commas of the array that a file is, of which the first block has been read."""
-    array = _Array()
+    """Stream the elements of the array that a file is, of which the first block has been read."""
+    array = _PartialArray()
     while block:
         yield from array.feed(block)
         if array.ended:
@@ -96,32 +96,32 @@ def _elements(path: str, file: IO[bytes], block: bytes) -> Iterator[bytes]:
     raise UserError(f"{path}: ends inside a JSON array: it is cut off, or no JSON")
 
 
-class _Array:
-    """An array as far as it is read, divided by its brackets alone: what is wrong inside is for who decodes it."""
+class _PartialArray:
+    """An array as far as it is read, divided by its brackets alone: errors inside are found by whoever decodes it."""
 
     def __init__(self) -> None:
-        self.rest = b""  # what begins with the element that is not whole yet
+        self.rest = b""  # from the first element that is not complete yet
         self.ended = False
         self._depth = 0
-        self._seen = 0  # how far into the rest
+        self._position = 0  # in the rest
 
     def feed(self, block: bytes) -> Iterator[bytes]:
-        """The elements that are whole now."""
+        """Yield the elements that are complete now."""
         self.rest += block
         start = 0
-        for match in _TOKEN.finditer(self.rest, self._seen):
+        for match in _TOKEN.finditer(self.rest, self._position):
             token = match[0]
             if token == _LONE_QUOTE:  # a string whose end is not read yet
                 break
-            self._seen = match.end()
+            self._position = match.end()
             self._depth += (token in b"[{") - (token in b"]}")
             self.ended = self._depth == 0
             if self.ended or (token in b"[," and self._depth == 1):
                 element = self.rest[start : match.start()].strip()
-                start = self._seen
-                if element:  # before the first bracket, and in an empty array, is nothing
+                start = self._position
+                if element:  # none before the first bracket, nor in an empty array
                     yield element
             if self.ended:
                 break
         self.rest = self.rest[start:]
-        self._seen -= start
+        self._position -= start

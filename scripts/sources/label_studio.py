@@ -30,7 +30,7 @@ class _Value(msgspec.Struct, gc=False):
 
 
 class _Result(msgspec.Struct, gc=False):
-    """type is that of the control that made it; value is read only where it is a span's."""
+    """type is that of the control that made it; value is decoded only for spans."""
 
     value: msgspec.Raw = msgspec.Raw()
     type: str = "labels"
@@ -46,7 +46,7 @@ class _Annotation(msgspec.Struct, gc=False):
 
 
 class _Task(msgspec.Struct, gc=False):
-    """completions are what annotations were called in versions before 1.0."""
+    """completions are the annotations of versions before 1.0."""
 
     data: dict[str, Any] | None = None
     annotations: list[_Annotation] | None = None
@@ -70,19 +70,19 @@ def label_studio(
     annotator: str = "",
     field: str = "",
 ) -> Source:
-    """Read a Label Studio export, JSON or JSON-MIN. Each annotation of a task is an answer by who completed it; one
-    that was skipped is ignored, predictions and drafts are not read, nor is what is no span of a text: relations,
-    choices, text areas.
+    """Read a Label Studio export, JSON or JSON-MIN. Each annotation of a task is an answer of the user who completed
+    it; skipped ones are ignored. Predictions and drafts are not read, nor are results that are no spans of a text:
+    relations, choices, text areas.
 
     path (str): The file.
-    labels (list[str]): The labels that were annotated in it; spans of others are left out.
-    without_spans (str): What an annotation without spans is. Somebody submitted it, so it is "annotated"; or else
-        "unannotated". A task without an annotation is never taken as annotated.
-    offsets (str): How they are counted: "utf16", as browsers do, "codepoints", as programs in Python do that import
-        annotations, "graphemes", or "auto": as the texts in the spans tell; where there are none, and it matters, it
-        is an error.
-    annotator (str): Who annotated, where it is not said.
-    field (str): The key of the text in a task's data: "text", or the only one that there is, if it is not given.
+    labels (list[str]): The labels that were annotated in it; spans of others are not taken.
+    without_spans (str): An annotation without spans is "annotated", since somebody submitted it, or "unannotated". A
+        task without an annotation never counts as annotated.
+    offsets (str): Their unit: "utf16", as browsers count, "codepoints", as Python programs that import annotations
+        count, "graphemes", or "auto": as the texts in the spans tell; where there are none, and it matters, it is an
+        error.
+    annotator (str): Who annotated, where the export does not tell.
+    field (str): The key of the text in a task's data; if not given, "text", or the only text that there is.
     """
     return LabelStudio(path, labels, without_spans, offsets, annotator, field)
 
@@ -98,7 +98,7 @@ class LabelStudio(Files, msgspec.Struct, frozen=True):
     field: str
 
     def offset_units(self) -> tuple[Offsets, Unit]:
-        """As is set; by itself, Label Studio counts as browsers do."""
+        """As set; Label Studio itself counts as browsers do."""
         return self.offsets, "utf16"
 
     def recognizes(self) -> bool:
@@ -147,7 +147,7 @@ class LabelStudio(Files, msgspec.Struct, frozen=True):
             text,
             marks,
             answer="ignore" if annotation.was_cancelled or annotation.skipped else "accept",
-            annotator=_who(annotation.completed_by) or self.annotator,
+            annotator=_user(annotation.completed_by) or self.annotator,
             timestamp=_seconds(annotation.updated_at) or _seconds(annotation.created_at),
             meta=meta,
         )
@@ -164,7 +164,7 @@ class LabelStudio(Files, msgspec.Struct, frozen=True):
         document = Document(
             text,
             list(_marks(values)),
-            annotator=_who(task.get("annotator")) or self.annotator,
+            annotator=_user(task.get("annotator")) or self.annotator,
             timestamp=_seconds(task.get("updated_at")) or _seconds(task.get("created_at")),
             meta=_meta(data, task.get("id")),
         )
@@ -179,7 +179,7 @@ class LabelStudio(Files, msgspec.Struct, frozen=True):
 
 
 def _regions_key(task: dict[str, Any]) -> str:
-    """Under which key JSON-MIN has its spans; it is the name of the control in the project."""
+    """Return the key of the spans in JSON-MIN, which is the name of the control in the project."""
     for key, value in task.items():
         if (
             isinstance(value, list)
@@ -192,22 +192,22 @@ def _regions_key(task: dict[str, Any]) -> str:
 
 
 def _marks(values: Iterable[_Value]) -> Iterator[Mark]:
-    """A mark for each label of each region; a region without any is one without a label."""
+    """Yield a mark for each label of each region; a region without any gives one without a label."""
     for value in values:
         quote = value.text if isinstance(value.text, str) else None
         for label in value.labels or [""]:
             yield Mark(value.start, value.end, label, quote)
 
 
-def _who(completed_by: Any) -> str:
-    """An e-mail address, or the number of a user; exports of some versions have an object with both."""
+def _user(completed_by: Any) -> str:
+    """Return the e-mail address or number of a user; exports of some versions have an object with both."""
     if isinstance(completed_by, dict):
         completed_by = completed_by.get("email") or completed_by.get("id")
     return str(completed_by) if isinstance(completed_by, (str, int)) and not isinstance(completed_by, bool) else ""
 
 
 def _seconds(when: Any) -> int | None:
-    """Seconds since 1970 of an ISO date, or of the number that old versions have."""
+    """Return seconds since 1970 from an ISO date, or from the number that old versions have."""
     if isinstance(when, (int, float)) and not isinstance(when, bool):
         return int(when) if 0 < when < 253_402_300_800 else None
     try:
@@ -219,7 +219,7 @@ def _seconds(when: Any) -> int | None:
 
 
 def _meta(data: dict[str, Any], identity: Any) -> dict[str, Any]:
-    """What is short in the data, such as the name of the document, and the task's id."""
+    """Return the short values in the data, such as the name of the document, and the task's id."""
     short = {key: value for key, value in data.items() if isinstance(value, (str, int, float)) and key != "text"}
     found = {key: value for key, value in short.items() if not isinstance(value, str) or len(value) <= 200}
     return found | ({"id": identity} if isinstance(identity, (str, int)) else {})

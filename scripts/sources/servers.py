@@ -1,7 +1,7 @@
-"""Connections to database servers, by what may be written down; and errors that give no secret away.
+"""Connections to database servers, and errors that give no secret away.
 
-What a user writes into a config is a word: the name of a variable, or of a file of Prodigy's. The address, the user
-and the password are where that word leads to, and go into no file, screen or message from there.
+A config has the name of a variable, or of a file of Prodigy's. Address, user and password are in there, and go into no
+other file, screen or message.
 """
 
 from __future__ import annotations
@@ -41,44 +41,44 @@ _SECRET = ("password", "user", "sslpassword", "passfile", "username")
 _MAY_BE = (
     'connection is "prodigy.json", a path of such a file, "postgresql", "mysql", or the name of a variable with a URL'
 )
-_WAIT = 10  # seconds for a server that does not answer
+_TIMEOUT = 10  # seconds
 _ROWS = 200  # fetched at a time
 
 
-class Server(NamedTuple):
-    """An SQLAlchemy URL, and what its driver shall be given besides."""
+class DatabaseServer(NamedTuple):
+    """An SQLAlchemy URL, and further arguments for its driver."""
 
     url: Any
     arguments: dict[str, Any]
 
     def secrets(self) -> list[str]:
-        """What must never be shown, longest first."""
+        """Return the values that must never be shown, longest first."""
         found = {str(self.arguments[key]) for key in _SECRET if self.arguments.get(key)}
         found |= {os.environ[name] for name in ("PGPASSWORD", "PGUSER") if os.environ.get(name)}
         found |= {value for value in (self.url.username, self.url.password) if value}
         found |= {str(value) for key, value in self.url.query.items() if key in _SECRET}
         return sorted(found, key=len, reverse=True)
 
-    def said(self, err: BaseException) -> str:
-        """What an error says, without secrets, on one line."""
-        said = " ".join(str(getattr(err, "orig", None) or err).split())
+    def message(self, err: BaseException) -> str:
+        """Return the message of an error, without secrets, on one line."""
+        text = " ".join(str(getattr(err, "orig", None) or err).split())
         for secret in self.secrets():
-            said = said.replace(secret, "***")
-        return said
+            text = text.replace(secret, "***")
+        return text
 
 
 def check_name(connection: str) -> None:
-    """RAISES (UserError): If it may be an address with a password, which it does not repeat."""
+    """RAISES (UserError): If it may be an address with a password, which the error does not repeat."""
     if not connection.endswith(".json") and not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", connection):
         raise UserError(f"{_MAY_BE}, and never the URL itself, which is a secret")
 
 
 @contextmanager
 def connected(connection: str) -> Iterator[Connection]:
-    """A read-only transaction that sees the database as it is at one moment.
+    """Begin a read-only transaction that sees the database as it is at one moment.
 
     connection (str): See `labelwise.ProdigyServer.v1`.
-    RAISES (UserError): If it cannot be had, or breaks off.
+    RAISES (UserError): If there is no connection, or it breaks off.
     """
     try:
         import sqlalchemy
@@ -88,7 +88,7 @@ def connected(connection: str) -> Iterator[Connection]:
     try:
         database = _begin(server)
     except (sqlalchemy.exc.SQLAlchemyError, ImportError, TypeError, ValueError) as err:
-        raise UserError(f"{connection}: cannot connect ({server.said(err)})") from None
+        raise UserError(f"{connection}: cannot connect ({server.message(err)})") from None
     driver = database.connection.driver_connection
     try:
         yield database
@@ -99,7 +99,7 @@ def connected(connection: str) -> Iterator[Connection]:
             raise
         lost = getattr(err, "connection_invalidated", False)
         what = "the connection broke off; run the step again" if lost else "cannot be read"
-        raise UserError(f"{connection}: {what} ({server.said(err)})") from None
+        raise UserError(f"{connection}: {what} ({server.message(err)})") from None
     finally:
         database.close()
         database.engine.dispose()
@@ -113,7 +113,7 @@ def _abandon(driver: Any) -> None:
 
 
 def execute(database: Connection, query: str, **values: Any) -> Iterator[Any]:
-    """The rows of a query, fetched some at a time from a cursor on the server."""
+    """Stream the rows of a query, fetched some at a time from a cursor on the server."""
     from sqlalchemy import text
 
     yield from database.execution_options(stream_results=True, yield_per=_ROWS).execute(text(query), values)
@@ -126,7 +126,7 @@ def has_table(database: Connection, name: str) -> bool:
     return inspect(database).has_table(name)
 
 
-def _begin(server: Server) -> Connection:
+def _begin(server: DatabaseServer) -> Connection:
     from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool
 
@@ -142,17 +142,19 @@ def _begin(server: Server) -> Connection:
     return database
 
 
-def _server(connection: str) -> Server:
+def _server(connection: str) -> DatabaseServer:
     if connection.endswith(".json"):
-        return _of_prodigy(connection)
+        return _from_prodigy(connection)
     if connection == "postgresql":  # libpq reads all of its variables by itself
-        return _of_arguments(connection, {})
+        return _from_arguments(connection, {})
     if connection == "mysql":
-        return _of_arguments(connection, {key: os.environ[v] for v, key in _MYSQL_VARIABLES.items() if v in os.environ})
-    return _of_url(connection)
+        return _from_arguments(
+            connection, {key: os.environ[v] for v, key in _MYSQL_VARIABLES.items() if v in os.environ}
+        )
+    return _from_url(connection)
 
 
-def _of_url(variable: str) -> Server:
+def _from_url(variable: str) -> DatabaseServer:
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -165,26 +167,28 @@ def _of_url(variable: str) -> Server:
     driver = _DRIVERS.get(url.drivername.partition("+")[0])
     if driver is None:
         raise UserError(f"{variable}: holds a URL of another system; there is {', '.join(_DRIVERS)}")
-    return Server(url.set(drivername=driver), _patient(driver))
+    return DatabaseServer(url.set(drivername=driver), _timeout(driver))
 
 
-def _of_arguments(system: str, settings: Mapping[str, Any]) -> Server:
+def _from_arguments(system: str, settings: Mapping[str, Any]) -> DatabaseServer:
     from sqlalchemy import make_url
 
     names = _OTHER_NAMES[system]
     arguments = {names.get(key, key): value for key, value in settings.items()}
     if str(arguments.get("port", "")).isdecimal():
         arguments["port"] = int(arguments["port"])
-    return Server(make_url(f"{_DRIVERS[system]}://"), _patient(_DRIVERS[system]) | arguments)
+    return DatabaseServer(make_url(f"{_DRIVERS[system]}://"), _timeout(_DRIVERS[system]) | arguments)
 
 
-def _patient(driver: str) -> dict[str, Any]:
-    """How long to wait for a server, unless libpq's variable says it."""
-    return {} if driver == _DRIVERS["postgresql"] and "PGCONNECT_TIMEOUT" in os.environ else {"connect_timeout": _WAIT}
+def _timeout(driver: str) -> dict[str, Any]:
+    """Return the time to wait for a server, unless libpq's variable sets it."""
+    return (
+        {} if driver == _DRIVERS["postgresql"] and "PGCONNECT_TIMEOUT" in os.environ else {"connect_timeout": _TIMEOUT}
+    )
 
 
-def _of_prodigy(path: str) -> Server:
-    """By db and db_settings, as https://prodi.gy/docs/install#config has them."""
+def _from_prodigy(path: str) -> DatabaseServer:
+    """Read db and db_settings, as https://prodi.gy/docs/install#config has them."""
     found = [place for place in _prodigy_files(path) if place.is_file()]
     if not found:
         raise UserError(f"{path}: no such file; Prodigy's is here, or in $PRODIGY_HOME or ~/.prodigy")
@@ -200,11 +204,11 @@ def _of_prodigy(path: str) -> Server:
     own = settings.get(system, {}) if isinstance(settings, dict) else None
     if not isinstance(own, dict):
         raise UserError(f"{path}: db_settings.{system} is no object")
-    return _of_arguments(system, own)
+    return _from_arguments(system, own)
 
 
 def _prodigy_files(path: str) -> list[Path]:
-    """The files to read, those that go before others last."""
+    """Return the files to read; the settings of a later one replace those before."""
     if path != "prodigy.json":
         return [Path(path).expanduser()]
     if "PRODIGY_CONFIG" in os.environ:
@@ -214,7 +218,7 @@ def _prodigy_files(path: str) -> list[Path]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """RAISES (UserError): If it is no JSON object; of what is in it, it repeats nothing."""
+    """RAISES (UserError): If it is no JSON object; the error repeats nothing of it."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeError):

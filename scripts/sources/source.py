@@ -127,12 +127,12 @@ class Divisible(Protocol):
     def parts(self, size: int) -> Sequence[Source]:
         """Return sources of about a size in bytes each that, one after the other, give what it gives; itself if small.
 
-        It looks at sizes and keys only. Parts may be Numbered.
+        It looks at sizes and keys only. Parts may be NumberedPart.
         """
 
 
 @runtime_checkable
-class Numbered(Protocol):
+class NumberedPart(Protocol):
     """A part that numbers its records."""
 
     def records_inside(self) -> int:

@@ -1,6 +1,7 @@
-"""Entities as a tag a token: IOB1, IOB2, BILUO (and BIOES), IO; which of them it is, and what breaks its rules.
+"""Entities as a tag a token, in the schemes IOB1, IOB2, BILUO (and BIOES) and IO.
 
-Only prefixes tell: IOB2 begins every entity with B-, IOB1 only those right after another of the same label, IO none.
+Their prefixes tell them apart: IOB2 begins every entity with B-, IOB1 only those right after another of the same label,
+IO none.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple, get_args
 
+from scripts.core.errors import UserError
 from scripts.sources.offsets import Mark
 
 Scheme = Literal["iob1", "iob2", "biluo", "io"]
@@ -16,12 +18,12 @@ SchemeSetting = Literal["auto", "iob1", "iob2", "biluo", "io"]
 SCHEMES = get_args(SchemeSetting)
 
 _PREFIXED = re.compile(r"([BILUESM])-(.+)", re.DOTALL)
-_SAME = {"E": "L", "S": "U", "M": "I"}  # as BIOES and BMES call what BILUO calls L, U and I
+_SYNONYMS = {"E": "L", "S": "U", "M": "I"}  # as BIOES and BMES call what BILUO calls L, U and I
 _OUTSIDE = "O"
 
 
-class Tagged(NamedTuple):
-    """An entity: tokens [start, end), its label, and what is wrong with its tags."""
+class TaggedEntity(NamedTuple):
+    """An entity: tokens [start, end), its label, and the reason to skip it if its tags break the rules."""
 
     start: int
     end: int
@@ -29,100 +31,99 @@ class Tagged(NamedTuple):
     fault: str = ""
 
 
-class Evidence:
-    """What tags were seen, to tell their scheme."""
+def check_scheme(scheme: str) -> None:
+    """RAISES (UserError): If there is no such scheme."""
+    if scheme not in SCHEMES:
+        raise UserError(f"scheme = {scheme!r}: must be one of {', '.join(SCHEMES)}")
 
-    def __init__(self) -> None:
-        self.bare = self.prefixed = self.closed = self.begun = 0
-        self.unbegun = 0  # I- where an entity starts: not as in IOB2
-        self.needless = 0  # B- not after the same label: not as in IOB1
 
-    def add(self, tags: Sequence[str]) -> None:
-        """Look at a sentence."""
-        before = ""
+def find_scheme(scheme: SchemeSetting, sentences: Iterable[Sequence[str]]) -> Scheme:
+    """Return the scheme, or, if it is "auto", the one that most of the tags keep to.
+
+    sentences (Iterable[Sequence[str]]): The tags of each sentence.
+    """
+    if scheme != "auto":
+        return scheme
+    has_begin = False
+    not_iob2 = 0  # I- where an entity starts
+    not_iob1 = 0  # B- not after the same label
+    for tags in sentences:
+        label_before = ""
         for tag in tags:
             prefix, label = split(tag)
-            if label:
-                self.bare += not prefix
-                self.prefixed += bool(prefix)
-                self.closed += prefix in ("L", "U")
-                self.begun += prefix == "B"
-                self.unbegun += prefix == "I" and label != before
-                self.needless += prefix == "B" and label != before
-            before = label
-
-    def scheme(self) -> Scheme:
-        """The scheme that most of the tags keep to."""
-        if self.closed:
-            return "biluo"
-        if not self.begun:
-            return "io"
-        return "iob2" if self.needless >= self.unbegun else "iob1"
+            if prefix in ("L", "U"):
+                return "biluo"
+            has_begin |= prefix == "B"
+            not_iob2 += prefix == "I" and label != label_before
+            not_iob1 += prefix == "B" and label != label_before
+            label_before = label
+    if not has_begin:
+        return "io"
+    return "iob2" if not_iob1 >= not_iob2 else "iob1"
 
 
 def split(tag: str) -> tuple[str, str]:
-    """Prefix (B, I, L, U or none) and label of a tag; "O" has neither."""
+    """Return prefix (B, I, L, U or none) and label of a tag; "O" has neither."""
     if tag == _OUTSIDE or not tag:
         return "", ""
     match = _PREFIXED.fullmatch(tag)
-    return (_SAME.get(match[1], match[1]), match[2]) if match else ("", tag)
+    return (_SYNONYMS.get(match[1], match[1]), match[2]) if match else ("", tag)
 
 
-def entities(tags: Iterable[str], scheme: Scheme) -> Iterator[Tagged]:
-    """The entities in a sentence. What breaks the rules of its scheme is one with a fault.
+def entities(tags: Iterable[str], scheme: Scheme) -> Iterator[TaggedEntity]:
+    """Stream the entities in a sentence; one that breaks the rules of the scheme has a fault.
 
     tags (Iterable[str]): A tag a token.
-    scheme (Scheme): Which.
     """
-    entity: Tagged | None = None
+    entity: TaggedEntity | None = None
     for number, tag in enumerate([*tags, _OUTSIDE]):
         prefix, label = split(tag)
-        if entity and not _goes_on(entity, prefix, label, scheme):
-            yield _ended(entity, scheme)
+        if entity and not _continues(entity, prefix, label, scheme):
+            yield _end(entity, scheme)
             entity = None
         if not label:
             continue
         if entity:
             entity = entity._replace(end=number + 1)
         else:
-            entity = Tagged(number, number + 1, label, _wrong_start(prefix, scheme))
+            entity = TaggedEntity(number, number + 1, label, _start_fault(prefix, scheme))
         if prefix in ("L", "U"):
             yield entity
             entity = None
 
 
 def tagged_text(sentences: Sequence[tuple[Sequence[str], Sequence[str]]], scheme: Scheme) -> tuple[str, list[Mark]]:
-    """The text, with a blank between tokens and a line for each sentence, and the spans in it.
+    """Return the text, with a space between tokens and a line for each sentence, and the spans in it.
 
-    sentences (Sequence[tuple]): Tokens and tags, as many.
+    sentences (Sequence[tuple]): Tokens, and as many tags.
     """
-    pieces: list[str] = []
+    lines: list[str] = []
     marks = []
-    at = 0
+    position = 0
     for tokens, tags in sentences:
-        borders = []
+        offsets = []
         for token in tokens:
-            borders.append((at, at + len(token)))
-            at += len(token) + 1
-        pieces.append(" ".join(tokens))
+            offsets.append((position, position + len(token)))
+            position += len(token) + 1
+        lines.append(" ".join(tokens))
         for start, end, label, fault in entities(tags, scheme):
-            marks.append(Mark(borders[start][0], borders[end - 1][1], label, fault=fault))
-    return "\n".join(pieces), marks
+            marks.append(Mark(offsets[start][0], offsets[end - 1][1], label, fault=fault))
+    return "\n".join(lines), marks
 
 
-def _goes_on(entity: Tagged, prefix: str, label: str, scheme: Scheme) -> bool:
+def _continues(entity: TaggedEntity, prefix: str, label: str, scheme: Scheme) -> bool:
     return label == entity.label and prefix in (
         ("I", "L") if scheme == "biluo" else ("I", "") if scheme == "io" else "I"
     )
 
 
-def _ended(entity: Tagged, scheme: Scheme) -> Tagged:
-    """An entity that ended without a tag that says so."""
+def _end(entity: TaggedEntity, scheme: Scheme) -> TaggedEntity:
+    """Return an entity that ended without a tag that ends it."""
     return entity._replace(fault=entity.fault or "entity without its last token, L-") if scheme == "biluo" else entity
 
 
-def _wrong_start(prefix: str, scheme: Scheme) -> str:
-    """What is wrong about an entity that starts with a prefix; nothing if it may."""
+def _start_fault(prefix: str, scheme: Scheme) -> str:
+    """Return the fault of an entity that starts with a prefix, if it must not."""
     allowed = {"iob1": "BI", "iob2": "B", "biluo": "BU", "io": "I"}[scheme]
     if not prefix:
         return "" if scheme == "io" else f"tag without a prefix in {scheme}"
