@@ -11,11 +11,11 @@ from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from zipfile import ZipFile
 
 import dask
-from distributed import Client, KilledWorker, LocalCluster, as_completed
+from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
 from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
 from distributed.diagnostics.plugin import SchedulerUploadFile, UploadFile
@@ -46,12 +46,17 @@ def results(client: Client, work: Callable[[In], Out], items: Sequence[In], titl
     """
     futures = client.map(partial(_with_failures, work), items, pure=False, retries=_RETRIES)
     indexes = {future.key: index for index, future in enumerate(futures)}
-    completed = as_completed(futures, loop=client.loop, with_results=True)
-    for future, result in with_progress(completed, len(futures), title):
+    for future, result in with_progress(_completed(client, futures), len(futures), title):
         if isinstance(result, Failure):
             client.cancel(futures)
             raise UserError(result.message)
         yield indexes[future.key], result
+
+
+def _completed(client: Client, futures: Sequence[Future[Any]]) -> Iterator[tuple[Future[Any], Any]]:
+    # Results are fetched here rather than by `as_completed`, whose background task logs a lost scheduler.
+    for batch in as_completed(futures, loop=client.loop).batches():
+        yield from zip(batch, client.gather(batch), strict=True)
 
 
 def in_order(client: Client, work: Callable[[In], Out], items: Sequence[In], title: str) -> list[Out]:
