@@ -28,10 +28,10 @@ from benchmarks.partial import HEADS, Job, train, tune
 from scripts.core.answers import GoldText
 from scripts.core.hashing import fraction
 from scripts.scoring.alignment import align
-from scripts.scoring.bootstrap import all_f1
 from scripts.scoring.changes import NO_SUPPORT, WITHIN, Change, compare_counts
 from scripts.scoring.counts import Counts, count, rows
-from scripts.scoring.seed_variance import LabelVariance, SeedVariance
+from scripts.scoring.seed_variance import measure
+from tests.runs import made
 
 STEPS = 400
 SEEDS = {"addresses": 8, "posts": 8, "protocols": 6}
@@ -117,22 +117,6 @@ def _values(path: Path, gold: Any, column: dict[str, int], texts: int) -> Any:
     return count(align(gold, rows(found)), texts, len(column))
 
 
-def seed_variance(counts: Counts) -> SeedVariance:
-    """The seed variance as the step of that name measures it."""
-    sums = counts.values.sum(1)
-    support = sums[0, :, 0] + sums[0, :, 2]
-    scores = all_f1(sums, support > 0)
-    sizes = [*support.tolist(), *[int(support.sum())] * 2]
-    found = [
-        LabelVariance(*(float(x) if np.isfinite(x) else None for x in (sd, f)), size)
-        for sd, f, size in zip(scores.std(0, ddof=1), scores.mean(0), sizes, strict=True)
-    ]
-    labels = dict(zip(counts.labels, found, strict=False))
-    return SeedVariance(
-        run="", seeds=counts.seeds, data="", config="", tests={}, labels=labels, micro=found[-2], macro=found[-1]
-    )
-
-
 def picked(counts: Counts, seeds: Sequence[int]) -> Counts:
     """Some of the seeds, by position."""
     return counts._replace(seeds=list(seeds), values=counts.values[list(seeds)])
@@ -150,7 +134,7 @@ def alarms(counts: Counts, size: int, is_measured: bool) -> dict[str, Any]:
     labels = beyond = 0
     for one, other in pairs:
         rest = [seed for seed in every if seed not in (*one, *other)][:_VARIANCE_SEEDS]
-        measured = seed_variance(picked(counts, rest)) if is_measured else None
+        measured = measure(made("seeds", "0", 0, picked(counts, rest))) if is_measured else None
         found = compare_counts(picked(counts, one), picked(counts, other), measured).labels.values()
         labels += sum(change.verdict != NO_SUPPORT for change in found)
         beyond += sum(_is_beyond(change) for change in found)
@@ -168,7 +152,8 @@ def effect(base: Counts, changed: Counts, label: str) -> dict[str, Any]:
     """Whether a true change of a label is detected, with one seed and with several. Its number of training entities
     shows that its annotations changed, as in runs of the project.
     """
-    measured = seed_variance(picked(base, range(3, 3 + _VARIANCE_SEEDS)[: len(base.seeds) - 3]))
+    others = picked(base, range(3, 3 + _VARIANCE_SEEDS)[: len(base.seeds) - 3])
+    measured = measure(made("seeds", "0", 0, others))
     single = [
         compare_counts(picked(changed, [one]), picked(base, [other]), measured, {label}).labels[label]
         for one in range(len(changed.seeds))
