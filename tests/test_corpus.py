@@ -1,4 +1,4 @@
-"""The training corpus: splits that last, and Docs that say what is known and what is not."""
+"""The training corpus: splits that last, and Docs that say what is covered and what is not."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_span_off_the_tokens_is_snapped_and_listed(maker):
     assert [(span.span, span.became) for span in maker.misaligned] == [("IBM", "IBMs")]
 
 
-def test_a_span_off_the_tokens_is_skipped_and_its_tokens_are_not_known(nlp):
+def test_a_span_off_the_tokens_is_skipped_and_its_tokens_are_not_covered(nlp):
     maker = DocMaker(nlp, LABELS, "skip")
     doc = maker.make(gold("of IBMs and", (3, 6, "ORG"))).doc
     assert groups(doc)["covered"] == [(0, 1, "ORG"), (2, 3, "ORG"), (0, 3, "PER")]
@@ -125,7 +125,7 @@ def test_spans_that_overlap_once_snapped_are_one(maker):
     assert maker.spans == Counter(read=2, snapped=1, overlapping=1)
 
 
-def test_a_text_longer_than_the_pipeline_takes_is_left_out_and_listed():
+def test_a_text_longer_than_the_pipeline_takes_is_skipped_and_listed():
     nlp = spacy.blank("en")
     nlp.max_length = 5
     maker = DocMaker(nlp, LABELS, "snap")
@@ -135,11 +135,11 @@ def test_a_text_longer_than_the_pipeline_takes_is_left_out_and_listed():
 
 
 @given(text=st.text(min_size=1), share=st.floats(0, 0.4))
-def test_a_text_never_changes_sides_and_equal_ones_are_together(text, share):
+def test_a_text_never_changes_its_split_and_duplicates_are_together(text, share):
     splitter = Splitter(dev=0.1, test=share)
-    side = splitter.split_of(gold(text))
+    split = splitter.split_of(gold(text))
     assert splitter.split_of(gold(f"  {text.upper().lower()} ")) == splitter.split_of(gold(text.upper().lower()))
-    if side == "test":
+    if split == "test":
         assert Splitter(dev=0.1, test=share + 0.1).split_of(gold(text)) == "test"
 
 
@@ -148,9 +148,9 @@ def test_texts_of_one_document_are_together():
     texts = [gold(f"text {number}") for number in range(100)]
     for number, text in enumerate(texts):
         text.meta = {"page": number // 10}
-    sides = [splitter.split_of(text) for text in texts]
-    assert all(len(set(sides[page : page + 10])) == 1 for page in range(0, 100, 10))
-    assert len(set(sides)) == 3
+    splits = [splitter.split_of(text) for text in texts]
+    assert all(len(set(splits[page : page + 10])) == 1 for page in range(0, 100, 10))
+    assert len(set(splits)) == 3
 
 
 # The step as a whole
@@ -159,38 +159,39 @@ def test_texts_of_one_document_are_together():
 @pytest.fixture
 def corpus(tmp_path):
     """Merged, of two datasets; a tenth of the texts is only in the first."""
-    found = [task(f"IBM number {n} is big", (0, 3, "ORG"), dataset="org", source=f"l:{n}") for n in range(3000)]
-    found += [task(f"IBM number {n} is big", labels=["PER"], dataset="per", source=f"l:{n}") for n in range(2700)]
+    texts = [f"IBM number {n} is {'very ' * 300}big" for n in range(400)]  # long: more than two shards of few texts
+    found = [task(text, (0, 3, "ORG"), dataset="org", source=f"l:{n}") for n, text in enumerate(texts)]
+    found += [task(text, labels=["PER"], dataset="per", source=f"l:{n}") for n, text in enumerate(texts[:360])]
     manifest = write(tmp_path / "annotations", found)
     merge(manifest, tmp_path / "annotations", tmp_path / "corpus", "majority", Resources(512, 1))
     return tmp_path / "corpus"
 
 
-def docs(corpus, side):
+def docs(corpus, split):
     vocab = spacy.blank("en").vocab
-    return [doc for path in sorted((corpus / side).iterdir()) for doc in DocBin().from_disk(path).get_docs(vocab)]
+    return [doc for path in sorted((corpus / split).iterdir()) for doc in DocBin().from_disk(path).get_docs(vocab)]
 
 
 def snapshot(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_all_texts_are_on_one_side_each(corpus):
+def test_each_text_is_in_one_split(corpus):
     made, _ = build(corpus, PLAN, 1)
-    texts = {side: {doc.text for doc in docs(corpus, side)} for side in SPLITS}
-    assert {side: len(found) for side, found in texts.items()} == made.texts
-    assert len(set.union(*texts.values())) == sum(made.texts.values()) == 3000
+    texts = {split: {doc.text for doc in docs(corpus, split)} for split in SPLITS}
+    assert {split: len(found) for split, found in texts.items()} == made.texts
+    assert len(set.union(*texts.values())) == sum(made.texts.values()) == 400
     assert json.loads((corpus / "labels.json").read_text()) == ["ORG", "PER"]
-    assert made.outcomes == {"exact": 3000, "read": 3000}
-    missing = sum(doc[-1].ent_iob == 0 for side in SPLITS for doc in docs(corpus, side))
-    assert missing == 300
+    assert made.outcomes == {"exact": 400, "read": 400}
+    missing = sum(doc[-1].ent_iob == 0 for split in SPLITS for doc in docs(corpus, split))
+    assert missing == 40
 
 
-def test_the_same_bytes_with_more_processes(corpus, tmp_path):
+def test_the_same_bytes_with_more_processes(corpus):
     build(corpus, PLAN, 1)
     once = snapshot(corpus)
-    for side in SPLITS:
-        for path in (corpus / side).iterdir():
+    for split in SPLITS:
+        for path in (corpus / split).iterdir():
             path.unlink()
     build(corpus, PLAN, 2)
     assert snapshot(corpus) == once

@@ -61,14 +61,14 @@ def test_tags_and_masks_of_what_is_covered():
     assert not gold.covered[7:, 1].any()  # PER is not covered in the second text
 
 
-def test_an_accepted_span_alone_is_known_at_its_own_tokens():
+def test_an_accepted_span_alone_covers_its_own_tokens():
     gold = read_gold([example([(2, 5, "PER")], [(2, 5, "PER")])], LABELS)
     assert gold.tags[:, 1].tolist() == [0, 0, BEGIN, IN, LAST, 0, 0]
     assert gold.covered[:, 1].tolist() == [False, False, True, True, True, False, False]
     assert not gold.covered[:, 0].any()
 
 
-def test_a_rejected_span_counts_where_its_label_is_not_known():
+def test_a_rejected_span_counts_where_its_label_is_not_covered():
     text = example([], ["ORG"])
     text.reference.spans["incorrect_spans"] = [Span(text.reference, 2, 4, "PER"), Span(text.reference, 0, 1, "ORG")]
     gold = read_gold([full(), text], LABELS)
@@ -80,7 +80,7 @@ def test_spans_of_different_labels_may_overlap():
     assert gold.tags.T.tolist() == [[BEGIN, IN, IN, LAST, 0, 0, 0], [0, 0, BEGIN, LAST, 0, 0, 0]]
 
 
-def test_what_nothing_is_said_of_is_an_error_and_not_everything():
+def test_a_text_without_covered_spans_is_an_error():
     without = Example(NLP.make_doc(TEXT), NLP.make_doc(TEXT))
     with pytest.raises(ValueError, match=r'has no doc.spans\["covered"\]'):
         read_gold([without], LABELS)
@@ -88,7 +88,7 @@ def test_what_nothing_is_said_of_is_an_error_and_not_everything():
         score_covered([without])
 
 
-def test_other_tokens_are_aligned_and_what_does_not_fit_is_unknown():
+def test_other_tokens_are_aligned_and_misaligned_spans_are_not_covered():
     words = ["IBM", "hired", "Ada", "Love", "lace", "in 1843", "."]
     spaces = [True, True, True, False, True, True, False]
     predicted = Doc(NLP.vocab, words=words, spaces=spaces)
@@ -101,7 +101,7 @@ def test_other_tokens_are_aligned_and_what_does_not_fit_is_unknown():
     assert gold.covered[:, :2].all()
 
 
-def test_labels_without_a_head_are_passed_over():
+def test_labels_without_a_head_are_ignored():
     assert read_gold([full()], ["PER"]).tags.shape == (7, 1)
 
 
@@ -132,12 +132,12 @@ def test_the_gradient_of_the_loss_is_that_of_finite_differences():
     assert gradient == pytest.approx(numeric(lambda s: masked_loss(s, gold, np)[0], scores), abs=1e-6)
 
 
-def test_what_is_unknown_has_no_gradient():
+def test_tokens_that_are_not_covered_have_no_gradient():
     random = np.random.default_rng(1)
-    known = random.random((6, 2)) < 0.5
-    _, gradient = masked_loss(random.normal(size=(6, 2, TAGS)), BatchGold(np.zeros((6, 2), int), known, []), np)
-    assert (gradient[~known] == 0).all()
-    assert (gradient[known] != 0).all()
+    covered = random.random((6, 2)) < 0.5
+    _, gradient = masked_loss(random.normal(size=(6, 2, TAGS)), BatchGold(np.zeros((6, 2), int), covered, []), np)
+    assert (gradient[~covered] == 0).all()
+    assert (gradient[covered] != 0).all()
 
 
 def test_a_rejected_span_makes_its_own_tags_less_probable_and_a_sure_one_is_no_overflow():
@@ -361,7 +361,7 @@ def test_it_is_the_same_after_loading(nlp, how, tmp_path):
         pipe.thresholds.clear()
 
 
-def test_a_label_is_added_to_a_trained_model_and_the_others_say_what_they_said():
+def test_a_label_is_added_to_a_trained_model_and_the_others_do_not_change():
     nlp = trained()
     pipe = nlp.get_pipe("label_heads")
     docs = [nlp.make_doc(text) for text in texts()]
@@ -401,7 +401,7 @@ def test_labels_are_those_covered_somewhere_or_those_given():
     assert pipe.labels == ("PER",)
 
 
-def test_rehearsal_keeps_what_was_known():
+def test_rehearsal_keeps_previous_predictions():
     nlp = trained()
     nlp.resume_training()
     pipe = nlp.get_pipe("label_heads")
@@ -463,15 +463,15 @@ def test_a_second_copy_of_the_module_is_no_error(tmp_path):
 # Scoring
 
 
-def test_scores_are_counted_where_the_label_is_known():
+def test_scores_are_counted_where_the_label_is_covered():
     text = example([(0, 1, "ORG")], ["ORG"])
     text.predicted.ents = [Span(text.predicted, 0, 1, "ORG"), Span(text.predicted, 2, 4, "PER")]
     scores = score_covered([text])
-    assert (scores["ents_p"], scores["ents_r"], scores["ents_f"]) == (1, 1, 1)  # of PER nothing is known
+    assert (scores["ents_p"], scores["ents_r"], scores["ents_f"]) == (1, 1, 1)  # PER is not covered
     assert set(scores["ents_per_type"]) == {"ORG"}
 
 
-def test_on_what_is_known_everywhere_scores_are_spacy_s(nlp):
+def test_on_covered_texts_scores_are_those_of_spacy(nlp):
     found = [full(text, nlp) for text in texts()]
     for number, each in enumerate(found):
         doc = nlp.make_doc(each.text)

@@ -1,4 +1,4 @@
-"""The corpus as training reads it: every text once an epoch, in another order each, with all that is known of it."""
+"""The corpus as training reads it: every text once an epoch, in another order each, with all its spans."""
 
 from __future__ import annotations
 
@@ -74,13 +74,13 @@ def test_a_part_of_an_epoch_is_not_taken_for_the_whole(shards):
     assert sorted(numbers(reader(NLP))) == list(range(40))
 
 
-def test_all_that_is_known_arrives(shards):
+def test_all_spans_arrive(shards):
     gold = read_gold(list(CorpusReader(shards)(NLP))[:1], ["ORG", "PER"])
     assert gold.covered.T.tolist() == [[True] * 6, [False, False, True, False, False, False]]
     assert gold.tags.T.tolist() == [[4, 0, 0, 0, 0, 0], [0, 0, 4, 0, 0, 0]]
 
 
-def test_a_variant_knows_what_the_text_knows(shards):
+def test_a_variant_has_the_spans_of_the_text(shards):
     reader = CorpusReader(shards, augmenter=create_lower_casing_augmenter(1.0))
     found = list(reader(NLP))
     assert found[0].text == "ibm hired ada number 0 ."
@@ -96,7 +96,7 @@ def long_doc():
 
 
 @pytest.mark.parametrize("max_length", range(1, 16))
-def test_parts_of_a_long_text_know_together_what_it_knows(max_length):
+def test_parts_of_a_long_text_have_together_its_spans(max_length):
     whole = long_doc()
     parts = list(split_doc(whole, max_length))
     assert "".join(part.text_with_ws for part in parts) == whole.text_with_ws
@@ -107,13 +107,13 @@ def test_parts_of_a_long_text_know_together_what_it_knows(max_length):
             found += [(span.start + start, span.end + start, span.label_) for span in part.spans[key]]
             start += len(part)
         if key == "covered":  # ranges are cut where the text is
-            known = {(token, label) for a, z, label in found for token in range(a, z)}
-            assert known == {(t, span.label_) for span in whole.spans[key] for t in range(span.start, span.end)}
+            covered = {(token, label) for a, z, label in found for token in range(a, z)}
+            assert covered == {(t, span.label_) for span in whole.spans[key] for t in range(span.start, span.end)}
         else:
             assert found == [(span.start, span.end, span.label_) for span in whole.spans[key]]
 
 
-def test_a_text_is_cut_at_the_end_of_a_sentence_where_that_is_known():
+def test_a_text_is_cut_at_the_end_of_a_sentence_where_those_are_known():
     whole = long_doc()
     for token in whole:
         token.is_sent_start = token.i in (0, 7)
@@ -129,12 +129,12 @@ def test_parts_are_trained_with(tmp_path):
     assert all(isinstance(example, Example) for example in found)
 
 
-def test_texts_without_tokens_are_passed_over(tmp_path):
+def test_texts_without_tokens_are_skipped(tmp_path):
     DocBin(docs=[known_doc(NLP, ""), doc(1)]).to_disk(tmp_path / "0000.spacy")
     assert numbers(CorpusReader(tmp_path)(NLP)) == [1]
 
 
-def test_no_corpus_and_a_damaged_one_are_said_in_a_line(tmp_path):
+def test_no_corpus_and_a_damaged_one_are_one_line(tmp_path):
     with pytest.raises(ConfigValidationError, match="make the corpus first: weasel run corpus"):
         corpus_reader(str(tmp_path))
     (tmp_path / "0000.spacy").write_bytes(b"damaged")

@@ -180,8 +180,8 @@ def test_a_new_label_is_learned_and_all_others_are_found_exactly_as_before(train
     after = found(trained / "training/ner-LOC/seed-0/model-best", TEXTS)
     assert {label: after[label] for label in before} == before
     assert len(after["LOC"]) == len(TEXTS)
-    told = provenance(spacy.load(trained / "training/ner-LOC/seed-0/model-best").meta)
-    assert told.relearned == {"LOC": "e" * 8}
+    found_record = provenance(spacy.load(trained / "training/ner-LOC/seed-0/model-best").meta)
+    assert found_record.relearned == {"LOC": "e" * 8}
 
 
 def test_a_label_is_learned_again_and_all_others_are_found_exactly_as_before(trained):
