@@ -6,16 +6,16 @@ Writes corpus/review/consistency.json, and consistency.jsonl with the suspects.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import get_args
 
 import msgspec
 import numpy as np
 
 from scripts.checking.agreement import Agreement
 from scripts.checking.answers import compare_answers
-from scripts.checking.occurrences import ALL, EXAMPLES, SOME, Counts, Occurrence, OccurrenceStore
+from scripts.checking.occurrences import ALL, EXAMPLES, SOME, FormCounts, Occurrence, OccurrenceStore
 from scripts.checking.passages import Excerpt, LabelOverlap, excerpt
 from scripts.checking.ranking import TIERS, FormEvidence, rank
 from scripts.checking.rates import GroupComparison
@@ -27,7 +27,6 @@ from scripts.checking.surface_forms import (
     PARTIAL,
     RELABELED,
     FormTable,
-    Inventory,
     collect_forms,
 )
 from scripts.core.files import exclusive, whole_file, work_folder, write_json
@@ -146,12 +145,12 @@ def check(corpus: Path, annotations: Path, manifest: Manifest, processes: int) -
     labels = tuple(annotated_labels(merged))
     with exclusive(corpus / FOLDER), work_folder(corpus / FOLDER) as work:
         agreement, groups, annotators = compare_answers(annotations, manifest, labels, work, processes)
-        forms = _compare_forms(gold, labels, annotators, work, processes)
+        forms = _FormComparison(gold, labels, annotators, work, processes)
         result = Consistency(
-            gold=merged.outputs[gold.name], texts=merged.totals["texts"], labels=_labels(forms, labels),
-            ambiguous=_ambiguous_forms(forms, labels), ambiguous_total=forms.ambiguous_total,
-            overlaps=forms.inventory.overlaps, agreement=agreement, groups=groups, candidates=forms.candidates,
-            suspects=len(forms.suspects),
+            gold=merged.outputs[gold.name], texts=merged.totals["texts"], labels=forms.by_label(),
+            ambiguous=forms.ambiguous(), ambiguous_total=len(forms.ambiguous_rows),
+            overlaps=forms.inventory.overlaps, agreement=agreement, groups=groups,
+            candidates=forms.evidence.candidates, suspects=len(forms.suspects),
         )  # fmt: skip
         with whole_file(corpus / FOLDER / SUSPECTS) as file:
             file.write(msgspec.json.Encoder().encode_lines(forms.suspects))
@@ -159,69 +158,88 @@ def check(corpus: Path, annotations: Path, manifest: Manifest, processes: int) -
     return result
 
 
-class _FormComparison(NamedTuple):
-    """The surface forms of the gold, compared.
+class _FormComparison:
+    """The surface forms of the gold, compared in three passes. Only texts that are listed are kept in memory.
 
-    inventory (Inventory), counts (Counts): All forms, and their occurrences by kind.
-    shown (list[list[int]]): By label, rows of the most inconsistent forms.
-    ambiguous (list[list[int]]): Rows that share a form, those that are shown. ambiguous_total (int): Of all.
-    wordings (dict[int, str]), examples: Of the rows that are shown; examples by kind.
-    suspects (list[Suspect]), candidates (int): See `Consistency`.
+    inventory (Inventory), evidence (FormEvidence): All forms, and how they are annotated.
+    ambiguous_rows (list[list[int]]): Rows of the forms with several labels, by form, the most evenly divided first.
+    suspects (list[Suspect]): The most certain first.
     """
 
-    inventory: Inventory
-    counts: Counts
-    shown: list[list[int]]
-    ambiguous: list[list[int]]
-    ambiguous_total: int
-    wordings: dict[int, str]
-    examples: dict[int, dict[str, list[Excerpt]]]
-    suspects: list[Suspect]
-    candidates: int
+    def __init__(self, gold: Path, labels: tuple[str, ...], annotators: Path, work: Path, processes: int) -> None:
+        parts = blocks(gold)
+        self._labels = labels
+        self.inventory = collect_forms(parts, labels, processes)
+        self._table = self.inventory.table
+        store = OccurrenceStore(parts, labels, annotators, work, processes)
+        counted = store.count(self._table)
+        self.evidence = FormEvidence(self._table, labels, counted)
+        self.ambiguous_rows = _ambiguous_rows(self._table)
+        self._shown = [self._most_inconsistent(number) for number in range(len(labels))]
+        self._wordings: dict[int, str] = {}  # by row
+        self._examples: dict[int, dict[str, list[Excerpt]]] = defaultdict(lambda: defaultdict(list))  # by row and kind
+        self.suspects = rank(self._read_candidates(store, counted), self.evidence)
 
+    def _most_inconsistent(self, label: int) -> list[int]:
+        """Rows of the forms of a label that are about as often annotated as not."""
+        rows = np.flatnonzero(self._table["label"] == label)
+        counts = self.evidence.counts[rows]
+        minority = np.minimum(counts[:, ANNOTATED], counts[:, [PARTIAL, RELABELED, NONE]].sum(1))
+        order = np.lexsort((rows, -counts.sum(1), -minority))
+        return rows[order[minority[order] > 0][:_MOST_FORMS]].tolist()
 
-def _compare_forms(
-    gold: Path, labels: tuple[str, ...], annotators: Path, work: Path, processes: int
-) -> _FormComparison:
-    """Three passes over the gold. Only texts that are listed are kept in memory."""
-    parts = blocks(gold)
-    inventory = collect_forms(parts, labels, processes)
-    store = OccurrenceStore(parts, labels, annotators, work, processes)
-    counted = store.count(inventory.table)
-    evidence = FormEvidence(inventory.table, labels, counted)
-    shown = [_most_inconsistent(inventory.table, evidence.counts, number) for number in range(len(labels))]
-    ambiguous = _ambiguous_rows(inventory.table)
-    shown_rows = {row for rows in [*shown, *ambiguous[:_MOST_AMBIGUOUS]] for row in rows}
-    wanted = evidence.wanted()
-    some = np.isin(counted.rows, list(shown_rows))
-    wanted[some] = np.maximum(wanted[some], np.where(counted.counts[some] > 0, SOME, 0))
-    wordings: dict[int, str] = {}
-    examples: dict[int, dict[str, list[Excerpt]]] = defaultdict(lambda: defaultdict(list))
-    candidates: list[Occurrence] = []
-    for occurrence in store.read(counted, wanted):
-        if wanted[occurrence.counted, occurrence.kind] == ALL:
-            candidates.append(occurrence)
-        if occurrence.row in shown_rows:
-            wordings[occurrence.row] = occurrence.text.text[occurrence.start : occurrence.end]
-            of_kind = examples[occurrence.row][KINDS[occurrence.kind]]
-            if len(of_kind) < EXAMPLES:
-                of_kind.append(excerpt(occurrence.text, occurrence.start, occurrence.end))
-    return _FormComparison(
-        inventory, evidence.counts, shown, ambiguous[:_MOST_AMBIGUOUS], len(ambiguous), wordings, examples,
-        rank(candidates, evidence), evidence.candidates,
-    )  # fmt: skip
+    def _read_candidates(self, store: OccurrenceStore, counted: FormCounts) -> Iterator[Occurrence]:
+        """Read the occurrences that may be wrong, and keep examples of the forms that are shown."""
+        shown = {row for rows in [*self._shown, *self.ambiguous_rows[:_MOST_AMBIGUOUS]] for row in rows}
+        wanted = self.evidence.wanted()
+        some = np.isin(counted.rows, list(shown))
+        wanted[some] = np.maximum(wanted[some], np.where(counted.counts[some] > 0, SOME, 0))
+        for occurrence in store.read(counted, wanted):
+            if wanted[occurrence.counted, occurrence.kind] == ALL:
+                yield occurrence
+            if occurrence.row in shown:
+                self._wordings[occurrence.row] = occurrence.text.text[occurrence.start : occurrence.end]
+                examples = self._examples[occurrence.row][KINDS[occurrence.kind]]
+                if len(examples) < EXAMPLES:
+                    examples.append(excerpt(occurrence.text, occurrence.start, occurrence.end))
 
+    def by_label(self) -> dict[str, LabelConsistency]:
+        """The consistency of each label."""
+        kinds = Counter((suspect.label, suspect.kind) for suspect in self.suspects)
+        tiers = Counter((suspect.label, str(suspect.tier)) for suspect in self.suspects)
+        result = {}
+        for number, label in enumerate(self._labels):
+            counts = self.evidence.counts[self._table["label"] == number]
+            result[label] = LabelConsistency(
+                texts=int(self.inventory.texts[number]), spans=int(self.inventory.spans[number]),
+                inside_words=int(self.inventory.inside_words[number]), surface_forms=len(counts),
+                occurrences=dict(zip(KINDS, counts.sum(0).tolist(), strict=True)),
+                inconsistent=int((counts[:, NONE] > 0).sum()),
+                suspects={kind: kinds[label, kind] for kind in get_args(SuspectKind)},
+                tiers={tier: tiers[label, tier] for tier in TIERS},
+                most_inconsistent=[self._surface_form(row) for row in self._shown[number]],
+            )  # fmt: skip
+        return result
 
-def _most_inconsistent(table: FormTable, counts: Counts, label: int) -> list[int]:
-    """Rows of the forms of a label that are about as often annotated as not."""
-    rows = np.flatnonzero(table["label"] == label)
-    minority = np.minimum(counts[rows, ANNOTATED], counts[rows][:, [PARTIAL, RELABELED, NONE]].sum(1))
-    order = np.lexsort((rows, -counts[rows].sum(1), -minority))
-    return rows[order[minority[order] > 0][:_MOST_FORMS]].tolist()
+    def _surface_form(self, row: int) -> SurfaceForm:
+        counts = dict(zip(KINDS, self.evidence.counts[row].tolist(), strict=True))
+        examples = {kind: self._examples[row][kind] for kind in KINDS if kind in self._examples[row]}
+        occurrences = sum(counts.values())
+        return SurfaceForm(surface_form=self._wordings[row], occurrences=occurrences, examples=examples, **counts)
+
+    def ambiguous(self) -> list[AmbiguousForm]:
+        """The forms with several labels that are shown."""
+        result = []
+        for rows in self.ambiguous_rows[:_MOST_AMBIGUOUS]:
+            names = {row: self._labels[self._table["label"][row]] for row in rows}
+            counts = {name: int(self._table["count"][row]) for row, name in names.items()}
+            examples = {name: self._examples[row][KINDS[ANNOTATED]][0] for row, name in names.items()}
+            result.append(AmbiguousForm(self._wordings[rows[0]], counts, examples))
+        return result
 
 
 def _ambiguous_rows(table: FormTable) -> list[list[int]]:
-    """Rows of the forms that have several labels, the most evenly divided first."""
+    """Rows of the forms with several labels, by form, the most evenly divided first."""
     edges = np.flatnonzero(np.append(True, table["key"][1:] != table["key"][:-1])) if len(table) else np.zeros(0, int)
     sizes = np.diff(np.append(edges, len(table)))
     found = []
@@ -230,39 +248,3 @@ def _ambiguous_rows(table: FormTable) -> list[list[int]]:
         second, first = (-int(table["count"][row]) for row in rows[1::-1])
         found.append((second, first, rows))
     return [rows for *_, rows in sorted(found)]
-
-
-def _labels(forms: _FormComparison, labels: Sequence[str]) -> dict[str, LabelConsistency]:
-    kinds = Counter((suspect.label, suspect.kind) for suspect in forms.suspects)
-    tiers = Counter((suspect.label, str(suspect.tier)) for suspect in forms.suspects)
-    result = {}
-    for number, label in enumerate(labels):
-        counts = forms.counts[forms.inventory.table["label"] == number]
-        result[label] = LabelConsistency(
-            texts=int(forms.inventory.texts[number]), spans=int(forms.inventory.spans[number]),
-            inside_words=int(forms.inventory.inside_words[number]), surface_forms=len(counts),
-            occurrences=dict(zip(KINDS, counts.sum(0).tolist(), strict=True)),
-            inconsistent=int((counts[:, NONE] > 0).sum()),
-            suspects={kind: kinds[label, kind] for kind in get_args(SuspectKind)},
-            tiers={tier: tiers[label, tier] for tier in TIERS},
-            most_inconsistent=[_surface_form(forms, row) for row in forms.shown[number]],
-        )  # fmt: skip
-    return result
-
-
-def _surface_form(forms: _FormComparison, row: int) -> SurfaceForm:
-    counts = dict(zip(KINDS, forms.counts[row].tolist(), strict=True))
-    examples = {kind: forms.examples[row][kind] for kind in KINDS if kind in forms.examples[row]}
-    occurrences = sum(counts.values())
-    return SurfaceForm(surface_form=forms.wordings[row], occurrences=occurrences, examples=examples, **counts)
-
-
-def _ambiguous_forms(forms: _FormComparison, labels: Sequence[str]) -> list[AmbiguousForm]:
-    table = forms.inventory.table
-    result = []
-    for rows in forms.ambiguous:
-        names = {row: labels[table["label"][row]] for row in rows}
-        counts = {name: int(table["count"][row]) for row, name in names.items()}
-        examples = {name: forms.examples[row][KINDS[ANNOTATED]][0] for row, name in names.items()}
-        result.append(AmbiguousForm(forms.wordings[rows[0]], counts, examples))
-    return result

@@ -23,7 +23,7 @@ Flags = NDArray[np.bool_]
 
 
 class CoveredText(msgspec.Struct, gc=False):
-    """What consistency needs of a line of gold.jsonl: a text, and the spans of the labels that are covered in it."""
+    """The fields of a gold line that consistency needs: a text, and the spans of the labels that are covered in it."""
 
     input_hash: int = msgspec.field(name="_input_hash")
     text: str
@@ -161,7 +161,7 @@ class LabelOverlap(msgspec.Struct):
 
     labels (tuple[str, str]): Sorted.
     count (int): Pairs of spans. same_boundaries (int): Those with the same start and end.
-    examples (list[Excerpt]): What the first pairs have in common.
+    examples (list[Excerpt]): The text that the first pairs have in common.
     """
 
     labels: tuple[str, str]

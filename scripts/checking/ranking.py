@@ -89,20 +89,24 @@ class FormEvidence:
         self.table, self.labels, self.counted = table, labels, counted
         self.counts = np.zeros((len(table), len(KINDS)), np.int64)
         np.add.at(self.counts, counted.rows, counted.counts)
-        self._is_known = counted.annotators != UNATTRIBUTED
+        self._is_attributed = counted.annotators != UNATTRIBUTED
         self._keys = np.ascontiguousarray(table["key"])
         # Occurrences in the texts of others; all where the annotator is not known.
-        self._others = self.counts[counted.rows] - np.where(self._is_known[:, None], counted.counts, 0)
+        self._counts_of_others = self.counts[counted.rows] - np.where(self._is_attributed[:, None], counted.counts, 0)
 
     @cached_property
     def scores(self) -> Scores:
-        scores = np.zeros((len(self._others), len(RULES)))
-        whole, whole_of_others = self.counts.sum(1), self._others.sum(1) + self._is_known  # and the occurrence itself
+        """Score each rule by the texts of other annotators; by all texts where these have too few."""
+        scores = np.zeros((len(self._counts_of_others), len(RULES)))
+        whole, whole_of_others = (
+            self.counts.sum(1),
+            self._counts_of_others.sum(1) + self._is_attributed,
+        )  # and the occurrence itself
         for column, rule in enumerate(RULES):
-            usual, usual_of_others = self.counts[:, rule.usual], self._others[:, rule.usual]
+            usual, usual_of_others = self.counts[:, rule.usual], self._counts_of_others[:, rule.usual]
             overall = np.where(usual >= _FEWEST, rule.weight * lower_share(usual, whole), 0)
             by_others = rule.weight * lower_share(usual_of_others, whole_of_others)
-            of_others = self._is_known & (usual_of_others >= _FEWEST)
+            of_others = self._is_attributed & (usual_of_others >= _FEWEST)
             score = np.where(of_others, by_others, overall[self.counted.rows])
             scores[:, column] = np.where(self.counted.counts[:, rule.kind] > 0, score, 0)
         scores[scores < _LEAST] = 0
@@ -127,10 +131,10 @@ class FormEvidence:
 
     def judge(self, occurrence: Occurrence) -> Iterator[Judgment]:
         """The rules that apply to an occurrence."""
-        others = self._others[occurrence.counted]
+        others = self._counts_of_others[occurrence.counted]
         for rule, score in zip(RULES, self.scores[occurrence.counted].tolist(), strict=True):
             if rule.kind == occurrence.kind and score:
-                of_others = bool(self._is_known[occurrence.counted] and others[rule.usual] >= _FEWEST)
+                of_others = bool(self._is_attributed[occurrence.counted] and others[rule.usual] >= _FEWEST)
                 counts = others if of_others else self.counts[occurrence.row]
                 yield Judgment(rule, score, int(counts[rule.usual]), int(counts.sum()), of_others)
 

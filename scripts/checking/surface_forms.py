@@ -12,14 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scripts.checking.passages import (
-    Flags,
-    LabelOverlap,
-    Passage,
-    count_overlaps,
-    read_passage,
-    sum_overlaps,
-)
+from scripts.checking.passages import Flags, LabelOverlap, Passage, count_overlaps, read_passage, sum_overlaps
 from scripts.core.workers import spread
 from scripts.merging.fingerprints import Hashes, Numbers, keys, looked_up, with_lengths
 from scripts.merging.survey import Block

@@ -284,7 +284,7 @@ def _suspect_new(text: GoldText, entity: _NewEntity, overlapped: Sequence[_Annot
     tier = UNCERTAIN if not is_certain else MISSED if not overlapped else CONTRADICTED if replaces else UNCERTAIN
     wordings = ", ".join(f'"{text.text[gold.span.start : gold.span.end]}" as {gold.span.label}' for gold in annotated)
     reason = (
-        f"{_subject(entity.models, models)} {entity.span.label} (probability {entity.probability:.2f}); annotated is "
+        f"{_subject(entity.models, models)} {entity.span.label} (probability {entity.probability:.2f}); annotated: "
         f"{wordings or 'nothing'}."
     )
     spans = [gold.span for gold in annotated]

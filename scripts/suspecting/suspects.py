@@ -105,6 +105,6 @@ def print_suspects(console: Console, found: Suspects, trained: int) -> None:
     print_sums(console, "label", rows, ["suspects read", *kinds])
     for tier, meaning in TIERS.items():
         number = sum(found.number(label, tier) for label in found.labels)
-        console.print(f"Tier {tier}: {number:,}: {meaning}")
+        console.print(f"Tier {tier} ({plural(number, 'suspect')}): {meaning}")
     if found.consistency is None:
         console.print("⚠ tier 1 needs surface forms: weasel run consistency, then this again")
