@@ -29,14 +29,14 @@ class BratWriter(Writer):
         """Write a text and its annotations."""
         entities = self.entities(text, keeps_meta=False)
         spans = [span for span in entities if _TYPE.fullmatch(span.label)]
-        self.skip_spans("label with characters that brat does not allow", len(entities) - len(spans))
-        self.note("texts with a byte order mark at the start, which readers drop", text.text.startswith(_BOM))
+        self.spans["label with characters that brat does not allow"] += len(entities) - len(spans)
+        self.notes["texts with a byte order mark at the start, which readers drop"] += text.text.startswith(_BOM)
         path = self.folder / self.completeness(text) / self._name(text.input_hash)
         path.parent.mkdir(exist_ok=True)
         path.with_suffix(".txt").write_bytes(text.text.encode())
         lines = (_line(number, text.text, span) for number, span in enumerate(spans, 1))
         path.with_suffix(".ann").write_bytes("".join(lines).encode())
-        self.written(len(spans))
+        self.count("written", len(spans))
 
     def _name(self, input_hash: int) -> str:
         """Return the hash as eight digits, with a number for texts that share it; these follow each other."""

@@ -22,17 +22,17 @@ class ConllWriter(Writer):
     def add(self, text: GoldText) -> None:
         """Write a text."""
         spans, overlapping = longest_first(self.entities(text, keeps_meta=False))
-        self.skip_spans("overlaps a longer span of another label", len(overlapping))
+        self.spans["overlaps a longer span of another label"] += len(overlapping)
         tokens = self.cut(self.tokens.of(text.text), spans)
         # A token of a custom tokenizer may hold whitespace, but has one line and one column.
         words = [(token, " ".join(text.text[token.start : token.end].split())) for token in tokens]
         words = [(token, word) for token, word in words if word]
         is_other = " ".join(word for _, word in words) != text.text
-        self.note("texts with other whitespace than one space between tokens", is_other)
+        self.notes["texts with other whitespace than one space between tokens"] += is_other
         tags = _tags([token for token, _ in words], spans)
         lines = "".join(f"{word}\t{tag}\n" for (_, word), tag in zip(words, tags, strict=True))
         self._parts[self.completeness(text)].write(f"{lines}\n".encode())
-        self.written(len(spans))
+        self.count("written", len(spans))
 
 
 def _tags(tokens: list[Token], spans: Sequence[Span]) -> list[str]:

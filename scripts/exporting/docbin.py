@@ -26,13 +26,13 @@ class DocbinWriter(Writer):
     def add(self, text: GoldText) -> None:
         """Add a text to the shard, and write the shard if it is large enough."""
         if (made := self._maker.make(text)) is None:
-            self.skip("too long for the pipeline", span_count(text))
+            self.count("too long for the pipeline", span_count(text))
             return
         self._docs.add(made.doc)
         assert all(span.outcome == "too long" for span in self._maker.misaligned)
-        self.note("texts without their meta", bool(text.meta))
+        self.notes["texts without their meta"] += bool(text.meta)
         self.note_unresolved(text)
-        self.written(span_count(text))
+        self.count("written", span_count(text))
         self._size += len(text.text)
         if self._size >= _SHARD:
             self._write_shard()

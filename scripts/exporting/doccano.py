@@ -24,7 +24,7 @@ class DoccanoWriter(Writer):
         """Write a text."""
         spans = self.entities(text, keeps_meta=True)
         self._parts[self.completeness(text)].write(_encode([doccano_line(text, spans)]))
-        self.written(len(spans))
+        self.count("written", len(spans))
 
 
 def doccano_line(text: GoldText, spans: Iterable[Span]) -> dict[str, Any]:

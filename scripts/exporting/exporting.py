@@ -41,22 +41,15 @@ FORMATS: dict[str, Callable[[Path, list[str], Tokens], Writer]] = {
 
 
 class Exported(msgspec.Struct):
-    """export.json, beside the exported files.
-
-    format (str), labels (list[str]): What was exported.
-    gold (str): Digest of the gold.
-    texts (dict[str, int]), spans (dict[str, int]): read = written + skipped, by reason.
-    notes (dict[str, int]): Differences between the written texts and the gold.
-    digest (str): Of the names and contents of the files. Files that were changed since are not overwritten.
-    """
+    """export.json, beside the exported files."""
 
     format: str
     labels: list[str]
-    gold: str
-    texts: dict[str, int]
+    gold: str  # digest
+    texts: dict[str, int]  # read = written + skipped, by reason
     spans: dict[str, int]
-    notes: dict[str, int]
-    digest: str
+    notes: dict[str, int]  # differences between the written texts and the gold
+    digest: str  # of the names and contents of the files, so that files changed since are not overwritten
 
 
 def export(corpus: Path, output: Path, name: str, label: str, nlp: dict[str, Any]) -> tuple[Path, Exported]:
@@ -84,7 +77,7 @@ def export(corpus: Path, output: Path, name: str, label: str, nlp: dict[str, Any
             _write(with_progress(read_gold(gold), merged.totals["texts"], "Exporting"), writer)
             exported = Exported(
                 name, labels, merged.outputs[gold.name], writer.texts.to_dict("written"),
-                writer.spans.to_dict("written"), dict(sorted(writer.notes.items())), _digest(files),
+                writer.spans.to_dict("written"), dict(sorted((+writer.notes).items())), _digest(files),
             )  # fmt: skip
             write_json(files / NAME, exported)
             target.parent.mkdir(exist_ok=True)
@@ -108,11 +101,11 @@ def _write(texts: Iterable[GoldText], writer: Writer) -> None:
         exported = _with_labels(text, labels)
         writer.texts["read"] += 1
         writer.spans["read"] += span_count(text)
-        writer.skip_spans("other labels", span_count(text) - span_count(exported))
+        writer.spans["other labels"] += span_count(text) - span_count(exported)
         if exported.covered or exported.accepted or exported.rejected:
             writer.add(exported)
         else:
-            writer.skip("no label covered and no span decided")
+            writer.count("no label covered and no span decided")
     writer.close()
 
 

@@ -33,7 +33,7 @@ class LabelStudioWriter(Writer):
         spans = self.entities(text, keeps_meta=True)
         self._file.write(self._separator + _encode(studio_task(text, spans, self.completeness(text) == "complete")))
         self._separator = b",\n"
-        self.written(len(spans))
+        self.count("written", len(spans))
 
     def close(self) -> None:
         """End the list."""

@@ -33,7 +33,7 @@ class ParquetWriter(Writer):
         row = msgspec.to_builtins(text)
         row["meta"] = msgspec.json.encode(text.meta).decode()
         self._rows.append(row)
-        self.written(span_count(text))
+        self.count("written", span_count(text))
         if len(self._rows) >= _ROWS:
             self._flush()
 

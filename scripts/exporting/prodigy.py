@@ -82,7 +82,7 @@ class ProdigyWriter(Writer):
             for span in spans:
                 self._write(text, tokens, span.label, [span], answer, is_binary=True)
         self.note_unresolved(text)
-        self.written(span_count(text))
+        self.count("written", span_count(text))
 
     def _write(
         self, text: GoldText, tokens: ProdigyTokens, label: str, spans: list[Span], answer: Answer, is_binary: bool

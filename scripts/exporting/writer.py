@@ -17,8 +17,8 @@ from scripts.exporting.tokens import Token, Tokens, cut
 class Writer(ABC):
     """Writes texts, one after the other, into files of a format.
 
-    A format opens its files in `start`. Its `add` calls `written` or `skip` once for each text, `skip_spans` for spans
-    that the format has no place for, and `note` for what else is missing or changed in its files.
+    A format opens its files in `start`. Its `add` calls `count` once for each text, counts spans that the format has no
+    place for in `spans`, by reason, and other differences between the files and the gold in `notes`.
 
     folder (Path): An empty folder for the files.
     labels (list[str]): The labels that are exported, sorted.
@@ -49,34 +49,20 @@ class Writer(ABC):
         """Open a file of the folder, to be closed by `close`."""
         return self._files.enter_context((self.folder / name).open("wb"))
 
-    def written(self, spans: int) -> None:
-        """Count a text and some of its spans as written."""
-        self.texts["written"] += 1
-        self.spans["written"] += spans
-
-    def skip(self, reason: str, spans: int = 0) -> None:
-        """Count a text and the rest of its spans as skipped."""
-        self.texts[reason] += 1
-        self.skip_spans(reason, spans)
-
-    def skip_spans(self, reason: str, spans: int) -> None:
-        """Count spans as skipped."""
-        self.spans[reason] += spans
-
-    def note(self, what: str, times: int = 1) -> None:
-        """Count something by which the files differ from the gold although the text is in them."""
-        if times:
-            self.notes[what] += times
+    def count(self, outcome: str, spans: int = 0) -> None:
+        """Count a text and its spans, but for those counted before, as "written" or as skipped for a reason."""
+        self.texts[outcome] += 1
+        self.spans[outcome] += spans
 
     def cut(self, tokens: list[Token], spans: Iterable[Span]) -> list[Token]:
         """Cut tokens at the boundaries of spans."""
         pieces = cut(tokens, spans)
-        self.note("tokens cut at the boundary of a span", len(pieces) - len(tokens))
+        self.notes["tokens cut at the boundary of a span"] += len(pieces) - len(tokens)
         return pieces
 
     def note_unresolved(self, text: GoldText) -> None:
         """Note unresolved labels: in the files they look like labels that nobody was asked about."""
-        self.note("unresolved labels, written as not covered", len(text.unresolved))
+        self.notes["unresolved labels, written as not covered"] += len(text.unresolved)
 
     def completeness(self, text: GoldText) -> Literal["complete", "incomplete"]:
         """Name of the file or folder for a text: where all labels are covered, other tools need no coverage."""
@@ -87,12 +73,12 @@ class Writer(ABC):
 
         Rejected spans are skipped; incomplete coverage, and meta unless the format keeps it, are noted.
         """
-        self.skip_spans("rejected spans", len(text.rejected))
+        self.spans["rejected spans"] += len(text.rejected)
         if self.completeness(text) == "incomplete":
-            self.note("incomplete texts, without saying which of their labels are covered")
+            self.notes["incomplete texts, without saying which of their labels are covered"] += 1
         self.note_unresolved(text)
         if not keeps_meta:
-            self.note("texts without their meta", bool(text.meta))
+            self.notes["texts without their meta"] += bool(text.meta)
         return sorted([*text.spans, *text.accepted])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from heapq import heapify, heappop, heappush, heappushpop, heapreplace
+from heapq import heapify, heappop, heapreplace, nlargest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,18 +40,13 @@ _LENGTH = 0.5  # informativeness is a sum over tokens, divided by this power of 
 
 
 class Candidate(NamedTuple):
-    """A text that may be asked about. The largest is the best.
+    """A text that may be asked about. The largest is the best. Words and spans are empty in a random sample."""
 
-    rank (float): Its informativeness, or its place in the random sample.
-    order (int): Breaks ties: the first in the gold has the largest number.
-    words (WordValues), spans (list[Span]): By word, and predicted entities of the label; empty in a random sample.
-    """
-
-    rank: float
-    order: int
+    rank: float  # informativeness, or place in the random sample
+    order: int  # breaks ties: the first in the gold has the largest number
     text: GoldText
     words: WordValues
-    spans: list[Span]
+    spans: list[Span]  # predicted entities of the label
 
 
 def choose_uncovered(
@@ -68,17 +63,15 @@ def choose_uncovered(
     eligible = _eligible(
         with_progress(read_gold(gold), texts, "Choosing"), request, before, splitter, max_length, counts
     )
-    pool: list[Candidate] = []
-    for candidate in _ranked(eligible, tagger) if tagger else _shuffled(eligible, request.seed):
-        if len(pool) < _POOL * request.limit:
-            heappush(pool, candidate)
-        else:
-            heappushpop(pool, candidate)
-    pool.sort(reverse=True)
     if tagger:
-        known = (text.text for text in read_gold(gold) if _is_known(text, request, before))
-        pool = _most_informative(pool, known, request.limit, counts)
-    chosen = pool[: request.limit]
+        known = (
+            text.text for text in read_gold(gold)
+            if request.label in text.covered or question_key(text.text) in before
+        )  # fmt: skip
+        pool = nlargest(_POOL * request.limit, _ranked(eligible, tagger))
+        chosen = _most_informative(pool, known, request.limit, counts)
+    else:
+        chosen = nlargest(request.limit, _shuffled(eligible, request.seed))
     counts["queued"] = len(chosen)
     counts.fill("over the limit")
     return Selection([_item(candidate, request) for candidate in chosen], counts)
@@ -102,10 +95,6 @@ def _eligible(
             counts["too long for the pipeline"] += 1
         else:
             yield text
-
-
-def _is_known(text: GoldText, request: Request, before: frozenset[str]) -> bool:
-    return request.label in text.covered or question_key(text.text) in before
 
 
 def _shuffled(texts: Iterable[GoldText], seed: int) -> Iterator[Candidate]:

@@ -27,17 +27,12 @@ _UNITS = {"uncovered": "text", "suspects": "suspect", "conflicts": "conflict"}
 
 
 class Queued(NamedTuple):
-    """The result of `queue`.
+    """The result of `queue`."""
 
-    folder (Path | None): The new folder; None if nothing was left to ask, and nothing was written.
-    waiting (dict[str, int]): The number of suspects and conflicts of the label that nobody was asked about.
-    outdated_models (bool): Whether the models that ranked the texts were trained on another corpus.
-    """
-
-    folder: Path | None
+    folder: Path | None  # None if nothing was left to ask, and nothing was written
     queue: Queue
-    waiting: dict[str, int]
-    outdated_models: bool
+    waiting: dict[str, int]  # suspects and conflicts of the label that nobody was asked about
+    outdated_models: bool  # whether the models that ranked the texts were trained on another corpus
 
 
 def queue(request: Request, corpus: Path, models: Path, output: Path, plan: CorpusPlan) -> Queued:

@@ -40,18 +40,12 @@ class LabelRecommendation(msgspec.Struct):
 
 
 class Next(msgspec.Struct, kw_only=True):
-    """metrics/next.json.
+    """metrics/next.json."""
 
-    gold (str): Digest of the gold.
-    run (str | None): The newest run, whose scores these are. None if nothing was evaluated.
-    notes (list[str]): What is missing, or older than the annotations.
-    labels (dict[str, LabelRecommendation]): Labels to work on, those with the most errors first; then the others.
-    """
-
-    gold: str
-    run: str | None
-    notes: list[str]
-    labels: dict[str, LabelRecommendation]
+    gold: str  # digest
+    run: str | None  # the newest, whose scores these are
+    notes: list[str]  # results that are missing, or older than the annotations
+    labels: dict[str, LabelRecommendation]  # labels to work on, most errors first; then the others
 
 
 class Measured(NamedTuple):

@@ -21,25 +21,16 @@ Prefill = Literal["gold", "model"]
 
 
 class Request(msgspec.Struct, kw_only=True, frozen=True):
-    """The options of a queue.
-
-    kind (QueueKind): Texts in which the label is not covered; annotations that are probably wrong; or texts about which
-        answers disagree.
-    format (str): A key of `tasks.FORMATS`.
-    texts (SplitName), order (Order): The split of uncovered texts; the most informative first, or a random sample.
-    prefill (Prefill): The spans in the tasks of uncovered texts: those in the gold, or also those that models predict.
-    limit (int): The largest number of tasks.
-    seed (int): Of the random sample.
-    """
+    """The options of a queue."""
 
     label: str
-    kind: QueueKind = "uncovered"
-    format: str = "prodigy"
-    texts: SplitName = "train"
-    order: Order = "informative"
-    prefill: Prefill = "gold"
-    limit: int = 100
-    seed: int = 0
+    kind: QueueKind = "uncovered"  # texts in which the label is not covered, suspects, or conflicts between answers
+    format: str = "prodigy"  # a key of `tasks.FORMATS`
+    texts: SplitName = "train"  # the split of uncovered texts
+    order: Order = "informative"  # of uncovered texts: the most informative first, or a random sample
+    prefill: Prefill = "gold"  # spans in the tasks of uncovered texts: those in the gold, or also predicted ones
+    limit: int = 100  # tasks
+    seed: int = 0  # of the random sample
 
 
 class ReviewVersion(NamedTuple):
@@ -50,19 +41,13 @@ class ReviewVersion(NamedTuple):
 
 
 class QueueItem(NamedTuple):
-    """A task before it is written in a format.
-
-    text (GoldText), spans (list[Span]): The text with its gold annotations; the spans that the task shows, sorted.
-    reason (dict[str, Any]): Why it is asked; it becomes part of the task's meta.
-    asked (list[str]): Keys of what is asked, see `question_key`.
-    versions (Sequence[ReviewVersion]): The annotations to decide between, if it is a review.
-    """
+    """A task before it is written in a format."""
 
     text: GoldText
-    spans: list[Span]
-    reason: dict[str, Any]
-    asked: list[str]
-    versions: Sequence[ReviewVersion] = ()
+    spans: list[Span]  # that the task shows, sorted
+    reason: dict[str, Any]  # why it is asked; it becomes part of the task's meta
+    asked: list[str]  # keys of what is asked, see `question_key`
+    versions: Sequence[ReviewVersion] = ()  # to decide between, if it is a review
 
 
 class Selection(NamedTuple):
@@ -73,23 +58,16 @@ class Selection(NamedTuple):
 
 
 class Queue(msgspec.Struct, kw_only=True):
-    """queue.json.
-
-    gold (str), models (dict[str, str]): Digests of the gold and, by folder, of the models that ranked the texts.
-    unit (str), counts (dict[str, int]): Texts, suspects or conflicts: read = queued + the others, by reason.
-    tasks (int): The number of tasks: one a text, so that several suspects can be in one.
-    informativeness (list[float]): Of the first and of the last text, if models ranked them.
-    asked (list[str]): Keys of what was asked, sorted. Later queues leave it out.
-    """
+    """queue.json."""
 
     request: Request
-    gold: str
-    models: dict[str, str]
-    unit: str
-    counts: dict[str, int]
-    tasks: int
-    informativeness: list[float]
-    asked: list[str]
+    gold: str  # digest
+    models: dict[str, str]  # digests of the models that ranked the texts, by folder
+    unit: str  # of the counts: text, suspect or conflict
+    counts: dict[str, int]  # read = queued + the others, by reason
+    tasks: int  # one a text, so that several suspects can be in one
+    informativeness: list[float]  # of the first and the last text, if models ranked them
+    asked: list[str]  # keys of what was asked, sorted; later queues leave it out
 
 
 def spans_of(spans: Iterable[Span], label: str) -> list[Span]:

@@ -29,40 +29,26 @@ LOW_F = 0.9
 
 
 class Signals(msgspec.Struct, kw_only=True):
-    """The measurements of a label. None: not measured, or undefined.
-
-    texts (int), covered (int): All texts, and those in which the label is covered.
-    hours (float | None): To annotate the label in the other texts, at the speed so far.
-    spans (int | None), suspects (int | None): Annotated spans, and suspects of the first tier: of the step `suspects`
-        if it was run, else of `consistency`.
-    agreement (float | None): F between annotators on exact spans. agreement_spans (int): Spans that any of them marked.
-    support (int | None): Entities in the test texts.
-    f, low, high (float | None): F of the newest run, and its 95 % interval.
-    errors (float | None): False positives and false negatives in the test texts.
-    slope (float | None): F gained by the last doubling of the texts. trend (str | None): The learning curve's verdict.
-    seen, unseen (float | None): Recall of surface forms that are in the training texts, and of others.
-    unseen_entities (float): Entities of other surface forms in the test texts.
-    confused_with (str | None): The label that it is most often confused with. confusions (float): How often.
-    """
+    """The measurements of a label. None: not measured, or undefined."""
 
     texts: int
-    covered: int
-    hours: float | None = None
-    spans: int | None = None
-    suspects: int | None = None
-    agreement: float | None = None
-    agreement_spans: int = 0
-    support: int | None = None
-    f: float | None = None
-    low: float | None = None
+    covered: int  # texts
+    hours: float | None = None  # to annotate the label in the other texts, at the speed so far
+    spans: int | None = None  # annotated
+    suspects: int | None = None  # of the first tier, by the step `suspects` if it was run, else by `consistency`
+    agreement: float | None = None  # F between annotators on exact spans
+    agreement_spans: int = 0  # that any of them marked
+    support: int | None = None  # entities in the test texts
+    f: float | None = None  # of the newest run
+    low: float | None = None  # of the 95 % interval of F
     high: float | None = None
-    errors: float | None = None
-    slope: float | None = None
-    trend: str | None = None
-    seen: float | None = None
-    unseen: float | None = None
-    unseen_entities: float = 0
-    confused_with: str | None = None
+    errors: float | None = None  # false positives + false negatives in the test texts
+    slope: float | None = None  # F gained by the last doubling of the texts
+    trend: str | None = None  # verdict of the learning curve
+    seen: float | None = None  # recall on surface forms that are in the training texts
+    unseen: float | None = None  # recall on the others
+    unseen_entities: float = 0  # in the test texts
+    confused_with: str | None = None  # the label that it is most often confused with, either way
     confusions: float = 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -25,18 +26,13 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 
 
 class TaskFormat(NamedTuple):
-    """A format of tasks, and the reader of its answers.
+    """A format of tasks, and the reader of its answers."""
 
-    name (str): Of the file with the tasks, which `write` writes for a label into a folder.
-    reader (str), answers (str): The reader of the answers, and the file that they are exported to.
-    settings (dict[str, str]): Further settings of the reader.
-    """
-
-    name: str
-    write: Callable[[list[QueueItem], str, Tokens, Path], None]
+    name: str  # of the file with the tasks
+    write: Callable[[list[QueueItem], str, Tokens, Path], None]  # items, label, tokens, folder
     reader: str
-    answers: str
-    settings: dict[str, str]
+    answers: str  # the file that answers are exported to; none with a database
+    settings: dict[str, str]  # further ones of the reader
 
 
 def _write_prodigy(items: list[QueueItem], label: str, tokens: Tokens, folder: Path) -> None:
@@ -89,7 +85,7 @@ def print_way_back(console: Console, queue: Queue, folder: Path, sources: Mappin
     task_format = FORMATS[queue.request.format]
     tasks = (folder / task_format.name).as_posix()
     if queue.request.format == "prodigy":
-        label = _quoted(queue.request.label)
+        label = shlex.quote(queue.request.label)
         console.print(f"\nprodigy ner.manual {name} blank:{lang} {tasks} --label {label}\n", soft_wrap=True)
     else:
         answers = (folder / task_format.answers).as_posix()
@@ -121,7 +117,3 @@ def _destination(queue: Queue, folder: Path, sources: Mapping[str, Source]) -> t
     paths = [source.path for source in prodigy if isinstance(source, ProdigyDatabase)]
     where = {"path": paths[0] if paths else _DEFAULT_DATABASE, "dataset": name, "labels": [request.label]}
     return name, None if name in sources else DatasetBlock(name, task_format.reader, where)
-
-
-def _quoted(label: str) -> str:
-    return label if label.replace("-", "").replace("_", "").isalnum() else f'"{label}"'
