@@ -1,4 +1,4 @@
-"""What is in a page: its tags, its tables, and the texts of errors, as a browser would read them."""
+"""The tags, tables and marked texts of a page, as a browser would read them."""
 
 from __future__ import annotations
 

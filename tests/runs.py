@@ -12,9 +12,9 @@ CONFIG = "[training]\ndropout = 0.1\nmax_steps = 900\n"
 
 
 def counted(hits, seeds=(0,), texts=20, entities=10, other_gold=()):
-    """Counts in which of each label's entities, one a text, so many are found, and two are invented.
+    """Counts with one entity a text: by label, true positives, and two false positives.
 
-    hits: by label, how many, or for each seed how many. other_gold: labels whose gold is not what it is elsewhere.
+    hits: by label, the true positives, of all seeds or of each. other_gold: labels whose gold differs from other runs'.
     """
     labels = sorted(hits)
     values = np.zeros((len(seeds), texts, len(labels), 4), np.int32)

@@ -1,4 +1,4 @@
-"""Small corpora with coverage, and models that need no training: what is found is what a pattern says."""
+"""Small corpora with coverage, and models that need no training: they predict by patterns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spacy.tokens import DocBin, Span
 from tests.project import ROOT
 
 
-def known_doc(nlp, text, gold=(), covered=(), partly=()):
+def covered_doc(nlp, text, gold=(), covered=(), partly=()):
     """A Doc of the corpus.
 
     gold, partly: (start, end, label) in tokens. covered: labels that are covered everywhere, or such triples.
@@ -27,16 +27,16 @@ def known_doc(nlp, text, gold=(), covered=(), partly=()):
     return doc
 
 
-def write_corpus(folder, docs, digest="d" * 8, per_shard=3, **sides):
+def write_corpus(folder, docs, digest="d" * 8, per_shard=3, **splits):
     """A corpus as the step makes it; `docs` are its test texts."""
-    sides = {"train": [], "dev": [], **sides, "test": docs}
-    for side, found in sides.items():
-        (folder / side).mkdir(parents=True, exist_ok=True)
+    splits = {"train": [], "dev": [], **splits, "test": docs}
+    for name, found in splits.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
         for start in range(0, len(found), per_shard):
-            DocBin(docs=found[start : start + per_shard]).to_disk(folder / side / f"{start:04}.spacy")
-    labels = {span.label_ for found in sides.values() for doc in found for span in doc.spans["covered"]}
+            DocBin(docs=found[start : start + per_shard]).to_disk(folder / name / f"{start:04}.spacy")
+    labels = {span.label_ for found in splits.values() for doc in found for span in doc.spans["covered"]}
     (folder / "labels.json").write_text(json.dumps(sorted(labels)))
-    split = {"digest": digest, "texts": {side: len(found) for side, found in sides.items()}}
+    split = {"digest": digest, "texts": {name: len(found) for name, found in splits.items()}}
     (folder / "split.json").write_text(json.dumps(split))
     return folder
 

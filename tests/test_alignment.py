@@ -20,7 +20,7 @@ from scripts.scoring.counts import Tally, count, rows
 from scripts.scoring.evaluation import ErrorSums, surface_forms
 from scripts.scoring.examples import ErrorExamples, load, pack
 from scripts.scoring.metrics import metrics
-from tests.scored import known_doc
+from tests.scored import covered_doc
 
 NLP = spacy.blank("en")
 LABELS = ["A-B", "B-PER", "LOC"]  # hyphens are no IOB tags
@@ -114,7 +114,7 @@ def nervaluate(gold, predicted):
 
     found = Evaluator([entities(one) for one in gold], [entities(one) for one in predicted], LABELS, loader="dict")
     found = found.evaluate()["entities"]
-    return {label: found[label]["strict"] for label in LABELS if label in found}  # one with nothing is left out
+    return {label: found[label]["strict"] for label in LABELS if label in found}  # labels without spans are missing
 
 
 @given(st.lists(st.tuples(spans, spans), min_size=1, max_size=5))
@@ -143,15 +143,15 @@ def perturbed(doc, labels):
     return result
 
 
-def on_real_texts(sides, labels):
+def on_real_texts(texts, labels):
     """Strict scores by label of spaCy, and counts of nervaluate and ours."""
     docs = []
-    for each in sides:
+    for each in texts:
         doc = NLP.make_doc(each.text)
         found = [doc.char_span(span.start, span.end, span.label) for span in each.spans]
         ents = filter_spans([span for span in found if span is not None])
-        docs.append(known_doc(NLP, each.text, [(span.start, span.end, span.label_) for span in ents], labels))
-    docs.insert(0, known_doc(NLP, "Nothing here .", [], labels))  # an empty first document
+        docs.append(covered_doc(NLP, each.text, [(span.start, span.end, span.label_) for span in ents], labels))
+    docs.insert(0, covered_doc(NLP, "Nothing here .", [], labels))  # an empty first document
     predicted = [perturbed(doc, labels) for doc in docs]
     tally = Tally(labels)
     for doc, guess in zip(docs, predicted, strict=True):
@@ -193,7 +193,7 @@ def errors_of(gold, ents, seen=None):
 
 
 def test_errors_of_each_kind_add_up_and_confusion_has_the_labels():
-    gold = known_doc(NLP, TEXT, [(0, 1, "A-B"), (2, 3, "A-B"), (4, 5, "LOC"), (6, 7, "LOC")], LABELS)
+    gold = covered_doc(NLP, TEXT, [(0, 1, "A-B"), (2, 3, "A-B"), (4, 5, "LOC"), (6, 7, "LOC")], LABELS)
     found, more = errors_of(gold, [(0, 2, "A-B"), (2, 3, "B-PER"), (4, 6, "B-PER"), (7, 8, "LOC")])
     errors = {label: score.errors for label, score in found.labels.items()}
     assert (errors["A-B"].fn.boundary, errors["A-B"].fn.type, errors["A-B"].fp.boundary) == (1, 1, 1)
@@ -207,7 +207,7 @@ def test_errors_of_each_kind_add_up_and_confusion_has_the_labels():
 
 
 def test_a_prediction_whose_label_is_not_covered_there_is_no_error():
-    gold = known_doc(NLP, TEXT, [(0, 1, "A-B")], ["A-B", (4, 8, "LOC")])
+    gold = covered_doc(NLP, TEXT, [(0, 1, "A-B")], ["A-B", (4, 8, "LOC")])
     found, more = errors_of(gold, [(0, 1, "B-PER"), (2, 3, "LOC"), (6, 7, "LOC")])
     assert found.labels["A-B"].errors.fn.missed == 1
     assert found.labels["LOC"].errors.fp.spurious == 1
@@ -216,10 +216,10 @@ def test_a_prediction_whose_label_is_not_covered_there_is_no_error():
 
 
 def test_seen_and_unseen_surface_forms_have_a_recall_each():
-    train = known_doc(NLP, "Ada likes Rome .", [(0, 1, "A-B"), (2, 3, "LOC")], LABELS)
+    train = covered_doc(NLP, "Ada likes Rome .", [(0, 1, "A-B"), (2, 3, "LOC")], LABELS)
     seen = surface_forms([train])
     assert seen == {"A-B": {"Ada"}, "LOC": {"Rome"}}
-    gold = known_doc(NLP, TEXT, [(0, 1, "A-B"), (2, 3, "A-B"), (6, 7, "B-PER")], LABELS)
+    gold = covered_doc(NLP, TEXT, [(0, 1, "A-B"), (2, 3, "A-B"), (6, 7, "B-PER")], LABELS)
     found, _ = errors_of(gold, [(0, 1, "A-B")], seen)
     assert (found.labels["A-B"].seen.r, found.labels["A-B"].unseen.r) == (1.0, 0.0)
     assert found.labels["B-PER"].seen.entities == 0  # Rome was seen as another label
@@ -234,7 +234,7 @@ def examples(texts, limit=20):
     tally, found = Tally(LABELS), ErrorExamples(limit)
     for text in texts:
         doc = NLP.make_doc(text)
-        gold = known_doc(NLP, text, [(0, 1, "A-B"), (2, 3, "LOC")], ["A-B", "LOC"])
+        gold = covered_doc(NLP, text, [(0, 1, "A-B"), (2, 3, "LOC")], ["A-B", "LOC"])
         doc.ents = [Span(doc, 2, 4, "LOC"), Span(doc, 5, 6, "B-PER")]
         tally.add(text, covered_of(gold), predictions(doc))
     found.add(tally.flush(), LABELS)
@@ -264,7 +264,7 @@ def test_examples_are_few_and_the_same_in_any_order(tmp_path):
 def test_of_a_long_text_a_part_is_shown():
     text = f"{'before ' * 200}Ada likes Rome in May and June . {'after ' * 200}"
     doc = NLP.make_doc(text)
-    gold = known_doc(NLP, text, [(200, 201, "A-B"), (202, 203, "LOC")], LABELS)
+    gold = covered_doc(NLP, text, [(200, 201, "A-B"), (202, 203, "LOC")], LABELS)
     tally, found = Tally(LABELS), ErrorExamples()
     tally.add(text, covered_of(gold), predictions(doc))
     found.add(tally.flush(), LABELS)

@@ -210,7 +210,7 @@ def test_labels_come_and_go(tmp_path):
     assert found["ner-dddddddd", "PER"]["delta"] != ""
 
 
-# What differs, and what is said of it
+# Differences and notes
 
 
 def test_differences_are_said(tmp_path):

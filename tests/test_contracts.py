@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import spacy
 
-from tests.scored import known_doc, write_corpus, write_model
+from tests.scored import covered_doc, write_corpus, write_model
 
 GOLDEN = Path(__file__).parent / "golden"
 NLP = spacy.blank("en")
@@ -109,7 +109,7 @@ def sentence(firm, person, place, other):
     """A test text with the same counts as all others: resampled texts have the same F, so that intervals are known."""
     text = f"{firm} hired {person} of New {place} via {other} in London ."
     gold = [(0, 1, "ORG"), (2, 3, "PER"), (4, 6, "LOC"), (7, 8, "PER"), (9, 10, "LOC")]
-    return known_doc(NLP, text, gold, ["LOC", "ORG", "PER"])
+    return covered_doc(NLP, text, gold, ["LOC", "ORG", "PER"])
 
 
 @pytest.fixture(scope="module")
@@ -120,10 +120,10 @@ def scored(tmp_path_factory):
     The first predicts New Rome and New Bonn with another boundary, the second predicts them rightly.
     """
     folder = tmp_path_factory.mktemp("scored")
-    train = known_doc(NLP, "IBM moved to London .", [(0, 1, "ORG"), (3, 4, "LOC")], ["LOC", "ORG", "PER"])
+    train = covered_doc(NLP, "IBM moved to London .", [(0, 1, "ORG"), (3, 4, "LOC")], ["LOC", "ORG", "PER"])
     test = [
         sentence("IBM", "Ada", "Rome", "Bob"), sentence("Apple", "Eve", "Bonn", "Dan"),
-        known_doc(NLP, "IBM called .", [], ["PER"]),
+        covered_doc(NLP, "IBM called .", [], ["PER"]),
     ]  # fmt: skip
     write_corpus(folder / "corpus", test, train=[train])
     split = json.loads((folder / "corpus/split.json").read_text())

@@ -13,7 +13,7 @@ from scripts.building.checks import check_corpus, odd_boundaries
 from scripts.building.splits import read_corpus
 from scripts.merging.duplicates import shingles, similarity
 from tests.project import ROOT
-from tests.scored import known_doc, one_line, step, write_corpus
+from tests.scored import covered_doc, one_line, step, write_corpus
 
 NLP = spacy.blank("en")
 CONFIG = ROOT / "configs" / "ner_transition.cfg"
@@ -21,7 +21,7 @@ LONG = "The committee of the national society for bees met Ada in the old town h
 
 
 def doc(text, *spans, labels=("ORG", "PER")):
-    return known_doc(NLP, text, spans, labels)
+    return covered_doc(NLP, text, spans, labels)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import spacy
 from scripts.core.errors import run_step
 from scripts.evaluate import main
 from scripts.model.models import find_models
-from tests.scored import known_doc, one_line, step, write_corpus, write_model
+from tests.scored import covered_doc, one_line, step, write_corpus, write_model
 
 NLP = spacy.blank("en")
 
@@ -30,10 +30,11 @@ class Done(NamedTuple):
 def project(tmp_path):
     """Five test texts, the last of which is not annotated for ORG, and a model that knows Ada and IBM."""
     docs = [
-        known_doc(NLP, f"IBM hired Ada number {n} .", [(0, 1, "ORG"), (2, 3, "PER")], ["ORG", "PER"]) for n in range(3)
+        covered_doc(NLP, f"IBM hired Ada number {n} .", [(0, 1, "ORG"), (2, 3, "PER")], ["ORG", "PER"])
+        for n in range(3)
     ]
-    docs.append(known_doc(NLP, "Bob likes IBM .", [(0, 1, "PER"), (2, 3, "ORG")], ["ORG", "PER"]))
-    docs.append(known_doc(NLP, "IBM likes Ada .", [(2, 3, "PER")], ["PER"]))
+    docs.append(covered_doc(NLP, "Bob likes IBM .", [(0, 1, "PER"), (2, 3, "ORG")], ["ORG", "PER"]))
+    docs.append(covered_doc(NLP, "IBM likes Ada .", [(2, 3, "PER")], ["PER"]))
     write_corpus(tmp_path / "corpus", docs)
     write_model(tmp_path / "training" / "ner", {"ORG": ["IBM"], "PER": ["Ada"]}, tmp_path / "corpus" / "split.json")
     return tmp_path
@@ -150,7 +151,7 @@ def test_where_the_project_lies_makes_no_other_run(project, tmp_path_factory, su
 
 def test_other_data_make_another_run_and_it_is_said_if_they_are_not_those_of_training(project, succeed):
     succeed(project)
-    write_corpus(project / "corpus", [known_doc(NLP, "Ada .", [(0, 1, "PER")], ["PER"])], digest="other")
+    write_corpus(project / "corpus", [covered_doc(NLP, "Ada .", [(0, 1, "PER")], ["PER"])], digest="other")
     assert "⚠ the model was trained on other data than corpus holds now" in succeed(project)
     assert len(folders(project)) == 2
     assert {read(folder / "run.json")["data"]["evaluated"] for folder in folders(project)} == {"d" * 8, "other"}
@@ -193,7 +194,7 @@ def test_no_corpus(project, evaluate):
 
 
 def test_no_texts(project, evaluate):
-    write_corpus(project / "corpus", [], train=[known_doc(NLP, "Ada .", [], ["PER"])])
+    write_corpus(project / "corpus", [], train=[covered_doc(NLP, "Ada .", [], ["PER"])])
     assert "corpus/test: no text to evaluate with" in one_line(evaluate(project))
 
 
@@ -229,7 +230,7 @@ def test_seeds_that_differ_in_more_than_the_seed(project, evaluate):
 
 
 def test_a_seed_left_by_earlier_data_is_left_out(project, succeed):
-    write_corpus(project / "other", [known_doc(NLP, "Ada .", [], ["PER"])], digest="other")
+    write_corpus(project / "other", [covered_doc(NLP, "Ada .", [], ["PER"])], digest="other")
     write_model(project / "training" / "ner", {"PER": ["Ada"]}, project / "other" / "split.json", seed=1)
     assert "⚠ skipped: training/ner/seed-1: was trained on other data" in succeed(project)
     assert read(folders(project)[0] / "run.json")["seeds"] == [0]

@@ -33,7 +33,7 @@ from scripts.model.label_heads import (  # fmt: skip
     read_gold,
     score_covered,
 )
-from tests.scored import known_doc
+from tests.scored import covered_doc
 
 NLP = spacy.blank("en")
 LABELS = ["ORG", "PER"]
@@ -42,7 +42,7 @@ TEXT = "IBM hired Ada Lovelace in 1843 ."
 
 def example(*args, predicted=None, nlp=NLP, text=TEXT, **kwargs):
     """An example whose reference knows the gold given; the text is tokenized by the pipeline, or as given."""
-    reference = known_doc(nlp, text, *args, **kwargs)
+    reference = covered_doc(nlp, text, *args, **kwargs)
     return Example(predicted if predicted is not None else nlp.make_doc(text), reference)
 
 

@@ -17,7 +17,7 @@ from benchmarks.partial import HEADS, NER, Job, run, thin
 from benchmarks.variants import focal, sum_over_sequences, weighted
 from scripts.core.answers import Span
 from scripts.model.label_heads import BEGIN, IN, LAST, OUT, TAGS, UNIT
-from tests.scored import known_doc
+from tests.scored import covered_doc
 
 TEXTS = [text(f"Ada met Bob in Rome {n}", [Span(0, 3, "PER"), Span(15, 19, "LOC")], ["LOC", "PER"]) for n in range(400)]
 
@@ -77,7 +77,7 @@ def test_sums_over_sequences_are_those_of_all_sequences():
 @pytest.mark.parametrize("loss", [focal, weighted, variants.crf])
 def test_gradients_are_those_of_finite_differences(loss):
     nlp = spacy.blank("en")
-    reference = known_doc(nlp, "Ada met Bob Ray in Rome .", [(0, 1, "PER"), (2, 4, "PER")], ["PER"], [(5, 6, "LOC")])
+    reference = covered_doc(nlp, "Ada met Bob Ray in Rome .", [(0, 1, "PER"), (2, 4, "PER")], ["PER"], [(5, 6, "LOC")])
     example = Example(nlp.make_doc(reference.text), reference)
     pipe = SimpleNamespace(labels=("LOC", "PER"))
     scores = np.random.default_rng(1).normal(size=(7, 2 * TAGS))

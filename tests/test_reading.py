@@ -12,14 +12,16 @@ from spacy.training.augment import create_lower_casing_augmenter
 from scripts.building.reading import CorpusReader, corpus_reader, split_doc
 from scripts.core.errors import UserError
 from scripts.model.label_heads import read_gold
-from tests.scored import known_doc
+from tests.scored import covered_doc
 
 NLP = spacy.blank("en")
 TEXT = "IBM hired Ada Lovelace in 1843 . She wrote a program for Babbage ."
 
 
 def doc(number):
-    return known_doc(NLP, f"IBM hired Ada number {number} .", [(0, 1, "ORG"), (2, 3, "PER")], ["ORG"], [(2, 3, "PER")])
+    return covered_doc(
+        NLP, f"IBM hired Ada number {number} .", [(0, 1, "ORG"), (2, 3, "PER")], ["ORG"], [(2, 3, "PER")]
+    )
 
 
 @pytest.fixture
@@ -90,7 +92,7 @@ def test_a_variant_has_the_spans_of_the_text(shards):
 
 
 def long_doc():
-    found = known_doc(NLP, TEXT, [(0, 1, "ORG"), (2, 6, "PER"), (12, 13, "PER")], ["ORG", (0, 9, "PER")])
+    found = covered_doc(NLP, TEXT, [(0, 1, "ORG"), (2, 6, "PER"), (12, 13, "PER")], ["ORG", (0, 9, "PER")])
     found.spans["incorrect_spans"] = [found[9:11]]
     return found
 
@@ -130,7 +132,7 @@ def test_parts_are_trained_with(tmp_path):
 
 
 def test_texts_without_tokens_are_skipped(tmp_path):
-    DocBin(docs=[known_doc(NLP, ""), doc(1)]).to_disk(tmp_path / "0000.spacy")
+    DocBin(docs=[covered_doc(NLP, ""), doc(1)]).to_disk(tmp_path / "0000.spacy")
     assert numbers(CorpusReader(tmp_path)(NLP)) == [1]
 
 

@@ -1,4 +1,4 @@
-"""Counts by text and label: spaCy's where everything is known, and none where nothing is."""
+"""Counts by text and label: those of spaCy where all labels are covered, and none where a label is not."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from scripts.model.label_heads import covered_of, join_ranges, predictions
 from scripts.scoring.counts import NOTHING, Tally, digests, load, pack, text_id, together
 from scripts.scoring.metrics import metrics, score
 from scripts.scoring.runs import RunData, identity
-from tests.scored import known_doc
+from tests.scored import covered_doc
 
 NLP = spacy.blank("en")
 LABELS = ["LOC", "ORG", "PER"]
@@ -59,7 +59,7 @@ def counted(gold, ents, text=TEXT):
 
 
 @given(st.lists(st.tuples(spans, spans), min_size=1, max_size=5))
-def test_where_all_is_known_counts_are_those_of_spacy(texts):
+def test_where_all_is_covered_counts_are_those_of_spacy(texts):
     pairs = []
     for number, (gold, found) in enumerate(texts):
         text = f"{TEXT} {number}"
@@ -67,7 +67,7 @@ def test_where_all_is_known_counts_are_those_of_spacy(texts):
         right, ents = ([Span(doc, *span) for span in made(some)] for some in (gold, found))
         right = [(span.start, span.end, span.label_) for span in filter_spans(right)]
         ents = [(span.start, span.end, span.label_) for span in filter_spans(ents)]
-        pairs.append((known_doc(NLP, text, right, LABELS), predicted(text, ents)))
+        pairs.append((covered_doc(NLP, text, right, LABELS), predicted(text, ents)))
     theirs = Scorer.score_spans([Example(found, gold) for gold, found in pairs], "ents")
     ours = metrics(tally(pairs).counts())
     for label in LABELS:
@@ -83,47 +83,47 @@ def test_what_is_not_covered_is_not_counted(gold, found, covered):
     ents = [(span.start, span.end, span.label_) for span in filter_spans([Span(doc, *span) for span in made(found)])]
     right = filter_spans([Span(doc, *span) for span in made(gold)])
     right = [(span.start, span.end, span.label_) for span in right if span.label_ in covered]
-    everything = counted(known_doc(NLP, TEXT, right, LABELS), ents)
-    assert counted(known_doc(NLP, TEXT, right, covered), ents) == {label: everything[label] for label in covered}
+    everything = counted(covered_doc(NLP, TEXT, right, LABELS), ents)
+    assert counted(covered_doc(NLP, TEXT, right, covered), ents) == {label: everything[label] for label in covered}
 
 
 def test_accepted_spans_alone_cannot_tell_a_false_prediction_so_they_do_not_score():
-    gold = known_doc(NLP, TEXT, [(0, 1, "PER"), (4, 5, "ORG")], ["ORG"], partly=[(0, 1, "PER")])
+    gold = covered_doc(NLP, TEXT, [(0, 1, "PER"), (4, 5, "ORG")], ["ORG"], partly=[(0, 1, "PER")])
     assert counted(gold, [(0, 1, "PER"), (2, 3, "PER"), (4, 5, "ORG")]) == {"ORG": (1, 0, 0)}
 
 
 def test_in_a_hole_nothing_counts():
-    """Tokens 2 to 4 are not known: gold there is not missed, and a prediction that reaches into it is not false."""
-    gold = known_doc(NLP, TEXT, [(0, 1, "PER"), (2, 3, "PER")], [(0, 2, "PER"), (4, 8, "PER")])
+    """Tokens 2 to 4 are not covered: entities there are not missed, predictions that reach into it not false."""
+    gold = covered_doc(NLP, TEXT, [(0, 1, "PER"), (2, 3, "PER")], [(0, 2, "PER"), (4, 8, "PER")])
     assert counted(gold, []) == {"PER": (0, 0, 1)}
     assert counted(gold, [(0, 1, "PER"), (2, 3, "PER"), (4, 5, "PER")]) == {"PER": (1, 1, 0)}
     assert counted(gold, [(1, 3, "PER"), (3, 6, "PER")]) == {"PER": (0, 0, 1)}
 
 
 def test_neighbouring_ranges_are_one():
-    gold = known_doc(NLP, TEXT, [], [(0, 2, "PER"), (2, 4, "PER")])
+    gold = covered_doc(NLP, TEXT, [], [(0, 2, "PER"), (2, 4, "PER")])
     assert covered_of(gold)["PER"].covered == [(0, len("Ada met Bob at "))]
     assert counted(gold, [(1, 3, "PER")]) == {"PER": (0, 1, 0)}
 
 
 def test_a_text_that_is_one_entity_is_scored_if_it_is_covered():
-    assert counted(known_doc(NLP, "Rome", [(0, 1, "LOC")], ["LOC"]), [], "Rome") == {"LOC": (0, 0, 1)}
+    assert counted(covered_doc(NLP, "Rome", [(0, 1, "LOC")], ["LOC"]), [], "Rome") == {"LOC": (0, 0, 1)}
 
 
 def test_labels_may_overlap_in_the_gold():
-    gold = known_doc(NLP, TEXT, [(0, 3, "PER"), (2, 3, "ORG")], ["ORG", "PER"])
+    gold = covered_doc(NLP, TEXT, [(0, 3, "PER"), (2, 3, "ORG")], ["ORG", "PER"])
     assert counted(gold, [(2, 3, "ORG")]) == {"ORG": (1, 0, 0), "PER": (0, 0, 1)}
 
 
-def test_borders_are_compared_in_characters_whatever_the_tokens():
-    gold = known_doc(NLP, "I like New-York", [(2, 5, "LOC")], ["LOC"])
+def test_boundaries_are_compared_in_characters_whatever_the_tokens():
+    gold = covered_doc(NLP, "I like New-York", [(2, 5, "LOC")], ["LOC"])
     doc = spacy.tokens.Doc(NLP.vocab, ["I", "like", "New-York"], [True, True, False])
     doc.ents = [Span(doc, 2, 3, "LOC")]
     assert tally([(gold, doc)]).counts().values.sum((0, 1)).tolist() == [[1, 0, 0, 0], [0] * 4, [0] * 4]
 
 
-def test_labels_the_corpus_does_not_have_are_passed_over():
-    gold = known_doc(NLP, TEXT, [(0, 1, "ODD")], ["ODD"])
+def test_labels_the_corpus_does_not_have_are_ignored():
+    gold = covered_doc(NLP, TEXT, [(0, 1, "ODD")], ["ODD"])
     assert counted(gold, [(0, 1, "ODD")]) == {}
 
 
@@ -148,13 +148,13 @@ def test_what_is_undefined_is_none():
     assert prf(1, 1, 3) == (0.5, 0.25, 0.333333, 4)
 
 
-def test_wrong_borders_count_half_of_a_hit_where_scores_are_partial():
-    found = score((1, 2, 3, 2), 3).partial  # two of the three that were missed were found with other borders
+def test_boundary_errors_count_half_of_a_hit_in_partial_scores():
+    found = score((1, 2, 3, 2), 3).partial  # two of the three false negatives are boundary errors
     assert (found.p, found.r, found.f) == (round(2 / 3, 6), 0.5, round(4 / 7, 6))
 
 
 def test_macro_leaves_out_labels_without_entities():
-    gold = known_doc(NLP, TEXT, [(0, 1, "PER")], LABELS)
+    gold = covered_doc(NLP, TEXT, [(0, 1, "PER")], LABELS)
     found = metrics(tally([(gold, predicted(TEXT, [(0, 1, "PER"), (4, 5, "ORG")]))]).counts())
     assert found.labels["ORG"].f == 0
     assert (found.macro.f, found.macro.labels) == (1.0, 1)
@@ -167,7 +167,7 @@ def test_nothing_at_all_is_no_score():
 
 
 def test_several_seeds_are_averaged_and_kept():
-    gold = known_doc(NLP, TEXT, [(0, 1, "PER")], ["PER"])
+    gold = covered_doc(NLP, TEXT, [(0, 1, "PER")], ["PER"])
     seeds = [tally([(gold, predicted(TEXT, ents))]).counts(seed) for seed, ents in ((3, [(0, 1, "PER")]), (1, []))]
     found = metrics(together(seeds))
     assert (found.labels["PER"].f, found.labels["PER"].p, found.labels["PER"].tp) == (0.5, 1.0, 0.5)
@@ -181,12 +181,12 @@ def test_several_seeds_are_averaged_and_kept():
 
 
 def test_the_digest_of_a_test_goes_by_its_texts_and_gold_and_not_by_their_order():
-    docs = [known_doc(NLP, f"{TEXT} {number}", [(0, 1, "PER")], ["ORG", "PER"]) for number in range(3)]
+    docs = [covered_doc(NLP, f"{TEXT} {number}", [(0, 1, "PER")], ["ORG", "PER"]) for number in range(3)]
     pairs = [(doc, predicted(doc.text, [])) for doc in docs]
     before = digests(tally(pairs).counts())
     assert digests(tally(pairs[::-1]).counts()) == before
     assert digests(tally([(doc, predicted(doc.text, [(0, 1, "PER")])) for doc in docs]).counts()) == before
-    other = known_doc(NLP, docs[0].text, [(0, 2, "PER")], ["ORG", "PER"])
+    other = covered_doc(NLP, docs[0].text, [(0, 2, "PER")], ["ORG", "PER"])
     after = digests(tally([(other, pairs[0][1]), *pairs[1:]]).counts())
     assert [label for label in LABELS if after[label] != before[label]] == ["PER"]
     fewer = digests(tally(pairs[1:]).counts())
@@ -194,7 +194,7 @@ def test_the_digest_of_a_test_goes_by_its_texts_and_gold_and_not_by_their_order(
 
 
 def test_counts_are_written_sorted_and_only_where_they_were_scored():
-    docs = [known_doc(NLP, f"{TEXT} {number}", [(0, 1, "PER")], ["PER"]) for number in range(3)]
+    docs = [covered_doc(NLP, f"{TEXT} {number}", [(0, 1, "PER")], ["PER"]) for number in range(3)]
     pairs = [(doc, predicted(doc.text, [])) for doc in docs]
     packed = pack(together([tally(pairs).counts(seed) for seed in (10, 2)]))
     rows = list(csv.DictReader(io.StringIO(gzip.decompress(packed).decode())))
@@ -205,7 +205,7 @@ def test_counts_are_written_sorted_and_only_where_they_were_scored():
 
 
 def test_counts_are_read_as_they_were_written(tmp_path):
-    docs = [known_doc(NLP, f"{TEXT} {number}", [(0, 1, "PER")], LABELS[number % 3 :]) for number in range(7)]
+    docs = [covered_doc(NLP, f"{TEXT} {number}", [(0, 1, "PER")], LABELS[number % 3 :]) for number in range(7)]
     pairs = [(doc, predicted(doc.text, [(0, 2, "PER"), (4, 5, "ORG")])) for doc in docs]
     counts = together([tally(pairs).counts(seed) for seed in (2, 10)])
     (tmp_path / "counts.csv.gz").write_bytes(pack(counts))
@@ -228,7 +228,7 @@ def test_damaged_counts_are_named(content, tmp_path):
 
 
 def test_counts_are_zero_where_nothing_is_scored():
-    gold = known_doc(NLP, TEXT, [(0, 1, "PER")], ["PER"])
+    gold = covered_doc(NLP, TEXT, [(0, 1, "PER")], ["PER"])
     counts = tally([(gold, predicted(TEXT, [(4, 5, "ORG")]))]).counts()
     assert counts.values.shape == (1, 1, 3, 4)
     assert not counts.values[:, ~counts.is_scored].any()

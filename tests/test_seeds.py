@@ -1,4 +1,4 @@
-"""Several seeds, the noise they have, and learning curves: from a corpus to what they say."""
+"""Several seeds, their variance, and learning curves, from a corpus to the results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scripts.scoring.learning_curve import HELPS, HURTS, CurvePart, curve, write
 from scripts.scoring.seed_variance import measure
 from tests.project import ROOT
 from tests.runs import counted, made
-from tests.scored import known_doc, one_line, step, write_corpus
+from tests.scored import covered_doc, one_line, step, write_corpus
 
 CONFIG = ROOT / "configs" / "ner.cfg"
 NLP = spacy.blank("en")
@@ -27,16 +27,15 @@ FEW = ("--training.max_steps", 20, "--training.eval_frequency", 10,
 
 def doc(number):
     text = f"IBM hired Ada number {number} ."
-    return known_doc(NLP, text, [(0, 1, "ORG"), (2, 3, "PER")], ["ORG", "PER"])
+    return covered_doc(NLP, text, [(0, 1, "ORG"), (2, 3, "PER")], ["ORG", "PER"])
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A corpus, and two seeds that were trained at once."""
     folder = tmp_path_factory.mktemp("project")
-    sides = {"train": range(20, 60), "dev": range(10, 15)}
-    sides = {side: [doc(number) for number in numbers] for side, numbers in sides.items()}
-    write_corpus(folder / "corpus", [doc(number) for number in range(4)], **sides)
+    train_docs, dev_docs, test_docs = (list(map(doc, numbers)) for numbers in (range(20, 60), range(10, 15), range(4)))
+    write_corpus(folder / "corpus", test_docs, train=train_docs, dev=dev_docs)
     done = train(folder, "--seed", 3, "--seeds", 2)
     assert done.returncode == 0, done.stderr
     return folder
@@ -182,6 +181,6 @@ def test_a_curve_is_measured_and_kept(project):
     assert [path.name for path in (project / "training/curve").iterdir()] == [".lock"]
 
 
-def test_shares_that_are_none_are_refused(project):
+def test_shares_out_of_range_are_one_line(project):
     done = step(project, "scripts.learning_curve", CONFIG, "--models", "training/curve", "--shares", 0.5, 2.0)
     assert "--shares takes at least two numbers above 0 and up to 1" in one_line(done)

@@ -17,7 +17,7 @@ from scripts.model.thresholds import (
     label_scorer,
     set_thresholds,
 )
-from tests.scored import known_doc
+from tests.scored import covered_doc
 
 NLP = spacy.blank("en")
 
@@ -42,7 +42,7 @@ class WordScores:
 
 
 def example(text, gold=(), covered=("ORG",)):
-    reference = known_doc(NLP, text, gold, covered)
+    reference = covered_doc(NLP, text, gold, covered)
     return Example(NLP.make_doc(text), reference)
 
 

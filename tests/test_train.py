@@ -13,7 +13,7 @@ from spacy.vectors import Vectors
 from scripts import functions  # noqa: F401 (registers)
 from scripts.model.models import provenance
 from tests.project import ROOT
-from tests.scored import known_doc, one_line, step, write_corpus
+from tests.scored import covered_doc, one_line, step, write_corpus
 
 CONFIG = ROOT / "configs" / "ner.cfg"
 TRANSITION = ROOT / "configs" / "ner_transition.cfg"
@@ -30,7 +30,7 @@ def doc(number, covered=("LOC", "ORG", "PER")):
     """One text, annotated for some labels."""
     text = f"IBM hired {NAMES[number % 7]} in {PLACES[number % 4]} , says {NAMES[number % 5]} {number} ."
     spans = [(0, 1, "ORG"), (2, 3, "PER"), (4, 5, "LOC"), (7, 8, "PER")]
-    return known_doc(NLP, text, [span for span in spans if span[2] in covered], covered)
+    return covered_doc(NLP, text, [span for span in spans if span[2] in covered], covered)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from spacy.cli.init_config import fill_config
 from scripts import functions  # noqa: F401 (registers)
 from scripts.building.splits import read_corpus
 from tests.project import ROOT
-from tests.scored import known_doc, one_line, step, write_corpus
+from tests.scored import covered_doc, one_line, step, write_corpus
 from tests.transformers import write_transformer
 
 CONFIG = ROOT / "configs" / "ner.cfg"
@@ -31,7 +31,7 @@ NLP = spacy.blank("en")
 
 def doc(number):
     text = f"IBM hired Ada number {number} ."
-    return known_doc(NLP, text, [(0, 1, "ORG"), (2, 3, "PER")], ["ORG", "PER"])
+    return covered_doc(NLP, text, [(0, 1, "ORG"), (2, 3, "PER")], ["ORG", "PER"])
 
 
 @pytest.fixture
