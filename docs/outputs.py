@@ -36,7 +36,8 @@ MASKS = (
     (re.compile(r"\b[\d,]+ words/s"), "… words/s"),
     (re.compile(r"-[0-9a-f]{8}\b"), "-…"),
 )
-WEASEL = re.compile(r"^(=+ .* =+|Running command: .*|ℹ .*|)$")  # what weasel itself prints around a step
+COLOR = re.compile(r"\x1b\[[\d;]*m")
+WEASEL = re.compile(r"=+ .* =+|Running command: .*|ℹ .*")  # what weasel itself prints around a step
 
 
 def pages() -> list[Path]:
@@ -111,8 +112,8 @@ def shell(command: str, folder: Path) -> str:
     )  # fmt: skip
     if done.returncode:
         sys.exit(f"✘ {command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    lines = done.stdout.splitlines()
-    return "\n".join(line for line in lines if not (is_weasel and line and WEASEL.match(line)))
+    lines = COLOR.sub("", done.stdout).splitlines()
+    return "\n".join(line for line in lines if not (is_weasel and WEASEL.fullmatch(line)))
 
 
 def differences(printed: dict[str, str]) -> Iterator[str]:
