@@ -58,7 +58,7 @@ class Shards(msgspec.Struct):
 
 
 class MergePlan(msgspec.Struct):
-    """What all buckets have in common.
+    """What the jobs of all buckets share.
 
     parts (list[str]): Names of the sorted files, without their endings.
     buckets (int): Their number, a power of 2.
@@ -97,7 +97,7 @@ def merge_on(
     resources: Resources,
     contained: ContainedRule,
 ) -> tuple[MergeRecord, bool]:
-    """Merge what was pulled to the engine's storage. See `scripts.merging.merge.merge`.
+    """Merge the answers on the engine's storage. See `scripts.merging.merge.merge`.
 
     resources (Resources): Processes that compare the texts on this machine; and the least number of buckets.
     RAISES (UserError): If the storage does not hold what the manifest names, or cannot do what is asked for.

@@ -23,7 +23,17 @@ from scripts.core.manifest import digest as manifest_digest
 from scripts.engines.cluster import connected, in_order
 from scripts.engines.engine import Dask
 from scripts.engines.storage import Storage, scratch
-from scripts.merging.pull import Entries, Pulled, Reader, ReadJob, previous_entries, pull, read_source, skipped_file
+from scripts.merging.pull import (
+    Entries,
+    Pulled,
+    Reader,
+    ReadJob,
+    previous_entries,
+    pull,
+    read_source,
+    skipped_file,
+    skips_listed,
+)
 from scripts.sources.documents import never_occurs
 from scripts.sources.source import Divisible, NumberedPart, Source
 
@@ -90,7 +100,7 @@ class DaskReader(Reader):
     def read(
         self, sources: Mapping[str, Source], digests: Mapping[str, str], folder: Path, work: Path
     ) -> tuple[Entries, list[str]]:
-        """See `Reader.read`. The answers stay on the storage; the lists of what was skipped are brought here."""
+        """See `Reader.read`. Answers stay on the storage; lists of skipped records are copied to this machine."""
         self.storage.check()
         with connected(self.engine) as client:
             jobs = list(self._jobs(client, sources, digests))
@@ -101,20 +111,17 @@ class DaskReader(Reader):
         by_dataset = defaultdict(list)
         for job, part in zip(jobs, pulled, strict=True):
             by_dataset[job.dataset].append((job, part))
-        entries = {name: join_entries([part.entry for _, part in parts]) for name, parts in by_dataset.items()}
-        for name, parts in by_dataset.items():
-            listed = skipped_file(work, entries[name])
-            listed.parent.mkdir(exist_ok=True)
-            if entries[name].reasons:
-                self.storage.append_to(listed, [f"{job.name}.skipped" for job, part in parts if part.entry.reasons])
         previous = previous_entries(folder)
-        unchanged = [
-            name
-            for name, parts in by_dataset.items()
-            if all(part.was_there for _, part in parts)
-            and entries[name] == previous.get(name)
-            and skipped_file(folder, entries[name]).exists() == bool(entries[name].reasons)
-        ]
+        entries, unchanged = {}, []
+        for name, parts in by_dataset.items():
+            entry = entries[name] = join_entries([part.entry for _, part in parts])
+            if entry.reasons:
+                listed = skipped_file(work, entry)
+                listed.parent.mkdir(exist_ok=True)
+                self.storage.append_to(listed, [f"{job.name}.skipped" for job, part in parts if part.entry.reasons])
+            is_same = all(part.was_there for _, part in parts) and entry == previous.get(name)
+            if is_same and skips_listed(folder, entry):
+                unchanged.append(name)
         return entries, unchanged
 
     def commit(self, manifest: Manifest, digests: Mapping[str, str], folder: Path) -> None:

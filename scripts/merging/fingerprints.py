@@ -1,8 +1,8 @@
 """Rolling hashes: the hash of any substring of a text in constant time, and of all substrings of a length at once.
 
 The hash of code points c0 c1 … is the sum of c_i * BASE^i modulo 2^64 (Rabin–Karp without a prime: the overflow of
-NumPy's integers is the modulo). The sums before two positions give the hash of what is between them. Equal hashes are
-a hint only: texts have to be compared.
+NumPy's integers is the modulo). The sums before two positions give the hash of the substring between them. Equal
+hashes are a hint only: texts have to be compared.
 """
 
 from __future__ import annotations
@@ -34,10 +34,12 @@ class Fingerprints:
         self.codes = np.frombuffer(self._joined.encode("utf-32-le"), "<u4")
         self.ends: Numbers = np.cumsum([len(text) for text in texts], dtype=np.int64)
         self.starts: Numbers = np.concatenate([np.zeros(1, np.int64), self.ends[:-1]])
+        # A power of 2, so that blocks of about the same size share the cached arrays.
         powers, self._inverses = _powers(1 << max(10, len(self.codes).bit_length()))
         self._sums = np.empty(len(self.codes) + 1, np.uint64)
         self._sums[0] = 0
         sums = self._sums[1:]
+        # Plus 1: else a text and the same text after code points of 0 would have the same hash.
         np.multiply(self.codes + np.uint32(1), powers[: len(sums)], out=sums)
         np.cumsum(sums, out=sums)
 

@@ -39,10 +39,10 @@ def merge(
     """Merge all answers into `OUTPUTS`, and account for all of them in merge.json. A merge of the same answers by the
     same rules whose outputs are intact is not repeated.
 
-    manifest (Manifest): What was pulled into the folder `annotations`.
+    manifest (Manifest), annotations (Path): The results of `pull`.
     corpus (Path): The folder for the results. They are replaced together, when everything is merged.
     policy (Policy): How disagreements between annotators are decided.
-    contained (ContainedRule): What becomes of binary answers about contained texts.
+    contained (ContainedRule): Whether binary answers about contained texts stay there or move to the container.
     merger (Merger | None): Another engine than this machine.
     RETURNS (tuple[MergeRecord, bool]): The content of merge.json, and whether it is new.
     RAISES (UserError): If a file is not as it was pulled.
@@ -167,7 +167,7 @@ def _append(part: Path, path: Path) -> None:
 
 
 class ComparedTexts(NamedTuple):
-    """The rows of all texts, which of them are contained in others; and how many are contained, or duplicates."""
+    """The rows of all texts, their containments, and the numbers of contained texts and duplicates."""
 
     rows: TextRows
     containments: Containments

@@ -54,6 +54,7 @@ def pull(
     _check(sources)
     reader = reader or Reader(processes, fresh)
     with exclusive(folder), work_folder(folder) as work:
+        # Before reading: a source that changes meanwhile is read again next time.
         digests = {name: source_digest(source) for name, source in sources.items()}
         entries, unchanged = reader.read(sources, digests, folder, work)
         _validate(entries, folder, work, max_skipped)
@@ -159,7 +160,7 @@ def load_fingerprints(folder: Path) -> dict[str, Fingerprint]:
 
 
 def is_as_pulled(path: Path, entry: Entry, cached: Fingerprint | None) -> bool:
-    """Whether a dataset's file is the one in the manifest, by size and time of change, without reading it."""
+    """Whether a dataset's file is as in the manifest, by its size and time of change: the file is not read."""
     if cached is None or cached.sha256 != entry.sha256:
         return False
     try:
@@ -176,7 +177,7 @@ def _is_unchanged(folder: Path, entry: Entry | None, cached: Fingerprint | None,
 
 
 def skips_listed(folder: Path, entry: Entry) -> bool:
-    """Whether there is a list of what was skipped of a dataset, if anything was."""
+    """Whether a dataset has a list of skipped records if, and only if, some were skipped."""
     return skipped_file(folder, entry).exists() == bool(entry.reasons)
 
 
@@ -192,7 +193,8 @@ class ReadJob(NamedTuple):
 
 
 def read_source(job: ReadJob) -> Entry:
-    """Stream a source into `<dataset>.jsonl`, sorted by hash, and what is skipped into `skipped/<dataset>.jsonl`.
+    """Stream the answers of a source into `<dataset>.jsonl`, sorted by hash, and skipped records and spans into
+    `skipped/<dataset>.jsonl`.
 
     RAISES (UserError): If it cannot be read to its end.
     """
@@ -240,7 +242,7 @@ def _hashed_lines(job: ReadJob, intake: Intake) -> Iterator[tuple[int, bytes]]:
 
 
 def _validate(entries: Entries, folder: Path, work: Path, max_skipped: float) -> None:
-    """RAISES (UserError): If too much is skipped. The list of what was skipped is put in place all the same."""
+    """RAISES (UserError): If too much is skipped; the list of skipped records is put in place all the same."""
     for name, entry in sorted(entries.items()):
         for unit, counts in (("records", entry.records), ("spans", entry.spans)):
             if counts["skipped"] > max_skipped * counts["read"]:
