@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 import msgspec
 from confection import Config
 
-from scripts.building.documents import MisalignedPolicy
-from scripts.building.shards import GoldRange, ShardJob, ShardRules, gold_ranges, hash_bits, make_shard, pipeline
-from scripts.building.splits import NAME, SPLITS, STORED, Corpus, CorpusShard, Splitter, StoredShards, reserved
+from scripts.building import splits
+from scripts.building.splits import SPLITS, Corpus, CorpusShard, MisalignedPolicy, ShardJob, ShardRules, Splitter
 from scripts.core.errors import UserError
 from scripts.core.files import code_digest, exclusive, sha256, work_folder, write_json
 from scripts.core.workers import spread
@@ -67,7 +66,7 @@ def build(folder: Path, plan: CorpusPlan, processes: int) -> tuple[Corpus, int]:
         labels = annotated_labels(merged)
         rules = shard_rules(plan, labels, gold)
         made_by = rules_digest(plan, rules)
-        ranges = list(gold_ranges(gold, hash_bits(gold.stat().st_size)))
+        ranges = list(splits.gold_ranges(gold, splits.hash_bits(gold.stat().st_size)))
         kept = _unchanged_shards(folder, made_by, ranges)
         with work_folder(folder) as work:
             jobs = [ShardJob(part, gold, rules, work) for part in ranges if part.name not in kept]
@@ -77,8 +76,11 @@ def build(folder: Path, plan: CorpusPlan, processes: int) -> tuple[Corpus, int]:
 
 
 def _make_shards(jobs: Sequence[ShardJob], processes: int) -> dict[str, CorpusShard]:
-    if jobs:
-        pipeline(msgspec.json.encode(jobs[0].rules.nlp))  # before the fork, so that each process need not make it
+    if not jobs:
+        return {}
+    from scripts.building.shards import make_shard, pipeline  # spaCy takes a second, and often nothing has changed
+
+    pipeline(msgspec.json.encode(jobs[0].rules.nlp))  # before the fork, so that each process need not make it
     made = spread(make_shard, jobs, processes, "Tokenizing")
     return {job.range.name: shard for job, shard in zip(jobs, made, strict=True)}
 
@@ -95,9 +97,9 @@ def rules_digest(plan: CorpusPlan, rules: ShardRules) -> str:
 
 
 def splitter(plan: CorpusPlan, gold: Path) -> Splitter:
-    """The splitter of a plan. The gold is read only if datasets are reserved for evaluation."""
+    """The splitter of a plan. The gold is read only if datasets are splits.reserved for evaluation."""
     dev, test = (
-        reserved(read_gold(gold), datasets, plan.document) if datasets else frozenset[bytes]()
+        splits.reserved(read_gold(gold), datasets, plan.document) if datasets else frozenset[bytes]()
         for datasets in (plan.dev_datasets, plan.test_datasets)
     )
     return Splitter(plan.dev, plan.test, plan.document, dev, test)
@@ -107,10 +109,10 @@ def _digest(data: Any) -> str:
     return hashlib.sha256(msgspec.json.encode(data, order="sorted")).hexdigest()
 
 
-def _unchanged_shards(folder: Path, made_by: str, ranges: Sequence[GoldRange]) -> dict[str, CorpusShard]:
+def _unchanged_shards(folder: Path, made_by: str, ranges: Sequence[splits.GoldRange]) -> dict[str, CorpusShard]:
     """The shards of the previous build with the same rules, gold and files."""
     try:
-        previous = msgspec.json.decode((folder / NAME).read_bytes(), type=Corpus)
+        previous = msgspec.json.decode((folder / splits.NAME).read_bytes(), type=Corpus)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return {}
     return {
@@ -161,7 +163,9 @@ def _by_label(shards: Sequence[Mapping[Any, Mapping[str, int]]], labels: list[st
     }
 
 
-def commit(corpus: Corpus, labels: list[str], work: Path, folder: Path, stored: StoredShards | None = None) -> None:
+def commit(
+    corpus: Corpus, labels: list[str], work: Path, folder: Path, stored: splits.StoredShards | None = None
+) -> None:
     """Put the shards in place, with labels.json and split.json, and remove those of the previous build.
 
     work (Path): A folder on the disk of `folder` that has the files of new shards.
@@ -169,7 +173,7 @@ def commit(corpus: Corpus, labels: list[str], work: Path, folder: Path, stored: 
     """
     wanted = set() if stored else {name for shard in corpus.shards.values() for name in shard.files}
     if stored:
-        write_json(folder / STORED, stored)
+        write_json(folder / splits.STORED, stored)
     for name in sorted(wanted):
         if (work / name).exists():
             (folder / name).parent.mkdir(exist_ok=True)
@@ -179,6 +183,6 @@ def commit(corpus: Corpus, labels: list[str], work: Path, folder: Path, stored: 
             if f"{place}/{path.name}" not in wanted:
                 path.unlink()
     write_json(folder / "labels.json", labels)
-    write_json(folder / NAME, corpus)
+    write_json(folder / splits.NAME, corpus)
     if not stored:
-        (folder / STORED).unlink(missing_ok=True)
+        (folder / splits.STORED).unlink(missing_ok=True)

@@ -15,13 +15,13 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.util import filter_spans
 
+from scripts.building.splits import MisalignedPolicy
 from scripts.core import answers
 from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
 
 # Keys of doc.spans. `label_heads` has copies: it is packaged without this module.
 GOLD, COVERED, INCORRECT = "gold", "covered", "incorrect_spans"
-MisalignedPolicy = Literal["snap", "skip"]
 SpanOutcome = Literal["snapped", "skipped", "overlapping", "too long"]
 
 

@@ -1,14 +1,13 @@
-"""The gold cut into shards, ranges of hashes, and the DocBins that are made of each."""
+"""The Docs of a shard, tokenized and written as DocBins."""
 
 from __future__ import annotations
 
 import hashlib
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,77 +17,14 @@ from spacy.language import Language
 from spacy.tokenizer import Tokenizer
 from spacy.tokens import Doc, DocBin
 
-from scripts.building.documents import DocMaker, MadeDoc, MisalignedPolicy, tokenizer
-from scripts.building.splits import SPLITS, CorpusShard, SplitName, Splitter
-from scripts.core.answers import hash_of_line
+from scripts.building.documents import DocMaker, MadeDoc, tokenizer
+from scripts.building.splits import SPLITS, CorpusShard, ShardJob, SplitName
 from scripts.merging.merged import read_gold
 
-_SHARD_BYTES = 2**17  # of gold, on average, at most
-_MAX_BITS = 12
 _SHARDS_A_VOCABULARY = 512
 _CACHED_WORDS = 100_000  # with their tokens; spaCy's 10,000 are few for some megabytes of text
 _ATTRS = ["ENT_IOB", "ENT_TYPE"]
 _encode_lines = msgspec.json.Encoder().encode_lines
-
-
-class GoldRange(NamedTuple):
-    """The lines of gold.jsonl that make a shard: the number of its range of hashes, their bytes and their digest."""
-
-    name: str
-    start: int
-    size: int
-    sha256: str
-
-
-def hash_bits(size: int) -> int:
-    """The number of leading bits of a text's hash that name its shard.
-
-    As the gold grows, all shards are cut in two at a time, so that they stay small and few.
-
-    size (int): Bytes of gold.
-    """
-    return min((size // _SHARD_BYTES).bit_length(), _MAX_BITS)
-
-
-def gold_ranges(gold: Path, bits: int) -> Iterator[GoldRange]:
-    """Cut sorted gold into shards.
-
-    gold (Path): gold.jsonl, or a part of it that ends where a shard ends.
-    bits (int): See `hash_bits`.
-    RAISES (ValueError): If it is damaged.
-    """
-    start, position, name = 0, 0, ""
-    digest = hashlib.sha256()
-    with gold.open("rb") as lines:
-        for line in lines:
-            # Hashes are signed: the smallest has the number 0.
-            number = f"{(hash_of_line(line) + 2**31) >> (32 - bits):04}"
-            if number != name and position > start:
-                yield GoldRange(name, start, position - start, digest.hexdigest())
-                start, digest = position, hashlib.sha256()
-            name = number
-            position += len(line)
-            digest.update(line)
-    if position > start:
-        yield GoldRange(name, start, position - start, digest.hexdigest())
-
-
-class ShardRules(NamedTuple):
-    """What a shard depends on, apart from its gold. See `CorpusPlan`."""
-
-    nlp: dict[str, Any]
-    labels: frozenset[str]
-    misaligned: MisalignedPolicy
-    splitter: Splitter
-
-
-class ShardJob(NamedTuple):
-    """The making of a shard; its files go to the folder."""
-
-    range: GoldRange
-    gold: Path
-    rules: ShardRules
-    folder: Path
 
 
 def make_shard(job: ShardJob) -> CorpusShard:

@@ -1,15 +1,18 @@
-"""Splits: which texts are for training and which for evaluation, and corpus/split.json, the account of a corpus."""
+"""Splits and shards: where each text of the gold goes, and corpus/split.json, the account of a corpus.
+
+Nothing here needs spaCy, so that `corpus` finds out quickly that nothing has changed.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 
-from scripts.core.answers import GoldText
+from scripts.core.answers import GoldText, hash_of_line
 from scripts.core.errors import UserError
 from scripts.core.files import read_json
 from scripts.core.hashing import fraction, normalized
@@ -18,6 +21,9 @@ SplitName = Literal["train", "dev", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 NAME = "split.json"
 STORED = "docbins.json"  # beside split.json if the shards are elsewhere: says where
+MisalignedPolicy = Literal["snap", "skip"]
+_SHARD_BYTES = 2**17  # of gold, on average, at most
+_MAX_BITS = 12
 
 
 class Splitter(msgspec.Struct, frozen=True):
@@ -65,6 +71,66 @@ def _split_key(text: GoldText, document: str) -> str:
 
 def _digest(key: str) -> bytes:
     return hashlib.blake2b(key.encode(), digest_size=12).digest()
+
+
+class GoldRange(NamedTuple):
+    """The lines of gold.jsonl that make a shard: the number of its range of hashes, their bytes and their digest."""
+
+    name: str
+    start: int
+    size: int
+    sha256: str
+
+
+def hash_bits(size: int) -> int:
+    """The number of leading bits of a text's hash that name its shard.
+
+    As the gold grows, all shards are cut in two at a time, so that they stay small and few.
+
+    size (int): Bytes of gold.
+    """
+    return min((size // _SHARD_BYTES).bit_length(), _MAX_BITS)
+
+
+def gold_ranges(gold: Path, bits: int) -> Iterator[GoldRange]:
+    """Cut sorted gold into shards.
+
+    gold (Path): gold.jsonl, or a part of it that ends where a shard ends.
+    bits (int): See `hash_bits`.
+    RAISES (ValueError): If it is damaged.
+    """
+    start, position, name = 0, 0, ""
+    digest = hashlib.sha256()
+    with gold.open("rb") as lines:
+        for line in lines:
+            # Hashes are signed: the smallest has the number 0.
+            number = f"{(hash_of_line(line) + 2**31) >> (32 - bits):04}"
+            if number != name and position > start:
+                yield GoldRange(name, start, position - start, digest.hexdigest())
+                start, digest = position, hashlib.sha256()
+            name = number
+            position += len(line)
+            digest.update(line)
+    if position > start:
+        yield GoldRange(name, start, position - start, digest.hexdigest())
+
+
+class ShardRules(NamedTuple):
+    """What a shard depends on, apart from its gold. See `CorpusPlan`."""
+
+    nlp: dict[str, Any]
+    labels: frozenset[str]
+    misaligned: MisalignedPolicy
+    splitter: Splitter
+
+
+class ShardJob(NamedTuple):
+    """The making of a shard; its files go to the folder."""
+
+    range: GoldRange
+    gold: Path
+    rules: ShardRules
+    folder: Path
 
 
 class CorpusShard(msgspec.Struct):

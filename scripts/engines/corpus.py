@@ -14,8 +14,8 @@ import spacy
 
 from scripts.building.corpus import CorpusPlan, account_for, commit, has_digest, rules_digest, shard_rules
 from scripts.building.documents import tokenizer
-from scripts.building.shards import ShardJob, ShardRules, gold_ranges, hash_bits, make_shard
-from scripts.building.splits import Corpus, CorpusShard, StoredShards
+from scripts.building.shards import make_shard
+from scripts.building.splits import Corpus, CorpusShard, ShardJob, ShardRules, StoredShards, gold_ranges, hash_bits
 from scripts.core.errors import UserError
 from scripts.core.files import exclusive, sha256, work_folder
 from scripts.engines.cluster import connected, in_order
