@@ -23,7 +23,7 @@ def task(text, *spans, labels=("ORG",), **fields):
 
 
 def write(folder, tasks):
-    """The files and the manifest. Two records a dataset were refused."""
+    """Write the files and the manifest; two records a dataset were skipped."""
     folder.mkdir(parents=True)
     entries = {}
     for name in sorted({task.dataset for task in tasks}):

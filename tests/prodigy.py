@@ -27,7 +27,7 @@ CREATED = 1_735_689_600
 
 
 def task(text, spans=(), **fields):
-    """A task of ner_manual, its tokens split at blanks.
+    """A task of ner_manual, its tokens split at whitespace.
 
     spans: (start, end, label), in any place, also where no span can be.
     fields: Put over the others; with None where a key shall be null.

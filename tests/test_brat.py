@@ -52,7 +52,7 @@ def test_a_document_is_complete_for_the_labels_asked_for(folder):
     assert not intake.notes
 
 
-def test_spans_of_other_labels_are_left_out(folder):
+def test_spans_of_other_labels_are_not_taken(folder):
     (found,), intake, _ = read(source(folder(ADA, LONDON), ["PERSON"]))
     assert spans_of([found]) == [(0, 12, "PERSON")]
     assert +intake.spans == {"read": 2, "kept": 1, "other_labels": 1}
@@ -92,7 +92,7 @@ def test_line_ends_and_byte_order_marks_however_the_offsets_count_them(folder, a
     assert not intake.notes
 
 
-def test_offsets_are_code_points_and_blanks_of_any_kind_are_equal(folder):
+def test_offsets_are_code_points_and_any_whitespace_is_equal(folder):
     text = "👩‍💻 5\u00a0µl of Tris\u00a0HCl"
     path = folder("T1\tAMOUNT 4 8\t5 µl", "T2\tREAGENT 12 20\tTris HCl", text=text)
     (found,), _, _ = read(source(path, ["AMOUNT", "REAGENT"]))
@@ -104,7 +104,7 @@ def test_offsets_are_code_points_and_blanks_of_any_kind_are_equal(folder):
 GAP = "T1\tPERSON 0 3;17 24\tAda Charles"
 
 
-def test_a_discontinuous_span_is_refused_and_its_label_no_longer_complete(folder):
+def test_a_discontinuous_span_is_skipped_and_its_label_is_not_covered(folder):
     found, intake, skipped = read(source(folder(GAP, "T2\tPERSON 25 32\tBabbage", LONDON)))
     assert [(task.kind, task.labels, spans_of([task]), task.source) for task in found] == [
         ("manual", ["PLACE"], [(36, 42, "PLACE")], "doc.ann:1"),
@@ -126,7 +126,7 @@ def test_a_discontinuous_span_by_policy(folder, policy, spans):
 
 
 @pytest.mark.parametrize("policy", ["skip", "cover", "split"])
-def test_fragments_with_blanks_between_are_one_span(folder, policy):
+def test_fragments_with_whitespace_between_are_one_span(folder, policy):
     """So brat writes what crosses the end of a line."""
     path = folder("T1\tTHING 36 43;44 48\tLondon. They", "T2\tTHING 17 24;25 32\tCharles Babbage")
     found, _, _ = read(source(path, ["THING"], discontinuous=policy))
@@ -164,7 +164,7 @@ def test_fragments_in_any_order_and_overlapping(folder, policy):
         ("T1\tPERSON ٠ ١٢\tAda Lovelace", "malformed annotation"),
     ],
 )
-def test_a_span_that_cannot_be_used_is_refused_and_the_rest_goes_on(folder, line, reason):
+def test_a_span_that_cannot_be_used_is_skipped_and_the_rest_is_read(folder, line, reason):
     found, intake, skipped = read(source(folder(line, CHARLES, LONDON)))
     assert [(skip.place, skip.reason, skip.spans) for skip in skipped] == [("doc.ann:1", reason, 1)]
     assert {task.kind: task.labels for task in found} == {"manual": ["PLACE"], "binary": ["PERSON"]}
@@ -179,7 +179,7 @@ def test_where_the_label_cannot_be_read_it_may_have_been_any(folder, line):
     assert [(task.kind, task.labels) for task in found] == [("binary", ["PERSON"]), ("binary", ["PLACE"])]
 
 
-def test_a_document_of_which_nothing_is_left_is_refused(folder):
+def test_a_document_without_a_usable_span_is_skipped(folder):
     found, intake, skipped = read(source(folder("T1\tPERSON 0 99\tAda"), ["PERSON"]))
     assert not found
     assert +intake.records == {"read": 1, "skipped": 1}
@@ -207,7 +207,7 @@ def test_overlapping_nested_and_repeated_spans(folder):
     assert found[0].kind == "manual"  # nothing is missing
 
 
-def test_blanks_at_the_edges_are_trimmed_and_noted(folder):
+def test_whitespace_at_the_edges_is_trimmed_and_noted(folder):
     found, intake, _ = read(source(folder("T1\tPERSON 12 25\t met Charles "), ["PERSON"]))
     assert spans_of(found) == [(13, 24, "PERSON")]
     assert intake.notes == {"whitespace at the boundaries of a span trimmed": 1}
@@ -223,7 +223,7 @@ def test_blanks_at_the_edges_are_trimmed_and_noted(folder):
         ({"text": " \n\u00a0"}, "text is empty"),
     ],
 )
-def test_a_document_that_cannot_be_used_is_refused_with_its_spans(folder, how, reason):
+def test_a_document_that_cannot_be_used_is_skipped_with_its_spans(folder, how, reason):
     folder(ADA, CHARLES, "R1\tKNOWS Arg1:T1 Arg2:T2", **how, name="bad")
     found, intake, skipped = read(source(folder(LONDON, name="good")))
     assert [task.source for task in found] == ["good.ann:1"]
@@ -258,7 +258,7 @@ def test_a_file_name_that_is_no_utf_8(folder):
 # Checks
 
 
-def test_what_is_wrong_is_said_in_one_line(folder, tmp_path):
+def test_an_error_is_one_line(folder, tmp_path):
     with pytest.raises(UserError, match=r"nowhere: no such folder"):
         source(tmp_path / "nowhere").check()
     with pytest.raises(UserError, match=r"no such folder with a file \*\.ann in it"):

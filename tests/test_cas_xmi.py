@@ -130,7 +130,7 @@ def test_another_feature_and_types_that_derive(stored):
         (ADA, "span repeated in the same text"),
     ],
 )
-def test_a_span_that_cannot_be_is_refused_alone(stored, span, reason):
+def test_an_impossible_span_alone_is_skipped(stored, span, reason):
     (task,), intake, (skip,) = read(stored(xmi(ADA, span)))
     assert (skip.place, skip.reason, skip.what) == ("letter.xmi:1", reason, "span")
     assert intake.spans == {"read": 2, "kept": 1, "skipped": 1}
@@ -161,7 +161,7 @@ DOCTYPE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>\n<xmi:XMI'
         (xmi(ADA), None, "no TypeSystem.xml beside it"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_refused_and_the_rest_goes_on(stored, content, types, reason):
+def test_a_file_that_cannot_be_used_is_skipped_and_the_rest_is_read(stored, content, types, reason):
     tasks, intake, (skip,) = read(stored(content, types))
     assert (tasks, skip.place, skip.reason) == ([], "letter.xmi:1", reason)
     assert intake.records == {"read": 1, "skipped": 1}

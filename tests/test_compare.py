@@ -213,7 +213,7 @@ def test_labels_come_and_go(tmp_path):
 # Differences and notes
 
 
-def test_differences_are_said(tmp_path):
+def test_differences_are_listed(tmp_path):
     more = TrainingData(120, {"ORG": 110, "PER": 100}, {"ORG": 75, "PER": 50})
     other = made(
         "ner", "d", 4, counted({"ORG": 9, "PER": 9}, (0, 1)), config=CONFIG.replace("0.1", "0.2"), trained=more,
@@ -231,12 +231,12 @@ def test_differences_are_said(tmp_path):
     assert (found.code, found.data, found.added, found.test) == (False, True, [], [])
 
 
-def test_where_nothing_differs_that_is_said(tmp_path):
+def test_that_nothing_differs_is_printed(tmp_path):
     write(tmp_path, FIRST, SECOND)
     assert "Nothing differs: the same data, config, code, versions and seeds." in succeed(tmp_path)
 
 
-def test_the_source_of_the_seed_variance_is_said(tmp_path):
+def test_the_source_of_the_seed_variance_is_printed(tmp_path):
     write(tmp_path, FIRST, SECOND)
     said = succeed(tmp_path)
     assert "Seed variance is a typical value; to measure yours, once: weasel run seed-variance." in said

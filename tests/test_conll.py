@@ -138,7 +138,7 @@ def test_columns_by_number(corpus):
         corpus(content, scheme="bio")
 
 
-def test_tokens_hold_blanks_where_tabs_separate(corpus):
+def test_tokens_contain_spaces_where_tabs_separate(corpus):
     (task,), _, _ = read(corpus("Ada Lovelace\tB-PER\nmet\tO\n"))
     assert (task.text, task.spans) == ("Ada Lovelace met", [Span(0, 12, "PER")])
 

@@ -135,7 +135,7 @@ def test_answers_about_sentences_are_moved_to_their_document(tmp_path):
     assert texts["rejected"] == [("London", "PER")]
     assert gold["accepted"][2]["start"] == DOCUMENT.rindex("London")
     assert account.totals["answers moved"] == 5
-    assert account.answers["teach"]["read"] == 7  # two were refused before
+    assert account.answers["teach"]["read"] == 7  # two were skipped before
     assert account.answers["teach"]["ignored"] == 1
     assert account.totals["contained"] == 0
 

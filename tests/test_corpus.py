@@ -220,7 +220,7 @@ def test_evaluation_datasets_take_their_texts_and_those_equal_to_them(tmp_path):
     assert texts == {f"Text {n}!" for n in range(0, 200, 4)} | {f"text {n}" for n in range(0, 200, 4)}
 
 
-def test_nothing_left_to_train_with_is_said(tmp_path):
+def test_no_text_to_train_with_is_an_error(tmp_path):
     manifest = write(tmp_path / "annotations", [task("one text")])
     merge(manifest, tmp_path / "annotations", tmp_path / "corpus", "majority", Resources(512, 1))
     with pytest.raises(UserError, match=r"no text is left for (train|dev) \(.*\): annotate more, or change the shares"):

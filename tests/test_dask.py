@@ -382,7 +382,7 @@ def test_gold_that_never_was_on_this_machine_can_be_learned_from(local, workers,
         gold_as_merged(folder / "corpus")
 
 
-def test_gold_that_is_not_as_it_was_merged_is_said(merged, folder):
+def test_gold_that_changed_since_merge_is_an_error(merged, folder):
     shard = shards(folder, "gold")[3]
     content = shard.read_bytes()
     shard.write_bytes(b"{}")
@@ -401,7 +401,7 @@ def test_gold_that_is_not_as_it_was_merged_is_said(merged, folder):
         build_on(replace(merged[0], memory_mb=300), merged[1], PLAN)
 
 
-def test_another_version_of_spacy_on_a_worker_is_said(tmp_path):
+def test_another_version_of_spacy_on_a_worker_is_an_error(tmp_path):
     job = CorpusJob(Storage(f"file://{tmp_path}"), [], 0, "rules.json", "docbins", "3.0.0")
     with pytest.raises(UserError, match=r"a worker has spaCy .*, and here it is 3\.0\.0: install the same"):
         make_shards(job)
@@ -457,7 +457,7 @@ def test_a_lost_scheduler_is_said_and_the_next_run_goes_on(folder, tmp_path_fact
         assert len(again) <= 2  # a shard is not done before its account is written
 
 
-def test_workers_that_are_short_of_memory_are_said(folder, tmp_path_factory):
+def test_workers_without_enough_memory_are_an_error(folder, tmp_path_factory):
     """They have less than the config says, and one text has very many answers."""
     with (folder / "large.jsonl").open("w") as file:
         for number in range(60_000):
@@ -488,7 +488,7 @@ def test_storage_that_fails_twice_and_then_works(folder, tmp_path_factory, monke
     assert [path.read_text() for path in (place / "failed").iterdir()] == ["xx"] * 4  # a part, the slices, two shards
 
 
-def test_storage_that_cannot_be_used_is_said(folder, workers):
+def test_storage_that_cannot_be_used_is_an_error(folder, workers):
     blocked = folder / "blocked"
     blocked.write_text("a file")
     said = fail(folder, "pull", *engine(f"file://{blocked}/storage", workers.address))
@@ -584,27 +584,27 @@ def _ip(words):
         ({"threads": 2}, "takes storage, scheduler, workers, memory_mb, part_mb, fetch"),
     ],
 )
-def test_what_is_wrong_is_said(values, said, folder):
+def test_wrong_settings_are_errors(values, said, folder):
     given = {"@misc": "labelwise.Dask.v1", "storage": "file:///shared", **values}
     with pytest.raises(UserError, match=re.escape(said)):
         settings.load(folder / "datasets.cfg", {f"engine.{key}": value for key, value in given.items()})
 
 
-def test_a_scheduler_that_is_not_there_is_said(folder):
+def test_a_missing_scheduler_is_an_error(folder):
     done = _start(folder, "pull", *engine(f"file://{folder}/storage", "tcp://127.0.0.1:1"))
     said = done.communicate(timeout=60)[1]
     assert (done.returncode, said.count("\n")) == (1, 1), said
     assert "tcp://127.0.0.1:1: nobody answers there" in said
 
 
-def test_answers_are_not_moved_there_and_it_is_said(folder, workers):
+def test_moving_answers_on_a_cluster_is_an_error(folder, workers):
     options = pulled(folder, workers)
     assert 'contained = "map": labelwise.Dask.v1 moves no answers' in fail(
         folder, "merge", *options, "--merge.contained", "map"
     )
 
 
-def test_without_dask_it_is_said_what_to_install_and_one_machine_needs_none(folder, tmp_path):
+def test_without_dask_the_error_names_what_to_install_and_one_machine_needs_none(folder, tmp_path):
     (tmp_path / "without").mkdir()
     (tmp_path / "without/sitecustomize.py").write_text(WITHOUT)
     env = {"PYTHONPATH": f"{tmp_path}/without:{ROOT}"}

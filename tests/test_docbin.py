@@ -64,7 +64,7 @@ def test_incorrect_spans_are_rejected_one_by_one(stored):
     assert intake.spans == {"read": 3, "kept": 2, "other_labels": 1}
 
 
-def test_tokens_without_a_tag_are_not_known(stored):
+def test_tokens_without_a_tag_are_not_covered(stored):
     nothing = Doc(NLP.vocab, words=["Ada", "met"])
     tasks, intake, _ = read(stored(nothing))
     assert (tasks, intake.records) == ([], {"read": 1, "other_labels": 1})
@@ -94,7 +94,7 @@ def test_all_files_of_a_folder(stored, tmp_path):
 
 
 @pytest.mark.parametrize("damage", [b"", b"no DocBin", None])
-def test_what_is_damaged_is_said(stored, tmp_path, damage):
+def test_damage_is_an_error(stored, tmp_path, damage):
     stored(made([ADA]))
     path = tmp_path / "train.spacy"
     path.write_bytes(path.read_bytes()[:-20] if damage is None else damage)

@@ -84,7 +84,7 @@ def test_each_user_has_an_answer(export):
 
 
 @pytest.mark.parametrize("spans", [{}, {"label": []}, {"label": None}, {"entities": []}])
-def test_what_has_no_span_is_not_annotated_unless_it_is_said(export, spans):
+def test_a_text_without_spans_is_not_annotated_unless_set_so(export, spans):
     tasks, intake, _ = read(export({"text": TEXT} | spans))
     assert not tasks
     assert intake.records == {"read": 1, "other_labels": 1}
@@ -119,7 +119,7 @@ def test_metadata_is_kept_wherever_a_version_puts_it(export):
         ({"text": "🦆 Ada", "label": [[2, 5, "PER"]]}, AMBIGUOUS),
     ],
 )
-def test_a_record_that_cannot_be_used_is_refused_with_its_place(export, record, reason):
+def test_a_record_that_cannot_be_used_is_skipped_with_its_place(export, record, reason):
     good = {"text": TEXT, "label": PAIRS}
     tasks, intake, (skip,) = read(export(good, record, good))
     assert len(tasks) == 2
@@ -141,7 +141,7 @@ def test_a_span_that_cannot_be_used_costs_its_label_the_text_alone(export):
     assert intake.spans == {"read": 6, "kept": 3, "skipped": 3}
 
 
-def test_blanks_at_the_edges_are_trimmed_and_noted(export):
+def test_whitespace_at_the_edges_is_trimmed_and_noted(export):
     (task,), intake, _ = read(export({"text": TEXT, "label": [[0, 4, "PER"], [7, 12, "PER"]]}))
     assert task.spans == [ADA, BOB]
     assert intake.notes["whitespace at the boundaries of a span trimmed"] == 2

@@ -85,7 +85,7 @@ def outputs(project):
     return {path.relative_to(project): path.read_bytes() for path in found if path.is_file()}
 
 
-def test_scores_by_label_where_they_are_known(project, succeed):
+def test_scores_by_label_where_they_are_covered(project, succeed):
     told = said(step(project, "scripts.evaluate", *OPTIONS))
     assert "ORG 1.000 1.000 1.000 4 4 0 0 4 PER 1.000 .800 .889 5 4 0 1 5" in told
     assert "micro (all entities) 1.000 .889 .941 9 8 0 1 5 macro (2 labels) .944" in told
@@ -149,7 +149,7 @@ def test_where_the_project_lies_makes_no_other_run(project, tmp_path_factory, su
     assert folders(other)[0].name == folders(project)[0].name
 
 
-def test_other_data_make_another_run_and_it_is_said_if_they_are_not_those_of_training(project, succeed):
+def test_other_data_make_another_run_with_a_warning_if_they_are_not_those_of_training(project, succeed):
     succeed(project)
     write_corpus(project / "corpus", [covered_doc(NLP, "Ada .", [(0, 1, "PER")], ["PER"])], digest="other")
     assert "⚠ the model was trained on other data than corpus holds now" in succeed(project)
@@ -157,7 +157,7 @@ def test_other_data_make_another_run_and_it_is_said_if_they_are_not_those_of_tra
     assert {read(folder / "run.json")["data"]["evaluated"] for folder in folders(project)} == {"d" * 8, "other"}
 
 
-def test_a_model_that_does_not_say_its_data_is_known_by_its_weights(project, succeed):
+def test_a_model_without_a_record_of_its_data_is_identified_by_its_weights(project, succeed):
     write_model(project / "training" / "ner", {"PER": ["Ada"]})
     assert "⚠ the model has no record of its training data, which may not be those of corpus" in succeed(project)
     write_model(project / "training" / "ner", {"PER": ["Bob"]})
@@ -229,7 +229,7 @@ def test_seeds_that_differ_in_more_than_the_seed(project, evaluate):
     assert "were trained with different configs, so they are not one run" in one_line(evaluate(project))
 
 
-def test_a_seed_left_by_earlier_data_is_left_out(project, succeed):
+def test_a_seed_of_earlier_data_is_skipped(project, succeed):
     write_corpus(project / "other", [covered_doc(NLP, "Ada .", [], ["PER"])], digest="other")
     write_model(project / "training" / "ner", {"PER": ["Ada"]}, project / "other" / "split.json", seed=1)
     assert "⚠ skipped: training/ner/seed-1: was trained on other data" in succeed(project)

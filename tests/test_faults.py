@@ -109,7 +109,7 @@ def _fields(stat):
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_second_run_at_once_is_told_so(step, tmp_path):
+def test_a_second_run_at_once_is_an_error(step, tmp_path):
     folder = make(tmp_path, texts=300)
     for name in STEPS:
         succeed(folder, name)
@@ -154,7 +154,7 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_full_disk_is_said_and_harms_nothing(step, small_disk):
+def test_a_full_disk_is_an_error_and_harms_nothing(step, small_disk):
     folder = make(small_disk, texts=200)
     for name in STEPS:
         succeed(folder, name)
@@ -172,7 +172,7 @@ def test_a_full_disk_is_said_and_harms_nothing(step, small_disk):
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_folder_that_cannot_be_written_is_said(step, small_disk):
+def test_a_folder_that_cannot_be_written_is_an_error(step, small_disk):
     folder = make(small_disk, texts=50)
     for name in STEPS:
         succeed(folder, name)

@@ -70,8 +70,8 @@ def records(anything):
 def plausible(draw):
     """Tasks whose fields are of the right type, and whose spans mostly lie inside the text."""
     text = draw(st.text("Aé🦆 \u00a0\n", min_size=1, max_size=20).map(lambda text: text + "x"))
-    borders = st.lists(st.integers(0, len(text)), min_size=2, max_size=2, unique=True).map(sorted)
-    span = st.tuples(borders, st.sampled_from([*LABELS, *LABELS, "OTHER"]), answers).map(
+    boundaries = st.lists(st.integers(0, len(text)), min_size=2, max_size=2, unique=True).map(sorted)
+    span = st.tuples(boundaries, st.sampled_from([*LABELS, *LABELS, "OTHER"]), answers).map(
         lambda one: {"start": one[0][0], "end": one[0][1], "label": one[1], "answer": one[2]}
     )
     spans = draw(st.lists(span, min_size=1, max_size=4))

@@ -189,8 +189,8 @@ def docs(draw):
     """Docs with tokens and spans of any kind."""
     words = draw(lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4), max_size=6))
     doc = Doc(VOCAB, words=words, spaces=[draw(st.booleans()) for _ in words])
-    borders = lists(st.integers(0, len(words)), min_size=2, max_size=2, unique=True).map(sorted)
-    found = [Span(doc, *draw(borders), draw(labels)) for _ in range(draw(st.integers(0, 3)))] if words else []
+    boundaries = lists(st.integers(0, len(words)), min_size=2, max_size=2, unique=True).map(sorted)
+    found = [Span(doc, *draw(boundaries), draw(labels)) for _ in range(draw(st.integers(0, 3)))] if words else []
     with suppress(ValueError):  # overlapping, or nothing but blanks
         doc.set_ents(spacy.util.filter_spans(found), default=draw(st.sampled_from(["outside", "missing"])))
     for key in draw(st.sets(st.sampled_from(["sc", "incorrect_spans", "covered"]))):

@@ -88,7 +88,7 @@ def test_all_files_of_a_folder(tmp_path):
         ([], [], "text is empty"),
     ],
 )
-def test_a_row_that_cannot_be_used_is_refused_with_its_place(tmp_path, tokens, tags, reason):
+def test_a_row_that_cannot_be_used_is_skipped_with_its_place(tmp_path, tokens, tags, reason):
     path = write(tmp_path, rows={"tokens": [["Ada"], tokens], "ner_tags": [[1], tags]}, feature=[CLASS])
     tasks, intake, (skip,) = read(hugging_face(path, ["PER"]))
     assert (len(tasks), skip.place, skip.reason) == (1, "data.parquet:2", reason)
@@ -96,7 +96,7 @@ def test_a_row_that_cannot_be_used_is_refused_with_its_place(tmp_path, tokens, t
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_wrong_with_a_file_is_said(tmp_path, kind):
+def test_a_wrong_file_is_an_error(tmp_path, kind):
     path = write(tmp_path, kind)
     with pytest.raises(UserError, match="has no column 'tags'; there is tokens, ner_tags"):
         read(hugging_face(path, ["PER"], tags="tags"))

@@ -92,7 +92,7 @@ def test_who_annotated(export, completed_by, annotator):
 
 
 @pytest.mark.parametrize("when", [None, "yesterday", [], -5, 1e300, "0001-01-01T00:00:00", True])
-def test_when_is_not_invented(export, when):
+def test_a_missing_time_stays_missing(export, when):
     (task,), _, _ = read(export(made(annotation(region(), created_at=when, updated_at=when))))
     assert task.timestamp is None
 
@@ -117,7 +117,7 @@ def test_nobody_annotated_it(export):
     assert intake.notes["predictions are not read"] == 1
 
 
-def test_what_was_submitted_without_spans_is_annotated_unless_it_is_said(export):
+def test_a_submitted_text_without_spans_is_annotated_unless_set_otherwise(export):
     (task,), _, _ = read(export(made(annotation())))
     assert (task.spans, task.labels) == ([], ["PER"])
     tasks, intake, _ = read(export(made(annotation()), without_spans="unannotated"))
@@ -138,7 +138,7 @@ def test_other_results_are_noted(export):
     }
 
 
-def test_spans_in_html_are_refused(export):
+def test_spans_in_html_are_skipped(export):
     other = region() | {
         "type": "hypertextlabels",
         "value": {"start": "/p[1]", "end": "/p[1]", "hypertextlabels": ["PER"]},
@@ -149,7 +149,7 @@ def test_spans_in_html_are_refused(export):
     assert [task.kind for task in tasks] == ["binary"]
 
 
-def test_a_region_with_two_labels_is_two_spans_and_one_without_is_refused(export):
+def test_a_region_with_two_labels_is_two_spans_and_one_without_is_skipped(export):
     tasks, intake, skipped = read(export(made(annotation(region(labels=["PER", "ORG"]))), labels=("PER", "ORG")))
     assert tasks[0].spans == [Span(2, 5, "ORG"), ADA]
     _, intake, skipped = read(export(made(annotation(region(), region(BOB, labels=[])))))
@@ -157,7 +157,7 @@ def test_a_region_with_two_labels_is_two_spans_and_one_without_is_refused(export
     assert intake.spans == {"read": 2, "kept": 1, "skipped": 1}
 
 
-def test_offsets_are_told_by_the_texts_in_spans_and_asked_for_without(export):
+def test_the_unit_of_offsets_follows_from_the_texts_in_spans_else_it_must_be_set(export):
     (task,), _, _ = read(export(made(annotation(region(), region(BOB, quoted=False)))))
     assert task.spans == [ADA, BOB]
     bare = made(annotation(region(quoted=False)))
@@ -204,7 +204,7 @@ def test_where_the_text_is(export):
         made(annotation(region() | {"value": {"start": "a"}})),
     ],
 )
-def test_what_is_no_task_is_refused(export, task):
+def test_a_record_that_is_no_task_is_skipped(export, task):
     tasks, intake, (skip,) = read(export(task))
     assert not tasks
     assert skip.place == "export.json:1"

@@ -142,7 +142,7 @@ def test_one_giant_group_is_merged_although_it_cannot_be_divided(tmp_path):
     assert not [path for path in (tmp_path / "corpus").iterdir() if path.name.startswith(".tmp-")]
 
 
-def test_the_account_counts_what_pull_refused(many, tmp_path):
+def test_the_account_counts_what_pull_skipped(many, tmp_path):
     merged, _ = merge(write(tmp_path / "in", many), tmp_path / "in", tmp_path / "corpus", "majority", RESOURCES)
     assert merged.answers["org"]["read"] == 2002
     assert merged.answers["org"]["skipped"] == 2
@@ -162,7 +162,7 @@ def test_nothing_is_done_twice(many, tmp_path):
     assert again == merged
 
 
-def test_what_pull_refused_since_is_in_the_account(many, tmp_path):
+def test_what_pull_skipped_since_is_in_the_account(many, tmp_path):
     manifest = write(tmp_path / "in", many)
     merge(manifest, tmp_path / "in", tmp_path / "corpus", "majority", RESOURCES)
     manifest.datasets["org"].records["skipped"] += 3

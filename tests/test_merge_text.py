@@ -180,7 +180,7 @@ def test_longest_first_prefers_length_then_order():
     assert longest_first(spans) == ((spans[1], spans[3]), (spans[0], spans[2]))
 
 
-def test_latest_is_unresolved_where_the_newest_is_not_known():
+def test_latest_is_unresolved_without_times():
     assert not decide([Vote(None, (ADA,)), Vote(2, ())], "latest").resolved
     assert not decide([Vote(2, (ADA,)), Vote(2, ())], "latest").resolved
     assert decide([Vote(1, (ADA,)), Vote(2, ())], "latest").spans == ()

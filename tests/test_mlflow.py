@@ -57,7 +57,7 @@ def test_a_store_that_is_none_is_explained_in_one_line(project, monkeypatch):
 
 
 @pytest.mark.skipif(IS_THERE, reason="MLflow is installed")
-def test_without_mlflow_it_is_said_what_to_install(project):
+def test_without_mlflow_the_error_names_what_to_install(project):
     done = step(project, "scripts.export_mlflow", "metrics")
     assert "MLflow is not installed: pip install -r requirements-mlflow.txt" in one_line(done)
 

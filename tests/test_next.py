@@ -92,7 +92,7 @@ def project(tmp_path):
     return tmp_path
 
 
-def test_all_that_is_known_meets_in_a_row(project):
+def test_all_measurements_of_a_label_are_in_its_row(project):
     said = succeed(project, "next", "corpus", "metrics")
     found = deciding.load(project / "metrics", project / "corpus")
     assert list(found.labels) == ["Y", "X"]  # most errors first
@@ -132,7 +132,7 @@ def test_its_screen_is_80_columns_wide_and_keeps_labels_on_one_line():
     assert second.startswith("ORG ")
 
 
-def test_what_is_missing_is_said(project):
+def test_missing_measurements_are_named(project):
     shutil.rmtree(project / "metrics")
     (project / "corpus/review/coverage.json").unlink()
     said = succeed(project, "next", "corpus", "metrics")
@@ -143,7 +143,7 @@ def test_what_is_missing_is_said(project):
     assert found.labels["X"].signals.f is None
 
 
-def test_what_is_of_other_annotations_is_left_out(project):
+def test_measurements_of_other_annotations_are_not_used(project):
     path = project / "corpus/review/consistency.json"
     found = json.loads(path.read_bytes())
     path.write_text(json.dumps(found | {"gold": "0"}))

@@ -33,15 +33,15 @@ def test_utf16_and_back(text):
     assert [codepoint(units(text, offset)) for offset in range(len(text) + 3)] == [
         *range(len(text) + 1), *[len(text)] * 2
     ]  # fmt: skip
-    borders = {units(text, offset) for offset in range(len(text) + 1)}
-    inside = set(range(units(text, len(text)))) - borders
+    boundaries = {units(text, offset) for offset in range(len(text) + 1)}
+    inside = set(range(units(text, len(text)))) - boundaries
     assert all(codepoint(offset) is None for offset in inside)
 
 
 @given(texts, st.data())
 def test_spans_that_carry_their_text_are_found_however_they_are_counted(text, data):
-    borders = st.lists(st.integers(0, len(text)), min_size=2, max_size=2, unique=True).map(sorted)
-    spans = data.draw(st.lists(borders, min_size=1, max_size=4))
+    boundaries = st.lists(st.integers(0, len(text)), min_size=2, max_size=2, unique=True).map(sorted)
+    spans = data.draw(st.lists(boundaries, min_size=1, max_size=4))
     expected = [Mark(start, end, "X", text[start:end]) for start, end in spans]
     utf16 = [mark._replace(start=units(text, mark.start), end=units(text, mark.end)) for mark in expected]
     for usual in ("codepoints", "utf16"):
@@ -71,7 +71,7 @@ def answers(marks, offsets="auto", labels=("PER",)):
     return read(SimpleNamespace(read=lambda _, intake: reader.read(records, intake)))
 
 
-def test_what_cannot_be_told_is_refused_and_says_what_to_set():
+def test_ambiguous_offsets_are_skipped_and_the_reason_names_the_setting():
     tasks, _, skipped = answers([Mark(3, 6, "PER"), Mark(3, 6, "ORG")])
     assert not tasks
     assert [(skip.reason, skip.spans) for skip in skipped] == [(AMBIGUOUS, 2)]
@@ -80,7 +80,7 @@ def test_what_cannot_be_told_is_refused_and_says_what_to_set():
     assert TEXT[task.spans[0].start : task.spans[0].end] == "Ada"
 
 
-def test_what_fits_neither_way_is_refused_alone():
+def test_a_span_that_fits_no_unit_alone_is_skipped():
     odd = Mark(4, 7, "PER", "Ada")
     tasks, _, skipped = answers([ADA_UTF16, BOB_UTF16, odd, Mark(0, 2, "ORG", "🦆")], labels=("PER", "ORG"))
     assert [skip.reason for skip in skipped] == ["quoted text differs from the text at the offsets"]
@@ -89,7 +89,7 @@ def test_what_fits_neither_way_is_refused_alone():
     ]  # fmt: skip
 
 
-def test_an_offset_inside_a_character_is_refused():
+def test_an_offset_inside_a_character_is_skipped():
     _, _, skipped = answers([Mark(1, 6, "PER")], "utf16")
     assert skipped[0].reason == "offset inside a character of two UTF-16 units"
 
@@ -127,7 +127,7 @@ clusters = st.lists(st.sampled_from([*CLUSTERS.values(), "x", " ", "ß"]), min_s
 
 
 @given(clusters.map("".join))
-def test_every_cluster_is_between_two_borders_and_none_is_cut(text):
+def test_every_cluster_is_between_two_boundaries_and_none_is_cut(text):
     codepoint = graphemes_to_codepoints(text)
     found = regex.findall(r"\X", text)
     assert [text[codepoint(n) : codepoint(n + 1)] for n in range(len(found))] == found
@@ -137,14 +137,14 @@ def test_every_cluster_is_between_two_borders_and_none_is_cut(text):
 @given(clusters, st.data())
 def test_quotes_tell_when_clusters_are_counted(parts, data):
     text = "".join(parts)
-    borders = [match.start() for match in regex.finditer(r"\X", text)] + [len(text)]
-    start, end = sorted(data.draw(st.sets(st.integers(0, len(borders) - 1), min_size=2, max_size=2)))
-    quote = text[borders[start] : borders[end]]
+    boundaries = [match.start() for match in regex.finditer(r"\X", text)] + [len(text)]
+    start, end = sorted(data.draw(st.sets(st.integers(0, len(boundaries) - 1), min_size=2, max_size=2)))
+    quote = text[boundaries[start] : boundaries[end]]
     for usual in ("codepoints", "utf16"):
         (mark,) = in_codepoints(text, [Mark(start, end, "X", quote)], "auto", usual)
         assert mark.fits(text)
     asked = in_codepoints(text, [Mark(start, end, "X", quote)], "graphemes", "codepoints")
-    assert asked == [Mark(borders[start], borders[end], "X", quote)]
+    assert asked == [Mark(boundaries[start], boundaries[end], "X", quote)]
 
 
 def test_what_fits_in_several_ways_is_read_in_the_usual_one():
@@ -158,7 +158,7 @@ def test_accents_alone_ask_for_nothing():
     assert in_codepoints("e\u0301 Ada", [Mark(3, 6, "PER")], "auto", "codepoints") == [Mark(3, 6, "PER")]
 
 
-def test_doccano_counts_clusters_if_it_is_said(tmp_path):
+def test_doccano_counts_clusters_if_set_so(tmp_path):
     path = tmp_path / "admin.jsonl"
     path.write_text(json.dumps({"text": f"{FAMILY} Ada met 🇩🇪 Bob", "label": [[2, 5, "PER"], [12, 15, "PER"]]}))
     (task,), _, _ = read(doccano(str(path), ["PER"], offsets="graphemes"))

@@ -88,7 +88,7 @@ def test_a_fault_in_a_span_of_another_label_is_no_matter():
 
 
 @pytest.mark.parametrize("answer", ["accept", "reject", "ignore"])
-def test_answers_are_handed_on_for_merging_to_judge(answer):
+def test_all_answers_are_passed_on_to_merge(answer):
     (found,), _, _ = understood(task(TEXT, [ADA], answer=answer))
     assert found.answer == answer
 
@@ -187,7 +187,7 @@ def test_a_binary_reject_of_several_spans_says_nothing():
     assert reasons(with_answers("accept", None, None) | {"answer": "reject"}) == said
 
 
-def test_a_binary_answer_about_another_label_is_left_out_and_one_about_nothing_refused():
+def test_a_binary_answer_about_another_label_is_not_taken_and_one_without_a_span_is_skipped():
     found, intake, _ = understood(task(TEXT, [LONDON], _view_id="ner"))
     assert not found
     assert intake.records == {"read": 1, "other_labels": 1}
@@ -238,7 +238,7 @@ def test_when_it_was_answered(stored, seconds):
 # Spans
 
 
-def test_blanks_at_the_edges_of_a_span_are_trimmed_and_noted():
+def test_whitespace_at_the_edges_of_a_span_is_trimmed_and_noted():
     text = "\u00a0Ada \r\n Bob\t"
     (found,), intake, _ = understood(task(text, [(0, 5, "PERSON"), (7, 12, "PERSON")]))
     assert found.spans == [Span(1, 4, "PERSON"), Span(8, 11, "PERSON")]
@@ -290,7 +290,7 @@ def test_labels_named_twice_do_no_harm():
         (b'{"text": "x", "meta": {"deep": ' + b"[" * 200 + b"]" * 200 + b"}}", "meta is nested too deeply"),
     ],
 )
-def test_what_cannot_be_used_is_refused_with_the_reason_and_the_rest_goes_on(record, reason):
+def test_a_record_that_cannot_be_used_is_skipped_with_the_reason_and_the_rest_is_read(record, reason):
     found, intake, skipped = understood(record, task(TEXT, [ADA]))
     assert [one.source for one in found] == ["link:2"]
     assert [skip.place for skip in skipped] == ["link:1"]
@@ -467,7 +467,7 @@ def test_a_link_to_an_example_that_is_gone_is_counted(database):
     assert intake.records["skipped"] == 1
 
 
-def test_an_unknown_dataset_is_answered_with_those_there_are(database):
+def test_the_error_of_an_unknown_dataset_names_those_there_are(database):
     with pytest.raises(UserError, match=r"prodigy\.db: has no dataset 'peopel'\. There is people and 1 more$"):
         people(database, dataset="peopel").check()
     with pytest.raises(UserError, match=r"There is people, places$"):
@@ -607,7 +607,7 @@ def test_prodigy_can_save_while_a_dataset_is_being_read(tmp_path, mode):
         assert list(answers)[-1][0].text == "saved meanwhile"
 
 
-def test_what_changes_in_wal_mode_unseen_is_said(database):
+def test_a_database_that_is_written_to_while_it_is_read_is_an_error(database):
     """Opened while nobody had it open in WAL mode, then written to and closed, which writes it back."""
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")

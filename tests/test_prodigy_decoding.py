@@ -83,7 +83,7 @@ def test_tokens_in_the_meta_stay():
     assert decode(json.dumps(task, separators=(",", ":")).encode()).meta == task["meta"]
 
 
-def test_what_is_cut_off_is_refused():
+def test_a_truncated_task_is_an_error():
     content = json.dumps({"text": "a", "tokens": [{"text": "a"}, {"text": "b"}], "answer": "accept"}).encode()
     for end in range(len(content)):
         with pytest.raises(msgspec.DecodeError):

@@ -210,7 +210,7 @@ def test_a_refused_password_is_not_repeated(url, monkeypatch):
 
 
 @pytest.mark.parametrize("connection", ["postgresql://u:hush@h/d", "host=h password=hush", "", "a b"])
-def test_a_url_in_the_config_is_refused_and_not_repeated(connection):
+def test_a_url_in_the_config_is_an_error_and_not_repeated(connection):
     with pytest.raises(UserError, match="never the URL itself") as found:
         prodigy_server("people", ["PERSON"], connection)
     assert "hush" not in str(found.value)

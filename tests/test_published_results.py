@@ -78,7 +78,7 @@ def test_speed_and_memory_of_training():
     assert abs(streamed[1] / streamed[0] - 1) < 0.02
 
 
-def test_no_variant_is_said_to_be_better_that_was_not():
+def test_no_variant_that_is_called_worse_was_better():
     scores = results("variants")["scores"]
     wins = [row["variant"] for row in scores if row["wins"]]
     assert all(wins.count(variant) < len({row["corpus"] for row in scores}) for variant in wins)

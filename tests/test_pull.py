@@ -131,7 +131,7 @@ def test_what_is_no_longer_asked_for_goes(sources, tmp_path):
     assert sorted(snapshot(tmp_path / "out")) == [".fingerprints.json", ".lock", "manifest.json", "per.jsonl"]
 
 
-def test_too_much_refused_stops_lists_all_and_harms_nothing(sources, tmp_path):
+def test_too_much_skipped_stops_lists_all_and_harms_nothing(sources, tmp_path):
     pull(sources, tmp_path / "out", max_skipped=0.5, processes=1)
     before = snapshot(tmp_path / "out")
     with (tmp_path / "org.jsonl").open("a") as file:

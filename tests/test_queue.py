@@ -265,7 +265,7 @@ def test_tasks_are_as_prodigy_would_make_them(run):
             assert tokens[span["token_end"]]["end"] == span["end"]
 
 
-def test_known_spans_are_filled_in_and_rejected_ones_are_not(project, run):
+def test_gold_spans_are_prefilled_and_rejected_ones_are_not(project, run):
     run("--limit", 1)
     text = tasks()[0]["text"]
     shutil.rmtree("queues")

@@ -37,7 +37,7 @@ def wet_lab(shared_data, tmp_path_factory):
     return found, *run({"wlp": brat(str(folder), sorted(found))}, tmp_path_factory.mktemp("wlp"))
 
 
-def test_every_annotation_of_the_wet_lab_protocols_is_kept_or_refused(wet_lab):
+def test_every_annotation_of_the_wet_lab_protocols_is_kept_or_skipped(wet_lab):
     found, manifest, merged, corpus = wet_lab
     wlp = manifest.datasets["wlp"]
     assert (len(found), found.total(), wlp.records["read"]) == (20, 60_745, 622)
@@ -49,7 +49,7 @@ def test_every_annotation_of_the_wet_lab_protocols_is_kept_or_refused(wet_lab):
     assert corpus.fates["read"] == sum(counts for fate, counts in corpus.fates.items() if fate != "read")
 
 
-def test_labels_with_a_refused_span_are_not_taken_as_complete(wet_lab):
+def test_labels_with_a_skipped_span_are_not_covered(wet_lab):
     _, manifest, merged, _ = wet_lab
     notes = manifest.datasets["wlp"].notes
     assert notes["labels not taken as complete in a text, since one of their spans is skipped"] == 61

@@ -23,7 +23,7 @@ from tests.prodigy import read
 
 
 def taken(source, found, folder):
-    """Pull a source; its account, in which every span that was found otherwise is kept or refused."""
+    """Pull a source; its account, in which every span that was found otherwise is kept or skipped."""
     assert source.labels_found() == found
     account = pull({"data": source}, folder, 0.5, 1).manifest.datasets["data"]
     assert account.spans["read"] == found.total()

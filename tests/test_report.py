@@ -84,7 +84,7 @@ def test_what_to_do_next_is_what_the_step_says(many, page):
         assert number(row["errors"]) == round(each.signals.errors)
 
 
-def test_advice_about_another_run_is_not_shown(many, tmp_path):
+def test_recommendations_of_another_run_are_not_shown(many, tmp_path):
     folder = shutil.copytree(many, tmp_path / "many")
     path = folder / "metrics" / deciding.NAME
     path.write_bytes(path.read_bytes().replace(b'"run": "', b'"run": "x'))
@@ -137,7 +137,7 @@ def test_the_learning_curve_has_its_numbers(many, page):
         assert row["more texts"] == found.labels[row["label"]].verdict
 
 
-def test_it_warns_of_what_makes_numbers_doubtful(tmp_path):
+def test_it_warns_of_what_makes_numbers_uncertain(tmp_path):
     before = made("ner", "a", 1, counted({"ORG": 5, "PER": 5}))
     trained = runs.TrainingData(100, {"ORG": 10, "PER": 90}, {})
     after = made(
@@ -159,7 +159,7 @@ def test_it_warns_of_what_makes_numbers_doubtful(tmp_path):
         assert what in said
 
 
-def test_what_is_absent_is_said_with_the_command_that_makes_it(tmp_path):
+def test_missing_sections_name_the_command_that_makes_them(tmp_path):
     write(tmp_path, made("ner", "a", 1, counted({"ORG": 5})))
     (tmp_path / "metrics/ner-aaaaaaaa/confusion.json").unlink()
     said = render(load(tmp_path)).decode()

@@ -28,7 +28,7 @@ def test_the_shipped_config_resolves():
     assert config.merge.between_annotators == "majority"
 
 
-def test_defaults_stand_for_sections_that_are_left_out(tmp_path):
+def test_defaults_stand_for_missing_sections(tmp_path):
     config = load(tmp_path, f"[datasets]\n{BLOCK}")
     assert config.datasets["org"].labels == ["ORG"]
     assert (config.merge.memory_mb, config.split.test, config.docs.misaligned) == (512, 0.2, "snap")
@@ -79,7 +79,7 @@ def test_values_can_be_set_from_the_command_line(tmp_path):
         ("no config at all", "datasets.cfg: "),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(text, said, tmp_path):
+def test_an_error_is_one_line(text, said, tmp_path):
     with pytest.raises(UserError) as caught:
         load(tmp_path, f"[datasets]\n{text}")
     line = " ".join(str(caught.value).split())
@@ -93,7 +93,7 @@ def test_a_missing_config_is_named(tmp_path):
         settings.load(tmp_path / "nowhere.cfg")
 
 
-def test_values_of_sections_that_are_left_out_can_be_set_too(tmp_path):
+def test_values_of_missing_sections_can_be_set(tmp_path):
     config = load(tmp_path, f"[datasets]\n{BLOCK}", merge__memory_mb=1024, system__processes=7)
     assert (config.merge.memory_mb, config.processes) == (1024, 7)
 

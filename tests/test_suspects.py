@@ -255,7 +255,7 @@ def test_one_label_and_surface_forms(project, monkeypatch):
     assert load(folder / "corpus").label == "LOC"
 
 
-def test_no_text_is_judged_by_a_model_trained_on_it(project, tmp_path):
+def test_no_model_predicts_a_text_it_was_trained_on(project, tmp_path):
     folder, _ = project
     texts = list(read_gold(folder / "corpus/gold.jsonl"))
     folds = assign_folds(texts, 3)
