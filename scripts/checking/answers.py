@@ -92,7 +92,7 @@ def compare_answers(
     """Compare all complete answers that accept a text; of an annotator's answers about one, the latest.
 
     folder (Path), manifest (Manifest): The answers that were merged.
-    labels (tuple[str, ...]): All labels of the gold. work (Path): A folder for that file.
+    labels (tuple[str, ...]): All labels of the gold. work (Path): A folder for the file of annotators.
     """
     size = sum(entry.bytes for entry in manifest.datasets.values())
     paths = tuple(folder / entry.file for entry in manifest.datasets.values())
