@@ -30,7 +30,7 @@ RENAMED = {
     },
     "split.json": {"fates": "outcomes"},
     "metrics.json": {},
-    "compare.json": {"chance": "p_value", "larger than seed noise": "beyond seed variance"},
+    "compare.json": {"chance": "p_value", "larger than seed noise": "beyond noise"},
     "compare.csv": {"name": "label", "known_in": "covered", "chance": "p_value"},
 }  # fmt: skip
 

@@ -118,9 +118,9 @@ def verdicts(mine, theirs, seeds=(0,), texts=1500, entities=1000, found=None):
     return changes.labels["ORG"], changes.labels["PER"]
 
 
-def test_with_one_seed_a_change_is_at_most_beyond_seed_variance():
+def test_with_one_seed_a_change_is_at_most_beyond_noise():
     org, per = verdicts(700, 500)
-    assert (org.verdict, per.verdict) == ("beyond seed variance", "within noise")
+    assert (org.verdict, per.verdict) == ("beyond noise", "within noise")
     assert org.low > 0.1
     assert per.delta == 0
     assert verdicts(505, 500)[0].verdict == "within noise"
@@ -135,11 +135,11 @@ def test_with_several_seeds_it_is_better_or_worse():
 
 def test_one_seed_on_one_side_is_not_enough():
     run = counted({"ORG": (700, 702, 698)}, (0, 1, 2), 1500, 1000)
-    assert compare_counts(run, counted({"ORG": 500}, (0,), 1500, 1000)).labels["ORG"].verdict == "beyond seed variance"
+    assert compare_counts(run, counted({"ORG": 500}, (0,), 1500, 1000)).labels["ORG"].verdict == "beyond noise"
 
 
 def test_measured_seed_variance_decides():
-    assert verdicts(600, 500, found=variance(0.001))[0].verdict == "beyond seed variance"
+    assert verdicts(600, 500, found=variance(0.001))[0].verdict == "beyond noise"
     assert verdicts(600, 500, found=variance(0.1))[0].verdict == "within noise"
 
 
@@ -164,7 +164,7 @@ def test_a_label_whose_annotations_changed_is_tested_apart_from_those_whose_did_
     found = variance(0.02, **{label: LabelVariance(0.02, 0.6, 500) for label in others})
     among_all, apart = (compare_counts(run, base, found, annotated).labels for annotated in ((), ("ORG",)))
     assert among_all["ORG"].verdict == "within noise"
-    assert apart["ORG"].verdict == "beyond seed variance"
+    assert apart["ORG"].verdict == "beyond noise"
     assert apart["ORG"].p_value < among_all["ORG"].p_value
     assert {apart[label].verdict for label in others} == {"within noise"}
     assert compare_counts(run, base, found, run.labels).labels["ORG"].p_value == among_all["ORG"].p_value
@@ -304,7 +304,7 @@ def test_a_drop_fails_if_it_is_asked_and_more_than_noise(tmp_path):
     assert done.returncode == 1
     assert "✘ ner-bbbbbbbb is worse than ner-aaaaaaaa in ORG -0.1" in done.stderr
     assert "PER" not in done.stderr
-    assert table(tmp_path)["ner-bbbbbbbb", "ORG"]["verdict"] == "beyond seed variance"
+    assert table(tmp_path)["ner-bbbbbbbb", "ORG"]["verdict"] == "beyond noise"
     assert succeed(tmp_path, "--fail-on-drop", "0.02", "--baseline", "ner-b", "--runs", "ner-a")
 
 

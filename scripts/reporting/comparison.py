@@ -163,22 +163,25 @@ def to_markdown(runs: Sequence[ScoredRun], found: Comparisons) -> str:
         markdown_row(_HEADINGS),
         "|---|---:|---:|---:|---:|---|---:|---:|",
         *(
-            markdown_row([escape_markdown(name) if row == "label" else f"**{name}**", *cells])
-            for row, name, cells, _ in _table_rows(compared, runs)
+            markdown_row([escape_markdown(name) if row == "label" else f"**{name}**", *_with_mark(cells, change)])
+            for row, name, cells, change in _table_rows(compared, runs)
         ),
         "",
-        *(f"- {escape_markdown(line)}" for line in _sentences(compared, found)),
+        *(f"- {escape_markdown(line)}" for line in list_differences(compared)),
+        *(f"- {escape_markdown(line)}" for line in list_notes(compared, found.variance_seeds)),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _with_mark(cells: list[str], change: Change) -> list[str]:
+    """Mark the verdict: Markdown has no bold rows, as the console has."""
+    place = _HEADINGS.index("verdict") - 1
+    return [*cells[:place], f"{mark(change)} {change.verdict}".strip(), *cells[place + 1 :]]
 
 
 def markdown_row(cells: Sequence[str]) -> str:
     """Format a row of a Markdown table, of escaped cells."""
     return f"| {' | '.join(cells)} |"
-
-
-def _sentences(compared: RunComparison, found: Comparisons) -> list[str]:
-    return [*list_differences(compared), *list_notes(compared, found.variance_seeds)]
 
 
 def _table_rows(compared: RunComparison, runs: Sequence[ScoredRun]) -> Iterator[tuple[str, str, list[str], Change]]:
@@ -187,9 +190,8 @@ def _table_rows(compared: RunComparison, runs: Sequence[ScoredRun]) -> Iterator[
     covered = run.trained.covered if run.trained else {}
     for row, name, change in compared.changes.rows():
         cells = [
-            ratio(change.before), ratio(change.f), ratio(change.delta, sign=True), interval(change),
-            f"{mark(change)} {change.verdict}".strip(), f"{change.support:,}",
-            f"{covered[name]:,}" if row == "label" and name in covered else "",
+            ratio(change.before), ratio(change.f), ratio(change.delta, sign=True), interval(change), change.verdict,
+            f"{change.support:,}", f"{covered[name]:,}" if row == "label" and name in covered else "",
         ]  # fmt: skip
         yield row, name, cells, change
 

@@ -28,7 +28,7 @@ from scripts.scoring.counts import Counts
 from scripts.scoring.seed_variance import SeedVariance, seed_spread, with_other_seeds
 
 FALSE_DISCOVERIES = 0.05  # share of false ones among the changes
-WITHIN, BEYOND, BETTER, WORSE = "within noise", "beyond seed variance", "better", "worse"
+WITHIN, BEYOND, BETTER, WORSE = "within noise", "beyond noise", "better", "worse"
 NO_SUPPORT, NOT_COMPARABLE = "no support", "not comparable"
 
 
@@ -39,7 +39,7 @@ class Change(msgspec.Struct):
     delta (float | None): f - before.
     low (float | None), high (float | None): 95 % interval of delta, over seeds and texts.
     p_value (float | None): For labels, adjusted for the number of those that are tested together.
-    verdict (str): "within noise"; "beyond seed variance", if one of the runs has one seed; "better" or "worse", if both
+    verdict (str): "within noise"; "beyond noise", if one of the runs has one seed; "better" or "worse", if both
         have several; "no support" if there is no entity; "not comparable" if there is no text to compare on.
     support (int): Entities in the compared texts.
     texts (int): Texts that both are scored on, with the same gold.
