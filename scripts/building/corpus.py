@@ -97,7 +97,7 @@ def rules_digest(plan: CorpusPlan, rules: ShardRules) -> str:
 
 
 def splitter(plan: CorpusPlan, gold: Path) -> Splitter:
-    """The splitter of a plan. The gold is read only if datasets are splits.reserved for evaluation."""
+    """The splitter of a plan. The gold is read only if datasets are reserved for evaluation."""
     dev, test = (
         splits.reserved(read_gold(gold), datasets, plan.document) if datasets else frozenset[bytes]()
         for datasets in (plan.dev_datasets, plan.test_datasets)
