@@ -21,6 +21,7 @@ PROJECT = srsly.read_yaml(ROOT / "project.yml")
 # Prodigy cannot be installed here. What its db-in does is done by hand: rows in a database like its own.
 PRODIGY = f"""#!{sys.executable}
 import json, os, sys
+from pathlib import Path
 sys.path.insert(0, {str(ROOT)!r})
 from tests.prodigy import SCHEMA, add_dataset, add_task
 import sqlite3
