@@ -36,8 +36,8 @@ def merge(
     contained: ContainedRule = "keep",
     merger: Merger | None = None,
 ) -> tuple[MergeRecord, bool]:
-    """Merge all answers into `OUTPUTS`, and account for all of them in merge.json. A merge of the same answers by the
-    same rules whose outputs are intact is not repeated.
+    """Merge all answers into `OUTPUTS`, and account for each of them in merge.json. If a previous merge had the same
+    answers and rules, and its outputs are intact, nothing is done.
 
     manifest (Manifest), annotations (Path): The results of `pull`.
     corpus (Path): The folder for the results. They are replaced together, when everything is merged.
@@ -59,7 +59,7 @@ def merge(
 
 
 def _request(manifest: Manifest, policy: Policy, contained: ContainedRule) -> MergeRecord:
-    """A merge.json with the inputs and rules alone."""
+    """A merge.json with the inputs and rules only: the merge that is asked for."""
     return MergeRecord(
         policy=policy,
         contained=contained,
