@@ -1,4 +1,4 @@
-"""What to do next: by rules, the first that holds, from what there is."""
+"""next: the measurements of each label, and the recommendation of the first rule that they fulfill."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def test_the_first_rule_that_holds(changed, rule, action):
     assert (found.rule, found.action) == (rule, action)
 
 
-def test_the_reason_has_the_numbers():
+def test_the_reason_has_the_measurements():
     assert recommend(Signals(**FINE | {"suspects": 6})).reason == "6 suspects among 200 spans"
     assert "ORG" in recommend(Signals(**FINE | {"confusions": 12})).reason
 
 
 @given(st.dictionaries(st.sampled_from([name for name in FINE if name not in ("texts", "covered")]), st.none()))
-def test_what_was_not_measured_is_no_reason(unknown):
+def test_a_missing_measurement_is_no_reason(unknown):
     unknown = {
         name: FINE[name] if name in ("agreement_spans", "unseen_entities", "confusions") else None for name in unknown
     }
@@ -83,7 +83,7 @@ def answers():
 
 @pytest.fixture
 def project(tmp_path):
-    """Merged, looked at, and one run."""
+    """Merged and checked, with one run."""
     manifest = write_answers(tmp_path / "annotations", list(answers()))
     merge(manifest, tmp_path / "annotations", tmp_path / "corpus", "majority", Resources(256, 1))
     consistency.check(tmp_path / "corpus", tmp_path / "annotations", manifest, 1)

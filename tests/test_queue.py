@@ -1,4 +1,4 @@
-"""queue: from what is known to tasks, to answers that come back, and to what is asked next."""
+"""queue: from the gold to tasks, from answers back to the gold, and never the same question twice."""
 
 from __future__ import annotations
 
@@ -398,12 +398,12 @@ def test_a_new_label_starts_at_random(run):
         (("--limit", 0), "must be 1 or more"),
     ],
 )
-def test_what_there_is_not_is_one_line(run, options, said):
+def test_an_unknown_option_is_one_line(run, options, said):
     assert said in run(*options)
     assert not list(Path().glob("queues/ORG/*"))
 
 
-def test_a_model_that_does_not_know_the_label_is_one_line(project, run):
+def test_a_model_without_the_label_is_one_line(project, run):
     shutil.rmtree("training/ner")
     assert "train a model first: weasel run train" in run()
     teach(project, 0, labels=("PER",))

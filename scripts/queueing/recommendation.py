@@ -182,7 +182,7 @@ COLUMNS = {  # and what their headings do not say
     "errors": "false positives + false negatives",
 }
 _LEAST_NEEDED = ("entities", "95 %", "× 2", "agree")
-_MIN_LABEL = 20  # characters of a label on one line
+_MIN_LABEL = 25  # characters: labels up to this length stay on one line
 
 
 def print_next(console: Console, found: Next) -> None:
