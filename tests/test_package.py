@@ -96,7 +96,7 @@ def test_the_wheel_has_no_path_of_this_machine(project, wheel):
         (["--name", "My Model"], "is no name for a package"),
         (["--version", "new"], "is no version; use one like 0.1.0"),
         (["--model", "nowhere"], "nowhere: is no trained model"),
-        (["--metrics", "nowhere"], "was not evaluated as it is; evaluate it first: weasel run evaluate"),
+        (["--metrics", "nowhere"], "was not evaluated, or has changed since; evaluate it first: weasel run evaluate"),
     ],
 )
 def test_what_cannot_be_packaged_is_one_line(options, said, project):
@@ -105,8 +105,8 @@ def test_what_cannot_be_packaged_is_one_line(options, said, project):
     assert sorted((project / "packages").glob("*")) == before
 
 
-def test_a_model_that_changed_since_it_was_evaluated_is_none_of_the_run(project, tmp_path):
+def test_a_model_that_changed_since_it_was_evaluated_is_not_packaged(project, tmp_path):
     nlp = spacy.load(project / "training/ner/seed-0/model-best")
     nlp.get_pipe("label_heads").thresholds["ORG"] = 3.0
     nlp.to_disk(tmp_path / "changed")
-    assert "was not evaluated as it is" in one_line(package(project, "--model", tmp_path / "changed"))
+    assert "was not evaluated, or has changed since" in one_line(package(project, "--model", tmp_path / "changed"))
