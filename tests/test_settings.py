@@ -88,6 +88,31 @@ def test_an_error_is_one_line(text, said, tmp_path):
     assert len(line) < 600
 
 
+def test_what_the_features_do_is_set_beside_the_rules(tmp_path):
+    text = f'[suspects]\nfolds = 3\nsteps = 200\n[queue]\norder = "random"\n[datasets]\n{BLOCK}'
+    config = load(tmp_path, text, suspects__models=4, docs__misaligned="skip", merge__contained="map")
+    assert (config.suspects.folds, config.suspects.models, config.suspects.steps) == (3, 4, 200)
+    assert (config.queue.order, config.docs.misaligned, config.merge.contained) == ("random", "skip", "map")
+    defaults = load(tmp_path, f"[datasets]\n{BLOCK}")
+    assert (defaults.suspects.folds, defaults.suspects.models, defaults.suspects.steps) == (5, 2, "half")
+    assert defaults.queue.order == "informative"
+
+
+def test_the_shipped_config_has_the_defaults():
+    """So that whoever deletes a line changes nothing."""
+    shipped = settings.load(ROOT / "configs" / "datasets.cfg")
+    defaults = settings.Settings(datasets=shipped.datasets, engine=shipped.engine, paths=shipped.paths)
+    assert shipped == defaults
+
+
+def test_the_config_is_read_without_spacy():
+    code = (
+        "import sys; from pathlib import Path; from scripts.core.settings import load;"
+        "load(Path('configs/datasets.cfg')); assert 'spacy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 def test_a_missing_config_is_named(tmp_path):
     with pytest.raises(UserError, match=r"nowhere\.cfg: no such file"):
         settings.load(tmp_path / "nowhere.cfg")

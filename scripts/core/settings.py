@@ -70,9 +70,9 @@ class PullSection(ConfigSection):
 class MergeSection(ConfigSection):
     """[merge]
 
-    between_annotators (str): What counts where annotators differ, see `decide`.
-    contained (str): Texts that are a part of another, as the sentences of ner.teach, are kept as texts of their own,
-        or binary answers about them are mapped to the text that contains them.
+    between_annotators (str): The policy where annotators disagree, see `decide`.
+    contained (str): Texts that are contained in others, as the sentences of ner.teach, are kept as texts of their own,
+        or binary answers about them are mapped to the container.
     memory_mb (int): For all processes together, in MB of 1024 * 1024 bytes.
     buckets (int): Number of parts in which the texts are merged; 0: by the size of the data and the memory.
     """
@@ -205,7 +205,7 @@ def parse(parser: ArgumentParser, args: Sequence[str] | None = None) -> tuple[Na
 
 
 def load(path: Path, values: dict[str, Any] | None = None) -> Settings:
-    """Read configs/datasets.cfg and resolve what it names.
+    """Read configs/datasets.cfg, with its datasets and its engine resolved.
 
     values (dict[str, Any] | None): Overrides by "section.key".
     RAISES (UserError): In one line: the section and key, what is wrong with it, and what is allowed.

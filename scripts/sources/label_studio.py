@@ -16,7 +16,7 @@ from scripts.sources.documents import Document, Record, WithoutSpans
 from scripts.sources.files import Files
 from scripts.sources.json_records import UNREADABLE, json_records, reason
 from scripts.sources.offsets import Mark, Offsets, Unit
-from scripts.sources.source import Intake, Source
+from scripts.sources.source import Intake, Source, whole_seconds
 
 _OTHER = {"relation", "choices", "textarea", "rating", "taxonomy", "number", "datetime", "pairwise", "ranker"}
 _SPANS_ELSEWHERE = {"hypertextlabels", "paragraphlabels", "timeserieslabels"}
@@ -209,13 +209,12 @@ def _user(completed_by: Any) -> str:
 def _seconds(when: Any) -> int | None:
     """Return seconds since 1970 from an ISO date, or from the number that old versions have."""
     if isinstance(when, (int, float)) and not isinstance(when, bool):
-        return int(when) if 0 < when < 253_402_300_800 else None
+        return whole_seconds(when)
     try:
         found = msgspec.convert(when, datetime)
     except msgspec.ValidationError:
         return None
-    seconds = int((found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp())
-    return seconds if seconds > 0 else None
+    return whole_seconds((found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp())
 
 
 def _meta(data: dict[str, Any], identity: Any) -> dict[str, Any]:

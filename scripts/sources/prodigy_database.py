@@ -77,7 +77,7 @@ def prodigy_server(
 
 
 class ProdigyTables:
-    """A Source that is a dataset in the tables of a Prodigy database. What derives from it opens the database."""
+    """Base of a Source that is a dataset in the tables of a Prodigy database; a reader derives from it and opens it."""
 
     __slots__ = ()
 
@@ -187,7 +187,7 @@ class ProdigyDatabase(ProdigyTables, msgspec.Struct, frozen=True):
 
     def rows(self, query: Query, dataset: int, limit: int | None = None) -> Iterator[tuple[str, Any]]:
         """Stream the tasks page by page: while a query is open Prodigy cannot save, and gives up after five seconds."""
-        sql = f"{_ROWS} LIMIT {_PAGE}"
+        sql = f"{_TASKS_SQL} LIMIT {_PAGE}"
         last = self.after
         while page := list(query(sql, dataset=dataset, after=last, until=self.until)):
             for last, content in page:
@@ -243,7 +243,7 @@ class ProdigyServer(ProdigyTables, msgspec.Struct, frozen=True):
 
     def rows(self, query: Query, dataset: int, limit: int | None = None) -> Iterator[tuple[str, Any]]:
         """Stream the tasks from a cursor on the server."""
-        sql = f"{_ROWS} LIMIT {limit}" if limit else _ROWS
+        sql = f"{_TASKS_SQL} LIMIT {limit}" if limit else _TASKS_SQL
         for link, content in query(sql, dataset=dataset, after=self.after, until=self.until):
             yield f"link:{link}", content
 
@@ -257,7 +257,7 @@ class ProdigyServer(ProdigyTables, msgspec.Struct, frozen=True):
             yield partial(execute, database)
 
 
-_ROWS = """
+_TASKS_SQL = """
     SELECT link.id, example.content FROM link LEFT JOIN example ON example.id = link.example_id
     WHERE link.dataset_id = :dataset AND link.id > :after AND link.id <= :until ORDER BY link.id"""
 

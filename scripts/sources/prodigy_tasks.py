@@ -19,7 +19,7 @@ from scripts.core.answers import Answer, Kind, Span, Task, are_apart
 from scripts.core.hashing import input_hashes
 from scripts.sources.documents import TRIMMED, Unusable, note_unseen
 from scripts.sources.json_records import UNREADABLE, is_too_deep, reason
-from scripts.sources.source import Intake, fit_span
+from scripts.sources.source import Intake, fit_span, whole_seconds
 
 SAMPLE = 1000  # tasks in which labels are searched to name them in a message
 KindSetting = Literal["auto", "manual", "binary"]
@@ -187,7 +187,7 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
             answer=record.answer or "accept",
             kind=self._kind(record),
             annotator=_annotator(record.annotator_id or record.session_id or "", self.origin) or self.annotator,
-            timestamp=_seconds(record.timestamp),
+            timestamp=whole_seconds(record.timestamp),
             dataset=self.dataset,
             source=source,
             meta=record.meta if isinstance(record.meta, dict) else {},
@@ -243,11 +243,6 @@ def _annotator(session: str, origin: str) -> str:
     """Return the annotator in the name of a session, "<dataset>-<annotator>", if somebody named it."""
     is_unnamed = session == origin or _UNNAMED_SESSION.fullmatch(session)
     return "" if is_unnamed else session.removeprefix(f"{origin}-")
-
-
-def _seconds(timestamp: float | None) -> int | None:
-    """Return whole seconds; zero, negative and absurd times (beyond the year 9999) are not known."""
-    return int(timestamp) if timestamp is not None and 0 < timestamp < 253_402_300_800 else None
 
 
 # Decoding. Most of a task's bytes are its tokens, which nobody needs: they are cut out before the rest is decoded, in a

@@ -120,6 +120,11 @@ def fit_span(text: str, start: int, end: int, label: str) -> Span | str:
     return Span(start, end, label)
 
 
+def whole_seconds(timestamp: float | None) -> int | None:
+    """Return a timestamp in whole seconds; zero, negative and absurd ones (beyond the year 9999) are not known."""
+    return int(timestamp) if timestamp is not None and 0 < timestamp < 253_402_300_800 else None
+
+
 @runtime_checkable
 class Divisible(Protocol):
     """A Source that can be divided, to be read by several machines at a time."""
