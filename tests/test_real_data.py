@@ -46,7 +46,7 @@ def test_every_annotation_of_the_wet_lab_protocols_is_kept_or_skipped(wet_lab):
     by_label = {label: counts["read"] for label, counts in merged.spans["wlp"].items()}
     assert sum(by_label.values()) == wlp.spans["kept"]
     assert all(0 <= found[label] - count <= 103 for label, count in by_label.items())
-    assert corpus.fates["read"] == sum(counts for fate, counts in corpus.fates.items() if fate != "read")
+    assert corpus.outcomes["read"] == sum(n for outcome, n in corpus.outcomes.items() if outcome != "read")
 
 
 def test_labels_with_a_skipped_span_are_not_covered(wet_lab):
