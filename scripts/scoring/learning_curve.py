@@ -9,30 +9,25 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
-import spacy
 from numpy.typing import NDArray
-from spacy.tokens import Doc
 
-from scripts.building.reading import read_docs
-from scripts.building.shards import DocWriter
 from scripts.building.splits import Corpus
 from scripts.core.errors import UserError
 from scripts.core.files import exclusive, read_json_if_there, work_folder
 from scripts.core.hashing import fraction, normalized
-from scripts.model.label_heads import GOLD
-from scripts.model.models import BEST, load_model
-from scripts.model.training import TrainingJob, train_all
 from scripts.scoring import bootstrap
 from scripts.scoring.bootstrap import Floats, adjusted_p_values, p_values, rounded
 from scripts.scoring.changes import FALSE_DISCOVERIES, NO_SUPPORT, WITHIN
 from scripts.scoring.counts import Counts, together
-from scripts.scoring.evaluation import evaluate
 from scripts.scoring.metrics import Macro, Score, metrics
 from scripts.scoring.seed_variance import SeedVariance, seed_spread, with_other_seeds
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
 
 NAME = "learning-curve.json"
 HELPS, HURTS = "more helps", "falls with more"
@@ -172,6 +167,11 @@ def learn(
     labels (Sequence[str]): All of the corpus.
     folder (Path): Gets the models while they are needed.
     """
+    # Here, since `next` and `report` read the curve: spaCy takes a second to load.
+    from scripts.model.models import BEST, load_model
+    from scripts.model.training import TrainingJob, train_all
+    from scripts.scoring.evaluation import evaluate
+
     with exclusive(folder), work_folder(folder) as work:
         sizes = [write_part(corpus / "train", work / f"part-{share}", share, labels) for share in shares]
         jobs = {
@@ -205,6 +205,9 @@ def write_part(source: Path, folder: Path, share: float, labels: Iterable[str]) 
     labels (Iterable[str]): All labels of the corpus.
     RETURNS (tuple[int, dict[str, int]]): Number of texts, and of entities by label.
     """
+    from scripts.building.documents import GOLD
+    from scripts.building.shards import DocWriter
+
     writer, texts, entities = DocWriter(folder, labels), 0, Counter[str]()
     for doc in _docs_of_share(source, share):
         texts += 1
@@ -215,6 +218,10 @@ def write_part(source: Path, folder: Path, share: float, labels: Iterable[str]) 
 
 
 def _docs_of_share(source: Path, share: float) -> Iterator[Doc]:
+    import spacy
+
+    from scripts.building.reading import read_docs
+
     for doc in read_docs(sorted(source.glob("*.spacy")), spacy.blank("xx").vocab):
         if fraction(f"learning curve: {normalized(doc.text)}") < share:
             yield doc
