@@ -62,7 +62,7 @@ def numbered(tasks):
 
 def rate_sums(texts):
     """The sums over texts, each as its spans and characters."""
-    return RateSums.total(RateSums(1, spans, size, spans**2, size**2, spans * size) for spans, size in texts)
+    return sum((RateSums(1, spans, size, spans**2, size**2, spans * size) for spans, size in texts), RateSums())
 
 
 # Where surface forms occur

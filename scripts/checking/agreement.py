@@ -68,13 +68,9 @@ class AgreementCounts:
         self.coincidences[0] += len(answers) * (len(words) - len(touched))
         for word in touched:
             inside = sum(word in words_of_one for words_of_one in marked)
-            self._add_word(len(answers) - inside, inside)
-
-    def _add_word(self, outside: int, inside: int) -> None:
-        others = outside + inside - 1
-        self.coincidences[0] += outside * (outside - 1) / others
-        self.coincidences[1] += outside * inside / others
-        self.coincidences[2] += inside * (inside - 1) / others
+            outside, others = len(answers) - inside, len(answers) - 1
+            pairs = (outside * (outside - 1), outside * inside, inside * (inside - 1))
+            self.coincidences = [sums + number / others for sums, number in zip(self.coincidences, pairs, strict=True)]
 
     def add(self, other: AgreementCounts) -> None:
         """Add the counts of other texts."""
@@ -85,10 +81,7 @@ class AgreementCounts:
 
     def agreement(self) -> Agreement:
         """Compute F and alpha of the counts."""
-        pairs = [
-            PairAgreement(pair, n["texts"], n["both"], n["first"], n["second"], _f(n))
-            for pair, n in sorted(self.pairs.items())
-        ]
+        pairs = [PairAgreement(pair, **counts, f=_f(counts)) for pair, counts in sorted(self.pairs.items())]
         outside, mixed, inside = self.coincidences
         whole = sum(self.pairs.values(), Counter[str]())
         return Agreement(self.texts, _f(whole), alpha([[outside, mixed], [mixed, inside]]), pairs)

@@ -6,17 +6,17 @@ import math
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timezone
-from functools import cached_property, lru_cache
+from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
+from time import gmtime, strftime
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.checking.agreement import Agreement, AgreementCounts, Ranges, find_words
+from scripts.checking.agreement import Agreement, AgreementCounts, find_words
 from scripts.checking.passages import CoveredText
 from scripts.checking.rates import GroupComparison, Names, RateSums, compare_groups
 from scripts.core.answers import Answer, Kind, Span, annotator_of, recency
@@ -57,42 +57,19 @@ class SoleAnswers(NamedTuple):
     names: list[str]
 
 
-class AnswerComparison(NamedTuple):
-    """The answers of all annotators, compared.
-
-    agreement (dict[str, Agreement]): By label that several annotators answered for in a text.
-    groups (list[GroupComparison]): Of datasets, annotators and periods, where there are several.
-    annotators (Path): A file of who alone answered, see `annotators_of`.
-    """
-
-    agreement: dict[str, Agreement]
-    groups: list[GroupComparison]
-    annotators: Path
-
-
-class AnswerJob(NamedTuple):
-    """The answers of a range of hashes in some files; and all labels."""
-
-    paths: tuple[Path, ...]
-    hashes: Range
-    labels: tuple[str, ...]
-
-
-class AnswerCounts(NamedTuple):
-    """Counts of some answers. agreement (dict): By label. rates (dict): By label and names."""
-
-    agreement: dict[str, AgreementCounts]
-    rates: dict[tuple[str, Names], RateSums]
-    sole: SoleAnswers
+AnswerJob = tuple[tuple[Path, ...], Range, tuple[str, ...]]  # files of answers, their hashes, all labels
+AnswerCounts = tuple[dict[str, AgreementCounts], dict[tuple[str, Names], RateSums], SoleAnswers]  # see `_count`
 
 
 def compare_answers(
     folder: Path, manifest: Manifest, labels: tuple[str, ...], work: Path, processes: int
-) -> AnswerComparison:
+) -> tuple[dict[str, Agreement], list[GroupComparison], Path]:
     """Compare all complete answers that accept a text; of an annotator's answers about one, the latest.
 
     folder (Path), manifest (Manifest): The answers that were merged.
     labels (tuple[str, ...]): All labels of the gold. work (Path): A folder for the file of annotators.
+    RETURNS: Agreement by label that several annotators answered for in a text; comparisons of datasets, annotators and
+        periods, where there are several; and a file of who alone answered, see `annotators_of`.
     """
     size = sum(entry.bytes for entry in manifest.datasets.values())
     paths = tuple(folder / entry.file for entry in manifest.datasets.values())
@@ -102,30 +79,32 @@ def compare_answers(
     rates: dict[tuple[str, Names], RateSums] = defaultdict(RateSums)
 
     def added() -> Iterator[SoleAnswers]:
-        jobs = [AnswerJob(paths, hashes, labels) for hashes in ranges]
-        for part in spread(_count, jobs, processes, "Comparing answers"):
-            for label, counts in part.agreement.items():
+        jobs: list[AnswerJob] = [(paths, hashes, labels) for hashes in ranges]
+        for agreement_counts, rate_sums, sole in spread(_count, jobs, processes, "Comparing answers"):
+            for label, counts in agreement_counts.items():
                 agreement[label].add(counts)
-            for key, sums in part.rates.items():
-                rates[key].add(sums)
-            yield part.sole
+            for key, sums in rate_sums.items():
+                rates[key] += sums
+            yield sole
 
     annotators = _write_index(added(), work / "annotators")
     agreements = {label: agreement[label].agreement() for label in sorted(agreement)}
-    return AnswerComparison(agreements, compare_groups(rates), annotators)
+    return agreements, compare_groups(rates), annotators
 
 
 def _count(job: AnswerJob) -> AnswerCounts:
+    """Counts of agreement by label, sums of rates by label and names, and who alone answered."""
+    paths, hashes, labels = job
     agreement: dict[str, AgreementCounts] = defaultdict(AgreementCounts)
-    columns = AnswerColumns(job.labels)
-    for lines in same_hash(job.paths, job.hashes, _BYTES * 16):
+    columns = AnswerColumns(labels)
+    for lines in same_hash(paths, hashes, _BYTES * 16):
         texts: dict[str, list[PulledAnswer]] = defaultdict(list)
         for answer in map(_decode, lines):
             if answer.answer == "accept" and answer.kind == "manual" and answer.text:
                 texts[answer.text].append(answer)
         for _, answers in sorted(texts.items()):
             _count_text(answers, agreement, columns)
-    return AnswerCounts(dict(agreement), columns.sums(), columns.sole_answers())
+    return dict(agreement), columns.sums(), columns.sole_answers()
 
 
 def _count_text(answers: list[PulledAnswer], agreement: dict[str, AgreementCounts], columns: AnswerColumns) -> None:
@@ -142,12 +121,11 @@ def _count_text(answers: list[PulledAnswer], agreement: dict[str, AgreementCount
             columns.add(answer, [label], is_sole=len(by_annotator) == 1)
         if len(by_annotator) > 1:
             words = words or find_words(answers[0].text)
-            ranges = {_name(annotator): _ranges(answer, label) for annotator, answer in by_annotator.items()}
+            ranges = {
+                _name(annotator): frozenset((span.start, span.end) for span in answer.spans if span.label == label)
+                for annotator, answer in by_annotator.items()
+            }
             agreement[label].count(ranges, words)
-
-
-def _ranges(answer: PulledAnswer, label: str) -> Ranges:
-    return frozenset((span.start, span.end) for span in answer.spans if span.label == label)
 
 
 def _name(annotator: tuple[str, str]) -> str:
@@ -170,7 +148,8 @@ class AnswerColumns:
 
     def add(self, answer: PulledAnswer, labels: list[str], is_sole: bool) -> None:
         """Add an answer for some of its labels. is_sole (bool): Whether nobody else answered for them."""
-        names = (answer.dataset, answer.annotator, _month(answer.timestamp))
+        time = answer.timestamp if answer.timestamp and answer.timestamp > 0 else None
+        names = (answer.dataset, answer.annotator, strftime("%Y-%m", gmtime(time)) if time else "")
         number = self._names.setdefault(names, len(self._names))
         annotator = self._annotators.setdefault(_name(annotator_of(answer)), len(self._annotators))
         counts = dict.fromkeys(labels, 0)
@@ -210,16 +189,6 @@ class AnswerColumns:
         rows["hash"], rows["length"], rows["label"] = hashes[chosen], lengths[chosen], labels[chosen]
         rows["annotator"] = np.minimum(annotators[chosen], _MOST_ANNOTATORS)
         return SoleAnswers(rows, list(self._annotators))
-
-
-def _month(timestamp: int | None) -> str:
-    """`2026-01`; empty if there is no time."""
-    return _month_of_day(timestamp // 86_400) if timestamp and timestamp > 0 else ""
-
-
-@lru_cache(maxsize=4096)
-def _month_of_day(day: int) -> str:
-    return datetime.fromtimestamp(day * 86_400, timezone.utc).strftime("%Y-%m")
 
 
 def _write_index(parts: Iterable[SoleAnswers], path: Path) -> Path:

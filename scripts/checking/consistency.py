@@ -6,7 +6,7 @@ Writes corpus/review/consistency.json, and consistency.jsonl with the suspects.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -15,20 +15,20 @@ import numpy as np
 
 from scripts.checking.agreement import Agreement
 from scripts.checking.answers import compare_answers
-from scripts.checking.occurrences import ALL, EXAMPLES, SOME, FormCounts, Occurrence, OccurrenceStore
+from scripts.checking.occurrences import (
+    ALL,
+    EXAMPLES,
+    SOME,
+    Occurrence,
+    OccurrenceJob,
+    count_occurrences,
+    read_occurrences,
+)
 from scripts.checking.passages import Excerpt, LabelOverlap, excerpt
 from scripts.checking.ranking import TIERS, FormEvidence, rank
 from scripts.checking.rates import GroupComparison
 from scripts.checking.review import FOLDER, Suspect, SuspectKind, load_current, stream_suspects
-from scripts.checking.surface_forms import (
-    ANNOTATED,
-    KINDS,
-    NONE,
-    PARTIAL,
-    RELABELED,
-    FormTable,
-    collect_forms,
-)
+from scripts.checking.surface_forms import ANNOTATED, KINDS, NONE, PARTIAL, RELABELED, FormTable, collect_forms
 from scripts.core.files import exclusive, whole_file, work_folder, write_json
 from scripts.core.manifest import Manifest
 from scripts.merging.merged import annotated_labels, gold_as_merged
@@ -171,14 +171,19 @@ class _FormComparison:
         self._labels = labels
         self.inventory = collect_forms(parts, labels, processes)
         self._table = self.inventory.table
-        store = OccurrenceStore(parts, labels, annotators, work, processes)
-        counted = store.count(self._table)
+        jobs = [OccurrenceJob(part, labels, annotators, work) for part in parts]
+        counted = count_occurrences(jobs, work, self._table, processes)
         self.evidence = FormEvidence(self._table, labels, counted)
         self.ambiguous_rows = _ambiguous_rows(self._table)
         self._shown = [self._most_inconsistent(number) for number in range(len(labels))]
         self._wordings: dict[int, str] = {}  # by row
         self._examples: dict[int, dict[str, list[Excerpt]]] = defaultdict(lambda: defaultdict(list))  # by row and kind
-        self.suspects = rank(self._read_candidates(store, counted), self.evidence)
+        shown = {row for rows in [*self._shown, *self.ambiguous_rows[:_MOST_AMBIGUOUS]] for row in rows}
+        wanted = self.evidence.wanted()
+        some = np.isin(counted.rows, list(shown))
+        wanted[some] = np.maximum(wanted[some], np.where(counted.counts[some] > 0, SOME, 0))
+        occurrences = self._collect_examples(read_occurrences(jobs, work, counted, wanted, processes), shown)
+        self.suspects = rank((each for each in occurrences if wanted[each.counted, each.kind] == ALL), self.evidence)
 
     def _most_inconsistent(self, label: int) -> list[int]:
         """Rows of the forms of a label that are about as often annotated as not."""
@@ -188,15 +193,10 @@ class _FormComparison:
         order = np.lexsort((rows, -counts.sum(1), -minority))
         return rows[order[minority[order] > 0][:_MOST_FORMS]].tolist()
 
-    def _read_candidates(self, store: OccurrenceStore, counted: FormCounts) -> Iterator[Occurrence]:
-        """Read the occurrences that may be wrong, and keep examples of the forms that are shown."""
-        shown = {row for rows in [*self._shown, *self.ambiguous_rows[:_MOST_AMBIGUOUS]] for row in rows}
-        wanted = self.evidence.wanted()
-        some = np.isin(counted.rows, list(shown))
-        wanted[some] = np.maximum(wanted[some], np.where(counted.counts[some] > 0, SOME, 0))
-        for occurrence in store.read(counted, wanted):
-            if wanted[occurrence.counted, occurrence.kind] == ALL:
-                yield occurrence
+    def _collect_examples(self, occurrences: Iterable[Occurrence], shown: set[int]) -> Iterator[Occurrence]:
+        """Pass occurrences on, and keep examples of the forms that are shown."""
+        for occurrence in occurrences:
+            yield occurrence
             if occurrence.row in shown:
                 self._wordings[occurrence.row] = occurrence.text.text[occurrence.start : occurrence.end]
                 examples = self._examples[occurrence.row][KINDS[occurrence.kind]]

@@ -26,7 +26,7 @@ Counts = NDArray[np.int64]  # rows × kinds
 SOME, ALL = 1, 2  # which occurrences of a form and kind are wanted
 EXAMPLES = 3  # SOME is this many
 _ANNOTATOR_BITS = 15
-_TABLE, _WANTED = "table.npy", "wanted.npy"
+_TABLE, _WANTED = "table.npy", "wanted.npz"
 # form: row of the table and annotator as one number. text: its number in the block. longer: see `Occurrence`.
 _OCCURRENCE = np.dtype(
     [("form", "i8"), ("text", "i4"), ("start", "i4"), ("end", "i4"), ("longer", "i4"), ("kind", "i1")], align=True
@@ -34,7 +34,11 @@ _OCCURRENCE = np.dtype(
 
 
 class OccurrenceJob(NamedTuple):
-    """A block of the gold, all labels, who annotated, and the folder that the passes share."""
+    """A block of the gold whose occurrences are counted, then read.
+
+    labels (tuple[str, ...]): All labels. annotators (Path): Who annotated, see `annotators_of`.
+    folder (Path): Where `count_occurrences` leaves files for `read_occurrences`.
+    """
 
     block: Block
     labels: tuple[str, ...]
@@ -76,65 +80,43 @@ class Occurrence(NamedTuple):
     longer: int
 
 
-class OccurrenceStore:
-    """The occurrences of forms in all of the gold, in files of a folder: `count` writes them, `read` reads them.
+def count_occurrences(jobs: Sequence[OccurrenceJob], folder: Path, table: FormTable, processes: int) -> FormCounts:
+    """Second pass over the gold: find the forms of a table, write where they occur, and count them."""
+    np.save(folder / _TABLE, table)
+    parts = [np.zeros((2, 0), np.int64)]
+    for part in spread(_find, jobs, processes, "Finding surface forms"):
+        parts.append(part)
+        if sum(part.shape[1] for part in parts) > 2 * parts[0].shape[1] + UNSUMMED:
+            parts = [_sum_codes(parts)]
+    codes, times = _sum_codes(parts)
+    forms, which = np.unique(codes // len(KINDS), return_inverse=True)
+    counts = np.zeros((len(forms), len(KINDS)), np.int64)
+    counts[which, codes % len(KINDS)] = times
+    return FormCounts(forms >> _ANNOTATOR_BITS, forms & ((1 << _ANNOTATOR_BITS) - 1), counts)
 
-    blocks (Sequence[Block]), labels (tuple[str, ...]): All of the gold, and all labels.
-    annotators (Path): Who annotated, see `annotators_of`.
-    folder (Path), processes (int): Where the files are, and how many processes work.
+
+def read_occurrences(
+    jobs: Sequence[OccurrenceJob], folder: Path, counted: FormCounts, wanted: NDArray[np.int8], processes: int
+) -> Iterator[Occurrence]:
+    """Third pass over the gold: read the occurrences that are wanted, in its order.
+
+    wanted (NDArray[int8]): `counted` × kinds: 0, SOME or ALL. Of SOME, there may be more than EXAMPLES.
     """
-
-    def __init__(
-        self, blocks: Sequence[Block], labels: tuple[str, ...], annotators: Path, folder: Path, processes: int
-    ) -> None:
-        self._jobs = [OccurrenceJob(block, labels, annotators, folder) for block in blocks]
-        self._folder, self._processes = folder, processes
-
-    def count(self, table: FormTable) -> FormCounts:
-        """Second pass over the gold: find the forms of a table, write where they occur, and count them."""
-        np.save(self._folder / _TABLE, table)
-        parts: list[_CodeCounts] = []
-        for part in spread(_find, self._jobs, self._processes, "Finding surface forms"):
-            parts.append(part)
-            if sum(len(counts.codes) for counts in parts) > 2 * len(parts[0].codes) + UNSUMMED:
-                parts = [_sum_codes(parts)]
-        codes, times = _sum_codes(parts)
-        forms, which = np.unique(codes // len(KINDS), return_inverse=True)
-        counts = np.zeros((len(forms), len(KINDS)), np.int64)
-        counts[which, codes % len(KINDS)] = times
-        return FormCounts(forms >> _ANNOTATOR_BITS, forms & ((1 << _ANNOTATOR_BITS) - 1), counts)
-
-    def read(self, counted: FormCounts, wanted: NDArray[np.int8]) -> Iterator[Occurrence]:
-        """Third pass over the gold: read the occurrences that are wanted, in its order.
-
-        wanted (NDArray[int8]): `counted` × kinds: 0, SOME or ALL. Of SOME, there may be more than EXAMPLES.
-        """
-        numbers = np.flatnonzero(wanted.any(1))
-        forms = (counted.rows[numbers] << _ANNOTATOR_BITS) | counted.annotators[numbers]
-        with (self._folder / _WANTED).open("wb") as file:
-            for values in (numbers, forms, wanted[numbers]):
-                np.save(file, values)
-        for found in spread(_read_wanted, self._jobs, self._processes, "Reading occurrences"):
-            yield from found
+    numbers = np.flatnonzero(wanted.any(1))
+    forms = (counted.rows[numbers] << _ANNOTATOR_BITS) | counted.annotators[numbers]
+    np.savez(folder / _WANTED, numbers=numbers, forms=forms, wanted=wanted[numbers])
+    for found in spread(_read_wanted, jobs, processes, "Reading occurrences"):
+        yield from found
 
 
-class _CodeCounts(NamedTuple):
-    """Form, annotator and kind as one number each, ascending, and how often each occurs."""
-
-    codes: Numbers
-    times: Numbers
-
-
-def _sum_codes(parts: Sequence[_CodeCounts]) -> _CodeCounts:
-    codes = np.concatenate([np.zeros(0, np.int64), *(part.codes for part in parts)])
-    times = np.concatenate([np.zeros(0, np.int64), *(part.times for part in parts)])
+def _sum_codes(parts: Sequence[Numbers]) -> Numbers:
+    """Codes (form, annotator and kind as one number, ascending) and how often each occurs: 2 × codes."""
+    codes, times = np.concatenate(parts, 1)
     unique, which = np.unique(codes, return_inverse=True)
-    sums = np.zeros(len(unique), np.int64)
-    np.add.at(sums, which, times)
-    return _CodeCounts(unique, sums)
+    return np.stack([unique, np.bincount(which, times, len(unique)).astype(np.int64)])
 
 
-def _find(job: OccurrenceJob) -> _CodeCounts:
+def _find(job: OccurrenceJob) -> Numbers:
     passage = read_passage(job.block, job.labels)
     annotators = annotators_of(passage.texts, len(job.labels), job.annotators)
     table, finder = _load_table(job.folder / _TABLE)
@@ -151,7 +133,7 @@ def _find(job: OccurrenceJob) -> _CodeCounts:
         parts.append(part)
     occurrences = np.concatenate(parts)
     np.save(job.path, occurrences)
-    return _CodeCounts(*np.unique(occurrences["form"] * len(KINDS) + occurrences["kind"], return_counts=True))
+    return np.stack(np.unique(occurrences["form"] * len(KINDS) + occurrences["kind"], return_counts=True))
 
 
 def _times_annotated(passage: Passage, table: FormTable) -> Numbers:
@@ -176,7 +158,7 @@ def _load_table(path: Path) -> tuple[FormTable, FormFinder]:
 
 
 def _read_wanted(job: OccurrenceJob) -> list[Occurrence]:
-    counted_numbers, forms, wanted = _load_wanted(job.folder / _WANTED)
+    numbers, forms, wanted = _load_wanted(job.folder / _WANTED)
     found = np.load(job.path)
     which, is_wanted = looked_up(forms, found["form"])
     degree = np.zeros(len(found), np.int8)
@@ -193,12 +175,12 @@ def _read_wanted(job: OccurrenceJob) -> list[Occurrence]:
     result = []
     for number, row, kind in picked:
         _, text, start, end, longer, _ = found[number].item()
-        counted = int(counted_numbers[which[number]])
+        counted = int(numbers[which[number]])
         result.append(Occurrence(row, counted, kind, texts[text], annotators[text], start, end, longer))
     return result
 
 
 @lru_cache(maxsize=1)
 def _load_wanted(path: Path) -> tuple[Numbers, Numbers, NDArray[np.int8]]:
-    with path.open("rb") as file:
-        return np.load(file), np.load(file), np.load(file)
+    with np.load(path) as arrays:
+        return arrays["numbers"], arrays["forms"], arrays["wanted"]

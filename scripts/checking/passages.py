@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -105,28 +104,15 @@ def _span_columns(texts: Sequence[CoveredText], numbers: Mapping[str, int], star
 # A word is letters, digits, and marks that belong to them (vowel signs, accents). All else stands for itself.
 
 _UNSEEN, _WHITESPACE, _SIGN, _WORD = range(4)
+_kind_table = np.zeros(0x110000, np.uint8)  # by code point; each is looked up when it is first seen
 
 
 def _character_kinds(codes: NDArray[np.uint32]) -> NDArray[np.uint8]:
-    """The kind of each code point. Each distinct one is looked up once in a process."""
-    table = _kind_table()
-    kinds = table.take(codes)  # twice as fast as table[codes]
-    if (unseen := codes[kinds == _UNSEEN]).size:
-        for code in np.unique(unseen).tolist():
-            table[code] = _character_kind(chr(code))
-        kinds = table.take(codes)
-    return kinds
-
-
-@lru_cache(maxsize=1)
-def _kind_table() -> NDArray[np.uint8]:
-    return np.zeros(0x110000, np.uint8)
-
-
-def _character_kind(character: str) -> int:
-    if character.isalnum() or unicodedata.category(character)[0] == "M":
-        return _WORD
-    return _WHITESPACE if character.isspace() else _SIGN
+    unseen = codes[_kind_table.take(codes) == _UNSEEN]  # take is twice as fast as [codes]
+    for code in np.unique(unseen).tolist():
+        is_word = chr(code).isalnum() or unicodedata.category(chr(code))[0] == "M"
+        _kind_table[code] = _WORD if is_word else _WHITESPACE if chr(code).isspace() else _SIGN
+    return _kind_table.take(codes)
 
 
 _AROUND = 60  # code points before and after
@@ -170,23 +156,17 @@ class LabelOverlap(msgspec.Struct):
     examples: list[Excerpt] = []
 
 
-def count_overlaps(passage: Passage) -> list[LabelOverlap]:
-    """The overlaps of a passage, in the order of their first occurrence."""
+def find_overlaps(passage: Passage) -> Iterator[LabelOverlap]:
+    """Each pair of spans of a passage that overlap."""
     order = np.argsort(passage.spans.starts, kind="stable")
     starts, ends = passage.spans.starts[order], passage.spans.ends[order]
     overlapping = starts[1:][starts[1:] < np.maximum.accumulate(ends)[:-1]]
-    found: dict[tuple[str, str], LabelOverlap] = {}
     for number in np.unique(passage.prints.text_at(overlapping)).tolist():
         text = passage.texts[number]
         for first, second in _overlapping_pairs(sorted(text.spans)):
             labels = (min(first.label, second.label), max(first.label, second.label))
-            overlap = found.setdefault(labels, LabelOverlap(labels, examples=[]))
-            overlap.count += 1
-            overlap.same_boundaries += (first.start, first.end) == (second.start, second.end)
-            if len(overlap.examples) < _EXAMPLES:
-                shared = max(first.start, second.start), min(first.end, second.end)
-                overlap.examples.append(excerpt(text, *shared))
-    return list(found.values())
+            is_same = (first.start, first.end) == (second.start, second.end)
+            yield LabelOverlap(labels, 1, int(is_same), [excerpt(text, second.start, min(first.end, second.end))])
 
 
 def _overlapping_pairs(spans: list[Span]) -> Iterator[tuple[Span, Span]]:
@@ -198,11 +178,11 @@ def _overlapping_pairs(spans: list[Span]) -> Iterator[tuple[Span, Span]]:
                 yield first, second
 
 
-def sum_overlaps(parts: Iterable[list[LabelOverlap]]) -> list[LabelOverlap]:
-    """The overlaps of several passages, the most frequent first."""
+def sum_overlaps(overlaps: Iterable[LabelOverlap]) -> list[LabelOverlap]:
+    """Sum overlaps by their labels, the most frequent first."""
     sums: dict[tuple[str, str], LabelOverlap] = {}
-    for part in (overlap for overlaps in parts for overlap in overlaps):
-        total = sums.setdefault(part.labels, LabelOverlap(part.labels, examples=[]))
+    for part in overlaps:
+        total = sums.setdefault(part.labels, LabelOverlap(part.labels))
         total.count += part.count
         total.same_boundaries += part.same_boundaries
         total.examples = [*total.examples, *part.examples][:_EXAMPLES]

@@ -9,15 +9,15 @@ annotations are compared with those of the others.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.checking.agreement import find_words
 from scripts.checking.answers import UNATTRIBUTED
 from scripts.checking.occurrences import ALL, Counts, FormCounts, Occurrence
 from scripts.checking.review import Suspect, SuspectKind
@@ -30,8 +30,6 @@ _Z = 1.0  # of the interval: 84 % of the shares are above its lower end
 _FEWEST = 2  # occurrences that make a usual way
 _TIER_1, _TIER_2, _LEAST = 0.5, 0.25, 0.1  # lowest scores of these tiers, and of what is listed
 _HYPHENS = frozenset("-–/&")
-_EDGES: tuple[Literal["left", "right"], ...] = ("left", "right")
-_TOKEN = re.compile(r"\w+|[^\w\s]")
 
 Scores = NDArray[np.float64]
 
@@ -98,10 +96,8 @@ class FormEvidence:
     def scores(self) -> Scores:
         """Score each rule by the texts of other annotators; by all texts where these have too few."""
         scores = np.zeros((len(self._counts_of_others), len(RULES)))
-        whole, whole_of_others = (
-            self.counts.sum(1),
-            self._counts_of_others.sum(1) + self._is_attributed,
-        )  # and the occurrence itself
+        whole = self.counts.sum(1)
+        whole_of_others = self._counts_of_others.sum(1) + self._is_attributed  # with the occurrence itself
         for column, rule in enumerate(RULES):
             usual, usual_of_others = self.counts[:, rule.usual], self._counts_of_others[:, rule.usual]
             overall = np.where(usual >= _FEWEST, rule.weight * lower_share(usual, whole), 0)
@@ -144,7 +140,7 @@ class FormEvidence:
         If its annotator never annotates the form as this label, their other annotations of it do not count.
         """
         key = self.table["key"][occurrence.row]
-        first, last = (int(np.searchsorted(self._keys, key, edge)) for edge in _EDGES)
+        first, last = (int(np.searchsorted(self._keys, key, side)) for side in ("left", "right"))
         never_so = not self.counted.counts[occurrence.counted, ANNOTATED]
         times = {}
         for row in range(first, last):
@@ -156,20 +152,19 @@ class FormEvidence:
         return times
 
     def _annotated_by(self, row: int, annotator: int) -> int:
-        first, last = (int(np.searchsorted(self.counted.rows, row, edge)) for edge in _EDGES)
-        at = first + int(np.searchsorted(self.counted.annotators[first:last], annotator))
-        is_there = at < last and self.counted.annotators[at] == annotator
-        return int(self.counted.counts[at, ANNOTATED]) if is_there else 0
+        first, last = np.searchsorted(self.counted.rows, [row, row + 1])
+        is_annotator = self.counted.annotators[first:last] == annotator
+        return int(self.counted.counts[first:last][is_annotator, ANNOTATED].sum())
 
 
 def rank(occurrences: Iterable[Occurrence], evidence: FormEvidence) -> list[Suspect]:
     """The suspects, the most certain first, without those that overlap a more certain one."""
-    suspects = (
-        _suspect(occurrence, judgment, evidence)
+    return _distinct(
+        suspect
         for occurrence in occurrences
         for judgment in evidence.judge(occurrence)
+        if (suspect := _suspect(occurrence, judgment, evidence)).score >= _LEAST
     )
-    return _distinct(suspect for suspect in suspects if suspect.score >= _LEAST)
 
 
 def _suspect(occurrence: Occurrence, judgment: Judgment, evidence: FormEvidence) -> Suspect:
@@ -185,7 +180,8 @@ def _suspect(occurrence: Occurrence, judgment: Judgment, evidence: FormEvidence)
         # A form that is often annotated as the other label too has two meanings.
         score /= max(1, evidence.annotated_as(occurrence).get(suspect.label, 1))
     elif rule.kind == INSIDE:
-        score *= occurrence.longer <= 1 and _adds_one_word(text.text, form, suspect)
+        added = f"{text.text[suspect.start : form.start]} {text.text[form.end : suspect.end]}"
+        score *= occurrence.longer <= 1 and len(find_words(added)) == 1
     return Suspect(
         input_hash=text.input_hash, text=text.text, label=suspect.label, kind=rule.suspect, start=suspect.start,
         end=suspect.end, annotated=annotated, proposed=[] if rule.kind == ANNOTATED else [form],
@@ -226,10 +222,6 @@ def _in_longer_name(text: str, form: Span, before: str, after: str) -> bool:
     words = before.split()
     is_first = len(words) < 2 or words[-2][-1] in ".!?:"
     return before[-1:].isspace() and bool(words) and words[-1][0].isupper() and words[-1].isalnum() and not is_first
-
-
-def _adds_one_word(text: str, form: Span, longer: Span) -> bool:
-    return len(_TOKEN.findall(f"{text[longer.start : form.start]} {text[form.end : longer.end]}")) == 1
 
 
 def _order(suspect: Suspect) -> tuple[int, float, int, str, int, int, str]:

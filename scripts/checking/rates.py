@@ -11,7 +11,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from operator import itemgetter
+from operator import add, itemgetter
 from typing import Literal, get_args
 
 import msgspec
@@ -64,18 +64,8 @@ class RateSums:
     characters_2: int = 0
     product: int = 0
 
-    def add(self, other: RateSums) -> None:
-        """Add the sums of other texts."""
-        for name, value in vars(other).items():
-            setattr(self, name, getattr(self, name) + value)
-
-    @classmethod
-    def total(cls, parts: Iterable[RateSums]) -> RateSums:
-        """The sums of all parts together."""
-        total = cls()
-        for part in parts:
-            total.add(part)
-        return total
+    def __add__(self, other: RateSums) -> RateSums:
+        return RateSums(*map(add, vars(self).values(), vars(other).values()))
 
     @property
     def rate(self) -> float:
@@ -102,9 +92,9 @@ def compare_groups(counted: Mapping[tuple[str, Names], RateSums]) -> list[GroupC
     for (label, names), sums in sorted(counted.items()):
         for by, name in zip(GROUPINGS, names, strict=True):
             if name:
-                groups[label, by][name].add(sums)
+                groups[label, by][name] += sums
     found = [
-        _compare(label, by, _periods(sums) if by == "period" else dict(sorted(sums.items())))
+        _compare(label, by, _quarters(sums) if by == "period" and len(sums) > _MOST_MONTHS else sums)
         for (label, by), sums in sorted(groups.items())
     ]
     several = [comparison for comparison in found if len(comparison.rates) > 1]
@@ -119,7 +109,8 @@ def differing(comparisons: Iterable[GroupComparison]) -> list[GroupComparison]:
 
 
 def _compare(label: str, by: Grouping, sums: Mapping[str, RateSums]) -> GroupComparison:
-    rate = RateSums.total(sums.values()).rate
+    sums = dict(sorted(sums.items()))
+    rate = sum(sums.values(), RateSums()).rate
     tested = {
         name: one for name, one in sums.items() if one.texts >= _FEWEST_TEXTS and rate * one.characters >= _FEWEST_SPANS
     }
@@ -131,7 +122,7 @@ def _compare(label: str, by: Grouping, sums: Mapping[str, RateSums]) -> GroupCom
     ]
     if len(tested) < 2:
         return GroupComparison(label, by, rates, None)
-    whole = RateSums.total(tested.values())
+    whole = sum(tested.values(), RateSums())
     residuals = {
         name: (one.spans - whole.rate * one.characters) / math.sqrt(whole.rate * one.characters)
         for name, one in tested.items()
@@ -143,14 +134,11 @@ def _compare(label: str, by: Grouping, sums: Mapping[str, RateSums]) -> GroupCom
     return GroupComparison(label, by, rates, chi_square_tail(statistic, len(tested) - 1), farthest=farthest)
 
 
-def _periods(months: Mapping[str, RateSums]) -> Mapping[str, RateSums]:
-    """Months, or quarters if there are many."""
-    if len(months) <= _MOST_MONTHS:
-        return dict(sorted(months.items()))
+def _quarters(months: Mapping[str, RateSums]) -> Mapping[str, RateSums]:
     quarters: dict[str, RateSums] = defaultdict(RateSums)
-    for month, sums in sorted(months.items()):
+    for month, sums in months.items():
         year, number = month.split("-")
-        quarters[f"{year}-Q{(int(number) + 2) // 3}"].add(sums)
+        quarters[f"{year}-Q{(int(number) + 2) // 3}"] += sums
     return quarters
 
 

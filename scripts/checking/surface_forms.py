@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scripts.checking.passages import Flags, LabelOverlap, Passage, count_overlaps, read_passage, sum_overlaps
+from scripts.checking.passages import LabelOverlap, Passage, find_overlaps, read_passage, sum_overlaps
 from scripts.core.workers import spread
 from scripts.merging.fingerprints import Hashes, Numbers, keys, looked_up, with_lengths
 from scripts.merging.survey import Block
@@ -52,7 +52,7 @@ def collect_forms(blocks: Sequence[Block], labels: tuple[str, ...], processes: i
     for part in spread(_block_forms, [(block, labels) for block in blocks], processes, "Collecting surface forms"):
         tables.append(part.table)
         sums += np.stack([part.texts, part.spans, part.inside_words])
-        overlaps = sum_overlaps([overlaps, part.overlaps])
+        overlaps = sum_overlaps([*overlaps, *part.overlaps])
         if sum(map(len, tables)) > 2 * len(tables[0]) + UNSUMMED:
             tables = [sum_forms(tables)]
     texts, spans, inside_words = sums
@@ -65,7 +65,7 @@ def _block_forms(job: tuple[Block, tuple[str, ...]]) -> Inventory:
     table = annotated_forms(passage)
     spans = np.bincount(passage.spans.labels, minlength=labels)
     whole = np.bincount(table["label"], weights=table["count"], minlength=labels).astype(np.int64)
-    return Inventory(table, passage.covered.sum(0), spans, spans - whole, count_overlaps(passage))
+    return Inventory(table, passage.covered.sum(0), spans, spans - whole, sum_overlaps(find_overlaps(passage)))
 
 
 def annotated_forms(passage: Passage) -> FormTable:
@@ -97,14 +97,6 @@ def sum_forms(parts: Iterable[FormTable]) -> FormTable:
     return sums
 
 
-class Matches(NamedTuple):
-    """Where forms occur in a passage: the number of the form among `FormFinder.keys`, start and end."""
-
-    forms: Numbers
-    starts: Numbers
-    ends: Numbers
-
-
 class FormFinder:
     """Finds all occurrences of the surface forms of a table.
 
@@ -122,8 +114,8 @@ class FormFinder:
         self._sieve = np.zeros(1 << _SIEVE_BITS, np.bool_)
         self._sieve[firsts * _MIX >> _SHIFT] = True
 
-    def find(self, passage: Passage) -> Iterator[Matches]:
-        """The occurrences, some at a time, in the order of the texts."""
+    def find(self, passage: Passage) -> Iterator[tuple[Numbers, Numbers, Numbers]]:
+        """The occurrences, some at a time, in the order of the texts: number of the form in `keys`, start and end."""
         starts = passage.boundaries[:-1]
         sizes = np.diff(passage.boundaries)
         is_word = ~passage.is_whitespace[starts]
@@ -131,18 +123,14 @@ class FormFinder:
         hashes = keys(passage.prints.of(starts, sizes), sizes)
         maybe = self._sieve[hashes * _MIX >> _SHIFT]
         which, is_first = looked_up(self._firsts, hashes[maybe])
-        for begins, lengths in with_lengths(
-            starts[maybe][is_first], which[is_first], self._edges, self._lengths, _AT_A_TIME
-        ):
-            yield self._matches(passage, begins, lengths)
-
-    def _matches(self, passage: Passage, starts: Numbers, lengths: Numbers) -> Matches:
-        ends = starts + lengths
-        is_whole = ends <= passage.prints.ends[passage.prints.text_at(starts)]
-        is_whole[is_whole] = passage.is_boundary[ends[is_whole]]
-        starts, ends, lengths = starts[is_whole], ends[is_whole], lengths[is_whole]
-        which, is_form = looked_up(self.keys, keys(passage.prints.of(starts, lengths), lengths))
-        return Matches(which[is_form], starts[is_form], ends[is_form])
+        starts, which = starts[maybe][is_first], which[is_first]
+        for begins, lengths in with_lengths(starts, which, self._edges, self._lengths, _AT_A_TIME):
+            ends = begins + lengths
+            is_whole = ends <= passage.prints.ends[passage.prints.text_at(begins)]
+            is_whole[is_whole] = passage.is_boundary[ends[is_whole]]
+            begins, ends, lengths = begins[is_whole], ends[is_whole], lengths[is_whole]
+            forms, is_form = looked_up(self.keys, keys(passage.prints.of(begins, lengths), lengths))
+            yield forms[is_form], begins[is_form], ends[is_form]
 
 
 # An occurrence of a form and a label it was annotated as, in a text where the label is covered, is
@@ -173,44 +161,26 @@ def find_occurrences(passage: Passage, finder: FormFinder, table: FormTable) -> 
     table (FormTable): `finder` was made of it.
     """
     edges = np.append(np.searchsorted(table["key"], finder.keys), len(table))
-    overlap = _overlap_test(passage)
-    for match in finder.find(passage):
-        counts = edges[match.forms + 1] - edges[match.forms]
+    for forms, starts, ends in finder.find(passage):
+        counts = edges[forms + 1] - edges[forms]
         offsets = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
-        rows = np.repeat(edges[match.forms], counts) + offsets
-        starts, ends = np.repeat(match.starts, counts), np.repeat(match.ends, counts)
+        rows = np.repeat(edges[forms], counts) + offsets
+        starts, ends = np.repeat(starts, counts), np.repeat(ends, counts)
         labels = table["label"][rows].astype(np.int64)
         is_covered = passage.covered[passage.prints.text_at(starts), labels]
         rows, starts, ends, labels = rows[is_covered], starts[is_covered], ends[is_covered], labels[is_covered]
-        kinds, spans = _classify(passage, overlap, labels, starts, ends)
-        yield Occurrences(rows, kinds, starts, ends, spans)
+        yield Occurrences(rows, *_classify(passage, labels, starts, ends))
 
 
-class _OverlapTest(NamedTuple):
-    """All spans: where they start, ascending; and where each and all before it have ended."""
-
-    starts: Numbers
-    ends: Numbers
-
-    def overlaps(self, starts: Numbers, ends: Numbers) -> Flags:
-        return self.ends[np.searchsorted(self.starts, ends)] > starts
-
-
-def _overlap_test(passage: Passage) -> _OverlapTest:
-    order = np.argsort(passage.spans.starts, kind="stable")
-    ends = np.maximum.accumulate(passage.spans.ends[order])
-    return _OverlapTest(passage.spans.starts[order], np.append(0, ends))
-
-
-def _classify(
-    passage: Passage, overlap: _OverlapTest, labels: Numbers, starts: Numbers, ends: Numbers
-) -> tuple[Numbers, Numbers]:
-    """The kind of each occurrence, and the label's own span that overlaps it."""
+def _classify(passage: Passage, labels: Numbers, starts: Numbers, ends: Numbers) -> tuple[Numbers, ...]:
+    """The other columns of `Occurrences`."""
     spans, size = passage.spans, len(passage.prints) + 1
-    kinds = np.full(len(starts), NONE)
-    kinds[overlap.overlaps(starts, ends)] = OVERLAPPED
     if not len(spans.starts):
-        return kinds, np.full(len(starts), -1)
+        return np.full(len(starts), NONE), starts, ends, np.full(len(starts), -1)
+    order = np.argsort(spans.starts)
+    last_ends = np.append(0, np.maximum.accumulate(spans.ends[order]))  # of the spans that start before each
+    overlaps_any = last_ends[np.searchsorted(spans.starts[order], ends)] > starts
+    kinds = np.where(overlaps_any, OVERLAPPED, NONE)
     _, is_span = looked_up(np.unique(spans.starts * size + spans.ends), starts * size + ends)
     kinds[is_span] = RELABELED
     # The label's first span that ends after the start; a label's spans do not overlap, so no other one can matter more.
@@ -221,4 +191,4 @@ def _classify(
     kinds[overlaps] = PARTIAL
     kinds[contains] = INSIDE
     kinds[contains & (spans.starts[at] == starts) & (spans.ends[at] == ends)] = ANNOTATED
-    return kinds, np.where(overlaps, at, -1)
+    return kinds, starts, ends, np.where(overlaps, at, -1)
