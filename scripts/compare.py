@@ -1,7 +1,5 @@
 """Compare runs label by label with a baseline, on the texts that both were scored on."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Check where annotations contradict each other, label by label, and list those that are probably wrong."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

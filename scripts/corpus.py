@@ -1,7 +1,5 @@
 """Split the gold texts into train, dev and test, tokenize them as the pipeline will, and write them in shards."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

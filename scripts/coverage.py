@@ -1,7 +1,5 @@
 """List the texts that are not covered for each label, and what it would take to annotate them."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

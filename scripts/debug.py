@@ -1,7 +1,5 @@
 """Check the corpus before a model is trained on it, with spaCy's checks and ours."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

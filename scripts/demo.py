@@ -3,8 +3,6 @@
 All of the demo is in this module, configs/datasets.cfg and assets/demo.txt: nothing else depends on it.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import os

@@ -1,7 +1,5 @@
 """Evaluate the models of a run on the test texts, label by label, and keep its scores."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Export the gold, or one label of it, to annotation tools and libraries, and say what the format cannot hold."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

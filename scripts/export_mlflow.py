@@ -1,7 +1,5 @@
 """Send all runs to MLflow, each once, with their scores and files."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Find the annotations in a file or folder of any format, and add a block for each label to the config."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Train on nested shares of the texts, and find the labels for which more texts would help."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

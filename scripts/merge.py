@@ -1,7 +1,5 @@
 """Merge all answers about each text into gold.jsonl, and account for every answer and span."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Recommend which label to work on next, by rules that are printed with the reasons."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

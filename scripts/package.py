@@ -1,7 +1,5 @@
 """Package a model as a wheel that needs nothing but spaCy, with a model card of its data and scores."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

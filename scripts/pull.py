@@ -1,7 +1,5 @@
 """Pull the annotations of every dataset into one format, and account for every record and span."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Write the next annotation tasks of a label, the most informative texts first, and say how the answers come back."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

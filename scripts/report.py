@@ -1,7 +1,5 @@
 """Write all results of the runs as one HTML page."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Measure how much each label's F varies when nothing but the seed changes, for all later comparisons."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

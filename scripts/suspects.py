@@ -1,7 +1,5 @@
 """Find wrong annotations by models that were not trained on the text they judge, and rank them."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

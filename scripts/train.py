@@ -1,7 +1,5 @@
 """Train one pipeline for all labels, and set a threshold for each label on the dev texts."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Train the head of one label on the current annotations, and leave the predictions of all other labels as they are."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The records of the pipeline: an answer (Task), and a text with all its labels (GoldText)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any, Literal, Protocol, TypeVar
 

@@ -1,7 +1,5 @@
 """Errors that a user can mend, and how a step reports them."""
 
-from __future__ import annotations
-
 import errno
 import sqlite3
 import sys

@@ -1,7 +1,5 @@
 """Prodigy's hashes, and the hash that decides the split of a text."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

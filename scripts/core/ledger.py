@@ -1,7 +1,5 @@
 """Counts of outcomes that add up to what was read."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 

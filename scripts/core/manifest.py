@@ -1,7 +1,5 @@
 """assets/annotations/manifest.json: the annotations that were pulled, with an account of every record."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 from urllib.parse import quote

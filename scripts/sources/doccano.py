@@ -3,8 +3,6 @@
 See https://doccano.github.io/doccano/.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Documents with marked spans, as most formats have them, and their way to answers, with an account of each mark."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """Sources that are a file or a folder of files with documents."""
 
-from __future__ import annotations
-
 import codecs
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """Import: read all annotations at a path, whatever their format, and add a block for each label to the config."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import re

@@ -1,7 +1,5 @@
 """JSON records of a file, one at a time: its lines, or the elements of an array; plain or gzipped."""
 
-from __future__ import annotations
-
 import codecs
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Label Studio's JSON and JSON-MIN, of all its versions. See https://labelstud.io/guide/export."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone

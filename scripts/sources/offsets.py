@@ -5,8 +5,6 @@ one character. They differ after an emoji: 👍🏽 is one cluster of two code p
 units; accents may be code points of their own. Where spans carry their text, it tells the unit.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple

@@ -1,7 +1,5 @@
 """Prodigy's databases: in SQLite, read while Prodigy may be writing to it, and on PostgreSQL, MySQL or MariaDB."""
 
-from __future__ import annotations
-
 import difflib
 import sqlite3
 from collections import Counter

@@ -1,7 +1,5 @@
 """Prodigy JSONL, as `prodigy db-out` writes it, plain or gzipped. A plain file can be divided by ranges of bytes."""
 
-from __future__ import annotations
-
 import codecs
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence

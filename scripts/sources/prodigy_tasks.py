@@ -3,8 +3,6 @@
 The meaning of the fields was found in real databases and exports: see https://prodi.gy/docs/api-interfaces.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator

@@ -4,8 +4,6 @@ Their prefixes tell them apart: IOB2 begins every entity with B-, IOB1 only thos
 IO none.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple, get_args
