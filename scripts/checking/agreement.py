@@ -29,31 +29,22 @@ class PairAgreement(msgspec.Struct):
 
 
 class Agreement(msgspec.Struct):
-    """Agreement on a label.
+    """Agreement on a label."""
 
-    texts (int): With several annotators.
-    f (float | None): Of exact spans, over all pairs of annotators; None if nobody marked any.
-    alpha (float | None): Krippendorff's, over words inside or outside of a span. 1 is agreement, 0 chance.
-    pairs (list[PairAgreement]): By annotators.
-    """
-
-    texts: int
-    f: float | None
-    alpha: float | None
-    pairs: list[PairAgreement]
+    texts: int  # with several annotators
+    f: float | None  # of exact spans, over all pairs of annotators; None if nobody marked any
+    alpha: float | None  # Krippendorff's, over words inside or outside of a span. 1 is agreement, 0 chance
+    pairs: list[PairAgreement]  # by annotators
 
 
 @dataclass
 class AgreementCounts:
-    """Counts of a label; those of different texts add up.
+    """Counts of a label; those of different texts add up."""
 
-    texts (int): With several annotators.
-    pairs (dict): By two annotators: texts, and spans of both, of the first alone, of the second alone.
-    coincidences (list): Of words, by pairs of answers about one: both outside, one inside, both inside.
-    """
-
-    texts: int = 0
+    texts: int = 0  # with several annotators
+    # By two annotators: texts, and spans of both, of the first alone, of the second alone
     pairs: defaultdict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    # Of words, by pairs of answers about one: both outside, one inside, both inside
     coincidences: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
 
     def count(self, answers: Mapping[str, Ranges], words: Sequence[tuple[int, int]]) -> None:

@@ -42,81 +42,54 @@ _MOST_AMBIGUOUS = 50  # forms with several labels that are shown
 
 
 class SurfaceForm(msgspec.Struct, kw_only=True):
-    """A surface form of a label, and what is annotated where it occurs.
+    """A surface form of a label, and what is annotated where it occurs."""
 
-    surface_form (str): Its wording. occurrences (int): In texts in which the label is covered; the sum of the next six.
-    annotated (int), inside (int), partial (int), relabeled (int), overlapped (int), none (int): See `KINDS`.
-    examples (dict[str, list[Excerpt]]): By kind, the first few occurrences.
-    """
-
-    surface_form: str
-    occurrences: int
-    annotated: int
+    surface_form: str  # its wording
+    occurrences: int  # in texts in which the label is covered; the sum of the next six
+    annotated: int  # this and the next five: see `KINDS`
     inside: int
     partial: int
     relabeled: int
     overlapped: int
     none: int
-    examples: dict[str, list[Excerpt]]
+    examples: dict[str, list[Excerpt]]  # by kind, the first few occurrences
 
 
 class LabelConsistency(msgspec.Struct, kw_only=True):
-    """The consistency of a label.
+    """The consistency of a label."""
 
-    texts (int): In which it is covered. spans (int): In these.
-    inside_words (int): Spans that begin or end inside a word, whose surface forms are not searched for.
-    surface_forms (int): Distinct ones of the other spans.
-    occurrences (dict[str, int]): Of these, by kind, see `KINDS`. Those annotated and `inside_words` add up to spans.
-    inconsistent (int): Surface forms that are annotated in some places and not in others.
-    suspects (dict[str, int]): By kind. tiers (dict[str, int]): The same by tier.
-    most_inconsistent (list[SurfaceForm]): Those whose occurrences differ most.
-    """
-
-    texts: int
-    spans: int
-    inside_words: int
-    surface_forms: int
-    occurrences: dict[str, int]
-    inconsistent: int
-    suspects: dict[str, int] = {}
-    tiers: dict[str, int] = {}
-    most_inconsistent: list[SurfaceForm] = []
+    texts: int  # in which it is covered
+    spans: int  # in these
+    inside_words: int  # spans that begin or end inside a word, whose surface forms are not searched for
+    surface_forms: int  # distinct ones of the other spans
+    occurrences: dict[str, int]  # of these, by kind, see `KINDS`. Those annotated and `inside_words` add up to spans
+    inconsistent: int  # surface forms that are annotated in some places and not in others
+    suspects: dict[str, int] = {}  # by kind
+    tiers: dict[str, int] = {}  # the same by tier
+    most_inconsistent: list[SurfaceForm] = []  # those whose occurrences differ most
 
 
 class AmbiguousForm(msgspec.Struct):
-    """A surface form with several labels.
-
-    labels (dict[str, int]): Spans by label, the most frequent first. examples (dict[str, Excerpt]): One of each.
-    """
+    """A surface form with several labels."""
 
     surface_form: str
-    labels: dict[str, int]
-    examples: dict[str, Excerpt]
+    labels: dict[str, int]  # spans by label, the most frequent first
+    examples: dict[str, Excerpt]  # one of each
 
 
 class Consistency(msgspec.Struct, kw_only=True):
-    """corpus/review/consistency.json.
+    """corpus/review/consistency.json."""
 
-    gold (str): Digest of the gold. texts (int): Of it.
-    labels (dict[str, LabelConsistency]): Sorted.
-    ambiguous (list[AmbiguousForm]): Surface forms with several labels, the most evenly divided first.
-    ambiguous_total (int): Their number, of which `ambiguous` has the first.
-    overlaps (list[LabelOverlap]): Spans of different labels that overlap.
-    agreement (dict[str, Agreement]): Of labels that several annotators answered for in a text.
-    groups (list[GroupComparison]): Rates of datasets, annotators and periods, where there are several.
-    candidates (int): Occurrences that may be wrong. suspects (int): Those listed in consistency.jsonl.
-    """
-
-    gold: str
-    texts: int
-    labels: dict[str, LabelConsistency]
-    ambiguous: list[AmbiguousForm]
-    ambiguous_total: int
-    overlaps: list[LabelOverlap]
-    agreement: dict[str, Agreement]
-    groups: list[GroupComparison]
-    candidates: int
-    suspects: int
+    gold: str  # digest of the gold
+    texts: int  # of it
+    labels: dict[str, LabelConsistency]  # sorted
+    ambiguous: list[AmbiguousForm]  # surface forms with several labels, the most evenly divided first
+    ambiguous_total: int  # their number, of which `ambiguous` has the first
+    overlaps: list[LabelOverlap]  # spans of different labels that overlap
+    agreement: dict[str, Agreement]  # of labels that several annotators answered for in a text
+    groups: list[GroupComparison]  # rates of datasets, annotators and periods, where there are several
+    candidates: int  # occurrences that may be wrong
+    suspects: int  # those listed in consistency.jsonl
 
 
 def load(corpus: Path) -> Consistency | None:

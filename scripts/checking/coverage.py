@@ -36,70 +36,47 @@ _ADVICE = "check again: weasel run coverage"
 
 
 class Speed(msgspec.Struct):
-    """The time that an answer about a label takes.
+    """The time that an answer about a label takes."""
 
-    gaps (int): Between an annotator's consecutive answers, without pauses.
-    seconds (float | None): Their median; None if they are no measure.
-    reason (str): Why they are none.
-    labels_at_once (int): That are annotated together, at most, in the datasets that were measured.
-    """
-
-    gaps: int
-    seconds: float | None
-    reason: str = ""
-    labels_at_once: int = 1
+    gaps: int  # between an annotator's consecutive answers, without pauses
+    seconds: float | None  # their median; None if they are no measure
+    reason: str = ""  # why they are none
+    labels_at_once: int = 1  # that are annotated together, at most, in the datasets that were measured
 
 
 class LabelCoverage(msgspec.Struct, kw_only=True):
-    """The coverage of a label.
+    """The coverage of a label."""
 
-    texts (int): The sum of those covered, partly_covered, unresolved and not_covered.
-    to_annotate (int): Texts that are not completely covered. words (int): In these, separated by whitespace.
-    near_duplicates (int): Of these, texts after the first of a group of near-duplicates, none of which is covered.
-    near_duplicates_of_covered (int): Of these, near-duplicates of a covered text.
-    speed (Speed): Of answers so far.
-    hours (float | None): For all of these, at that speed.
-    """
-
-    texts: int
+    texts: int  # the sum of those covered, partly_covered, unresolved and not_covered
     covered: int
     partly_covered: int
     unresolved: int
     not_covered: int
-    to_annotate: int
-    words: int
-    near_duplicates: int
-    near_duplicates_of_covered: int
-    speed: Speed
-    hours: float | None
+    to_annotate: int  # texts that are not completely covered
+    words: int  # in these, separated by whitespace
+    near_duplicates: int  # of these, texts after the first of a group of near-duplicates, none of which is covered
+    near_duplicates_of_covered: int  # of these, near-duplicates of a covered text
+    speed: Speed  # of answers so far
+    hours: float | None  # for all of these, at that speed
 
 
 class Coverage(msgspec.Struct, kw_only=True):
-    """corpus/review/coverage.json.
+    """corpus/review/coverage.json."""
 
-    gold (str): Digest of the gold. texts (int): Of it. complete (int): Of these, covered for all labels.
-    labels (dict[str, LabelCoverage]): Sorted.
-    near_duplicates (int): Texts after the first of a group of near-duplicates.
-    """
-
-    gold: str
-    texts: int
-    complete: int
-    labels: dict[str, LabelCoverage]
-    near_duplicates: int
+    gold: str  # digest of the gold
+    texts: int  # of it
+    complete: int  # of these, covered for all labels
+    labels: dict[str, LabelCoverage]  # sorted
+    near_duplicates: int  # texts after the first of a group of near-duplicates
 
 
 class TextToAnnotate(msgspec.Struct, kw_only=True):
-    """A text that is not covered for all labels; a line of `corpus/review/coverage.jsonl`.
-
-    labels (list[str]): Those that are not covered.
-    near_duplicate_of (int | None): The hash of the first text of its group of near-duplicates.
-    """
+    """A text that is not covered for all labels; a line of `corpus/review/coverage.jsonl`."""
 
     input_hash: int = msgspec.field(name="_input_hash")
     text: str
-    labels: list[str]
-    near_duplicate_of: int | None = None
+    labels: list[str]  # those that are not covered
+    near_duplicate_of: int | None = None  # the hash of the first text of its group of near-duplicates
 
 
 def load(corpus: Path) -> Coverage | None:
@@ -266,16 +243,13 @@ def _speed(gaps: Counter[int], labels_at_once: int) -> Speed:
 
 
 class CoverageRow(NamedTuple):
-    """The coverage of one label. states (dict[str, int]): Texts by state; together they are `texts`.
-
-    datasets (dict[str, int]): By dataset, texts that it covers. Several can cover one text.
-    """
+    """The coverage of one label."""
 
     label: str
     texts: int
     spans: int
-    states: dict[str, int]
-    datasets: dict[str, int]
+    states: dict[str, int]  # texts by state; together they are `texts`
+    datasets: dict[str, int]  # by dataset, texts that it covers. Several can cover one text
 
 
 class CoverageMatrix(NamedTuple):

@@ -34,16 +34,12 @@ _OCCURRENCE = np.dtype(
 
 
 class OccurrenceJob(NamedTuple):
-    """A block of the gold whose occurrences are counted, then read.
-
-    labels (tuple[str, ...]): All labels. annotators (Path): Who annotated, see `annotators_of`.
-    folder (Path): Where `count_occurrences` leaves files for `read_occurrences`.
-    """
+    """A block of the gold whose occurrences are counted, then read."""
 
     block: Block
-    labels: tuple[str, ...]
-    annotators: Path
-    folder: Path
+    labels: tuple[str, ...]  # all labels
+    annotators: Path  # who annotated, see `annotators_of`
+    folder: Path  # where `count_occurrences` leaves files for `read_occurrences`
 
     @property
     def path(self) -> Path:
@@ -52,32 +48,24 @@ class OccurrenceJob(NamedTuple):
 
 
 class FormCounts(NamedTuple):
-    """Occurrences of each form and label in the texts of each annotator, sorted by both.
+    """Occurrences of each form and label in the texts of each annotator, sorted by both."""
 
-    rows (Numbers): Of the form table. annotators (Numbers): Their numbers. counts (Counts): By kind.
-    """
-
-    rows: Numbers
-    annotators: Numbers
-    counts: Counts
+    rows: Numbers  # of the form table
+    annotators: Numbers  # their numbers
+    counts: Counts  # by kind
 
 
 class Occurrence(NamedTuple):
-    """An occurrence of a form.
+    """An occurrence of a form."""
 
-    row (int): Of the form table. counted (int): Of `FormCounts`. kind (int): See `KINDS`.
-    annotators (NDArray[int16]): Who annotated the text, by label.
-    longer (int): How often the form of the label's span that it overlaps was annotated; 0 if there is none.
-    """
-
-    row: int
-    counted: int
-    kind: int
+    row: int  # of the form table
+    counted: int  # of `FormCounts`
+    kind: int  # see `KINDS`
     text: CoveredText
-    annotators: NDArray[np.int16]
+    annotators: NDArray[np.int16]  # who annotated the text, by label
     start: int
     end: int
-    longer: int
+    longer: int  # how often the form of the label's span that it overlaps was annotated; 0 if there is none
 
 
 def count_occurrences(jobs: Sequence[OccurrenceJob], folder: Path, table: FormTable, processes: int) -> FormCounts:

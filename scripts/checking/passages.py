@@ -42,24 +42,15 @@ class SpanColumns(NamedTuple):
 
 
 class Passage(NamedTuple):
-    """Some texts, one after the other.
+    """Some texts, one after the other."""
 
-    texts (list[CoveredText]): In the order of the gold.
-    prints (Fingerprints): Hashes of their substrings.
-    boundaries (Numbers): Where a word or sign may begin or end, ascending: not inside a word, and the edges of texts.
-    is_boundary (Flags): The same by code point; one more than there are.
-    is_whitespace (Flags): By code point.
-    spans (SpanColumns): All that are annotated.
-    covered (Flags): texts × labels.
-    """
-
-    texts: list[CoveredText]
-    prints: Fingerprints
-    boundaries: Numbers
-    is_boundary: Flags
-    is_whitespace: Flags
-    spans: SpanColumns
-    covered: Flags
+    texts: list[CoveredText]  # in the order of the gold
+    prints: Fingerprints  # hashes of their substrings
+    boundaries: Numbers  # where a word or sign may begin or end, ascending: not inside a word, and the edges of texts
+    is_boundary: Flags  # the same by code point; one more than there are
+    is_whitespace: Flags  # by code point
+    spans: SpanColumns  # all that are annotated
+    covered: Flags  # texts × labels
 
 
 _decode = msgspec.json.Decoder(CoveredText).decode
@@ -143,17 +134,12 @@ _EXAMPLES = 3
 
 
 class LabelOverlap(msgspec.Struct):
-    """Two labels whose spans overlap.
+    """Two labels whose spans overlap."""
 
-    labels (tuple[str, str]): Sorted.
-    count (int): Pairs of spans. same_boundaries (int): Those with the same start and end.
-    examples (list[Excerpt]): The text that the first pairs have in common.
-    """
-
-    labels: tuple[str, str]
-    count: int = 0
-    same_boundaries: int = 0
-    examples: list[Excerpt] = []
+    labels: tuple[str, str]  # sorted
+    count: int = 0  # pairs of spans
+    same_boundaries: int = 0  # those with the same start and end
+    examples: list[Excerpt] = []  # the text that the first pairs have in common
 
 
 def find_overlaps(passage: Passage) -> Iterator[LabelOverlap]:

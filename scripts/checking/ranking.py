@@ -35,15 +35,13 @@ Scores = NDArray[np.float64]
 
 
 class _Rule(NamedTuple):
-    """Occurrences of one kind are suspect where another kind is usual.
-
-    weight (float): Below 1 where exceptions are often right: words mean several things, and longer names are meant.
-        From corpora with errors put into them.
-    """
+    """Occurrences of one kind are suspect where another kind is usual."""
 
     kind: int
     usual: int
     suspect: SuspectKind
+    # Below 1 where exceptions are often right: words mean several things, and longer names are meant. From corpora
+    # with errors put into them.
     weight: float
 
 
@@ -66,13 +64,13 @@ def lower_share(part: Counts, whole: Counts) -> Scores:
 
 
 class Judgment(NamedTuple):
-    """A rule that applies to an occurrence. of_others (bool): The counts are those of other annotators' texts."""
+    """A rule that applies to an occurrence."""
 
     rule: _Rule
     score: float
     usual: int
     whole: int
-    of_others: bool
+    of_others: bool  # the counts are those of other annotators' texts
 
 
 class FormEvidence:

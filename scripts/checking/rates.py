@@ -23,34 +23,26 @@ _MOST_MONTHS = 12
 
 
 class GroupRate(msgspec.Struct):
-    """A group: its texts, their characters, spans of the label in them, and spans in 1,000 characters.
-
-    is_tested (bool): Whether it has enough of both to be compared.
-    """
+    """A group: its texts, their characters, spans of the label in them, and spans in 1,000 characters."""
 
     name: str
     texts: int
     characters: int
     spans: int
     rate: float
-    is_tested: bool
+    is_tested: bool  # whether it has enough of both to be compared
 
 
 class GroupComparison(msgspec.Struct):
-    """The rates at which groups annotate a label.
-
-    p_value (float | None): Of differences as large, corrected for all comparisons of the report (Holm 1979); None where
-        fewer than two groups have enough texts.
-    differs (bool): Whether it is below `LEVEL`.
-    farthest (str): The group that differs most from the others, if they differ.
-    """
+    """The rates at which groups annotate a label."""
 
     label: str
     by: Grouping
     rates: list[GroupRate]
+    # Corrected for all comparisons of the report (Holm 1979); None where fewer than two groups have enough texts.
     p_value: float | None
-    differs: bool = False
-    farthest: str = ""
+    differs: bool = False  # whether it is below `LEVEL`
+    farthest: str = ""  # the group that differs most from the others, if they differ
 
 
 @dataclass

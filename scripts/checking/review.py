@@ -23,34 +23,24 @@ class Outdated(UserError):
 
 
 class Suspect(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
-    """An annotation of one label that is probably wrong; a line of `corpus/review/*.jsonl`.
-
-    input_hash (int), text (str): As in the gold.
-    label (str): The label in question. It is covered in the text.
-    kind (SuspectKind): "missing": nothing is annotated, and an entity probably should be. "spurious": the reverse.
-        "boundary": probably other boundaries. "type": probably another label.
-    start (int), end (int): In code points, end exclusive.
-    annotated (list[Span]): What is annotated there, of any label.
-    proposed (list[Span]): What is probably right instead; empty for no entity, or if that is not covered.
-    reason (str): A sentence for the reviewer.
-    found_by (list[str]): "surface_forms": the same wording is annotated differently elsewhere. "models": models that
-        did not learn from the text predict something else.
-    tier (int): 1 is the most certain.
-    score (float): Orders the suspects of a tier, the highest first.
-    """
+    """An annotation of one label that is probably wrong; a line of `corpus/review/*.jsonl`."""
 
     input_hash: int = msgspec.field(name="_input_hash")
     text: str
-    label: str
+    label: str  # that is in question; it is covered in the text
+    # "missing": nothing is annotated, and an entity probably should be. "spurious": the reverse. "boundary": probably
+    # other boundaries. "type": probably another label.
     kind: SuspectKind
-    start: int
-    end: int
-    annotated: list[Span]
-    proposed: list[Span]
-    reason: str
+    start: int  # in code points
+    end: int  # exclusive
+    annotated: list[Span]  # what is annotated there, of any label
+    proposed: list[Span]  # what is probably right instead; empty for no entity, or if that is not covered
+    reason: str  # a sentence for the reviewer
+    # "surface_forms": the same wording is annotated differently elsewhere. "models": models that did not learn from
+    # the text predict something else.
     found_by: list[Method]
-    tier: int
-    score: float
+    tier: int  # 1 is the most certain
+    score: float  # orders the suspects of a tier, the highest first
 
 
 class BoundToGold(Protocol):

@@ -29,19 +29,13 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Inventory(NamedTuple):
-    """The surface forms of some texts, or of all.
+    """The surface forms of some texts, or of all."""
 
-    table (FormTable): A row a form and label, sorted by both.
-    texts (Numbers), spans (Numbers), inside_words (Numbers): By label: texts in which it is covered, its spans, and
-        spans that begin or end inside a word, which have no row.
-    overlaps (list[LabelOverlap]): Between labels.
-    """
-
-    table: FormTable
-    texts: Numbers
-    spans: Numbers
-    inside_words: Numbers
-    overlaps: list[LabelOverlap]
+    table: FormTable  # a row a form and label, sorted by both
+    texts: Numbers  # by label: in which it is covered
+    spans: Numbers  # by label
+    inside_words: Numbers  # by label: spans that begin or end inside a word, which have no row
+    overlaps: list[LabelOverlap]  # between labels
 
 
 def collect_forms(blocks: Sequence[Block], labels: tuple[str, ...], processes: int) -> Inventory:
@@ -142,17 +136,13 @@ ANNOTATED, INSIDE, PARTIAL, RELABELED, OVERLAPPED, NONE = range(len(KINDS))
 
 
 class Occurrences(NamedTuple):
-    """Occurrences of forms, a row a label.
+    """Occurrences of forms, a row a label."""
 
-    rows (Numbers): Of the form and label in the table. kinds (Numbers): See `KINDS`.
-    starts (Numbers), ends (Numbers): In the passage. spans (Numbers): The label's own span that overlaps, -1 if none.
-    """
-
-    rows: Numbers
-    kinds: Numbers
-    starts: Numbers
+    rows: Numbers  # of the form and label in the table
+    kinds: Numbers  # see `KINDS`
+    starts: Numbers  # in the passage
     ends: Numbers
-    spans: Numbers
+    spans: Numbers  # the label's own span that overlaps, -1 if none
 
 
 def find_occurrences(passage: Passage, finder: FormFinder, table: FormTable) -> Iterator[Occurrences]:

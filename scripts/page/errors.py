@@ -17,26 +17,18 @@ _MAX_SHOWN, _MAX_OF_KIND = 240, 5  # examples altogether, and of each label and 
 
 
 class SpanMark(NamedTuple):
-    """A span in a piece of text.
+    """A span in a piece of text."""
 
-    lane (int): How far below the text its line is drawn: spans that overlap are in different lanes.
-    kind (str): "own" if the error is about it, "not-covered" if its label is not covered there, or "other".
-    """
-
-    lane: int
-    kind: str
+    lane: int  # how far below the text its line is drawn: spans that overlap are in different lanes
+    kind: str  # "own" if the error is about it, "not-covered" if its label is not covered there, or "other"
 
 
 class TextPiece(NamedTuple):
-    """Text in which no span begins or ends.
-
-    marks (list[SpanMark]): The lowest lane first.
-    ends (list[tuple[str, SpanMark]]): Labels of the spans that end with it.
-    """
+    """Text in which no span begins or ends."""
 
     text: str
-    marks: list[SpanMark]
-    ends: list[tuple[str, SpanMark]]
+    marks: list[SpanMark]  # the lowest lane first
+    ends: list[tuple[str, SpanMark]]  # labels of the spans that end with it
 
 
 class MarkedText(NamedTuple):
@@ -142,16 +134,11 @@ class ConfusedPair(NamedTuple):
 
 
 class ConfusionMatrix(NamedTuple):
-    """Confusion of a run: means over its seeds.
+    """Confusion of a run: means over its seeds."""
 
-    labels (list[str]): Of the columns, but for the last one: missed.
-    rows (list[ConfusionRow]): A row for each label, and a last one.
-    pairs (list[ConfusedPair]): The most frequent ones.
-    """
-
-    labels: list[str]
-    rows: list[ConfusionRow]
-    pairs: list[ConfusedPair]
+    labels: list[str]  # of the columns, but for the last one: missed
+    rows: list[ConfusionRow]  # a row for each label, and a last one
+    pairs: list[ConfusedPair]  # the most frequent ones
 
 
 def confusion_matrix(found: Confusion) -> ConfusionMatrix:

@@ -37,16 +37,11 @@ class RunHistory(NamedTuple):
 
 
 class ChangeTable(NamedTuple):
-    """The newest run beside the baseline.
+    """The newest run beside the baseline."""
 
-    rows (list[tuple[str, str, Change]]): Kind, name and change, see `Changes.rows`.
-    reach (float): No interval goes further from 0 than this.
-    up (list[str]), down (list[str]): Labels that changed by more than noise.
-    """
-
-    rows: list[tuple[str, str, Change]]
-    reach: float
-    up: list[str]
+    rows: list[tuple[str, str, Change]]  # kind, name and change, see `Changes.rows`
+    reach: float  # no interval goes further from 0 than this
+    up: list[str]  # labels that changed by more than noise
     down: list[str]
 
 

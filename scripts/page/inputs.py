@@ -26,35 +26,22 @@ T = TypeVar("T")
 
 
 class Inputs(NamedTuple):
-    """Results of the steps; None for those that are missing or outdated.
+    """Results of the steps; None for those that are missing or outdated."""
 
-    runs (list[ScoredRun]): By time; at least one.
-    skipped (list[str]): The reason for each folder that was skipped.
-    comparisons (Comparisons | None): Of `compare`.
-    confusion (Confusion | None), errors (list[ErrorExample] | None): Of the newest run. No errors without texts.
-    coverage_matrix (CoverageMatrix | None): Of `merge`.
-    coverage (Coverage | None), consistency (Consistency | None), suspects (Suspects | None): Of these steps.
-    consistency_suspects (dict[str, list[Suspect]] | None), first_suspects (dict[str, list[Suspect]] | None): The first
-        suspects of each label, of `consistency` and of `suspects`. None without texts.
-    curve (LearningCurve | None): Of `learning-curve`.
-    next (Next | None): Of `next`, about the newest run and the current annotations.
-    outdated (dict[str, str]): For "consistency", "coverage", "suspects" and "next": a sentence if it is outdated.
-    """
-
-    runs: list[ScoredRun]
-    skipped: list[str]
-    comparisons: Comparisons | None
-    confusion: Confusion | None
-    errors: list[ErrorExample] | None
-    coverage_matrix: CoverageMatrix | None
+    runs: list[ScoredRun]  # by time; at least one
+    skipped: list[str]  # the reason for each folder that was skipped
+    comparisons: Comparisons | None  # of `compare`
+    confusion: Confusion | None  # of the newest run
+    errors: list[ErrorExample] | None  # of the newest run; None without texts
+    coverage_matrix: CoverageMatrix | None  # of `merge`
     coverage: Coverage | None
     consistency: Consistency | None
-    consistency_suspects: dict[str, list[Suspect]] | None
+    consistency_suspects: dict[str, list[Suspect]] | None  # the first of each label; None without texts
     suspects: Suspects | None
-    first_suspects: dict[str, list[Suspect]] | None
-    curve: LearningCurve | None
-    next: Next | None
-    outdated: dict[str, str]
+    first_suspects: dict[str, list[Suspect]] | None  # of each label; None without texts
+    curve: LearningCurve | None  # of `learning-curve`
+    next: Next | None  # of `next`, about the newest run and the current annotations
+    outdated: dict[str, str]  # for "consistency", "coverage", "suspects" and "next": a sentence if it is outdated
 
 
 def load(metrics: Path, corpus: Path, with_texts: bool) -> Inputs:

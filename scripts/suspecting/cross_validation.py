@@ -45,31 +45,21 @@ class PredictedEntity(msgspec.Struct, array_like=True, gc=False):
 
 
 class SpanProbability(msgspec.Struct, array_like=True, gc=False):
-    """The probability that a model gives to an annotated span.
+    """The probability that a model gives to an annotated span."""
 
-    start (int), end (int): Of its tokens, in code points.
-    exact (float): Of exactly it.
-    outside (float): That none of its tokens is in an entity of its label.
-    """
-
-    start: int
+    start: int  # of its tokens, in code points
     end: int
-    exact: float
-    outside: float
+    exact: float  # of exactly it
+    outside: float  # that none of its tokens is in an entity of its label
 
 
 class TextPrediction(msgspec.Struct, gc=False):
-    """The prediction of one model for one text.
-
-    entities (list[PredictedEntity]): Of labels that are covered in the text.
-    annotated (list[SpanProbability]): Of each span of the gold, in its order.
-    is_too_long (bool): The pipeline does not take the text, so there is no prediction.
-    """
+    """The prediction of one model for one text."""
 
     input_hash: int
-    entities: list[PredictedEntity]
-    annotated: list[SpanProbability]
-    is_too_long: bool = False
+    entities: list[PredictedEntity]  # of labels that are covered in the text
+    annotated: list[SpanProbability]  # of each span of the gold, in its order
+    is_too_long: bool = False  # the pipeline does not take the text, so there is no prediction
 
 
 _decode = msgspec.json.Decoder(TextPrediction).decode
@@ -77,24 +67,17 @@ _encode = msgspec.json.Encoder().encode_lines
 
 
 class CrossValidation(NamedTuple):
-    """The models of a cross-validation, and their data.
+    """The models of a cross-validation, and their data."""
 
-    gold (Path): gold.jsonl.
-    labels (list[str]): All labels of the gold.
-    digest (str): Of all that predictions depend on.
-    config (Path), values (Mapping[str, Any]), gpu (int): See `TrainingJob`.
-    folds (Folds): Of the texts.
-    seeds (Sequence[int]): A model each, for each fold.
-    """
-
-    gold: Path
-    labels: list[str]
-    digest: str
+    gold: Path  # gold.jsonl
+    labels: list[str]  # all labels of the gold
+    digest: str  # of all that predictions depend on
+    # See `TrainingJob`
     config: Path
     values: Mapping[str, Any]
     gpu: int
-    folds: Folds
-    seeds: Sequence[int]
+    folds: Folds  # of the texts
+    seeds: Sequence[int]  # a model each, for each fold
 
     def texts(self) -> Iterator[tuple[GoldText, int]]:
         """Each text of the gold, with its fold."""

@@ -48,17 +48,13 @@ _encode = msgspec.json.Encoder().encode_lines
 
 
 class Ensemble(NamedTuple):
-    """The models.
+    """The models."""
 
-    config (Path), values (Mapping[str, Any]), gpu (int): Of their training, see `TrainingJob`.
-    folds (int), seeds (list[int]): A model for each fold and seed.
-    """
-
-    config: Path
+    config: Path  # this and the next two: see `TrainingJob`
     values: Mapping[str, Any]
     gpu: int
     folds: int
-    seeds: list[int]
+    seeds: list[int]  # a model each, for each fold
 
 
 def shorten(config: Config, steps: int | Literal["half"]) -> dict[str, int]:
@@ -186,32 +182,23 @@ def _is_same(suspect: Suspect, form: Suspect) -> bool:
 
 
 class _NewEntity(NamedTuple):
-    """An entity that is predicted and not annotated. models (int): That predict exactly it.
-
-    probability (float): Its mean over all models; 0 for those that do not predict it.
-    """
+    """An entity that is predicted and not annotated."""
 
     span: Span
-    models: int
-    probability: float
+    models: int  # that predict exactly it
+    probability: float  # its mean over all models; 0 for those that do not predict it
 
 
 class _AnnotatedEntity(NamedTuple):
-    """An annotated span, and its predictions.
-
-    start (int), end (int): Of its tokens.
-    exact (float), outside (float): Means over models, see `SpanProbability`.
-    models (int): That predict an entity of its label that overlaps it.
-    is_predicted (bool): Whether at least half of them predict exactly it.
-    """
+    """An annotated span, and its predictions."""
 
     span: Span
-    start: int
+    start: int  # of its tokens
     end: int
-    exact: float
-    outside: float
-    models: int
-    is_predicted: bool
+    exact: float  # mean over models, see `SpanProbability`
+    outside: float  # mean over models
+    models: int  # that predict an entity of its label that overlaps it
+    is_predicted: bool  # whether at least half of them predict exactly it
 
 
 def compare(text: GoldText, predictions: Sequence[TextPrediction]) -> Iterator[Suspect]:

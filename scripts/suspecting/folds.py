@@ -22,16 +22,11 @@ Integers = NDArray[np.int64]
 
 
 class Folds(NamedTuple):
-    """The fold of each text.
+    """The fold of each text."""
 
-    of_text (NDArray[int64]): The number of its fold, in the order of the gold.
-    groups (NDArray[int64]): The first text of its group. A group is in one fold.
-    unseen (float): The share of entities whose surface form is in no other fold.
-    """
-
-    of_text: Integers
-    groups: Integers
-    unseen: float
+    of_text: Integers  # the number of its fold, in the order of the gold
+    groups: Integers  # the first text of its group. A group is in one fold
+    unseen: float  # the share of entities whose surface form is in no other fold
 
     @property
     def sizes(self) -> list[int]:

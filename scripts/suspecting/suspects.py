@@ -24,33 +24,20 @@ _ADVICE = "find them again: weasel run suspects"
 
 
 class Suspects(msgspec.Struct, kw_only=True):
-    """corpus/review/suspects.json.
+    """corpus/review/suspects.json."""
 
-    gold (str): Digest of the gold.
-    predictions (str): Digest of what predictions depend on: the gold, config, code and folds.
-    consistency (str | None): Digest of consistency.jsonl; None if there was none.
-    run (str): The name of the config.
-    label (str | None): The only label of the suspects; None for all labels.
-    folds (int), seeds (list[int]): A model for each fold and seed.
-    texts (int): Of the gold, in all folds.
-    too_long (int): Of these, texts that the pipeline does not take.
-    unseen (float): The share of entities whose surface form is in no other fold.
-    suspects (int): Lines of suspects.jsonl.
-    labels (dict[str, dict[SuspectKind, dict[int, int]]]): Suspects by label, kind and tier.
-    """
-
-    gold: str
-    predictions: str
-    consistency: str | None
-    run: str
-    label: str | None
+    gold: str  # digest of the gold
+    predictions: str  # digest of what predictions depend on: the gold, config, code and folds
+    consistency: str | None  # digest of consistency.jsonl; None if there was none
+    run: str  # the name of the config
+    label: str | None  # the only label of the suspects; None for all labels
     folds: int
-    seeds: list[int]
-    texts: int
-    too_long: int = 0
-    unseen: float = 0.0
-    suspects: int = 0
-    labels: dict[str, dict[SuspectKind, dict[int, int]]] = {}
+    seeds: list[int]  # a model each, for each fold
+    texts: int  # of the gold, in all folds
+    too_long: int = 0  # of these, texts that the pipeline does not take
+    unseen: float = 0.0  # the share of entities whose surface form is in no other fold
+    suspects: int = 0  # lines of suspects.jsonl
+    labels: dict[str, dict[SuspectKind, dict[int, int]]] = {}  # suspects by label, kind and tier
 
     def count(self, suspect: Suspect) -> None:
         """Count a suspect."""
