@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scripts.merging import contained
-from scripts.merging import merge as merging
 from scripts.merging.fingerprints import Fingerprints
 from scripts.merging.merge import Resources, merge
 from tests.annotated import task, write
@@ -68,7 +67,7 @@ def collections(draw):
 )
 def test_contained_texts_are_those_that_comparing_all_texts_finds(texts, block, at_a_time, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(merging, "_BLOCK", block)
+        patch.setattr(contained, "_BLOCK", block)
         patch.setattr(contained, "_AT_A_TIME", at_a_time)
         account = merged([task(text, source=f"x:{number}") for number, text in enumerate(texts)], tmp_path)
     order = [line["text"] for line in lines(tmp_path, "gold.jsonl")]

@@ -25,8 +25,9 @@ from scripts.engines.pull import CELLS, StoredPart, stored_parts
 from scripts.engines.storage import Storage, scratch
 from scripts.merging.account import Account
 from scripts.merging.buckets import ALL, Bucket, Resources, merge_bucket
+from scripts.merging.contained import compare_texts
 from scripts.merging.decide import Policy
-from scripts.merging.merge import OUTPUTS, Merger, compare_texts, merge
+from scripts.merging.merge import OUTPUTS, Merger, merge
 from scripts.merging.merged import ContainedRule, MergeRecord, load
 
 NAME = "shards.json"
@@ -83,7 +84,7 @@ class MergeJob(NamedTuple):
 class MergedBucket(msgspec.Struct):
     """The packed account of a bucket, and its shards."""
 
-    account: msgspec.Raw
+    account: bytes
     gold: StoredShard
     conflicts: StoredShard
 
@@ -136,7 +137,7 @@ class DaskMerger(Merger):
             bring(self.storage, shards.gold, work / "gold.jsonl")
             bring(self.storage, shards.conflicts, work / "conflicts.jsonl")
             with Workers(self.resources.processes) as workers:
-                account.totals.update(compare_texts(work, work / "compared", workers).counts)
+                account.totals.update(compare_texts(work, work / "compared", workers)[0])
         return account
 
     def _merge_buckets(self, plan: MergePlan) -> tuple[Account, Shards]:

@@ -20,16 +20,8 @@ SPANS = (
 )  # fmt: skip
 
 
-class _Packed(msgspec.Struct):
-    """An account as JSON, which has no tuples as keys: each count stands beside its key."""
-
-    answers: list[tuple[tuple[str, str], int]]
-    spans: list[tuple[tuple[str, str, str], int]]
-    coverage: list[tuple[tuple[str, str, str], int]]
-    totals: list[tuple[str, int]]
-
-
-_decode = msgspec.json.Decoder(_Packed).decode
+_Triples = dict[tuple[str, str, str], int]
+_decode = msgspec.msgpack.Decoder(tuple[dict[tuple[str, str], int], _Triples, _Triples, dict[str, int]]).decode
 
 
 class Account(msgspec.Struct):
@@ -48,23 +40,18 @@ class Account(msgspec.Struct):
 
     def add(self, other: Account) -> None:
         """Add the counts of another account."""
-        self.answers.update(other.answers)
-        self.spans.update(other.spans)
-        self.coverage.update(other.coverage)
-        self.totals.update(other.totals)
+        for own, added in zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True):
+            own.update(added)
 
-    def packed(self) -> msgspec.Raw:
-        """The account as sorted JSON."""
-        answers, totals = sorted(self.answers.items()), sorted(self.totals.items())
-        counts = _Packed(answers, sorted(self.spans.items()), sorted(self.coverage.items()), totals)
-        return msgspec.Raw(msgspec.json.encode(counts))
+    def packed(self) -> bytes:
+        """The account in MessagePack, which unlike JSON has tuples as keys."""
+        return msgspec.msgpack.encode(msgspec.structs.astuple(self))
 
     @classmethod
-    def unpacked(cls, packed: msgspec.Raw) -> Account:
+    def unpacked(cls, packed: bytes) -> Account:
         """Read an account that was `packed`. RAISES (msgspec.DecodeError): If it is none."""
-        found = _decode(packed)
-        answers, totals = Counter(dict(found.answers)), Counter(dict(found.totals))
-        return cls(answers, Counter(dict(found.spans)), Counter(dict(found.coverage)), totals)
+        answers, spans, coverage, totals = _decode(packed)
+        return cls(Counter(answers), Counter(spans), Counter(coverage), Counter(totals))
 
     def assert_adds_up(self) -> None:
         """RAISES (AssertionError): If an answer or a span is missing, naming its dataset."""

@@ -59,21 +59,11 @@ class Range(NamedTuple):
 ALL = Range(-(2**31), 2**31)
 
 
-class Slice(NamedTuple):
-    """Lines of a sorted file, from one offset to before another."""
-
-    path: Path
-    start: int
-    stop: int
-
-
 class Bucket(NamedTuple):
     """The work of merging one bucket.
 
     paths (list[Path]): Files of answers, sorted by hash.
-    hashes (Range): The hashes of the bucket.
     largest (int): With more bytes the bucket is divided again.
-    policy (Policy): How disagreements are decided.
     gold (Path), conflicts (Path): Files that the results are appended to.
     """
 
@@ -100,10 +90,9 @@ def number_of_buckets(size: int, largest: int, processes: int) -> int:
 _encode = msgspec.json.Encoder().encode_lines
 
 
-def merge_bucket(bucket: Bucket) -> msgspec.Raw:
-    """Merge one bucket: append the gold and the conflicts of its texts, sorted by hash, then text.
-
-    RETURNS (msgspec.Raw): The packed account of its answers.
+def merge_bucket(bucket: Bucket) -> bytes:
+    """Merge one bucket: append the gold and the conflicts of its texts, sorted by hash, then text. Returns the packed
+    account of its answers.
     """
     account = Account()
     with bucket.gold.open("ab") as gold, bucket.conflicts.open("ab") as conflicts:
@@ -123,9 +112,9 @@ def groups(paths: Sequence[Path], hashes: Range, largest: int) -> Iterator[Itera
     largest (int): If it has more bytes, it is divided again; one hash that has more is read line by line.
     RAISES (ValueError): If a file holds other things than answers.
     """
-    slices = [Slice(path, *offsets_of(path, hashes)) for path in paths]
-    slices = [piece for piece in slices if piece.start < piece.stop]
-    if sum(piece.stop - piece.start for piece in slices) <= largest:
+    offsets = {path: offsets_of(path, hashes) for path in paths}
+    slices = [(path, start, stop) for path, (start, stop) in offsets.items() if start < stop]
+    if sum(stop - start for _, start, stop in slices) <= largest:
         same_hash: dict[bytes, list[bytes]] = defaultdict(list)
         for line in _lines(slices):
             same_hash[line[: line.index(b",")]].append(line)  # the hash comes first in a line
@@ -138,11 +127,11 @@ def groups(paths: Sequence[Path], hashes: Range, largest: int) -> Iterator[Itera
         yield _lines(slices)
 
 
-def _lines(slices: Iterable[Slice]) -> Iterator[bytes]:
-    for piece in slices:
-        with piece.path.open("rb", BUFFER) as file:
-            offset = file.seek(piece.start)
-            while offset < piece.stop and (some := file.readlines(min(BUFFER, piece.stop - offset - 1))):
+def _lines(slices: Iterable[tuple[Path, int, int]]) -> Iterator[bytes]:
+    for path, start, stop in slices:
+        with path.open("rb", BUFFER) as file:
+            offset = file.seek(start)
+            while offset < stop and (some := file.readlines(min(BUFFER, stop - offset - 1))):
                 offset += sum(map(len, some))
                 yield from some
 

@@ -27,12 +27,14 @@ from numpy.typing import NDArray
 from scripts.core.answers import Span, Task, hash_of_line
 from scripts.core.files import BUFFER
 from scripts.core.workers import Workers
+from scripts.merging.duplicates import write_duplicates
 from scripts.merging.fingerprints import Fingerprints, Hashes, Numbers, keys, looked_up, with_lengths
 from scripts.merging.sorting import sorted_blocks
-from scripts.merging.survey import LEVELS, Block, TextRows, text_at, texts
+from scripts.merging.survey import LEVELS, Block, TextRows, blocks, survey, text_at, texts
 
 SHORTEST = LEVELS[0]  # in code points; what is shorter can stand in a longer text by chance
 _AT_A_TIME = 2**20  # texts in the table, of some 60 bytes each; and positions that are checked together
+_BLOCK = 2**18  # bytes of gold whose arrays stay in a processor's cache; with larger blocks it takes half as long again
 _MOST_BITS = 25  # of the hashes in the sieve, which has a byte for each value
 _MATCH = np.dtype([("contained", "i8"), ("container", "i8"), ("start", "i8")])
 _CONTAINMENT = np.dtype([*_MATCH.descr, ("occurrences", "i8")])
@@ -71,15 +73,28 @@ class Containment(NamedTuple):
     occurrences: int
 
 
-def find_contained(
+def compare_texts(folder: Path, work: Path, workers: Workers) -> tuple[dict[str, int], TextRows, Containments]:
+    """Write contained.jsonl and duplicates.jsonl beside gold.jsonl.
+
+    work (Path): A folder to be made, for temporary files; the rows are in it.
+    RETURNS (tuple[dict[str, int], TextRows, Containments]): Numbers of texts in both; all texts; contained ones.
+    """
+    work.mkdir()
+    gold = folder / "gold.jsonl"
+    parts = blocks(gold, _BLOCK)
+    rows, firsts = survey(parts, work / "rows", workers)
+    containments = _find_contained(parts, rows, firsts, work, workers)
+    counts = {
+        "contained": _write_contained(gold, rows, containments, folder / "contained.jsonl"),
+        "duplicates": write_duplicates(gold, rows, folder / "duplicates.jsonl"),
+    }
+    return counts, rows, containments
+
+
+def _find_contained(
     gold: Sequence[Block], rows: TextRows, firsts: Sequence[int], work: Path, workers: Workers
 ) -> Containments:
-    """Find the texts contained in longer ones, in the order of the gold.
-
-    gold (Sequence[Block]), rows (TextRows), firsts (Sequence[int]): All texts, see `survey`.
-    work (Path): A folder for temporary files.
-    RETURNS (Containments): Rows to be unpacked as `Containment`.
-    """
+    """The texts contained in longer ones, in the order of the gold, to be unpacked as `Containment`."""
     path = work / "matches"
     with path.open("wb") as file:
         for number in range(0, len(rows), _AT_A_TIME):
@@ -90,8 +105,7 @@ def find_contained(
     return _first_containers(path, len(rows))
 
 
-def write_contained(gold: Path, rows: TextRows, containments: Containments, path: Path) -> int:
-    """Write contained.jsonl. Returns the number of texts in it."""
+def _write_contained(gold: Path, rows: TextRows, containments: Containments, path: Path) -> int:
     encode = msgspec.json.Encoder().encode_lines
     count = 0
     with gold.open("rb") as file, path.open("wb") as out:
@@ -139,19 +153,6 @@ class LevelTable(msgspec.Struct):
     rows: Numbers
 
 
-class SearchTable(msgspec.Struct):
-    """The texts to search for.
-
-    firsts (Hashes): Of their first characters, sorted, each once.
-    sieve (NDArray[bool]): By the first bits of a hash, whether `firsts` may have it.
-    """
-
-    firsts: Hashes
-    sieve: NDArray[np.bool_]
-    shift: np.uint64
-    levels: list[LevelTable]
-
-
 def _write_table(rows: TextRows, folder: Path) -> Path:
     """Write some rows to a file named by its content, so that a process reads each table once."""
     path = folder / f"{hashlib.blake2b(rows.data, digest_size=16).hexdigest()}.npy"
@@ -160,7 +161,10 @@ def _write_table(rows: TextRows, folder: Path) -> Path:
 
 
 @lru_cache(maxsize=1)
-def _read_table(path: Path) -> SearchTable:
+def _read_table(path: Path) -> tuple[Hashes, NDArray[np.bool_], np.uint64, list[LevelTable]]:
+    """The hashes of the texts' first characters, sorted, each once; by the first bits of a hash, whether it may be one
+    of them, and the number of the other bits; and the texts.
+    """
     rows = np.load(path)
     firsts = np.unique(rows["first"][rows["level"] > 0])
     bits = min(max(10, (64 * len(firsts)).bit_length()), _MOST_BITS)
@@ -169,7 +173,7 @@ def _read_table(path: Path) -> SearchTable:
     sieve[firsts >> shift] = True
     numbers = (int(level) for level in np.unique(rows["level"]) if level)
     levels = [_level_table(rows, np.flatnonzero(rows["level"] == level), LEVELS[level - 1]) for level in numbers]
-    return SearchTable(firsts, sieve, shift, levels)
+    return firsts, sieve, shift, levels
 
 
 def _level_table(rows: TextRows, own: Numbers, size: int) -> LevelTable:
@@ -183,24 +187,19 @@ def _level_table(rows: TextRows, own: Numbers, size: int) -> LevelTable:
 def _search_block(job: SearchJob) -> Any:
     """Matches (rows of _MATCH) of the table's texts in a block's texts, sorted by container and start."""
     prints = Fingerprints(texts(job.block))
-    table = _read_table(job.table)
+    firsts, sieve, shift, levels = _read_table(job.table)
+    hashes = prints.all_of(SHORTEST)
+    sifted = sieve[(hashes >> shift).view(np.int64)]  # indexing by unsigned numbers takes 3 × as long
+    candidates = np.flatnonzero(sifted)
+    candidates = candidates[looked_up(firsts, hashes[candidates])[1]]
     matches = [np.zeros(0, _MATCH)]
-    candidates = _possible_starts(prints, table)
-    for level in table.levels:
+    for level in levels:
         starts = candidates[candidates + level.size <= len(prints)]
         which, same = looked_up(level.beginnings, prints.of(starts, np.full(len(starts), level.size)))
         for chosen, lengths in with_lengths(starts[same], which[same], level.edges, level.lengths, _AT_A_TIME):
             matches.append(_matches(prints, chosen, lengths, level, job))
     joined = np.concatenate(matches)
     return joined[np.lexsort((joined["contained"], joined["start"], joined["container"]))]
-
-
-def _possible_starts(prints: Fingerprints, table: SearchTable) -> Numbers:
-    """Positions at which the first characters of some text of the table are."""
-    hashes = prints.all_of(SHORTEST)
-    sifted = table.sieve[(hashes >> table.shift).view(np.int64)]  # indexing by unsigned numbers takes 3 × as long
-    positions = np.flatnonzero(sifted)
-    return positions[looked_up(table.firsts, hashes[positions])[1]]
 
 
 def _matches(prints: Fingerprints, starts: Numbers, lengths: Numbers, level: LevelTable, job: SearchJob) -> Any:
@@ -212,18 +211,14 @@ def _matches(prints: Fingerprints, starts: Numbers, lengths: Numbers, level: Lev
     which, same = looked_up(level.keys, keys(prints.of(starts, lengths), lengths))
     which, starts, lengths, text = which[same], starts[same], lengths[same], text[same]
     ends = starts + lengths
-    begins_apart = (starts == prints.starts[text]) | _apart(prints, starts)
-    ends_apart = (ends == prints.ends[text]) | _apart(prints, ends)
+    begins_apart = (starts == prints.starts[text]) | prints.are_apart(starts)
+    ends_apart = (ends == prints.ends[text]) | prints.are_apart(ends)
     chosen = np.flatnonzero(begins_apart & ends_apart)
     found = np.zeros(len(chosen), _MATCH)
     found["contained"] = level.rows[which[chosen]] + job.offset
     found["container"] = text[chosen] + job.first
     found["start"] = starts[chosen] - prints.starts[text[chosen]]
     return found
-
-
-def _apart(prints: Fingerprints, positions: Numbers) -> NDArray[np.bool_]:
-    return np.fromiter(map(prints.is_apart, positions.tolist()), np.bool_, len(positions))
 
 
 def _first_containers(path: Path, number: int) -> Containments:

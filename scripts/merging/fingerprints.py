@@ -59,9 +59,12 @@ class Fingerprints:
         """Numbers of the texts at these positions."""
         return np.searchsorted(self.ends, positions, side="right")
 
-    def is_apart(self, position: int) -> bool:
-        """Whether a position is not inside a word."""
-        return not (self._joined[position - 1 : position].isalnum() and self._joined[position : position + 1].isalnum())
+    def are_apart(self, positions: Numbers) -> NDArray[np.bool_]:
+        """Whether each position is not inside a word."""
+        text = self._joined
+        return np.array(
+            [not (text[at - 1 : at].isalnum() and text[at : at + 1].isalnum()) for at in positions], np.bool_
+        )
 
 
 def keys(hashes: Hashes, lengths: Numbers) -> Hashes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -15,16 +14,12 @@ from scripts.core.manifest import Manifest, digest
 from scripts.core.workers import Workers
 from scripts.merging.account import Account
 from scripts.merging.buckets import ALL, Bucket, Resources, largest_bucket, merge_bucket, number_of_buckets
-from scripts.merging.contained import Containments, find_contained, map_contained, write_contained
 from scripts.merging.decide import Policy
-from scripts.merging.duplicates import write_duplicates
 from scripts.merging.merged import NAME, ContainedRule, MergeRecord, load, outputs_intact
 from scripts.merging.pull import is_as_pulled, load_fingerprints
-from scripts.merging.survey import TextRows, blocks, survey
 
 OUTPUTS = ("gold.jsonl", "conflicts.jsonl", "coverage.csv", "contained.jsonl", "duplicates.jsonl")
 _CODE = (Path(__file__).parent, Path(__file__).parent.parent / "core")
-_BLOCK = 2**18  # bytes of gold whose arrays stay in a processor's cache; with larger blocks it takes half as long again
 
 
 def merge(
@@ -41,7 +36,6 @@ def merge(
 
     manifest (Manifest), annotations (Path): The results of `pull`.
     corpus (Path): The folder for the results. They are replaced together, when everything is merged.
-    policy (Policy): How disagreements between annotators are decided.
     contained (ContainedRule): Whether binary answers about contained texts stay there or move to the container.
     merger (Merger | None): Another engine than this machine.
     RETURNS (tuple[MergeRecord, bool]): The content of merge.json, and whether it is new.
@@ -84,10 +78,7 @@ def _previous(request: MergeRecord, corpus: Path, outputs: Sequence[str]) -> Mer
 
 
 class Merger:
-    """Merges all answers, in processes of this machine. Other engines override `merge` and `outputs`.
-
-    outputs (Sequence[str]): Names of the files that it makes.
-    """
+    """Merges all answers, in processes of this machine. Other engines override `merge` and its `outputs`."""
 
     outputs: Sequence[str] = OUTPUTS
 
@@ -96,19 +87,20 @@ class Merger:
 
     def merge(self, request: MergeRecord, work: Path) -> Account:
         """Write the outputs, but for coverage.csv. RAISES (UserError): If an input is not as it was pulled."""
+        from scripts.merging.contained import compare_texts, map_contained  # NumPy takes longer than to find no work
+
         paths = [self.annotations / entry.file for entry in self.manifest.datasets.values()]
         with Workers(self.resources.processes) as workers:
             self._verify(workers)
             account = _merge_files(paths, work, request.policy, self.resources, workers)
-            texts = compare_texts(work, work / "compared", workers)
+            counts, rows, found = compare_texts(work, work / "compared", workers)
             if request.contained == "map":
-                gold = work / "gold.jsonl"
-                mapped, moved = map_contained(paths, gold, texts.rows, texts.containments, work / "compared")
+                mapped, moved = map_contained(paths, work / "gold.jsonl", rows, found, work / "compared")
                 if moved:  # all again, since answers are about other texts now
                     account = _merge_files(mapped, work, request.policy, self.resources, workers)
-                    texts = compare_texts(work, work / "compared again", workers)
+                    counts, *_ = compare_texts(work, work / "compared again", workers)
                 account.totals["answers moved"] = moved
-        account.totals.update(texts.counts)
+        account.totals.update(counts)
         return account
 
     def _verify(self, workers: Workers) -> None:
@@ -117,7 +109,7 @@ class Merger:
         """
         cached = load_fingerprints(self.annotations)
         files = [
-            ExpectedFile(self.annotations / entry.file, entry.sha256)
+            (self.annotations / entry.file, entry.sha256)
             for name, entry in self.manifest.datasets.items()
             if not is_as_pulled(self.annotations / entry.file, entry, cached.get(name))
         ]
@@ -125,16 +117,10 @@ class Merger:
             pass
 
 
-class ExpectedFile(NamedTuple):
-    """A file, and its digest in the manifest."""
-
-    path: Path
-    sha256: str
-
-
-def _verify_file(file: ExpectedFile) -> None:
-    if not file.path.is_file() or sha256(file.path) != file.sha256:
-        raise UserError(f"{file.path}: is not as it was pulled; pull again")
+def _verify_file(file: tuple[Path, str]) -> None:
+    path, expected = file
+    if not path.is_file() or sha256(path) != expected:
+        raise UserError(f"{path}: is not as it was pulled; pull again")
 
 
 def _merge_files(paths: list[Path], work: Path, policy: Policy, resources: Resources, workers: Workers) -> Account:
@@ -156,39 +142,10 @@ def _merge_files(paths: list[Path], work: Path, policy: Policy, resources: Resou
         account.add(Account.unpacked(packed))
         for part, path in ((bucket.gold, gold), (bucket.conflicts, conflicts)):
             if part != path:
-                _append(part, path)
+                with part.open("rb") as file, path.open("ab") as out:
+                    shutil.copyfileobj(file, out)
+                part.unlink()
     return account
-
-
-def _append(part: Path, path: Path) -> None:
-    with part.open("rb") as file, path.open("ab") as out:
-        shutil.copyfileobj(file, out)
-    part.unlink()
-
-
-class ComparedTexts(NamedTuple):
-    """The rows of all texts, their containments, and the numbers of contained texts and duplicates."""
-
-    rows: TextRows
-    containments: Containments
-    counts: dict[str, int]
-
-
-def compare_texts(folder: Path, work: Path, workers: Workers) -> ComparedTexts:
-    """Write contained.jsonl and duplicates.jsonl beside gold.jsonl.
-
-    work (Path): A folder to be made, for temporary files; the rows are in it.
-    """
-    work.mkdir()
-    gold = folder / "gold.jsonl"
-    parts = blocks(gold, _BLOCK)
-    rows, firsts = survey(parts, work / "rows", workers)
-    containments = find_contained(parts, rows, firsts, work, workers)
-    counts = {
-        "contained": write_contained(gold, rows, containments, folder / "contained.jsonl"),
-        "duplicates": write_duplicates(gold, rows, folder / "duplicates.jsonl"),
-    }
-    return ComparedTexts(rows, containments, counts)
 
 
 # ---- The account, and the results in place
