@@ -12,8 +12,8 @@ from scripts.core.hashing import input_hash
 from scripts.demo import choose_datasets, parse_addresses
 from scripts.merging.account import Account
 from scripts.merging.merge_text import merge_text
-from scripts.sources.brat import brat
-from scripts.sources.conll import conll
+from scripts.sources.brat import Brat
+from scripts.sources.conll import Conll
 from scripts.sources.source import Intake, Source
 
 Splits = dict[SplitName, list[GoldText]]
@@ -27,7 +27,7 @@ DIAGNOSES = ["Anatomy", "Characteristic", "Classification_system", "Diagnostic_t
 
 def protocols(data: Path) -> Splits:
     """Wet lab protocols: long texts, about twenty labels."""
-    return _apart({split: _of(brat(str(data / "brat-wlp" / split), PROTOCOLS)) for split in SPLITS})
+    return _apart({split: _of(Brat(str(data / "brat-wlp" / split), PROTOCOLS)) for split in SPLITS})
 
 
 def addresses(data: Path) -> Splits:
@@ -51,12 +51,12 @@ def posts(data: Path) -> Splits:
 def articles(data: Path) -> Splits:
     """Wikigold: sentences of Wikipedia, four labels."""
     file = data / "conll-wikigold" / "data" / "wikigold" / "CONLL-format" / "data" / "wikigold.conll.txt"
-    return _divided(_of(conll(str(file), ["LOC", "MISC", "ORG", "PER"], scheme="io")))
+    return _divided(_of(Conll(str(file), ["LOC", "MISC", "ORG", "PER"], scheme="io")))
 
 
 def diagnoses(data: Path) -> Splits:
     """Abstracts about the diagnosis of diseases, seven labels."""
-    return _divided(_of(brat(str(data / "brat-ibm-diagnosis"), DIAGNOSES)))
+    return _divided(_of(Brat(str(data / "brat-ibm-diagnosis"), DIAGNOSES)))
 
 
 CORPORA: dict[str, Callable[[Path], Splits]] = {

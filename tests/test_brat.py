@@ -10,7 +10,7 @@ import pytest
 
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
-from scripts.sources.brat import brat
+from scripts.sources.brat import Brat
 from tests.prodigy import read
 
 TEXT = "Ada Lovelace met Charles Babbage in London.\nThey talked."
@@ -36,7 +36,7 @@ def folder(tmp_path):
 
 
 def source(folder, labels=BOTH, **settings):
-    return brat(str(folder), list(labels), **settings)
+    return Brat(str(folder), list(labels), **settings)
 
 
 def spans_of(tasks):

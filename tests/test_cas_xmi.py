@@ -10,7 +10,7 @@ import pytest
 
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
-from scripts.sources.cas_xmi import NAMED_ENTITY, cas_xmi
+from scripts.sources.cas_xmi import NAMED_ENTITY, CasXmi
 from scripts.sources.importing import find_datasets
 from tests.prodigy import read
 
@@ -81,7 +81,7 @@ def stored(tmp_path):
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
         if types is not None:
             (tmp_path / "TypeSystem.xml").write_bytes(types if isinstance(types, bytes) else types.encode())
-        return cas_xmi(str(tmp_path / name), list(labels), **settings)
+        return CasXmi(str(tmp_path / name), list(labels), **settings)
 
     return write
 
@@ -180,19 +180,19 @@ def test_the_export_of_a_project_says_who_annotated(tmp_path):
         }
     )
     (tmp_path / "project.zip").write_bytes(project)
-    tasks, intake, _ = read(cas_xmi(str(tmp_path / "project.zip"), ["PER"], annotator="me"))
+    tasks, intake, _ = read(CasXmi(str(tmp_path / "project.zip"), ["PER"], annotator="me"))
     assert [(task.annotator, len(task.spans)) for task in tasks] == [("bob", 1), ("ada", 1), ("CURATION_USER", 2)]
     assert tasks[1].source == "project.zip/annotation/a.txt/webanno1export.zip/ada.xmi:1"
     assert intake.records == {"read": 4, "kept": 3, "answers": 3, "other_labels": 1}
     with zipfile.ZipFile(tmp_path / "project.zip") as archive:
         archive.extractall(tmp_path / "unpacked")
-    again, _, _ = read(cas_xmi(str(tmp_path / "unpacked"), ["PER"], annotator="me"))
+    again, _, _ = read(CasXmi(str(tmp_path / "unpacked"), ["PER"], annotator="me"))
     assert [(task.annotator, task.spans) for task in again] == [(task.annotator, task.spans) for task in tasks]
 
 
 def test_elsewhere_nobody_is_made_up(stored, tmp_path):
     (tmp_path / "ada.zip").write_bytes(both("ada", ADA))
-    assert read(cas_xmi(str(tmp_path / "ada.zip"), ["PER"]))[0][0].annotator == ""
+    assert read(CasXmi(str(tmp_path / "ada.zip"), ["PER"]))[0][0].annotator == ""
     assert read(stored(xmi(ADA), name="bob.xmi", annotator="me"))[0][0].annotator == "me"
 
 
@@ -200,8 +200,8 @@ def test_types_may_be_in_a_folder_above_but_not_outside(tmp_path):
     (tmp_path / "in" / "deep").mkdir(parents=True)
     (tmp_path / "in" / "deep" / "a.xmi").write_text(xmi(ADA), "utf8")
     (tmp_path / "TypeSystem.xml").write_text(TYPES)
-    assert len(read(cas_xmi(str(tmp_path), ["PER"]))[0]) == 1
-    assert read(cas_xmi(str(tmp_path / "in"), ["PER"]))[2][0].reason == "no TypeSystem.xml beside it"
+    assert len(read(CasXmi(str(tmp_path), ["PER"]))[0]) == 1
+    assert read(CasXmi(str(tmp_path / "in"), ["PER"]))[2][0].reason == "no TypeSystem.xml beside it"
 
 
 def test_what_changes_the_types_changes_the_fingerprint(stored, tmp_path):
@@ -216,11 +216,11 @@ def test_damaged_zips_and_too_large_files_are_refused(tmp_path, monkeypatch):
     (tmp_path / "a.zip").write_bytes(good)
     (tmp_path / "b.zip").write_bytes(good[:-40])
     (tmp_path / "c.zip").write_bytes(good.replace(b"Ada met", b"Eve met"))
-    tasks, _, skipped = read(cas_xmi(str(tmp_path), ["PER"]))
+    tasks, _, skipped = read(CasXmi(str(tmp_path), ["PER"]))
     assert [skip.reason for skip in skipped] == ["damaged zip"] * 2
     assert len(tasks) == 1
     monkeypatch.setattr("scripts.sources.cas_xmi.MAX_BYTES", 100)
-    assert read(cas_xmi(str(tmp_path / "a.zip"), ["PER"]))[2][0].reason == "larger than 0 MiB"
+    assert read(CasXmi(str(tmp_path / "a.zip"), ["PER"]))[2][0].reason == "larger than 0 MiB"
 
 
 def test_import_recognizes_it(stored, tmp_path):

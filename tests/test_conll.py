@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
-from scripts.sources.conll import conll
+from scripts.sources.conll import Conll
 from scripts.sources.tags import TaggedEntity, entities, find_scheme
 from tests.prodigy import read
 
@@ -82,7 +82,7 @@ def corpus(tmp_path):
     def write(content, labels=("PER", "LOC"), name="train.conll", **settings):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return conll(str(path), list(labels), **settings)
+        return Conll(str(path), list(labels), **settings)
 
     return write
 
@@ -206,19 +206,19 @@ def test_all_files_of_a_folder(corpus, tmp_path):
     corpus("Ada B-PER\n", name="b.conll")
     corpus("Bob I-PER\n", name="a.iob")
     corpus("no tags", name="README.md")
-    tasks, intake, _ = read(conll(str(tmp_path), ["PER"]))
+    tasks, intake, _ = read(Conll(str(tmp_path), ["PER"]))
     assert [task.source for task in tasks] == ["a.iob:1", "b.conll:1"]
     assert intake.notes == {"file with tags read as io": 1, "file with tags read as iob2": 1}
-    before = conll(str(tmp_path), ["PER"]).fingerprint()
+    before = Conll(str(tmp_path), ["PER"]).fingerprint()
     corpus("Ada Lovelace B-PER\n", name="b.conll")
-    assert conll(str(tmp_path), ["PER"]).fingerprint() != before
+    assert Conll(str(tmp_path), ["PER"]).fingerprint() != before
 
 
 def test_what_is_wrong_before_reading(tmp_path):
     with pytest.raises(UserError, match=r"nowhere: no such file, nor folder with a file \*.conll, \*.iob"):
-        conll(str(tmp_path / "nowhere"), ["PER"]).check()
+        Conll(str(tmp_path / "nowhere"), ["PER"]).check()
     with pytest.raises(UserError, match=r"no such folder with a file \*.conll"):
-        conll(str(tmp_path), ["PER"]).check()
+        Conll(str(tmp_path), ["PER"]).check()
 
 
 @pytest.mark.parametrize("content", ["Ada met Bob\nin Köln .\n", "Ada\n", "", "{}\n", "a,b\n"])

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.sources.brat import brat
-from scripts.sources.conll import conll
+from scripts.sources.brat import Brat
+from scripts.sources.conll import Conll
 from scripts.sources.documents import never_occurs
 from scripts.sources.json_records import json_lines
 from scripts.sources.prodigy_database import LAST, prodigy_database, ranges
-from scripts.sources.prodigy_jsonl import ByteRange, byte_ranges, count_lines, lines_in, prodigy_jsonl
+from scripts.sources.prodigy_jsonl import ByteRange, ProdigyJsonl, byte_ranges, count_lines, lines_in
 from scripts.sources.source import NumberedPart
 from tests.prodigy import line, read, task, write_database
 
@@ -60,11 +60,11 @@ def test_prodigys_exports_are_divided_by_bytes(size, tmp_path):
     lines = [line(one) for one in TASKS]
     lines[5:5] = ["", "{", "  "]
     (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + "\n".join(lines).encode())
-    source = prodigy_jsonl(str(tmp_path / "a.jsonl"), ["PER", "ORG"])
+    source = ProdigyJsonl(str(tmp_path / "a.jsonl"), ["PER", "ORG"])
     assert is_divided(source, size) == (size < 10**9)
     assert source.parts(size) == source.parts(size)
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress((tmp_path / "a.jsonl").read_bytes()))
-    assert not is_divided(prodigy_jsonl(str(tmp_path / "a.jsonl.gz"), ["PER", "ORG"]), size)
+    assert not is_divided(ProdigyJsonl(str(tmp_path / "a.jsonl.gz"), ["PER", "ORG"]), size)
 
 
 @given(st.lists(st.sampled_from([b"a", b"\n", b"\r", b" ", b"bc"])).map(b"".join), st.integers(1, 12))
@@ -101,11 +101,11 @@ def test_brat_is_divided_by_documents(size, tmp_path):
         (tmp_path / f"{number}.txt").write_text("IBM met Ada.")
         (tmp_path / f"{number}.ann").write_text("T1\tPER 8 11\tAda\n" if number == 9 else "T1\tORG 0 9\tIBM\n")
     (tmp_path / "none.txt").write_text("Nobody.")
-    assert is_divided(brat(str(tmp_path), ["ORG", "PER", "LOC"]), size) == (size < 10**9)
+    assert is_divided(Brat(str(tmp_path), ["ORG", "PER", "LOC"]), size) == (size < 10**9)
 
 
 @pytest.mark.parametrize("size", [1, 60, 10**9])
 def test_folders_are_divided_by_files(size, tmp_path):
     for number in range(5):
         (tmp_path / f"{number}.conll").write_text("IBM B-ORG\nmet O\nAda B-PER\n\n" * (number + 1))
-    assert is_divided(conll(str(tmp_path), ["ORG", "PER", "LOC"]), size) == (size < 10**9)
+    assert is_divided(Conll(str(tmp_path), ["ORG", "PER", "LOC"]), size) == (size < 10**9)

@@ -8,7 +8,7 @@ from spacy.tokens import Doc, DocBin, Span
 
 from scripts.core.answers import Span as Taken
 from scripts.core.errors import UserError
-from scripts.sources.docbin import docbin
+from scripts.sources.docbin import DocBinFiles
 from tests.prodigy import read
 
 NLP = spacy.blank("en")
@@ -30,7 +30,7 @@ def stored(tmp_path):
 
     def write(*docs, labels=("PER",), name="train.spacy", **settings):
         DocBin(docs=docs).to_disk(tmp_path / name)
-        return docbin(str(tmp_path / name), list(labels), **settings)
+        return DocBinFiles(str(tmp_path / name), list(labels), **settings)
 
     return write
 
@@ -89,7 +89,7 @@ def test_what_a_text_without_spans_means(stored):
 def test_all_files_of_a_folder(stored, tmp_path):
     stored(made([ADA]), name="b.spacy")
     stored(made([BOB]), name="a.spacy")
-    tasks, _, _ = read(docbin(str(tmp_path), ["PER"]))
+    tasks, _, _ = read(DocBinFiles(str(tmp_path), ["PER"]))
     assert [task.source for task in tasks] == ["a.spacy:1", "b.spacy:1"]
 
 
@@ -99,4 +99,4 @@ def test_damage_is_an_error(stored, tmp_path, damage):
     path = tmp_path / "train.spacy"
     path.write_bytes(path.read_bytes()[:-20] if damage is None else damage)
     with pytest.raises(UserError, match="is no DocBin of spaCy, or damaged"):
-        read(docbin(str(path), ["PER"]))
+        read(DocBinFiles(str(path), ["PER"]))

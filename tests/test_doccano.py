@@ -9,7 +9,7 @@ import pytest
 
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
-from scripts.sources.doccano import doccano
+from scripts.sources.doccano import Doccano
 from scripts.sources.offsets import AMBIGUOUS
 from tests.prodigy import read
 
@@ -27,7 +27,7 @@ def export(tmp_path):
         path = tmp_path / "all.jsonl"
         lines = (record if isinstance(record, str) else json.dumps(record) for record in records)
         path.write_bytes(content if content is not None else "\n".join(lines).encode())
-        return doccano(str(path), list(labels), **settings)
+        return Doccano(str(path), list(labels), **settings)
 
     return write
 
@@ -149,7 +149,7 @@ def test_whitespace_at_the_edges_is_trimmed_and_noted(export):
 
 def test_what_is_wrong_before_reading(export, tmp_path):
     with pytest.raises(UserError, match=r"nowhere.jsonl: no such file$"):
-        doccano(str(tmp_path / "nowhere.jsonl"), ["PER"]).check()
+        Doccano(str(tmp_path / "nowhere.jsonl"), ["PER"]).check()
     with pytest.raises(UserError, match=r"labels is empty\. There is LOC, PER"):
         export({"text": TEXT, "label": PAIRS}, labels=()).check()
     with pytest.raises(UserError, match="is UTF-16"):

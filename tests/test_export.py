@@ -20,12 +20,12 @@ from scripts.exporting.exporting import FORMATS, export
 from scripts.exporting.label_studio import utf16
 from scripts.merging.decide import longest_first
 from scripts.merging.merge import Resources, merge
-from scripts.sources.brat import brat
-from scripts.sources.conll import conll
-from scripts.sources.docbin import docbin
-from scripts.sources.doccano import doccano
-from scripts.sources.label_studio import label_studio
-from scripts.sources.prodigy_jsonl import prodigy_jsonl
+from scripts.sources.brat import Brat
+from scripts.sources.conll import Conll
+from scripts.sources.docbin import DocBinFiles
+from scripts.sources.doccano import Doccano
+from scripts.sources.label_studio import LabelStudio
+from scripts.sources.prodigy_jsonl import ProdigyJsonl
 from scripts.sources.source import fit_span
 from tests.annotated import task, write
 from tests.prodigy import read
@@ -118,7 +118,7 @@ def test_prodigy_files_lose_nothing_but_which_labels_were_unresolved(tasks, tmp_
     again = []
     for number, label in enumerate(account.labels):
         path = next(path for path in target.glob("*.jsonl") if re.fullmatch(rf"(\d-)?{label}\.jsonl", path.name))
-        answers, _, skipped = read(prodigy_jsonl(str(path), [label]))
+        answers, _, skipped = read(ProdigyJsonl(str(path), [label]))
         assert not skipped
         again += [msgspec.structs.replace(answer, dataset=str(number)) for answer in answers]
     after = gold(merged(again, tmp_path / "second")) if again else {}
@@ -156,7 +156,7 @@ def test_tokens_are_cut_where_a_span_begins_or_ends(tmp_path):
 def test_brat_keeps_spans_of_all_labels(tasks, tmp_path):
     before, target, account = exported(tasks, tmp_path, "brat")
     expected = complete(before, account.labels)
-    after = found(brat(str(target / "complete"), account.labels)) if expected else {}
+    after = found(Brat(str(target / "complete"), account.labels)) if expected else {}
     assert after == expected
     for path in target.rglob("*.txt"):
         assert path.with_suffix(".ann").is_file()
@@ -185,7 +185,7 @@ def test_doccano_keeps_spans_and_meta(tasks, tmp_path):
     before, target, account = exported(tasks, tmp_path, "doccano")
     expected = complete(before, account.labels)
     path = str(target / "complete.jsonl")
-    assert found(doccano(path, account.labels, without_spans="annotated", offsets="codepoints")) == expected
+    assert found(Doccano(path, account.labels, without_spans="annotated", offsets="codepoints")) == expected
     lines = [json.loads(line) for name in ("complete", "incomplete") for line in (target / f"{name}.jsonl").open("rb")]
     assert {line["text"]: line.get("meta", {}) for line in lines} == {
         name: text.meta for name, text in before.items() if known(text)
@@ -198,7 +198,7 @@ def test_label_studio_keeps_spans_whose_texts_stand_at_their_offsets(tasks, tmp_
     before, target, account = exported(tasks, tmp_path, "label_studio")
     expected = complete(before, account.labels)
     for offsets in ("utf16", "auto"):
-        assert found(label_studio(str(target / "tasks.json"), account.labels, offsets=offsets)) == expected
+        assert found(LabelStudio(str(target / "tasks.json"), account.labels, offsets=offsets)) == expected
     made = json.loads((target / "tasks.json").read_bytes())
     predicted = {one["data"]["text"]: one["predictions"][0]["result"] for one in made}
     assert {text: len(result) for text, result in predicted.items()} == {
@@ -216,7 +216,7 @@ def test_conll_keeps_tokens_and_spans_that_do_not_overlap(tasks, tmp_path):
     expected = [
         without_whitespace(text, longest_first(spans)[0]) for text, spans in complete(before, account.labels).items()
     ]
-    again, _, skipped = read(conll(str(target / "complete.conll"), account.labels, scheme="iob2"))
+    again, _, skipped = read(Conll(str(target / "complete.conll"), account.labels, scheme="iob2"))
     assert not skipped
     assert sorted(without_whitespace(one.text, one.spans) for one in again) == sorted(expected)
 
@@ -234,7 +234,7 @@ def test_docbins_lose_nothing_but_meta(tasks, tmp_path):
     # Of an entity that is the whole text it is known that there is no other.
     assume(not any(text.text[s.start : s.end] == text.text.strip() for text in before.values() for s in text.accepted))
     again, _, skipped = (
-        read(docbin(str(target), account.labels, spans_key="gold")) if any(target.glob("*.spacy")) else ([], 0, [])
+        read(DocBinFiles(str(target), account.labels, spans_key="gold")) if any(target.glob("*.spacy")) else ([], 0, [])
     )
     assert not skipped
     after = gold(merged(again, tmp_path / "second")) if again else {}

@@ -9,9 +9,9 @@ import pytest
 from scripts.exporting.exporting import export
 from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull
-from scripts.sources.conll import conll
-from scripts.sources.doccano import doccano
-from scripts.sources.label_studio import label_studio
+from scripts.sources.conll import Conll
+from scripts.sources.doccano import Doccano
+from scripts.sources.label_studio import LabelStudio
 from tests.label_studio import executable, running
 from tests.prodigy import read
 
@@ -25,7 +25,7 @@ def tweets(shared_data, tmp_path_factory):
     paths = sorted(
         path for path in (shared_data / "conll-wnut17").rglob("*") if path.suffix in (".conll", ".annotated")
     )
-    sources = {path.stem: conll(str(path), LABELS) for path in paths}
+    sources = {path.stem: Conll(str(path), LABELS) for path in paths}
     manifest, _ = pull(sources, folder / "annotations", 0.2, 1)
     merge(manifest, folder / "annotations", folder / "corpus", "union", Resources(512, 1))
     lines = [json.loads(line) for line in (folder / "corpus/gold.jsonl").open("rb")]
@@ -48,10 +48,10 @@ def test_no_offset_moves_after_an_emoji(name, tweets, tmp_path):
     target, account = export(corpus, tmp_path, name, "all", {"lang": "en"})
     assert account.texts == {"read": len(spans), "written": len(spans)}
     if name == "label_studio":
-        assert found(label_studio(str(target / "tasks.json"), LABELS, offsets="utf16")) == spans
+        assert found(LabelStudio(str(target / "tasks.json"), LABELS, offsets="utf16")) == spans
     else:
         path = str(target / "complete.jsonl")
-        assert found(doccano(path, LABELS, without_spans="annotated", offsets="codepoints")) == spans
+        assert found(Doccano(path, LABELS, without_spans="annotated", offsets="codepoints")) == spans
 
 
 def test_a_real_label_studio_takes_the_tasks_and_gives_the_same_spans_back(tweets, tmp_path):
@@ -79,7 +79,7 @@ def test_a_real_label_studio_takes_the_tasks_and_gives_the_same_spans_back(tweet
         call("POST", f"/api/dm/actions?id=predictions_to_annotations&project={project}", {"selectedItems": everything})
         given = call("GET", f"/api/projects/{project}/export?exportType=JSON&download_all_tasks=true")
     (tmp_path / "export.json").write_text(json.dumps(given), "utf8")
-    answers, _, skipped = read(label_studio(str(tmp_path / "export.json"), LABELS))
+    answers, _, skipped = read(LabelStudio(str(tmp_path / "export.json"), LABELS))
     assert not skipped
     expected = {task["data"]["text"]: spans[task["data"]["text"]] for task in sent}
     assert {answer.text for answer in answers} == set(expected)

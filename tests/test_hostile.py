@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from scripts.core.answers import Task
 from scripts.core.hashing import input_hash
-from scripts.sources.brat import brat
-from scripts.sources.prodigy_jsonl import prodigy_jsonl
+from scripts.sources.brat import Brat
+from scripts.sources.prodigy_jsonl import ProdigyJsonl
 from scripts.sources.prodigy_tasks import TaskReader, labels_in
 from scripts.sources.source import Intake
 from tests.prodigy import read, task
@@ -200,7 +200,7 @@ def test_files_of_anything(lines, end):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "people.jsonl")
         path.write_bytes(content)
-        found, intake, _ = read(prodigy_jsonl(str(path), LABELS))
+        found, intake, _ = read(ProdigyJsonl(str(path), LABELS))
     for answer in found:
         sound(answer)
     filled = [line for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip()]
@@ -251,7 +251,7 @@ def judge_brat(ann, text, discontinuous, mismatch):
         Path(folder, "doc.ann").write_bytes(ann)
         if text is not None:
             Path(folder, "doc.txt").write_bytes(text)
-        found, intake, _ = read(brat(folder, taken, discontinuous=discontinuous, mismatch=mismatch))
+        found, intake, _ = read(Brat(folder, taken, discontinuous=discontinuous, mismatch=mismatch))
     assert intake.records["read"] == 1
     for answer in found:
         event(f"{answer.kind}, {min(2, len(answer.spans))} spans or more")

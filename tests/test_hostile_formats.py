@@ -17,13 +17,13 @@ from spacy.tokens import Doc, DocBin, Span
 
 from scripts.core.answers import Task
 from scripts.core.errors import UserError
-from scripts.sources.cas_xmi import cas_xmi
-from scripts.sources.conll import conll
-from scripts.sources.docbin import docbin
-from scripts.sources.doccano import doccano
-from scripts.sources.hugging_face import hugging_face
+from scripts.sources.cas_xmi import CasXmi
+from scripts.sources.conll import Conll
+from scripts.sources.docbin import DocBinFiles
+from scripts.sources.doccano import Doccano
+from scripts.sources.hugging_face import HuggingFace
 from scripts.sources.json_records import json_records
-from scripts.sources.label_studio import label_studio
+from scripts.sources.label_studio import LabelStudio
 from tests.prodigy import read
 from tests.test_hostile import dumped, jsons, numbers, offsets, scalars, texts
 
@@ -113,13 +113,13 @@ UNITS = st.sampled_from(["auto", "utf16", "codepoints", "graphemes"])
 @pytest.mark.parametrize("as_array", [False, True])
 @given(lists(ROWS[0] | ROWS[1] | jsons, max_size=5), st.booleans(), UNITS)
 def test_doccano_rows_of_anything(as_array, rows, ascii_only, offsets):
-    judge_json(doccano, as_array, rows, ascii_only, offsets=offsets)
+    judge_json(Doccano, as_array, rows, ascii_only, offsets=offsets)
 
 
 @pytest.mark.parametrize("as_array", [False, True])
 @given(lists(TASKS[0] | TASKS[1] | jsons, max_size=4), st.booleans(), UNITS)
 def test_label_studio_tasks_of_anything(as_array, rows, ascii_only, offsets):
-    judge_json(label_studio, as_array, rows, ascii_only, offsets=offsets)
+    judge_json(LabelStudio, as_array, rows, ascii_only, offsets=offsets)
 
 
 def judge_json(reader, as_array, rows, ascii_only, **settings):
@@ -133,7 +133,7 @@ def judge_json(reader, as_array, rows, ascii_only, **settings):
     assert intake.records["read"] == len(rows)
 
 
-@pytest.mark.parametrize("reader", [doccano, label_studio])
+@pytest.mark.parametrize("reader", [Doccano, LabelStudio])
 @given(st.binary(max_size=80) | lists(jsons, max_size=3).map(lambda rows: dumped(rows, True)), st.data())
 def test_json_cut_anywhere_is_one_line_or_is_accounted_for(reader, content, data):
     cut = data.draw(st.integers(0, len(content)))
@@ -178,7 +178,7 @@ def test_conll_files_of_anything(content, scheme, text, columns):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "train.conll")
         path.write_bytes(content)
-        judge(conll(str(path), LABELS, *columns, scheme=scheme, text=text))
+        judge(Conll(str(path), LABELS, *columns, scheme=scheme, text=text))
 
 
 VOCAB = spacy.blank("en").vocab
@@ -203,7 +203,7 @@ def test_docs_of_any_kind(found, key, without_spans):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "train.spacy")
         DocBin(docs=found).to_disk(path)
-        assert judge(docbin(str(path), LABELS, key, without_spans)).records["read"] == len(found)
+        assert judge(DocBinFiles(str(path), LABELS, key, without_spans)).records["read"] == len(found)
 
 
 @given(st.binary(max_size=200), st.data())
@@ -214,7 +214,7 @@ def test_bytes_that_are_no_docbin(content, data):
         path = Path(folder, "train.spacy")
         path.write_bytes(data.draw(st.sampled_from([content, whole[:start], whole[:start] + content + whole[start:]])))
         with suppress(UserError):
-            judge(docbin(str(path), LABELS))
+            judge(DocBinFiles(str(path), LABELS))
 
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
@@ -233,7 +233,7 @@ def test_rows_of_anything(found, names):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "data.parquet")
         parquet.write_table(arrow.table(columns), path)
-        assert judge(hugging_face(str(path), LABELS, names=names)).records["read"] == len(found)
+        assert judge(HuggingFace(str(path), LABELS, names=names)).records["read"] == len(found)
 
 
 attributes = st.one_of(inside.map(str), offsets.map(str), labels, st.sampled_from(["", "x", "1", "99", "9" * 30]))
@@ -270,7 +270,7 @@ def test_xmi_of_anything(spans, odd, data):
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "TypeSystem.xml").write_bytes(types)
         Path(folder, "a.xmi").write_bytes(content)
-        assert judge(cas_xmi(folder, LABELS)).records["read"] == 1
+        assert judge(CasXmi(folder, LABELS)).records["read"] == 1
 
 
 @given(st.binary(max_size=60), st.data())
@@ -284,4 +284,4 @@ def test_zips_of_anything(odd, data):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "project.zip")
         path.write_bytes(content[:at] + odd[: data.draw(st.integers(0, 9))] + content[at + cut :])
-        judge(cas_xmi(str(path), LABELS))
+        judge(CasXmi(str(path), LABELS))

@@ -9,7 +9,7 @@ import pytest
 
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
-from scripts.sources.hugging_face import hugging_face
+from scripts.sources.hugging_face import HuggingFace
 from tests.prodigy import read
 
 arrow = pytest.importorskip("pyarrow", reason="pip install -r requirements-arrow.txt")
@@ -40,7 +40,7 @@ def write(folder, kind="parquet", rows=ROWS, feature=None, name="data"):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("feature", [{"feature": CLASS, "_type": "Sequence"}, [CLASS], {"feature": [CLASS]}])
 def test_tokens_and_tags_become_texts(tmp_path, kind, feature):
-    source = hugging_face(write(tmp_path, kind, feature=feature), ["PER"])
+    source = HuggingFace(write(tmp_path, kind, feature=feature), ["PER"])
     tasks, intake, _ = read(source)
     assert [(task.text, task.spans) for task in tasks] == [
         ("Ada L. met 🦆", [Span(0, 6, "PER")]), ("Köln", []), ("x", [])
@@ -53,17 +53,17 @@ def test_tokens_and_tags_become_texts(tmp_path, kind, feature):
 
 def test_names_beside_the_file_or_given(tmp_path):
     path = write(tmp_path, "stream")
-    _, intake, skipped = read(hugging_face(path, ["PER"]))
+    _, intake, skipped = read(HuggingFace(path, ["PER"]))
     assert {skip.reason for skip in skipped} == {"tag that is a number without a name: set names"}
     assert intake.records == {"read": 3, "skipped": 3}
-    assert read(hugging_face(path, ["PER"], names=NAMES))[0][0].spans == [Span(0, 6, "PER")]
+    assert read(HuggingFace(path, ["PER"], names=NAMES))[0][0].spans == [Span(0, 6, "PER")]
     (tmp_path / "dataset_info.json").write_text(json.dumps({"features": {"ner_tags": {"feature": CLASS}}}))
-    assert read(hugging_face(path, ["PER"]))[0][0].spans == [Span(0, 6, "PER")]
+    assert read(HuggingFace(path, ["PER"]))[0][0].spans == [Span(0, 6, "PER")]
 
 
 def test_tags_as_texts_in_columns_of_other_names(tmp_path):
     path = write(tmp_path, rows={"words": [["Ada", "met"]], "labels": [["U-PER", "O"]]})
-    (task,), intake, _ = read(hugging_face(path, ["PER"], tokens="words", tags="labels"))
+    (task,), intake, _ = read(HuggingFace(path, ["PER"], tokens="words", tags="labels"))
     assert task.spans == [Span(0, 3, "PER")]
     assert intake.notes == {"file with tags read as biluo": 1}
 
@@ -72,7 +72,7 @@ def test_all_files_of_a_folder(tmp_path):
     (tmp_path / "train").mkdir()
     write(tmp_path / "train", "stream", feature=[CLASS])
     write(tmp_path, feature=[CLASS], name="more")
-    tasks, _, _ = read(hugging_face(str(tmp_path), ["PER"]))
+    tasks, _, _ = read(HuggingFace(str(tmp_path), ["PER"]))
     assert [task.source for task in tasks[::3]] == ["more.parquet:1", "train/data.arrow:1"]
 
 
@@ -90,7 +90,7 @@ def test_all_files_of_a_folder(tmp_path):
 )
 def test_a_row_that_cannot_be_used_is_skipped_with_its_place(tmp_path, tokens, tags, reason):
     path = write(tmp_path, rows={"tokens": [["Ada"], tokens], "ner_tags": [[1], tags]}, feature=[CLASS])
-    tasks, intake, (skip,) = read(hugging_face(path, ["PER"]))
+    tasks, intake, (skip,) = read(HuggingFace(path, ["PER"]))
     assert (len(tasks), skip.place, skip.reason) == (1, "data.parquet:2", reason)
     assert intake.records["skipped"] == 1
 
@@ -99,12 +99,12 @@ def test_a_row_that_cannot_be_used_is_skipped_with_its_place(tmp_path, tokens, t
 def test_a_wrong_file_is_an_error(tmp_path, kind):
     path = write(tmp_path, kind)
     with pytest.raises(UserError, match="has no column 'tags'; there is tokens, ner_tags"):
-        read(hugging_face(path, ["PER"], tags="tags"))
+        read(HuggingFace(path, ["PER"], tags="tags"))
     content = (tmp_path / path).read_bytes()
     for damaged in (b"", b"nothing of the kind", content[: len(content) // 2]):
         (tmp_path / path).write_bytes(damaged)
         with pytest.raises(UserError, match="cannot be read"):
-            read(hugging_face(path, ["PER"], names=NAMES))
+            read(HuggingFace(path, ["PER"], names=NAMES))
 
 
 @pytest.mark.parametrize(
@@ -113,11 +113,11 @@ def test_a_wrong_file_is_an_error(tmp_path, kind):
 def test_a_description_of_anything(tmp_path, info):
     path = write(tmp_path)
     (tmp_path / "dataset_info.json").write_bytes(info)
-    assert read(hugging_face(path, ["PER"]))[1].records["skipped"] == 3
+    assert read(HuggingFace(path, ["PER"]))[1].records["skipped"] == 3
 
 
 def test_without_pyarrow_it_says_what_to_install(tmp_path, monkeypatch):
     path = write(tmp_path)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UserError, match=r"pip install -r requirements-arrow\.txt"):
-        hugging_face(path, []).check()
+        HuggingFace(path, []).check()

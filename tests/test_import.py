@@ -16,7 +16,7 @@ from scripts.core import settings
 from scripts.core.errors import UserError
 from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull
-from scripts.sources.brat import brat
+from scripts.sources.brat import Brat
 from scripts.sources.importing import (
     DatasetBlock,
     FoundDataset,
@@ -148,7 +148,7 @@ def test_options_of_the_reader_are_used_and_written(project):
     succeed(project, "exports/the brat", "--reader.annotator", "eve", "--reader.discontinuous=cover")
     loaded = settings.load(project / "datasets.cfg").datasets["the_brat_per"]
     assert (loaded.annotator, loaded.discontinuous, loaded.labels) == ("eve", "cover", ["PER"])
-    assert "--reader.odd: there is no such setting; there is path, labels, discon" in fail(
+    assert "--reader.odd: there is no such setting; there is path, labels, without_spans, annotator, discon" in fail(
         project, "exports/the brat", "--reader.odd", "1"
     )
 
@@ -270,7 +270,7 @@ def test_blocks_of_a_label_each_merge_into_what_one_with_all_gives(project, monk
     gold = []
     monkeypatch.chdir(project)
     for name, sources in (("each", settings.load(project / "datasets.cfg").datasets),
-                          ("all", {"all": brat("exports/the brat", ["PER", "LOC"])})):  # fmt: skip
+                          ("all", {"all": Brat("exports/the brat", ["PER", "LOC"])})):  # fmt: skip
         manifest, _ = pull(sources, project / name, 1.0, 1)
         merge(manifest, project / name, project / f"{name}-corpus", "majority", Resources(128, 1))
         (found,) = map(json.loads, (project / f"{name}-corpus" / "gold.jsonl").read_text().splitlines())

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from scripts.core.answers import Span
-from scripts.sources.label_studio import label_studio
+from scripts.sources.label_studio import LabelStudio
 from scripts.sources.offsets import AMBIGUOUS
 from tests.prodigy import read
 
@@ -42,7 +42,7 @@ def export(tmp_path):
     def write(*tasks, labels=("PER",), **settings):
         path = tmp_path / "export.json"
         path.write_text(json.dumps(tasks))
-        return label_studio(str(path), list(labels), **settings)
+        return LabelStudio(str(path), list(labels), **settings)
 
     return write
 

@@ -10,7 +10,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.sources.doccano import doccano
+from scripts.sources.doccano import Doccano
 from scripts.sources.documents import Document, DocumentReader, Record
 from scripts.sources.offsets import AMBIGUOUS, Mark, graphemes_to_codepoints, in_codepoints, utf16_to_codepoints
 from tests.prodigy import read
@@ -161,6 +161,6 @@ def test_accents_alone_ask_for_nothing():
 def test_doccano_counts_clusters_if_set_so(tmp_path):
     path = tmp_path / "admin.jsonl"
     path.write_text(json.dumps({"text": f"{FAMILY} Ada met 🇩🇪 Bob", "label": [[2, 5, "PER"], [12, 15, "PER"]]}))
-    (task,), _, _ = read(doccano(str(path), ["PER"], offsets="graphemes"))
+    (task,), _, _ = read(Doccano(str(path), ["PER"], offsets="graphemes"))
     assert [task.text[span.start : span.end] for span in task.spans] == ["Ada", "Bob"]
-    assert read(doccano(str(path), ["PER"]))[2][0].reason == AMBIGUOUS
+    assert read(Doccano(str(path), ["PER"]))[2][0].reason == AMBIGUOUS

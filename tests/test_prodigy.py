@@ -20,7 +20,7 @@ from scripts.core.answers import Span
 from scripts.core.errors import UserError
 from scripts.core.hashing import input_hash, input_hashes
 from scripts.sources.prodigy_database import prodigy_database
-from scripts.sources.prodigy_jsonl import prodigy_jsonl
+from scripts.sources.prodigy_jsonl import ProdigyJsonl
 from scripts.sources.prodigy_tasks import TaskReader
 from scripts.sources.source import Intake
 from tests.prodigy import add_dataset, add_task, line, read, task, write_database
@@ -319,7 +319,7 @@ def export(tmp_path):
         content = [one if isinstance(one, bytes) else line(one).encode() for one in lines]
         path = tmp_path / name
         path.write_bytes(pack(start + b"".join(one + end.encode() for one in content)))
-        return prodigy_jsonl(str(path), list(labels))
+        return ProdigyJsonl(str(path), list(labels))
 
     return write
 
@@ -391,7 +391,7 @@ def test_utf_16_is_named(export, encoding):
 
 def test_a_missing_file_and_missing_labels_are_one_line(export, tmp_path):
     with pytest.raises(UserError, match=r"nowhere\.jsonl: no such file"):
-        prodigy_jsonl(str(tmp_path / "nowhere.jsonl"), ["PERSON"]).check()
+        ProdigyJsonl(str(tmp_path / "nowhere.jsonl"), ["PERSON"]).check()
     with pytest.raises(UserError, match=r"labels is empty. There is PERSON, PLACE$"):
         export(b"{broken", task(TEXT, [LONDON, ADA]), labels=[]).check()
     with pytest.raises(UserError, match=r"labels is empty. There is none$"):
@@ -707,7 +707,7 @@ def test_neurotrialner_is_read_whole(shared_data, name, records, spans, rejects,
     path = shared_data / "prodigy-neurotrialner" / "data" / "annotated_data" / f"annotation_{name}.jsonl"
     rows = [json.loads(row) for row in path.read_text("utf8").splitlines()]
     labels = sorted({span["label"] for row in rows for span in row.get("spans") or ()})
-    found, intake, skipped = read(prodigy_jsonl(str(path), labels))
+    found, intake, skipped = read(ProdigyJsonl(str(path), labels))
     assert not skipped
     assert (len(rows), len(found)) == (records, records)
     assert sum(len(row.get("spans") or ()) for row in rows) == spans
@@ -716,7 +716,7 @@ def test_neurotrialner_is_read_whole(shared_data, name, records, spans, rejects,
     assert sum(one.answer == "reject" for one in found) == rejects
     assert {one.annotator for one in found} <= {"", "matched_ncd_samples"}
     assert "stored input hash is not that of the text" not in intake.notes
-    half, intake, _ = read(prodigy_jsonl(str(path), labels[::2]))
+    half, intake, _ = read(ProdigyJsonl(str(path), labels[::2]))
     assert len(half) == records
     assert intake.spans["other_labels"] == sum(
         span["label"] not in labels[::2] for row in rows for span in row.get("spans") or ()

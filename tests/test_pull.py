@@ -18,7 +18,7 @@ from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull
 from scripts.reporting.accounts import print_intake
 from scripts.reporting.console import plain_console
-from scripts.sources.prodigy_jsonl import prodigy_jsonl
+from scripts.sources.prodigy_jsonl import ProdigyJsonl
 
 
 def line(text, *spans, **fields):
@@ -35,8 +35,8 @@ def sources(tmp_path):
     )
     (tmp_path / "per.jsonl").write_text(line("Ada met Bob.", (0, 3, "PER"), (8, 11, "PER"), (0, 3, "ORG")))
     return {
-        "org": prodigy_jsonl(str(tmp_path / "org.jsonl"), ["ORG"]),
-        "per": prodigy_jsonl(str(tmp_path / "per.jsonl"), ["PER"]),
+        "org": ProdigyJsonl(str(tmp_path / "org.jsonl"), ["ORG"]),
+        "per": ProdigyJsonl(str(tmp_path / "per.jsonl"), ["PER"]),
     }
 
 
@@ -101,7 +101,7 @@ def test_only_what_changed_is_read_again(sources, tmp_path):
     (tmp_path / "out" / "org.jsonl").write_text("edited")
     _, unchanged = pull(sources, tmp_path / "out", max_skipped=0.5, processes=1)
     assert unchanged == ["per"]
-    other = sources | {"org": prodigy_jsonl(str(tmp_path / "org.jsonl"), ["ORG", "PER"])}
+    other = sources | {"org": ProdigyJsonl(str(tmp_path / "org.jsonl"), ["ORG", "PER"])}
     _, unchanged = pull(other, tmp_path / "out", max_skipped=0.5, processes=1)
     assert unchanged == ["per"]
     _, unchanged = pull(other, tmp_path / "out", max_skipped=0.5, processes=1, fresh=True)

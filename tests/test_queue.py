@@ -31,9 +31,9 @@ from scripts.merging.pull import pull
 from scripts.model.models import record_data
 from scripts.queue import main
 from scripts.queueing.candidates import choose, entropy, informativeness, main_words
-from scripts.sources.doccano import doccano
-from scripts.sources.label_studio import label_studio
-from scripts.sources.prodigy_jsonl import prodigy_jsonl
+from scripts.sources.doccano import Doccano
+from scripts.sources.label_studio import LabelStudio
+from scripts.sources.prodigy_jsonl import ProdigyJsonl
 from tests.prodigy import add_task, line, read, task, write_database
 from tests.project import CONFIG, TRAINING
 
@@ -283,9 +283,9 @@ def test_gold_spans_are_prefilled_and_rejected_ones_are_not(project, run):
 @pytest.mark.parametrize(
     ("form", "name", "reader"),
     [
-        ("prodigy", "tasks.jsonl", lambda path: prodigy_jsonl(path, ["ORG"])),
-        ("doccano", "tasks.jsonl", lambda path: doccano(path, ["ORG"], "annotated")),
-        ("label_studio", "tasks.json", lambda path: label_studio(path, ["ORG"])),
+        ("prodigy", "tasks.jsonl", lambda path: ProdigyJsonl(path, ["ORG"])),
+        ("doccano", "tasks.jsonl", lambda path: Doccano(path, ["ORG"], "annotated")),
+        ("label_studio", "tasks.json", lambda path: LabelStudio(path, ["ORG"])),
     ],
 )
 def test_each_format_is_read_back(run, form, name, reader):

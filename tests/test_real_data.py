@@ -13,8 +13,8 @@ from spacy.tokens import DocBin
 from scripts.building.corpus import CorpusPlan, build
 from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull
-from scripts.sources.brat import brat
-from scripts.sources.prodigy_jsonl import prodigy_jsonl
+from scripts.sources.brat import Brat
+from scripts.sources.prodigy_jsonl import ProdigyJsonl
 
 PLAN = CorpusPlan({"lang": "en"}, 0.1, 0.2, "", [], [], "snap")
 RESOURCES = Resources(512, 2)
@@ -34,7 +34,7 @@ def wet_lab(shared_data, tmp_path_factory):
     folder = shared_data / "brat-wlp"
     contents = (path.read_bytes().decode("utf8") for path in folder.rglob("*.ann"))
     found = Counter(m[1] for content in contents for m in re.finditer(r"^T[0-9]+\t(\S+)", content, re.MULTILINE))
-    return found, *run({"wlp": brat(str(folder), sorted(found))}, tmp_path_factory.mktemp("wlp"))
+    return found, *run({"wlp": Brat(str(folder), sorted(found))}, tmp_path_factory.mktemp("wlp"))
 
 
 def test_every_annotation_of_the_wet_lab_protocols_is_kept_or_skipped(wet_lab):
@@ -60,7 +60,7 @@ def test_labels_with_a_skipped_span_are_not_covered(wet_lab):
 def test_all_ways_with_discontinuous_spans_account_for_every_line(shared_data, wet_lab, tmp_path):
     found = wet_lab[0]
     folder = str(shared_data / "brat-wlp")
-    cover = pull({"wlp": brat(folder, sorted(found), discontinuous="cover")}, tmp_path / "cover", 0.2, 1).manifest
+    cover = pull({"wlp": Brat(folder, sorted(found), discontinuous="cover")}, tmp_path / "cover", 0.2, 1).manifest
     assert cover.datasets["wlp"].spans["read"] == found.total()
     assert cover.datasets["wlp"].spans["kept"] > 60_700
 
@@ -78,7 +78,7 @@ def trials(shared_data):
         "second_60": ("sed_neuro_ner_non_drug_60", "sed"),
     }
     return {
-        key: prodigy_jsonl(str(next(folder.rglob(f"{name}.jsonl"))), LABELS, annotator=who)
+        key: ProdigyJsonl(str(next(folder.rglob(f"{name}.jsonl"))), LABELS, annotator=who)
         for key, (name, who) in names.items()
     }
 

@@ -13,12 +13,12 @@ from spacy.tokens import DocBin
 
 from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull
-from scripts.sources.brat import brat
-from scripts.sources.conll import conll
-from scripts.sources.docbin import docbin
-from scripts.sources.doccano import doccano
-from scripts.sources.label_studio import label_studio
-from scripts.sources.prodigy_jsonl import prodigy_jsonl
+from scripts.sources.brat import Brat
+from scripts.sources.conll import Conll
+from scripts.sources.docbin import DocBinFiles
+from scripts.sources.doccano import Doccano
+from scripts.sources.label_studio import LabelStudio
+from scripts.sources.prodigy_jsonl import ProdigyJsonl
 from tests.prodigy import read
 
 
@@ -40,16 +40,16 @@ def test_the_setswana_corpus(shared_data, tmp_path):
     rows = [json.loads(line) for line in path.read_text("utf8").splitlines()]
     found = Counter(label for row in rows for _, _, label in row["label"])
     assert (len(rows), len({row["text"] for row in rows}), len(found), found.total()) == (454, 435, 7, 444)
-    account = taken(doccano(str(path), sorted(found)), found, tmp_path / "unannotated")
+    account = taken(Doccano(str(path), sorted(found)), found, tmp_path / "unannotated")
     assert account.records == {"read": 454, "kept": 231, "other_labels": 223, "skipped": 0, "answers": 231}
     assert account.notes == {"whitespace at the boundaries of a span trimmed": 98, "not annotated yet": 223}
-    account = taken(doccano(str(path), sorted(found), without_spans="annotated"), found, tmp_path / "annotated")
+    account = taken(Doccano(str(path), sorted(found), without_spans="annotated"), found, tmp_path / "annotated")
     assert account.records["kept"] == 454
 
 
 def test_spans_inside_words_of_the_setswana_corpus_are_kept_as_they_are(shared_data):
     path = shared_data / "doccano-bsner-setswana" / "admin.jsonl"
-    tasks, _, _ = read(doccano(str(path), ["DATE", "LOC", "MISC", "MONEY", "ORG", "PERSON", "TIME"]))
+    tasks, _, _ = read(Doccano(str(path), ["DATE", "LOC", "MISC", "MONEY", "ORG", "PERSON", "TIME"]))
     inside = [
         span
         for task in tasks
@@ -75,7 +75,7 @@ def test_the_biographies(shared_data, tmp_path, name, spans, relations):
         values = [value for task in tasks for value in task["label"]]
     found = Counter(label for value in values for label in value["labels"])
     assert found.total() == spans
-    account = taken(label_studio(str(path), sorted(found)), found, tmp_path)
+    account = taken(LabelStudio(str(path), sorted(found)), found, tmp_path)
     assert (account.records["kept"], account.spans["kept"]) == (2, spans)
     assert account.notes == ({"results of type relation are not read": relations} if relations else {})
     kept = [json.loads(line) for line in (tmp_path / "data.jsonl").read_text("utf8").splitlines()]
@@ -113,7 +113,7 @@ def test_the_emerging_entities(shared_data, tmp_path):
         content = path.read_bytes().decode("utf8")
         assert "\n\t\n" in content or name == "emerging.dev.conll" or "\n\n" in content
         found, texts = entities(content, "\t")
-        account = taken(conll(str(path), sorted(found)), found, tmp_path / name)
+        account = taken(Conll(str(path), sorted(found)), found, tmp_path / name)
         assert account.notes == {"file with tags read as iob2": 1}
         assert (account.records["kept"], account.spans["skipped"]) == (len(texts), 0)
         kept = [json.loads(line) for line in (tmp_path / name / "data.jsonl").read_text("utf8").splitlines()]
@@ -126,11 +126,11 @@ def test_the_emerging_entities(shared_data, tmp_path):
 def test_wikigold(shared_data, tmp_path):
     path = next((shared_data / "conll-wikigold").rglob("*.conll.txt"))
     found, texts = entities(path.read_text("utf8"), " ")
-    account = taken(conll(str(path), sorted(found)), found, tmp_path / "sentences")
+    account = taken(Conll(str(path), sorted(found)), found, tmp_path / "sentences")
     assert account.notes == {"file with tags read as io": 1}
     assert (account.records["kept"], account.spans["kept"], len(found)) == (len(texts), 3558, 4)
     assert len(texts) == 1696
-    account = taken(conll(str(path), sorted(found), text="document"), found, tmp_path / "documents")
+    account = taken(Conll(str(path), sorted(found), text="document"), found, tmp_path / "documents")
     assert account.records["kept"] == path.read_text("utf8").count("-DOCSTART-") == 145
 
 
@@ -143,7 +143,7 @@ def test_the_legal_judgements(shared_data, tmp_path):
     found = Counter(span.label_ for doc in docs for span in doc.ents)
     assert (len(docs), len(found), found.total()) == (1074, 14, 3028)
     assert any("incorrect_spans" in doc.spans for doc in docs)
-    account = taken(docbin(str(path), sorted(found)), found, tmp_path)
+    account = taken(DocBinFiles(str(path), sorted(found)), found, tmp_path)
     nothing_known = sum(all(token.ent_iob == 0 for token in doc) for doc in docs)
     assert (nothing_known, account.notes["not annotated yet"]) == (27, 27)
     assert (account.records["kept"], account.spans["kept"]) == (1047, 3028)
@@ -160,7 +160,7 @@ def test_other_folders_of_brats(shared_data, tmp_path, name, documents, labels, 
     contents = [path.read_bytes().decode("utf8") for path in folder.rglob("*.ann")]
     found = Counter(m[1] for content in contents for m in re.finditer(r"^T[0-9]+\t(\S+)", content, re.MULTILINE))
     assert (len(contents), len(found), found.total()) == (documents, labels, spans)
-    account = taken(brat(str(folder), sorted(found)), found, tmp_path)
+    account = taken(Brat(str(folder), sorted(found)), found, tmp_path)
     assert account.records["kept"] == documents
     assert account.spans["skipped"] <= 3
 
@@ -169,18 +169,18 @@ def test_the_reviews_of_the_trials(shared_data, tmp_path):
     for path in sorted((shared_data / "prodigy-neurotrialner").rglob("*.jsonl")):
         rows = [json.loads(line) for line in path.read_text("utf8").splitlines() if line.strip()]
         found = Counter(span["label"] for row in rows for span in row.get("spans") or ())
-        account = taken(prodigy_jsonl(str(path), sorted(found)), found, tmp_path / path.stem)
+        account = taken(ProdigyJsonl(str(path), sorted(found)), found, tmp_path / path.stem)
         assert account.records["read"] == len(rows)
 
 
 def test_a_block_a_label_gives_the_gold_of_all_together(shared_data, tmp_path):
     """What `import` writes for the wet lab protocols: 20 datasets of one folder."""
     folder = str(shared_data / "brat-wlp")
-    labels = sorted(brat(folder, []).labels_found())
+    labels = sorted(Brat(folder, []).labels_found())
     gold = []
     for name, sources in (
-        ("all", {"all": brat(folder, labels)}),
-        ("each", {one: brat(folder, [one]) for one in labels}),
+        ("all", {"all": Brat(folder, labels)}),
+        ("each", {one: Brat(folder, [one]) for one in labels}),
     ):
         manifest, _ = pull(sources, tmp_path / name, 0.5, 2)
         merge(manifest, tmp_path / name, tmp_path / f"{name}-corpus", "majority", Resources(512, 2))

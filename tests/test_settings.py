@@ -135,9 +135,9 @@ def test_a_reader_of_another_package_is_found(tmp_path):
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
     (package / "entry_points.txt").write_text("[spacy_readers]\ntheirs.Export.v1 = theirs:export\n")
     (tmp_path / "theirs.py").write_text(
-        "from scripts.sources.prodigy_jsonl import prodigy_jsonl\n"
+        "from scripts.sources.prodigy_jsonl import ProdigyJsonl\n"
         "def export(label: str):\n"
-        "    return prodigy_jsonl(label + '.jsonl', [label])\n"
+        "    return ProdigyJsonl(label + '.jsonl', [label])\n"
     )
     config = tmp_path / "datasets.cfg"
     config.write_text('[datasets]\n[datasets.org]\n@readers = "theirs.Export.v1"\nlabel = "ORG"\n')

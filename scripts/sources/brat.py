@@ -8,14 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
-import msgspec
-
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
-from scripts.sources.documents import MISQUOTED, Document, Record, Unusable, WithoutSpans
+from scripts.sources.documents import MISQUOTED, Document, Record, Unusable
 from scripts.sources.files import Files, NamedFile, files
 from scripts.sources.offsets import Mark
-from scripts.sources.source import Intake, Source, fit_span
+from scripts.sources.source import Intake, fit_span
 
 Discontinuous = Literal["skip", "cover", "split"]
 Mismatch = Literal["skip", "keep"]
@@ -28,42 +26,24 @@ _STARTS_OTHER = re.compile(r"[EMARN][0-9]+\t|\*\t|#")  # events, attributes, rel
 
 
 @registry.readers("labelwise.Brat.v1")
-def brat(
-    path: str,
-    labels: list[str],
-    discontinuous: Discontinuous = "skip",
-    annotator: str = "",
-    mismatch: Mismatch = "skip",
-    without_spans: WithoutSpans = "annotated",
-) -> Source:
+class Brat(Files, frozen=True):
     """Read the text-bound annotations (T lines) of a folder and all folders in it. A record is an .ann file.
 
     A document is complete for the labels, except for those of which it has a span that is skipped: the other spans of
     such a label are taken one by one, each as a binary answer.
 
     path (str): The folder.
-    labels (list[str]): The labels that were annotated in it; spans of others are not taken.
     discontinuous (str): A span of several fragments is skipped ("skip"), taken from its first start to its last end
         ("cover"), or each fragment is a span ("split", and counted as such). Fragments with only whitespace between
         them are one span: so brat writes a span that crosses the end of a line.
-    annotator (str): Who annotated, for the merge.
     mismatch (str): "skip" or "keep" a span whose quoted text differs from the text at its offsets, whitespace aside.
     without_spans (str): An .ann without a T line means that the text has no entity ("annotated"), or that nobody has
         annotated it yet ("unannotated"): some tools make an empty .ann for each text beforehand.
     """
-    return Brat(path, labels, discontinuous, annotator, mismatch, without_spans)
-
-
-class Brat(Files, msgspec.Struct, frozen=True):
-    """See `brat`."""
 
     endings: ClassVar[tuple[str, ...]] = (".ann",)
-    path: str
-    labels: list[str]
-    discontinuous: Discontinuous
-    annotator: str
-    mismatch: Mismatch
-    without_spans: WithoutSpans
+    discontinuous: Discontinuous = "skip"
+    mismatch: Mismatch = "skip"
 
     def check(self) -> None:
         """RAISES (UserError): If there is no such folder, no .ann in it, or no label asked for."""

@@ -15,14 +15,12 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, ClassVar, NamedTuple
 from zipfile import BadZipFile, ZipFile
 
-import msgspec
-
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
-from scripts.sources.documents import Document, Record, Unusable, WithoutSpans
+from scripts.sources.documents import Document, Record, Unusable
 from scripts.sources.files import Files, NamedFile
 from scripts.sources.offsets import Mark, Offsets, Unit
-from scripts.sources.source import Intake, Source
+from scripts.sources.source import Intake
 
 if TYPE_CHECKING:  # an extra
     from cassis import Cas, TypeSystem
@@ -43,39 +41,21 @@ _ENCODING = re.compile(rb"<\?xml[^>]*\bencoding\s*=\s*[\"']([^\"']*)")
 
 
 @registry.readers("labelwise.CasXmi.v1")
-def cas_xmi(
-    path: str,
-    labels: list[str],
-    layer: str = NAMED_ENTITY,
-    feature: str = "value",
-    without_spans: WithoutSpans = "annotated",
-    annotator: str = "",
-) -> Source:
+class CasXmi(Files, frozen=True):
     """Read UIMA CAS XMI, as INCEpTION and WebAnno export it, an .xmi a text. In the export of a project the annotator
     is the name of the file (`annotation/DOCUMENT/USER.xmi`); elsewhere nothing says it. INITIAL_CAS, the document
     before anybody annotated it, is not taken. It needs `pip install -r requirements-inception.txt`.
 
     path (str): An .xmi with its TypeSystem.xml beside it, a zip with both, as it is exported, or a folder of such. For
         the curated annotations alone, unpack the project and name its folder `curation`.
-    labels (list[str]): The labels that were annotated in it; spans of others are not taken.
     layer (str): The type of the annotations, with its package; types that derive from it count too.
     feature (str): Its feature that has the label.
-    without_spans (str): A text without spans is "annotated", and has no entity, or "unannotated".
     annotator (str): Who annotated, where nothing says it.
     """
-    return CasXmi(path, labels, layer, feature, without_spans, annotator)
-
-
-class CasXmi(Files, msgspec.Struct, frozen=True):
-    """See `cas_xmi`."""
 
     endings: ClassVar[tuple[str, ...]] = (".xmi", ".zip")
-    path: str
-    labels: list[str]
-    layer: str
-    feature: str
-    without_spans: WithoutSpans
-    annotator: str
+    layer: str = NAMED_ENTITY
+    feature: str = "value"
 
     def offset_units(self) -> tuple[Offsets, Unit]:
         """As Java counts."""

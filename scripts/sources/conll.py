@@ -14,9 +14,9 @@ import msgspec
 
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
-from scripts.sources.documents import Document, Record, WithoutSpans
+from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files, opened
-from scripts.sources.source import Intake, Source
+from scripts.sources.source import Intake
 from scripts.sources.tags import SchemeSetting, check_scheme, find_scheme, tagged_text
 
 Unit = Literal["sentence", "document"]
@@ -28,46 +28,27 @@ _TAG = re.compile(r"O|[BILUESM]-.+", re.DOTALL)
 
 
 @registry.readers("labelwise.Conll.v1")
-def conll(
-    path: str,
-    labels: list[str],
-    token: int = 1,
-    tag: int = -1,
-    scheme: SchemeSetting = "auto",
-    text: Unit = "sentence",
-    without_spans: WithoutSpans = "annotated",
-    annotator: str = "",
-) -> Source:
+class Conll(Files, frozen=True):
     """Read tokens and their tags. The text is the tokens with a space between them, since no more is known of it.
     Columns are separated by tabs where there are tabs, and then tokens may contain spaces.
 
     path (str): The file, or a folder with files *.conll, *.iob, *.bio, *.tsv or *.txt.
-    labels (list[str]): The labels that were annotated in it; spans of others are not taken.
     token (int), tag (int): The columns, counted from 1, or from the end: -1 is the last.
     scheme (str): "iob1", "iob2", "biluo" (also BIOES), "io", or "auto": the one that the file keeps to. An entity
         that breaks its rules is skipped.
     text (str): A text is a "sentence", or a "document": all sentences up to the next -DOCSTART-, a line each.
-    without_spans (str): A text without spans is "annotated", and has no entity, or "unannotated".
-    annotator (str): Who annotated, for the merge.
     """
-    if 0 in (token, tag):
-        raise UserError("token and tag count columns from 1, or from the end with -1")
-    check_scheme(scheme)
-    return Conll(path, labels, token, tag, scheme, text, without_spans, annotator)
-
-
-class Conll(Files, msgspec.Struct, frozen=True):
-    """See `conll`."""
 
     endings: ClassVar[tuple[str, ...]] = (".conll", ".iob", ".bio", ".tsv", ".txt")
-    path: str
-    labels: list[str]
-    token: int
-    tag: int
-    scheme: SchemeSetting
-    text: Unit
-    without_spans: WithoutSpans
-    annotator: str
+    token: int = 1
+    tag: int = -1
+    scheme: SchemeSetting = "auto"
+    text: Unit = "sentence"
+
+    def __post_init__(self) -> None:
+        if 0 in (self.token, self.tag):
+            raise UserError("token and tag count columns from 1, or from the end with -1")
+        check_scheme(self.scheme)
 
     def recognizes(self) -> bool:
         """Whether the first lines end in tags."""

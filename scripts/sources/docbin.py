@@ -6,14 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-import msgspec
-
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
-from scripts.sources.documents import Document, Record, WithoutSpans
+from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files
 from scripts.sources.offsets import Mark
-from scripts.sources.source import Intake, Source
+from scripts.sources.source import Intake
 
 if TYPE_CHECKING:  # a config that names no .spacy file is read without spaCy
     from spacy.tokens import Doc, Span
@@ -23,35 +21,17 @@ _COVERED = "covered"
 
 
 @registry.readers("labelwise.DocBin.v1")
-def docbin(
-    path: str,
-    labels: list[str],
-    spans_key: str = "",
-    without_spans: WithoutSpans = "annotated",
-    annotator: str = "",
-) -> Source:
+class DocBinFiles(Files, frozen=True):
     """Read what spaCy trains on. `doc.spans["incorrect_spans"]` are rejected, one by one. Where tokens have no entity
     tag at all (not even "O") no label is covered: then each entity is taken as a binary answer. `doc.spans["covered"]`,
     if a Doc has it, names the labels that are.
 
     path (str): The file, or a folder with *.spacy files. One file is in memory at a time.
-    labels (list[str]): The labels that were annotated in it; spans of others are not taken.
     spans_key (str): Take the spans in `doc.spans` under this key, instead of `doc.ents`.
-    without_spans (str): A text without spans is "annotated", and has no entity, or "unannotated".
-    annotator (str): Who annotated, for the merge.
     """
-    return DocBinFiles(path, labels, spans_key, without_spans, annotator)
-
-
-class DocBinFiles(Files, msgspec.Struct, frozen=True):
-    """See `docbin`."""
 
     endings: ClassVar[tuple[str, ...]] = (".spacy",)
-    path: str
-    labels: list[str]
-    spans_key: str
-    without_spans: WithoutSpans
-    annotator: str
+    spans_key: str = ""
 
     def recognizes(self) -> bool:
         """Whether there are .spacy files."""

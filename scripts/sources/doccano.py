@@ -15,7 +15,7 @@ from scripts.sources.documents import Document, Record, WithoutSpans
 from scripts.sources.files import Files
 from scripts.sources.json_records import UNREADABLE, is_too_deep, json_records, reason
 from scripts.sources.offsets import Mark, Offsets, Unit
-from scripts.sources.source import Intake, Source
+from scripts.sources.source import Intake
 
 _TEXT = ("text", "data")
 _SPANS = ("label", "labels", "entities", "annotations")
@@ -35,18 +35,10 @@ _Spans = list[tuple[int, int, str | int] | _Span] | None
 
 
 @registry.readers("labelwise.Doccano.v1")
-def doccano(
-    path: str,
-    labels: list[str],
-    without_spans: WithoutSpans = "unannotated",
-    offsets: Offsets = "auto",
-    annotator: str = "",
-    label_names: Mapping[str, str] | None = None,
-) -> Source:
+class Doccano(Files, frozen=True):
     """Read a doccano export, whatever it calls its fields: `label`, `labels`, `entities` or `annotations`.
 
     path (str): The file.
-    labels (list[str]): The labels that were annotated in it; spans of others are not taken.
     without_spans (str): A text without spans is "unannotated", since doccano exports texts that nobody has opened yet
         too; or "annotated", and has no entity, where only confirmed texts were exported.
     offsets (str): Their unit: "codepoints", "graphemes" (projects that count grapheme clusters as one
@@ -55,18 +47,10 @@ def doccano(
     annotator (str): Who annotated, for the merge. Exports with the ids of users have an answer for each of them.
     label_names (dict[str, str]): The names of labels, in exports that have their ids: `{"3": "ORG"}`.
     """
-    return Doccano(path, labels, without_spans, offsets, annotator, dict(label_names or {}))
 
-
-class Doccano(Files, msgspec.Struct, frozen=True):
-    """See `doccano`."""
-
-    path: str
-    labels: list[str]
-    without_spans: WithoutSpans
-    offsets: Offsets
-    annotator: str
-    label_names: dict[str, str] = {}
+    without_spans: WithoutSpans = "unannotated"
+    offsets: Offsets = "auto"
+    label_names: Mapping[str, str] | None = None
 
     def offset_units(self) -> tuple[Offsets, Unit]:
         """As set; doccano itself counts code points."""
@@ -111,7 +95,7 @@ class Doccano(Files, msgspec.Struct, frozen=True):
             start, end, label, user = span.start_offset, span.end_offset, span.label, span.user
         else:
             (start, end, label), user = span, None
-        name = self.label_names.get(str(label), str(label))
+        name = (self.label_names or {}).get(str(label), str(label))
         return "" if user is None else str(user), Mark(start, end, name)
 
 

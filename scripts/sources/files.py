@@ -12,6 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO, ClassVar
 
+import msgspec
+
 from scripts.core.answers import Task
 from scripts.core.errors import UserError
 from scripts.core.files import open_maybe_gzip
@@ -22,15 +24,20 @@ from scripts.sources.source import Intake, Source, SourcePart
 NamedFile = tuple[Path, str]  # with its name within the folder
 
 
-class Files:
-    """A Source that is files. A reader derives from it, has these fields, and reads their records."""
+class Files(msgspec.Struct, frozen=True):
+    """A Source that is files. A reader derives from it and reads their records.
 
-    __slots__ = ()
+    path (str): A file or folder.
+    labels (list[str]): The labels that were annotated in it; spans of others are not taken.
+    without_spans (str): A text without spans is "annotated", and has no entity, or "unannotated".
+    annotator (str): Who annotated, for the merge.
+    """
 
     endings: ClassVar[tuple[str, ...]] = ()  # of files in a folder; none: the path must be a file
     path: str
     labels: list[str]
-    without_spans: WithoutSpans
+    without_spans: WithoutSpans = "annotated"
+    annotator: str = ""
 
     def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
         """Stream the records of one file.

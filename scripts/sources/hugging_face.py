@@ -8,13 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import msgspec
-
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
-from scripts.sources.documents import Document, Record, WithoutSpans
+from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files
-from scripts.sources.source import Intake, Source
+from scripts.sources.source import Intake
 from scripts.sources.tags import Scheme, SchemeSetting, check_scheme, find_scheme, tagged_text
 
 if TYPE_CHECKING:  # an extra
@@ -24,45 +22,26 @@ _BATCH = 1000  # rows
 
 
 @registry.readers("labelwise.HuggingFace.v1")
-def hugging_face(
-    path: str,
-    labels: list[str],
-    tokens: str = "tokens",
-    tags: str = "ner_tags",
-    names: Sequence[str] = (),
-    scheme: SchemeSetting = "auto",
-    without_spans: WithoutSpans = "annotated",
-    annotator: str = "",
-) -> Source:
+class HuggingFace(Files, frozen=True):
     """Read tokens and their tags. The text is the tokens with a space between them, since no more is known of it.
     It needs `pip install -r requirements-arrow.txt`.
 
     path (str): A .parquet or .arrow file, or a folder with such files in it or below.
-    labels (list[str]): The labels that were annotated in it; spans of others are not taken.
     tokens (str), tags (str): The columns.
     names (list[str]): The tags that numbers stand for, from 0: `["O", "B-PER", "I-PER"]`. Needed where the
         files do not say so themselves.
     scheme (str): "iob1", "iob2", "biluo" (also BIOES), "io", or "auto": the one that the files keep to. An entity
         that breaks its rules is skipped.
-    without_spans (str): A text without spans is "annotated", and has no entity, or "unannotated".
-    annotator (str): Who annotated, for the merge.
     """
-    check_scheme(scheme)
-    return HuggingFace(path, labels, tokens, tags, tuple(names), scheme, without_spans, annotator)
-
-
-class HuggingFace(Files, msgspec.Struct, frozen=True):
-    """See `hugging_face`."""
 
     endings: ClassVar[tuple[str, ...]] = (".parquet", ".arrow")
-    path: str
-    labels: list[str]
-    tokens: str
-    tags: str
-    names: tuple[str, ...]
-    scheme: SchemeSetting
-    without_spans: WithoutSpans
-    annotator: str
+    tokens: str = "tokens"
+    tags: str = "ner_tags"
+    names: Sequence[str] = ()
+    scheme: SchemeSetting = "auto"
+
+    def __post_init__(self) -> None:
+        check_scheme(self.scheme)
 
     def recognizes(self) -> bool:
         """Whether there are .parquet or .arrow files."""

@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 
 from scripts.core.settings import registry
-from scripts.sources.documents import Document, Record, WithoutSpans
+from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files
 from scripts.sources.json_records import UNREADABLE, json_records, reason
 from scripts.sources.offsets import Mark, Offsets, Unit
-from scripts.sources.source import Intake, Source, whole_seconds
+from scripts.sources.source import Intake, whole_seconds
 
 _OTHER = {"relation", "choices", "textarea", "rating", "taxonomy", "number", "datetime", "pairwise", "ranker"}
 _SPANS_ELSEWHERE = {"hypertextlabels", "paragraphlabels", "timeserieslabels"}
@@ -60,20 +60,12 @@ _Regions = list[_Value]
 
 
 @registry.readers("labelwise.LabelStudio.v1")
-def label_studio(
-    path: str,
-    labels: list[str],
-    without_spans: WithoutSpans = "annotated",
-    offsets: Offsets = "auto",
-    annotator: str = "",
-    field: str = "",
-) -> Source:
+class LabelStudio(Files, frozen=True):
     """Read a Label Studio export, JSON or JSON-MIN. Each annotation of a task is an answer of the user who completed
     it; skipped ones are ignored. Predictions and drafts are not read, nor are results that are no spans of a text:
     relations, choices, text areas.
 
     path (str): The file.
-    labels (list[str]): The labels that were annotated in it; spans of others are not taken.
     without_spans (str): An annotation without spans is "annotated", since somebody submitted it, or "unannotated". A
         task without an annotation never counts as annotated.
     offsets (str): Their unit: "utf16", as browsers count, "codepoints", as Python programs that import annotations
@@ -82,18 +74,9 @@ def label_studio(
     annotator (str): Who annotated, where the export does not tell.
     field (str): The key of the text in a task's data; if not given, "text", or the only text that there is.
     """
-    return LabelStudio(path, labels, without_spans, offsets, annotator, field)
 
-
-class LabelStudio(Files, msgspec.Struct, frozen=True):
-    """See `label_studio`."""
-
-    path: str
-    labels: list[str]
-    without_spans: WithoutSpans
-    offsets: Offsets
-    annotator: str
-    field: str
+    offsets: Offsets = "auto"
+    field: str = ""
 
     def offset_units(self) -> tuple[Offsets, Unit]:
         """As set; Label Studio itself counts as browsers do."""

@@ -23,7 +23,7 @@ _GZIP = b"\x1f\x8b"
 
 
 @registry.readers("labelwise.ProdigyJsonl.v1")
-def prodigy_jsonl(path: str, labels: list[str], kind: KindSetting = "auto", annotator: str = "") -> Source:
+class ProdigyJsonl(msgspec.Struct, frozen=True):
     """Read a Prodigy export of any age: manual, binary and review tasks.
 
     path (str): The file, plain or gzipped.
@@ -32,16 +32,11 @@ def prodigy_jsonl(path: str, labels: list[str], kind: KindSetting = "auto", anno
     annotator (str): Who answered, where the tasks do not tell. Of one annotator's answers the latest counts, whatever
         the dataset.
     """
-    return ProdigyJsonl(path, labels, kind, annotator)
-
-
-class ProdigyJsonl(msgspec.Struct, frozen=True):
-    """See `prodigy_jsonl`."""
 
     path: str
     labels: list[str]
-    kind: KindSetting
-    annotator: str
+    kind: KindSetting = "auto"
+    annotator: str = ""
 
     def check(self) -> None:
         """RAISES (UserError): If there is no such file, or no label is asked for (naming those in it)."""
