@@ -178,7 +178,7 @@ def test_conll_files_of_anything(content, scheme, text, columns):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "train.conll")
         path.write_bytes(content)
-        judge(Conll(str(path), LABELS, *columns, scheme=scheme, text=text))
+        judge(Conll(str(path), LABELS, token=columns[0], tag=columns[1], scheme=scheme, text=text))
 
 
 VOCAB = spacy.blank("en").vocab
