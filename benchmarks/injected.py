@@ -36,7 +36,8 @@ from scripts.core.files import sha256, write_json
 from scripts.core.hashing import fraction
 from scripts.merging.merged import NAME, MergeRecord
 from scripts.model.training import load_config
-from scripts.suspecting.ensemble import Ensemble, find_suspects, shorten
+from scripts.suspecting.cross_validation import Ensemble
+from scripts.suspecting.ensemble import find_suspects, shorten
 from scripts.suspecting.suspects import SUSPECTS, TIERS
 from tests.annotated import task, write
 

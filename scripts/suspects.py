@@ -10,7 +10,8 @@ from scripts.core.errors import run_step
 from scripts.core.settings import overrides
 from scripts.model.training import load_config
 from scripts.reporting.console import plain_console
-from scripts.suspecting.ensemble import Ensemble, find_suspects, shorten
+from scripts.suspecting.cross_validation import Ensemble
+from scripts.suspecting.ensemble import find_suspects, shorten
 from scripts.suspecting.suspects import SUSPECTS, print_suspects
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import shutil
+from collections import Counter
 
 import msgspec
 import pytest
@@ -177,7 +178,7 @@ def test_several_seeds_are_means(tmp_path):
 
 def test_the_parts_of_a_bar_follow_each_other():
     parts = list(stack([("a", 1), ("b", 0), ("c", 3)], 4))
-    assert [(part.name, part.start, part.width) for part in parts] == [("a", 0, 0.25), ("c", 0.25, 0.75)]
+    assert parts == [("a", 0, 0.25), ("c", 0.25, 0.75)]
     assert not list(stack([("a", 1)], 0))
 
 
@@ -290,8 +291,7 @@ def suspected(folder, into):
         gold=consistency.load(into / "corpus").gold, predictions="", consistency="", run="ner", label=None, folds=5,
         seeds=[0, 1], texts=80,
     )  # fmt: skip
-    for one in suspects.read_suspects(into / "corpus"):
-        account.count(one)
+    account.count(Counter((one.label, one.kind, one.tier) for one in suspects.read_suspects(into / "corpus")))
     write_json(review / "suspects.json", account)
     return account
 

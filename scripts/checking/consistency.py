@@ -93,10 +93,7 @@ class Consistency(msgspec.Struct, kw_only=True):
 
 
 def load(corpus: Path) -> Consistency | None:
-    """Read consistency.json; None if there is none.
-
-    RAISES (UserError): If it is damaged; `Outdated` if the gold has changed since.
-    """
+    """Read consistency.json; None if there is none. RAISES (UserError): See `load_current`."""
     return load_current(corpus / FOLDER / NAME, Consistency, corpus, _ADVICE)
 
 
@@ -111,7 +108,6 @@ def check(corpus: Path, annotations: Path, manifest: Manifest, processes: int) -
     corpus (Path): Has the gold, and gets the results.
     annotations (Path), manifest (Manifest): The answers it was made of.
     processes (int): At a time; the result does not depend on it.
-    RETURNS (Consistency): The content of consistency.json.
     RAISES (UserError): If the gold or the answers are missing or have changed.
     """
     merged, gold = gold_as_merged(corpus)

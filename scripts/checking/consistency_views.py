@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
-from scripts.checking.agreement import Agreement, PairAgreement
+from msgspec.structs import asdict
+
 from scripts.checking.consistency import Consistency, SurfaceForm
 from scripts.checking.passages import Excerpt, excerpt
 from scripts.checking.rates import LEVEL, GroupComparison, differing
 from scripts.checking.review import Suspect, SuspectKind
-from scripts.checking.surface_forms import KINDS
 from scripts.reporting.console import Console, listed, new_table, plural, ratio
 
 _LINES = 5  # of each sort, on the console
@@ -29,9 +29,7 @@ _SUSPECTS = 8  # of each label, on the page
 
 
 def print_consistency(console: Console, found: Consistency) -> None:
-    """Per label, what is annotated where its surface forms occur; then the most inconsistent forms, overlaps,
-    agreement, and groups that differ.
-    """
+    """Per label, what is annotated where its surface forms occur; then the most striking forms, labels and groups."""
     table = new_table("label", *_COLUMNS)
     for label, one in found.labels.items():
         states = _by_state(one.occurrences).values()
@@ -119,31 +117,12 @@ def anchors(found: Consistency | None, suspects: Mapping[str, Sequence[Suspect]]
     }
 
 
-def _excerpt(suspect: Suspect) -> Excerpt:
-    return excerpt(suspect, suspect.start, suspect.end)
-
-
-def _proposals(suspect: Suspect) -> list[str]:
-    return [f"{span.label}: {suspect.text[span.start : span.end]}" for span in suspect.proposed]
-
-
-def _states(form: SurfaceForm) -> dict[str, int]:
-    return _by_state({kind: getattr(form, kind) for kind in KINDS})
-
-
 def _examples(form: SurfaceForm) -> list[tuple[str, Excerpt]]:
     """One of each state."""
     by_state = ((name, [form.examples.get(kind, []) for kind in kinds]) for name, kinds in STATES.values())
     return [(name, examples[0]) for name, by_kind in by_state if (examples := list(chain(*by_kind)))]
 
 
-def _lowest(agreement: Agreement) -> PairAgreement | None:
-    """The pair of annotators that agrees least, of several."""
-    pairs = [pair for pair in agreement.pairs if pair.f is not None]
-    return min(pairs, key=lambda pair: pair.f or 0.0) if pairs and len(agreement.pairs) > 1 else None
-
-
 FILTERS = {
-    "excerpt": _excerpt, "proposals": _proposals, "by_state": _by_state, "states": _states, "examples": _examples,
-    "lowest": _lowest, "differing": differing,
+    "excerpt": excerpt, "by_state": _by_state, "fields": asdict, "examples": _examples, "differing": differing,
 }  # fmt: skip

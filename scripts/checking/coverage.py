@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from scripts.checking.passages import Flags
+from scripts.checking.passages import Flags, covered_labels, decode_text
 from scripts.checking.review import FOLDER, load_current
 from scripts.core.answers import Kind
 from scripts.core.errors import UserError
@@ -26,7 +26,7 @@ from scripts.merging.duplicates import BANDS, group_near_duplicates, shingles, s
 from scripts.merging.fingerprints import Hashes, Numbers
 from scripts.merging.merged import annotated_labels, gold_as_merged
 from scripts.merging.survey import Block, blocks, lines, text_at
-from scripts.reporting.console import Console, listed, new_table, plural
+from scripts.reporting.console import Console, amount, count, listed, new_table, plural
 
 NAME = "coverage.json"
 TEXTS = "coverage.jsonl"
@@ -80,10 +80,7 @@ class TextToAnnotate(msgspec.Struct, kw_only=True):
 
 
 def load(corpus: Path) -> Coverage | None:
-    """Read coverage.json; None if there is none.
-
-    RAISES (UserError): If it is damaged; `Outdated` if the gold has changed since.
-    """
+    """Read coverage.json; None if there is none. RAISES (UserError): See `load_current`."""
     return load_current(corpus / FOLDER / NAME, Coverage, corpus, _ADVICE)
 
 
@@ -93,7 +90,6 @@ def check(corpus: Path, annotations: Path, manifest: Manifest, processes: int) -
     corpus (Path): Has the gold, and gets the results.
     annotations (Path), manifest (Manifest): The answers it was made of.
     processes (int): At a time; the result does not depend on it.
-    RETURNS (Coverage): The content of coverage.json.
     RAISES (UserError): If the gold is missing or has changed.
     """
     merged, gold = gold_as_merged(corpus)
@@ -116,23 +112,13 @@ def check(corpus: Path, annotations: Path, manifest: Manifest, processes: int) -
     return result
 
 
-class _GoldLine(msgspec.Struct, gc=False):
-    text: str
-    covered: list[str]
-
-
-_decode_line = msgspec.json.Decoder(_GoldLine).decode
-
-
 class _TextColumns(NamedTuple):
-    """By text, in the order of the gold, some 150 bytes each: where its line begins, its words, the labels that are
-    covered, and the signature that finds near-duplicates.
-    """
+    """By text, in the order of the gold, some 150 bytes each."""
 
-    offsets: Numbers
+    offsets: Numbers  # of its line
     words: Numbers
-    covered: Flags
-    signatures: Hashes
+    covered: Flags  # texts × labels
+    signatures: Hashes  # find near-duplicates
 
 
 def _survey(gold: Path, labels: tuple[str, ...], processes: int) -> _TextColumns:
@@ -143,16 +129,14 @@ def _survey(gold: Path, labels: tuple[str, ...], processes: int) -> _TextColumns
 
 def _survey_block(job: tuple[Block, tuple[str, ...]]) -> _TextColumns:
     block, labels = job
-    rows = [(offset, _decode_line(line)) for offset, line in lines(block)]
-    numbers = {label: number for number, label in enumerate(labels)}
-    covered = np.zeros((len(rows), len(labels)), np.bool_)
+    rows = [(offset, decode_text(line)) for offset, line in lines(block)]
+    texts = [text for _, text in rows]
     signatures = np.zeros((len(rows), BANDS), np.uint64)
-    for number, (_, row) in enumerate(rows):
-        covered[number, [numbers[label] for label in row.covered]] = True
-        signatures[number] = signature(shingles(row.text))
+    for number, text in enumerate(texts):
+        signatures[number] = signature(shingles(text.text))
     offsets = np.array([offset for offset, _ in rows], np.int64)
-    words = np.array([len(row.text.split()) for _, row in rows], np.int64)
-    return _TextColumns(offsets, words, covered, signatures)
+    words = np.array([len(text.text.split()) for text in texts], np.int64)
+    return _TextColumns(offsets, words, covered_labels(texts, labels), signatures)
 
 
 def _write_texts(gold: Path, labels: Sequence[str], texts: _TextColumns, groups: Numbers, path: Path) -> None:
@@ -231,9 +215,8 @@ def _speed(gaps: Counter[int], labels_at_once: int) -> Speed:
     number = gaps.total()
     if number < _FEWEST:
         return Speed(number, None, "too few answers have a time" if number else _NO_TIME, labels_at_once)
-    ordered = sorted(gaps)
-    cumulative = np.cumsum([gaps[gap] for gap in ordered])
-    first, median, last = (ordered[int(np.searchsorted(cumulative, share * number))] for share in (0.25, 0.5, 0.75))
+    times = list(gaps.values())
+    first, median, last = np.quantile(list(gaps), (0.25, 0.5, 0.75), weights=times, method="inverted_cdf")
     if first == last or not median:
         return Speed(number, None, "times are at equal intervals, as written by a program", labels_at_once)
     return Speed(number, float(median), "", labels_at_once)
@@ -292,10 +275,9 @@ def print_coverage(console: Console, found: Coverage) -> None:
     """Per label, the texts that are covered and those to annotate, and the time these would take."""
     table = new_table("label", *_COLUMNS)
     for label, one in found.labels.items():
-        numbers = (
-            one.texts, one.covered, one.to_annotate, one.words, one.near_duplicates, one.near_duplicates_of_covered,
-        )  # fmt: skip
-        table.add_row(label, *(f"{number:,}" for number in numbers), seconds(one), hours(one))
+        sums = (one.texts, one.covered, one.to_annotate, one.words)
+        numbers = (*sums, one.near_duplicates, one.near_duplicates_of_covered)
+        table.add_row(label, *map(count, numbers), amount(one.speed.seconds), amount(one.hours, 1))
     console.print(table)
     console.print()
     console.print(
@@ -316,13 +298,3 @@ def unmeasured(found: Coverage) -> dict[str, list[str]]:
         if one.speed.seconds is None:
             reasons[one.speed.reason].append(label)
     return dict(sorted(reasons.items()))
-
-
-def seconds(label: LabelCoverage) -> str:
-    """Seconds for a text: `4`, or a dash."""
-    return "–" if label.speed.seconds is None else f"{label.speed.seconds:,.0f}"
-
-
-def hours(label: LabelCoverage) -> str:
-    """Hours for all texts to annotate: `1.5`, or a dash."""
-    return "–" if label.hours is None else f"{label.hours:,.1f}"

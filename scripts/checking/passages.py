@@ -6,7 +6,7 @@ Also excerpts, which show a span in its context, and pairs of labels whose spans
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -53,17 +53,17 @@ class Passage(NamedTuple):
     covered: Flags  # texts × labels
 
 
-_decode = msgspec.json.Decoder(CoveredText).decode
+decode_text = msgspec.json.Decoder(CoveredText).decode
 
 
 def read_passage(block: Block, labels: Sequence[str]) -> Passage:
     """Read a block of the gold. labels (Sequence[str]): All labels; their positions stand for them."""
-    return to_passage([_decode(line) for _, line in lines(block)], labels)
+    return to_passage([decode_text(line) for _, line in lines(block)], labels)
 
 
 def read_texts(block: Block, numbers: Container[int]) -> dict[int, CoveredText]:
     """Some texts of a block of the gold, by their numbers in it."""
-    return {number: _decode(line) for number, (_, line) in enumerate(lines(block)) if number in numbers}
+    return {number: decode_text(line) for number, (_, line) in enumerate(lines(block)) if number in numbers}
 
 
 def to_passage(texts: list[CoveredText], labels: Sequence[str]) -> Passage:
@@ -73,23 +73,29 @@ def to_passage(texts: list[CoveredText], labels: Sequence[str]) -> Passage:
     is_boundary = np.ones(len(kinds) + 1, np.bool_)
     is_boundary[1:-1] = ~((kinds[:-1] == _WORD) & (kinds[1:] == _WORD))
     is_boundary[prints.starts] = True
+    is_whitespace = np.append(kinds == _WHITESPACE, True)
+    spans, covered = _span_columns(texts, labels, prints.starts), covered_labels(texts, labels)
+    return Passage(texts, prints, np.flatnonzero(is_boundary), is_boundary, is_whitespace, spans, covered)
+
+
+def covered_labels(texts: Sequence[CoveredText], labels: Sequence[str]) -> Flags:
+    """Whether each label is covered in each text, texts × labels."""
     numbers = {label: number for number, label in enumerate(labels)}
     covered = np.zeros((len(texts), len(labels)), np.bool_)
     for row, text in enumerate(texts):
         covered[row, [numbers[label] for label in text.covered]] = True
-    is_whitespace = np.append(kinds == _WHITESPACE, True)
-    spans = _span_columns(texts, numbers, prints.starts)
-    return Passage(texts, prints, np.flatnonzero(is_boundary), is_boundary, is_whitespace, spans, covered)
+    return covered
 
 
-def _span_columns(texts: Sequence[CoveredText], numbers: Mapping[str, int], starts: Numbers) -> SpanColumns:
+def _span_columns(texts: Sequence[CoveredText], labels: Sequence[str], starts: Numbers) -> SpanColumns:
+    numbers = {label: number for number, label in enumerate(labels)}
     spans = [span for text in texts for span in text.spans]
     offsets = np.repeat(starts, [len(text.spans) for text in texts])
-    labels = np.array([numbers[span.label] for span in spans], np.int64)
+    label_numbers = np.array([numbers[span.label] for span in spans], np.int64)
     begins = np.array([span.start for span in spans], np.int64) + offsets
     ends = np.array([span.end for span in spans], np.int64) + offsets
-    order = np.lexsort((begins, labels))
-    return SpanColumns(labels[order], begins[order], ends[order])
+    order = np.lexsort((begins, label_numbers))
+    return SpanColumns(label_numbers[order], begins[order], ends[order])
 
 
 # A word is letters, digits, and marks that belong to them (vowel signs, accents). All else stands for itself.

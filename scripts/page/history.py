@@ -4,54 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from scripts.page.inputs import Inputs
-from scripts.reporting.comparison import f_cell, rows_of
 from scripts.reporting.console import listed, plural
-from scripts.scoring.changes import Change, Changes
+from scripts.scoring.changes import Changes
 from scripts.scoring.comparison import RunComparison
 from scripts.scoring.examples import ERROR_KINDS
-from scripts.scoring.metrics import Errors, Macro, Score
+from scripts.scoring.metrics import Errors, Score
 from scripts.scoring.runs import ScoredRun
 
 _MAX_RUNS = 6
 _STEP = 0.05  # of the scale of changes
-
-
-class HistoryRow(NamedTuple):
-    """A label, micro or macro in all runs that are shown: its scores, and F as it is printed."""
-
-    name: str
-    is_label: bool
-    scores: list[Score | Macro | None]
-    cells: list[str]
-
-
-class RunHistory(NamedTuple):
-    """Runs by time, and the folder of the baseline."""
-
-    runs: list[ScoredRun]
-    baseline: str | None
-    rows: list[HistoryRow]
-
-
-class ChangeTable(NamedTuple):
-    """The newest run beside the baseline."""
-
-    rows: list[tuple[str, str, Change]]  # kind, name and change, see `Changes.rows`
-    reach: float  # no interval goes further from 0 than this
-    up: list[str]  # labels that changed by more than noise
-    down: list[str]
-
-
-class WeakLabel(NamedTuple):
-    """A label with many errors: its score, the most frequent kind of error ("" if unknown), and the number of these."""
-
-    label: str
-    score: Score
-    kind: str
-    number: float
 
 
 def newest_comparison(found: Inputs) -> RunComparison | None:
@@ -61,50 +24,29 @@ def newest_comparison(found: Inputs) -> RunComparison | None:
     return found.comparisons.of(found.runs[-1])
 
 
-def change_table(changes: Changes) -> ChangeTable:
-    """Make a table of changes, with a scale that holds all of them."""
-    rows = list(changes.rows())
+def changes_reach(changes: Changes) -> float:
+    """Choose a scale: no interval goes further from 0 than this."""
     limits = [
         abs(limit)
-        for *_, change in rows
+        for *_, change in changes.rows()
         for limit in (change.low, change.high, change.delta)
         if limit is not None and change.support
     ]
-    reach = max(_STEP, math.ceil(round(max(limits, default=0.0) / _STEP, 6)) * _STEP)
-    clear = {label: change.delta or 0.0 for label, change in changes.labels.items() if change.is_clear}
-    up = [label for label, delta in clear.items() if delta > 0]
-    return ChangeTable(rows, reach, up, [label for label in clear if label not in up])
+    return max(_STEP, math.ceil(round(max(limits, default=0.0) / _STEP, 6)) * _STEP)
 
 
-def run_history(found: Inputs) -> RunHistory:
+def run_history(found: Inputs) -> list[ScoredRun]:
     """Choose the last runs, and the baseline, however old it is."""
     baseline = found.comparisons.baseline if found.comparisons else None
     runs = found.runs[-_MAX_RUNS:]
     older = [scored for scored in found.runs[:-_MAX_RUNS] if scored.run.folder == baseline]
-    runs = [*older, *runs[len(older) :]]
-    rows = [
-        HistoryRow(
-            name,
-            kind == "label",
-            [scored.scores(kind, name) for scored in runs],
-            [f_cell(scored, found.comparisons, kind, name) for scored in runs],
-        )
-        for kind, name in rows_of(runs)
-    ]
-    return RunHistory(runs, baseline, rows)
+    return [*older, *runs[len(older) :]]
 
 
-def weakest_labels(scored: ScoredRun, limit: int = 5) -> list[WeakLabel]:
+def weakest_labels(scored: ScoredRun, limit: int = 5) -> list[tuple[str, Score]]:
     """Find the labels with the most errors."""
     scores = [(label, score) for label, score in scored.metrics.labels.items() if score.error_count]
-    scores.sort(key=lambda pair: (-pair[1].error_count, pair[0]))
-    return [_weak_label(label, score) for label, score in scores[:limit]]
-
-
-def _weak_label(label: str, score: Score) -> WeakLabel:
-    kinds = errors_by_kind(score.errors) if score.errors else {}
-    kind = max(kinds, key=kinds.__getitem__, default="")
-    return WeakLabel(label, score, kind, kinds.get(kind, 0.0))
+    return sorted(scores, key=lambda pair: (-pair[1].error_count, pair[0]))[:limit]
 
 
 def errors_by_kind(errors: Errors) -> dict[str, float]:

@@ -6,20 +6,20 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from scripts.checking import consistency_views as consistency
-from scripts.checking.coverage import hours, seconds, unmeasured
+from scripts.checking.coverage import unmeasured
 from scripts.page import history
 from scripts.page.errors import confusion_matrix, group_errors
 from scripts.page.inputs import Inputs
 from scripts.queueing.recommendation import COLUMNS, cells
 from scripts.queueing.rules import ACTIONS, RULES
-from scripts.reporting.comparison import interval, list_differences, list_notes, mark
-from scripts.reporting.console import count, listed, plural, ratio
+from scripts.reporting.comparison import f_cell, interval, list_differences, list_notes, mark, rows_of
+from scripts.reporting.console import amount, count, listed, plural, ratio
 from scripts.reporting.scores import metric_cells, variance_source
 from scripts.scoring.learning_curve import LearningCurve
 from scripts.scoring.metrics import columns_of
@@ -31,14 +31,6 @@ _ERROR_KINDS = {
     "boundary": "boundary", "type": "type", "boundary_type": "boundary + type", "missed": "missed",
     "spurious": "spurious",
 }  # fmt: skip
-
-
-class BarPart(NamedTuple):
-    """A part of a bar: its name, and its start and width as shares of the bar."""
-
-    name: str
-    start: float
-    width: float
 
 
 def render(found: Inputs) -> bytes:
@@ -55,12 +47,15 @@ def _environment() -> Environment:
     environment.filters |= {
         "ratio": ratio, "count": count, "at": position, "share": percent, "interval": interval, "mark": mark,
         "listed": listed, "plural": plural, "visible": visible, "breakable": breakable, "when": minute,
-        "log2": math.log2, "hours": hours, "seconds": seconds, "unmeasured": unmeasured, "cells": cells,
+        "log2": math.log2, "amount": amount, "unmeasured": unmeasured, "cells": cells,
         "by_kind": history.errors_by_kind,
         **consistency.FILTERS,
     }  # fmt: skip
     environment.globals |= {
         "stack": stack,
+        "changes_reach": history.changes_reach,
+        "rows_of": rows_of,
+        "f_cell": f_cell,
         "kinds": _ERROR_KINDS,
         "columns": columns_of("page"),
         "metric_cells": metric_cells,
@@ -85,7 +80,6 @@ def _context(found: Inputs) -> dict[str, Any]:
         "most_errors": max((score.error_count for score in newest.metrics.labels.values()), default=0),
         "compared": compared,
         "baseline": comparisons.baseline if comparisons else None,
-        "changes": history.change_table(compared.changes) if compared else None,
         "differences": list_differences(compared) if compared else [],
         "notes": list(list_notes(compared, comparisons.variance_seeds)) if compared and comparisons else [],
         "history": history.run_history(found),
@@ -96,12 +90,12 @@ def _context(found: Inputs) -> dict[str, Any]:
     }
 
 
-def stack(numbers: Sequence[tuple[str, float]], total: float) -> Iterator[BarPart]:
-    """Put the parts of a bar one after another, without those that are 0."""
+def stack(numbers: Sequence[tuple[str, float]], total: float) -> Iterator[tuple[str, float, float]]:
+    """Put the parts of a bar one after another, without those that are 0: name, and start and width as shares."""
     start = 0.0
     for name, number in numbers:
         if number and total:
-            yield BarPart(name, start / total, number / total)
+            yield name, start / total, number / total
         start += number
 
 

@@ -22,18 +22,10 @@ def print_intake(console: Console, manifest: Manifest) -> None:
 
 
 def _print_outcomes(console: Console, accounts: Mapping[str, Entry | Intake]) -> None:
-    outcomes = ("read", "kept", "other_labels", "skipped")
-    rows = {}
-    reasons: Counter[str] = Counter()
-    notes: Counter[str] = Counter()
-    for name, account in accounts.items():
-        rows[name] = Counter({f"records {outcome}": account.records[outcome] for outcome in outcomes})
-        rows[name].update({f"spans {outcome}": account.spans[outcome] for outcome in outcomes})
-        reasons.update(account.reasons)
-        notes.update(account.notes)
-    print_sums(console, "dataset", rows, [f"{unit} {outcome}" for unit in ("records", "spans") for outcome in outcomes])
-    print_counts(console, "Skipped", reasons)
-    print_counts(console, "Noted", notes)
+    rows = {name: {"records": account.records, "spans": account.spans} for name, account in accounts.items()}
+    print_sums(console, "dataset", rows, dict.fromkeys(("records", "spans"), ("kept", "other_labels", "skipped")))
+    print_counts(console, "Skipped", sum((Counter(account.reasons) for account in accounts.values()), Counter()))
+    print_counts(console, "Noted", sum((Counter(account.notes) for account in accounts.values()), Counter()))
 
 
 def print_found(console: Console, datasets: Sequence[FoundDataset]) -> None:
@@ -53,20 +45,15 @@ def print_merge(console: Console, merged: MergeRecord) -> None:
     """Per dataset: answers read = their outcomes; per label: texts by state; conflicts by kind; contained texts and
     duplicates.
     """
-    datasets = {
-        name: Counter({f"answers {outcome}": count for outcome, count in outcomes.items()})
-        for name, outcomes in merged.answers.items()
-    }
-    print_sums(console, "dataset", datasets, [f"answers {outcome}" for outcome in ("read", *ANSWERS)])
-    states = ("covered", "partly_covered", "unresolved", "not_covered")
+    datasets = {name: {"answers": outcomes} for name, outcomes in merged.answers.items()}
+    print_sums(console, "dataset", datasets, {"answers": ANSWERS})
     labels = {
-        label: Counter({"texts read": counts["texts"], "spans read": counts["spans"]})
-        + Counter({f"texts {state}": counts[state] for state in states})
+        label: {"texts": {**counts, "read": counts["texts"]}, "spans": {"read": counts["spans"]}}
         for label, counts in merged.coverage.items()
     }
     console.print()
-    columns = ["texts read", *(f"texts {state}" for state in states), "spans read"]
-    print_sums(console, "label", labels, columns, add_up=False)
+    states = ("covered", "partly_covered", "unresolved", "not_covered")
+    print_sums(console, "label", labels, {"texts": states, "spans": ()}, add_up=False)
     console.print()
     pairs = sum(counts["texts"] for counts in merged.coverage.values())
     covered = sum(counts["covered"] for counts in merged.coverage.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from rich.console import Console
@@ -32,29 +31,31 @@ def new_table(*headings: str, text: Collection[str] = (), gap: int = 1) -> Table
 
 
 def print_sums(
-    console: Console, first: str, rows: Mapping[str, Counter[str]], columns: Sequence[str], add_up: bool = True
-) -> None:
-    """Print a table of counts in which each "<unit> read" is the sum of the columns that follow it.
+    console: Console, first: str, rows: Mapping[str, Mapping[str, Mapping[str, int]]],
+    outcomes: Mapping[str, Sequence[str]], add_up: bool = True,
+) -> None:  # fmt: skip
+    """Print a table of counts: of each unit those read, then their outcomes, which add up to them.
 
     first (str): Heading of the names of the rows.
-    columns (Sequence[str]): "<unit> read" and "<unit> <outcome>". Outcomes that never occur are not shown.
+    rows (Mapping): By name and unit: the counts of "read" and of outcomes.
+    outcomes (Mapping): By unit. Those that never occur are not shown.
     add_up (bool): Add a row with the sums of the others.
     """
-    total: Counter[str] = sum(rows.values(), Counter())
-    shown = [column for column in columns if total[column] or column.endswith(" read")]
-    headings = []
-    sign = "="
-    for column in shown:
-        unit, outcome = column.split(" ", 1)
-        headings.append(unit if outcome == "read" else f"{sign} {outcome.replace('_', ' ')}")
-        sign = "=" if outcome == "read" else "+"
-    table = new_table(first, *headings, gap=2)
-    for each in table.columns:
-        each.no_wrap = False  # rather a heading of two lines than a name of many
-    for name, counts in rows.items():
-        table.add_row(name, *(f"{counts[column]:,}" for column in shown))
+    table = new_table(first, gap=2)
+    cells: list[list[int]] = []  # by column
+    for unit, names in outcomes.items():
+        sign = "="
+        for outcome in ("read", *names):
+            counts = [row[unit].get(outcome, 0) for row in rows.values()]
+            if outcome == "read" or any(counts):
+                heading = unit if outcome == "read" else f"{sign} {outcome.replace('_', ' ')}"
+                table.add_column(heading, justify="right")  # rather a heading of two lines than a name of many
+                cells.append(counts)
+                sign = "=" if outcome == "read" else "+"
+    for name, *numbers in zip(rows, *cells, strict=True):
+        table.add_row(name, *(f"{number:,}" for number in numbers))
     if add_up and len(rows) > 1:
-        table.add_row("all", *(f"{total[column]:,}" for column in shown), style="bold")
+        table.add_row("all", *(f"{sum(counts):,}" for counts in cells), style="bold")
     console.print(table)
 
 
@@ -96,6 +97,11 @@ def listed(names: Iterable[str], limit: int = 5) -> str:
 def count(number: float) -> str:
     """Format a count: `1,024`; a mean over seeds has one digit more: `1,024.5`."""
     return f"{number:,.0f}" if number == int(number) else f"{number:,.1f}"
+
+
+def amount(value: float | None, decimals: int = 0) -> str:
+    """Format a number: `1,024`, or with decimals; a dash where it is unknown."""
+    return "–" if value is None else f"{value:,.{decimals}f}"
 
 
 def ratio(value: float | None, sign: bool = False) -> str:

@@ -35,7 +35,7 @@ _DEV_SHARE = 10  # of each fold that is trained on, one text in ten is dev, on w
 _SPLITS = ("train", "dev")
 
 
-class PredictedEntity(msgspec.Struct, array_like=True, gc=False):
+class PredictedEntity(msgspec.Struct, array_like=True, gc=False, order=True):
     """An entity that a model predicts: [start, end) in code points, and the probability of exactly it."""
 
     start: int
@@ -66,18 +66,24 @@ _decode = msgspec.json.Decoder(TextPrediction).decode
 _encode = msgspec.json.Encoder().encode_lines
 
 
+class Ensemble(NamedTuple):
+    """The models."""
+
+    config: Path  # this and the next two: see `TrainingJob`
+    values: Mapping[str, Any]
+    gpu: int
+    folds: int
+    seeds: list[int]  # a model each, for each fold
+
+
 class CrossValidation(NamedTuple):
     """The models of a cross-validation, and their data."""
 
+    ensemble: Ensemble
     gold: Path  # gold.jsonl
     labels: list[str]  # all labels of the gold
-    digest: str  # of all that predictions depend on
-    # See `TrainingJob`
-    config: Path
-    values: Mapping[str, Any]
-    gpu: int
     folds: Folds  # of the texts
-    seeds: Sequence[int]  # a model each, for each fold
+    digest: str  # of all that predictions depend on
 
     def texts(self) -> Iterator[tuple[GoldText, int]]:
         """Each text of the gold, with its fold."""
@@ -93,7 +99,7 @@ def cross_validate(plan: CrossValidation, folder: Path) -> int:
     """
     with exclusive(folder):
         _remove_others(plan.digest, folder)
-        models = product(range(len(plan.folds.sizes)), plan.seeds)
+        models = product(range(plan.ensemble.folds), plan.ensemble.seeds)
         pending = [model for model in models if not _path(folder, *model).exists()]
         if pending:
             with work_folder(folder) as work:
@@ -103,20 +109,19 @@ def cross_validate(plan: CrossValidation, folder: Path) -> int:
                 for job, (fold, seed), _ in zip(jobs, pending, trained, strict=True):
                     held_out = (text for text, number in plan.texts() if number == fold)
                     with whole_file(_path(folder, fold, seed)) as file:
-                        file.writelines(
-                            _encode([prediction]) for prediction in predict(load_model(job.folder / BEST), held_out)
-                        )
+                        for prediction in predict(load_model(job.folder / BEST), held_out):
+                            file.write(_encode([prediction]))
                     shutil.rmtree(job.folder)
     return len(pending)
 
 
 def read_predictions(plan: CrossValidation, folder: Path) -> Iterator[tuple[GoldText, list[TextPrediction]]]:
     """Each text of the gold, with the predictions of the models that were not trained on it: in bounded memory."""
-    folds = range(len(plan.folds.sizes))
-    files = {(fold, seed): _path(folder, fold, seed).open("rb", BUFFER) for fold in folds for seed in plan.seeds}
+    models = product(range(plan.ensemble.folds), plan.ensemble.seeds)
+    files = {model: _path(folder, *model).open("rb", BUFFER) for model in models}
     try:
         for text, fold in plan.texts():
-            predictions = [_decode(files[fold, seed].readline()) for seed in plan.seeds]
+            predictions = [_decode(files[fold, seed].readline()) for seed in plan.ensemble.seeds]
             assert {prediction.input_hash for prediction in predictions} == {text.input_hash}
             yield text, predictions
     finally:
@@ -141,11 +146,10 @@ def _remove_others(digest: str, folder: Path) -> None:
 
 def write_folds(plan: CrossValidation, folder: Path) -> None:
     """Write the training data of each fold's models, which is the other folds: `for-<fold>/{train,dev}`."""
-    maker = DocMaker(tokenizer(nlp_block(plan.config)), frozenset(plan.labels), "snap")
-    folds = range(len(plan.folds.sizes))
-    writers = {
-        (fold, split): DocWriter(folder / str(fold) / split, plan.labels) for fold, split in product(folds, _SPLITS)
-    }
+    maker = DocMaker(tokenizer(nlp_block(plan.ensemble.config)), frozenset(plan.labels), "snap")
+    folds = range(plan.ensemble.folds)
+    parts = product(folds, _SPLITS)
+    writers = {(fold, split): DocWriter(folder / str(fold) / split, plan.labels) for fold, split in parts}
     written = [0] * len(folds)
     for text, fold in plan.texts():
         made = maker.make(text)
@@ -167,8 +171,9 @@ def write_folds(plan: CrossValidation, folder: Path) -> None:
 def _training_job(plan: CrossValidation, work: Path, fold: int, seed: int) -> TrainingJob:
     data = work / f"for-{fold}"
     paths = {"train": data / "train", "dev": data / "dev", "labels": work / "labels.json", "split": work / "split.json"}
-    values = {**plan.values, "system.seed": seed, **{f"paths.{name}": str(path) for name, path in paths.items()}}
-    return TrainingJob(plan.config, values, data / "dev", work / f"model-{fold}-{seed}", plan.gpu)
+    values = {**plan.ensemble.values, "system.seed": seed}
+    values |= {f"paths.{name}": str(path) for name, path in paths.items()}
+    return TrainingJob(plan.ensemble.config, values, data / "dev", work / f"model-{fold}-{seed}", plan.ensemble.gpu)
 
 
 # Prediction
@@ -202,18 +207,14 @@ def _predict_batch(heads: LabelScorer, texts: Sequence[GoldText], docs: Sequence
         first, in_doc = offsets[number], np.flatnonzero(doc_of_entity == number)
         rows = zip(*(column[in_doc].tolist() for column in found[:4]), strict=True)
         entities = [
-            PredictedEntity(doc[start - first].idx, _end(doc, end - first), heads.labels[label], round(probability, 4))
+            PredictedEntity(
+                doc[start - first].idx, doc[: end - first].end_char, heads.labels[label], round(probability, 4)
+            )
             for start, end, label, probability in rows
             if heads.labels[label] in text.covered
         ]
-        entities.sort(key=lambda entity: (entity.start, entity.end, entity.label))
         annotated = _annotated(heads.labels, text, doc, scores[first : offsets[number + 1]])
-        yield TextPrediction(text.input_hash, entities, annotated)
-
-
-def _end(doc: Doc, token: int) -> int:
-    """Where the token before this one ends."""
-    return doc[token - 1].idx + len(doc[token - 1])
+        yield TextPrediction(text.input_hash, sorted(entities), annotated)
 
 
 def _annotated(labels: Sequence[str], text: GoldText, doc: Doc, scores: np.ndarray) -> list[SpanProbability]:

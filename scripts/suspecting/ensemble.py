@@ -6,12 +6,12 @@ Each text is predicted by the models of a cross-validation that were not trained
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 import spacy
@@ -26,8 +26,7 @@ from scripts.merging.merged import annotated_labels, gold_as_merged, read_gold
 from scripts.model.models import versions
 from scripts.suspecting.cross_validation import (
     CrossValidation,
-    PredictedEntity,
-    SpanProbability,
+    Ensemble,
     TextPrediction,
     cross_validate,
     read_predictions,
@@ -45,16 +44,6 @@ CONFIRMED, MISSED, CONTRADICTED, UNCERTAIN, UNFOUND = 1, 2, 3, 4, 5  # see `TIER
 _CERTAIN = 0.8  # the lowest score of tiers 2 and 3
 _LIKELY = 0.5  # the lowest product of both scores in tier 1: more likely wrong than right
 _encode = msgspec.json.Encoder().encode_lines
-
-
-class Ensemble(NamedTuple):
-    """The models."""
-
-    config: Path  # this and the next two: see `TrainingJob`
-    values: Mapping[str, Any]
-    gpu: int
-    folds: int
-    seeds: list[int]  # a model each, for each fold
 
 
 def shorten(config: Config, steps: int | Literal["half"]) -> dict[str, int]:
@@ -81,10 +70,7 @@ def find_suspects(corpus: Path, ensemble: Ensemble, folder: Path, label: str | N
         raise UserError(f"there is no label {label!r} in the gold; there are {', '.join(labels) or 'none'}")
     form_suspects = _read_form_suspects(corpus)
     folds = assign_folds(read_gold(gold), ensemble.folds)
-    plan = CrossValidation(
-        gold, labels, _digest(ensemble, merged.outputs[gold.name], folds), ensemble.config, ensemble.values,
-        ensemble.gpu, folds, ensemble.seeds,
-    )  # fmt: skip
+    plan = CrossValidation(ensemble, gold, labels, folds, _digest(ensemble, merged.outputs[gold.name], folds))
     trained = cross_validate(plan, folder)
     account = Suspects(
         gold=merged.outputs[gold.name], predictions=plan.digest,
@@ -105,10 +91,11 @@ def _digest(ensemble: Ensemble, gold: str, folds: Folds) -> str:
 def _write(folder: Path, account: Suspects, suspects: Iterable[Suspect]) -> None:
     """Sort the suspects by tier and score on disk, write suspects.jsonl, and suspects.json last."""
     with exclusive(folder), work_folder(folder) as work:
+        counts: Counter[tuple[str, SuspectKind, int]] = Counter()
         order: list[tuple[int, float, int, int]] = []  # tier, score, where the line starts, its length
         with (work / SUSPECTS).open("w+b", BUFFER) as lines:
             for suspect in suspects:
-                account.count(suspect)
+                counts[suspect.label, suspect.kind, suspect.tier] += 1
                 line = _encode([suspect])
                 order.append((suspect.tier, -suspect.score, lines.tell(), len(line)))
                 lines.write(line)
@@ -117,7 +104,7 @@ def _write(folder: Path, account: Suspects, suspects: Iterable[Suspect]) -> None
                 for _, _, start, size in sorted(order):
                     lines.seek(start)
                     file.write(lines.read(size))
-        account.sort()
+        account.count(counts)
         write_json(folder / NAME, account)
 
 
@@ -207,12 +194,7 @@ def compare(text: GoldText, predictions: Sequence[TextPrediction]) -> Iterator[S
     predictions (Sequence[TextPrediction]): Of the models that were not trained on it.
     """
     models = len(predictions)
-    annotated = [
-        _annotated_entity(
-            span, [model.annotated[number] for model in predictions], [model.entities for model in predictions]
-        )
-        for number, span in enumerate(text.spans)
-    ]
+    annotated = [_annotated_entity(number, span, predictions) for number, span in enumerate(text.spans)]
     contradicted: set[Span] = set()
     for entity in _new_entities(text, predictions, annotated):
         overlapped = [gold for gold in annotated if gold.start < entity.span.end and entity.span.start < gold.end]
@@ -227,11 +209,10 @@ def compare(text: GoldText, predictions: Sequence[TextPrediction]) -> Iterator[S
             yield _suspect(text, "spurious", label, [gold.span], [], reason, UNFOUND, gold.outside)
 
 
-def _annotated_entity(
-    span: Span, probabilities: Sequence[SpanProbability], entities: Sequence[list[PredictedEntity]]
-) -> _AnnotatedEntity:
+def _annotated_entity(number: int, span: Span, predictions: Sequence[TextPrediction]) -> _AnnotatedEntity:
+    probabilities = [model.annotated[number] for model in predictions]
     start, end = probabilities[0].start, probabilities[0].end
-    same_label = [[(new.start, new.end) for new in found if new.label == span.label] for found in entities]
+    same_label = [[(new.start, new.end) for new in model.entities if new.label == span.label] for model in predictions]
     exactly = sum((start, end) in found for found in same_label)
     overlapping = sum(any(first < end and start < last for first, last in found) for found in same_label)
     exact, outside = fmean(model.exact for model in probabilities), fmean(model.outside for model in probabilities)

@@ -7,10 +7,11 @@ right or wrong. Texts with a common surface form cannot all be in one fold; text
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from scripts.core.answers import GoldText
@@ -28,11 +29,6 @@ class Folds(NamedTuple):
     groups: Integers  # the first text of its group. A group is in one fold
     unseen: float  # the share of entities whose surface form is in no other fold
 
-    @property
-    def sizes(self) -> list[int]:
-        """Texts by fold."""
-        return np.bincount(self.of_text).tolist()
-
 
 def assign_folds(texts: Iterable[GoldText], folds: int) -> Folds:
     """Assign texts to folds of about the same size. It takes sixteen bytes an entity.
@@ -49,13 +45,12 @@ def assign_folds(texts: Iterable[GoldText], folds: int) -> Folds:
     groups = _group(keys, owners, count, largest=max(1, count // (2 * folds)))
     of_text = _fill_folds(groups, folds)
     is_form = keys > 0
-    return Folds(of_text, groups, _unseen_share(keys[is_form], of_text[owners[is_form]]))
+    in_one_fold = pd.Series(of_text[owners[is_form]]).groupby(keys[is_form]).transform("nunique") == 1
+    return Folds(of_text, groups, float(in_one_fold.mean()) if len(in_one_fold) else 0.0)
 
 
 def _hash_forms(texts: Iterable[GoldText]) -> tuple[Integers, Integers, int]:
-    """A hash of each surface form and whole text, the text it is in, and the number of texts. Hashes of whole texts are
-    negative.
-    """
+    """Hashes of surface forms and, negative, of whole texts; the text each is in; and the number of texts."""
     keys, owners, count = [], [], 0
     for count, text in enumerate(texts, 1):
         forms = {normalized(text.text[span.start : span.end]) for span in (*text.spans, *text.accepted)}
@@ -72,7 +67,11 @@ def _hash(form: str) -> int:
 def _group(keys: Integers, owners: Integers, count: int, largest: int) -> Integers:
     """The first text of each text's group."""
     first, size = list(range(count)), [1] * count
-    for texts in _rarest_first(keys, owners):
+    order = np.argsort(keys, kind="stable")
+    _, starts, counts = np.unique(keys[order], return_index=True, return_counts=True)
+    rarest_first = np.argsort(counts, kind="stable")[np.sum(counts == 1) :]  # without those in one text
+    for form in rarest_first.tolist():
+        texts = owners[order[starts[form] : starts[form] + counts[form]]]
         roots = sorted({find_root(first, text) for text in texts.tolist()})
         total = sum(size[root] for root in roots)
         if len(roots) > 1 and total <= largest:
@@ -80,15 +79,6 @@ def _group(keys: Integers, owners: Integers, count: int, largest: int) -> Intege
             for root in roots[1:]:
                 first[root] = roots[0]
     return np.array([find_root(first, text) for text in range(count)], np.int64)
-
-
-def _rarest_first(keys: Integers, owners: Integers) -> Iterator[Integers]:
-    """The texts of each surface form that is in several."""
-    order = np.argsort(keys, kind="stable")
-    _, starts, counts = np.unique(keys[order], return_index=True, return_counts=True)
-    for form in np.argsort(counts, kind="stable").tolist():
-        if counts[form] > 1:
-            yield owners[order[starts[form] : starts[form] + counts[form]]]
 
 
 def _fill_folds(groups: Integers, folds: int) -> Integers:
@@ -101,14 +91,3 @@ def _fill_folds(groups: Integers, folds: int) -> Integers:
         of_group[firsts[number]] = smallest
         filled[smallest] += int(sizes[number])
     return of_group[groups]
-
-
-def _unseen_share(keys: Integers, folds: Integers) -> float:
-    """The share of entities whose surface form is in one fold alone, by the form and the fold of each entity."""
-    if not len(keys):
-        return 0.0
-    form = np.unique(keys, return_inverse=True)[1]
-    low, high = np.full(form.max() + 1, folds.max()), np.zeros(form.max() + 1, np.int64)
-    np.minimum.at(low, form, folds)
-    np.maximum.at(high, form, folds)
-    return float((low == high)[form].mean())

@@ -39,35 +39,25 @@ class Suspects(msgspec.Struct, kw_only=True):
     suspects: int = 0  # lines of suspects.jsonl
     labels: dict[str, dict[SuspectKind, dict[int, int]]] = {}  # suspects by label, kind and tier
 
-    def count(self, suspect: Suspect) -> None:
-        """Count a suspect."""
-        self.suspects += 1
-        tiers = self.labels.setdefault(suspect.label, {}).setdefault(suspect.kind, {})
-        tiers[suspect.tier] = tiers.get(suspect.tier, 0) + 1
+    def count(self, numbers: Counter[tuple[str, SuspectKind, int]]) -> None:
+        """Set the counts, from those by label, kind and tier."""
+        self.suspects = numbers.total()
+        for (label, kind, tier), number in sorted(numbers.items()):
+            self.labels.setdefault(label, {}).setdefault(kind, {})[tier] = number
 
     def number(self, label: str, tier: int | None = None) -> int:
         """The number of suspects of a label, of one tier or of all."""
         tiers = self.labels[label].values()
         return sum(number for counts in tiers for key, number in counts.items() if tier in (None, key))
 
-    def sort(self) -> None:
-        """Sort the counts."""
-        self.labels = {
-            label: {kind: dict(sorted(tiers.items())) for kind, tiers in sorted(kinds.items())}
-            for label, kinds in sorted(self.labels.items())
-        }
-
 
 def load(corpus: Path) -> Suspects | None:
-    """Read suspects.json; None if there is none.
-
-    RAISES (UserError): If it is damaged; `Outdated` if the gold has changed since.
-    """
+    """Read suspects.json; None if there is none. RAISES (UserError): See `load_current`."""
     return load_current(corpus / FOLDER / NAME, Suspects, corpus, _ADVICE)
 
 
 def read_suspects(corpus: Path) -> Iterator[Suspect]:
-    """The suspects, the most certain first. RAISES (UserError): If there is no file, or it is damaged."""
+    """The suspects, the most certain first. RAISES (UserError): See `stream_suspects`."""
     return stream_suspects(corpus / FOLDER / SUSPECTS, _ADVICE)
 
 
@@ -83,13 +73,11 @@ def print_suspects(console: Console, found: Suspects, trained: int) -> None:
     )
     if found.too_long:
         console.print(f"{plural(found.too_long, 'text')} skipped: too long for the pipeline")
-    kinds = [f"suspects {kind}" for kind in get_args(SuspectKind)]
     rows = {
-        label: Counter({f"suspects {kind}": sum(tiers.values()) for kind, tiers in by_kind.items()})
-        + Counter({"suspects read": found.number(label)})
+        label: {"suspects": {"read": found.number(label)} | {kind: sum(by_kind[kind].values()) for kind in by_kind}}
         for label, by_kind in found.labels.items()
     }
-    print_sums(console, "label", rows, ["suspects read", *kinds])
+    print_sums(console, "label", rows, {"suspects": get_args(SuspectKind)})
     for tier, meaning in TIERS.items():
         number = sum(found.number(label, tier) for label in found.labels)
         console.print(f"Tier {tier} ({plural(number, 'suspect')}): {meaning}")
