@@ -9,7 +9,7 @@ from spacy.tokens import DocBin
 from spacy.training import Example
 from spacy.training.augment import create_lower_casing_augmenter
 
-from scripts.building.reading import CorpusReader, corpus_reader, split_doc
+from scripts.building.reading import CorpusReader, split_doc
 from scripts.core.errors import UserError
 from scripts.model.label_heads import read_gold
 from tests.scored import covered_doc
@@ -138,7 +138,7 @@ def test_texts_without_tokens_are_skipped(tmp_path):
 
 def test_no_corpus_and_a_damaged_one_are_one_line(tmp_path):
     with pytest.raises(ConfigValidationError, match="make the corpus first: weasel run corpus"):
-        corpus_reader(str(tmp_path))
+        CorpusReader(str(tmp_path))
     (tmp_path / "0000.spacy").write_bytes(b"damaged")
     with pytest.raises(UserError, match=r"0000.spacy: is damaged .* make the corpus again"):
-        list(corpus_reader(str(tmp_path))(NLP))
+        list(CorpusReader(str(tmp_path))(NLP))

@@ -11,7 +11,6 @@ from spacy.training import Example
 from scripts.model.label_heads import BEGIN, LAST, OUT, TAGS, UNIT
 from scripts.model.thresholds import (
     BIASES,
-    ThresholdCounts,
     best_thresholds,
     count_by_threshold,
     label_scorer,
@@ -49,8 +48,8 @@ def example(text, gold=(), covered=("ORG",)):
 def test_each_threshold_is_counted_where_labels_are_covered():
     pipe = WordScores(["ORG", "PER"], {("IBM", "ORG"): {UNIT: 1.0}, ("hired", "ORG"): {UNIT: -1.0}})
     found = count_by_threshold(pipe, [example("IBM hired", [(0, 1, "ORG")])], biases=[-2.0, 0.0, 2.0])
-    assert found.counts[:, 0].tolist() == [[1, 1, 0], [1, 0, 0], [0, 0, 1]]
-    assert not found.counts[:, 1].any()  # PER is not covered in the text
+    assert found[:, 0].tolist() == [[1, 1, 0], [1, 0, 0], [0, 0, 1]]
+    assert not found[:, 1].any()  # PER is not covered in the text
 
 
 def test_a_missed_label_gets_a_low_threshold_and_a_spurious_one_a_high_one():
@@ -76,8 +75,8 @@ def test_a_label_with_few_entities_leans_on_the_others():
     rare[:, 2] = 1
     rare[BIASES.index(3.0)] = 1, 0, 0
     counts = np.stack([rare, common], 1)
-    assert best_thresholds(ThresholdCounts(("RARE", "COMMON"), counts)) == {"RARE": -1.0, "COMMON": -1.0}
-    assert best_thresholds(ThresholdCounts(("RARE", "COMMON"), counts), prior=0)["RARE"] == 3.0
+    assert best_thresholds(("RARE", "COMMON"), counts) == {"RARE": -1.0, "COMMON": -1.0}
+    assert best_thresholds(("RARE", "COMMON"), counts, prior=0)["RARE"] == 3.0
 
 
 @pytest.mark.parametrize("lengths", [(1, 2, 3), (64, 70)])
@@ -85,7 +84,7 @@ def test_batches_are_counted_as_one(lengths):
     pipe = WordScores(["ORG"], {("IBM", "ORG"): {UNIT: 1.0}})
     for length in lengths:
         found = count_by_threshold(pipe, [example("IBM hired", [(0, 1, "ORG")])] * length, biases=[0.0])
-        assert found.counts.tolist() == [[[length, 0, 0]]]
+        assert found.tolist() == [[[length, 0, 0]]]
 
 
 def test_a_component_takes_part_by_what_it_has():

@@ -51,12 +51,9 @@ def nlp_block(path: Path) -> dict[str, Any]:
 
 
 def build(folder: Path, plan: CorpusPlan, processes: int) -> tuple[Corpus, int]:
-    """Make `{train,dev,test}/*.spacy`, `misaligned/*.jsonl`, labels.json and split.json of a folder's gold.jsonl.
+    """Make `{train,dev,test}/*.spacy`, `misaligned/*.jsonl`, labels.json and split.json of a folder's gold.jsonl, once
+    all shards are made. Shards whose gold, rules and files have not changed are kept.
 
-    Shards whose gold, rules and files have not changed are kept.
-
-    folder (Path): The corpus. It changes only once all shards are made.
-    processes (int): Shards that are made at a time.
     RETURNS (tuple[Corpus, int]): The account, and the number of shards that were kept.
     RAISES (UserError): If the gold is missing or not as it was merged, the train or dev split is empty, or the [nlp]
         block is invalid.
@@ -64,8 +61,7 @@ def build(folder: Path, plan: CorpusPlan, processes: int) -> tuple[Corpus, int]:
     with exclusive(folder):
         merged, gold = gold_as_merged(folder)
         labels = annotated_labels(merged)
-        rules = shard_rules(plan, labels, gold)
-        made_by = rules_digest(plan, rules)
+        rules, made_by = shard_rules(plan, labels, gold)
         ranges = list(splits.gold_ranges(gold, splits.hash_bits(gold.stat().st_size)))
         kept = _unchanged_shards(folder, made_by, ranges)
         with work_folder(folder) as work:
@@ -85,15 +81,11 @@ def _make_shards(jobs: Sequence[ShardJob], processes: int) -> dict[str, CorpusSh
     return {job.range.name: shard for job, shard in zip(jobs, made, strict=True)}
 
 
-def shard_rules(plan: CorpusPlan, labels: list[str], gold: Path) -> ShardRules:
-    """The rules by which all shards are made."""
-    return ShardRules(plan.nlp, frozenset(labels), plan.misaligned, splitter(plan, gold))
-
-
-def rules_digest(plan: CorpusPlan, rules: ShardRules) -> str:
-    """Digest of all that a shard depends on but its gold."""
+def shard_rules(plan: CorpusPlan, labels: list[str], gold: Path) -> tuple[ShardRules, str]:
+    """The rules by which all shards are made, and the digest of all that a shard depends on but its gold."""
+    rules = ShardRules(plan.nlp, frozenset(labels), plan.misaligned, splitter(plan, gold))
     keys = [[key.hex() for key in sorted(keys)] for keys in (rules.splitter.reserved_dev, rules.splitter.reserved_test)]
-    return _digest([sorted(rules.labels), plan, keys, code_digest(*_CODE), version("spacy")])
+    return rules, _digest([sorted(labels), plan, keys, code_digest(*_CODE), version("spacy")])
 
 
 def splitter(plan: CorpusPlan, gold: Path) -> Splitter:

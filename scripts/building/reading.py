@@ -1,14 +1,12 @@
 """Readers for training configs: the labels of the corpus, and its Docs, streamed shard by shard."""
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import spacy
 from confection import ConfigValidationError
@@ -22,14 +20,10 @@ from scripts.building.documents import COVERED
 from scripts.core.errors import UserError
 from scripts.core.files import read_json
 
-Augmenter = Callable[[Language, Example], Iterator[Example]]
-
 
 @spacy.registry.readers("labelwise.Labels.v1")
 def label_heads_labels(path: str) -> list[str]:
-    """For [initialize.components.label_heads.labels]: read corpus/labels.json, a list of names.
-
-    With it, spaCy needs no pass over the corpus to find the labels.
+    """For [initialize.components.label_heads.labels]: read corpus/labels.json, so that spaCy need not read the corpus.
 
     RAISES (ConfigValidationError): If there is no such list; `spacy train` shows it without a traceback.
     """
@@ -57,15 +51,9 @@ def read_labels(path: Path) -> list[str]:
 
 
 @spacy.registry.readers("labelwise.Corpus.v1")
-def corpus_reader(
-    path: str,
-    seed: Optional[int] = None,  # noqa: UP045 (the config's schema is made of the signature)
-    limit: int = 0,
-    max_length: int = 0,
-    buffer: int = 200_000,
-    augmenter: Optional[Callable[..., Any]] = None,  # noqa: UP045
-) -> Callable[[Language], Iterable[Example]]:
-    """Read a folder of .spacy shards. Each call of the returned reader gives one epoch.
+@dataclass
+class CorpusReader:
+    """Reads a folder of .spacy shards: each call gives one epoch.
 
     With [training] max_epochs = -1 spaCy streams it, in the memory of the buffer. With 0 or more spaCy keeps it all.
 
@@ -78,31 +66,23 @@ def corpus_reader(
     augmenter (Optional[Callable]): Makes variants of examples: https://spacy.io/api/data-formats#augmenters
     RAISES (ConfigValidationError): If there is no shard; `spacy train` shows it without a traceback.
     """
-    if not any(Path(path).glob("*.spacy")):
-        desc = f"{path}: has no .spacy files; make the corpus first: weasel run corpus"
-        raise ConfigValidationError(title="No corpus", desc=desc, show_config=False)
-    return CorpusReader(Path(path), seed, limit, max_length, buffer, augmenter)
 
-
-@dataclass
-class CorpusReader:
-    """See `corpus_reader`."""
-
-    folder: Path
+    path: str | Path
     seed: int | None = None
     limit: int = 0
     max_length: int = 0
     buffer: int = 200_000
-    augmenter: Augmenter | None = None
-    _epoch: int = 0
-    _cached: tuple[Language, list[Example]] | None = None  # for the last pipeline, if all fits the buffer
+    augmenter: Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not any(Path(self.path).glob("*.spacy")):
+            desc = f"{self.path}: has no .spacy files; make the corpus first: weasel run corpus"
+            raise ConfigValidationError(title="No corpus", desc=desc, show_config=False)
+        self._epoch = 0
+        self._cached: tuple[Language, list[Example]] | None = None  # for the last pipeline, if all fits the buffer
 
     def __call__(self, nlp: Language) -> Iterator[Example]:
-        """The examples of one epoch.
-
-        nlp (Language): Tokenizes the predicted Docs.
-        RAISES (UserError): If a shard cannot be read.
-        """
+        """The examples of one epoch. RAISES (UserError): If a shard cannot be read."""
         shuffled = None if self.seed is None else random.Random(f"{self.seed} {self._epoch}")  # noqa: S311
         self._epoch += 1
         for window in self._windows(nlp, shuffled):
@@ -115,7 +95,7 @@ class CorpusReader:
         if self._cached and self._cached[0] is nlp:
             yield list(self._cached[1])
             return
-        paths = sorted(self.folder.glob("*.spacy"))
+        paths = sorted(Path(self.path).glob("*.spacy"))
         if shuffled and not self.limit:
             shuffled.shuffle(paths)
         window: list[Example] = []

@@ -80,7 +80,8 @@ def connected(engine: Dask) -> Iterator[Client]:
 
     RAISES (UserError): If the scheduler does not answer, has no workers, or is lost, or if workers die.
     """
-    _silence()
+    for name in [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is raised too
     try:
         with _started(engine) as client:
             yield client
@@ -103,7 +104,11 @@ def _started(engine: Dask) -> Iterator[Client]:
         except (OSError, ValueError) as err:
             raise UserError(f"[engine] scheduler = {engine.scheduler}: nobody answers there ({err})") from err
         with client:
-            _wait_for_workers(client, engine)
+            try:
+                client.wait_for_workers(1, timeout=_WAIT)
+            except TimeoutError as err:
+                where = f"[engine] scheduler = {engine.scheduler}"
+                raise UserError(f"{where}: has no workers; start some: dask worker") from err
             _send_code(client)
             yield client
         return
@@ -120,19 +125,6 @@ def _started(engine: Dask) -> Iterator[Client]:
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
-
-
-def _silence() -> None:
-    """Silence Dask's log: what matters is raised too."""
-    for name in [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-def _wait_for_workers(client: Client, engine: Dask) -> None:
-    try:
-        client.wait_for_workers(1, timeout=_WAIT)
-    except TimeoutError as err:
-        raise UserError(f"[engine] scheduler = {engine.scheduler}: has no workers; start some: dask worker") from err
 
 
 def _send_code(client: Client) -> None:

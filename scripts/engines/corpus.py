@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 import spacy
 
-from scripts.building.corpus import CorpusPlan, account_for, commit, has_digest, rules_digest, shard_rules
+from scripts.building.corpus import CorpusPlan, account_for, commit, has_digest, shard_rules
 from scripts.building.documents import tokenizer
 from scripts.building.shards import make_shard
 from scripts.building.splits import Corpus, CorpusShard, ShardJob, ShardRules, StoredShards, gold_ranges, hash_bits
@@ -32,7 +32,6 @@ _one_thread = Lock()  # a vocabulary is for one thread at a time
 class CorpusJob(NamedTuple):
     """The work of making one shard of the corpus, or all shards that lie within one shard of the gold.
 
-    gold (list[StoredShard]): Shards of the gold.
     bits (int): See `hash_bits`.
     rules (str): Name of the file that has the `ShardRules`.
     folder (str): For the results, on the storage.
@@ -45,13 +44,6 @@ class CorpusJob(NamedTuple):
     rules: str
     folder: str
     spacy: str
-
-
-class BuiltShards(NamedTuple):
-    """Shards by name, and whether they were there already."""
-
-    shards: dict[str, CorpusShard]
-    were_there: bool
 
 
 def build_on(engine: Dask, folder: Path, plan: CorpusPlan) -> tuple[Corpus, int]:
@@ -68,28 +60,31 @@ def build_on(engine: Dask, folder: Path, plan: CorpusPlan) -> tuple[Corpus, int]
     with exclusive(folder):
         merged, gold = merged_shards(engine, folder)
         labels = annotated_labels(merged)
-        rules = shard_rules(plan, labels, _gold_here(engine, folder, plan))
-        made_by = rules_digest(plan, rules)
+        rules, made_by = shard_rules(plan, labels, _gold_here(engine, folder, plan))
         place = f"{_FOLDER}/{made_by[:32]}"
         jobs = list(_jobs(storage, gold, place))
         with connected(engine) as client:
             storage.write_json(f"{place}/rules.json", rules)
             made = in_order(client, make_shards, jobs, "Tokenizing")
-        corpus = account_for({name: shard for one in made for name, shard in one.shards.items()}, plan, labels, made_by)
-        folders = {name: job.folder for job, one in zip(jobs, made, strict=True) for name in one.shards}
+        all_shards = {name: shard for shards, _ in made for name, shard in shards.items()}
+        corpus = account_for(all_shards, plan, labels, made_by)
+        folders = {name: job.folder for job, (shards, _) in zip(jobs, made, strict=True) for name in shards}
         with work_folder(folder) as work:
             if engine.fetch:
                 _fetch(storage, corpus, folders, folder, work)
             commit(corpus, labels, work, folder, None if engine.fetch else StoredShards(engine.storage, folders))
         storage.sweep(_FOLDER, {f"{place}/rules.json", *folders.values()})
-    return corpus, sum(len(one.shards) for one in made if one.were_there)
+    return corpus, sum(len(shards) for shards, were_there in made if were_there)
 
 
-def make_shards(job: CorpusJob) -> BuiltShards:
-    """Make shards on a worker. Their list, made.json, comes last: where it is, all files are complete."""
+def make_shards(job: CorpusJob) -> tuple[dict[str, CorpusShard], bool]:
+    """Make shards on a worker. Their list, made.json, comes last: where it is, all files are complete.
+
+    RETURNS (tuple[dict[str, CorpusShard], bool]): The shards by name, and whether they were there already.
+    """
     listed = f"{job.folder}/made.json"
     if (found := job.storage.read_if_there(listed, dict[str, CorpusShard])) is not None:
-        return BuiltShards(found, True)
+        return found, True
     if spacy.__version__ != job.spacy:
         raise UserError(f"a worker has spaCy {spacy.__version__}, and here it is {job.spacy}: install the same")
     rules = _rules(job.storage, job.rules)
@@ -100,7 +95,7 @@ def make_shards(job: CorpusJob) -> BuiltShards:
         for name in (name for shard in made.values() for name in shard.files):
             job.storage.put(folder / name, f"{job.folder}/{name}")
     job.storage.write_json(listed, made)
-    return BuiltShards(made, False)
+    return made, False
 
 
 @lru_cache(maxsize=1)

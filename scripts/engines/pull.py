@@ -8,6 +8,7 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, chain
+from operator import methodcaller
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,13 +59,6 @@ class PartJob(NamedTuple):
     fresh: bool
 
 
-class PulledPart(NamedTuple):
-    """The account of a part, and whether its files were there already."""
-
-    entry: Entry
-    was_there: bool
-
-
 class StoredPart(msgspec.Struct):
     """A sorted file on the storage: its name without its ending, its size and its digest."""
 
@@ -105,21 +99,19 @@ class DaskReader(Reader):
         with connected(self.engine) as client:
             jobs = list(self._jobs(client, sources, digests))
             pulled = in_order(client, read_part, jobs, "Pulling")
-        self._stored = [
-            StoredPart(job.name, part.entry.bytes, part.entry.sha256) for job, part in zip(jobs, pulled, strict=True)
-        ]
         by_dataset = defaultdict(list)
-        for job, part in zip(jobs, pulled, strict=True):
-            by_dataset[job.dataset].append((job, part))
+        for job, (entry, was_there) in zip(jobs, pulled, strict=True):
+            self._stored.append(StoredPart(job.name, entry.bytes, entry.sha256))
+            by_dataset[job.dataset].append((job.name, entry, was_there))
         previous = previous_entries(folder)
         entries, unchanged = {}, []
         for name, parts in by_dataset.items():
-            entry = entries[name] = join_entries([part.entry for _, part in parts])
+            entry = entries[name] = join_entries([part for _, part, _ in parts])
             if entry.reasons:
                 listed = skipped_file(work, entry)
                 listed.parent.mkdir(exist_ok=True)
-                self.storage.append_to(listed, [f"{job.name}.skipped" for job, part in parts if part.entry.reasons])
-            is_same = all(part.was_there for _, part in parts) and entry == previous.get(name)
+                self.storage.append_to(listed, [f"{stored}.skipped" for stored, part, _ in parts if part.reasons])
+            is_same = all(was_there for *_, was_there in parts) and entry == previous.get(name)
             if is_same and skips_listed(folder, entry):
                 unchanged.append(name)
         return entries, unchanged
@@ -137,7 +129,9 @@ class DaskReader(Reader):
             absolute = _absolute(source)
             divided[name] = absolute.parts(size) if isinstance(absolute, Divisible) else [absolute]
         numbered = [part for parts in divided.values() for part in parts if isinstance(part, NumberedPart)]
-        counts = dict(zip(map(id, numbered), in_order(client, _count_records, numbered, "Counting"), strict=True))
+        counts = dict(
+            zip(map(id, numbered), in_order(client, methodcaller("records_inside"), numbered, "Counting"), strict=True)
+        )
         for name, parts in divided.items():
             for part in _numbered(parts, counts):
                 digest = hashlib.sha256(f"{name}\n{digests[name]}\n{part!r}".encode()).hexdigest()[:32]
@@ -162,10 +156,6 @@ def _absolute(source: Source) -> Source:
     if isinstance(source, msgspec.Struct):
         return msgspec.structs.replace(source, path=here)
     return dataclasses.replace(source, path=here)  # type: ignore[type-var]  # a reader of another package
-
-
-def _count_records(part: NumberedPart) -> int:
-    return part.records_inside()
 
 
 def _numbered(parts: Sequence[Source], counts: Mapping[int, int]) -> Iterator[Source]:
@@ -198,12 +188,14 @@ def join_entries(entries: Sequence[Entry]) -> Entry:
 # ---- On a worker
 
 
-def read_part(job: PartJob) -> PulledPart:
+def read_part(job: PartJob) -> tuple[Entry, bool]:
     """Read a part into its files on the storage: its sorted answers, `.jsonl`; their offsets, `.offsets`; what was
     skipped, `.skipped`; and its account, `.json`, last, since the other files are complete where it is there.
+
+    RETURNS (tuple[Entry, bool]): The account, and whether the files were there already.
     """
     if not job.fresh and (done := job.storage.read_if_there(f"{job.name}.json", Entry)):
-        return PulledPart(done, True)
+        return done, True
     with scratch() as folder:
         entry = read_source(ReadJob(job.dataset, job.source, folder))
         path = folder / entry.file
@@ -212,7 +204,7 @@ def read_part(job: PartJob) -> PulledPart:
         if entry.reasons:
             job.storage.put(skipped_file(folder, entry), f"{job.name}.skipped")
     job.storage.write_json(f"{job.name}.json", entry)
-    return PulledPart(entry, False)
+    return entry, False
 
 
 def _offsets(path: Path) -> bytes:

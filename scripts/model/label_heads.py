@@ -219,7 +219,7 @@ def _read_example(example: Example, columns: Mapping[int, int]) -> BatchGold:
         if column is None:
             continue
         if aligned is None:
-            covered[_predicted_tokens(example, span), column] = False
+            covered[example.alignment.y2x[span.start : span.end].ravel(), column] = False
         else:
             set_tags(tags[:, column], *aligned)
     incorrect = [
@@ -258,11 +258,6 @@ def _aligned(
         else:
             found = example.get_aligned_spans_y2x([span], allow_overlap=True)
             yield span, (found[0].start, found[0].end) if found else None
-
-
-def _predicted_tokens(example: Example, span: Span) -> list[int]:
-    """The predicted tokens that overlap a span of the reference."""
-    return example.alignment.y2x[span.start : span.end].ravel().tolist()
 
 
 def _covered_of_predicted(example: Example, covered: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,9 +77,9 @@ def relearn(source: Path, label: str, corpus: Path, folder: Path, steps: int | N
     for texts in (train, dev):
         head.cache(texts.cached)
     before = None if is_new else head.f1(dev.epoch(), pipe.thresholds.get(label, 0.0))
-    batches = _endless(lambda: loop["batcher"](train.epoch()))
+    batches = chain.from_iterable(loop["batcher"](train.epoch()) for _ in count())
     head.train(islice(batches, steps), loop["optimizer"], loop["dropout"], lambda: head.f1(dev.epoch()), steps)
-    threshold = best_thresholds(count_by_threshold(head, dev.epoch()))[label]
+    threshold = best_thresholds(head.labels, count_by_threshold(head, dev.epoch()))[label]
     head.put_back()
     pipe.thresholds[label] = threshold
     _record(nlp, label, digest)
@@ -95,11 +95,6 @@ def _training_loop(nlp: Language, steps: int | None, divisor: int) -> tuple[int,
     config["training"]["max_steps"] = steps
     training = config.interpolate()["training"]
     return steps, registry.resolve({name: training[name] for name in _LOOP})
-
-
-def _endless(epoch: Callable[[], Iterable[list[Example]]]) -> Iterator[list[Example]]:
-    while True:
-        yield from epoch()
 
 
 def _record(nlp: Language, label: str, corpus: str) -> None:
@@ -212,7 +207,7 @@ class _LabelHead:
 
     def f1(self, dev: Iterable[Example], threshold: float = 0.0) -> float | None:
         """F1 of the label; None without support."""
-        return label_heads.prf(*count_by_threshold(self, dev, [threshold]).counts[0, 0].tolist())["f"]
+        return label_heads.prf(*count_by_threshold(self, dev, [threshold])[0, 0].tolist())["f"]
 
     def put_back(self) -> None:
         """Copy the weights of the head into the pipeline."""

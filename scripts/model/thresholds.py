@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,23 +72,16 @@ def set_thresholds(pipe: LabelScorer, examples: Iterable[Example]) -> dict[str, 
     examples (Iterable[Example]): Texts that it was not trained on, for example corpus/dev. They are streamed.
     RETURNS (dict[str, float]): The thresholds by label.
     """
-    chosen = best_thresholds(count_by_threshold(pipe, examples))
+    chosen = best_thresholds(pipe.labels, count_by_threshold(pipe, examples))
     pipe.thresholds.clear()
     pipe.thresholds.update(chosen)
     return chosen
 
 
-class ThresholdCounts(NamedTuple):
-    """Counts of each label with each threshold: (thresholds, labels, [tp, fp, fn])."""
-
-    labels: tuple[str, ...]
-    counts: NDArray[np.int64]
-
-
 def count_by_threshold(
     pipe: LabelScorer, examples: Iterable[Example], biases: Sequence[float] = BIASES
-) -> ThresholdCounts:
-    """Count true and false positives and false negatives with each threshold, where labels are covered.
+) -> NDArray[np.int64]:
+    """Counts with each threshold, where labels are covered: (thresholds, labels, [tp, fp, fn]).
 
     Overlaps between entities of different labels are all counted: they are resolved later.
     """
@@ -115,18 +108,18 @@ def count_by_threshold(
                     if covered.is_scored and label in columns:
                         column = columns[label]
                         counts[step, column] += count_spans(covered, spans.get((doc, column), ()))
-    return ThresholdCounts(pipe.labels, counts)
+    return counts
 
 
 def best_thresholds(
-    found: ThresholdCounts, biases: Sequence[float] = BIASES, prior: float = _PRIOR
+    labels: Sequence[str], counts: NDArray[np.int64], biases: Sequence[float] = BIASES, prior: float = _PRIOR
 ) -> dict[str, float]:
     """The threshold of each label with the best F1; of several, the one nearest to 0.
 
+    counts (NDArray[int64]): See `count_by_threshold`.
     prior (float): To the counts of a label, those of all labels together are added, scaled to so many entities: a label
         with few entities leans on the others.
     """
-    counts = found.counts.astype(np.float64)
     together = counts.sum(1, keepdims=True)
     support = max(1.0, float(together[0, 0, 0] + together[0, 0, 2]))
     smooth = counts + prior * together / support
@@ -134,4 +127,4 @@ def best_thresholds(
     f = 2 * tp / np.maximum(2 * tp + fp + fn, 1e-9)
     order = np.argsort(np.abs(biases), kind="stable")
     best = order[f[order].argmax(0)]
-    return {label: biases[index] for label, index in zip(found.labels, best.tolist(), strict=True)}
+    return {label: biases[index] for label, index in zip(labels, best.tolist(), strict=True)}
