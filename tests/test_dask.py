@@ -20,7 +20,7 @@ import pytest
 from msgspec.structs import replace
 
 from benchmarks.generate import Size, generate
-from scripts.building import shards as cuts
+from scripts.building import splits
 from scripts.building.corpus import CorpusPlan, build, nlp_block
 from scripts.building.splits import read_corpus
 from scripts.core import manifest, settings
@@ -295,7 +295,7 @@ def receipts(folder):
 def shards_of_docs(folder, monkeypatch):
     """Sets how many there are: a power of 2."""
     size = (folder / "expected/gold.jsonl").stat().st_size
-    return lambda number: monkeypatch.setattr(cuts, "_SHARD_BYTES", size * 2 // number)
+    return lambda number: monkeypatch.setattr(splits, "_SHARD_BYTES", size * 2 // number)
 
 
 @pytest.mark.parametrize("number", [4, 64])

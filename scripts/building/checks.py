@@ -127,7 +127,6 @@ def debug_data(config: Path, corpus: Path, limit: int) -> str:
     """Run spaCy's checks of train and dev, which print: https://spacy.io/api/cli#debug-data
 
     config (Path): A training config with spaCy's `ner`: the checks know none of our components.
-    corpus (Path): The folder with train, dev, labels.json and split.json.
     limit (int): Number of texts to read of each split; all are in memory.
     RETURNS (str): Why the checks stopped early; empty if they did not.
     """

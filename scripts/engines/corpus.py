@@ -32,7 +32,6 @@ _one_thread = Lock()  # a vocabulary is for one thread at a time
 class CorpusJob(NamedTuple):
     """The work of making one shard of the corpus, or all shards that lie within one shard of the gold.
 
-    bits (int): See `hash_bits`.
     rules (str): Name of the file that has the `ShardRules`.
     folder (str): For the results, on the storage.
     spacy (str): The version that all workers must have.
@@ -49,7 +48,6 @@ class CorpusJob(NamedTuple):
 def build_on(engine: Dask, folder: Path, plan: CorpusPlan) -> tuple[Corpus, int]:
     """Build the corpus from the gold on the engine's storage. See `scripts.building.corpus.build`.
 
-    RETURNS (tuple[Corpus, int]): The account, and the number of shards that were on the storage already.
     RAISES (UserError): If the gold on the storage is not as it was merged, or cannot be split there as configured.
     """
     if engine.memory_mb < LEAST_MB:

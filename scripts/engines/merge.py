@@ -64,7 +64,6 @@ class MergePlan(msgspec.Struct):
     parts (list[str]): Names of the sorted files, without their endings.
     buckets (int): Their number, a power of 2.
     largest (int): With more bytes a bucket is divided again.
-    policy (Policy): How disagreements are decided.
     """
 
     parts: list[str]

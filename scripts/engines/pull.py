@@ -7,7 +7,7 @@ import hashlib
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate, chain
+from itertools import accumulate
 from operator import methodcaller
 from pathlib import Path
 from typing import NamedTuple
@@ -49,7 +49,6 @@ class PartJob(NamedTuple):
     """The work of reading a part of a source.
 
     name (str): Of its files on the storage, without their endings; a digest of all that they depend on.
-    fresh (bool): Whether to read it even if its files are there.
     """
 
     dataset: str
@@ -75,10 +74,7 @@ class StoredParts(msgspec.Struct):
 
 
 def pull_on(engine: Dask, sources: Mapping[str, Source], folder: Path, max_skipped: float, fresh: bool) -> Pulled:
-    """Read all sources into sorted files on the engine's storage. See `scripts.merging.pull.pull`.
-
-    folder (Path): For the manifest, and for `skipped/<dataset>.jsonl`.
-    """
+    """Read all sources into sorted files on the engine's storage. See `scripts.merging.pull.pull`."""
     return pull(sources, folder, max_skipped, 1, fresh, DaskReader(engine, fresh))
 
 
@@ -129,9 +125,8 @@ class DaskReader(Reader):
             absolute = _absolute(source)
             divided[name] = absolute.parts(size) if isinstance(absolute, Divisible) else [absolute]
         numbered = [part for parts in divided.values() for part in parts if isinstance(part, NumberedPart)]
-        counts = dict(
-            zip(map(id, numbered), in_order(client, methodcaller("records_inside"), numbered, "Counting"), strict=True)
-        )
+        records = in_order(client, methodcaller("records_inside"), numbered, "Counting")
+        counts = dict(zip(map(id, numbered), records, strict=True))
         for name, parts in divided.items():
             for part in _numbered(parts, counts):
                 digest = hashlib.sha256(f"{name}\n{digests[name]}\n{part!r}".encode()).hexdigest()[:32]
@@ -160,7 +155,7 @@ def _absolute(source: Source) -> Source:
 
 def _numbered(parts: Sequence[Source], counts: Mapping[int, int]) -> Iterator[Source]:
     """The parts, each with the number of records before it."""
-    before = chain([0], accumulate(counts.get(id(part), 0) for part in parts))
+    before = accumulate((counts.get(id(part), 0) for part in parts), initial=0)
     for part, records in zip(parts, before, strict=False):
         yield part.after(records) if isinstance(part, NumberedPart) else part
 

@@ -55,21 +55,11 @@ class Account(msgspec.Struct):
 
     def assert_adds_up(self) -> None:
         """RAISES (AssertionError): If an answer or a span is missing, naming its dataset."""
-        for dataset in self.datasets:
-            counts = self.of_dataset(dataset)
+        for dataset, counts in self._by_dataset().items():
             assert counts["read"] == sum(counts[outcome] for outcome in ANSWERS), (dataset, counts)
         for dataset, label in sorted({key[:2] for key in self.spans}):
             counts = self.of_label(dataset, label)
             assert counts["read"] == sum(counts[outcome] for outcome in SPANS), (dataset, label, counts)
-
-    @property
-    def datasets(self) -> list[str]:
-        """Names of the datasets, sorted."""
-        return sorted({dataset for dataset, _ in self.answers})
-
-    def labels(self, dataset: str | None = None) -> list[str]:
-        """The labels of one dataset, or of all, sorted."""
-        return sorted({key[1] for key in self.spans if dataset in (None, key[0])})
 
     def of_dataset(self, dataset: str) -> dict[str, int]:
         """Outcomes of the answers of a dataset."""
@@ -81,11 +71,15 @@ class Account(msgspec.Struct):
 
     def to_dict(self) -> dict[str, Any]:
         """Sorted and nested, for JSON."""
+        answers, labels = self._by_dataset(), sorted({key[:2] for key in self.spans})
         return {
             "totals": dict(sorted(self.totals.items())),
-            "answers": {dataset: self.of_dataset(dataset) for dataset in self.datasets},
+            "answers": answers,
             "spans": {
-                dataset: {label: self.of_label(dataset, label) for label in self.labels(dataset)}
-                for dataset in self.datasets
+                dataset: {label: self.of_label(dataset, label) for name, label in labels if name == dataset}
+                for dataset in answers
             },
         }
+
+    def _by_dataset(self) -> dict[str, dict[str, int]]:
+        return {dataset: self.of_dataset(dataset) for dataset in sorted({dataset for dataset, _ in self.answers})}

@@ -15,7 +15,7 @@ from scripts.core.workers import Workers
 from scripts.merging.account import Account
 from scripts.merging.buckets import ALL, Bucket, Resources, largest_bucket, merge_bucket, number_of_buckets
 from scripts.merging.decide import Policy
-from scripts.merging.merged import NAME, ContainedRule, MergeRecord, load, outputs_intact
+from scripts.merging.merged import NAME, ContainedRule, MergeRecord, load
 from scripts.merging.pull import is_as_pulled, load_fingerprints
 
 OUTPUTS = ("gold.jsonl", "conflicts.jsonl", "coverage.csv", "contained.jsonl", "duplicates.jsonl")
@@ -42,7 +42,10 @@ def merge(
     RAISES (UserError): If a file is not as it was pulled.
     """
     merger = merger or Merger(manifest, annotations, resources)
-    request = _request(manifest, policy, contained)
+    inputs = {name: entry.sha256 for name, entry in sorted(manifest.datasets.items())}
+    request = MergeRecord(
+        policy=policy, contained=contained, code=code_digest(*_CODE), manifest=digest(manifest), inputs=inputs
+    )
     with exclusive(annotations), exclusive(corpus):  # so that nothing is pulled meanwhile
         previous = _previous(request, corpus, merger.outputs)
         if previous:
@@ -52,24 +55,13 @@ def merge(
             return _commit(request, account, manifest, work, corpus, merger.outputs), True
 
 
-def _request(manifest: Manifest, policy: Policy, contained: ContainedRule) -> MergeRecord:
-    """A merge.json with the inputs and rules only: the merge that is asked for."""
-    return MergeRecord(
-        policy=policy,
-        contained=contained,
-        code=code_digest(*_CODE),
-        manifest=digest(manifest),
-        inputs={name: entry.sha256 for name, entry in sorted(manifest.datasets.items())},
-    )
-
-
 def _previous(request: MergeRecord, corpus: Path, outputs: Sequence[str]) -> MergeRecord | None:
     """The merge.json of a previous merge with the same inputs and rules, if all outputs are there and intact."""
     try:
         found = load(corpus)
         rules = ((each.policy, each.contained, each.code, each.manifest) for each in (found, request))
         same = len(set(rules)) == 1 and found.outputs.keys() >= set(outputs)
-        return found if same and outputs_intact(found, corpus) else None
+        return found if same and all(sha256(corpus / name) == sha for name, sha in found.outputs.items()) else None
     except (UserError, OSError):
         return None
 
@@ -104,9 +96,7 @@ class Merger:
         return account
 
     def _verify(self, workers: Workers) -> None:
-        """RAISES (UserError): If a file is not as it was pulled. Files as `pull` left them, by size and time, are not
-        read.
-        """
+        """RAISES (UserError): If a file is not as it was pulled. Those that are by size and time are not read."""
         cached = load_fingerprints(self.annotations)
         files = [
             (self.annotations / entry.file, entry.sha256)

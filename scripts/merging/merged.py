@@ -52,11 +52,6 @@ def load(corpus: Path) -> MergeRecord:
     return read_json(corpus / NAME, MergeRecord, "merge the annotations first", "merge again")
 
 
-def outputs_intact(merged: MergeRecord, corpus: Path) -> bool:
-    """Whether all outputs are as they were merged. RAISES (OSError): If one is missing, or cannot be read."""
-    return all(sha256(corpus / name) == digest for name, digest in merged.outputs.items())
-
-
 def gold_as_merged(corpus: Path) -> tuple[MergeRecord, Path]:
     """Load merge.json and check gold.jsonl against it. RAISES (UserError): If either is missing, or has changed."""
     merged = load(corpus)

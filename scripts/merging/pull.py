@@ -46,7 +46,6 @@ def pull(
     folder (Path): For `<dataset>.jsonl`, `skipped/<dataset>.jsonl` and the manifest. Files of other datasets are
         deleted.
     max_skipped (float): Largest share of a dataset's records, or of its spans, that may be skipped.
-    processes (int): Sources that are read at a time.
     fresh (bool): Read unchanged sources too.
     reader (Reader | None): Another engine than this machine.
     RAISES (UserError): If a source cannot be read, too much of it is skipped, or all sources are empty.
@@ -98,11 +97,7 @@ def skipped_file(folder: Path, entry: Entry) -> Path:
 
 
 class Reader:
-    """Reads all sources, in processes of this machine. Other engines override both methods.
-
-    processes (int): At a time.
-    fresh (bool): Read unchanged sources too.
-    """
+    """Reads all sources, in processes of this machine. Other engines override both methods."""
 
     def __init__(self, processes: int, fresh: bool) -> None:
         self.processes, self.fresh = processes, fresh
@@ -110,11 +105,10 @@ class Reader:
     def read(
         self, sources: Mapping[str, Source], digests: Mapping[str, str], folder: Path, work: Path
     ) -> tuple[Entries, list[str]]:
-        """Read sources into files, see `read_source`.
+        """Read sources into files of a work folder, see `read_source`.
 
         digests (Mapping[str, str]): See `source_digest`.
         folder (Path): The results of the previous pull, which stay as they are.
-        work (Path): For new files.
         RETURNS (tuple[Entries, list[str]]): All datasets; and the unchanged ones, whose previous files stay.
         """
         previous, cached = previous_entries(folder), load_fingerprints(folder)
@@ -161,12 +155,9 @@ def load_fingerprints(folder: Path) -> dict[str, Fingerprint]:
 
 def is_as_pulled(path: Path, entry: Entry, cached: Fingerprint | None) -> bool:
     """Whether a dataset's file is as in the manifest, by its size and time of change: the file is not read."""
-    if cached is None or cached.sha256 != entry.sha256:
+    if cached is None or cached.sha256 != entry.sha256 or not path.is_file():
         return False
-    try:
-        stat = path.stat()
-    except OSError:
-        return False
+    stat = path.stat()
     return (stat.st_size, stat.st_mtime_ns) == (cached.size, cached.changed)
 
 

@@ -87,7 +87,6 @@ def text_at(file: IO[bytes], offset: int) -> SourcedText:
 def survey(gold: Sequence[Block], path: Path, workers: Workers) -> tuple[TextRows, list[int]]:
     """Compute the rows of all texts.
 
-    gold (Sequence[Block]): All of the gold.
     path (Path): A file for the rows, which need not fit into memory.
     RETURNS (tuple[TextRows, list[int]]): The rows in the order of the gold, and the number of each block's first row.
     """
@@ -106,7 +105,8 @@ def _rows_of_block(block: Block) -> TextRows:
     prints = Fingerprints([text for _, text in found])
     rows = np.zeros(len(found), ROW)
     rows["offset"] = [offset for offset, _ in found]
-    rows["bare"] = [_hash(bare(text)) for _, text in found]
+    digests = [hashlib.blake2b(bare(text).encode(), digest_size=8).digest() for _, text in found]
+    rows["bare"] = np.frombuffer(b"".join(digests), ">u8")
     rows["length"] = lengths = prints.ends - prints.starts
     rows["level"] = np.searchsorted(LEVELS, lengths, side="right")
     rows["key"] = keys(prints.of(prints.starts, lengths), lengths)
@@ -124,7 +124,3 @@ def bare(text: str) -> str:
             if mark in text:
                 text = text.replace(mark, "")
     return "".join(text.replace(" ", "").split())  # split() alone takes three times as long
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")

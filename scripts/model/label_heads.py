@@ -69,8 +69,7 @@ def label_heads_model(
     """A model with a hidden layer and five scores for each label, over a shared tok2vec.
 
     tok2vec (Model[List[Doc], List[Floats2d]]): Any tok2vec or listener.
-    hidden_width (int): Units of each label's hidden layer.
-    maxout_pieces (int): Pieces of each unit, of which it takes the maximum.
+    hidden_width (int), maxout_pieces (int): Units of each label's hidden layer, and pieces of each unit.
     RETURNS (Model[List[Doc], Floats2d]): (tokens of all Docs, labels * 5): scores of the tags O, B, I, L and U of the
         first label, then of the second, and so on.
     """
@@ -83,11 +82,7 @@ def label_heads_model(
 
 
 def heads_layer(width: int, pieces: int, nI: int | None = None) -> Model[Floats2d, Floats2d]:
-    """A layer with the heads of all labels: maxout(X W1 + b1) W2 + b2. The first axis of each parameter is the label.
-
-    width (int), pieces (int): Of each label's hidden layer.
-    nI (Optional[int]): Width of the input.
-    """
+    """The heads of all labels: maxout(X W1 + b1) W2 + b2. The first axis of each parameter is the label."""
     # The number of labels is an attribute: thinc does not let a dimension change, and labels can be added.
     return Model(
         "label_heads",
@@ -339,7 +334,6 @@ def _viterbi(scores: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     outside, O and U lead outside and B leads inside; from inside, I leads inside and L leads outside.
 
     scores (np.ndarray): (sequences, tokens, 5).
-    lengths (np.ndarray): (sequences,).
     RETURNS (np.ndarray): (sequences, tokens). Tags beyond the end of a sequence are arbitrary.
     """
     count, steps, _ = scores.shape
@@ -370,7 +364,6 @@ def find_entities(scores: np.ndarray, lengths: Sequence[int]) -> BatchEntities:
     """Decode the scores of a batch into entities.
 
     scores (np.ndarray): (tokens, labels, 5), with thresholds.
-    lengths (Sequence[int]): Tokens of each Doc.
     """
     tags = decode(scores, lengths).T
     label, start = ((tags == BEGIN) | (tags == UNIT)).nonzero()
@@ -414,7 +407,6 @@ class LabelHeads(TrainablePipe):
     ) -> None:
         """Initialize the component.
 
-        model (Model[List[Doc], Floats2d]): See `label_heads_model`.
         spans_key (str): The key in `doc.spans` for all predicted entities.
         scorer (Optional[Callable]): Scores examples; `score_covered` if None.
         """
@@ -647,27 +639,24 @@ def covered_of(doc: Doc) -> dict[str, Covered]:
     RAISES (ValueError): If the Doc has no `doc.spans["covered"]`.
     """
     demand_coverage(doc)
-    gold, covered = _tokens_by_label(doc, GOLD), _tokens_by_label(doc, COVERED)
+    gold: dict[str, list[Range]] = defaultdict(list)
+    covered: dict[str, list[Range]] = defaultdict(list)
+    for key, by_label in ((GOLD, gold), (COVERED, covered)):
+        for span in doc.spans.get(key, []):
+            by_label[span.label_].append((span.start, span.end))
     # A range ends where the next token starts: it includes whitespace, so that neighbors touch.
     starts = [*(token.idx for token in doc), len(doc.text)]
     return {label: _in_characters(doc, starts, gold.get(label, []), ranges) for label, ranges in covered.items()}
 
 
-def _tokens_by_label(doc: Doc, key: str) -> dict[str, list[Range]]:
-    found: dict[str, list[Range]] = defaultdict(list)
-    for span in doc.spans.get(key, []):
-        found[span.label_].append((span.start, span.end))
-    return found
-
-
 def _in_characters(doc: Doc, starts: Sequence[int], gold: Collection[Range], covered: Collection[Range]) -> Covered:
     ranges = join_ranges(covered)
     inside = [span for span in gold if _is_within(span, ranges)]
-    tokens = _total_length(ranges)
+    tokens, of_entities = (sum(end - start for start, end in joined) for joined in (ranges, join_ranges(inside)))
     return Covered(
         gold=frozenset((starts[start], starts[end - 1] + len(doc[end - 1])) for start, end in inside),
         covered=[(starts[start], starts[end]) for start, end in ranges],
-        is_scored=tokens == len(doc) or tokens > _total_length(join_ranges(inside)),
+        is_scored=tokens == len(doc) or tokens > of_entities,
     )
 
 
@@ -680,10 +669,6 @@ def join_ranges(ranges: Iterable[Range]) -> list[Range]:
         else:
             result.append((start, end))
     return result
-
-
-def _total_length(ranges: Iterable[Range]) -> int:
-    return sum(end - start for start, end in ranges)
 
 
 def _is_within(span: Range, ranges: Iterable[Range]) -> bool:

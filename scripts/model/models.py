@@ -49,7 +49,6 @@ def record_data(split: str) -> Callable[[Language], Language]:
     """For [training.before_to_disk]: write into each saved model's meta what it is trained on.
 
     split (str): Path to corpus/split.json. It is read when training starts, since it may have changed at the end.
-    RETURNS (Callable[[Language], Language]): Adds the record and returns the pipeline.
     RAISES (ConfigValidationError): If there is no corpus; `spacy train` shows it without a traceback.
     """
     try:
@@ -103,19 +102,13 @@ class TrainedModel(NamedTuple):
     provenance: Provenance | None
 
 
-class RunModels(NamedTuple):
-    """The models of a run by seed, and folders that are not part of it, with the reason."""
-
-    models: list[TrainedModel]
-    skipped: list[str]
-
-
-def find_models(folder: Path, corpus: str, seeds: Sequence[int] = ()) -> RunModels:
+def find_models(folder: Path, corpus: str, seeds: Sequence[int] = ()) -> tuple[list[TrainedModel], list[str]]:
     """Find the models `seed-<n>/model-best` of a run.
 
     folder (Path): The run's models, for example training/ner.
     corpus (str): Digest of the corpus. If some of the models were trained on it, those are the run.
     seeds (Sequence[int]): Seeds that must be there; none for all that are.
+    RETURNS (tuple[list[TrainedModel], list[str]]): By seed; and folders that are not part of the run, with the reason.
     RAISES (UserError): If a model is missing, cannot be read or has another seed than its folder, or if models differ
         in more than their seeds.
     """
@@ -133,21 +126,20 @@ def find_models(folder: Path, corpus: str, seeds: Sequence[int] = ()) -> RunMode
     skipped += [f"{model.path.parent}: was trained on other data" for model in models if model not in current]
     for model in current[1:]:
         _demand_same_run(current[0], model)
-    return RunModels(current, skipped)
+    return current, skipped
 
 
 def _demand_same_run(one: TrainedModel, other: TrainedModel) -> None:
     """RAISES (UserError): If two models differ in more than their seeds."""
-    differs = {
-        "configs": one.config != other.config,
-        "data": (one.provenance and one.provenance.corpus) != (other.provenance and other.provenance.corpus),
-        "code": (one.provenance and one.provenance.code) != (other.provenance and other.provenance.code),
-    }
-    if any(differs.values()):
-        what = " and ".join(name for name, is_so in differs.items() if is_so)
+    of_each = (
+        (each.config, each.provenance and each.provenance.corpus, each.provenance and each.provenance.code)
+        for each in (one, other)
+    )
+    differ = [name for name, a, b in zip(("configs", "data", "code"), *of_each, strict=True) if a != b]
+    if differ:
         raise UserError(
-            f"{one.path} and {other.path}: were trained with different {what}, so they are not one run; "
-            "train the older one again, or remove it"
+            f"{one.path} and {other.path}: were trained with different {' and '.join(differ)}, so they are not one "
+            "run; train the older one again, or remove it"
         )
 
 

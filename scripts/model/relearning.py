@@ -52,8 +52,6 @@ def relearn(source: Path, label: str, corpus: Path, folder: Path, steps: int | N
     """Train the head of one label on a corpus, and put `model-best` into a folder.
 
     source (Path): A trained pipeline with label heads. It is not changed.
-    label (str): A label of the pipeline or a new one.
-    corpus (Path): The folder with train, dev and split.json.
     folder (Path): For example training/ner-ORG/seed-0.
     steps (int | None): Batches; None for as many as the pipeline was trained for, or a third of that if the output of
         the layers below cannot be cached, so that a batch takes longer.

@@ -54,7 +54,7 @@ def queue(request: Request, corpus: Path, models: Path, output: Path, plan: Corp
         digest = ""
         if request.kind == "uncovered" and request.order == "informative":
             digest = read_corpus(corpus / "split.json").digest
-            trained = find_models(models, digest).models
+            trained = find_models(models, digest)[0]
         chosen = _choose(request, merged.totals["texts"], gold, before, plan, trained)
         account = _account(request, merged.outputs[gold.name], trained, chosen)
         target = _write(account, chosen, Tokens(plan.nlp), work / "new", folder) if chosen.items else None
