@@ -1,7 +1,5 @@
 """Checks of a corpus: labels that cannot be learned, texts that leak into evaluation, boundaries that look wrong."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

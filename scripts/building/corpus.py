@@ -1,7 +1,5 @@
 """The corpus that is trained on: gold texts split, tokenized and written in shards."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Docs made of gold texts: gold, covered and incorrect spans, and entities for spaCy's own `ner`."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The Docs of a shard, tokenized and written as DocBins."""
 
-from __future__ import annotations
-
 import hashlib
 import struct
 import zlib

@@ -3,8 +3,6 @@
 Nothing here needs spaCy, so that `corpus` finds out quickly that nothing has changed.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A Dask cluster: functions applied to items on its workers, and its failures as errors of one line."""
 
-from __future__ import annotations
-
 import logging
 import os
 import time

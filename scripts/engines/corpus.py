@@ -1,7 +1,5 @@
 """`corpus` on a cluster: workers make the shards of Docs from the shards of the gold on the storage."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """[engine]: where the steps pull, merge and build the corpus. The results are the same bytes."""
 
-from __future__ import annotations
-
 import re
 from importlib.util import find_spec
 

@@ -4,8 +4,6 @@ Dask's own shuffle (P2P) would need pyarrow, keeps nothing for the next run, and
 one of two workers killed it read 12 parts of sources 25 times. Here only the buckets that this worker had are repeated.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache

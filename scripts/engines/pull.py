@@ -1,7 +1,5 @@
 """`pull` on a cluster: each part of a source becomes a sorted file on the storage, unless it is there already."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 from array import array

@@ -1,7 +1,5 @@
 """Files that all workers see, on any file system of fsspec. Each appears when it is complete, or not at all."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 import uuid

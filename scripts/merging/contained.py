@@ -9,8 +9,6 @@ Binary answers can be moved to the container: that a span is an entity, or is no
 says nothing of the rest of the container, so it stays with its own text.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Decisions between annotators who answered about the same label of a text. Pure functions over spans."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple

@@ -7,8 +7,6 @@ whose MinHash signatures are equal in a band (Broder 1997, https://doi.org/10.11
 similarity is computed exactly.
 """
 
-from __future__ import annotations
-
 import sys
 import unicodedata
 from collections import defaultdict

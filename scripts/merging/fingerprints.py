@@ -5,8 +5,6 @@ NumPy's integers is the modulo). The sums before two positions give the hash of 
 hashes are a hint only: texts have to be compared.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any

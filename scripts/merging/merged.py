@@ -1,7 +1,5 @@
 """corpus/merge.json: inputs, rules, outputs and account of a merge."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal

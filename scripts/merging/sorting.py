@@ -3,8 +3,6 @@
 Files of answers are sorted so that a merge can take any range of hashes out of each of them without reading the rest.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from heapq import merge
 from mmap import ACCESS_READ, mmap

@@ -1,7 +1,5 @@
 """One row of numbers per text of the gold, some 50 bytes each: enough to find duplicates and contained texts."""
 
-from __future__ import annotations
-
 import hashlib
 import unicodedata
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Trained models on disk: the record of their training in meta.json, and the models that make a run."""
 
-from __future__ import annotations
-
 import hashlib
 import platform
 import re

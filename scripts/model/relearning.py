@@ -1,7 +1,5 @@
 """Train one label of a pipeline again, or a new one; predictions for all other labels stay the same, to the bit."""
 
-from __future__ import annotations
-
 import hashlib
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence

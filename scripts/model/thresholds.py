@@ -1,7 +1,5 @@
 """A threshold for each label, chosen on texts that were not trained on: a bias on the score of O."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile

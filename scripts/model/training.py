@@ -1,7 +1,5 @@
 """Training: a config is checked, a pipeline is trained, its thresholds are set, and it is committed to its folder."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
