@@ -70,6 +70,21 @@ def test_a_reader(project):
         assert [text["text"][span["start"] : span["end"]] for span in text["spans"]] == ["Oslo", "New York"]
 
 
+def test_import_knows_the_reader_by_name_and_others_by_what_they_read(project):
+    options = ["--config", "imported.cfg", "--write", "nothing"]
+    shown = call(project, "scripts.import", "assets/flights.txt", "--format", "bracketed", *options)
+    assert '@readers = "team.Bracketed.v1"' in shown
+    task = {"text": "Ada", "spans": [{"start": 0, "end": 3, "label": "PER"}], "answer": "accept"}
+    (project / "assets/tasks.jsonl").write_text(json.dumps(task) + "\n", "utf8")
+    assert '@readers = "labelwise.ProdigyJsonl.v1"' in call(project, "scripts.import", "assets/tasks.jsonl", *options)
+
+
+def test_a_line_that_a_reader_finds_faulty_is_skipped_with_its_place(project):
+    (project / "assets/broken.txt").write_text("to [Oslo](city)\nto [Oslo(city)\n", "utf8")
+    options = ["--format", "bracketed", "--config", "imported.cfg", "--write", "nothing"]
+    assert "a bracket is not closed" in call(project, "scripts.import", "assets/broken.txt", *options)
+
+
 def test_a_step(project):
     path = project / "project.yml"
     path.write_text(path.read_text("utf8").replace("commands:\n", "commands:\n" + block("A step", "yaml"), 1), "utf8")

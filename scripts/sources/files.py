@@ -47,6 +47,10 @@ class Files(msgspec.Struct, frozen=True):
         """
         raise NotImplementedError
 
+    def recognizes(self) -> bool:
+        """Tell whether `import` takes the path for this format when none is given."""
+        return False
+
     def offset_units(self) -> tuple[Offsets, Unit]:
         """Return the units that offsets count, and those that are usual in this format."""
         return "codepoints", "codepoints"
