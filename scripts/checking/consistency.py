@@ -209,8 +209,7 @@ class _FormComparison:
 
 def _ambiguous_rows(table: FormTable) -> list[list[int]]:
     """Rows of the forms with several labels, by form, the most evenly divided first."""
-    edges = np.flatnonzero(np.append(True, table["key"][1:] != table["key"][:-1])) if len(table) else np.zeros(0, int)
-    sizes = np.diff(np.append(edges, len(table)))
+    _, edges, sizes = np.unique(table["key"], return_index=True, return_counts=True)
     found = []
     for edge, size in zip(edges[sizes > 1].tolist(), sizes[sizes > 1].tolist(), strict=True):
         rows = sorted(range(edge, edge + size), key=lambda row: (-int(table["count"][row]), row))

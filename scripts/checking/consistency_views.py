@@ -105,10 +105,7 @@ def firsts(suspects: Iterable[Suspect]) -> dict[str, list[Suspect]]:
 
 
 def anchors(found: Consistency | None, suspects: Mapping[str, Sequence[Suspect]] | None) -> dict[str, str]:
-    """By label, the anchor of its details on the page, if there are any.
-
-    suspects (Mapping[str, Sequence[Suspect]] | None): By label; None if no texts shall be shown.
-    """
+    """By label, the anchor of its details on the page, if it has any. suspects: None if no texts shall be shown."""
     if found is None or suspects is None:
         return {}
     labels = enumerate(found.labels.items(), 1)

@@ -241,12 +241,6 @@ class CoverageMatrix(NamedTuple):
     labels: list[CoverageRow]
     datasets: list[str]
 
-    @property
-    def share(self) -> float:
-        """The share of all pairs of a text and a label that are covered."""
-        texts = sum(row.texts for row in self.labels)
-        return sum(row.states["covered"] for row in self.labels) / texts if texts else 0.0
-
 
 def read_matrix(path: Path) -> CoverageMatrix | None:
     """Read coverage.csv; None if there is none. RAISES (UserError): If it is damaged."""

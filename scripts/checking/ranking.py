@@ -235,16 +235,14 @@ def _distinct(suspects: Iterable[Suspect]) -> list[Suspect]:
         by_text[suspect.input_hash, suspect.text].append(suspect)
     kept = []
     for same_text in by_text.values():
-        missing = [suspect for suspect in same_text if suspect.kind == "missing"]
+        missing = [(suspect.start, suspect.end) for suspect in same_text if suspect.kind == "missing"]
         apart: list[Suspect] = []
         for suspect in same_text:
-            is_part = suspect.kind == "missing" and any(_is_inside(suspect, other) for other in missing)
+            is_part = suspect.kind == "missing" and any(
+                start <= suspect.start and suspect.end <= end and end - start > suspect.end - suspect.start
+                for start, end in missing
+            )
             if not is_part and all(suspect.end <= other.start or other.end <= suspect.start for other in apart):
                 apart.append(suspect)
         kept += apart
     return sorted(kept, key=_order)
-
-
-def _is_inside(suspect: Suspect, longer: Suspect) -> bool:
-    is_same = (suspect.start, suspect.end) == (longer.start, longer.end)
-    return longer.start <= suspect.start and suspect.end <= longer.end and not is_same

@@ -42,9 +42,7 @@ def print_found(console: Console, datasets: Sequence[FoundDataset]) -> None:
 
 
 def print_merge(console: Console, merged: MergeRecord) -> None:
-    """Per dataset: answers read = their outcomes; per label: texts by state; conflicts by kind; contained texts and
-    duplicates.
-    """
+    """Outcomes of answers by dataset, texts by label and state, conflicts by kind, contained texts and duplicates."""
     datasets = {name: {"answers": outcomes} for name, outcomes in merged.answers.items()}
     print_sums(console, "dataset", datasets, {"answers": ANSWERS})
     labels = {

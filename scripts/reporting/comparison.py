@@ -14,8 +14,6 @@ from scripts.scoring.metrics import COLUMNS, columns_of
 from scripts.scoring.runs import ScoredRun, to_frame
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from scripts.scoring.learning_curve import Trend  # with spaCy
 
 MAX_RUNS = 4  # that fit 80 columns
@@ -46,12 +44,8 @@ def _signed(numbers: Mapping[str, int]) -> str:
 
 
 def _label_differences(found: Differences) -> Iterator[str]:
-    changes = (
-        (found.added, "added"),
-        (found.removed, "removed"),
-        (found.test, "scored on other texts, or with other gold"),
-    )
-    for labels, change in changes:
+    changes = {"added": found.added, "removed": found.removed, "scored on other texts, or with other gold": found.test}
+    for change, labels in changes.items():
         if labels:
             yield f"Labels: {plural(len(labels), 'label')} {change} ({listed(labels)})."
 
@@ -127,23 +121,19 @@ def to_csv(runs: Sequence[ScoredRun], found: Comparisons) -> bytes:
 
     A field is empty where a value is undefined, or the run was not compared.
     """
-    frame = to_frame(runs).drop(columns=[column.name for column in COLUMNS if column.name not in _SCORES])
-    table = frame.merge(_changes_frame(found), how="left", on=["run", "row", "label"])
-    text: str = table.to_csv(index=False, lineterminator="\n")
-    return text.encode()
-
-
-def _changes_frame(found: Comparisons) -> pd.DataFrame:
-    """Changes since the baseline: a row for each compared run and label."""
     import pandas as pd
 
+    frame = to_frame(runs).drop(columns=[column.name for column in COLUMNS if column.name not in _SCORES])
     rows = [
         (compared.run, row, label, found.baseline, *(getattr(change, name) for name in _CHANGE))
         for compared in found.runs
         for row, label, change in compared.changes.rows()
     ]
-    table = pd.DataFrame(rows, columns=["run", "row", "label", "baseline", *_CHANGE_COLUMNS])
-    return table.astype({"compared_support": "Int64", "compared_texts": "Int64"})
+    changes = pd.DataFrame(rows, columns=["run", "row", "label", "baseline", *_CHANGE_COLUMNS])
+    changes = changes.astype({"compared_support": "Int64", "compared_texts": "Int64"})
+    table = frame.merge(changes, how="left", on=["run", "row", "label"])
+    text: str = table.to_csv(index=False, lineterminator="\n")
+    return text.encode()
 
 
 # The newest run beside the baseline, on the console and in compare.md
@@ -163,8 +153,8 @@ def to_markdown(runs: Sequence[ScoredRun], found: Comparisons) -> str:
         markdown_row(_HEADINGS),
         "|---|---:|---:|---:|---:|---|---:|---:|",
         *(
-            markdown_row([escape_markdown(name) if row == "label" else f"**{name}**", *_with_mark(cells, change)])
-            for row, name, cells, change in _table_rows(compared, runs)
+            markdown_row([escape_markdown(name) if row == "label" else f"**{name}**", *cells])
+            for row, name, cells, _ in _table_rows(compared, runs, with_marks=True)
         ),
         "",
         *(f"- {escape_markdown(line)}" for line in list_differences(compared)),
@@ -173,24 +163,24 @@ def to_markdown(runs: Sequence[ScoredRun], found: Comparisons) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _with_mark(cells: list[str], change: Change) -> list[str]:
-    """Mark the verdict: Markdown has no bold rows, as the console has."""
-    place = _HEADINGS.index("verdict") - 1
-    return [*cells[:place], f"{mark(change)} {change.verdict}".strip(), *cells[place + 1 :]]
-
-
 def markdown_row(cells: Sequence[str]) -> str:
     """Format a row of a Markdown table, of escaped cells."""
     return f"| {' | '.join(cells)} |"
 
 
-def _table_rows(compared: RunComparison, runs: Sequence[ScoredRun]) -> Iterator[tuple[str, str, list[str], Change]]:
-    """Yield kind, name, cells (without the name) and change of each row."""
+def _table_rows(
+    compared: RunComparison, runs: Sequence[ScoredRun], with_marks: bool = False
+) -> Iterator[tuple[str, str, list[str], Change]]:
+    """Yield kind, name, cells (without the name) and change of each row.
+
+    with_marks (bool): Mark verdicts: Markdown has no bold rows, as the console has.
+    """
     run = next(scored.run for scored in runs if scored.run.folder == compared.run)
     covered = run.trained.covered if run.trained else {}
     for row, name, change in compared.changes.rows():
+        verdict = f"{mark(change)} {change.verdict}".strip() if with_marks else change.verdict
         cells = [
-            ratio(change.before), ratio(change.f), ratio(change.delta, sign=True), interval(change), change.verdict,
+            ratio(change.before), ratio(change.f), ratio(change.delta, sign=True), interval(change), verdict,
             f"{change.support:,}", f"{covered[name]:,}" if row == "label" and name in covered else "",
         ]  # fmt: skip
         yield row, name, cells, change
@@ -211,10 +201,8 @@ def print_comparison(console: Console, shown: Sequence[ScoredRun], found: Compar
         is_bold = row != "label" or change.is_clear
         table.add_row(name, *cells[: len(headings) - 1], style="bold" if is_bold else "")
     console.print(table)
-    for title, sentences in (
-        ("Differences", list_differences(compared)),
-        ("Notes", list(list_notes(compared, found.variance_seeds))),
-    ):
+    sections = {"Differences": list_differences(compared), "Notes": list(list_notes(compared, found.variance_seeds))}
+    for title, sentences in sections.items():
         if sentences:
             console.print(f"\n{title}", style="bold")
         for sentence in sentences:

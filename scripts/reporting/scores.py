@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from scripts.reporting.console import count, new_table, plural, ratio
-from scripts.scoring.learning_curve import HELPS, HURTS, NO_SUPPORT, LearningCurve, Trend
+from scripts.scoring.learning_curve import HELPS, HURTS, NO_SUPPORT, LearningCurve
 from scripts.scoring.metrics import Macro, MetricColumn, Metrics, Score, columns_of
 from scripts.scoring.seed_variance import SeedVariance
 
@@ -25,14 +25,9 @@ def print_scores(console: Console, metrics: Metrics) -> None:
 
 def metric_cells(columns: Sequence[MetricColumn], score: Score | Macro) -> list[str]:
     """Format a row of scores; what macro does not have stays empty."""
-    return [_metric_cell(column, score) for column in columns]
-
-
-def _metric_cell(column: MetricColumn, score: Score | Macro) -> str:
-    value = column.of(score)
-    if value is None:
-        return ratio(None) if isinstance(score, Score) else ""
-    return count(value) if column.is_count else ratio(value)
+    undefined = ratio(None) if isinstance(score, Score) else ""
+    values = ((column.of(score), count if column.is_count else ratio) for column in columns)
+    return [undefined if value is None else as_text(value) for value, as_text in values]
 
 
 def print_errors(console: Console, metrics: Metrics, words_per_second: Sequence[int]) -> None:
@@ -60,6 +55,10 @@ def print_seed_variance(console: Console, found: SeedVariance) -> None:
     console.print(table)
 
 
+_EFFECTS = {HELPS: "help", HURTS: "lower F: inspect them", NO_SUPPORT: NO_SUPPORT}  # of more texts, by verdict
+_NOISE = "cannot tell: noise"
+
+
 def print_curve(console: Console, found: LearningCurve) -> None:
     """Print F with each share of the texts, the gain by twice as many, and whether it is more than noise."""
     shares = [f"{point.share:.0%}\n{point.texts:,}" for point in found.points]
@@ -67,10 +66,11 @@ def print_curve(console: Console, found: LearningCurve) -> None:
     for label, trend in found.labels.items():
         scores = [ratio(point.labels[label].f) for point in found.points]
         entities = f"{found.points[-1].entities.get(label, 0):,}"
-        table.add_row(label, *scores, entities, ratio(trend.slope, sign=True), _effect_of_texts(trend))
+        table.add_row(label, *scores, entities, ratio(trend.slope, sign=True), _EFFECTS.get(trend.verdict, _NOISE))
     for name, trend in (("micro", found.micro), ("macro", found.macro)):
         scores = [ratio(getattr(point, name).f) for point in found.points]
-        table.add_row(name, *scores, "", ratio(trend.slope, sign=True), _effect_of_texts(trend), style="bold")
+        effect = _EFFECTS.get(trend.verdict, _NOISE)
+        table.add_row(name, *scores, "", ratio(trend.slope, sign=True), effect, style="bold")
     console.print(table)
     console.print(
         f"\n× 2: F gained by twice as many texts. Each point is {plural(len(found.seeds), 'seed')}; seed variance is "
@@ -81,11 +81,3 @@ def print_curve(console: Console, found: LearningCurve) -> None:
 def variance_source(seeds: int) -> str:
     """Say where the seed variance in use comes from."""
     return f"measured with {seeds} seeds" if seeds else "a typical value"
-
-
-def _effect_of_texts(trend: Trend) -> str:
-    if trend.verdict == HELPS:
-        return "help"
-    if trend.verdict == HURTS:
-        return "lower F: inspect them"
-    return trend.verdict if trend.verdict == NO_SUPPORT else "cannot tell: noise"
