@@ -26,7 +26,7 @@ def main() -> None:
     else:
         manifest, unchanged = pull(config.datasets, args.output, limit, config.processes, args.fresh)
     console = plain_console()
-    print_intake(console, manifest)
+    print_intake(console, manifest.datasets)
     empty = [name for name, entry in manifest.datasets.items() if not entry.records["read"]]
     if empty:
         console.print(f"⚠ no records in {listed(empty)}")

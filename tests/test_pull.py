@@ -205,5 +205,5 @@ def test_different_names_are_different_files(names):
 @pytest.mark.parametrize("name", [":bug:", "[bold]org", "a [link=x]b"])
 def test_names_are_shown_as_they_are(name, sources, tmp_path, capsys):
     pulled = pull({name: sources["org"]}, tmp_path / "in", 0.5, 1)
-    print_intake(plain_console(width=200), pulled.manifest)
+    print_intake(plain_console(width=200), pulled.manifest.datasets)
     assert name in capsys.readouterr().out

@@ -131,9 +131,7 @@ def _survey_block(job: tuple[Block, tuple[str, ...]]) -> _TextColumns:
     block, labels = job
     rows = [(offset, decode_text(line)) for offset, line in lines(block)]
     texts = [text for _, text in rows]
-    signatures = np.zeros((len(rows), BANDS), np.uint64)
-    for number, text in enumerate(texts):
-        signatures[number] = signature(shingles(text.text))
+    signatures = np.array([signature(shingles(text.text)) for text in texts], np.uint64).reshape(-1, BANDS)
     offsets = np.array([offset for offset, _ in rows], np.int64)
     words = np.array([len(text.text.split()) for text in texts], np.int64)
     return _TextColumns(offsets, words, covered_labels(texts, labels), signatures)

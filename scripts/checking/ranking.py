@@ -132,27 +132,20 @@ class FormEvidence:
                 counts = others if of_others else self.counts[occurrence.row]
                 yield Judgment(rule, score, int(counts[rule.usual]), int(counts.sum()), of_others)
 
-    def annotated_as(self, occurrence: Occurrence) -> dict[str, int]:
-        """How often the form of an occurrence is annotated, by label.
+    def annotated_as(self, occurrence: Occurrence, label: str) -> int:
+        """How often the form of an occurrence is annotated as another label than its own.
 
-        If its annotator never annotates the form as this label, their other annotations of it do not count.
+        If its annotator never annotates it as its own, their annotations of it as the other count as one.
         """
-        key = self.table["key"][occurrence.row]
-        first, last = (int(np.searchsorted(self._keys, key, side)) for side in ("left", "right"))
-        never_so = not self.counted.counts[occurrence.counted, ANNOTATED]
-        times = {}
-        for row in range(first, last):
-            number = int(self.table["label"][row])
-            times[self.labels[number]] = int(self.counts[row, ANNOTATED])
-            annotator = int(occurrence.annotators[number])
-            if never_so and annotator != UNATTRIBUTED:
-                times[self.labels[number]] -= self._annotated_by(row, annotator) - 1
-        return times
-
-    def _annotated_by(self, row: int, annotator: int) -> int:
-        first, last = np.searchsorted(self.counted.rows, [row, row + 1])
-        is_annotator = self.counted.annotators[first:last] == annotator
-        return int(self.counted.counts[first:last][is_annotator, ANNOTATED].sum())
+        number, key = self.labels.index(label), self.table["key"][occurrence.row]
+        same_form = slice(*(int(np.searchsorted(self._keys, key, side)) for side in ("left", "right")))
+        row = same_form.start + int(np.argmax(self.table["label"][same_form] == number))
+        times, annotator = int(self.counts[row, ANNOTATED]), occurrence.annotators[number]
+        if annotator == UNATTRIBUTED or self.counted.counts[occurrence.counted, ANNOTATED]:
+            return times
+        same_row = slice(*np.searchsorted(self.counted.rows, [row, row + 1]))
+        is_annotator = self.counted.annotators[same_row] == annotator
+        return times + 1 - int(self.counted.counts[same_row][is_annotator, ANNOTATED].sum())
 
 
 def rank(occurrences: Iterable[Occurrence], evidence: FormEvidence) -> list[Suspect]:
@@ -176,7 +169,7 @@ def _suspect(occurrence: Occurrence, judgment: Judgment, evidence: FormEvidence)
     if rule.kind == RELABELED:
         suspect = next(span for span in annotated if (span.start, span.end) == (form.start, form.end))
         # A form that is often annotated as the other label too has two meanings.
-        score /= max(1, evidence.annotated_as(occurrence).get(suspect.label, 1))
+        score /= max(1, evidence.annotated_as(occurrence, suspect.label))
     elif rule.kind == INSIDE:
         added = f"{text.text[suspect.start : form.start]} {text.text[form.end : suspect.end]}"
         score *= occurrence.longer <= 1 and len(find_words(added)) == 1

@@ -88,10 +88,10 @@ def compare_groups(counted: Mapping[tuple[str, Names], RateSums]) -> list[GroupC
     found = [
         _compare(label, by, _quarters(sums) if by == "period" and len(sums) > _MOST_MONTHS else sums)
         for (label, by), sums in sorted(groups.items())
+        if len(sums) > 1
     ]
-    several = [comparison for comparison in found if len(comparison.rates) > 1]
-    _correct(several)
-    return several
+    _correct(found)
+    return found
 
 
 def differing(comparisons: Iterable[GroupComparison]) -> list[GroupComparison]:

@@ -100,7 +100,6 @@ def _lanes(spans: Sequence[tuple[Span, str]]) -> list[int]:
 
 # Confusion
 
-
 _MAX_PAIRS = 10
 
 

@@ -56,7 +56,6 @@ def errors_by_kind(errors: Errors) -> dict[str, float]:
 
 # Cautions
 
-
 _FEW = 30  # entities: with fewer, an interval of F is wider than any change one hopes for
 _LOW = 0.5  # of the training texts
 

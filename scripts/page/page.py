@@ -21,16 +21,13 @@ from scripts.queueing.rules import ACTIONS, RULES
 from scripts.reporting.comparison import f_cell, interval, list_differences, list_notes, mark, rows_of
 from scripts.reporting.console import amount, count, listed, plural, ratio
 from scripts.reporting.scores import metric_cells, variance_source
+from scripts.scoring.examples import ERROR_KINDS
 from scripts.scoring.learning_curve import LearningCurve
 from scripts.scoring.metrics import columns_of
 from scripts.suspecting.suspects import TIERS
 
 _BREAKS = re.compile(r"(?<=[_/.:-])(?=\w)|(?<=[a-z])(?=[A-Z])")
 TEMPLATES = Path(__file__).with_name("templates")
-_ERROR_KINDS = {
-    "boundary": "boundary", "type": "type", "boundary_type": "boundary + type", "missed": "missed",
-    "spurious": "spurious",
-}  # fmt: skip
 
 
 def render(found: Inputs) -> bytes:
@@ -56,7 +53,7 @@ def _environment() -> Environment:
         "changes_reach": history.changes_reach,
         "rows_of": rows_of,
         "f_cell": f_cell,
-        "kinds": _ERROR_KINDS,
+        "kinds": {kind: kind.replace("_", " + ") for kind in ERROR_KINDS},
         "columns": columns_of("page"),
         "metric_cells": metric_cells,
         "variance_source": variance_source,

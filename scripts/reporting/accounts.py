@@ -10,18 +10,14 @@ from scripts.merging.account import ANSWERS
 from scripts.reporting.console import Console, new_table, plural, print_counts, print_sums
 
 if TYPE_CHECKING:  # importing spaCy takes half a second
-    from scripts.core.manifest import Entry, Manifest
+    from scripts.core.manifest import Entry
     from scripts.merging.merged import MergeRecord
     from scripts.sources.importing import FoundDataset
     from scripts.sources.source import Intake
 
 
-def print_intake(console: Console, manifest: Manifest) -> None:
+def print_intake(console: Console, accounts: Mapping[str, Entry | Intake]) -> None:
     """Per dataset: records read = kept + other labels + skipped, the same for spans; then the reasons and notes."""
-    _print_outcomes(console, manifest.datasets)
-
-
-def _print_outcomes(console: Console, accounts: Mapping[str, Entry | Intake]) -> None:
     rows = {name: {"records": account.records, "spans": account.spans} for name, account in accounts.items()}
     print_sums(console, "dataset", rows, dict.fromkeys(("records", "spans"), ("kept", "other_labels", "skipped")))
     print_counts(console, "Skipped", sum((Counter(account.reasons) for account in accounts.values()), Counter()))
@@ -38,7 +34,7 @@ def print_found(console: Console, datasets: Sequence[FoundDataset]) -> None:
             table.add_row(dataset.name, label, f"{spans:,}", f"{dataset.texts[label]:,}")
     console.print(table)
     console.print()
-    _print_outcomes(console, {dataset.name: dataset.intake for dataset in datasets})
+    print_intake(console, {dataset.name: dataset.intake for dataset in datasets})
 
 
 def print_merge(console: Console, merged: MergeRecord) -> None:

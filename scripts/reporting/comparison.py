@@ -110,7 +110,6 @@ def interval(change: Change | Trend) -> str:
 
 # compare.csv
 
-
 _SCORES = [column.name for column in columns_of("csv")]
 _CHANGE = ["before", "delta", "low", "high", "p_value", "verdict", "support", "texts"]
 _CHANGE_COLUMNS = [f"compared_{name}" if name in _SCORES else name for name in _CHANGE]
@@ -137,7 +136,6 @@ def to_csv(runs: Sequence[ScoredRun], found: Comparisons) -> bytes:
 
 
 # The newest run beside the baseline, on the console and in compare.md
-
 
 _HEADINGS = ("label", "before", "F", "change", "95 % interval", "verdict", "entities", "covered")
 

@@ -36,13 +36,12 @@ def print_warnings(console: Console, found: CorpusWarnings) -> None:
     console.print("\nOur checks", style="bold")
     if found.not_in_train:
         labels = (f"{label} (in {' and '.join(splits)})" for label, splits in found.not_in_train.items())
-        number = plural(len(found.not_in_train), "label")
-        console.print(f"⚠ {number} without an entity in train: {listed(labels)}")
+        console.print(f"⚠ {plural(len(found.not_in_train), 'label')} without an entity in train: {listed(labels)}")
     else:
         console.print("✔ every label of dev and test has entities in train")
     if found.near_duplicates:
-        number = plural(len(found.near_duplicates), "text")
-        console.print(f"⚠ {number} of dev or test with a near-duplicate in another split:")
+        texts = plural(len(found.near_duplicates), "text")
+        console.print(f"⚠ {texts} of dev or test with a near-duplicate in another split:")
         for pair in sorted(found.near_duplicates, key=lambda pair: -pair.similarity)[:_PAIRS_SHOWN]:
             text, other = (" ".join(text.split())[:_WIDTH] for text in (pair.text, pair.other_text))
             console.print(
@@ -51,8 +50,8 @@ def print_warnings(console: Console, found: CorpusWarnings) -> None:
     else:
         console.print(f"✔ no text of dev or test has a near-duplicate ({NEAR_DUPLICATE:.0%}) in another split")
     if found.boundaries:
-        number = plural(len(found.boundaries), "boundary", "boundaries")
-        console.print(f"⚠ {number} of entities at whitespace or punctuation:")
+        boundaries = plural(len(found.boundaries), "boundary", "boundaries")
+        console.print(f"⚠ {boundaries} of entities at whitespace or punctuation:")
         print_counts(console, "Boundaries", found.boundary_counts())
     else:
         console.print("✔ no entity begins or ends with whitespace or punctuation")

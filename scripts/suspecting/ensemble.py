@@ -123,7 +123,6 @@ def _compare_all(
 
 # Tier 1: suspects of the ensemble and of surface forms
 
-
 FormSuspects = Mapping[tuple[int, int], Sequence[Suspect]]  # by `text_key`, the most certain first, without texts
 
 
