@@ -81,11 +81,9 @@ class GoldRange(NamedTuple):
 
 
 def hash_bits(size: int) -> int:
-    """The number of leading bits of a text's hash that name its shard.
+    """The number of leading bits of a text's hash that name its shard, for a number of bytes of gold.
 
     As the gold grows, all shards are cut in two at a time, so that they stay small and few.
-
-    size (int): Bytes of gold.
     """
     return min((size // _SHARD_BYTES).bit_length(), _MAX_BITS)
 

@@ -18,7 +18,8 @@ from scripts.core.errors import UserError
 from scripts.core.files import exclusive, sha256, work_folder
 from scripts.engines.cluster import connected, in_order
 from scripts.engines.engine import Dask
-from scripts.engines.merge import StoredShard, bring, merged_shards
+from scripts.engines.merge import bring, merged_shards
+from scripts.engines.pull import StoredFile
 from scripts.engines.storage import Storage, scratch
 from scripts.merging.merged import annotated_labels, gold_as_merged
 
@@ -36,7 +37,7 @@ class CorpusJob(NamedTuple):
     """
 
     storage: Storage
-    gold: list[StoredShard]
+    gold: list[StoredFile]
     bits: int
     rules: str
     folder: str
@@ -111,7 +112,7 @@ def _gold_here(engine: Dask, folder: Path, plan: CorpusPlan) -> Path:
     return folder / "gold.jsonl"
 
 
-def _jobs(storage: Storage, gold: Sequence[StoredShard], place: str) -> Iterator[CorpusJob]:
+def _jobs(storage: Storage, gold: Sequence[StoredFile], place: str) -> Iterator[CorpusJob]:
     """Divide the gold. The numbers of its shards and of the corpus's, all ranges of hashes, are powers of 2."""
     bits = hash_bits(sum(shard.bytes for shard in gold))
     together = max(1, len(gold) >> bits)

@@ -19,7 +19,7 @@ from scripts.core.manifest import Manifest
 from scripts.core.workers import Workers
 from scripts.engines.cluster import connected, results
 from scripts.engines.engine import Dask
-from scripts.engines.pull import CELLS, StoredPart, stored_parts
+from scripts.engines.pull import CELLS, StoredFile, stored_parts
 from scripts.engines.storage import Storage, scratch
 from scripts.merging.account import Account
 from scripts.merging.buckets import ALL, Bucket, Resources, merge_bucket
@@ -40,20 +40,12 @@ _FETCH_PIECES = 256
 _PARTS_AT_A_TIME = 256  # whose offsets are read together
 
 
-class StoredShard(msgspec.Struct):
-    """A file on the storage, its size and its digest."""
-
-    name: str
-    bytes: int
-    sha256: str
-
-
 class Shards(msgspec.Struct):
     """shards.json: the results on the storage. Joined, they are gold.jsonl and conflicts.jsonl."""
 
     storage: str
-    gold: list[StoredShard]
-    conflicts: list[StoredShard]
+    gold: list[StoredFile]
+    conflicts: list[StoredFile]
 
 
 class MergePlan(msgspec.Struct):
@@ -82,8 +74,8 @@ class MergedBucket(msgspec.Struct):
     """The packed account of a bucket, and its shards."""
 
     account: bytes
-    gold: StoredShard
-    conflicts: StoredShard
+    gold: StoredFile
+    conflicts: StoredFile
 
 
 def merge_on(
@@ -150,7 +142,7 @@ class DaskMerger(Merger):
         return account, Shards(self.storage.url, list(gold), list(conflicts))
 
 
-def _plan(parts: Sequence[StoredPart], engine: Dask, policy: Policy, least: int) -> MergePlan:
+def _plan(parts: Sequence[StoredFile], engine: Dask, policy: Policy, least: int) -> MergePlan:
     """Choose buckets that fit into a worker's memory, but not so small that their slices are not worth a request.
 
     least (int): Number of buckets to have instead, at least; 0 to choose.
@@ -174,14 +166,14 @@ def _slices(storage: Storage, plan: MergePlan) -> bytes:
     return np.stack(columns, axis=1).tobytes()
 
 
-def bring(storage: Storage, shards: Sequence[StoredShard], path: Path) -> None:
+def bring(storage: Storage, shards: Sequence[StoredFile], path: Path) -> None:
     """Join shards in a file of this machine. RAISES (UserError): If one has changed."""
     for shard in shards:
         if storage.append_to(path, [shard.name]) != shard.sha256:
             raise UserError(f"{storage.url}/{shard.name}: is not as it was merged; merge again")
 
 
-def merged_shards(engine: Dask, corpus: Path) -> tuple[MergeRecord, list[StoredShard]]:
+def merged_shards(engine: Dask, corpus: Path) -> tuple[MergeRecord, list[StoredFile]]:
     """Load merge.json and the shards of the gold. RAISES (UserError): If they are not on the engine's storage."""
     merged = load(corpus)
     path = corpus / NAME
@@ -249,7 +241,7 @@ def _pieces(job: MergeJob, plan: MergePlan) -> Iterator[tuple[str, int, int]]:
             yield f"{name}.jsonl", at, min(at + _FETCH_BYTES, stop)
 
 
-def _store(job: MergeJob, path: Path) -> StoredShard:
+def _store(job: MergeJob, path: Path) -> StoredFile:
     name = f"{job.folder}/{path.name}/{job.number:05}.jsonl"
     job.storage.put(path, name)
-    return StoredShard(name, path.stat().st_size, sha256(path))
+    return StoredFile(name, path.stat().st_size, sha256(path))

@@ -56,8 +56,8 @@ class PartJob(NamedTuple):
     fresh: bool
 
 
-class StoredPart(msgspec.Struct):
-    """A sorted file on the storage: its name without its ending, its size and its digest."""
+class StoredFile(msgspec.Struct):
+    """A file on the storage, its size and its digest; a part's name is without its ending."""
 
     name: str
     bytes: int
@@ -68,7 +68,7 @@ class StoredParts(msgspec.Struct):
     """annotations/parts.json: all parts, in the order of datasets, and the digest of their manifest."""
 
     manifest: str
-    parts: list[StoredPart]
+    parts: list[StoredFile]
 
 
 def pull_on(engine: Dask, sources: Mapping[str, Source], folder: Path, max_skipped: float, fresh: bool) -> Pulled:
@@ -83,7 +83,7 @@ class DaskReader(Reader):
         super().__init__(1, fresh)
         self.engine = engine
         self.storage = Storage(engine.storage)
-        self._stored: list[StoredPart] = []
+        self._stored: list[StoredFile] = []
 
     def read(
         self, sources: Mapping[str, Source], digests: Mapping[str, str], folder: Path, work: Path
@@ -95,7 +95,7 @@ class DaskReader(Reader):
             pulled = in_order(client, read_part, jobs, "Pulling")
         by_dataset = defaultdict(list)
         for job, (entry, was_there) in zip(jobs, pulled, strict=True):
-            self._stored.append(StoredPart(job.name, entry.bytes, entry.sha256))
+            self._stored.append(StoredFile(job.name, entry.bytes, entry.sha256))
             by_dataset[job.dataset].append((job.name, entry, was_there))
         previous = previous_entries(folder)
         entries, unchanged = {}, []
@@ -132,7 +132,7 @@ class DaskReader(Reader):
                 yield PartJob(name, part, place, self.storage, self.fresh)
 
 
-def stored_parts(manifest: Manifest, storage: Storage) -> list[StoredPart]:
+def stored_parts(manifest: Manifest, storage: Storage) -> list[StoredFile]:
     """The parts that belong to a manifest. RAISES (UserError): If they are not on the storage."""
     found = storage.read_if_there(_NAME, StoredParts)
     if found is None or found.manifest != manifest_digest(manifest):

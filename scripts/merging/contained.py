@@ -11,12 +11,11 @@ says nothing of the rest of the container, so it stays with its own text.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -28,7 +27,7 @@ from scripts.core.workers import Workers
 from scripts.merging.duplicates import write_duplicates
 from scripts.merging.fingerprints import Fingerprints, Hashes, Numbers, keys, looked_up, with_lengths
 from scripts.merging.sorting import sorted_blocks
-from scripts.merging.survey import LEVELS, Block, TextRows, blocks, survey, text_at, texts
+from scripts.merging.survey import LEVELS, Block, SourcedText, TextRows, blocks, survey, text_at, texts
 
 SHORTEST = LEVELS[0]  # in code points; what is shorter can stand in a longer text by chance
 _AT_A_TIME = 2**20  # texts in the table, of some 60 bytes each; and positions that are checked together
@@ -245,18 +244,7 @@ def _first_containers(path: Path, number: int) -> Containments:
 
 _decode = msgspec.json.Decoder(Task).decode
 _encode = msgspec.json.Encoder().encode
-
-
-class GoldTexts(NamedTuple):
-    """The open gold, the rows of its texts, and which of them are contained in others."""
-
-    file: IO[bytes]
-    rows: TextRows
-    containments: Containments
-
-    def at(self, row: int) -> Any:
-        """The text with a row number."""
-        return text_at(self.file, int(self.rows["offset"][row]))
+TextOfRow = Callable[[int], SourcedText]
 
 
 def map_contained(
@@ -274,7 +262,7 @@ def map_contained(
     with gold.open("rb") as file:
         for number, path in enumerate(paths):
             new = work / f"{number}.jsonl"
-            lines = _moved_lines(path, GoldTexts(file, rows, single), moved)
+            lines = _moved_lines(path, lambda row: text_at(file, int(rows["offset"][row])), single, moved)
             with new.open("wb") as out:
                 for block in sorted_blocks(lines, work / f"{number}.sorted"):
                     out.write(block)
@@ -282,37 +270,33 @@ def map_contained(
     return mapped, moved.total()
 
 
-def _moved_lines(path: Path, gold: GoldTexts, moved: Counter[Path]) -> Iterator[tuple[int, bytes]]:
+def _moved_lines(
+    path: Path, text_of: TextOfRow, single: Containments, moved: Counter[Path]
+) -> Iterator[tuple[int, bytes]]:
     """The lines of a file with their hashes, after answers were moved; these are counted."""
     never: tuple[int, list[Containment]] = (2**31, [])  # larger than all hashes
-    by_hash = _grouped_by_hash(gold)
+    hashed = groupby(_unpacked(single), lambda found: text_of(found.contained).input_hash)  # texts can share one
+    by_hash = ((input_hash, list(group)) for input_hash, group in hashed)
     contained_hash, containments = next(by_hash, never)
     with path.open("rb", BUFFER) as lines:
         for line in lines:
             input_hash = hash_of_line(line)
             while contained_hash < input_hash:  # both are sorted by hash
                 contained_hash, containments = next(by_hash, never)
-            if contained_hash == input_hash and (task := _in_container(_decode(line), containments, gold)):
+            if contained_hash == input_hash and (task := _in_container(_decode(line), containments, text_of)):
                 moved[path] += 1
                 input_hash, line = task.input_hash, _encode(task) + b"\n"
             yield input_hash, line
 
 
-def _grouped_by_hash(gold: GoldTexts) -> Iterator[tuple[int, list[Containment]]]:
-    """Contained texts by hash, in the order of hashes: different texts can share one."""
-    hashed = ((gold.at(found.contained).input_hash, found) for found in _unpacked(gold.containments))
-    for input_hash, group in groupby(hashed, itemgetter(0)):
-        yield input_hash, [found for _, found in group]
-
-
-def _in_container(task: Task, containments: Sequence[Containment], gold: GoldTexts) -> Task | None:
+def _in_container(task: Task, containments: Sequence[Containment], text_of: TextOfRow) -> Task | None:
     """The answer about the container of its text, if it is one that can be moved."""
     if task.kind != "binary":
         return None
-    found = next((each for each in containments if gold.at(each.contained).text == task.text), None)
+    found = next((each for each in containments if text_of(each.contained).text == task.text), None)
     if found is None:
         return None
-    container = gold.at(found.container)
+    container = text_of(found.container)
     if container.text[found.start : found.start + len(task.text)] != task.text:
         return None
     spans = [Span(span.start + found.start, span.end + found.start, span.label) for span in task.spans]

@@ -22,7 +22,6 @@ def sorted_blocks(lines: Iterable[tuple[int, bytes]], folder: Path, chunk_bytes:
 
     lines (Iterable[tuple[int, bytes]]): Hashes and lines, with their newlines.
     folder (Path): For sorted chunks, made only if it is needed. The caller removes it.
-    chunk_bytes (int): Memory for lines that are being sorted.
     YIELDS (bytes): The lines, many at a time.
     """
     paths: list[Path] = []
@@ -68,8 +67,6 @@ def _joined(lines: Iterable[bytes]) -> Iterator[bytes]:
 def offsets_of(path: Path, hashes: Iterable[int]) -> list[int]:
     """Find where the lines with at least each hash begin, by bisection: a few lines are read for each.
 
-    path (Path): Lines sorted by hash.
-    hashes (Iterable[int]): Any hashes.
     RETURNS (list[int]): Offsets in bytes; the size of the file where there are no such lines.
     RAISES (ValueError): If it holds lines of another kind.
     """
