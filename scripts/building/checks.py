@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -84,12 +84,9 @@ def check_corpus(folder: Path, corpus: Corpus) -> CorpusWarnings:
                 for span in doc.spans[GOLD]
                 for odd in odd_boundaries(span.text)
             )
-    return CorpusWarnings(_not_in_train(corpus.spans), list(_near_duplicates(splits, texts)), boundaries)
-
-
-def _not_in_train(spans: Mapping[str, Mapping[SplitName, int]]) -> dict[str, list[SplitName]]:
-    found = {label: [split for split in SPLITS if counts.get(split)] for label, counts in spans.items()}
-    return {label: splits for label, splits in found.items() if splits and "train" not in splits}
+    found_in = {label: [split for split in SPLITS if counts.get(split)] for label, counts in corpus.spans.items()}
+    not_in_train = {label: found for label, found in found_in.items() if found and "train" not in found}
+    return CorpusWarnings(not_in_train, list(_near_duplicates(splits, texts)), boundaries)
 
 
 def odd_boundaries(span: str) -> Iterator[str]:

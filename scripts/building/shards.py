@@ -47,7 +47,10 @@ def make_shard(job: ShardJob) -> CorpusShard:
     contents = {f"{split}/{name}.spacy": docs.to_bytes() for split, docs in bins.items() if len(docs)}
     if maker.misaligned:
         contents[f"misaligned/{name}.jsonl"] = _encode_lines(maker.misaligned)
-    shard.files = {path: _write(job.folder / path, content) for path, content in contents.items()}
+    for path, content in contents.items():
+        (job.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (job.folder / path).write_bytes(content)
+        shard.files[path] = hashlib.sha256(content).hexdigest()
     return shard
 
 
@@ -77,12 +80,6 @@ def _count(shard: CorpusShard, split: SplitName, made: MadeDoc) -> None:
         for label, number in Counter(span.label for span in spans).items():
             name = made.doc.vocab.strings[label]
             by_label[name] = by_label.get(name, 0) + number
-
-
-def _write(path: Path, content: bytes) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return hashlib.sha256(content).hexdigest()
 
 
 class EntityBin(DocBin):

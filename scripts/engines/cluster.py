@@ -9,7 +9,7 @@ from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from zipfile import ZipFile
 
 import dask
@@ -31,12 +31,6 @@ _WAIT = 60  # seconds for a first worker
 _PACKAGE = Path(__file__).parent.parent
 
 
-class Failure(NamedTuple):
-    """The message of a `UserError`, as the result of a task: raised, Dask would try the task again."""
-
-    message: str
-
-
 def results(client: Client, work: Callable[[In], Out], items: Sequence[In], title: str) -> Iterator[tuple[int, Out]]:
     """Apply a function to items on the workers, yielding the index and the result of each, in the order of completion.
 
@@ -45,9 +39,9 @@ def results(client: Client, work: Callable[[In], Out], items: Sequence[In], titl
     futures = client.map(partial(_with_failures, work), items, pure=False, retries=_RETRIES)
     indexes = {future.key: index for index, future in enumerate(futures)}
     for future, result in with_progress(_completed(client, futures), len(futures), title):
-        if isinstance(result, Failure):
+        if isinstance(result, UserError):
             client.cancel(futures)
-            raise UserError(result.message)
+            raise result
         yield indexes[future.key], result
 
 
@@ -62,11 +56,11 @@ def in_order(client: Client, work: Callable[[In], Out], items: Sequence[In], tit
     return [result for _, result in sorted(results(client, work, items, title), key=itemgetter(0))]
 
 
-def _with_failures(work: Callable[[In], Out], item: In) -> Out | Failure:
+def _with_failures(work: Callable[[In], Out], item: In) -> Out | UserError:
     try:
         return work(item)
     except UserError as err:
-        return Failure(str(err))
+        return err  # raised, Dask would try the task again
     except OSError:  # Dask would retry at once
         time.sleep(_PAUSE)
         raise

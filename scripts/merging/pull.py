@@ -50,7 +50,11 @@ def pull(
     reader (Reader | None): Another engine than this machine.
     RAISES (UserError): If a source cannot be read, too much of it is skipped, or all sources are empty.
     """
-    _check(sources)
+    for name, source in sources.items():
+        try:
+            source.check()
+        except UserError as err:
+            raise UserError(f"[datasets.{name}] {err}") from err
     reader = reader or Reader(processes, fresh)
     with exclusive(folder), work_folder(folder) as work:
         # Before reading: a source that changes meanwhile is read again next time.
@@ -62,15 +66,6 @@ def pull(
         reader.commit(manifest, digests, folder)
         save(manifest, folder)
     return Pulled(manifest, unchanged)
-
-
-def _check(sources: Mapping[str, Source]) -> None:
-    """RAISES (UserError): If a source cannot be read."""
-    for name, source in sources.items():
-        try:
-            source.check()
-        except UserError as err:
-            raise UserError(f"[datasets.{name}] {err}") from err
 
 
 def source_digest(source: Source) -> str:
