@@ -2,12 +2,10 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
-import msgspec
 import spacy
 
 from scripts.building.corpus import CorpusPlan, account_for, commit, has_digest, shard_rules
@@ -20,7 +18,7 @@ from scripts.engines.cluster import connected, in_order
 from scripts.engines.engine import Dask
 from scripts.engines.merge import bring, merged_shards
 from scripts.engines.pull import StoredFile
-from scripts.engines.storage import Storage, scratch
+from scripts.engines.storage import Storage, read_cached, scratch
 from scripts.merging.merged import annotated_labels, gold_as_merged
 
 LEAST_MB = 512  # Python with Dask and spaCy takes 120 of it, and 300 where there is PyTorch too
@@ -84,7 +82,7 @@ def make_shards(job: CorpusJob) -> tuple[dict[str, CorpusShard], bool]:
         return found, True
     if spacy.__version__ != job.spacy:
         raise UserError(f"a worker has spaCy {spacy.__version__}, and here it is {job.spacy}: install the same")
-    rules = _rules(job.storage, job.rules)
+    rules = read_cached(job.storage, job.rules, ShardRules)
     with scratch() as folder, _one_thread:
         gold = folder / "gold.jsonl"
         bring(job.storage, job.gold, gold)
@@ -93,11 +91,6 @@ def make_shards(job: CorpusJob) -> tuple[dict[str, CorpusShard], bool]:
             job.storage.put(folder / name, f"{job.folder}/{name}")
     job.storage.write_json(listed, made)
     return made, False
-
-
-@lru_cache(maxsize=1)
-def _rules(storage: Storage, name: str) -> ShardRules:
-    return msgspec.json.decode(storage.read(name), type=ShardRules)
 
 
 def _gold_here(engine: Dask, folder: Path, plan: CorpusPlan) -> Path:

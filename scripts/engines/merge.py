@@ -6,7 +6,6 @@ one of two workers killed it read 12 parts of sources 25 times. Here only the bu
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +19,7 @@ from scripts.core.workers import Workers
 from scripts.engines.cluster import connected, results
 from scripts.engines.engine import Dask
 from scripts.engines.pull import CELLS, StoredFile, stored_parts
-from scripts.engines.storage import Storage, scratch
+from scripts.engines.storage import Storage, read_cached, scratch
 from scripts.merging.account import Account
 from scripts.merging.buckets import ALL, Bucket, Resources, merge_bucket
 from scripts.merging.contained import compare_texts
@@ -197,7 +196,7 @@ def merge_shard(job: MergeJob) -> MergedBucket:
     account = f"{job.folder}/accounts/{job.number:05}.json"
     if done := job.storage.read_if_there(account, MergedBucket):
         return done
-    plan = _read_plan(job.storage, job.folder)
+    plan = read_cached(job.storage, f"{job.folder}/plan.json", MergePlan)
     with scratch() as folder:
         paths = _fetch(job, plan, folder)
         hashes = ALL.split(plan.buckets)[job.number]
@@ -205,11 +204,6 @@ def merge_shard(job: MergeJob) -> MergedBucket:
         merged = MergedBucket(packed, _store(job, folder / "gold"), _store(job, folder / "conflicts"))
     job.storage.write_json(account, merged)
     return merged
-
-
-@lru_cache(maxsize=1)
-def _read_plan(storage: Storage, folder: str) -> MergePlan:
-    return msgspec.json.decode(storage.read(f"{folder}/plan.json"), type=MergePlan)
 
 
 def _fetch(job: MergeJob, plan: MergePlan, folder: Path) -> list[Path]:

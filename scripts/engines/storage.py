@@ -123,6 +123,12 @@ def opened(url: str) -> tuple[Any, str]:
     return files, root.rstrip("/")
 
 
+@lru_cache(maxsize=1)
+def read_cached(storage: Storage, name: str, of: type[T]) -> T:
+    """Read JSON of a type that all jobs of a worker share and that does not change."""
+    return msgspec.json.decode(storage.read(name), type=of)
+
+
 @contextmanager
 def scratch() -> Iterator[Path]:
     """A temporary folder on the worker's own disk, which Dask clears if the worker dies."""
