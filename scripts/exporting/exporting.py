@@ -55,18 +55,18 @@ class Exported(msgspec.Struct):
 def export(corpus: Path, output: Path, name: str, label: str, nlp: dict[str, Any]) -> tuple[Path, Exported]:
     """Write the gold in a format into `<output>/<format>/<label>`, whole or not at all.
 
-    corpus (Path): The folder of gold.jsonl.
-    output (Path): The folder for exports of all formats.
     name (str): A format, a key of FORMATS.
     label (str): A label, or one of ALL.
     nlp (dict[str, Any]): The [nlp] block of a training config, for formats with tokens.
-    RETURNS (tuple[Path, Exported]): The folder, and its export.json.
     RAISES (UserError): If there is no such format, label or gold, or the folder was changed since it was written.
     """
     if name not in FORMATS:
         raise UserError(f"there is no format {name!r}; there are {', '.join(FORMATS)}")
     merged, gold = gold_as_merged(corpus)
-    labels = _labels(annotated_labels(merged), label)
+    labels = annotated_labels(merged)
+    if label not in ALL and label not in labels:
+        raise UserError(f"there is no label {label!r} in the gold; there are {', '.join(labels) or 'none'}")
+    labels = labels if label in ALL else [label]
     target = output / name / ("all" if label in ALL else file_name(label).removesuffix(".jsonl"))
     with exclusive(output):
         _demand_unchanged(target)
@@ -87,14 +87,6 @@ def export(corpus: Path, output: Path, name: str, label: str, nlp: dict[str, Any
     return target, exported
 
 
-def _labels(there: list[str], label: str) -> list[str]:
-    if label in ALL:
-        return there
-    if label not in there:
-        raise UserError(f"there is no label {label!r} in the gold; there are {', '.join(there) or 'none'}")
-    return [label]
-
-
 def _write(texts: Iterable[GoldText], writer: Writer) -> None:
     labels = frozenset(writer.labels)
     for text in texts:
@@ -111,11 +103,9 @@ def _write(texts: Iterable[GoldText], writer: Writer) -> None:
 
 def _with_labels(text: GoldText, labels: frozenset[str]) -> GoldText:
     """Return a text with the annotations of some labels only."""
-    kept: dict[str, Any] = {}
+    kept = {name: [label for label in getattr(text, name) if label in labels] for name in ("covered", "unresolved")}
     for name in ("spans", "accepted", "rejected"):
         kept[name] = [span for span in getattr(text, name) if span.label in labels]
-    for name in ("covered", "unresolved"):
-        kept[name] = [label for label in getattr(text, name) if label in labels]
     return msgspec.structs.replace(text, **kept)
 
 
@@ -132,12 +122,9 @@ def _demand_unchanged(folder: Path) -> None:
 
 
 def _digest(folder: Path) -> str:
-    digest = hashlib.sha256()
-    files = (path for path in folder.rglob("*") if path.is_file())
-    for name, path in sorted((path.relative_to(folder).as_posix(), path) for path in files):
-        if name != NAME:
-            digest.update(f"{name} {sha256(path)}\n".encode())
-    return digest.hexdigest()
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    lines = (f"{name} {sha256(path)}\n" for name, path in sorted(files.items()) if name != NAME)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def print_export(console: Console, exported: Exported) -> None:

@@ -53,28 +53,18 @@ def interface(labels: Sequence[str]) -> str:
 def studio_task(text: GoldText, spans: list[Span], complete: bool) -> dict[str, Any]:
     """A task with spans as predictions and, if all labels are covered, as an annotation."""
     units = utf16(text.text, [offset for span in spans for offset in (span.start, span.end)])
-    result = [
-        {
-            "id": f"{text.input_hash & 0xFFFFFFFF:08x}-{number}",
-            "from_name": _FROM,
-            "to_name": _TO,
-            "type": _TYPE,
-            "value": {
-                "start": units[span.start],
-                "end": units[span.end],
-                "text": text.text[span.start : span.end],
-                "labels": [span.label],
-            },
-        }
-        for number, span in enumerate(spans, 1)
-    ]
-    task: dict[str, Any] = {"data": {"text": text.text}}
-    if text.meta:
-        task["meta"] = text.meta
-    task["predictions"] = [{"model_version": "labelwise", "result": result}]
-    if complete:
-        task["annotations"] = [{"result": result}]
-    return task
+    result = []
+    for number, span in enumerate(spans, 1):
+        quote = text.text[span.start : span.end]
+        value = {"start": units[span.start], "end": units[span.end], "text": quote, "labels": [span.label]}
+        name = f"{text.input_hash & 0xFFFFFFFF:08x}-{number}"
+        result.append({"id": name, "from_name": _FROM, "to_name": _TO, "type": _TYPE, "value": value})
+    return {
+        "data": {"text": text.text},
+        **({"meta": text.meta} if text.meta else {}),
+        "predictions": [{"model_version": "labelwise", "result": result}],
+        **({"annotations": [{"result": result}]} if complete else {}),
+    }
 
 
 def utf16(text: str, offsets: list[int]) -> dict[int, int]:

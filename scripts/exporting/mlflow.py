@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from scripts.core.errors import UserError
 from scripts.scoring.comparison import config_values
 from scripts.scoring.metrics import COLUMNS
-from scripts.scoring.runs import CONFUSION, COUNTS, METRICS, RUN, Run, ScoredRun
+from scripts.scoring.runs import CONFUSION, COUNTS, METRICS, RUN, ScoredRun
 
 _TAG = "labelwise.run"
 _FILES = (RUN, METRICS, COUNTS, CONFUSION)  # not the examples of errors, which hold texts
@@ -20,10 +20,8 @@ _MAX_LENGTH = 250  # characters of a value
 
 
 def export(metrics: Path, runs: Sequence[ScoredRun], experiment: str) -> dict[str, str]:
-    """Send runs to MLFLOW_TRACKING_URI. Those that are there already stay as they are.
+    """Send runs to MLFLOW_TRACKING_URI, to an experiment that is made if there is none. Those already there stay.
 
-    metrics (Path): Holds the runs.
-    experiment (str): Its name; the experiment is made if there is none.
     RETURNS (dict[str, str]): MLflow's id of each run, by folder.
     RAISES (UserError): If MLflow is not installed, or fails.
     """
@@ -50,32 +48,23 @@ def _export(client: Any, experiment: str, metrics: Path, scored: ScoredRun) -> s
     time = datetime.strptime(scored.run.time, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
     stamp = int(time.timestamp() * 1000)
     made = client.create_run(experiment, start_time=stamp, run_name=folder).info.run_id
-    for name, value in _params(scored.run):
-        client.log_param(made, _name(name), value[:_MAX_LENGTH])
-    for name, number in _metrics(scored):
-        client.log_metric(made, _name(name), number, timestamp=stamp)
+    run = scored.run
+    params = {
+        "seeds": ", ".join(map(str, run.seeds)), "data": run.data.trained, "code": run.code.training,
+        "commit": run.code.commit, **config_values(run),
+    }  # fmt: skip
+    for name, value in params.items():
+        client.log_param(made, _name(name), str(value)[:_MAX_LENGTH])
+    for row, name, score in scored.rows():
+        prefix = f"label/{name}" if row == "label" else row  # "label/ORG/f", "micro/f", "macro/f"
+        for column in COLUMNS:
+            if (number := column.of(score)) is not None:
+                client.log_metric(made, _name(f"{prefix}/{column.name}"), number, timestamp=stamp)
     for name in _FILES:
         client.log_artifact(made, str(metrics / folder / name))
     client.set_tag(made, _TAG, folder)  # last: a run that was sent in part is sent again
     client.set_terminated(made, end_time=stamp)
     return str(made)
-
-
-def _params(run: Run) -> Iterator[tuple[str, str]]:
-    yield "seeds", ", ".join(map(str, run.seeds))
-    yield "data", str(run.data.trained)
-    yield "code", str(run.code.training)
-    yield "commit", str(run.code.commit)
-    yield from config_values(run).items()
-
-
-def _metrics(scored: ScoredRun) -> Iterator[tuple[str, float]]:
-    """All defined metrics: "label/ORG/f", "micro/f", "macro/f"."""
-    for row, name, score in scored.rows():
-        prefix = f"label/{name}" if row == "label" else row
-        for column in COLUMNS:
-            if (value := column.of(score)) is not None:
-                yield f"{prefix}/{column.name}", value
 
 
 def _name(name: str) -> str:

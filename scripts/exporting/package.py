@@ -40,21 +40,14 @@ print(doc.spans["predicted"].attrs["scores"])  # the probability of each, those 
 
 
 def card(name: str, version: str, scored: ScoredRun, seed: int, record: Provenance) -> str:
-    """Return the model card, in Markdown.
-
-    name (str): Of the package, as it is loaded.
-    version (str): Of the package.
-    scored (ScoredRun): The run of the model.
-    seed (int): Of the model.
-    record (Provenance): The model's record of its training.
-    """
+    """Return the model card of a package, in Markdown. Record is that of the model's training."""
     metrics = scored.metrics.seeds.get(str(seed), scored.metrics)
     columns = columns_of("card")
-    rows = {
-        label: [*metric_cells(columns, score), f"{record.covered.get(label, 0):,}"]
+    rows = [
+        markdown_row([escape_markdown(label), *metric_cells(columns, score), f"{record.covered.get(label, 0):,}"])
         for label, score in metrics.labels.items()
         if label in record.covered or score.texts
-    }
+    ]
     lines = [
         _TITLE.format(name=name, version=version, labels=len(rows)),
         "## Scores",
@@ -64,7 +57,7 @@ def card(name: str, version: str, scored: ScoredRun, seed: int, record: Provenan
         "",
         markdown_row(["label", *(column.heading for column in columns), "covered"]),
         f"|---|{'---:|' * (len(columns) + 1)}",
-        *(markdown_row([escape_markdown(label), *cells]) for label, cells in rows.items()),
+        *rows,
         markdown_row(["**all**", *metric_cells(columns, metrics.micro), ""]),
         "",
         "## Made of",
@@ -73,8 +66,8 @@ def card(name: str, version: str, scored: ScoredRun, seed: int, record: Provenan
         f"- trained on the corpus `{record.corpus}`",
         f"- evaluated on the corpus `{scored.run.data.evaluated}`",
         *(
-            f"- {escape_markdown(label)} was learned again from the corpus `{corpus}`"
-            for label, corpus in record.relearned.items()
+            f"- {escape_markdown(name)} was learned again from the corpus `{of}`"
+            for name, of in record.relearned.items()
         ),
         f"- config `{scored.run.config.digest}`",
         f"- {', '.join(f'{package} {number}' for package, number in record.versions.items())}",
@@ -93,7 +86,6 @@ def build(model: Path, metrics: Path, output: Path, name: str, version: str) -> 
     output (Path): Gets the wheel, and the card as `<wheel>.md`.
     name (str): Of the package, without the language.
     version (str): As in https://peps.python.org/pep-0440/.
-    RETURNS (Path): The wheel.
     RAISES (UserError): If name or version are not valid, the model was not evaluated, or the wheel cannot be built.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*[a-z0-9]", name) or "__" in name:
@@ -102,7 +94,10 @@ def build(model: Path, metrics: Path, output: Path, name: str, version: str) -> 
         version = str(Version(version))
     except InvalidVersion as err:
         raise UserError(f"{version!r}: is no version; use one like 0.1.0") from err
-    meta = _meta(model)
+    try:
+        meta = msgspec.json.decode((model / "meta.json").read_bytes(), type=dict[str, object])
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as err:
+        raise UserError(f"{model}: is no trained model ({err}); train one first: weasel run train") from err
     record = provenance(meta)
     if record is None:
         raise UserError(f"{model}: has no record of its training data; train it with labelwise.RecordData.v1")
@@ -113,21 +108,13 @@ def build(model: Path, metrics: Path, output: Path, name: str, version: str) -> 
         text = card(full_name, version, scored, seed, record)
         (work / "model" / "README.md").write_text(text, "utf8")
         micro = f"F {scored.metrics.micro.f:.3f}" if scored.metrics.micro.f is not None else "no score"
-        description = (
-            f"Finds {len(record.covered)} kinds of entities ({micro} on {scored.metrics.micro.texts:,} texts)."
-        )
+        texts = scored.metrics.micro.texts
+        description = f"Finds {len(record.covered)} kinds of entities ({micro} on {texts:,} texts)."
         write_json(work / "model" / "meta.json", meta | {"name": name, "version": version, "description": description})
         package(work / "model", work, code_paths=[_CODE], create_sdist=False, require_parent=True, silent=True)
         wheel = _wheel(work / f"{full_name}-{version}", work / "wheel")
         (output / f"{wheel.name}.md").write_text(text, "utf8")
         return wheel.replace(output / wheel.name)
-
-
-def _meta(model: Path) -> dict[str, object]:
-    try:
-        return msgspec.json.decode((model / "meta.json").read_bytes(), type=dict[str, object])
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as err:
-        raise UserError(f"{model}: is no trained model ({err}); train one first: weasel run train") from err
 
 
 def _run_of(model: Path, metrics: Path) -> tuple[ScoredRun, int]:
@@ -147,7 +134,6 @@ def _wheel(folder: Path, output: Path) -> Path:
     )  # fmt: skip
     if done.returncode:
         lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        raise UserError(
-            f"the wheel cannot be built, which takes pip and a network: {lines[-1] if lines else 'no output'}"
-        )
+        reason = lines[-1] if lines else "no output"
+        raise UserError(f"the wheel cannot be built, which takes pip and a network: {reason}")
     return next(output.glob("*.whl"))

@@ -50,18 +50,8 @@ class ParquetWriter(Writer):
 
 def _schema(pyarrow: Any) -> Any:
     offset = pyarrow.int64()
-    strings = pyarrow.list_(pyarrow.string())
-    spans = pyarrow.list_(pyarrow.struct({"start": offset, "end": offset, "label": pyarrow.string()}))
-    return pyarrow.schema(
-        {
-            "_input_hash": pyarrow.int32(),
-            "text": pyarrow.string(),
-            "spans": spans,
-            "covered": strings,
-            "accepted": spans,
-            "rejected": spans,
-            "unresolved": strings,
-            "sources": strings,
-            "meta": pyarrow.string(),
-        }
-    )
+    string, strings = pyarrow.string(), pyarrow.list_(pyarrow.string())
+    spans = pyarrow.list_(pyarrow.struct({"start": offset, "end": offset, "label": string}))
+    columns = {"_input_hash": pyarrow.int32(), "text": string, "spans": spans, "covered": strings, "accepted": spans}
+    columns |= {"rejected": spans, "unresolved": strings, "sources": strings, "meta": string}
+    return pyarrow.schema(columns)

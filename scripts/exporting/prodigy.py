@@ -77,10 +77,10 @@ class ProdigyWriter(Writer):
         for label in text.covered:
             spans = [span for span in text.spans if span.label == label]
             self._write(text, tokens, label, spans, "accept", is_binary=False)
-        answers: list[tuple[Answer, list[Span]]] = [("accept", text.accepted), ("reject", text.rejected)]
-        for answer, spans in answers:
-            for span in spans:
-                self._write(text, tokens, span.label, [span], answer, is_binary=True)
+        for span in text.accepted:
+            self._write(text, tokens, span.label, [span], "accept", is_binary=True)
+        for span in text.rejected:
+            self._write(text, tokens, span.label, [span], "reject", is_binary=True)
         self.note_unresolved(text)
         self.count("written", span_count(text))
 

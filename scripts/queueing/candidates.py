@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heapreplace, nlargest
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,15 +55,13 @@ def choose_uncovered(
 ) -> Selection:
     """Choose uncovered texts. Memory holds ten times as many texts as are asked for.
 
-    gold (Path), texts (int): gold.jsonl, and the number of its texts.
+    texts (int): Number of texts in the gold.
     before (frozenset[str]): Keys of what was asked before.
     tagger (Tagger | None): The models that rank the texts; None for a random sample.
     """
     counts = Ledger()
-    max_length = tagger.max_length if tagger else sys.maxsize
-    eligible = _eligible(
-        with_progress(read_gold(gold), texts, "Choosing"), request, before, splitter, max_length, counts
-    )
+    all_texts = with_progress(read_gold(gold), texts, "Choosing")
+    eligible = _eligible(all_texts, request, before, splitter, tagger.max_length if tagger else sys.maxsize, counts)
     if tagger:
         known = (
             text.text for text in read_gold(gold)
@@ -71,16 +70,24 @@ def choose_uncovered(
         pool = nlargest(_POOL * request.limit, _ranked(eligible, tagger))
         chosen = _most_informative(pool, known, request.limit, counts)
     else:
-        chosen = nlargest(request.limit, _shuffled(eligible, request.seed))
+        shuffled = (
+            Candidate(-fraction(f"{request.seed} {text.text}"), -number, text, {}, [])
+            for number, text in enumerate(eligible)
+        )
+        chosen = nlargest(request.limit, shuffled)
     counts["queued"] = len(chosen)
     counts.fill("over the limit")
     return Selection([_item(candidate, request) for candidate in chosen], counts)
 
 
 def _eligible(
-    texts: Iterable[GoldText], request: Request, before: frozenset[str], splitter: Splitter, max_length: int,
+    texts: Iterable[GoldText],
+    request: Request,
+    before: frozenset[str],
+    splitter: Splitter,
+    max_length: int,
     counts: Ledger,
-) -> Iterator[GoldText]:  # fmt: skip
+) -> Iterator[GoldText]:
     for text in texts:
         counts["read"] += 1
         if request.label in text.covered:
@@ -97,17 +104,11 @@ def _eligible(
             yield text
 
 
-def _shuffled(texts: Iterable[GoldText], seed: int) -> Iterator[Candidate]:
-    for number, text in enumerate(texts):
-        yield Candidate(-fraction(f"{seed} {text.text}"), -number, text, {}, [])
-
-
 def _ranked(texts: Iterable[GoldText], tagger: Tagger) -> Iterator[Candidate]:
-    number = 0
+    number = count()
     for batch in minibatch(texts, _BATCH):
         for text, (words, spans) in zip(batch, tagger.tag([text.text for text in batch]), strict=True):
-            yield Candidate(informativeness(words, {}), -number, text, words, spans)
-            number += 1
+            yield Candidate(informativeness(words, {}), -next(number), text, words, spans)
 
 
 def _most_informative(pool: list[Candidate], known: Iterable[str], limit: int, counts: Ledger) -> list[Candidate]:
@@ -174,18 +175,14 @@ def entropy(probabilities: Floats) -> Floats:
 
 def by_word(words: Iterable[str], entropies: Sequence[float]) -> dict[str, float]:
     """Informativeness of a text by its words in lower case, from the entropies of its tokens."""
-    divisor = max(1, len(entropies)) ** _LENGTH
-    sums: dict[str, float] = {}
+    sums: dict[str, float] = defaultdict(float)
     for word, value in zip(words, entropies, strict=True):
-        sums[word.lower()] = sums.get(word.lower(), 0.0) + value
-    return {word: value / divisor for word, value in sums.items()}
+        sums[word.lower()] += value
+    return {word: value / len(entropies) ** _LENGTH for word, value in sums.items()}
 
 
 def informativeness(words: WordValues, chosen_for: Mapping[str, int]) -> float:
-    """Informativeness of a text beside those chosen before.
-
-    chosen_for (Mapping[str, int]): The number of texts that were chosen because of a word.
-    """
+    """Informativeness of a text beside those chosen before: for each word, the number of texts chosen because of it."""
     return sum(value * _DISCOUNT ** chosen_for.get(word, 0) for word, value in words.items())
 
 
@@ -196,12 +193,10 @@ def main_words(words: WordValues) -> list[str]:
 
 
 def choose(
-    candidates: Sequence[WordValues],
-    is_allowed: Callable[[int], bool] = lambda number: True,
+    candidates: Sequence[WordValues], is_allowed: Callable[[int], bool] = lambda number: True
 ) -> Iterator[tuple[int, float]]:
-    """Choose the candidates one after the other: each time the most informative beside those chosen before.
+    """Choose candidates one after the other: each time the most informative beside those before; if equal, the first.
 
-    candidates (Sequence[WordValues]): Of equals, the first is chosen first.
     is_allowed (Callable[[int], bool]): Whether a candidate can be chosen, asked when it is its turn.
     YIELDS (tuple[int, float]): Number of the candidate, and its informativeness beside those before it.
     """
@@ -258,12 +253,10 @@ class Tagger:
 
 def _heads(nlp: Language, model: TrainedModel, label: str) -> LabelScorer:
     pipe = label_scorer(nlp)
-    instead = 'or set [queue] order = "random" in configs/datasets.cfg'
+    if pipe is not None and label in pipe.labels:
+        return pipe
     if pipe is None:
-        raise UserError(
-            f"{model.path}: has no label heads, whose probabilities rank the texts; take a run that has, {instead}"
-        )
-    if label not in pipe.labels:
-        there = ", ".join(pipe.labels)
-        raise UserError(f"{model.path}: was not trained for {label}, only for {there}; train it again, {instead}")
-    return pipe
+        problem = "has no label heads, whose probabilities rank the texts; take a run that has"
+    else:
+        problem = f"was not trained for {label}, only for {', '.join(pipe.labels)}; train it again"
+    raise UserError(f'{model.path}: {problem}, or set [queue] order = "random" in configs/datasets.cfg')

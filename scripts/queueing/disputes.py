@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,15 +17,7 @@ from scripts.core.files import BUFFER
 from scripts.core.ledger import Ledger
 from scripts.merging.decide import longest_first
 from scripts.merging.merge_text import Conflict
-from scripts.queueing.request import (
-    QueueItem,
-    Request,
-    ReviewVersion,
-    Selection,
-    question_key,
-    spans_of,
-    without_overlap,
-)
+from scripts.queueing.request import QueueItem, Request, Selection, question_key, spans_of, without_overlap
 
 SOURCES = {"suspects.jsonl": "suspects", "consistency.jsonl": "consistency"}  # lists, and the steps that write them
 _BOTH_MAY_BE_RIGHT = ("overlap between labels",)
@@ -47,7 +40,10 @@ def choose_suspects(corpus: Path, request: Request, before: frozenset[str]) -> S
     items = []
     for text in _texts(corpus / "gold.jsonl", suspects):
         listed = suspects.pop(text.text)
-        current = [suspect for suspect in listed if _is_current(suspect, text, request.label)]
+        current = [
+            suspect for suspect in listed
+            if request.label in text.covered and set(spans_of(suspect.annotated, request.label)) <= set(text.spans)
+        ]  # fmt: skip
         counts["annotation changed since"] += len(listed) - len(current)
         if current:
             items.append(_review_suspects(text, current, request.label))
@@ -56,10 +52,7 @@ def choose_suspects(corpus: Path, request: Request, before: frozenset[str]) -> S
 
 
 def choose_conflicts(corpus: Path, request: Request, before: frozenset[str]) -> Selection:
-    """Choose conflicts, unresolved ones first; a reviewer decides between the answers.
-
-    RAISES (UserError): If conflicts.jsonl is damaged.
-    """
+    """Choose conflicts, unresolved first, for a reviewer. RAISES (UserError): If conflicts.jsonl is damaged."""
     counts = Ledger()
     conflicts = _by_text(_lines(corpus / "conflicts.jsonl", Conflict), request, before, counts)
     texts = _texts(corpus / "gold.jsonl", conflicts)
@@ -70,11 +63,9 @@ def count_waiting(corpus: Path, request: Request, before: frozenset[str]) -> dic
     """Count the suspects and conflicts of a label that nobody was asked about; without a kind that has no list."""
     waiting = {}
     for kind, choose in (("suspects", choose_suspects), ("conflicts", choose_conflicts)):
-        try:
+        with suppress(UserError):
             counts = choose(corpus, request, before).counts
-        except UserError:
-            continue
-        waiting[kind] = counts["queued"] + counts["over the limit"]
+            waiting[kind] = counts["queued"] + counts["over the limit"]
     return waiting
 
 
@@ -121,11 +112,6 @@ def _texts(gold: Path, wanted: dict[str, list[T]]) -> Iterator[GoldText]:
                 yield text
 
 
-def _is_current(suspect: Suspect, text: GoldText, label: str) -> bool:
-    """Whether the text is still annotated as it was when it was suspected."""
-    return label in text.covered and all(span in text.spans for span in spans_of(suspect.annotated, label))
-
-
 def _review_suspects(text: GoldText, suspects: list[Suspect], label: str) -> RankedItem:
     annotated = spans_of(text.spans, label)
     suspected = {span for suspect in suspects for span in spans_of(suspect.annotated, label)}
@@ -133,7 +119,7 @@ def _review_suspects(text: GoldText, suspects: list[Suspect], label: str) -> Ran
     kept = without_overlap([span for span in annotated if span not in suspected], proposed)
     suspects = sorted(suspects, key=lambda each: (each.tier, -each.score, each.start, each.end, each.found_by))
     reason = " ".join(dict.fromkeys(suspect.reason for suspect in suspects))
-    versions = [ReviewVersion(annotated, ["as annotated"]), ReviewVersion(sorted([*kept, *proposed]), ["as proposed"])]
+    versions = [(annotated, ["as annotated"]), (sorted([*kept, *proposed]), ["as proposed"])]
     item = QueueItem(text, annotated, {"reason": reason}, [_key(suspect, label) for suspect in suspects], versions)
     return (suspects[0].tier, -suspects[0].score, text.input_hash), item
 
@@ -147,7 +133,7 @@ def _review_conflicts(text: GoldText, conflicts: list[Conflict], label: str) -> 
             rest = without_overlap(current, spans)
             spans = sorted([*rest, *spans]) if answer.answer == "accept" else rest
         proposed_by[tuple(spans)].add(answer.annotator or answer.dataset)
-    versions = [ReviewVersion(list(spans), sorted(by)) for spans, by in sorted(proposed_by.items())]
+    versions = [(list(spans), sorted(by)) for spans, by in sorted(proposed_by.items())]
     reason = " ".join(dict.fromkeys(f"{conflict.kind}, {conflict.decision}" for conflict in conflicts))
     item = QueueItem(text, current, {"reason": reason}, [_key(conflict, label) for conflict in conflicts], versions)
     return (label not in text.unresolved, text.input_hash), item

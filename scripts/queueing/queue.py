@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple, get_args
 
@@ -15,7 +14,7 @@ from scripts.core.errors import UserError
 from scripts.core.files import exclusive, work_folder, write_json
 from scripts.core.manifest import file_name
 from scripts.exporting.tokens import Tokens
-from scripts.merging.merged import MergeRecord, annotated_labels, gold_as_merged
+from scripts.merging.merged import annotated_labels, gold_as_merged
 from scripts.model.models import TrainedModel, find_models, model_digest
 from scripts.queueing.candidates import Tagger, choose_uncovered
 from scripts.queueing.disputes import choose_conflicts, choose_suspects, count_waiting
@@ -40,13 +39,17 @@ def queue(request: Request, corpus: Path, models: Path, output: Path, plan: Corp
 
     corpus (Path): The folder of gold.jsonl and split.json.
     models (Path): The folder of a run, with seed-<n>/model-best. All seeds that were trained on the corpus take part.
-    output (Path): The folder for the queues of all labels.
-    plan (CorpusPlan): How texts are split and tokenized.
     RAISES (UserError): If the request is invalid, or there is no such label, gold or model.
     """
     request = _validated(request)
     merged, gold = gold_as_merged(corpus)
-    _demand_label(request, merged)
+    labels = annotated_labels(merged)
+    # A new label can start with a random sample, which takes no model.
+    if request.label not in labels and not (request.kind == "uncovered" and request.order == "random"):
+        raise UserError(
+            f"there is no label {request.label!r} in the gold; there are {', '.join(labels) or 'none'}; "
+            'for a new one, set [queue] order = "random" in configs/datasets.cfg'
+        )
     folder = output / file_name(request.label).removesuffix(".jsonl")
     with exclusive(output), work_folder(output) as work:
         before = asked_before(folder)
@@ -55,7 +58,13 @@ def queue(request: Request, corpus: Path, models: Path, output: Path, plan: Corp
         if request.kind == "uncovered" and request.order == "informative":
             digest = read_corpus(corpus / "split.json").digest
             trained = find_models(models, digest)[0]
-        chosen = _choose(request, merged.totals["texts"], gold, before, plan, trained)
+        if request.kind == "uncovered":
+            tagger = Tagger(trained, request.label) if trained else None
+            texts = merged.totals["texts"]
+            chosen = choose_uncovered(gold, texts, request, before, splitter(plan, gold), tagger)
+        else:
+            choose = choose_suspects if request.kind == "suspects" else choose_conflicts
+            chosen = choose(corpus, request, before)
         account = _account(request, merged.outputs[gold.name], trained, chosen)
         target = _write(account, chosen, Tokens(plan.nlp), work / "new", folder) if chosen.items else None
         waiting = count_waiting(corpus, request, before.union(account.asked))
@@ -68,10 +77,10 @@ def _validated(request: Request) -> Request:
 
     RAISES (UserError): If a value is not one of those allowed.
     """
-    _demand_one_of("kind", request.kind, _UNITS)
-    _demand_one_of("format", request.format, FORMATS)
-    _demand_one_of("texts", request.texts, SPLITS)
-    _demand_one_of("prefill", request.prefill, get_args(Prefill))
+    choices = {"kind": [*_UNITS], "format": [*FORMATS], "texts": SPLITS, "prefill": get_args(Prefill)}
+    for name, allowed in choices.items():
+        if (value := getattr(request, name)) not in allowed:
+            raise UserError(f"--{name} {value}: there is no such {name}; there are {', '.join(allowed)}")
     if not request.label:
         raise UserError("say which label: --vars.label ORG")
     if request.limit < 1:
@@ -80,32 +89,6 @@ def _validated(request: Request) -> Request:
     if order == "random" and request.prefill == "model":
         raise UserError('--prefill model: needs texts that models rank: --texts train, [queue] order = "informative"')
     return msgspec.structs.replace(request, order=order)
-
-
-def _demand_one_of(name: str, value: str, allowed: Collection[str]) -> None:
-    if value not in allowed:
-        raise UserError(f"--{name} {value}: there is no such {name}; there are {', '.join(allowed)}")
-
-
-def _demand_label(request: Request, merged: MergeRecord) -> None:
-    """RAISES (UserError): If nobody has annotated the label. A new one can start with a random sample: no model."""
-    labels = annotated_labels(merged)
-    if request.label not in labels and not (request.kind == "uncovered" and request.order == "random"):
-        raise UserError(
-            f"there is no label {request.label!r} in the gold; there are {', '.join(labels) or 'none'}; "
-            'for a new one, set [queue] order = "random" in configs/datasets.cfg'
-        )
-
-
-def _choose(
-    request: Request, texts: int, gold: Path, before: frozenset[str], plan: CorpusPlan, models: list[TrainedModel]
-) -> Selection:
-    if request.kind == "suspects":
-        return choose_suspects(gold.parent, request, before)
-    if request.kind == "conflicts":
-        return choose_conflicts(gold.parent, request, before)
-    tagger = Tagger(models, request.label) if models else None
-    return choose_uncovered(gold, texts, request, before, splitter(plan, gold), tagger)
 
 
 def _account(request: Request, gold: str, models: list[TrainedModel], chosen: Selection) -> Queue:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,10 +62,8 @@ class Measured(NamedTuple):
 
 
 def decide(corpus: Path, metrics: Path) -> Next:
-    """Write next.json: a recommendation for each label, by the results of the other steps.
+    """Write next.json to metrics: a recommendation for each label, by the results of the other steps.
 
-    corpus (Path): Has the gold and, if they were made, the results of `coverage`, `consistency` and `suspects`.
-    metrics (Path): Has the runs and the learning curve, if there are any; next.json is written here.
     RAISES (UserError): If nothing was merged, the gold was changed, or a result is damaged.
     """
     merged, gold = gold_as_merged(corpus)
@@ -83,19 +82,18 @@ def decide(corpus: Path, metrics: Path) -> Next:
 
 
 def load(metrics: Path, corpus: Path) -> Next | None:
-    """Read next.json; None if there is none.
-
-    RAISES (UserError): If it is damaged; `Outdated` if the gold has changed since.
-    """
+    """Read next.json, if it was made. RAISES (UserError): If it is damaged; `Outdated` if the gold has changed."""
     return load_current(metrics / NAME, Next, corpus, "make it again: weasel run next")
 
 
 def _measured(merged: MergeRecord, corpus: Path, metrics: Path, notes: list[str]) -> Measured:
-    scored = runs.load_all(metrics)[0] if metrics.is_dir() else []
-    newest = scored[-1] if scored else None
+    newest = next(reversed(runs.load_all(metrics)[0]), None)
+    digest = None
+    with suppress(UserError):
+        digest = read_corpus(corpus / "split.json").digest
     if newest is None:
         notes.append("No run was evaluated: weasel run evaluate.")
-    elif not _is_current(newest, corpus):
+    elif newest.run.data.evaluated != digest:
         notes.append(f"The annotations have changed since {newest.run.folder}: weasel run train, evaluate.")
     curve = learning_curve.load(metrics)
     if curve is None:
@@ -109,13 +107,6 @@ def _measured(merged: MergeRecord, corpus: Path, metrics: Path, notes: list[str]
         confusion=runs.load_confusion(metrics / newest.run.folder) if newest else None,
         curve=curve,
     )
-
-
-def _is_current(scored: ScoredRun, corpus: Path) -> bool:
-    try:
-        return scored.run.data.evaluated == read_corpus(corpus / "split.json").digest
-    except UserError:
-        return False
 
 
 def _if_current(step: str, load: Any, corpus: Path, notes: list[str]) -> Any:

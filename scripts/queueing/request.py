@@ -33,13 +33,6 @@ class Request(msgspec.Struct, kw_only=True, frozen=True):
     seed: int = 0  # of the random sample
 
 
-class ReviewVersion(NamedTuple):
-    """One of the annotations between which a reviewer decides: spans of the label, and who proposes them."""
-
-    spans: list[Span]
-    by: list[str]
-
-
 class QueueItem(NamedTuple):
     """A task before it is written in a format."""
 
@@ -47,7 +40,7 @@ class QueueItem(NamedTuple):
     spans: list[Span]  # that the task shows, sorted
     reason: dict[str, Any]  # why it is asked; it becomes part of the task's meta
     asked: list[str]  # keys of what is asked, see `question_key`
-    versions: Sequence[ReviewVersion] = ()  # to decide between, if it is a review
+    versions: Sequence[tuple[list[Span], list[str]]] = ()  # of a review: spans of the label, and who proposes them
 
 
 class Selection(NamedTuple):

@@ -39,13 +39,12 @@ def _write_prodigy(items: list[QueueItem], label: str, tokens: Tokens, folder: P
     """Write tasks for ner.manual. Versions stay in the answer, which is therefore read as a review that decides."""
     with (folder / FORMATS["prodigy"].name).open("wb") as file:
         for item in items:
-            spans = [*item.spans, *(span for version in item.versions for span in version.spans)]
+            spans = [*item.spans, *(span for version, _ in item.versions for span in version)]
             shown = ProdigyTokens(item.text.text, cut(tokens.of(item.text.text), spans))
             task = prodigy_task(_with_reason(item), shown, item.spans, "ner_manual")
             if item.versions:
                 task["versions"] = [
-                    {"spans": [shown.span(span) for span in version.spans], "sessions": version.by}
-                    for version in item.versions
+                    {"spans": [shown.span(span) for span in version], "sessions": by} for version, by in item.versions
                 ]
             file.write(_encode_lines([task]))
 
@@ -79,7 +78,6 @@ def print_way_back(console: Console, queue: Queue, folder: Path, sources: Mappin
     """Print what to do with the tasks in a folder, and the block of the config that reads the answers.
 
     sources (Mapping[str, Source]): The datasets of the config.
-    lang (str): Language of the pipeline, a code such as "en".
     """
     name, block = _destination(queue, folder, sources)
     task_format = FORMATS[queue.request.format]

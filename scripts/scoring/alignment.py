@@ -19,19 +19,13 @@ SPURIOUS = MISSED  # instead of it: the kind of predictions without an entity
 
 
 class Alignment(NamedTuple):
-    """Entities and predictions in pairs. A prediction is in one pair at most, as is an entity.
+    """Entities and predictions in pairs. A prediction is in one pair at most, as is an entity."""
 
-    gold (Rows), predicted (Rows): Sorted, each once.
-    partner (NDArray[int64]): By entity: the row of its prediction, or -1.
-    kind (NDArray[int8]): By entity, see `KINDS`.
-    is_spurious (NDArray[bool]): By prediction: whether it has no entity.
-    """
-
-    gold: Rows
-    predicted: Rows
-    partner: NDArray[np.int64]
-    kind: NDArray[np.int8]
-    is_spurious: NDArray[np.bool_]
+    gold: Rows  # sorted, each once
+    predicted: Rows  # likewise
+    partner: NDArray[np.int64]  # by entity: the row of its prediction, or -1
+    kind: NDArray[np.int8]  # by entity, see `KINDS`
+    is_spurious: NDArray[np.bool_]  # by prediction: whether it has no entity
 
 
 def align(gold: Rows, predicted: Rows) -> Alignment:
@@ -59,8 +53,7 @@ def align(gold: Rows, predicted: Rows) -> Alignment:
 
 def distinct(rows: Rows) -> Rows:
     """Sort rows by text, start, end and label, and keep each once."""
-    order = np.lexsort((rows[:, LABEL], rows[:, END], rows[:, START], rows[:, TEXT]))
-    rows = rows[order]
+    rows = rows[np.lexsort((rows[:, LABEL], rows[:, END], rows[:, START], rows[:, TEXT]))]
     is_new = np.ones(len(rows), bool)
     is_new[1:] = (rows[1:] != rows[:-1]).any(1)
     return rows[is_new]
@@ -72,17 +65,13 @@ def are_within(rows: Rows, ranges: Rows) -> NDArray[np.bool_]:
         return np.zeros(len(rows), bool)
     ranges = ranges[np.lexsort((ranges[:, START], ranges[:, LABEL], ranges[:, TEXT]))]
     # Ranges of a text and label become a group; in one line of numbers, groups follow each other without touching.
-    group = np.unique(_pairs(np.concatenate([ranges, rows])), return_inverse=True)[1]
+    both = np.concatenate([ranges, rows])
+    group = np.unique(both[:, TEXT] * (both[:, LABEL].max() + 1) + both[:, LABEL], return_inverse=True)[1]
     size = int(max(ranges[:, END].max(), rows[:, END].max())) + 1
     starts = group[: len(ranges)] * size + ranges[:, START]
     last = np.searchsorted(starts, group[len(ranges) :] * size + rows[:, START], "right") - 1
     is_of_group = group[: len(ranges)][last] == group[len(ranges) :]
     return (last >= 0) & is_of_group & (rows[:, END] <= ranges[last, END])
-
-
-def _pairs(rows: Rows) -> NDArray[np.int64]:
-    """Number the pairs of a text and a label."""
-    return rows[:, TEXT] * (rows[:, LABEL].max() + 1) + rows[:, LABEL]
 
 
 def _equal(gold: Rows, predicted: Rows) -> NDArray[np.int64]:

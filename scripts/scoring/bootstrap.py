@@ -23,11 +23,7 @@ Floats = NDArray[np.float64]
 
 
 def resampled(values: NDArray[np.int32], resamples: int = RESAMPLES) -> Floats:
-    """Sum counts over resampled texts, the same for the same counts.
-
-    values (NDArray[int32]): texts × any shape.
-    RETURNS (Floats): resamples × that shape.
-    """
+    """Sum counts, texts × any shape, over resampled texts: resamples × that shape. The same for the same counts."""
     texts, shape = len(values), values.shape[1:]
     flat = values.reshape(texts, math.prod(shape))
     used = np.flatnonzero(flat.any(1))  # the others add nothing, however often they are drawn

@@ -41,8 +41,6 @@ class Change(msgspec.Struct):
     p_value (float | None): For labels, adjusted for the number of those that are tested together.
     verdict (str): "within noise"; "beyond noise", if one of the runs has one seed; "better" or "worse", if both
         have several; "no support" if there is no entity; "not comparable" if there is no text to compare on.
-    support (int): Entities in the compared texts.
-    texts (int): Texts that both are scored on, with the same gold.
     """
 
     f: float | None
@@ -52,8 +50,8 @@ class Change(msgspec.Struct):
     high: float | None
     p_value: float | None
     verdict: str
-    support: int
-    texts: int
+    support: int  # entities in the compared texts
+    texts: int  # that both are scored on, with the same gold
 
     @property
     def is_clear(self) -> bool:
@@ -62,17 +60,12 @@ class Change(msgspec.Struct):
 
 
 class Changes(msgspec.Struct):
-    """The changes of all labels between two runs.
+    """The changes of all labels between two runs."""
 
-    labels (dict[str, Change]): Labels of either run, sorted.
-    micro (Change), macro (Change): Of the labels that can be compared.
-    is_whole (bool): Whether both runs are scored on the same texts, with the same gold.
-    """
-
-    labels: dict[str, Change]
-    micro: Change
-    macro: Change
-    is_whole: bool
+    labels: dict[str, Change]  # of either run, sorted
+    micro: Change  # of the labels that can be compared
+    macro: Change  # likewise
+    is_whole: bool  # both runs are scored on the same texts, with the same gold
 
     def rows(self) -> Iterator[tuple[str, str, Change]]:
         """Yield kind ("label", "micro" or "macro"), name and change of all rows of a table."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,43 +30,27 @@ class ValueChange(msgspec.Struct):
 class Differences(msgspec.Struct):
     """Differences between a run and its baseline in what they were made of.
 
-    data (bool | None): Whether the corpora differ; None if one of the runs has no record of it.
-    texts (int | None): Additional training texts; None if one of the runs has no record of them.
-    covered (dict[str, int]), entities (dict[str, int]): By label whose number changed: additional training texts in
-        which it is covered, additional entities.
-    test (list[str]): Labels that are scored on other texts, or with other gold.
-    added (list[str]), removed (list[str]): Labels.
-    config (list[ValueChange]): Values of the training config, by dotted key.
-    code (bool | None): Whether the training code changed; None if one of the runs has no record of it.
-    versions (list[ValueChange]): Of Python and packages, in training or in evaluation.
-    seeds (tuple[list[int], list[int]] | None): Of the baseline and of the run, if they differ.
+    None where one of the runs has no record. `covered` and `entities` have the labels whose number changed.
     """
 
-    data: bool | None
-    texts: int | None
-    covered: dict[str, int]
-    entities: dict[str, int]
-    test: list[str]
-    added: list[str]
-    removed: list[str]
-    config: list[ValueChange]
-    code: bool | None
-    versions: list[ValueChange]
-    seeds: tuple[list[int], list[int]] | None
+    data: bool | None  # whether the corpora differ
+    texts: int | None  # additional training texts
+    covered: dict[str, int]  # additional training texts in which a label is covered
+    entities: dict[str, int]  # additional ones of a label
+    test: list[str]  # labels that are scored on other texts, or with other gold
+    added: list[str]  # labels
+    removed: list[str]  # labels
+    config: list[ValueChange]  # values of the training config, by dotted key
+    code: bool | None  # whether the training code changed
+    versions: list[ValueChange]  # of Python and packages, in training or in evaluation
+    seeds: tuple[list[int], list[int]] | None  # of the baseline and of the run, if they differ
 
 
 class RunComparison(msgspec.Struct):
-    """A run beside the baseline.
+    """A run beside the baseline."""
 
-    run (str): Its folder.
-    time (str): When it was evaluated first.
-    seeds (int), baseline_seeds (int): Numbers of seeds.
-    changes (Changes): Of its labels.
-    differences (Differences): In what it was made of.
-    """
-
-    run: str
-    time: str
+    run: str  # its folder
+    time: str  # of the first evaluation
     seeds: int
     baseline_seeds: int
     changes: Changes
@@ -73,16 +58,11 @@ class RunComparison(msgspec.Struct):
 
 
 class Comparisons(msgspec.Struct):
-    """metrics/compare.json.
+    """metrics/compare.json."""
 
-    baseline (str | None): Its folder; None if there is only one run.
-    variance_seeds (int): Seeds of metrics/seed_variance.json; 0 without it.
-    runs (list[RunComparison]): By time.
-    """
-
-    baseline: str | None
-    variance_seeds: int
-    runs: list[RunComparison]
+    baseline: str | None  # its folder; None if there is only one run
+    variance_seeds: int  # of metrics/seed_variance.json; 0 without it
+    runs: list[RunComparison]  # by time
 
     def of(self, scored: ScoredRun) -> RunComparison | None:
         """Comparison of a run, if it was compared."""
@@ -93,6 +73,10 @@ def differences(run: Run, baseline: Run) -> Differences:
     """Find the differences in what two runs were made of."""
     now, before = run.trained, baseline.trained
     shared = set(run.tests) & set(baseline.tests)
+    versions = (
+        {f"{package} ({when})": number for when, found in each.versions.items() for package, number in found.items()}
+        for each in (baseline, run)
+    )
     return Differences(
         data=_differ(run.data.trained, baseline.data.trained),
         texts=now.texts - before.texts if now and before else None,
@@ -103,7 +87,7 @@ def differences(run: Run, baseline: Run) -> Differences:
         removed=sorted(set(baseline.tests) - shared),
         config=_value_changes(config_values(baseline), config_values(run)),
         code=_differ(run.code.training, baseline.code.training),
-        versions=_value_changes(_versions(baseline), _versions(run)),
+        versions=_value_changes(*versions),
         seeds=None if run.seeds == baseline.seeds else (baseline.seeds, run.seeds),
     )
 
@@ -115,22 +99,14 @@ def _differ(digest: str | None, other: str | None) -> bool | None:
 def _increases(numbers: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
     if not numbers or not before:  # that corpus is gone
         return {}
-    labels = sorted({*numbers, *before})
-    increases = {label: numbers.get(label, 0) - before.get(label, 0) for label in labels}
-    return {label: increase for label, increase in increases.items() if increase}
+    increases = Counter(numbers)
+    increases.subtract(before)
+    return {label: increase for label, increase in sorted(increases.items()) if increase}
 
 
 def _value_changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[ValueChange]:
     changes = [ValueChange(name, before.get(name), after.get(name)) for name in sorted({*before, *after})]
     return [change for change in changes if change.before != change.after]
-
-
-def _versions(run: Run) -> dict[str, str]:
-    return {
-        f"{package} ({when})": version
-        for when, packages in run.versions.items()
-        for package, version in packages.items()
-    }
 
 
 def config_values(run: Run) -> dict[str, str]:
@@ -151,8 +127,7 @@ def choose_baseline(runs: Sequence[ScoredRun], wanted: str | None) -> ScoredRun 
 
     runs (Sequence[ScoredRun]): By time.
     wanted (str | None): Its name, its folder, or the beginning of that: the newest that fits, if possible not the
-        newest of all. None: the run before the newest.
-    RETURNS (ScoredRun | None): None if there is only one run, and no other is wanted.
+        newest of all. None: the run before the newest, if there is one.
     RAISES (UserError): If none fits.
     """
     if wanted is None:
@@ -184,11 +159,7 @@ def _named(runs: Sequence[ScoredRun], wanted: str) -> list[ScoredRun]:
 
 
 def compare_runs(folder: Path, runs: Sequence[ScoredRun], baseline: ScoredRun | None) -> Comparisons:
-    """Compare runs with a baseline.
-
-    folder (Path): Holds the runs, and seed_variance.json if it was measured.
-    RAISES (UserError): If counts are missing or damaged.
-    """
+    """Compare runs of a folder with a baseline. RAISES (UserError): If counts are missing or damaged."""
     stored = seed_variance.load(folder)
     result = Comparisons(baseline.run.folder if baseline else None, len(stored.seeds) if stored else 0, [])
     others = [scored for scored in runs if scored is not baseline]
@@ -198,8 +169,7 @@ def compare_runs(folder: Path, runs: Sequence[ScoredRun], baseline: ScoredRun | 
     for scored in others:
         found = differences(scored.run, baseline.run)
         annotated = {*found.covered, *found.entities}
-        run_counts = counts.load(folder / scored.run.folder / COUNTS)
-        changes = compare_counts(run_counts, baseline_counts, stored, annotated)
+        changes = compare_counts(counts.load(folder / scored.run.folder / COUNTS), baseline_counts, stored, annotated)
         sizes = len(scored.run.seeds), len(baseline.run.seeds)
         result.runs.append(RunComparison(scored.run.folder, scored.run.time, *sizes, changes, found))
     return result

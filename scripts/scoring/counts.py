@@ -10,7 +10,7 @@ import csv
 import gzip
 import hashlib
 import io
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -35,9 +35,7 @@ _CHUNK = 2_000  # texts that are aligned at a time
 class Counts(NamedTuple):
     """Counts of a run, of all its seeds.
 
-    texts (list[str]): Names of the texts, sorted, see `text_id`.
-    labels (list[str]): Names of the labels, sorted.
-    seeds (list[int]): Sorted.
+    texts (list[str]), labels (list[str]), seeds (list[int]): Sorted; texts by their `text_id`.
     values (NDArray[int32]): seeds × texts × labels × (true positives, false positives, false negatives, partial);
         0 where a text is not scored for a label. Partial: the false negatives that are boundary errors, which are as
         many false positives.
@@ -81,16 +79,11 @@ def count(aligned: Alignment, texts: int, labels: int) -> NDArray[np.int32]:
 
 
 class AlignedChunk(NamedTuple):
-    """Entities and predictions of some texts, aligned.
-
-    texts (list[str]): The texts.
-    aligned (Alignment): Texts and labels numbered as here and in the tally.
-    not_covered (Rows): Predictions where their label is not covered.
-    """
+    """Entities and predictions of some texts, aligned; labels are numbered as in the tally."""
 
     texts: list[str]
     aligned: Alignment
-    not_covered: Rows
+    not_covered: Rows  # predictions where their label is not covered
 
 
 class Tally:
@@ -199,16 +192,12 @@ def pack(counts: Counts) -> bytes:
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(_COLUMNS)
-    lines.writerows(_lines(counts))
-    return gzip.compress(text.getvalue().encode(), mtime=0)
-
-
-def _lines(counts: Counts) -> Iterator[list[object]]:
     for row, column in np.argwhere(counts.is_scored).tolist():
         gold = counts.gold[row, column]
         head = [counts.texts[row], counts.labels[column], f"{gold:x}" if gold != NOTHING else ""]
         for seed, values in zip(counts.seeds, counts.values[:, row, column].tolist(), strict=True):
-            yield [*head, seed, *values]
+            lines.writerow([*head, seed, *values])
+    return gzip.compress(text.getvalue().encode(), mtime=0)
 
 
 def load(path: Path) -> Counts:
@@ -216,11 +205,9 @@ def load(path: Path) -> Counts:
     import pandas as pd  # not for those that only write
 
     try:
-        read = {"text": "category", "label": "category", "gold": "str"}
-        types = read | dict.fromkeys(("seed", "tp", "fp", "fn", "partial"), "int64")
-        table = pd.read_csv(
-            io.BytesIO(gzip.decompress(path.read_bytes())), dtype=types, usecols=list(_COLUMNS), keep_default_na=False
-        )
+        types = dict.fromkeys(_COLUMNS, "int64") | {"text": "category", "label": "category", "gold": "str"}
+        content = io.BytesIO(gzip.decompress(path.read_bytes()))
+        table = pd.read_csv(content, dtype=types, usecols=list(_COLUMNS), keep_default_na=False)
         text, label = (table[name].cat.codes.to_numpy(np.int64) for name in ("text", "label"))
         texts, labels = ([str(name) for name in table[key].cat.categories] for key in ("text", "label"))
         found, seed = np.unique(table["seed"].to_numpy(np.int64), return_inverse=True)

@@ -22,7 +22,7 @@ from scripts.core.errors import UserError
 from scripts.core.files import code_digest
 from scripts.core.workers import with_progress
 from scripts.model.label_heads import GOLD, covered_of, predictions
-from scripts.model.models import Provenance, TrainedModel, find_models, load_model, model_digest, versions
+from scripts.model.models import TrainedModel, find_models, load_model, model_digest, versions
 from scripts.scoring import runs
 from scripts.scoring.alignment import HIT, KINDS, LABEL, MISSED, SPURIOUS
 from scripts.scoring.counts import AlignedChunk, Counts, Tally, digests, together
@@ -36,8 +36,8 @@ SurfaceForms = Mapping[str, Collection[str]]  # by label
 class ErrorSums:
     """Errors of one model by kind, label confusion, and recall of seen surface forms, summed over chunks.
 
-    fn (NDArray[int64]), fp (NDArray[int64]): labels × kinds, see `align`: entities, and predictions. The first kind are
-        the hits; the last are missed entities, and spurious predictions.
+    fn (NDArray[int64]), fp (NDArray[int64]): labels × kinds, see `align`: entities, and predictions; the first kind are
+        the hits.
     confusion (NDArray[int64]): (labels + 1) × (labels + 1): entities of a label (row) that are predicted as another
         (column), whatever the boundaries; the last column has missed entities, the last row spurious predictions.
     seen (NDArray[int64] | None): labels × (entities, found) of those whose surface form is one of their label in the
@@ -77,54 +77,38 @@ def surface_forms(docs: Iterable[Doc]) -> dict[str, set[str]]:
     return forms
 
 
-def training_forms(corpus: Path) -> dict[str, set[str]]:
-    """Surface forms of each label in the training texts."""
-    return surface_forms(read_docs(sorted((corpus / "train").glob("*.spacy")), spacy.blank("xx").vocab))
-
-
 class ModelEvaluation(NamedTuple):
-    """Counts and errors of one model.
-
-    words_per_second (int): Tokens, from raw text to entities.
-    """
+    """Counts and errors of one model."""
 
     counts: Counts
     errors: ErrorSums
     examples: list[ErrorExample]
-    words_per_second: int
+    words_per_second: int  # tokens, from raw text to entities
 
 
 def evaluate(
-    nlp: Language,
-    folder: Path,
-    labels: Sequence[str],
-    texts: int,
-    title: str,
-    seed: int = 0,
+    nlp: Language, folder: Path, labels: Sequence[str], texts: int, title: str, seed: int = 0,
     forms: SurfaceForms | None = None,
-) -> ModelEvaluation:
+) -> ModelEvaluation:  # fmt: skip
     """Evaluate a pipeline on a folder of DocBins, a shard at a time.
 
-    nlp (Language): The pipeline. It gets the raw texts: on the Docs of the corpus it would predict otherwise, since
-        its tokenizer sets more attributes than those of the shards.
+    nlp (Language): Gets the raw texts: on the Docs of the corpus it would predict otherwise, since its tokenizer sets
+        more attributes than those of the shards.
     folder (Path): For example corpus/test.
     labels (Sequence[str]): Labels that are counted.
-    texts (int): Number of texts, for the progress bar, which is shown only on a terminal.
-    title (str): Of the progress bar.
-    seed (int): Of the model.
+    texts (int), title (str): For the progress bar, which is shown only on a terminal.
     forms (SurfaceForms | None): Surface forms in its training texts, if these are at hand.
     RAISES (UserError): If a shard cannot be read.
     """
     tally = Tally(labels)
     errors, examples = ErrorSums(len(labels), forms), ErrorExamples()
     speed = [0, 0.0]  # words, and the seconds they took
-    docs = _with_predictions(nlp, folder, speed)
 
     def add(chunk: AlignedChunk) -> None:
         errors.add(chunk, tally.labels)
         examples.add(chunk, tally.labels)
 
-    for gold, predicted in with_progress(docs, texts, title):
+    for gold, predicted in with_progress(_with_predictions(nlp, folder, speed), texts, title):
         if chunk := tally.add(gold.text, covered_of(gold), predictions(predicted)):
             add(chunk)
     add(tally.flush())
@@ -152,7 +136,6 @@ def evaluate_run(name: str, folder: Path, corpus: Path, seeds: Sequence[int] = (
 
     name (str): Of the run; its folder begins with it.
     folder (Path), seeds (Sequence[int]): Its models, see `find_models`.
-    corpus (Path): The folder with labels.json, split.json and test.
     RETURNS (tuple[EvaluatedRun, list[str]]): The run, and the reason for each model that was skipped.
     RAISES (UserError): If the name cannot be that of a folder, there is no corpus, no test text or no model, or a
         model cannot be loaded.
@@ -164,26 +147,23 @@ def evaluate_run(name: str, folder: Path, corpus: Path, seeds: Sequence[int] = (
         raise UserError(f"{corpus}/test: no text to evaluate with; raise test in [split] and make the corpus again")
     found, skipped = find_models(folder, split.digest, seeds)
     record = found[0].provenance
-    forms = training_forms(corpus) if record and record.corpus == split.digest else None
-    results = {str(model.seed): _evaluate_model(model, corpus, labels, split, forms) for model in found}
+    forms = None
+    if record and record.corpus == split.digest:
+        forms = surface_forms(read_docs(sorted((corpus / "train").glob("*.spacy")), spacy.blank("xx").vocab))
+    results: dict[str, ModelEvaluation] = {}
+    for model in found:
+        nlp, title = load_model(model.path), f"Evaluating seed {model.seed}"
+        tested = evaluate(nlp, corpus / "test", labels, split.texts["test"], title, model.seed, forms)
+        results[str(model.seed)] = tested
     counts = together([result.counts for result in results.values()])
     confusion = {seed: result.errors.confusion.tolist() for seed, result in results.items()}
-    speed = {seed: result.words_per_second for seed, result in results.items()}
+    run = _run(name, found, split, counts, {seed: result.words_per_second for seed, result in results.items()})
     scores = metrics(counts, [result.errors for result in results.values()])
-    run = _run(name, found, split, counts, speed)
     examples = next(iter(results.values())).examples
     return EvaluatedRun(run, scores, counts, Confusion(labels, confusion), examples), skipped
 
 
-def _evaluate_model(
-    model: TrainedModel, corpus: Path, labels: Sequence[str], split: Corpus, forms: SurfaceForms | None
-) -> ModelEvaluation:
-    title = f"Evaluating seed {model.seed}"
-    nlp = load_model(model.path)
-    return evaluate(nlp, corpus / "test", labels, split.texts["test"], title, model.seed, forms)
-
-
-def _run(name: str, found: Sequence[TrainedModel], split: Corpus, counts: Counts, speed: Mapping[str, int]) -> Run:
+def _run(name: str, found: Sequence[TrainedModel], split: Corpus, counts: Counts, speed: dict[str, int]) -> Run:
     record = found[0].provenance
     data = runs.RunData(record.corpus if record else None, split.digest)
     code = runs.RunCode(record.code if record else None, code_digest(_SCORING), *_git())
@@ -191,6 +171,11 @@ def _run(name: str, found: Sequence[TrainedModel], split: Corpus, counts: Counts
     weights = {seed: digest for seed, (digest, _) in files.items()}
     config = runs.TrainingConfig(hashlib.sha256(found[0].config.encode()).hexdigest(), found[0].config)
     seeds = [model.seed for model in found]
+    trained = None
+    if record:
+        is_current = record.corpus == split.digest
+        entities = {label: splits.get("train", 0) for label, splits in split.spans.items()} if is_current else {}
+        trained = runs.TrainingData(record.texts.get("train", 0), record.covered, entities)
     return Run(
         run=name,
         digest=runs.identity(data, config.digest, seeds, code.training, weights),
@@ -203,27 +188,21 @@ def _run(name: str, found: Sequence[TrainedModel], split: Corpus, counts: Counts
         versions={"training": record.versions if record else {}, "evaluation": versions()},
         tests=digests(counts),
         config=config,
-        trained=_training_data(record, split) if record else None,
-        words_per_second=dict(speed),
+        trained=trained,
+        words_per_second=speed,
     )
-
-
-def _training_data(record: Provenance, split: Corpus) -> runs.TrainingData:
-    is_current = record.corpus == split.digest
-    entities = {label: splits.get("train", 0) for label, splits in split.spans.items()} if is_current else {}
-    return runs.TrainingData(record.texts.get("train", 0), record.covered, entities)
 
 
 def _git() -> tuple[str | None, list[str]]:
     """The commit of the project, and its files that differ from it."""
+
+    def git(*args: str) -> str:
+        command = ["git", "-C", str(_ROOT), *args]
+        return subprocess.run(command, check=True, capture_output=True, encoding="utf8", errors="replace").stdout
+
     try:
-        commit = _run_git("rev-parse", "HEAD").strip()
-        status = _run_git("status", "--porcelain", "--no-renames", "-z", "--", *_VERSIONED)
+        commit = git("rev-parse", "HEAD").strip()
+        status = git("status", "--porcelain", "--no-renames", "-z", "--", *_VERSIONED)
     except (OSError, subprocess.CalledProcessError):
         return None, []
     return commit, sorted(line[3:] for line in status.split("\0") if line)
-
-
-def _run_git(*args: str) -> str:
-    command = ["git", "-C", str(_ROOT), *args]
-    return subprocess.run(command, check=True, capture_output=True, encoding="utf8", errors="replace").stdout

@@ -29,12 +29,9 @@ class ErrorExample(msgspec.Struct, kw_only=True):
 
     label (str): Of the entity; of a spurious prediction, its own.
     kind (str): One of `ERROR_KINDS`.
-    text_id (str): Names the whole text, see `text_id`.
-    text (str): The error and its context.
-    offset (int): Where it starts in the whole text.
-    entity (Span | None): The entity; None if the prediction is spurious.
-    prediction (Span | None): The prediction; None if the entity is missed.
-    gold (list[Span]), predicted (list[Span]): All entities and all predictions in the text, these two included.
+    text (str), offset (int): The error and its context, and where that starts in the text that `text_id` names.
+    entity (Span | None), prediction (Span | None): None if the prediction is spurious, or the entity missed.
+    gold (list[Span]), predicted (list[Span]): All in the text, these two included.
     not_covered (list[Span]): Predictions where their label is not covered.
     """
 
@@ -51,15 +48,12 @@ class ErrorExample(msgspec.Struct, kw_only=True):
 
 
 class _Error(NamedTuple):
-    """An error by numbers. Those with the lowest hash are kept.
-
-    text (int): In the chunk. entity (int), prediction (int): Rows of the alignment; -1 if there is none.
-    """
+    """An error by numbers. Those with the lowest hash are kept."""
 
     hash: float
-    text: int
-    entity: int
-    prediction: int
+    text: int  # in the chunk
+    entity: int  # row of the alignment; -1 if there is none
+    prediction: int  # likewise
 
 
 class ErrorExamples:

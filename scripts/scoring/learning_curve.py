@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -26,25 +26,16 @@ from scripts.scoring.counts import Counts, together
 from scripts.scoring.metrics import Macro, Score, metrics
 from scripts.scoring.seed_variance import SeedVariance, seed_spread, with_other_seeds
 
-if TYPE_CHECKING:
-    from spacy.tokens import Doc
-
 NAME = "learning-curve.json"
 HELPS, HURTS = "more helps", "falls with more"
 
 
 class CurvePoint(msgspec.Struct):
-    """Scores with a share of the training texts.
+    """Scores with a share of the training texts, on all test texts; means over seeds."""
 
-    share (float): From 0 to 1.
-    texts (int): Number of training texts.
-    entities (dict[str, int]): Their entities, by label.
-    labels (dict[str, Score]), micro (Score), macro (Macro): On all test texts; means over seeds.
-    """
-
-    share: float
-    texts: int
-    entities: dict[str, int]
+    share: float  # from 0 to 1
+    texts: int  # number of training texts
+    entities: dict[str, int]  # in them, by label
     labels: dict[str, Score]
     micro: Score
     macro: Macro
@@ -65,21 +56,13 @@ class Trend(msgspec.Struct):
 
 
 class LearningCurve(msgspec.Struct, kw_only=True):
-    """metrics/learning-curve.json.
+    """metrics/learning-curve.json."""
 
-    run (str): The name of the config.
-    data (str): Digest of the corpus.
-    seeds (list[int]): Of the models of each point.
-    variance_seeds (int): Seeds of metrics/seed_variance.json; 0 without it.
-    points (list[CurvePoint]): From few texts to all.
-    labels (dict[str, Trend]), micro (Trend), macro (Trend): Trends of F.
-    """
-
-    run: str
-    data: str
-    seeds: list[int]
-    variance_seeds: int
-    points: list[CurvePoint]
+    run: str  # name of the config
+    data: str  # digest of the corpus
+    seeds: list[int]  # of the models of each point
+    variance_seeds: int  # of metrics/seed_variance.json; 0 without it
+    points: list[CurvePoint]  # from few texts to all
     labels: dict[str, Trend]
     micro: Trend
     macro: Trend
@@ -161,10 +144,7 @@ def learn(
     """Train with each share of the texts and each seed, and count on the test texts.
 
     config (Path), values (Mapping[str, Any]): The training config, and the values that override it.
-    corpus (Path): Holds train, dev and test.
     shares (Sequence[float]): Ascending; the texts of a share are among those of the next.
-    seeds (Sequence[int]): A model each.
-    labels (Sequence[str]): All of the corpus.
     folder (Path): Gets the models while they are needed.
     """
     # Here, since `next` and `report` read the curve: spaCy takes a second to load.
@@ -176,27 +156,20 @@ def learn(
         sizes = [write_part(corpus / "train", work / f"part-{share}", share, labels) for share in shares]
         jobs = {
             (share, seed): TrainingJob(
-                config,
-                {**values, "system.seed": seed, "paths.train": str(work / f"part-{share}")},
-                corpus / "dev",
-                work / f"model-{share}-{seed}",
-                gpu,
+                config, {**values, "system.seed": seed, "paths.train": str(work / f"part-{share}")},
+                corpus / "dev", work / f"model-{share}-{seed}", gpu,
             )
             for share in shares
             for seed in seeds
-        }
+        }  # fmt: skip
         for _ in train_all(list(jobs.values()), f"Training {len(jobs)} models"):
             pass
-        found = {
-            (share, seed): evaluate(
-                load_model(job.folder / BEST), corpus / "test", labels, split.texts["test"], "Evaluating", seed
-            ).counts
-            for (share, seed), job in jobs.items()
-        }
-    return [
-        CurvePart(share, texts, entities, together([found[share, seed] for seed in seeds]))
-        for share, (texts, entities) in zip(shares, sizes, strict=True)
-    ]
+        found: dict[float, list[Counts]] = {share: [] for share in shares}
+        for (share, seed), job in jobs.items():
+            nlp = load_model(job.folder / BEST)
+            tested = evaluate(nlp, corpus / "test", labels, split.texts["test"], "Evaluating", seed)
+            found[share].append(tested.counts)
+    return [CurvePart(share, *size, together(found[share])) for share, size in zip(shares, sizes, strict=True)]
 
 
 def write_part(source: Path, folder: Path, share: float, labels: Iterable[str]) -> tuple[int, dict[str, int]]:
@@ -205,23 +178,17 @@ def write_part(source: Path, folder: Path, share: float, labels: Iterable[str]) 
     labels (Iterable[str]): All labels of the corpus.
     RETURNS (tuple[int, dict[str, int]]): Number of texts, and of entities by label.
     """
+    import spacy
+
     from scripts.building.documents import GOLD
+    from scripts.building.reading import read_docs
     from scripts.building.shards import DocWriter
 
     writer, texts, entities = DocWriter(folder, labels), 0, Counter[str]()
-    for doc in _docs_of_share(source, share):
-        texts += 1
-        entities.update(span.label_ for span in doc.spans[GOLD])
-        writer.add(doc)
-    writer.close()
-    return texts, dict(sorted(entities.items()))
-
-
-def _docs_of_share(source: Path, share: float) -> Iterator[Doc]:
-    import spacy
-
-    from scripts.building.reading import read_docs
-
     for doc in read_docs(sorted(source.glob("*.spacy")), spacy.blank("xx").vocab):
         if fraction(f"learning curve: {normalized(doc.text)}") < share:
-            yield doc
+            texts += 1
+            entities.update(span.label_ for span in doc.spans[GOLD])
+            writer.add(doc)
+    writer.close()
+    return texts, dict(sorted(entities.items()))

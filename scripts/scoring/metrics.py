@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from scripts.scoring import bootstrap
 from scripts.scoring.bootstrap import Floats
@@ -32,33 +33,23 @@ class PartialScore(msgspec.Struct):
     f: float | None
 
 
-class FalseNegatives(msgspec.Struct):
-    """False negatives of a label by kind, see `align`; they add up to fn.
-
-    boundary (float): Predicted with the right label and another boundary that overlaps.
-    type (float): Predicted with the right boundaries and another label.
-    boundary_type (float): Predicted with another label and another boundary that overlaps.
-    missed (float): Nothing is predicted there.
-    """
+class PairedErrors(msgspec.Struct):
+    """Errors of a label where an entity and a prediction overlap, by what differs: boundary, label (type) or both."""
 
     boundary: float
     type: float
     boundary_type: float
+
+
+class FalseNegatives(PairedErrors):
+    """False negatives of a label by kind, see `align`; they add up to fn. Missed: nothing is predicted there."""
+
     missed: float
 
 
-class FalsePositives(msgspec.Struct):
-    """False positives of a label by kind, see `align`; they add up to fp.
+class FalsePositives(PairedErrors):
+    """False positives of a label by kind, see `align`; they add up to fp. Spurious: there is no entity."""
 
-    boundary (float): An entity of the label has another boundary.
-    type (float): An entity with these boundaries has another label.
-    boundary_type (float): An entity that overlaps has another label and another boundary.
-    spurious (float): There is no entity.
-    """
-
-    boundary: float
-    type: float
-    boundary_type: float
     spurious: float
 
 
@@ -83,13 +74,10 @@ class Score(msgspec.Struct, omit_defaults=True):
     p (float | None): tp / (tp + fp); None where nothing is predicted.
     r (float | None): tp / (tp + fn); None where there is no entity.
     f (float | None): 2 tp / (2 tp + fp + fn), the harmonic mean of both; None where there is neither.
-    low (float | None), high (float | None): 95 % interval of F, on other texts of the kind; with several seeds, on
-        other texts and with other seeds.
+    low (float | None), high (float | None): 95 % interval of F, on other texts and, if there are several, other seeds.
     tp (float), fp (float), fn (float): True positives, false positives, false negatives. Whole numbers for one seed.
     support (int): tp + fn.
     texts (int): Texts that are scored; for all labels together, those that are for any.
-    partial (PartialScore): With half credit for boundary errors.
-    errors (Errors | None): Errors by kind.
     seen (Recall | None), unseen (Recall | None): Of entities whose surface form is one of their label in the training
         texts, and of the others; None if the training texts are not at hand.
     sd (float | None): Of F over seeds; None for one.
@@ -130,9 +118,8 @@ class Macro(msgspec.Struct, omit_defaults=True):
 class Metrics(msgspec.Struct, omit_defaults=True):
     """metrics.json: nested objects whose leaves are numbers, or null where a score is undefined.
 
-    labels (dict[str, Score]): By label, sorted; also those that are scored on no text.
+    labels (dict[str, Score]): Sorted; also those that are scored on no text.
     micro (Score): Of all entities, whatever their label.
-    macro (Macro): Of all labels, however many entities they have.
     seeds (dict[str, Metrics]): The same for each seed, if there are several.
     """
 
@@ -143,20 +130,13 @@ class Metrics(msgspec.Struct, omit_defaults=True):
 
 
 class MetricColumn(NamedTuple):
-    """A column of all tables of metrics.
+    """A column of all tables of metrics."""
 
-    name (str): In data frames, CSV and MLflow.
-    heading (str): On the console, on the page, and in Markdown.
-    value (Callable): The number, from a `Score`.
-    tables (str): Those that show it, of "console page csv card"; data frames and MLflow have all columns.
-    is_count (bool): Whether it is a number of things, not a score from 0 to 1.
-    """
-
-    name: str
-    heading: str
+    name: str  # in data frames, CSV and MLflow
+    heading: str  # on the console, on the page, and in Markdown
     value: Callable[[Score], float | None]
-    tables: str = ""
-    is_count: bool = False
+    tables: str = ""  # that show it, of "console page csv card"; data frames and MLflow have all columns
+    is_count: bool = False  # a number of things, not a score from 0 to 1
 
     def of(self, score: Score | Macro) -> float | None:
         """Return the number of a row; None where it is undefined, as most are for macro."""
@@ -190,7 +170,6 @@ def score(counts: Iterable[int], texts: int) -> Score:
     """Precision, recall and F1, see https://en.wikipedia.org/wiki/F-score, rounded to six digits, without interval.
 
     counts (Iterable[int]): True positives, false positives, false negatives, and those of these that are partial.
-    texts (int): Texts that they were counted on.
     """
     tp, fp, fn, partial = map(int, counts)
     half = tp + partial / 2
@@ -206,10 +185,7 @@ def _ratio(numerator: float, denominator: float) -> float | None:
 
 
 def metrics(counts: Counts, errors: Sequence[ErrorSums] | None = None) -> Metrics:
-    """Scores of a run: of its one seed, or means over its seeds, and each seed's.
-
-    errors (Sequence[ErrorSums] | None): Errors by kind, by seed.
-    """
+    """Scores of a run: of its one seed, or means over its seeds, and each seed's. Errors are those of each seed."""
     seeds = [_metrics_of_seed(counts, row, errors[row] if errors else None) for row in range(len(counts.seeds))]
     result = seeds[0] if len(seeds) == 1 else _over_seeds(counts.seeds, seeds)
     low, high = _intervals(counts)
@@ -226,7 +202,7 @@ def _metrics_of_seed(counts: Counts, row: int, errors: ErrorSums | None) -> Metr
     micro = score(sums.sum(0), counts.is_scored.any(1).sum())
     if errors:
         _add_errors([*labels.values(), micro], errors)
-    defined = [score.f for score in labels.values() if score.support and score.f is not None]
+    defined = [score.f for score in labels.values() if score.support]
     return Metrics(labels, micro, Macro(_mean(defined), len(defined)))
 
 
@@ -241,14 +217,13 @@ def _add_errors(scores: Sequence[Score], errors: ErrorSums) -> None:
             row.unseen = Recall(others, others_found, _ratio(others_found, others))
 
 
-def _with_sum(numbers: np.ndarray[Any, Any]) -> list[list[int]]:
-    result: list[list[int]] = np.vstack([numbers, numbers.sum(0)]).tolist()
-    return result
+def _with_sum(numbers: NDArray[np.int64]) -> Any:
+    return np.vstack([numbers, numbers.sum(0)]).tolist()
 
 
 def _over_seeds(numbers: Sequence[int], seeds: Sequence[Metrics]) -> Metrics:
     """Means over seeds; a score that is undefined for some seeds is averaged over the others."""
-    means = msgspec.convert(_average([msgspec.to_builtins(seed) for seed in seeds]), Metrics)
+    means = msgspec.convert(_average(msgspec.to_builtins(seeds)), Metrics)
     for label, row in means.labels.items():
         row.sd = _sd([seed.labels[label].f for seed in seeds])
     means.micro.sd = _sd([seed.micro.f for seed in seeds])
@@ -257,13 +232,9 @@ def _over_seeds(numbers: Sequence[int], seeds: Sequence[Metrics]) -> Metrics:
     return means
 
 
-def _average(dicts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {name: _average_value([each.get(name) for each in dicts]) for name in dicts[0]}
-
-
-def _average_value(values: Sequence[Any]) -> Any:
+def _average(values: Sequence[Any]) -> Any:
     if isinstance(values[0], dict):
-        return _average(values)
+        return {name: _average([each.get(name) for each in values]) for name in values[0]}
     return values[0] if len(set(values)) == 1 else _mean(values)  # equal whole numbers stay whole
 
 

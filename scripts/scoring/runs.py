@@ -43,29 +43,20 @@ class RunData(msgspec.Struct):
 
 
 class RunCode(msgspec.Struct):
-    """Digests of the project's modules used in training (None: no record) and in scoring.
-
-    commit (str | None): Of git, at the first evaluation; None outside of a repository.
-    uncommitted (list[str]): Files of code and configuration with uncommitted changes.
-    """
+    """Digests of the project's modules used in training (None: no record) and in scoring."""
 
     training: str | None
     scoring: str
-    commit: str | None = None
-    uncommitted: list[str] = []
+    commit: str | None = None  # of git, at the first evaluation; None outside of a repository
+    uncommitted: list[str] = []  # files of code and configuration with uncommitted changes
 
 
 class TrainingData(msgspec.Struct):
-    """The training texts of a run.
-
-    texts (int): Their number.
-    covered (dict[str, int]): By label, those in which it is covered.
-    entities (dict[str, int]): By label, their entities; empty if the corpus has changed since.
-    """
+    """Numbers of training texts of a run, of those in which a label is covered, and of each label's entities."""
 
     texts: int
     covered: dict[str, int]
-    entities: dict[str, int]
+    entities: dict[str, int]  # empty if the corpus has changed since
 
 
 class Confusion(msgspec.Struct):
@@ -90,33 +81,23 @@ class TrainingConfig(msgspec.Struct):
 class Run(msgspec.Struct, kw_only=True):
     """run.json.
 
-    run (str): Its name.
-    digest (str): Of its data, config, seeds and training code (of the models, if these have no record): `identity`.
-    time (str): Of the first evaluation, in UTC.
-    seeds (list[int]): A model each.
-    models (dict[str, str]): Digests of the models' files, by seed.
-    model_bytes (int): Size of the first.
-    versions (dict[str, dict[str, str]]): Of Python and packages, in "training" and "evaluation".
     tests (dict[str, str]): By label: digest of the texts it is scored on and their gold. Scores of a label can be
         compared if and only if these are equal.
-    config (TrainingConfig): Of the models.
-    trained (TrainingData | None): Their training texts; None if they have no record of them.
-    words_per_second (dict[str, int]): By seed, at the first evaluation: tokens of the raw texts.
     """
 
-    run: str
-    digest: str
-    time: str
-    seeds: list[int]
+    run: str  # its name
+    digest: str  # see `identity`
+    time: str  # of the first evaluation, in UTC
+    seeds: list[int]  # a model each
     data: RunData
     code: RunCode
-    models: dict[str, str]
-    model_bytes: int
-    versions: dict[str, dict[str, str]]
+    models: dict[str, str]  # digests of the models' files, by seed
+    model_bytes: int  # of the first
+    versions: dict[str, dict[str, str]]  # of Python and packages, in "training" and "evaluation"
     tests: dict[str, str]
     config: TrainingConfig
-    trained: TrainingData | None = None
-    words_per_second: dict[str, int] = {}
+    trained: TrainingData | None = None  # None if the models have no record of it
+    words_per_second: dict[str, int] = {}  # by seed, at the first evaluation: tokens of the raw texts
 
     @property
     def folder(self) -> str:
@@ -142,16 +123,13 @@ class ScoredRun(NamedTuple):
 
 
 class EvaluatedRun(NamedTuple):
-    """A run and all results of its evaluation.
-
-    errors (Sequence[ErrorExample]): Of the first seed.
-    """
+    """A run and all results of its evaluation."""
 
     run: Run
     metrics: Metrics
     counts: Counts
     confusion: Confusion
-    errors: Sequence[ErrorExample]
+    errors: Sequence[ErrorExample]  # of the first seed
 
 
 def identity(data: RunData, config: str, seeds: list[int], code: str | None, models: Mapping[str, str]) -> str:
@@ -169,9 +147,6 @@ def save(found: EvaluatedRun, output: Path) -> Path:
     """Write a run's folder; run.json comes last, so that without it the folder is incomplete.
 
     A run that is there already keeps what differs from one evaluation to the next: time, speed and commit.
-
-    output (Path): Holds the runs.
-    RETURNS (Path): The folder.
     """
     run = found.run
     folder = output / run.folder
@@ -203,10 +178,7 @@ def load_confusion(folder: Path) -> Confusion | None:
 
 
 def load_all(folder: Path) -> tuple[list[ScoredRun], list[str]]:
-    """Read all runs in a folder, by time, then name.
-
-    RETURNS (tuple[list[ScoredRun], list[str]]): The runs, and the reason for each folder that was skipped.
-    """
+    """Read all runs in a folder, by time, then name. Return them, and the reason for each folder that was skipped."""
     runs, skipped = [], []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if path.is_dir() and not path.name.startswith("."):
@@ -241,8 +213,6 @@ def frame(folder: str | Path) -> pd.DataFrame:
     """Return all runs in a folder as a tidy data frame: a row for each run and label, a column for each metric.
 
     Rows of all labels together are "micro" and "macro" in `row`, and have these names in `label`.
-
-    folder (str | Path): Holds the runs: "metrics".
     """
     return to_frame(load_all(Path(folder))[0])
 

@@ -31,31 +31,24 @@ MIN_SEEDS = 3  # of which a variance can be measured
 TYPICAL, TYPICAL_OF_ALL = 0.5, 2.0  # of the binomial variance: of a label, of micro and macro
 _PRIOR = 4  # degrees of freedom
 _DRAWS = 8  # of other seeds, for each resample of texts
+Integers = NDArray[np.integer]
 
 
 class LabelVariance(msgspec.Struct):
-    """F of one label over seeds.
-
-    sd (float | None), f (float | None): Its standard deviation and mean; None where F is undefined.
-    support (int): Entities in the test texts.
-    """
+    """Standard deviation and mean of the F of one label over seeds; None where F is undefined."""
 
     sd: float | None
     f: float | None
-    support: int
+    support: int  # entities in the test texts
 
 
 class SeedVariance(msgspec.Struct, kw_only=True):
     """metrics/seed_variance.json: measured once, and used to compare runs that have one seed.
 
-    run (str): The config it was measured with.
-    seeds (list[int]): The seeds.
     data (str), config (str), tests (dict[str, str]): Digests of the corpus, of the config, and of each label's test.
-    labels (dict[str, LabelVariance]): By label.
-    micro (LabelVariance), macro (LabelVariance): Of all labels together.
     """
 
-    run: str
+    run: str  # the config it was measured with
     seeds: list[int]
     data: str
     config: str
@@ -66,22 +59,14 @@ class SeedVariance(msgspec.Struct, kw_only=True):
 
 
 class Spread(NamedTuple):
-    """SDs of the F of one seed by label, then of micro and macro, and their degrees of freedom.
+    """SDs of the F of one seed by label, then of micro and macro, and their degrees of freedom."""
 
-    sd (Floats): NaN where F is undefined.
-    freedom (Floats): Of Student's t-distribution.
-    """
-
-    sd: Floats
-    freedom: Floats
+    sd: Floats  # NaN where F is undefined
+    freedom: Floats  # of Student's t-distribution
 
 
 def seed_spread(
-    scores: Sequence[Floats],
-    labels: Sequence[str],
-    support: NDArray[np.integer],
-    f: Floats,
-    stored: SeedVariance | None,
+    scores: Sequence[Floats], labels: Sequence[str], support: Integers, f: Floats, stored: SeedVariance | None
 ) -> Spread:
     """Estimate how F varies with the seed: pool all variances, and shrink them to what is expected of F and support.
 
@@ -105,7 +90,7 @@ def seed_spread(
     return Spread(np.where(np.isfinite(f), np.sqrt(variance), np.nan), _PRIOR + freedom)
 
 
-def _share_of_binomial(squares: Floats, freedom: Floats, expected: Floats, support: NDArray[np.integer]) -> float:
+def _share_of_binomial(squares: Floats, freedom: Floats, expected: Floats, support: Integers) -> float:
     """Share of the binomial variance that the labels have on average; those with more entities weigh more."""
     labels = np.flatnonzero((freedom[:-2] > 0) & (support > 0))
     if not len(labels):
@@ -114,7 +99,7 @@ def _share_of_binomial(squares: Floats, freedom: Floats, expected: Floats, suppo
     return float(np.average(ratios, weights=np.sqrt(support[labels])))
 
 
-def _scaled_variance(stored: SeedVariance, labels: Sequence[str], support: NDArray[np.integer], f: Floats) -> Floats:
+def _scaled_variance(stored: SeedVariance, labels: Sequence[str], support: Integers, f: Floats) -> Floats:
     """Scale stored variances to another F and support: the same share of the binomial variance."""
     rows = [*(stored.labels.get(label) for label in labels), stored.micro, stored.macro]
     stored_f = np.array([np.nan if row is None or row.f is None else row.f for row in rows])
@@ -123,7 +108,7 @@ def _scaled_variance(stored: SeedVariance, labels: Sequence[str], support: NDArr
     return sd**2 * _binomial_variance(f, support) / _binomial_variance(stored_f, sizes)
 
 
-def _binomial_variance(f: Floats, support: NDArray[np.integer]) -> Floats:
+def _binomial_variance(f: Floats, support: Integers) -> Floats:
     """Binomial variance of each F. For macro it is that of a mean of independent labels."""
     sizes = np.append(support, support.sum())
     smooth = (np.nan_to_num(f[:-1]) * sizes + 1) / (sizes + 2)  # an F of 0 or 1 is not certain
