@@ -1,7 +1,5 @@
 """brat: a .txt and an .ann a text. See https://brat.nlplab.org/standoff.html."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """CoNLL: a token and its tag (IOB2) a line, an empty line after each text."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from scripts.core.answers import GoldText, Span

@@ -1,7 +1,5 @@
 """DocBins, as `corpus` makes them: https://spacy.io/api/docbin."""
 
-from __future__ import annotations
-
 from spacy.tokens import Doc
 
 from scripts.building.documents import DocMaker

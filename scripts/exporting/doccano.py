@@ -1,7 +1,5 @@
 """doccano JSONL: a text with its labels a line. See https://doccano.github.io/doccano/tutorial/#import-a-dataset."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Export the gold, or one label of it, in a format that other tools read, and print the account."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path

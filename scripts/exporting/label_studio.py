@@ -1,7 +1,5 @@
 """Label Studio tasks with pre-annotations. See https://labelstud.io/guide/predictions."""
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """MLflow runs: config, scores and files of each run, sent once."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Sequence

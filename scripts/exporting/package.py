@@ -1,7 +1,5 @@
 """A model as a wheel: its folder, the module of its component, and a model card of its data and scores."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess

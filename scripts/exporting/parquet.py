@@ -1,7 +1,5 @@
 """Parquet, for pandas, polars, DuckDB and whatever else reads tables: a row a text, with all columns of the gold."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec

@@ -1,7 +1,5 @@
 """Prodigy JSONL: a file a label, each a dataset for `prodigy db-in`; and tasks in Prodigy's form."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any

@@ -1,7 +1,5 @@
 """Texts as tokens, cut at the boundaries of spans."""
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable

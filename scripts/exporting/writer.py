@@ -1,7 +1,5 @@
 """The base of all export formats: the files of an export, and the outcome of every text and span."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable

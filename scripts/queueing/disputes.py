@@ -1,7 +1,5 @@
 """Texts in which the annotation of a label is disputed: suspects, and conflicts between answers. A reviewer decides."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress

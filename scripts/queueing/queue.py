@@ -1,7 +1,5 @@
 """The next queue of a label: tasks and their account in a numbered folder, and the screen about it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple, get_args
 

@@ -1,7 +1,5 @@
 """metrics/next.json: which label to work on next, by the measurements of all steps and a few rules, and its screen."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The request for a queue, its items, and queues/<label>/<number>/queue.json, which remembers what was asked."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The rules of `next`: the first that the measurements of a label fulfill says what to do about it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 

@@ -1,7 +1,5 @@
 """Tasks in the formats of annotation tools, and the screen that says how their answers come back."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path

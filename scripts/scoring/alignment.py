@@ -4,8 +4,6 @@ Columns of `Rows` are text, label, start and end, as numbers; a row is an entity
 label is covered. All texts are aligned at once, in NumPy.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

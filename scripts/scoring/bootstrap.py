@@ -5,8 +5,6 @@ resample is the number of times each text was drawn times its counts, and all la
 together: they stay paired.
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 

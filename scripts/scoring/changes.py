@@ -12,8 +12,6 @@ others, so that the labels somebody worked on are not drowned by those nobody di
 not from the scores; so the share of false ones is 5 % in either class (https://doi.org/10.1214/07-AOAS158).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Iterator
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """metrics/compare.json: runs compared with a baseline, their scores and what they were made of."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Evaluation of a run: its models predict the test texts from scratch, as they will predict any text."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """errors.jsonl.gz: examples of errors of each label and kind, with the text around them."""
 
-from __future__ import annotations
-
 import gzip
 import heapq
 from collections import defaultdict

@@ -3,8 +3,6 @@
 Models are trained on nested shares of the texts and scored on all test texts.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
