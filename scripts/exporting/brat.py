@@ -17,14 +17,12 @@ class BratWriter(Writer):
     """
 
     def start(self) -> None:
-        """Open the files."""
         self._last: tuple[int, int] = (0, 0)  # the hash of the last text, and the number of texts in a row that had it
         types = [label for label in self.labels if _TYPE.fullmatch(label)]
         sections = ["[entities]", *types, "[relations]", "[events]", "[attributes]"]
         (self.folder / "annotation.conf").write_bytes("".join(f"{line}\n" for line in sections).encode())
 
     def add(self, text: GoldText) -> None:
-        """Write a text and its annotations."""
         entities = self.entities(text, keeps_meta=False)
         spans = [span for span in entities if _TYPE.fullmatch(span.label)]
         self.spans["label with characters that brat does not allow"] += len(entities) - len(spans)

@@ -13,12 +13,9 @@ class ConllWriter(Writer):
     are not written, nor are spans that overlap a longer one.
     """
 
-    def start(self) -> None:
-        """Open the files."""
-        self._parts = {name: self.open(f"{name}.conll") for name in ("complete", "incomplete")}
+    suffix = ".conll"
 
     def add(self, text: GoldText) -> None:
-        """Write a text."""
         spans, overlapping = longest_first(self.entities(text, keeps_meta=False))
         self.spans["overlaps a longer span of another label"] += len(overlapping)
         tokens = self.cut(self.tokens.of(text.text), spans)
@@ -29,7 +26,7 @@ class ConllWriter(Writer):
         self.notes["texts with other whitespace than one space between tokens"] += is_other
         tags = _tags([token for token, _ in words], spans)
         lines = "".join(f"{word}\t{tag}\n" for (_, word), tag in zip(words, tags, strict=True))
-        self._parts[self.completeness(text)].write(f"{lines}\n".encode())
+        self.parts[self.completeness(text)].write(f"{lines}\n".encode())
         self.count("written", len(spans))
 
 

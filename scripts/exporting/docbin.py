@@ -17,12 +17,10 @@ class DocbinWriter(Writer):
     """
 
     def start(self) -> None:
-        """Begin the first shard."""
         self._shards = 0
         self._start_shard()
 
     def add(self, text: GoldText) -> None:
-        """Add a text to the shard, and write the shard if it is large enough."""
         if (made := self._maker.make(text)) is None:
             self.count("too long for the pipeline", span_count(text))
             return
@@ -36,7 +34,6 @@ class DocbinWriter(Writer):
             self._write_shard()
 
     def close(self) -> None:
-        """Write the last shard."""
         self._write_shard()
         super().close()
 

@@ -14,14 +14,11 @@ _encode = msgspec.json.Encoder().encode_lines
 class DoccanoWriter(Writer):
     """complete.jsonl has the texts in which all labels are covered, incomplete.jsonl the others."""
 
-    def start(self) -> None:
-        """Open the files."""
-        self._parts = {name: self.open(f"{name}.jsonl") for name in ("complete", "incomplete")}
+    suffix = ".jsonl"
 
     def add(self, text: GoldText) -> None:
-        """Write a text."""
         spans = self.entities(text, keeps_meta=True)
-        self._parts[self.completeness(text)].write(_encode([doccano_line(text, spans)]))
+        self.parts[self.completeness(text)].write(_encode([doccano_line(text, spans)]))
         self.count("written", len(spans))
 
 

@@ -21,20 +21,17 @@ class LabelStudioWriter(Writer):
     """
 
     def start(self) -> None:
-        """Open the files."""
         (self.folder / "labeling.xml").write_bytes(interface(self.labels).encode())
         self._file = self.open("tasks.json")
         self._separator = b"[\n"
 
     def add(self, text: GoldText) -> None:
-        """Write a text."""
         spans = self.entities(text, keeps_meta=True)
         self._file.write(self._separator + _encode(studio_task(text, spans, self.completeness(text) == "complete")))
         self._separator = b",\n"
         self.count("written", len(spans))
 
     def close(self) -> None:
-        """End the list."""
         self._file.write(b"\n]\n" if self._separator == b",\n" else b"[]\n")
         super().close()
 

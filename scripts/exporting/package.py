@@ -21,7 +21,7 @@ from scripts.scoring import runs
 from scripts.scoring.metrics import columns_of
 from scripts.scoring.runs import ScoredRun
 
-_TITLE = """# {name} {version}
+_CARD = """# {name} {version}
 
 A spaCy pipeline that finds {labels} kinds of entities. It was trained with Labelwise on partially annotated texts: a
 label was learned from the texts in which it is covered, and the others counted neither for nor against it.
@@ -34,6 +34,17 @@ doc = nlp("…")
 print([(entity.text, entity.label_) for entity in doc.ents])
 print(doc.spans["predicted"].attrs["scores"])  # the probability of each, those that overlap included
 ```
+
+## Scores
+
+Strict precision (P), recall (R) and F1 (F) on {tests:,} test texts, each label where it is \
+covered. *Covered*: in this number of the {texts:,} training texts.
+
+{table}
+
+## Made of
+
+{parts}
 """
 
 
@@ -46,31 +57,21 @@ def card(name: str, version: str, scored: ScoredRun, seed: int, record: Provenan
         for label, score in metrics.labels.items()
         if label in record.covered or score.texts
     ]
-    lines = [
-        _TITLE.format(name=name, version=version, labels=len(rows)),
-        "## Scores",
-        "",
-        f"Strict precision (P), recall (R) and F1 (F) on {metrics.micro.texts:,} test texts, each label where it is "
-        f"covered. *Covered*: in this number of the {record.texts.get('train', 0):,} training texts.",
-        "",
-        markdown_row(["label", *(column.heading for column in columns), "covered"]),
-        f"|---|{'---:|' * (len(columns) + 1)}",
-        *rows,
-        markdown_row(["**all**", *metric_cells(columns, metrics.micro), ""]),
-        "",
-        "## Made of",
-        "",
-        f"- run `{scored.run.folder}`, seed {seed}",
-        f"- trained on the corpus `{record.corpus}`",
-        f"- evaluated on the corpus `{scored.run.data.evaluated}`",
-        *(
-            f"- {escape_markdown(name)} was learned again from the corpus `{of}`"
-            for name, of in record.relearned.items()
-        ),
-        f"- config `{scored.run.config.digest}`",
-        f"- {', '.join(f'{package} {number}' for package, number in record.versions.items())}",
+    rows.append(markdown_row(["**all**", *metric_cells(columns, metrics.micro), ""]))
+    head = markdown_row(["label", *(column.heading for column in columns), "covered"])
+    parts = [
+        f"run `{scored.run.folder}`, seed {seed}",
+        f"trained on the corpus `{record.corpus}`",
+        f"evaluated on the corpus `{scored.run.data.evaluated}`",
+        *(f"{escape_markdown(one)} was learned again from the corpus `{of}`" for one, of in record.relearned.items()),
+        f"config `{scored.run.config.digest}`",
+        ", ".join(f"{package} {number}" for package, number in record.versions.items()),
     ]
-    return "\n".join(lines) + "\n"
+    return _CARD.format(
+        name=name, version=version, labels=len(rows) - 1, tests=metrics.micro.texts, texts=record.texts.get("train", 0),
+        table="\n".join([head, f"|---|{'---:|' * (len(columns) + 1)}", *rows]),
+        parts="\n".join(f"- {part}" for part in parts),
+    )  # fmt: skip
 
 
 _CODE = Path(label_heads.__file__)

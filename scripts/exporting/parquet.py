@@ -15,7 +15,6 @@ class ParquetWriter(Writer):
     """gold.parquet has the columns of gold.jsonl: nothing is lost. meta is JSON, since its keys differ by text."""
 
     def start(self) -> None:
-        """Open the files."""
         try:
             import pyarrow
             import pyarrow.parquet
@@ -27,7 +26,6 @@ class ParquetWriter(Writer):
         self._rows: list[dict[str, Any]] = []
 
     def add(self, text: GoldText) -> None:
-        """Add a row."""
         row = msgspec.to_builtins(text)
         row["meta"] = msgspec.json.encode(text.meta).decode()
         self._rows.append(row)
@@ -36,7 +34,6 @@ class ParquetWriter(Writer):
             self._flush()
 
     def close(self) -> None:
-        """Write the rows that are left."""
         self._flush()
         self._writer.close()
         super().close()

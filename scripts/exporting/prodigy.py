@@ -61,7 +61,6 @@ class ProdigyWriter(Writer):
     """
 
     def start(self) -> None:
-        """Open the files."""
         names = [file_name(label) for label in self.labels]
         times = Counter(name.casefold() for name in names)  # file systems may not tell "Org" from "ORG"
         self._by_label = {
@@ -70,7 +69,6 @@ class ProdigyWriter(Writer):
         }
 
     def add(self, text: GoldText) -> None:
-        """Write a text to the files of the labels that are covered or have decided spans."""
         tokens = ProdigyTokens(text.text, self.tokens.of(text.text))
         for label in text.covered:
             spans = [span for span in text.spans if span.label == label]

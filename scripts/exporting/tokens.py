@@ -14,7 +14,6 @@ from scripts.building.shards import pipeline
 from scripts.core.answers import Span
 
 _MAX_STRINGS = 1_000_000
-_start = attrgetter("start")
 
 
 class Token(NamedTuple):
@@ -26,10 +25,7 @@ class Token(NamedTuple):
 
 
 class Tokens:
-    """Tokenizes texts.
-
-    nlp (dict[str, Any]): The [nlp] block of a training config.
-    """
+    """Tokenizes texts as the [nlp] block of a training config says."""
 
     def __init__(self, nlp: dict[str, Any]) -> None:
         self._block = msgspec.json.encode(nlp)
@@ -54,7 +50,7 @@ def cut(tokens: list[Token], spans: Iterable[Span]) -> list[Token]:
     """Cut tokens at the boundaries of spans. If no boundary is inside a token, `tokens` itself is returned."""
     boundaries: dict[int, list[int]] = defaultdict(list)  # inside a token, by its number
     for boundary in sorted({boundary for span in spans for boundary in (span.start, span.end)}):
-        number = bisect_right(tokens, boundary, key=_start) - 1
+        number = bisect_right(tokens, boundary, key=attrgetter("start")) - 1
         if number >= 0 and tokens[number].start < boundary < tokens[number].end:
             boundaries[number].append(boundary)
     pieces = []

@@ -20,20 +20,19 @@ class Writer(ABC):
 
     folder (Path): An empty folder for the files.
     labels (list[str]): The labels that are exported, sorted.
-    tokens (Tokens): Tokenizes as the pipeline does.
     """
 
+    suffix = ""  # of the files for complete and for incomplete texts, which `start` opens unless a format has others
+
     def __init__(self, folder: Path, labels: list[str], tokens: Tokens) -> None:
-        self.folder = folder
-        self.labels = labels
-        self.tokens = tokens
+        self.folder, self.labels, self.tokens = folder, labels, tokens
         self.texts, self.spans, self.notes = Ledger(), Ledger(), Counter[str]()
         self._files = ExitStack()
         self.start()
 
-    @abstractmethod
     def start(self) -> None:
         """Open the files."""
+        self.parts = {name: self.open(f"{name}{self.suffix}") for name in ("complete", "incomplete")}
 
     @abstractmethod
     def add(self, text: GoldText) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heapreplace, nlargest
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,7 +114,6 @@ def _ranked(texts: Iterable[GoldText], tagger: Tagger) -> Iterator[Candidate]:
 def _most_informative(pool: list[Candidate], known: Iterable[str], limit: int, counts: Ledger) -> list[Candidate]:
     """Choose the texts that are most informative together, without near-duplicates. Their rank becomes what they add.
 
-    pool (list[Candidate]): The best first.
     known (Iterable[str]): Texts in which the label is covered, or that were asked before.
     """
     texts = [candidate.text.text for candidate in pool]
@@ -130,11 +129,9 @@ def _most_informative(pool: list[Candidate], known: Iterable[str], limit: int, c
         return not is_near and number not in of_known
 
     chosen: list[Candidate] = []
-    for number, gain in choose([candidate.words for candidate in pool], is_new):
+    for number, gain in islice(choose([candidate.words for candidate in pool], is_new), limit):
         chosen.append(pool[number]._replace(rank=gain))
         in_queue.add(number)
-        if len(chosen) == limit:
-            break
     return chosen
 
 
@@ -160,8 +157,7 @@ def probabilities(pipe: LabelScorer, docs: Sequence[Doc]) -> Floats:
     """Probabilities of the five tags, thresholds included: (tokens of all Docs, labels, 5)."""
     scores = pipe.scores(docs).astype(np.float64)
     scores[:, :, OUT] += np.array([pipe.thresholds.get(label, 0.0) for label in pipe.labels])
-    result: Floats = np.exp(log_softmax(scores))
-    return result
+    return np.exp(log_softmax(scores))
 
 
 def entropy(probabilities: Floats) -> Floats:

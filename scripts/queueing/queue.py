@@ -92,15 +92,11 @@ def _validated(request: Request) -> Request:
 def _account(request: Request, gold: str, models: list[TrainedModel], chosen: Selection) -> Queue:
     ranks = [item.reason["informativeness"] for item in chosen.items if "informativeness" in item.reason]
     return Queue(
-        request=request,
-        gold=gold,
-        models={model.path.as_posix(): model_digest(model.path)[0] for model in models},
-        unit=_UNITS[request.kind],
-        counts=chosen.counts.to_dict("queued"),
-        tasks=len(chosen.items),
+        request=request, gold=gold, models={model.path.as_posix(): model_digest(model.path)[0] for model in models},
+        unit=_UNITS[request.kind], counts=chosen.counts.to_dict("queued"), tasks=len(chosen.items),
         informativeness=[ranks[0], ranks[-1]] if ranks else [],
         asked=sorted(key for item in chosen.items for key in item.asked),
-    )
+    )  # fmt: skip
 
 
 def _write(account: Queue, chosen: Selection, tokens: Tokens, work: Path, folder: Path) -> Path:

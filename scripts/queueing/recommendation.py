@@ -68,12 +68,10 @@ def decide(corpus: Path, metrics: Path) -> Next:
     notes: list[str] = []
     measured = _measured(merged, corpus, metrics, notes)
     signals = {label: _signals(label, measured) for label in annotated_labels(merged)}
-    rows = {label: LabelRecommendation(found, recommend(found)) for label, found in signals.items()}
-    order = sorted(
-        rows, key=lambda label: (rows[label].recommendation.action == "leave", -(signals[label].errors or 0), label)
-    )
+    rows = [(label, LabelRecommendation(found, recommend(found))) for label, found in signals.items()]
+    rows.sort(key=lambda row: (row[1].recommendation.action == "leave", -(row[1].signals.errors or 0), row[0]))
     run = measured.scored.run.folder if measured.scored else None
-    result = Next(gold=merged.outputs[gold.name], run=run, notes=notes, labels={label: rows[label] for label in order})
+    result = Next(gold=merged.outputs[gold.name], run=run, notes=notes, labels=dict(rows))
     metrics.mkdir(parents=True, exist_ok=True)
     write_json(metrics / NAME, result)
     return result
@@ -96,15 +94,10 @@ def _measured(merged: MergeRecord, corpus: Path, metrics: Path, notes: list[str]
     curve = learning_curve.load(metrics)
     if curve is None:
         notes.append("The learning curve was not measured: weasel run learning-curve.")
-    return Measured(
-        merged=merged,
-        coverage=_if_current("coverage", coverage.load, corpus, notes),
-        consistency=_if_current("consistency", consistency.load, corpus, notes),
-        suspects=_if_current("suspects", suspects.load, corpus, notes),
-        scored=newest,
-        confusion=runs.load_confusion(metrics / newest.run.folder) if newest else None,
-        curve=curve,
-    )
+    steps = {"coverage": coverage.load, "consistency": consistency.load, "suspects": suspects.load}
+    current = {step: _if_current(step, load, corpus, notes) for step, load in steps.items()}
+    confusion = runs.load_confusion(metrics / newest.run.folder) if newest else None
+    return Measured(merged=merged, scored=newest, confusion=confusion, curve=curve, **current)
 
 
 def _if_current(step: str, load: Any, corpus: Path, notes: list[str]) -> Any:
@@ -186,10 +179,10 @@ def print_next(console: Console, found: Next) -> None:
     console.print("\nThe first rule that holds:")
     for number, rule in enumerate(RULES, 1):
         console.print(f"{number} {ACTIONS[rule.action]}: {rule.condition}")
-    to_do = [(label, row.recommendation) for label, row in found.labels.items() if row.recommendation.action != "leave"]
+    to_do = {label: row.recommendation for label, row in found.labels.items() if row.recommendation.action != "leave"}
     if to_do:
         console.print("\nLabels to work on, most errors first:")
-    for label, recommendation in to_do:
+    for label, recommendation in to_do.items():
         console.print(f"- {label}: {ACTIONS[recommendation.action]} ({recommendation.reason})")
     for note in found.notes:
         console.print(note, style="yellow")

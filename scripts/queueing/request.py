@@ -9,7 +9,7 @@ import msgspec
 
 from scripts.building.splits import SplitName
 from scripts.core.answers import GoldText, Span
-from scripts.core.errors import UserError
+from scripts.core.files import read_json_if_there
 from scripts.core.ledger import Ledger
 
 NAME = "queue.json"
@@ -79,10 +79,6 @@ def question_key(*parts: object) -> str:
 
 def asked_before(folder: Path) -> frozenset[str]:
     """Keys of all that was asked in the queues of a label. RAISES (UserError): If a queue.json is damaged."""
-    asked: set[str] = set()
-    for path in sorted(folder.glob(f"*/{NAME}")):
-        try:
-            asked.update(msgspec.json.decode(path.read_bytes(), type=Queue).asked)
-        except (msgspec.DecodeError, UnicodeDecodeError) as err:
-            raise UserError(f"{path}: is damaged ({err}); restore it, or remove the folder to ask again") from err
-    return frozenset(asked)
+    mend = "restore it, or remove the folder to ask again"
+    queues = (read_json_if_there(path, Queue, mend) for path in sorted(folder.glob(f"*/{NAME}")))
+    return frozenset(key for queue in queues if queue for key in queue.asked)

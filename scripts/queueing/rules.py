@@ -67,9 +67,8 @@ class Rule(NamedTuple):
 
 
 def _few_entities(label: Signals) -> str | None:
-    if label.support is None or label.support >= FEW_ENTITIES:
-        return None
-    return f"{label.support:,} entities in the test texts"
+    is_few = label.support is not None and label.support < FEW_ENTITIES
+    return f"{label.support:,} entities in the test texts" if is_few else None
 
 
 def _low_agreement(label: Signals) -> str | None:
@@ -100,15 +99,13 @@ def _unseen_forms(label: Signals) -> str | None:
 
 
 def _low_coverage(label: Signals) -> str | None:
-    if not label.texts or label.covered >= LOW_COVERAGE * label.texts:
-        return None
-    return f"covered in {label.covered:,} of {label.texts:,} texts"
+    is_low = label.covered < LOW_COVERAGE * label.texts
+    return f"covered in {label.covered:,} of {label.texts:,} texts" if is_low else None
 
 
 def _low_f(label: Signals) -> str | None:
-    if label.f is None or label.f >= LOW_F:
-        return None
-    return f"F {two_digits(label.f)}, {label.errors or 0:,.0f} errors"
+    is_low = label.f is not None and label.f < LOW_F
+    return f"F {two_digits(label.f)}, {label.errors or 0:,.0f} errors" if is_low else None
 
 
 # In this order, since more texts help little while annotators disagree, labels are confused or annotations are wrong.

@@ -19,7 +19,6 @@ from scripts.sources.prodigy_database import ProdigyDatabase, ProdigyServer
 from scripts.sources.source import Source
 
 _DEFAULT_DATABASE = "~/.prodigy/prodigy.db"
-_encode = msgspec.json.Encoder().encode
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
@@ -48,8 +47,7 @@ def _write_prodigy(items: list[QueueItem], label: str, tokens: Tokens, folder: P
 
 
 def _write_label_studio(items: list[QueueItem], label: str, tokens: Tokens, folder: Path) -> None:
-    """Write tasks to import, with spans as predictions, and the labeling interface that they need."""
-    tasks = (_encode(studio_task(_with_reason(item), item.spans, complete=False)) for item in items)
+    tasks = (msgspec.json.encode(studio_task(_with_reason(item), item.spans, complete=False)) for item in items)
     (folder / FORMATS["label_studio"].name).write_bytes(b"[\n" + b",\n".join(tasks) + b"\n]\n")
     (folder / "labeling.xml").write_bytes(interface([label]).encode())
 
@@ -63,12 +61,11 @@ def _with_reason(item: QueueItem) -> GoldText:
     return msgspec.structs.replace(item.text, meta=item.text.meta | item.reason)
 
 
+_ALL_ANNOTATED = {"without_spans": "annotated"}
 FORMATS = {
     "prodigy": TaskFormat("tasks.jsonl", _write_prodigy, "labelwise.ProdigyDatabase.v1", "", {}),
     "label_studio": TaskFormat("tasks.json", _write_label_studio, "labelwise.LabelStudio.v1", "answers.json", {}),
-    "doccano": TaskFormat(
-        "tasks.jsonl", _write_doccano, "labelwise.Doccano.v1", "answers.jsonl", {"without_spans": "annotated"}
-    ),
+    "doccano": TaskFormat("tasks.jsonl", _write_doccano, "labelwise.Doccano.v1", "answers.jsonl", _ALL_ANNOTATED),
 }
 
 

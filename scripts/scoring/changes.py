@@ -14,11 +14,9 @@ not from the scores; so the share of false ones is 5 % in either class (https://
 
 import math
 from collections.abc import Collection, Iterator
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from scripts.scoring import bootstrap
 from scripts.scoring.bootstrap import Floats, adjusted_p_values, p_values, rounded
@@ -72,22 +70,6 @@ class Changes(msgspec.Struct):
         yield "macro", "macro", self.macro
 
 
-class _PairedCounts(NamedTuple):
-    """Counts of two runs where both have the same gold: seeds × texts × labels × (tp, fp, fn)."""
-
-    labels: list[str]
-    run: NDArray[np.int32]
-    baseline: NDArray[np.int32]
-    texts: NDArray[np.int64]
-    is_whole: bool
-
-    @property
-    def support(self) -> NDArray[np.int64]:
-        """Entities by label, which are the same in both."""
-        sums = self.run[0].sum(0, dtype=np.int64)
-        return sums[:, 0] + sums[:, 2]
-
-
 def compare_counts(
     run: Counts, baseline: Counts, stored: SeedVariance | None = None, annotated: Collection[str] = frozenset()
 ) -> Changes:
@@ -96,52 +78,43 @@ def compare_counts(
     stored (SeedVariance | None): Seed variance that was measured before, see `seed_spread`.
     annotated (Collection[str]): Labels whose training annotations differ.
     """
-    paired = _pair(run, baseline)
-    scores = [bootstrap.all_f1(values.sum(1), paired.support > 0) for values in (paired.run, paired.baseline)]
+    pair = _paired(run, baseline)
+    labels, support, seeds = pair[0].labels, pair[0].support, len(run.seeds)
+    scores = [bootstrap.all_f1(counts.values.sum(1), support > 0) for counts in pair]
     f, before = (bootstrap.mean(each, 0) for each in scores)
-    found = seed_spread(scores, paired.labels, paired.support, (f + before) / 2, stored)
+    found = seed_spread(scores, labels, support, (f + before) / 2, stored)
     factor = sum(1 / len(each) for each in scores)  # variance of the difference of two means
-    samples = with_other_seeds(_resampled_changes(paired), found, factor, len(run.seeds))
-    rows = _changes(f, before, samples, paired, annotated)
-    by_label = dict(zip(paired.labels, rows[:-2], strict=True))
+    values = np.concatenate([counts.values[..., :3] for counts in pair]).swapaxes(0, 1)
+    resampled = bootstrap.all_f1(bootstrap.resampled(values), support > 0)
+    changes = bootstrap.mean(resampled[:, :seeds], 1) - bootstrap.mean(resampled[:, seeds:], 1)
+    is_single = min(seeds, len(baseline.seeds)) == 1
+    rows = _changes(f, before, with_other_seeds(changes, found, factor, seeds), pair[0], annotated, is_single)
+    by_label = dict(zip(labels, rows[:-2], strict=True))
     missing = Change(None, None, None, None, None, None, NOT_COMPARABLE, 0, 0)
-    labels = {label: by_label.get(label, missing) for label in sorted({*run.labels, *baseline.labels})}
-    return Changes(labels, rows[-2], rows[-1], paired.is_whole)
+    all_labels = {label: by_label.get(label, missing) for label in sorted({*run.labels, *baseline.labels})}
+    compared = int(pair[0].is_scored.sum())
+    is_whole = all(int(counts.is_scored.sum()) == compared for counts in (run, baseline))
+    return Changes(all_labels, rows[-2], rows[-1], is_whole)
 
 
-def _pair(run: Counts, baseline: Counts) -> _PairedCounts:
-    labels = sorted(set(run.labels) & set(baseline.labels))
-    texts = sorted(set(run.texts) & set(baseline.texts))
-    (values, gold, is_scored), (values_before, gold_before, was_scored) = (
-        _select(counts, texts, labels) for counts in (run, baseline)
-    )
-    same = is_scored & was_scored & (gold == gold_before)
-    is_whole = all(int(counts.is_scored.sum()) == int(same.sum()) for counts in (run, baseline))
-    return _PairedCounts(labels, values * same[..., None], values_before * same[..., None], same.sum(0), is_whole)
-
-
-def _select(
-    counts: Counts, texts: list[str], labels: list[str]
-) -> tuple[NDArray[np.int32], NDArray[np.uint32], NDArray[np.bool_]]:
-    rows, columns = ({name: at for at, name in enumerate(names)} for names in (counts.texts, counts.labels))
-    cells = np.ix_([rows[text] for text in texts], [columns[label] for label in labels])
-    return counts.values[:, cells[0], cells[1], :3], counts.gold[cells], counts.is_scored[cells]
-
-
-def _resampled_changes(paired: _PairedCounts) -> Floats:
-    """Changes on resampled texts: resamples × (labels + 2)."""
-    seeds = len(paired.run)
-    values = np.concatenate([paired.run, paired.baseline]).swapaxes(0, 1)
-    scores = bootstrap.all_f1(bootstrap.resampled(values), paired.support > 0)
-    return bootstrap.mean(scores[:, :seeds], 1) - bootstrap.mean(scores[:, seeds:], 1)
+def _paired(run: Counts, baseline: Counts) -> list[Counts]:
+    """Counts of two runs where both are scored with the same gold."""
+    texts, labels = sorted({*run.texts} & {*baseline.texts}), sorted({*run.labels} & {*baseline.labels})
+    pair = []
+    for counts in (run, baseline):
+        rows, columns = ({name: at for at, name in enumerate(names)} for names in (counts.texts, counts.labels))
+        cells = np.ix_([rows[text] for text in texts], [columns[label] for label in labels])
+        values = counts.values[:, cells[0], cells[1]]
+        pair.append(Counts(texts, labels, counts.seeds, values, counts.is_scored[cells], counts.gold[cells]))
+    same = pair[0].is_scored & pair[1].is_scored & (pair[0].gold == pair[1].gold)
+    return [counts._replace(values=counts.values * same[..., None], is_scored=same) for counts in pair]
 
 
 def _changes(
-    f: Floats, before: Floats, samples: Floats, paired: _PairedCounts, annotated: Collection[str]
+    f: Floats, before: Floats, samples: Floats, paired: Counts, annotated: Collection[str], is_single: bool
 ) -> list[Change]:
-    delta, support, texts = f - before, paired.support, paired.texts
+    delta, support, texts = f - before, paired.support, paired.is_scored.sum(0)
     is_annotated = np.array([label in annotated for label in paired.labels], bool)
-    is_single = min(len(paired.run), len(paired.baseline)) == 1
     low, high = bootstrap.interval(samples)
     p = p_values(samples)
     raw = np.where(np.isfinite(delta[:-2]) & (support > 0), p[:-2], np.nan)

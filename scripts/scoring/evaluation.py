@@ -5,6 +5,7 @@ import re
 import subprocess
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
@@ -177,7 +178,7 @@ def _run(name: str, found: Sequence[TrainedModel], split: Corpus, counts: Counts
     return Run(
         run=name,
         digest=runs.identity(data, config.digest, seeds, code.training, weights),
-        time=runs.now(),
+        time=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         seeds=seeds,
         data=data,
         code=code,

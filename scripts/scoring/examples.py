@@ -13,7 +13,7 @@ import numpy as np
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
 from scripts.core.hashing import fraction
-from scripts.scoring.alignment import END, KINDS, LABEL, START, TEXT, Rows
+from scripts.scoring.alignment import END, KINDS, START, TEXT, Rows
 from scripts.scoring.counts import AlignedChunk, text_id
 
 NAME = "errors.jsonl.gz"
@@ -79,15 +79,12 @@ class ErrorExamples:
 
 def _errors(chunk: AlignedChunk) -> Iterable[tuple[int, str, _Error]]:
     gold, predicted, partner, kind, is_spurious = chunk.aligned
-    for row in np.flatnonzero(kind).tolist():
-        yield int(gold[row, LABEL]), KINDS[kind[row]], _error(chunk, gold[row], row, int(partner[row]))
-    for row in np.flatnonzero(is_spurious).tolist():
-        yield int(predicted[row, LABEL]), "spurious", _error(chunk, predicted[row], -1, row)
-
-
-def _error(chunk: AlignedChunk, row: Rows, entity: int, prediction: int) -> _Error:
-    text, _, start, end = row.tolist()
-    return _Error(fraction(f"{start} {end} {chunk.texts[text]}"), text, entity, prediction)
+    found = [(gold[row], KINDS[kind[row]], row, int(partner[row])) for row in np.flatnonzero(kind).tolist()]
+    found += [(predicted[row], "spurious", -1, row) for row in np.flatnonzero(is_spurious).tolist()]
+    for place, kind_of_error, entity, prediction in found:
+        text, label, start, end = place.tolist()
+        key = fraction(f"{start} {end} {chunk.texts[text]}")
+        yield label, kind_of_error, _Error(key, text, entity, prediction)
 
 
 def _example(chunk: AlignedChunk, labels: list[str], label: str, kind: str, error: _Error) -> ErrorExample:
@@ -112,10 +109,8 @@ def _example(chunk: AlignedChunk, labels: list[str], label: str, kind: str, erro
 def _context_range(text: str, own: Rows, spans: Rows) -> tuple[int, int]:
     """Range of the text to show: the error and some characters around it, with whole words and spans."""
     first, last = max(0, own[:, START].min() - _CONTEXT), min(len(text), own[:, END].max() + _CONTEXT)
-    before = (spans[:, START] < first) & (spans[:, END] > first)
-    after = (spans[:, START] < last) & (spans[:, END] > last)
-    first = int(spans[before, START].min()) if before.any() else int(first)
-    last = int(spans[after, END].max()) if after.any() else int(last)
+    first = int(min([first, *spans[(spans[:, START] < first) & (spans[:, END] > first), START]]))
+    last = int(max([last, *spans[(spans[:, START] < last) & (spans[:, END] > last), END]]))
     while first and not text[first - 1].isspace() and own[:, START].min() - first < 2 * _CONTEXT:
         first -= 1
     while last < len(text) and not text[last].isspace() and last - own[:, END].max() < 2 * _CONTEXT:
@@ -129,10 +124,7 @@ def pack(examples: Iterable[ErrorExample]) -> bytes:
 
 
 def load(path: Path) -> list[ErrorExample]:
-    """Read errors.jsonl.gz; none if there is no such file, since it holds texts and is not kept in git.
-
-    RAISES (UserError): If it is damaged.
-    """
+    """Read errors.jsonl.gz, which holds texts and is not kept in git, if it exists. RAISES (UserError): If damaged."""
     try:
         return msgspec.json.Decoder(ErrorExample).decode_lines(gzip.decompress(path.read_bytes()))
     except FileNotFoundError:

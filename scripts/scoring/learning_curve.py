@@ -86,7 +86,7 @@ def curve(run: str, data: str, parts: Sequence[CurvePart], stored: SeedVariance 
     points = []
     for part in parts:
         found = metrics(part.counts)
-        points.append(CurvePoint(part.share, part.texts, part.entities, found.labels, found.micro, found.macro))
+        points.append(CurvePoint(*part[:3], found.labels, found.micro, found.macro))
     trends = _trends(parts, stored)
     first = parts[0].counts
     return LearningCurve(
@@ -100,19 +100,14 @@ def _trends(parts: Sequence[CurvePart], stored: SeedVariance | None) -> list[Tre
     support = parts[0].counts.support
     scores = bootstrap.all_f1(values.sum(2), support > 0)
     f = bootstrap.mean(scores, 1)
-    weights = _slope_weights([part.texts for part in parts])
+    x = np.log2(np.array([part.texts for part in parts], np.float64))
+    weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()  # of each point's F in the slope over log2(texts)
     resampled = bootstrap.all_f1(bootstrap.resampled(np.moveaxis(values[..., :3], 2, 0)), support > 0)
     slopes = np.tensordot(weights, np.moveaxis(bootstrap.mean(resampled, 2), 1, 0), 1)
     found = seed_spread(list(scores), parts[0].counts.labels, support, f[-1], stored)
     factor = (weights**2).sum() / scores.shape[1]  # variance of the slope, from that of F of one seed
     samples = with_other_seeds(slopes, found, factor, len(parts))
     return _judged(np.tensordot(weights, f, 1), samples, support)
-
-
-def _slope_weights(texts: Sequence[int]) -> Floats:
-    """Weight of each point's F in the slope over log2(texts)."""
-    x = np.log2(np.array(texts, np.float64))
-    return (x - x.mean()) / ((x - x.mean()) ** 2).sum()
 
 
 def _judged(slope: Floats, samples: Floats, support: NDArray[np.integer]) -> list[Trend]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -136,11 +135,6 @@ def identity(data: RunData, config: str, seeds: list[int], code: str | None, mod
     """Digest of a run. That of its models matters only if they have no record of their training data and code."""
     parts = [data, config, seeds, code, None if data.trained and code else models]
     return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
-
-
-def now() -> str:
-    """Current time in UTC, to the second."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def save(found: EvaluatedRun, output: Path) -> Path:
