@@ -1,13 +1,12 @@
 """brat: a .txt and an .ann a text. See https://brat.nlplab.org/standoff.html."""
 
 import re
-from collections.abc import Iterator
 
 from scripts.core.answers import GoldText, Span
 from scripts.exporting.writer import Writer
 
 _TYPE = re.compile(r"[\w-]+")  # names of types that brat accepts
-_LINE = re.compile(r"[^\n]+")
+_FRAGMENT = re.compile(r"\S(?:[^\n]*\S)?")  # brat divides a span at ends of lines: without whitespace around it
 _BOM = "\ufeff"
 
 
@@ -43,16 +42,7 @@ class BratWriter(Writer):
 
 
 def _line(number: int, text: str, span: Span) -> str:
-    fragments = list(_fragments(text, span))
-    offsets = ";".join(f"{start} {end}" for start, end in fragments)
-    quote = " ".join(text[start:end] for start, end in fragments)
+    fragments = list(_FRAGMENT.finditer(text, span.start, span.end))
+    offsets = ";".join(f"{match.start()} {match.end()}" for match in fragments)
+    quote = " ".join(match[0] for match in fragments)
     return f"T{number}\t{span.label} {offsets}\t{quote}\n"
-
-
-def _fragments(text: str, span: Span) -> Iterator[tuple[int, int]]:
-    """Divide a span at ends of lines, as brat does: a fragment a line, without whitespace around it."""
-    for match in _LINE.finditer(text, span.start, span.end):
-        line = match[0]
-        start = match.start() + len(line) - len(line.lstrip())
-        if line := line.strip():
-            yield start, start + len(line)

@@ -81,13 +81,9 @@ def choose_uncovered(
 
 
 def _eligible(
-    texts: Iterable[GoldText],
-    request: Request,
-    before: frozenset[str],
-    splitter: Splitter,
-    max_length: int,
+    texts: Iterable[GoldText], request: Request, before: frozenset[str], splitter: Splitter, max_length: int,
     counts: Ledger,
-) -> Iterator[GoldText]:
+) -> Iterator[GoldText]:  # fmt: skip
     for text in texts:
         counts["read"] += 1
         if request.label in text.covered:

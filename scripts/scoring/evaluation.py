@@ -151,9 +151,10 @@ def evaluate_run(name: str, folder: Path, corpus: Path, seeds: Sequence[int] = (
         forms = surface_forms(read_docs(sorted((corpus / "train").glob("*.spacy")), spacy.blank("xx").vocab))
     results: dict[str, ModelEvaluation] = {}
     for model in found:
-        nlp, title = load_model(model.path), f"Evaluating seed {model.seed}"
-        tested = evaluate(nlp, corpus / "test", labels, split.texts["test"], title, model.seed, forms)
-        results[str(model.seed)] = tested
+        title = f"Evaluating seed {model.seed}"
+        results[str(model.seed)] = evaluate(
+            load_model(model.path), corpus / "test", labels, split.texts["test"], title, model.seed, forms
+        )
     counts = together([result.counts for result in results.values()])
     confusion = {seed: result.errors.confusion.tolist() for seed, result in results.items()}
     run = _run(name, found, split, counts, {seed: result.words_per_second for seed, result in results.items()})
@@ -176,20 +177,11 @@ def _run(name: str, found: Sequence[TrainedModel], split: Corpus, counts: Counts
         entities = {label: splits.get("train", 0) for label, splits in split.spans.items()} if is_current else {}
         trained = runs.TrainingData(record.texts.get("train", 0), record.covered, entities)
     return Run(
-        run=name,
-        digest=runs.identity(data, config.digest, seeds, code.training, weights),
-        time=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        seeds=seeds,
-        data=data,
-        code=code,
-        models=weights,
-        model_bytes=files[str(seeds[0])][1],
-        versions={"training": record.versions if record else {}, "evaluation": versions()},
-        tests=digests(counts),
-        config=config,
-        trained=trained,
-        words_per_second=speed,
-    )
+        run=name, digest=runs.identity(data, config.digest, seeds, code.training, weights),
+        time=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"), seeds=seeds, data=data, code=code,
+        models=weights, model_bytes=files[str(seeds[0])][1], tests=digests(counts), config=config, trained=trained,
+        versions={"training": record.versions if record else {}, "evaluation": versions()}, words_per_second=speed,
+    )  # fmt: skip
 
 
 def _git() -> tuple[str | None, list[str]]:

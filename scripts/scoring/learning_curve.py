@@ -159,8 +159,8 @@ def learn(
             pass
         found: dict[float, list[Counts]] = {share: [] for share in shares}
         for (share, seed), job in jobs.items():
-            nlp = load_model(job.folder / BEST)
-            tested = evaluate(nlp, corpus / "test", labels, split.texts["test"], "Evaluating", seed)
+            best = job.folder / BEST
+            tested = evaluate(load_model(best), corpus / "test", labels, split.texts["test"], "Evaluating", seed)
             found[share].append(tested.counts)
     return [CurvePart(share, *size, together(found[share])) for share, size in zip(shares, sizes, strict=True)]
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -144,13 +145,11 @@ def save(found: EvaluatedRun, output: Path) -> Path:
     """
     run = found.run
     folder = output / run.folder
-    try:
+    with suppress(UserError):
         previous = load(folder).run
         if previous.digest == run.digest:
             run.time, run.words_per_second = previous.time, previous.words_per_second
             run.code.commit, run.code.uncommitted = previous.code.commit, previous.code.uncommitted
-    except UserError:
-        pass
     for name, content in ((COUNTS, counting.pack(found.counts)), (examples.NAME, examples.pack(found.errors))):
         with whole_file(folder / name) as file:
             file.write(content)
