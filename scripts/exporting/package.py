@@ -81,10 +81,8 @@ def build(model: Path, metrics: Path, output: Path, name: str, version: str) -> 
     """Build a wheel that needs nothing but spaCy and is loaded by its name.
 
     model (Path): A folder `model-best`, unchanged since it was evaluated.
-    metrics (Path): Holds the runs.
     output (Path): Gets the wheel, and the card as `<wheel>.md`.
-    name (str): Of the package, without the language.
-    version (str): As in https://peps.python.org/pep-0440/.
+    name (str), version (str): Of the package, without the language; as in https://peps.python.org/pep-0440/.
     RAISES (UserError): If name or version are not valid, the model was not evaluated, or the wheel cannot be built.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*[a-z0-9]", name) or "__" in name:

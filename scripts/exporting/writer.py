@@ -18,8 +18,7 @@ class Writer(ABC):
     A format opens its files in `start`. Its `add` calls `count` once for each text, counts spans that the format has no
     place for in `spans`, by reason, and other differences between the files and the gold in `notes`.
 
-    folder (Path): An empty folder for the files.
-    labels (list[str]): The labels that are exported, sorted.
+    folder (Path), labels (list[str]): An empty folder for the files; the labels that are exported, sorted.
     """
 
     suffix = ""  # of the files for complete and for incomplete texts, which `start` opens unless a format has others

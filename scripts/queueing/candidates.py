@@ -53,9 +53,8 @@ class Candidate(NamedTuple):
 def choose_uncovered(
     gold: Path, texts: int, request: Request, before: frozenset[str], splitter: Splitter, tagger: Tagger | None
 ) -> Selection:
-    """Choose uncovered texts. Memory holds ten times as many texts as are asked for.
+    """Choose uncovered texts of the gold. Memory holds ten times as many texts as are asked for.
 
-    texts (int): Number of texts in the gold.
     before (frozenset[str]): Keys of what was asked before.
     tagger (Tagger | None): The models that rank the texts; None for a random sample.
     """
@@ -210,9 +209,8 @@ def choose(
 
 
 class Tagger:
-    """The models of a run as an ensemble for one label.
+    """The models of a run, at least one, as an ensemble for one label.
 
-    models (Sequence[TrainedModel]): At least one.
     RAISES (UserError): If a model cannot be loaded, has no label heads, or none for the label.
     """
 

@@ -35,7 +35,6 @@ class Queued(NamedTuple):
 def queue(request: Request, corpus: Path, models: Path, output: Path, plan: CorpusPlan) -> Queued:
     """Write the next queue of a label: `<output>/<label>/<number>` with tasks and queue.json, whole or not at all.
 
-    corpus (Path): The folder of gold.jsonl and split.json.
     models (Path): The folder of a run, with seed-<n>/model-best. All seeds that were trained on the corpus take part.
     RAISES (UserError): If the request is invalid, or there is no such label, gold or model.
     """

@@ -31,20 +31,16 @@ NO_SUPPORT, NOT_COMPARABLE = "no support", "not comparable"
 class Change(msgspec.Struct):
     """The change of one label, or of all together.
 
-    f (float | None), before (float | None): Of the run and of the baseline, on the compared texts.
-    delta (float | None): f - before.
-    low (float | None), high (float | None): 95 % interval of delta, over seeds and texts.
-    p_value (float | None): For labels, adjusted for the number of those that are tested together.
     verdict (str): "within noise"; "beyond noise", if one of the runs has one seed; "better" or "worse", if both
         have several; "no support" if there is no entity; "not comparable" if there is no text to compare on.
     """
 
-    f: float | None
-    before: float | None
-    delta: float | None
-    low: float | None
+    f: float | None  # of the run, on the compared texts
+    before: float | None  # of the baseline, on the compared texts
+    delta: float | None  # f - before
+    low: float | None  # of the 95 % interval of delta, over seeds and texts
     high: float | None
-    p_value: float | None
+    p_value: float | None  # for labels, adjusted for the number of those that are tested together
     verdict: str
     support: int  # entities in the compared texts
     texts: int  # that both are scored on, with the same gold

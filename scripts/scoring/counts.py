@@ -35,20 +35,18 @@ _CHUNK = 2_000  # texts that are aligned at a time
 class Counts(NamedTuple):
     """Counts of a run, of all its seeds.
 
-    texts (list[str]), labels (list[str]), seeds (list[int]): Sorted; texts by their `text_id`.
     values (NDArray[int32]): seeds × texts × labels × (true positives, false positives, false negatives, partial);
         0 where a text is not scored for a label. Partial: the false negatives that are boundary errors, which are as
         many false positives.
-    is_scored (NDArray[bool]): texts × labels.
     gold (NDArray[uint32]): texts × labels: digest of the entities and of where the label is covered; `NOTHING` where
         it is covered everywhere and not there. Counts can be paired where this is the same.
     """
 
-    texts: list[str]
+    texts: list[str]  # names, see `text_id`; these three are sorted
     labels: list[str]
     seeds: list[int]
     values: NDArray[np.int32]
-    is_scored: NDArray[np.bool_]
+    is_scored: NDArray[np.bool_]  # texts × labels
     gold: NDArray[np.uint32]
 
     @property

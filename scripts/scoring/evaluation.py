@@ -93,8 +93,6 @@ def evaluate(
 
     nlp (Language): Gets the raw texts: on the Docs of the corpus it would predict otherwise, since its tokenizer sets
         more attributes than those of the shards.
-    folder (Path): For example corpus/test.
-    labels (Sequence[str]): Labels that are counted.
     texts (int), title (str): For the progress bar, which is shown only on a terminal.
     forms (SurfaceForms | None): Surface forms in its training texts, if these are at hand.
     RAISES (UserError): If a shard cannot be read.
@@ -133,7 +131,6 @@ _VERSIONED = ("scripts", "configs", "project.yml", "requirements.txt")  # what a
 def evaluate_run(name: str, folder: Path, corpus: Path, seeds: Sequence[int] = ()) -> tuple[EvaluatedRun, list[str]]:
     """Evaluate the models of a run on the test texts of a corpus.
 
-    name (str): Of the run; its folder begins with it.
     folder (Path), seeds (Sequence[int]): Its models, see `find_models`.
     RETURNS (tuple[EvaluatedRun, list[str]]): The run, and the reason for each model that was skipped.
     RAISES (UserError): If the name cannot be that of a folder, there is no corpus, no test text or no model, or a

@@ -23,26 +23,18 @@ _CONTEXT = 160  # characters before and after an error, where the text is that l
 
 
 class ErrorExample(msgspec.Struct, kw_only=True):
-    """A line of errors.jsonl.gz: one error. Offsets are those in `text`.
+    """A line of errors.jsonl.gz: one error. Offsets are those in `text`."""
 
-    label (str): Of the entity; of a spurious prediction, its own.
-    kind (str): One of `ERROR_KINDS`.
-    text (str), offset (int): The error and its context, and where that starts in the text that `text_id` names.
-    entity (Span | None), prediction (Span | None): None if the prediction is spurious, or the entity missed.
-    gold (list[Span]), predicted (list[Span]): All in the text, these two included.
-    not_covered (list[Span]): Predictions where their label is not covered.
-    """
-
-    label: str
-    kind: str
-    text_id: str
-    text: str
-    offset: int
-    entity: Span | None
-    prediction: Span | None
-    gold: list[Span]
-    predicted: list[Span]
-    not_covered: list[Span]
+    label: str  # of the entity; of a spurious prediction, its own
+    kind: str  # one of `ERROR_KINDS`
+    text_id: str  # names the whole text
+    text: str  # the error and its context
+    offset: int  # of `text` in the whole text
+    entity: Span | None  # None if the prediction is spurious
+    prediction: Span | None  # None if the entity is missed
+    gold: list[Span]  # all entities in the text, this one included
+    predicted: list[Span]  # all predictions in the text, this one included
+    not_covered: list[Span]  # predictions where their label is not covered
 
 
 class _Error(NamedTuple):

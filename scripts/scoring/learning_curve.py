@@ -40,17 +40,12 @@ class CurvePoint(msgspec.Struct):
 
 
 class Trend(msgspec.Struct):
-    """Trend of F with the number of training texts.
+    """Trend of F with the number of training texts."""
 
-    slope (float | None): F gained by twice as many texts, by least squares on the logarithm of their number.
-    low (float | None), high (float | None): Its 95 % interval, over seeds and texts.
-    verdict (str): "more helps" or "falls with more", if that is more than noise; "within noise"; "no support".
-    """
-
-    slope: float | None
-    low: float | None
+    slope: float | None  # F gained by twice as many texts, by least squares on the logarithm of their number
+    low: float | None  # of the 95 % interval of the slope, over seeds and texts
     high: float | None
-    verdict: str
+    verdict: str  # "more helps" or "falls with more", if that is more than noise; "within noise"; "no support"
 
 
 class LearningCurve(msgspec.Struct, kw_only=True):
@@ -76,11 +71,7 @@ class CurvePart(NamedTuple):
 
 
 def curve(run: str, data: str, parts: Sequence[CurvePart], stored: SeedVariance | None) -> LearningCurve:
-    """Make a learning curve of counts on the same test texts.
-
-    stored (SeedVariance | None): Seed variance that was measured before, see `seed_spread`.
-    RAISES (UserError): If there are no parts of two sizes.
-    """
+    """Make a learning curve of counts on the same test texts. RAISES (UserError): If no two parts differ in size."""
     if len({part.texts for part in parts}) < 2 or not all(part.texts for part in parts):
         raise UserError("a learning curve takes parts of at least two sizes; choose other shares, or annotate more")
     points = []
@@ -168,7 +159,6 @@ def learn(
 def write_part(source: Path, folder: Path, share: float, labels: Iterable[str]) -> tuple[int, dict[str, int]]:
     """Write a share of the texts, chosen by hash: those of a smaller share are among them.
 
-    labels (Iterable[str]): All labels of the corpus.
     RETURNS (tuple[int, dict[str, int]]): Number of texts, and of entities by label.
     """
     import spacy

@@ -69,35 +69,23 @@ class Recall(msgspec.Struct):
 
 
 class Score(msgspec.Struct, omit_defaults=True):
-    """Strict precision, recall and F1, and their counts. Means over seeds where there are several.
+    """Strict precision, recall and F1, and their counts. Means over seeds where there are several."""
 
-    p (float | None): tp / (tp + fp); None where nothing is predicted.
-    r (float | None): tp / (tp + fn); None where there is no entity.
-    f (float | None): 2 tp / (2 tp + fp + fn), the harmonic mean of both; None where there is neither.
-    low (float | None), high (float | None): 95 % interval of F, on other texts and, if there are several, other seeds.
-    tp (float), fp (float), fn (float): True positives, false positives, false negatives. Whole numbers for one seed.
-    support (int): tp + fn.
-    texts (int): Texts that are scored; for all labels together, those that are for any.
-    seen (Recall | None), unseen (Recall | None): Of entities whose surface form is one of their label in the training
-        texts, and of the others; None if the training texts are not at hand.
-    sd (float | None): Of F over seeds; None for one.
-    """
-
-    p: float | None
-    r: float | None
-    f: float | None
-    low: float | None
+    p: float | None  # tp / (tp + fp); None where nothing is predicted
+    r: float | None  # tp / (tp + fn); None where there is no entity
+    f: float | None  # 2 tp / (2 tp + fp + fn), the harmonic mean of both; None where there is neither
+    low: float | None  # of the 95 % interval of F, on other texts and, if there are several, other seeds
     high: float | None
-    tp: float
-    fp: float
-    fn: float
-    support: int
-    texts: int
+    tp: float  # true positives, a whole number for one seed, as the next two
+    fp: float  # false positives
+    fn: float  # false negatives
+    support: int  # tp + fn
+    texts: int  # that are scored; for all labels together, those that are for any
     partial: PartialScore
     errors: Errors | None = None
-    seen: Recall | None = None
-    unseen: Recall | None = None
-    sd: float | None = None
+    seen: Recall | None = None  # of entities whose surface form their label has in the training texts, if at hand
+    unseen: Recall | None = None  # of the others
+    sd: float | None = None  # of F over seeds; None for one
 
     @property
     def error_count(self) -> float:
@@ -116,17 +104,12 @@ class Macro(msgspec.Struct, omit_defaults=True):
 
 
 class Metrics(msgspec.Struct, omit_defaults=True):
-    """metrics.json: nested objects whose leaves are numbers, or null where a score is undefined.
+    """metrics.json: nested objects whose leaves are numbers, or null where a score is undefined."""
 
-    labels (dict[str, Score]): Sorted; also those that are scored on no text.
-    micro (Score): Of all entities, whatever their label.
-    seeds (dict[str, Metrics]): The same for each seed, if there are several.
-    """
-
-    labels: dict[str, Score]
-    micro: Score
+    labels: dict[str, Score]  # sorted; also those that are scored on no text
+    micro: Score  # of all entities, whatever their label
     macro: Macro
-    seeds: dict[str, Metrics] = {}
+    seeds: dict[str, Metrics] = {}  # the same for each seed, if there are several
 
 
 class MetricColumn(NamedTuple):

@@ -62,12 +62,11 @@ class TrainingData(msgspec.Struct):
 class Confusion(msgspec.Struct):
     """confusion.json: entities by their label and the label they are predicted as, whatever the boundaries.
 
-    labels (list[str]): Sorted.
     seeds (dict[str, list[list[int]]]): By seed: a row for each label of the gold, and a last one for spurious
         predictions; a column for each predicted label, and a last one for missed entities.
     """
 
-    labels: list[str]
+    labels: list[str]  # sorted
     seeds: dict[str, list[list[int]]]
 
 

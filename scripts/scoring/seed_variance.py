@@ -71,7 +71,6 @@ def seed_spread(
     """Estimate how F varies with the seed: pool all variances, and shrink them to what is expected of F and support.
 
     scores (Sequence[Floats]): Of each run: seeds × (labels + 2).
-    support (NDArray[int]): Entities by label.
     f (Floats): Typical scores: labels + 2.
     stored (SeedVariance | None): What was measured before; without it, and without several seeds, `TYPICAL` is used.
     """
