@@ -89,6 +89,10 @@ def _suspected(label: Signals) -> str | None:
     return f"{label.suspects:,} suspects among {label.spans:,} spans"
 
 
+def _still_rising(label: Signals) -> str | None:
+    return f"F {label.slope:+.3f} by doubling the texts" if label.trend == HELPS and label.slope else None
+
+
 def _unseen_forms(label: Signals) -> str | None:
     if label.seen is None or label.unseen is None or label.unseen_entities < UNSEEN_ENTITIES:
         return None
@@ -114,11 +118,7 @@ RULES = (
     Rule("guideline", f"F between annotators below .8, on at least {AGREEMENT_SPANS} spans", _low_agreement),
     Rule("redefine", f"25 % of the errors, at least {CONFUSIONS}, are with one label", _confused),
     Rule("review", f"suspects are 3 % of the spans, at least {SUSPECTS}", _suspected),
-    Rule(
-        "annotate",
-        "the learning curve rises by more than noise",
-        lambda label: f"F {label.slope:+.3f} by doubling the texts" if label.trend == HELPS and label.slope else None,
-    ),
+    Rule("annotate", "the learning curve rises by more than noise", _still_rising),
     Rule("annotate", f"recall .15 lower on unseen surface forms, at least {UNSEEN_ENTITIES}", _unseen_forms),
     Rule("annotate", "covered in less than half of the texts", _low_coverage),
     Rule("inspect", "F below .9", _low_f),
