@@ -13,7 +13,6 @@ from scripts.scoring.runs import load_some
 
 
 def main() -> None:
-    """Read the runs, compare, report; fail if the F of a label dropped, and --fail-on-drop asks for that."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("metrics", type=Path, help="folder of the runs: metrics")
     parser.add_argument("--baseline", help="a run, or the beginning of its name; default: the one before the newest")

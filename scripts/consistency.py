@@ -13,7 +13,6 @@ from scripts.reporting.console import plain_console, plural
 
 
 def main() -> None:
-    """Check and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("annotations", type=Path, help="folder of the pulled annotations: assets/annotations")
     parser.add_argument("corpus", type=Path, help="folder of the merged annotations: corpus")

@@ -12,7 +12,6 @@ from scripts.reporting.corpus import print_corpus
 
 
 def main() -> None:
-    """Read the configs, build, report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path, help="[split] and [docs]: configs/datasets.cfg")
     parser.add_argument("training", type=Path, help="training config, whose [nlp] tokenizes: configs/ner.cfg")

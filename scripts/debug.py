@@ -13,7 +13,6 @@ from scripts.reporting.corpus import print_warnings
 
 
 def main() -> None:
-    """Run spaCy's checks, then ours; write, report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, default=Path("configs/ner_transition.cfg"), help="with spaCy's ner")
     parser.add_argument("--corpus", type=Path, default=Path("corpus"), help="default: %(default)s")

@@ -89,7 +89,6 @@ class DemoDataset(NamedTuple):
 
 
 def main() -> None:
-    """Fetch the annotations and write the database, unless somebody has annotated in it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--output", type=Path, default=Path("assets/demo/prodigy.db"), help="default: %(default)s")
     output = parser.parse_args().output

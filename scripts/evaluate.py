@@ -13,7 +13,6 @@ from scripts.scoring.evaluation import evaluate_run
 
 
 def main() -> None:
-    """Evaluate, write, report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", required=True, help="name of the run: ner")
     parser.add_argument("--models", type=Path, required=True, help="folder with seed-<n>/model-best: training/ner")

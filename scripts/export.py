@@ -11,7 +11,6 @@ from scripts.reporting.console import plain_console, plural
 
 
 def main() -> None:
-    """Export and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("training", type=Path, help="training config, whose [nlp] tokenizes: configs/ner.cfg")
     parser.add_argument("corpus", type=Path, help="folder of the gold: corpus")

@@ -11,7 +11,6 @@ from scripts.scoring.runs import load_some
 
 
 def main() -> None:
-    """Read the runs, send, report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("metrics", type=Path, help="folder of the runs: metrics")
     parser.add_argument("--experiment", default="labelwise", help="its name in MLflow; default: %(default)s")

@@ -11,7 +11,6 @@ from scripts.sources.importing import add_blocks, block_names, find_datasets, ma
 
 
 def main() -> None:
-    """Read, report, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("path", nargs="?", default="", help="a file or folder; the `connection` of a database server")
     parser.add_argument("--format", default="", help="of the annotations; default: recognized by their content")

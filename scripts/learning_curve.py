@@ -17,7 +17,6 @@ from scripts.scoring.learning_curve import NAME, curve, learn
 
 
 def main() -> None:
-    """Train, evaluate, write, report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path, help="training config: configs/ner.cfg")
     parser.add_argument("--corpus", type=Path, default=Path("corpus"), help="default: %(default)s")

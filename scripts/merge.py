@@ -12,7 +12,6 @@ from scripts.reporting.console import plain_console, plural
 
 
 def main() -> None:
-    """Read the config, merge, print the account."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path, help="rules of the merge: configs/datasets.cfg")
     parser.add_argument("annotations", type=Path, help="folder that pull has written: assets/annotations")

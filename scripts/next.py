@@ -10,7 +10,6 @@ from scripts.reporting.console import plain_console
 
 
 def main() -> None:
-    """Decide and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", type=Path, help="gold, and the results of coverage, consistency, suspects: corpus")
     parser.add_argument("metrics", type=Path, help="runs: metrics")

@@ -10,7 +10,6 @@ from scripts.reporting.console import plain_console
 
 
 def main() -> None:
-    """Build, report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="training/ner/seed-0/model-best")
     parser.add_argument(

@@ -12,7 +12,6 @@ from scripts.reporting.console import listed, plain_console, plural
 
 
 def main() -> None:
-    """Read the config, pull, print the account."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path, help="names the datasets: configs/datasets.cfg")
     parser.add_argument("output", type=Path, help="folder for the annotations: assets/annotations")

@@ -14,7 +14,6 @@ from scripts.reporting.console import plain_console, plural
 
 
 def main() -> None:
-    """Choose, write and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path, help="splits, order, where answers go: configs/datasets.cfg")
     parser.add_argument("training", type=Path, help="training config, whose [nlp] tokenizes: configs/ner.cfg")

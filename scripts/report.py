@@ -11,7 +11,6 @@ from scripts.reporting.console import plain_console, plural
 
 
 def main() -> None:
-    """Read, render, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("metrics", type=Path, help="folder of the runs: metrics")
     parser.add_argument("--corpus", type=Path, default=Path("corpus"), help="for coverage.csv; default: %(default)s")

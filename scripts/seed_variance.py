@@ -13,7 +13,6 @@ from scripts.scoring.seed_variance import measure
 
 
 def main() -> None:
-    """Evaluate the seeds, write, report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", required=True, help="name of the config: ner")
     parser.add_argument("--models", type=Path, required=True, help="folder with seed-<n>/model-best")

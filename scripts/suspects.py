@@ -16,7 +16,6 @@ from scripts.suspecting.suspects import SUSPECTS, print_suspects
 
 
 def main() -> None:
-    """Train, predict, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path, help="has [suspects]: configs/datasets.cfg")
     parser.add_argument("training", type=Path, help="training config: configs/ner.cfg")

@@ -14,7 +14,6 @@ from scripts.model.training import TrainingJob, load_config, train, train_all, u
 
 
 def main() -> None:
-    """Read the config, warn, train, report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path, help="training config: configs/ner.cfg")
     parser.add_argument("--corpus", type=Path, default=Path("corpus"), help="default: %(default)s")

@@ -12,7 +12,6 @@ from scripts.reporting.console import plain_console, plural, ratio
 
 
 def main() -> None:
-    """Train, report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--label", required=True, help="a label of the corpus: ORG")
     parser.add_argument("--model", type=Path, required=True, help="to start from: training/ner/seed-0/model-best")

@@ -203,7 +203,9 @@ def test_docs_of_any_kind(found, key, without_spans):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "train.spacy")
         DocBin(docs=found).to_disk(path)
-        assert judge(DocBinFiles(str(path), LABELS, key, without_spans)).records["read"] == len(found)
+        assert judge(DocBinFiles(str(path), LABELS, spans_key=key, without_spans=without_spans)).records["read"] == len(
+            found
+        )
 
 
 @given(st.binary(max_size=200), st.data())

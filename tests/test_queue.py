@@ -284,7 +284,7 @@ def test_gold_spans_are_prefilled_and_rejected_ones_are_not(project, run):
     ("form", "name", "reader"),
     [
         ("prodigy", "tasks.jsonl", lambda path: ProdigyJsonl(path, ["ORG"])),
-        ("doccano", "tasks.jsonl", lambda path: Doccano(path, ["ORG"], "annotated")),
+        ("doccano", "tasks.jsonl", lambda path: Doccano(path, ["ORG"], without_spans="annotated")),
         ("label_studio", "tasks.json", lambda path: LabelStudio(path, ["ORG"])),
     ],
 )

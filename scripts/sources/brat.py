@@ -15,9 +15,6 @@ from scripts.sources.files import Files, NamedFile, files
 from scripts.sources.offsets import Mark
 from scripts.sources.source import Intake, fit_span
 
-Discontinuous = Literal["skip", "cover", "split"]
-Mismatch = Literal["skip", "keep"]
-
 _BOM = "\ufeff"
 _ANNOTATION = re.compile(r"T[0-9]+\t(\S+) (@ @(?:;@ @)*)\t(.*)".replace("@", "[0-9]{1,15}"))
 _LABEL = re.compile(r"T[0-9]+\s+(\S+)")
@@ -42,8 +39,8 @@ class Brat(Files, frozen=True):
     """
 
     endings: ClassVar[tuple[str, ...]] = (".ann",)
-    discontinuous: Discontinuous = "skip"
-    mismatch: Mismatch = "skip"
+    discontinuous: Literal["skip", "cover", "split"] = "skip"
+    mismatch: Literal["skip", "keep"] = "skip"
 
     def check(self) -> None:
         """RAISES (UserError): If there is no such folder, no .ann in it, or no label asked for."""

@@ -90,9 +90,9 @@ class CasXmi(Files, frozen=True):
 
     def _document(self, xmi: _Xmi) -> Document:
         """RAISES (Unusable): If it cannot be read."""
-        if xmi.fault:
-            raise Unusable(xmi.fault)
-        cas = _load_cas(xmi)
+        if xmi.fault or xmi.types is None:
+            raise Unusable(xmi.fault or "no TypeSystem.xml beside it")
+        cas = _load_cas(xmi.content, xmi.types)
         self._check_layer(cas.typesystem)
         view = cas.get_view(_TEXT)
         if not isinstance(view.sofa_string, str):
@@ -127,18 +127,18 @@ class CasXmi(Files, frozen=True):
 # CAS
 
 
-def _load_cas(xmi: _Xmi) -> Cas:
+def _load_cas(content: bytes, types: bytes) -> Cas:
     """RAISES (Unusable): If the XML is damaged or unsafe, or does not fit its types."""
     from cassis import load_cas_from_xmi
     from cassis.typesystem import TypeNotFoundError
     from lxml.etree import XMLSyntaxError
 
-    _check_safe(xmi.types, "TypeSystem.xml")
-    _check_safe(xmi.content, ".xmi")
+    _check_safe(types, "TypeSystem.xml")
+    _check_safe(content, ".xmi")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of offsets outside the text: such spans are skipped one by one
-            return load_cas_from_xmi(io.BytesIO(xmi.content), _load_types(xmi.types))
+            return load_cas_from_xmi(io.BytesIO(content), _load_types(types))
     except XMLSyntaxError as err:
         raise Unusable("damaged XML, or a text of more than 10 MB") from err
     except TypeNotFoundError as err:
@@ -186,13 +186,13 @@ class _Xmi(NamedTuple):
     """An XMI file.
 
     name (str): Its path, with those of the zips that it is in.
-    content (bytes), types (bytes): It, and the TypeSystem.xml beside it or in a folder above.
+    content (bytes), types (bytes | None): It, and the TypeSystem.xml beside it or in a folder above.
     fault (str): The reason why it cannot be used.
     """
 
     name: str
     content: bytes = b""
-    types: bytes = b""
+    types: bytes | None = None
     fault: str = ""
 
 
@@ -207,15 +207,9 @@ def _xmi_files(path: Path, name: str, root: Path) -> Iterator[_Xmi]:
             return
         try:
             beside = _types_beside(path, root)
-            yield _with_types(name, _read_limited(file), beside.read_bytes() if beside else None)
+            yield _Xmi(name, _read_limited(file), beside.read_bytes() if beside else None)
         except Unusable as err:
             yield _Xmi(name, fault=str(err))
-
-
-def _with_types(name: str, content: bytes, types: bytes | None) -> _Xmi:
-    if types is None:
-        return _Xmi(name, fault="no TypeSystem.xml beside it")
-    return _Xmi(name, content, types)
 
 
 def _types_beside(path: Path, root: Path) -> Path | None:
@@ -243,7 +237,7 @@ def _unzip(file: IO[bytes], name: str, depth: int) -> Iterator[_Xmi]:
                 content = _read_entry(archive, entry)
                 if not is_zip:
                     types = _types_entry(archive, entry)
-                    yield _with_types(place, content, _read_entry(archive, types) if types else None)
+                    yield _Xmi(place, content, _read_entry(archive, types) if types else None)
             except Unusable as err:
                 yield _Xmi(place, fault=str(err))
                 continue

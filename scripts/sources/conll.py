@@ -19,8 +19,6 @@ from scripts.sources.files import Files, opened
 from scripts.sources.source import Intake
 from scripts.sources.tags import SchemeSetting, check_scheme, find_scheme, tagged_text
 
-Unit = Literal["sentence", "document"]
-
 _DOCSTART = "-DOCSTART-"
 _SAMPLE = 1000  # lines that tell the separator of the columns
 _WHITESPACE = b" \t\r\n"
@@ -43,7 +41,7 @@ class Conll(Files, frozen=True):
     token: int = 1
     tag: int = -1
     scheme: SchemeSetting = "auto"
-    text: Unit = "sentence"
+    text: Literal["sentence", "document"] = "sentence"
 
     def __post_init__(self) -> None:
         if 0 in (self.token, self.tag):

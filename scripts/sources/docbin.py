@@ -14,7 +14,7 @@ from scripts.sources.offsets import Mark
 from scripts.sources.source import Intake
 
 if TYPE_CHECKING:  # a config that names no .spacy file is read without spaCy
-    from spacy.tokens import Doc, Span
+    from spacy.tokens import Doc
 
 _WRONG = "incorrect_spans"  # as spaCy's config of `ner` calls them
 _COVERED = "covered"
@@ -33,29 +33,18 @@ class DocBinFiles(Files, frozen=True):
     endings: ClassVar[tuple[str, ...]] = (".spacy",)
     spans_key: str = ""
 
-    def recognizes(self) -> bool:
-        """Whether there are .spacy files."""
-        found = self.files()
-        return bool(found) and found[0][0].name.endswith(self.endings)
-
     def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
         """Stream the Docs of a file."""
         for number, doc in enumerate(_docs(path), 1):
             yield Record(f"{name}:{number}", [self._document(doc)])
 
     def _document(self, doc: Doc) -> Document:
-        marks = [(span.start_char, span.end_char, span.label_) for span in self._spans(doc)]
-        wrong = [(span.start_char, span.end_char, span.label_) for span in doc.spans.get(_WRONG, ())]
-        return Document(
-            doc.text,
-            [Mark(*mark) for mark in marks],
-            [Mark(*mark) for mark in wrong],
-            complete=self._complete(doc),
-            annotator=self.annotator,
+        spans = doc.spans.get(self.spans_key, ()) if self.spans_key else doc.ents
+        marks, wrong = (
+            [Mark(span.start_char, span.end_char, span.label_) for span in group]
+            for group in (spans, doc.spans.get(_WRONG, ()))
         )
-
-    def _spans(self, doc: Doc) -> list[Span]:
-        return list(doc.spans.get(self.spans_key, ()) if self.spans_key else doc.ents)
+        return Document(doc.text, marks, wrong, complete=self._complete(doc), annotator=self.annotator)
 
     def _complete(self, doc: Doc) -> tuple[str, ...] | None:
         """Return the labels that the Doc is complete for; None: all."""

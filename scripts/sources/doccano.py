@@ -58,8 +58,7 @@ class Doccano(Files, frozen=True):
 
     def recognizes(self) -> bool:
         """Whether the first records look like doccano's."""
-        records = [record for _, content in islice(json_records(self.path), 100) if (record := _decoded(content))]
-        return any(_is_doccano(record) for record in records)
+        return any(map(_is_doccano, [content for _, content in islice(json_records(self.path), 100)]))
 
     def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
         """Stream the rows."""
@@ -99,22 +98,14 @@ class Doccano(Files, frozen=True):
         return "" if user is None else str(user), Mark(start, end, name)
 
 
-def _decoded(content: bytes) -> dict[str, Any]:
-    """Decode a row; empty if it is none."""
-    try:
-        return msgspec.json.decode(content, type=dict[str, Any])
-    except UNREADABLE:
-        return {}
-
-
-def _is_doccano(record: dict[str, Any]) -> bool:
+def _is_doccano(content: bytes) -> bool:
     """Whether a row has a text and spans as doccano writes them."""
-    if not any(isinstance(record.get(key), str) for key in _TEXT) or "_task_hash" in record:
-        return False
-    found = next((record[key] for key in _SPANS if record.get(key)), None)
     try:
-        return bool(msgspec.convert(found, _Spans))
-    except msgspec.ValidationError:
+        record = msgspec.json.decode(content, type=dict[str, Any])
+        found = next((record[key] for key in _SPANS if record.get(key)), None)
+        has_text = any(isinstance(record.get(key), str) for key in _TEXT) and "_task_hash" not in record
+        return has_text and bool(msgspec.convert(found, _Spans))
+    except UNREADABLE:
         return False
 
 

@@ -63,6 +63,11 @@ class Files(msgspec.Struct, frozen=True):
         """Return the files whose change changes the source: those to read, and others that belong to them."""
         return self.files()
 
+    def recognizes(self) -> bool:
+        """Whether there is a file with one of the endings."""
+        found = self.files()
+        return bool(found) and found[0][0].name.endswith(self.endings)
+
     def note_unread(self, intake: Intake) -> None:
         """Note files that are not read although they look as if they should."""
 

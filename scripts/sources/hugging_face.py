@@ -43,11 +43,6 @@ class HuggingFace(Files, frozen=True):
     def __post_init__(self) -> None:
         check_scheme(self.scheme)
 
-    def recognizes(self) -> bool:
-        """Whether there are .parquet or .arrow files."""
-        found = self.files()
-        return bool(found) and found[0][0].name.endswith(self.endings)
-
     def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
         """Stream the rows. The file is read twice, first to find its scheme."""
         scheme = find_scheme(self.scheme, (tags for tokens, tags in self._rows(path) if not _fault(tokens, tags)))
@@ -70,7 +65,9 @@ class HuggingFace(Files, frozen=True):
             for batch in batches:
                 columns = (batch.column(name).to_pylist() for name in (self.tokens, self.tags))
                 for tokens, tags in zip(*columns, strict=True):
-                    yield tokens, [_named(tag, names) for tag in tags] if isinstance(tags, list) else tags
+                    if isinstance(tags, list):
+                        tags = [names[t] if isinstance(t, int) and 0 <= t < len(names) else t for t in tags]
+                    yield tokens, tags
 
     def _names(self, path: Path, schema: Schema) -> Sequence[str]:
         """Return the names of numbers that the file itself, or dataset_info.json beside it, has."""
@@ -99,10 +96,6 @@ def _class_names(info: Any, column: str) -> list[str]:
             feature = feature.get("feature")
     names = feature.get("names") if isinstance(feature, dict) else None
     return [str(name) for name in names] if isinstance(names, list) else []
-
-
-def _named(tag: Any, names: Sequence[str]) -> Any:
-    return names[tag] if isinstance(tag, int) and 0 <= tag < len(names) else tag
 
 
 def _fault(tokens: Any, tags: Any) -> str:

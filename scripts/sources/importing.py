@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -204,9 +205,5 @@ def _read(reader: Reader, dataset: FoundDataset) -> None:
 
 
 def _unique(name: str, taken: Mapping[str, Any]) -> str:
-    number = 2
-    unique = name
-    while unique in taken:
-        unique = f"{name}_{number}"
-        number += 1
-    return unique
+    names = chain([name], (f"{name}_{number}" for number in count(2)))
+    return next(unique for unique in names if unique not in taken)

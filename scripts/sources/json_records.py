@@ -24,7 +24,7 @@ def json_lines(path: str) -> Iterator[tuple[str, bytes]]:
     RAISES (UserError): If the file is UTF-16, or gzipped and damaged.
     """
     with opened(path) as file:
-        yield from _lines(_name(path), file)
+        yield from _lines(path, file)
 
 
 def json_records(path: str) -> Iterator[tuple[str, bytes]]:
@@ -38,10 +38,10 @@ def json_records(path: str) -> Iterator[tuple[str, bytes]]:
             start = block.removeprefix(codecs.BOM_UTF8)
         if not start.lstrip().startswith(b"["):
             file.seek(0)
-            yield from _lines(_name(path), file)
+            yield from _lines(path, file)
             return
         for number, element in enumerate(_elements(path, file, start), 1):
-            yield f"{_name(path)}:{number}", element
+            yield f"{Path(path).name}:{number}", element
 
 
 def reason(err: Exception) -> str:
@@ -69,11 +69,8 @@ def is_too_deep(value: Any, depth: int = _MAX_DEPTH) -> bool:
     return False
 
 
-def _name(path: str) -> str:
-    return Path(path).name
-
-
-def _lines(name: str, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
+def _lines(path: str, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
+    name = Path(path).name
     for number, line in enumerate(file, 1):
         if number == 1:
             line = line.removeprefix(codecs.BOM_UTF8)

@@ -162,12 +162,8 @@ class LabelStudio(Files, frozen=True):
 def _regions_key(task: dict[str, Any]) -> str:
     """Return the key of the spans in JSON-MIN, which is the name of the control in the project."""
     for key, value in task.items():
-        if (
-            isinstance(value, list)
-            and value
-            and isinstance(value[0], dict)
-            and {"start", "end", "labels"} <= set(value[0])
-        ):
+        first = value[0] if isinstance(value, list) and value else None
+        if isinstance(first, dict) and {"start", "end", "labels"} <= set(first):
             return key
     return ""
 

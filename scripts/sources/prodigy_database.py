@@ -44,7 +44,7 @@ def prodigy_database(
     annotator (str): Who answered, where the tasks do not tell. Of one annotator's answers the latest counts, whatever
         the dataset.
     """
-    return ProdigyDatabase(path, dataset, labels, kind, annotator)
+    return ProdigyDatabase(path=path, dataset=dataset, labels=labels, kind=kind, annotator=annotator)
 
 
 @registry.readers("labelwise.ProdigyServer.v1")
@@ -71,21 +71,19 @@ def prodigy_server(
         the dataset.
     """
     check_name(connection)
-    return ProdigyServer(dataset, labels, connection, kind, annotator)
+    return ProdigyServer(dataset=dataset, labels=labels, connection=connection, kind=kind, annotator=annotator)
 
 
-class ProdigyTables:
+class ProdigyTables(msgspec.Struct, frozen=True, kw_only=True):
     """Base of a Source that is a dataset in the tables of a Prodigy database; a reader derives from it and opens it."""
-
-    __slots__ = ()
 
     size_of_content: ClassVar[str]  # SQL
     dataset: str
     labels: list[str]
     kind: KindSetting
     annotator: str
-    after: int  # of a part: the links after this id
-    until: int  # and up to this
+    after: int = -1  # of a part: the links after this id
+    until: int = LAST  # and up to this
 
     def place(self) -> str:
         """Return the database's name for messages."""
@@ -143,7 +141,7 @@ class ProdigyTables:
         sums = f"min(link.id), max(link.id), sum({self.size_of_content})"
         with self.open() as query:
             first, last, total = self._aggregate(query, sums, self._find(query)[0])
-        return [replace(self, after=after, until=until) for after, until in ranges(first, last, total, size)]  # type: ignore[type-var]
+        return [replace(self, after=after, until=until) for after, until in ranges(first, last, total, size)]
 
     def _aggregate(self, query: Query, what: str, dataset: int) -> Any:
         join = "link JOIN example ON example.id = link.example_id"
@@ -161,18 +159,12 @@ class ProdigyTables:
         raise UserError(f"{self.place()}: has no dataset {self.dataset!r}. There is {there}{more}")
 
 
-class ProdigyDatabase(ProdigyTables, msgspec.Struct, frozen=True):
+class ProdigyDatabase(ProdigyTables, frozen=True, kw_only=True):
     """See `prodigy_database`."""
 
     # The length of a blob is known without reading it.
     size_of_content: ClassVar[str] = "CASE typeof(example.content) WHEN 'blob' THEN length(example.content) END"
     path: str
-    dataset: str
-    labels: list[str]
-    kind: KindSetting
-    annotator: str
-    after: int = -1
-    until: int = LAST
 
     def place(self) -> str:
         """The path."""
@@ -223,17 +215,11 @@ class ProdigyDatabase(ProdigyTables, msgspec.Struct, frozen=True):
             raise UserError(f"{self.path}: is no Prodigy database: it lacks {', '.join(lacking)}")
 
 
-class ProdigyServer(ProdigyTables, msgspec.Struct, frozen=True):
+class ProdigyServer(ProdigyTables, frozen=True, kw_only=True):
     """See `prodigy_server`. A part sees the database as it is at one moment."""
 
     size_of_content: ClassVar[str] = "octet_length(example.content)"
-    dataset: str
-    labels: list[str]
     connection: str
-    kind: KindSetting
-    annotator: str
-    after: int = -1
-    until: int = LAST
 
     def place(self) -> str:
         """The setting, which is no secret."""
@@ -279,11 +265,8 @@ def _named(query: Query) -> dict[str, tuple[int, int]]:
     """Return id and time of creation (seconds since 1970) of all datasets but those of sessions, by name."""
     # Whether `session` is a number or a boolean differs between systems.
     rows = query("SELECT name, id, created, session FROM dataset ORDER BY name")
-    return {_decode(name): (number, created) for name, number, created, session in rows if not session}
-
-
-def _decode(name: Any) -> str:
-    return name.decode("utf8", "replace") if isinstance(name, bytes) else str("" if name is None else name)
+    named = ((b"" if name is None else name, found) for name, *found, session in rows if not session)
+    return {n.decode("utf8", "replace") if isinstance(n, bytes) else str(n): (f[0], f[1]) for n, f in named}
 
 
 def _is_immutable(path: Path) -> bool:

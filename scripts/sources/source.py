@@ -157,13 +157,10 @@ class SourcePart(msgspec.Struct, Generic[S], frozen=True):
 
     @property
     def labels(self) -> list[str]:
-        """As of the whole."""
         return self.whole.labels
 
     def check(self) -> None:
-        """Check the whole."""
         self.whole.check()
 
     def fingerprint(self) -> str:
-        """Of the whole."""
         return self.whole.fingerprint()

@@ -77,7 +77,8 @@ def entities(tags: Iterable[str], scheme: Scheme) -> Iterator[TaggedEntity]:
     for number, tag in enumerate([*tags, _OUTSIDE]):
         prefix, label = split(tag)
         if entity and not _continues(entity, prefix, label, scheme):
-            yield _end(entity, scheme)
+            unended = "entity without its last token, L-" if scheme == "biluo" else ""
+            yield entity._replace(fault=entity.fault or unended)
             entity = None
         if not label:
             continue
@@ -115,16 +116,9 @@ def _continues(entity: TaggedEntity, prefix: str, label: str, scheme: Scheme) ->
     )
 
 
-def _end(entity: TaggedEntity, scheme: Scheme) -> TaggedEntity:
-    """Return an entity that ended without a tag that ends it."""
-    return entity._replace(fault=entity.fault or "entity without its last token, L-") if scheme == "biluo" else entity
-
-
 def _start_fault(prefix: str, scheme: Scheme) -> str:
     """Return the fault of an entity that starts with a prefix, if it must not."""
     allowed = {"iob1": "BI", "iob2": "B", "biluo": "BU", "io": "I"}[scheme]
     if not prefix:
         return "" if scheme == "io" else f"tag without a prefix in {scheme}"
-    if prefix in allowed:
-        return ""
-    return f"{prefix}- where an entity starts, in {scheme}"
+    return "" if prefix in allowed else f"{prefix}- where an entity starts, in {scheme}"
