@@ -102,7 +102,6 @@ def main() -> None:
 
 
 def print_datasets(console: Console, datasets: list[DemoDataset], output: Path) -> None:
-    """Print the datasets of the database."""
     table = new_table("dataset", "label", "texts", "entities", text=["label"], gap=2)
     for name, label, texts, entities in datasets:
         table.add_row(name, label, f"{texts:,}", f"{entities:,}")
@@ -201,8 +200,6 @@ def write_database(addresses: list[Address], path: Path) -> list[DemoDataset]:
     """Write a Prodigy database, whole or not at all; the same addresses give the same bytes.
 
     addresses (list[Address]): Different texts.
-    path (Path): The file, which is replaced if there is one.
-    RETURNS (list[DemoDataset]): The datasets in it.
     """
     datasets = choose_datasets(addresses)
     tokens = Tokens({"lang": "en"})
@@ -232,7 +229,6 @@ def is_pristine(path: Path) -> bool:
 
 
 def _task(address: Address, tokens: Tokens) -> dict[str, Any]:
-    """An address as a task of ner.manual, with the spans of all labels."""
     text, spans = address
     in_prodigy = ProdigyTokens(text, tokens.of(text))
     return {

@@ -22,17 +22,13 @@ class Span(msgspec.Struct, frozen=True, order=True, gc=False):
 class Task(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """One answer about one text in one dataset; a line of `assets/annotations/<dataset>.jsonl`.
 
-    input_hash (int): Prodigy's input hash, computed from the text.
     labels (list[str]): The labels that the answer is about, sorted.
     spans (list[Span]): Sorted, without repeats, inside the text, without whitespace at their boundaries.
-    answer (Answer): "accept", "reject" or "ignore".
     kind (Kind): "manual": complete for its labels. "binary": about its one span only. "review": complete for its
         labels, and decides between the versions that it shows.
     annotator (str): Who answered; empty where the source does not tell.
     timestamp (int | None): Seconds since 1970; None where the source does not tell.
-    dataset (str): The name of the `[datasets.*]` block.
     source (str): Its place in the source, ending in ":" and a number that grows with time within the dataset.
-    meta (dict): The task's meta.
     versions (list[list[Span]]): Of a review: the spans of each version that it shows.
     """
 
@@ -57,7 +53,6 @@ class GoldText(msgspec.Struct, kw_only=True, gc=False):
     *partly covered* (some spans are decided), *unresolved* or *not covered*. Not covered never means "no entity".
 
     spans (list[Span]): The entities of the covered labels. Those of different labels may overlap.
-    covered (list[str]): Sorted.
     accepted (list[Span]), rejected (list[Span]): Of labels not covered: spans decided to be, or not to be, entities.
     unresolved (list[str]): Labels whose answers disagree where the policy cannot decide; they are not covered.
     sources (list[str]): The datasets whose answers count, sorted.
@@ -113,16 +108,7 @@ def are_apart(spans: Iterable[Span]) -> bool:
     return True
 
 
-class _HasOffsets(Protocol):
-    """A Span, or spaCy's."""
-
-    @property
-    def start(self) -> int: ...
-    @property
-    def end(self) -> int: ...
-
-
-_P = TypeVar("_P", bound=_HasOffsets)
+_P = TypeVar("_P", bound=Any)  # a Span, or spaCy's
 
 
 def overlapping(spans: Iterable[_P]) -> list[list[_P]]:

@@ -11,10 +11,7 @@ class UserError(Exception):
 
 
 def run_step(step: Callable[[], None]) -> None:
-    """Run a step so that an error a user can mend ends in one line and exit code 1, without a traceback.
-
-    step (Callable): The step's main function.
-    """
+    """Run a step so that an error a user can mend ends in one line and exit code 1, without a traceback."""
     try:
         step()
         sys.stdout.flush()
@@ -34,6 +31,5 @@ def run_step(step: Callable[[], None]) -> None:
 
 
 def _fail(message: str) -> None:
-    line = " ".join(message.split())
-    print(f"✘ {line}", file=sys.stderr)
+    print("✘", *message.split(), file=sys.stderr)
     sys.exit(1)

@@ -23,7 +23,6 @@ TEMPORARY = ".tmp-"  # prefix of files that a step which died left behind, unles
 def exclusive(folder: Path) -> Iterator[None]:
     """Be the only process that writes to a folder, and delete what one that was killed left in it.
 
-    folder (Path): It is made if it is not there.
     RAISES (UserError): If another step is at work there.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +53,6 @@ def work_folder(folder: Path) -> Iterator[Path]:
 def whole_path(path: Path) -> Iterator[Path]:
     """Write a file through a temporary path: it appears under its name only when the block ends well.
 
-    path (Path): Of the file. Its folder is made.
     YIELDS (Path): A path beside it where nothing is yet, for libraries that open their file themselves (SQLite).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,11 +67,7 @@ def whole_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file that appears under its name only when it is complete; on any error nothing changes.
-
-    path (Path): Of the file. Its folder is made.
-    YIELDS (IO[bytes]): The open temporary file beside it.
-    """
+    """Write a file that appears under its name only when it is complete; on any error nothing changes."""
     with whole_path(path) as temporary, temporary.open("wb") as file:
         yield file
         file.flush()
@@ -126,7 +120,7 @@ def sha256(path: Path) -> str:
     """Hex digest of a file's bytes, read in blocks."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(2**20):
+        while block := file.read(BUFFER):
             digest.update(block)
     return digest.hexdigest()
 

@@ -17,9 +17,7 @@ class Entry(msgspec.Struct, kw_only=True):
 
     file (str): The file of its answers, beside the manifest: a Task a line.
     sha256 (str), bytes (int): Of that file.
-    labels (list[str]): The labels that were annotated in it.
-    records (dict[str, int]): Counts by outcome; "answers" are those in the records kept.
-    spans (dict[str, int]): Counts by outcome.
+    records (dict[str, int]), spans (dict[str, int]): Counts by outcome; "answers" are those in the records kept.
     reasons (dict[str, int]): Reasons of the skipped records and spans, each of which is a line in `skipped/<file>`.
     notes (dict[str, int]): Oddities by which nothing was lost.
     """

@@ -177,7 +177,6 @@ SECTIONS = tuple(Settings.model_fields)
 def overrides(args: Sequence[str], example: str) -> dict[str, Any]:
     """Read `--section.key value` or `--section.key=value` from a command line; values are JSON, or else text.
 
-    args (Sequence[str]): The arguments that are no options of the step.
     example (str): A right one, for the message.
     RAISES (UserError): If an argument is no such value.
     """
@@ -196,10 +195,7 @@ def overrides(args: Sequence[str], example: str) -> dict[str, Any]:
 
 
 def parse(parser: ArgumentParser, args: Sequence[str] | None = None) -> tuple[Namespace, Settings]:
-    """Read the command line of a step whose argument `config` is configs/datasets.cfg.
-
-    RETURNS (tuple[Namespace, Settings]): The arguments, and the config with overrides like `--merge.memory_mb 1024`.
-    """
+    """Read the command line of a step whose argument `config` is configs/datasets.cfg, with overrides of its values."""
     known, rest = parser.parse_known_args(args)
     return known, load(known.config, overrides(rest, "--merge.memory_mb 1024"))
 

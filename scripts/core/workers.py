@@ -61,7 +61,6 @@ class Workers:
 
         work (Callable): A function of a module; it and the items must pickle if there are several processes.
         items (Sequence): One item alone is worked on in this process.
-        title (str): Of the progress bar.
         """
         # glibc gives freed memory back, to get it again page by page, until something larger came and went. This never
         # touches a page, and saves up to a quarter of the time. See M_MMAP_THRESHOLD in mallopt(3).

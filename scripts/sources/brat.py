@@ -99,7 +99,6 @@ class Brat(Files, frozen=True):
         return [Mark(start, end, label, place=place) for start, end in fragments]
 
     def _fault(self, text: str, annotation: _TextBound, fragments: list[tuple[int, int]]) -> str:
-        """Return the reason to skip an annotation as a whole, if there is one."""
         if not fragments:
             return "malformed annotation"
         if len(fragments) > 1 and self.discontinuous == "skip":

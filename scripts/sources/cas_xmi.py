@@ -89,7 +89,6 @@ class CasXmi(Files, frozen=True):
         return place if place.is_dir() else place.parent
 
     def _document(self, xmi: _Xmi) -> Document:
-        """RAISES (Unusable): If it cannot be read."""
         if xmi.fault or xmi.types is None:
             raise Unusable(xmi.fault or "no TypeSystem.xml beside it")
         cas = _load_cas(xmi.content, xmi.types)
@@ -183,12 +182,7 @@ def _offsets(xmi: bytes) -> dict[int, tuple[int, int]]:
 
 
 class _Xmi(NamedTuple):
-    """An XMI file.
-
-    name (str): Its path, with those of the zips that it is in.
-    content (bytes), types (bytes | None): It, and the TypeSystem.xml beside it or in a folder above.
-    fault (str): The reason why it cannot be used.
-    """
+    """An XMI file, named by its path and those of the zips that it is in, and the TypeSystem.xml that is nearest."""
 
     name: str
     content: bytes = b""
@@ -197,10 +191,7 @@ class _Xmi(NamedTuple):
 
 
 def _xmi_files(path: Path, name: str, root: Path) -> Iterator[_Xmi]:
-    """Stream an XMI file, or those in a zip, one in memory at a time.
-
-    root (Path): The folder above which no TypeSystem.xml is searched.
-    """
+    """Stream an XMI file, or those in a zip, one in memory at a time; no TypeSystem.xml is searched above a root."""
     with path.open("rb") as file:
         if path.suffix == ".zip":
             yield from _unzip(file, name, 1)
@@ -253,7 +244,6 @@ def _types_entry(archive: ZipFile, entry: str) -> str:
 
 
 def _read_entry(archive: ZipFile, entry: str) -> bytes:
-    """RAISES (Unusable): If it is damaged, or too large."""
     try:
         with archive.open(entry) as file:
             return _read_limited(file)
@@ -262,7 +252,6 @@ def _read_entry(archive: ZipFile, entry: str) -> bytes:
 
 
 def _read_limited(file: IO[bytes]) -> bytes:
-    """RAISES (Unusable): If it is too large."""
     content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise Unusable(f"larger than {MAX_BYTES // 2**20} MiB")

@@ -105,7 +105,13 @@ class Conll(Files, frozen=True):
         token, tag = (column - 1 if column > 0 else len(columns) + column for column in (self.token, self.tag))
         if token == tag or not (0 <= token < len(columns) and 0 <= tag < len(columns)):
             return _TaggedToken("", "O", "line without a column for the token and one for the tag")
-        fault = "token is empty" if not columns[token].strip() else "" if _is_utf8(line) else "not UTF-8"
+        fault = (
+            "token is empty"
+            if not columns[token].strip()
+            else ""
+            if line.decode("utf8", "ignore").encode() == line
+            else "not UTF-8"
+        )
         return _TaggedToken(columns[token], columns[tag].strip() or "O", fault)
 
 
@@ -144,11 +150,3 @@ def _columns(line: bytes, separator: str | None) -> list[str]:
         return []
     text = line.decode("utf8", "replace").rstrip("\r\n")
     return text.split(separator) if separator else re.split("[ \t]+", text.strip(" \t"))
-
-
-def _is_utf8(line: bytes) -> bool:
-    try:
-        line.decode("utf8")
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -25,8 +25,6 @@ class Unusable(Exception):
 class Document(msgspec.Struct, frozen=True):
     """A text with the marks of one annotator.
 
-    text (str): The text.
-    marks (Sequence[Mark]): Its spans.
     wrong (Sequence[Mark]): Spans that are known not to be entities of their labels.
     complete (Collection[str] | None): The labels of which all spans are marked; None: all.
     answer (Answer): "ignore" where it was skipped by its annotator.
@@ -65,8 +63,6 @@ class DocumentReader(msgspec.Struct, frozen=True):
     """Turns records into answers. A document is complete for the labels, except for those of which it has a span that
     is skipped: the other spans of such a label are taken one by one, each as a binary answer.
 
-    dataset (str): The name of the `[datasets.*]` block.
-    labels (Sequence[str]): The labels that were annotated in it.
     without_spans (WithoutSpans): A document without any span is "annotated", and has none, or "unannotated" as yet.
     offsets (Offsets), usual (Unit): See `in_codepoints`.
     """
@@ -156,10 +152,7 @@ class DocumentReader(msgspec.Struct, frozen=True):
     def _answers(
         self, document: Document, source: str, spans: dict[Span, str], rejected: Iterable[Span], incomplete: set[str]
     ) -> list[Task]:
-        """Return an answer that is complete for its labels, and one for each span of the other labels.
-
-        RAISES (Unusable): If there is none.
-        """
+        """Return an answer that is complete for its labels, and one for each span of the others. RAISES (Unusable)."""
         complete = Task(
             input_hash=input_hash(document.text),
             text=document.text,
@@ -194,12 +187,10 @@ def note_unseen(labels: Iterable[str], intake: Intake) -> None:
 
 
 def never_occurs(label: str) -> str:
-    """Return the note on a label that is asked for and occurs nowhere."""
     return f"label {label} never occurs"
 
 
 def _fit(text: str, mark: Mark) -> Span | str:
-    """Return the span of a mark, or the reason to skip it."""
     if mark.fault or not mark.label:
         return mark.fault or "span without a label"
     span = fit_span(text, mark.start, mark.end, mark.label)

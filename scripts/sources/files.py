@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from gzip import BadGzipFile
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import IO, ClassVar
 
@@ -40,11 +40,7 @@ class Files(msgspec.Struct, frozen=True):
     annotator: str = ""
 
     def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
-        """Stream the records of one file.
-
-        path (Path), name (str): The file, and its name in the places of its records.
-        intake (Intake): For notes.
-        """
+        """Stream the records of one file; name (str): Its name in their places."""
         raise NotImplementedError
 
     def recognizes(self) -> bool:
@@ -117,8 +113,7 @@ class Files(msgspec.Struct, frozen=True):
         return Counter(mark.label for one in documents for mark in (*one.marks, *one.wrong) if mark.label)
 
     def _all_records(self, files: Iterable[NamedFile], intake: Intake) -> Iterator[Record]:
-        for path, name in files:
-            yield from self.records(path, name, intake)
+        return chain.from_iterable(self.records(path, name, intake) for path, name in files)
 
 
 class FileRange(SourcePart[Files], frozen=True):

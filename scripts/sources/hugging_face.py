@@ -99,7 +99,6 @@ def _class_names(info: Any, column: str) -> list[str]:
 
 
 def _fault(tokens: Any, tags: Any) -> str:
-    """Return the reason to skip a row, if there is one."""
     if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
         return "tokens are no list of texts"
     if not isinstance(tags, list) or len(tags) != len(tokens):
@@ -143,7 +142,6 @@ def _ipc(source: Any, ipc: Any, error: type[Exception]) -> tuple[Schema, Iterato
 
 
 def _check_columns(path: Path, schema: Schema, columns: tuple[str, ...]) -> None:
-    """RAISES (UserError): If the file lacks a column."""
     for column in columns:
         if column not in schema.names:
             raise UserError(f"{path}: has no column {column!r}; there is {', '.join(schema.names)}")

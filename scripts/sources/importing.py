@@ -89,7 +89,7 @@ def make_blocks(datasets: Iterable[FoundDataset], taken: Iterable[str], prefix: 
     """Make a block for each label of each dataset.
 
     taken (Iterable[str]): The names of other blocks.
-    prefix (str): The beginning of all names, instead of the name of the dataset.
+    prefix (str): Begins all names, instead of the name of the dataset.
     RAISES (UserError): If a name is taken.
     """
     blocks: dict[str, DatasetBlock] = {}
@@ -174,7 +174,6 @@ def _recognize(readers: Mapping[str, Reader], path: str) -> str:
 
 
 def _path_option(reader: Reader) -> str:
-    """Return the name of the option that says where to read."""
     return "path" if "path" in inspect.signature(reader).parameters else "connection"
 
 
@@ -189,7 +188,6 @@ def _make_source(reader: Reader, labels: list[str], options: Mapping[str, Any]) 
 
 
 def _read(reader: Reader, dataset: FoundDataset) -> None:
-    """Read a dataset with all labels that are in it."""
     labels = sorted(_make_source(reader, [], dataset.options).labels_found())
     if not labels:
         return

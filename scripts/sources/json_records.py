@@ -19,10 +19,7 @@ _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},]', re.DOTALL)
 
 
 def json_lines(path: str) -> Iterator[tuple[str, bytes]]:
-    """Stream place and content of each line that is not blank.
-
-    RAISES (UserError): If the file is UTF-16, or gzipped and damaged.
-    """
+    """Stream place and content of each line that is not blank. RAISES (UserError), see `opened`."""
     with opened(path) as file:
         yield from _lines(path, file)
 

@@ -103,7 +103,6 @@ class LabelStudio(Files, frozen=True):
                 yield Record(source, fault=reason(err))
 
     def _record(self, content: bytes, source: str, intake: Intake) -> Record:
-        """RAISES (ValidationError): If it is no task."""
         task = _decode(content)
         if task.data is None:
             return self._min_record(_decode_any(content), source)

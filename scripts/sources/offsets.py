@@ -24,7 +24,6 @@ class Mark(NamedTuple):
     """A span as a source has it.
 
     start (int), end (int): End exclusive, in any unit.
-    label (str): Its label.
     quote (str | None): The text that the source says it covers, if it does.
     fault (str): The reason to skip it, if it is known before its offsets are checked.
     place (str): Its place, if it has another than its record.
@@ -70,10 +69,7 @@ def in_codepoints(text: str, marks: Sequence[Mark], offsets: Offsets, usual: Uni
 
 
 def utf16_to_codepoints(text: str) -> Callable[[int], int | None]:
-    """Return a function from UTF-16 units to code points, which is None inside a character.
-
-    An offset beyond the end stays as far beyond it.
-    """
+    """Return a function from UTF-16 units to code points: None inside a character, as far beyond the end as before."""
     codepoints: dict[int, int] = {}
     units = 0
     for number, character in enumerate(text):
@@ -83,10 +79,7 @@ def utf16_to_codepoints(text: str) -> Callable[[int], int | None]:
 
 
 def graphemes_to_codepoints(text: str) -> Callable[[int], int | None]:
-    """Return a function from grapheme clusters to code points. See https://unicode.org/reports/tr29/.
-
-    An offset beyond the end stays as far beyond it.
-    """
+    """Return a function from grapheme clusters (https://unicode.org/reports/tr29/) to code points, as for UTF-16."""
     import regex  # takes a while, and few formats need it
 
     boundaries = [0, *(match.end() for match in regex.finditer(r"\X", text))]

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -117,7 +117,10 @@ def lines_in(path: str, span: ByteRange) -> Iterator[tuple[str, bytes]]:
     """Stream the lines that begin in a range, with their places, as `json_lines` does those of the file."""
     name = Path(path).name
     with opened(path) as file:
-        position = _seek_line(file, span)
+        file.seek(max(span.start - 1, 0))  # a line begins after a newline
+        if span.start:
+            file.readline()
+        position = file.tell()
         number = span.lines_before
         while position < span.stop and (line := file.readline()):
             position += len(line)
@@ -131,7 +134,7 @@ def lines_in(path: str, span: ByteRange) -> Iterator[tuple[str, bytes]]:
 def count_lines(path: str, span: ByteRange) -> int:
     """Count the lines that begin in a range, blank ones too."""
     with opened(path) as file:
-        start = max(span.start - 1, 0)  # a line begins after a newline
+        start = max(span.start - 1, 0)
         file.seek(start)
         found = int(span.start == 0)
         left = span.stop - 1 - start
@@ -139,11 +142,3 @@ def count_lines(path: str, span: ByteRange) -> int:
             found += block.count(b"\n")
             left -= len(block)
         return found
-
-
-def _seek_line(file: IO[bytes], span: ByteRange) -> int:
-    """Go to the first line that begins at the start of a range or after it; return its position."""
-    file.seek(max(span.start - 1, 0))
-    if span.start:
-        file.readline()
-    return file.tell()

@@ -27,8 +27,6 @@ _UNNAMED_SESSION = re.compile(r"(.*-)?\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", re.DOTALL
 
 
 class SpanRecord(msgspec.Struct, gc=False):
-    """A span of a task."""
-
     start: int
     end: int
     label: str
@@ -42,8 +40,6 @@ class VersionRecord(msgspec.Struct, gc=False):
 
 
 class TaskRecord(msgspec.Struct, gc=False):
-    """The fields of a task that matter."""
-
     text: str
     spans: list[SpanRecord] | None = None
     answer: Answer | None = None
@@ -67,11 +63,7 @@ def is_task(content: bytes) -> bool:
 
 
 def labels_in(contents: Iterable[Any], limit: int | None = None) -> Counter[str]:
-    """Count the spans of each label in tasks.
-
-    contents (Iterable): The JSON of a task each; others do not count.
-    limit (int | None): Number of tasks to read, or all.
-    """
+    """Count the spans of each label in the JSON of tasks, the first or all; what is no task does not count."""
     found: Counter[str] = Counter()
     for content in islice(contents, limit):
         with suppress(*UNREADABLE):
@@ -82,8 +74,6 @@ def labels_in(contents: Iterable[Any], limit: int | None = None) -> Counter[str]
 class TaskReader(msgspec.Struct, frozen=True, dict=True):
     """Turns the JSON of tasks into answers.
 
-    dataset (str): The name of the `[datasets.*]` block.
-    labels (Collection[str]): The labels that were annotated in it.
     kind (KindSetting): The kind of its answers, or "auto" to go by the tasks.
     origin (str): Prodigy's own name of the dataset, a prefix of its session names.
     annotator (str): Who answered, where a task does not tell.
@@ -96,10 +86,7 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
     annotator: str = ""
 
     def read(self, contents: Iterable[tuple[str, Any]], intake: Intake) -> Iterator[list[Task]]:
-        """Yield the answers in many tasks, those of one task at a time. Labels that never occur are noted.
-
-        contents (Iterable): Place and JSON of each task.
-        """
+        """Yield the answers in places and JSON of tasks, one task at a time. Labels that never occur are noted."""
         unseen = set(self.labels)
         for source, content in contents:
             if tasks := self.answers(content, source, intake):
@@ -112,8 +99,6 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
         """Return the answers in one task: usually one, one a span for binary tasks, none if it is skipped.
 
         content (Any): The JSON as bytes or text; anything else is skipped.
-        source (str): Its place.
-        intake (Intake): The account; the record is counted in it.
         """
         try:
             record = decode(content)
@@ -130,7 +115,6 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
             return []
 
     def _read_record(self, record: TaskRecord, source: str, intake: Intake) -> list[Task]:
-        """RAISES (Unusable): If nothing can be made of it."""
         if not record.text or record.text.isspace():
             raise Unusable("text is empty")
         if record.meta and is_too_deep(record.meta):
@@ -274,11 +258,7 @@ _cached_bytes = 0
 
 
 def decode(content: Any) -> TaskRecord:
-    """Decode a task. What is malformed inside its tokens may pass.
-
-    content (Any): The JSON, as bytes or text.
-    RAISES (UNREADABLE): If it is something else.
-    """
+    """Decode a task. What is malformed inside its tokens may pass. RAISES (UNREADABLE): If it is no JSON of one."""
     if isinstance(content, bytes):
         text, text_end = _find_text(content)
         tokens, tokens_end = find_tokens(content, text_end)
@@ -319,7 +299,6 @@ def _find_text(task: bytes) -> tuple[int, int]:
 
 
 def _is_escaped(task: bytes, position: int) -> bool:
-    """Whether an odd number of backslashes stands before a position."""
     before = position
     while task[before - 1] == _BACKSLASH:
         before -= 1

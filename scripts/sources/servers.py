@@ -51,18 +51,14 @@ class DatabaseServer(NamedTuple):
     url: Any
     arguments: dict[str, Any]
 
-    def secrets(self) -> list[str]:
-        """Return the values that must never be shown, longest first."""
+    def message(self, err: BaseException) -> str:
+        """Return the message of an error, without secrets, on one line."""
         found = {str(self.arguments[key]) for key in _SECRET if self.arguments.get(key)}
         found |= {os.environ[name] for name in ("PGPASSWORD", "PGUSER") if os.environ.get(name)}
         found |= {value for value in (self.url.username, self.url.password) if value}
         found |= {str(value) for key, value in self.url.query.items() if key in _SECRET}
-        return sorted(found, key=len, reverse=True)
-
-    def message(self, err: BaseException) -> str:
-        """Return the message of an error, without secrets, on one line."""
         text = " ".join(str(getattr(err, "orig", None) or err).split())
-        for secret in self.secrets():
+        for secret in sorted(found, key=len, reverse=True):
             text = text.replace(secret, "***")
         return text
 
@@ -120,7 +116,6 @@ def execute(database: Connection, query: str, **values: Any) -> Iterator[Any]:
 
 
 def has_table(database: Connection, name: str) -> bool:
-    """Whether there is such a table."""
     from sqlalchemy import inspect
 
     return inspect(database).has_table(name)
@@ -148,9 +143,8 @@ def _server(connection: str) -> DatabaseServer:
     if connection == "postgresql":  # libpq reads all of its variables by itself
         return _from_arguments(connection, {})
     if connection == "mysql":
-        return _from_arguments(
-            connection, {key: os.environ[v] for v, key in _MYSQL_VARIABLES.items() if v in os.environ}
-        )
+        found = {key: os.environ[variable] for variable, key in _MYSQL_VARIABLES.items() if variable in os.environ}
+        return _from_arguments(connection, found)
     return _from_url(connection)
 
 
@@ -182,9 +176,8 @@ def _from_arguments(system: str, settings: Mapping[str, Any]) -> DatabaseServer:
 
 def _timeout(driver: str) -> dict[str, Any]:
     """Return the time to wait for a server, unless libpq's variable sets it."""
-    return (
-        {} if driver == _DRIVERS["postgresql"] and "PGCONNECT_TIMEOUT" in os.environ else {"connect_timeout": _TIMEOUT}
-    )
+    is_set = driver == _DRIVERS["postgresql"] and "PGCONNECT_TIMEOUT" in os.environ
+    return {} if is_set else {"connect_timeout": _TIMEOUT}
 
 
 def _from_prodigy(path: str) -> DatabaseServer:

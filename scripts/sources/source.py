@@ -37,7 +37,7 @@ class Source(Protocol):
 class Skipped(msgspec.Struct):
     """A record or span that cannot be used; a line of `assets/annotations/skipped/<dataset>.jsonl`.
 
-    place (str), reason (str): Its source as in a Task, and why.
+    place (str): Its source as in a Task.
     what (str): "record" or "span".
     spans (int): Annotated spans lost by it.
     """

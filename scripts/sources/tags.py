@@ -36,10 +36,7 @@ def check_scheme(scheme: str) -> None:
 
 
 def find_scheme(scheme: SchemeSetting, sentences: Iterable[Sequence[str]]) -> Scheme:
-    """Return the scheme, or, if it is "auto", the one that most of the tags keep to.
-
-    sentences (Iterable[Sequence[str]]): The tags of each sentence.
-    """
+    """Return the scheme, or, if it is "auto", the one that most of the tags of the sentences keep to."""
     if scheme != "auto":
         return scheme
     has_begin = False
@@ -69,10 +66,7 @@ def split(tag: str) -> tuple[str, str]:
 
 
 def entities(tags: Iterable[str], scheme: Scheme) -> Iterator[TaggedEntity]:
-    """Stream the entities in a sentence; one that breaks the rules of the scheme has a fault.
-
-    tags (Iterable[str]): A tag a token.
-    """
+    """Stream the entities in the tags of a sentence; one that breaks the rules of the scheme has a fault."""
     entity: TaggedEntity | None = None
     for number, tag in enumerate([*tags, _OUTSIDE]):
         prefix, label = split(tag)
@@ -92,10 +86,7 @@ def entities(tags: Iterable[str], scheme: Scheme) -> Iterator[TaggedEntity]:
 
 
 def tagged_text(sentences: Sequence[tuple[Sequence[str], Sequence[str]]], scheme: Scheme) -> tuple[str, list[Mark]]:
-    """Return the text, with a space between tokens and a line for each sentence, and the spans in it.
-
-    sentences (Sequence[tuple]): Tokens, and as many tags.
-    """
+    """Return the text of tokens and as many tags, a space between tokens and a line a sentence, and its spans."""
     lines: list[str] = []
     marks = []
     position = 0
