@@ -105,13 +105,8 @@ class Conll(Files, frozen=True):
         token, tag = (column - 1 if column > 0 else len(columns) + column for column in (self.token, self.tag))
         if token == tag or not (0 <= token < len(columns) and 0 <= tag < len(columns)):
             return _TaggedToken("", "O", "line without a column for the token and one for the tag")
-        fault = (
-            "token is empty"
-            if not columns[token].strip()
-            else ""
-            if line.decode("utf8", "ignore").encode() == line
-            else "not UTF-8"
-        )
+        is_utf8 = line.decode("utf8", "ignore").encode() == line
+        fault = "token is empty" if not columns[token].strip() else "" if is_utf8 else "not UTF-8"
         return _TaggedToken(columns[token], columns[tag].strip() or "O", fault)
 
 

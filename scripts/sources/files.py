@@ -43,10 +43,6 @@ class Files(msgspec.Struct, frozen=True):
         """Stream the records of one file; name (str): Its name in their places."""
         raise NotImplementedError
 
-    def recognizes(self) -> bool:
-        """Tell whether `import` takes the path for this format when none is given."""
-        return False
-
     def offset_units(self) -> tuple[Offsets, Unit]:
         """Return the units that offsets count, and those that are usual in this format."""
         return "codepoints", "codepoints"
@@ -60,7 +56,7 @@ class Files(msgspec.Struct, frozen=True):
         return self.files()
 
     def recognizes(self) -> bool:
-        """Whether there is a file with one of the endings."""
+        """Tell whether `import` takes the path for this format when none is given: if a file has one of the endings."""
         found = self.files()
         return bool(found) and found[0][0].name.endswith(self.endings)
 
