@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scripts.building.splits import SPLITS, Corpus
-from scripts.merging.duplicates import NEAR_DUPLICATE
 from scripts.reporting.console import Console, as_sum, listed, new_table, plural, print_counts
 
 if TYPE_CHECKING:  # importing spaCy takes half a second
@@ -33,6 +32,8 @@ def print_corpus(console: Console, corpus: Corpus) -> None:
 
 def print_warnings(console: Console, found: CorpusWarnings) -> None:
     """Print for each check whether it passed, the number of warnings and the first of them."""
+    from scripts.merging.duplicates import NEAR_DUPLICATE  # NumPy takes longer than a corpus that has not changed
+
     console.print("\nOur checks", style="bold")
     if found.not_in_train:
         labels = (f"{label} (in {' and '.join(splits)})" for label, splits in found.not_in_train.items())
