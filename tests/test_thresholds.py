@@ -9,13 +9,7 @@ from spacy.language import Language
 from spacy.training import Example
 
 from scripts.model.label_heads import BEGIN, LAST, OUT, TAGS, UNIT
-from scripts.model.thresholds import (
-    BIASES,
-    best_thresholds,
-    count_by_threshold,
-    label_scorer,
-    set_thresholds,
-)
+from scripts.model.thresholds import BIASES, best_thresholds, count_by_threshold, label_scorer, set_thresholds
 from tests.scored import covered_doc
 
 NLP = spacy.blank("en")
