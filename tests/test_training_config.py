@@ -129,4 +129,4 @@ def test_heads_over_a_transformer_learn_and_one_of_them_is_learned_again(project
         project, "scripts.train_label", "--label", "PER", "--model", model, "--output", "training/trf-PER/seed-0"
     )
     assert done.returncode == 0, done.stderr
-    assert "F on the dev texts 1.000, was 1.000" in done.stdout
+    assert "F on the dev texts 1.000 (was 1.000)" in done.stdout
