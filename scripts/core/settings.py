@@ -171,9 +171,6 @@ class Settings(ConfigSection):
         return self
 
 
-SECTIONS = tuple(Settings.model_fields)
-
-
 def overrides(args: Sequence[str], example: str) -> dict[str, Any]:
     """Read `--section.key value` or `--section.key=value` from a command line; values are JSON, or else text.
 

@@ -71,15 +71,11 @@ class Account(msgspec.Struct):
 
     def to_dict(self) -> dict[str, Any]:
         """Sorted and nested, for JSON."""
-        answers, labels = self._by_dataset(), sorted({key[:2] for key in self.spans})
-        return {
-            "totals": dict(sorted(self.totals.items())),
-            "answers": answers,
-            "spans": {
-                dataset: {label: self.of_label(dataset, label) for name, label in labels if name == dataset}
-                for dataset in answers
-            },
-        }
+        answers = self._by_dataset()
+        spans: dict[str, dict[str, dict[str, int]]] = {dataset: {} for dataset in answers}
+        for dataset, label in sorted({key[:2] for key in self.spans}):
+            spans[dataset][label] = self.of_label(dataset, label)
+        return {"totals": dict(sorted(self.totals.items())), "answers": answers, "spans": spans}
 
     def _by_dataset(self) -> dict[str, dict[str, int]]:
         return {dataset: self.of_dataset(dataset) for dataset in sorted({dataset for dataset, _ in self.answers})}
