@@ -3,15 +3,34 @@
 import errno
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from pathlib import Path
+
+# Controls, and marks that change the direction of text (https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters).
+_HIDDEN = [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+_SHOWN = {code: ascii(chr(code))[1:-1] for code in _HIDDEN if chr(code) not in "\t\n"}
 
 
 class UserError(Exception):
     """Something the user can mend: one line with the place, what is wrong there, and what is allowed."""
 
 
+@contextmanager
+def committing(place: Path) -> Iterator[None]:
+    """Put outputs in place. RAISES (UserError): If that is interrupted, since then not all is unchanged."""
+    try:
+        yield
+    except (KeyboardInterrupt, OSError) as err:
+        why = f" ({err.strerror or err})" if isinstance(err, OSError) else ""
+        said = "some outputs are new, others are the previous ones; run the step again, which completes them"
+        raise UserError(f"{place}: stopped while outputs were put in place{why}: {said}") from err
+
+
 def run_step(step: Callable[[], None]) -> None:
     """Run a step so that an error a user can mend ends in one line and exit code 1, without a traceback."""
+    _escape_what_cannot_be_encoded()
     try:
         step()
         sys.stdout.flush()
@@ -30,6 +49,18 @@ def run_step(step: Callable[[], None]) -> None:
         _fail(f"SQLite: {err}")
 
 
+def _escape_what_cannot_be_encoded() -> None:
+    """Escape on output: "✔" and names are more than ASCII, Latin-1 or a code page of Windows can take."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def visible(text: str) -> str:
+    """Return a text for a console: characters that would move the cursor, or turn the text around, are escaped."""
+    return text if text.isascii() and text.isprintable() else text.translate(_SHOWN)
+
+
 def _fail(message: str) -> None:
-    print("✘", *message.split(), file=sys.stderr)
+    print("✘", *map(visible, message.split()), file=sys.stderr)
     sys.exit(1)

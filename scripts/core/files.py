@@ -17,11 +17,13 @@ from scripts.core.errors import UserError
 T = TypeVar("T")
 BUFFER = 2**20  # bytes to read or write at a time: with Python's own 8 kB, lines of 20 kB take three times as long
 TEMPORARY = ".tmp-"  # prefix of files that a step which died left behind, unless another holds the folder's lock
+_PREVIOUS = ".previous-"  # prefix of folders that are just being replaced
 
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Be the only process that writes to a folder, and delete what one that was killed left in it.
+    """Be the only process that writes to a folder. What one that was killed left in it is deleted, and a folder that it
+    was about to replace is back in place.
 
     RAISES (UserError): If another step is at work there.
     """
@@ -33,6 +35,8 @@ def exclusive(folder: Path) -> Iterator[None]:
     try:
         for leftover in folder.glob(f"{TEMPORARY}*"):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        for previous in (*folder.glob(f"{_PREVIOUS}*"), *folder.glob(f"*/{_PREVIOUS}*")):
+            _settle(previous)
         yield
     finally:
         lock.close()
@@ -47,6 +51,27 @@ def work_folder(folder: Path) -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def replace_folder(new: Path, place: Path) -> None:
+    """Put a new folder in place of another. On any error that is back; after a kill, when `exclusive` comes next.
+
+    new (Path): On the same disk.
+    """
+    previous = place.with_name(f"{_PREVIOUS}{place.name}")
+    try:
+        if place.exists():
+            place.rename(previous)
+        new.rename(place)
+    finally:
+        _settle(previous)
+
+
+def _settle(previous: Path) -> None:
+    """Delete a folder that was replaced; if it was not, put it back."""
+    if previous.exists():
+        place = previous.with_name(previous.name.removeprefix(_PREVIOUS))
+        shutil.rmtree(previous) if place.exists() else previous.rename(place)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
-from scripts.core.files import exclusive, sha256, work_folder, write_json
+from scripts.core.files import exclusive, replace_folder, sha256, work_folder, write_json
 from scripts.core.manifest import file_name
 from scripts.core.workers import with_progress
 from scripts.exporting.brat import BratWriter
@@ -79,9 +79,7 @@ def export(corpus: Path, output: Path, name: str, label: str, nlp: dict[str, Any
             )  # fmt: skip
             write_json(files / NAME, exported)
             target.parent.mkdir(exist_ok=True)
-            if target.exists():
-                target.replace(work / "old")
-            files.replace(target)
+            replace_folder(files, target)
     return target, exported
 
 

@@ -14,7 +14,7 @@ from spacy.util import walk_dict
 from scripts.building.reading import CorpusReader
 from scripts.building.splits import Corpus
 from scripts.core.errors import UserError
-from scripts.core.files import exclusive, work_folder
+from scripts.core.files import exclusive, replace_folder, work_folder
 from scripts.core.workers import available_cores, available_mb, spread
 from scripts.model.models import BEST
 from scripts.model.thresholds import examples_with_layers, label_scorer, set_thresholds
@@ -161,6 +161,4 @@ def replacing_model(folder: Path) -> Iterator[Path]:
     """Give a folder to make `model-best` in; it replaces the previous one when the block ends without an error."""
     with exclusive(folder), work_folder(folder) as work:
         yield work
-        if (folder / BEST).exists():
-            (folder / BEST).rename(work / "previous")
-        (work / BEST).rename(folder / BEST)
+        replace_folder(work / BEST, folder / BEST)

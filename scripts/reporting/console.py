@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from scripts.core.errors import visible
 
 MAX_LINES = 8  # of reasons and notes each; the files have them all
 
 
+class _PlainConsole(Console):
+    """A console that shows what a terminal would obey, in cells of tables too."""
+
+    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+        """Convert a string, see https://rich.readthedocs.io/en/stable/reference/console.html."""
+        return super().render_str(visible(text), **options)
+
+
 def plain_console(width: int | None = None) -> Console:
     """Return a console that prints text as it is: labels such as `[bold]` or `:bug:` are neither markup nor emoji."""
-    return Console(width=width, markup=False, emoji=False, highlight=False)
+    return _PlainConsole(width=width, markup=False, emoji=False, highlight=False)
 
 
 def new_table(*headings: str, text: Collection[str] = (), gap: int = 1) -> Table:

@@ -1,0 +1,121 @@
+"""Folders that are replaced, what a console shows of foreign text, and streams that cannot take all of it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.core.errors import UserError, committing
+from scripts.core.files import exclusive, replace_folder, work_folder
+from scripts.reporting.console import new_table, plain_console
+from tests.project import ROOT
+
+
+def folder_with(path, content):
+    path.mkdir(parents=True)
+    (path / "model").write_text(content)
+    return path
+
+
+def interrupted(call, number):
+    """A method that a user's Ctrl-C hits instead of its call of a number."""
+    calls = iter(range(number))
+
+    def method(*args):
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return call(*args)
+
+    return method
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_a_folder_is_never_lost_between_two_renames(number, tmp_path, monkeypatch):
+    place = folder_with(tmp_path / "model-best", "previous")
+    with exclusive(tmp_path), work_folder(tmp_path) as work:
+        new = folder_with(work / "model-best", "new")
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "rename", interrupted(Path.rename, number))
+            with pytest.raises(KeyboardInterrupt):
+                replace_folder(new, place)
+            assert not place.exists() or (place / "model").read_text() == "previous"
+    with exclusive(tmp_path):
+        assert (place / "model").read_text() == "previous"
+        assert {path.name for path in tmp_path.iterdir()} <= {"model-best", ".lock"}
+
+
+@pytest.mark.parametrize("above", ["", "jsonl"])
+def test_what_a_kill_left_between_two_renames_is_back_with_the_next_run(above, tmp_path):
+    place = tmp_path / above / "all"
+    folder_with(place.with_name(".previous-all"), "previous")
+    with exclusive(tmp_path):
+        assert (place / "model").read_text() == "previous"
+        assert not place.with_name(".previous-all").exists()
+
+
+def test_what_a_kill_left_after_both_renames_is_removed(tmp_path):
+    folder_with(tmp_path / "all", "new")
+    folder_with(tmp_path / ".previous-all", "previous")
+    with exclusive(tmp_path):
+        assert (tmp_path / "all" / "model").read_text() == "new"
+        assert not (tmp_path / ".previous-all").exists()
+
+
+def test_a_replaced_folder_leaves_nothing_else(tmp_path):
+    replace_folder(folder_with(tmp_path / "work", "new"), folder_with(tmp_path / "all", "previous"))
+    assert [path.name for path in tmp_path.iterdir()] == ["all"]
+    assert (tmp_path / "all" / "model").read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_stopped_while_outputs_are_put_in_place_does_not_say_that_nothing_changed(error):
+    with pytest.raises(UserError, match=r"some outputs are new.*run the step again"), committing(Path("corpus")):
+        raise error
+
+
+HOSTILE = {
+    "\x1b[2Jgone": "\\x1b[2Jgone",
+    "\x1b]0;title\x07": "\\x1b]0;title\\x07",
+    "a\rb": "a\\rb",
+    "\u202edrow": "\\u202edrow",
+    "\u2066x\u2069": "\\u2066x\\u2069",
+    "\x9b31m": "\\x9b31m",
+    "\x7f": "\\x7f",
+    "[bold]x": "[bold]x",
+    ":bug:": ":bug:",
+    "naïve Ω 東京": "naïve Ω 東京",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=map(ascii, HOSTILE))
+def test_a_console_shows_what_a_terminal_would_obey(name, capsys):
+    console = plain_console(100)
+    table = new_table(name, name)
+    table.add_row(name, name)
+    console.print(f"label {name}")
+    console.print(table)
+    assert capsys.readouterr().out.split("\n") == [
+        f"label {HOSTILE[name]}", *2 * [f"{HOSTILE[name]} {HOSTILE[name]}"], ""
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "cp437", "cp932"])
+def test_a_step_ends_well_where_the_output_cannot_take_all_characters(encoding):
+    code = (
+        "from scripts.core.errors import run_step\nfrom scripts.reporting.console import plain_console\n"
+        "run_step(lambda: plain_console().print('✔ ORG Łódź 東京 😀'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"ORG" in done.stdout
+
+
+def test_an_error_shows_control_characters_escaped():
+    code = "from scripts.core.errors import *\ndef step(): raise UserError('label \\x1b[2J\\u202e x')\nrun_step(step)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf8")
+    assert done.stderr == "✘ label \\x1b[2J\\u202e x\n"
