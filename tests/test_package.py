@@ -11,7 +11,7 @@ import pytest
 import spacy
 
 from tests.scored import one_line, step
-from tests.test_train import TEXTS, doc, found, train, write_corpus
+from tests.test_train import SECRET, TEXTS, doc, found, train, write_corpus
 
 PACKAGE = ("--metrics", "metrics", "--output", "packages", "--name", "people", "--version", "1.2.0")
 
@@ -83,6 +83,26 @@ def test_the_card_has_the_scores_and_what_the_model_was_made_of(project, wheel):
         assert archive.read(name).decode() == card
         (meta,) = (name for name in archive.namelist() if name.endswith("people/meta.json"))
         assert [name.partition(">")[0] for name in json.loads(archive.read(meta))["requirements"]] == ["spacy"]
+
+
+def test_the_wheel_has_no_word_of_the_training_texts(project, tmp_path):
+    """Not even of a model that has them, as `spacy train` alone writes it."""
+    strings = project / "training/ner/seed-0/model-best/vocab/strings.json"
+    before = strings.read_bytes()
+    strings.write_text(json.dumps([*json.loads(before), SECRET]))
+    try:
+        assert step(project, "scripts.evaluate", "--run", "ner", "--models", "training/ner").returncode == 0
+        done = package(project, "--output", tmp_path)
+    finally:
+        strings.write_bytes(before)
+    if "the network are needed" in done.stderr:
+        pytest.skip(done.stderr)
+    (path,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(path) as wheel:
+        (kept,) = (name for name in wheel.namelist() if name.endswith("strings.json"))
+        assert "don't" in json.loads(wheel.read(kept))  # of the tokenizer's rules
+        for name in wheel.namelist():
+            assert SECRET.encode() not in wheel.read(name), name
 
 
 def test_the_wheel_has_no_path_of_this_machine(project, wheel):

@@ -151,7 +151,30 @@ def test_static_vectors_are_used_by_a_var(project):
     assert done.returncode == 0, done.stderr
     nlp = spacy.load(project / "training/ner/seed-0/model-best")
     assert nlp.vocab.vectors_length == 12
+    assert all(word in nlp.vocab.strings for word in words)  # by which a vector is looked up
     assert nlp.config["components"]["label_heads"]["model"]["tok2vec"]["embed"]["include_static_vectors"] is True
+
+
+SECRET = "Q7731984"
+
+
+def test_no_word_of_a_text_is_in_a_model_and_it_finds_the_same(project):
+    """A word of one training text only, as an account number is."""
+    secret = covered_doc(NLP, f"IBM hired Ada in Rome , account {SECRET} .", [(0, 1, "ORG")], ["ORG"])
+    train_docs = [*(doc(number) for number in range(20, 60)), secret]
+    write_corpus(project / "corpus", [doc(1)], train=train_docs, dev=[doc(n) for n in range(10, 20)])
+    assert train(project).returncode == 0
+    model = project / "training/ner/seed-0/model-best"
+    for path in (path for path in project.joinpath("training").rglob("*") if path.is_file()):
+        assert SECRET.encode() not in path.read_bytes(), path
+    texts = [*TEXTS, secret.text, "Unseen Words GmbH in Łódź ."]
+    expected = found(model, texts)
+    strings = model / "vocab/strings.json"
+    words = {word.text for one in train_docs for word in one}
+    assert not {"IBM", "hired", "Rome"}.intersection(json.loads(strings.read_text()))
+    strings.write_text(json.dumps(sorted(words.union(json.loads(strings.read_text())))))  # as spaCy writes it
+    assert found(model, texts) == expected
+    assert expected["ORG"]
 
 
 # train-label

@@ -13,7 +13,7 @@ from spacy.cli.package import package
 from scripts.core.errors import UserError
 from scripts.core.files import exclusive, work_folder, write_json
 from scripts.model import label_heads
-from scripts.model.models import Provenance, model_digest, provenance
+from scripts.model.models import Provenance, load_model, model_digest, provenance, without_seen_words
 from scripts.reporting.comparison import markdown_row
 from scripts.reporting.console import escape_markdown
 from scripts.reporting.scores import metric_cells
@@ -45,6 +45,8 @@ covered. *Covered*: in this number of the {texts:,} training texts.
 ## Made of
 
 {parts}
+
+The wheel holds the weights, the labels, the rules of the tokenizer and the words that have a static vector: no text, and no other word of one.
 """
 
 
@@ -102,6 +104,7 @@ def build(model: Path, metrics: Path, output: Path, name: str, version: str) -> 
     full_name = f"{meta['lang']}_{name}"
     with exclusive(output), work_folder(output) as work:
         shutil.copytree(model, work / "model")
+        without_seen_words(load_model(model), work / "model")
         text = card(full_name, version, scored, seed, record)
         (work / "model" / "README.md").write_text(text, "utf8")
         micro = f"F {scored.metrics.micro.f:.3f}" if scored.metrics.micro.f is not None else "no score"

@@ -13,6 +13,7 @@ import spacy
 import thinc
 from confection import Config, ConfigValidationError
 from spacy.language import Language
+from spacy.strings import StringStore
 
 from scripts.building.splits import SplitName, read_corpus
 from scripts.core.errors import UserError
@@ -160,6 +161,25 @@ def _without_paths_and_seeds(config: Config) -> str:
         if isinstance(config.get(section, {}).get("seed"), int):
             config[section]["seed"] = None
     return config.to_str(interpolate=False)
+
+
+def save_model(nlp: Language, folder: Path) -> None:
+    """Write a pipeline without the words of the texts that it has seen, see `without_seen_words`."""
+    nlp.to_disk(folder)
+    without_seen_words(nlp, folder)
+
+
+def without_seen_words(nlp: Language, folder: Path) -> None:
+    """Write vocab/strings.json anew, in the folder of a pipeline, without the words of the texts that it has seen.
+
+    spaCy keeps each word of the training texts there, though its layers go by hashes. What the pipeline needs stays:
+    the strings of a new one (attributes, rules of the tokenizer), the labels, and the words that have a vector.
+    """
+    block = {**nlp.config["nlp"], "pipeline": [], "disabled": []}
+    new = type(nlp).from_config({"nlp": block})
+    labels = [label for of_pipe in nlp.pipe_labels.values() for label in of_pipe]
+    vectors = (nlp.vocab.strings[key] for key in nlp.vocab.vectors if key in nlp.vocab.strings)
+    StringStore([*new.vocab.strings, *nlp.pipe_names, *labels, *vectors]).to_disk(folder / "vocab" / "strings.json")
 
 
 def load_model(path: Path) -> Language:

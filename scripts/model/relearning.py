@@ -20,7 +20,7 @@ from scripts.building.splits import read_corpus
 from scripts.core.errors import UserError
 from scripts.model import label_heads
 from scripts.model.label_heads import COVERED, INCORRECT, TAGS, BatchGold, LabelHeads
-from scripts.model.models import BEST, KEY, load_model, provenance
+from scripts.model.models import BEST, KEY, load_model, provenance, save_model
 from scripts.model.thresholds import best_thresholds, count_by_threshold, examples_with_layers, label_scorer
 from scripts.model.training import replacing_model
 
@@ -80,7 +80,7 @@ def relearn(source: Path, label: str, corpus: Path, folder: Path, steps: int | N
     pipe.thresholds[label] = threshold
     _record(nlp, label, digest)
     with replacing_model(folder) as work:
-        nlp.to_disk(work / BEST)
+        save_model(nlp, work / BEST)
     return Relearned(is_new, before, head.f1(dev.epoch(), threshold), train.number, steps)
 
 

@@ -16,7 +16,7 @@ from scripts.building.splits import Corpus
 from scripts.core.errors import UserError
 from scripts.core.files import exclusive, replace_folder, work_folder
 from scripts.core.workers import available_cores, available_mb, spread
-from scripts.model.models import BEST
+from scripts.model.models import BEST, save_model
 from scripts.model.thresholds import examples_with_layers, label_scorer, set_thresholds
 
 STATIC, MIXED = "include_static_vectors", "mixed_precision"  # keys of layers
@@ -132,7 +132,7 @@ def train(job: TrainingJob) -> dict[str, float]:
         examples = CorpusReader(job.dev)(nlp)
         scorer = label_scorer(nlp)
         thresholds = set_thresholds(scorer, examples_with_layers(nlp, examples)) if scorer else {}
-        nlp.to_disk(work / BEST)
+        save_model(nlp, work / BEST)
     return thresholds
 
 
