@@ -46,7 +46,8 @@ covered. *Covered*: in this number of the {texts:,} training texts.
 
 {parts}
 
-The wheel holds the weights, the labels, the rules of the tokenizer and the words that have a static vector: no text, and no other word of one.
+The wheel holds weights, labels, the rules of the tokenizer and the words that have a static vector: \
+no text, and no other word of one.
 """
 
 
