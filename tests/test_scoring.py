@@ -19,9 +19,10 @@ from spacy.util import filter_spans
 
 from scripts.core.errors import UserError
 from scripts.model.label_heads import covered_of, join_ranges, predictions
-from scripts.scoring.counts import NOTHING, Tally, digests, load, pack, text_id, together
+from scripts.scoring.counts import NOTHING, Counts, Tally, digests, load, pack, text_id, together
 from scripts.scoring.metrics import metrics, score
 from scripts.scoring.runs import RunData, identity
+from tests import runs
 from tests.scored import covered_doc
 
 NLP = spacy.blank("en")
@@ -248,3 +249,30 @@ def test_a_run_is_what_it_was_made_of():
         identity(RunData(None, "b"), "config", [0], None, {"0": "other weights"}),
     ]
     assert len({first, *others}) == 8
+
+
+@pytest.mark.parametrize(
+    ("hits", "f", "low", "high"),
+    # Wilson's intervals of 0 and of 12 of 12: 0 to .2425 and .7575 to 1 (scipy.stats.binomtest(0, 12).proportion_ci).
+    [(0, 0.0, 0.0, 2 * 0.2425 / 1.2425), (10, 1.0, 2 * 0.7225 / 1.7225, 1.0)],
+)
+def test_where_nothing_or_all_is_right_the_interval_is_not_one_number(hits, f, low, high):
+    found = runs.counted({"ORG": hits})
+    found.values[..., 1] *= hits == 0  # else there are two false positives
+    scores = metrics(found)
+    for row in (scores.labels["ORG"], scores.micro):
+        assert (row.f, row.low, row.high) == pytest.approx((f, low, high), abs=1e-4)
+    assert scores.macro.low == scores.macro.high == f  # one label
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 3)] * 3), min_size=1, max_size=8), st.integers(1, 3))
+def test_no_interval_leaves_0_to_1_or_its_score(rows, seeds):
+    values = np.zeros((seeds, len(rows), 1, 4), np.int32)
+    values[..., :3] = np.array(rows, np.int32)[None, :, None]
+    values[0, :, :, 2] += values[0, :, :, 0]
+    values[0, :, :, 0] = 0  # one seed finds nothing, so that seeds vary
+    names = [f"text {number}" for number in range(len(rows))]
+    scored = np.ones((len(rows), 1), bool)
+    found = Counts(names, ["ORG"], list(range(seeds)), values, scored, scored.astype(np.uint32))
+    for row in metrics(found).labels.values():
+        assert row.f is None or 0 <= row.low <= row.f <= row.high <= 1

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 RESAMPLES = 1_000
 LEVEL = 0.95  # of intervals
+_Z = 1.959964  # quantile of the normal distribution for this level
 _SEED = 20_260_101  # any, but always the same
 _DRAWS_AT_A_TIME = 2**22  # bounds memory
 _DIGITS = 6  # of scores in files
@@ -70,6 +71,25 @@ def interval(samples: Floats) -> tuple[Floats, Floats]:
         warnings.simplefilter("ignore", RuntimeWarning)
         low, high = np.nanpercentile(samples, [tail, 100 - tail], axis=0)
     return low, high
+
+
+def widened(low: Floats, high: Floats, sums: NDArray[np.generic]) -> tuple[Floats, Floats]:
+    """Widen intervals of F1 in which no resample differs, since all is right or nothing is.
+
+    Of the true positives among all entities and predictions, tp / (tp + fp + fn) = J, Wilson's score interval is taken
+    (1927, https://doi.org/10.1080/01621459.1927.10502953); F1 = 2 J / (1 + J).
+
+    sums (NDArray): For each interval (tp, fp, fn, …), means over seeds.
+    """
+    tp, errors = sums[:, 0].astype(np.float64), sums[:, 1:3].sum(1).astype(np.float64)
+    is_extreme = (tp + errors > 0) & ((tp == 0) | (errors == 0))
+    total = np.where(is_extreme, tp + errors, 1)
+    limit = _Z**2 / (total + _Z**2)  # the limit of J that is not 0 if nothing is right; if all is, 1 minus that
+    least, most = (2 * share / (1 + share) for share in (1 - limit, limit))
+    return (
+        np.where(is_extreme & (errors == 0), np.fmin(low, least), low),
+        np.where(is_extreme & (tp == 0), np.fmax(high, most), high),
+    )
 
 
 def p_values(samples: Floats) -> Floats:

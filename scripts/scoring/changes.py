@@ -111,7 +111,7 @@ def _changes(
 ) -> list[Change]:
     delta, support, texts = f - before, paired.support, paired.is_scored.sum(0)
     is_annotated = np.array([label in annotated for label in paired.labels], bool)
-    low, high = bootstrap.interval(samples)
+    low, high = np.clip(bootstrap.interval(samples), -1, 1)
     p = p_values(samples)
     raw = np.where(np.isfinite(delta[:-2]) & (support > 0), p[:-2], np.nan)
     families = [adjusted_p_values(np.where(family, raw, np.nan)) for family in (is_annotated, ~is_annotated)]

@@ -103,7 +103,7 @@ def _trends(parts: Sequence[CurvePart], stored: SeedVariance | None) -> list[Tre
 
 def _judged(slope: Floats, samples: Floats, support: NDArray[np.integer]) -> list[Trend]:
     sizes = np.array([*support, *[support.sum()] * 2])
-    low, high = bootstrap.interval(samples)
+    low, high = np.clip(bootstrap.interval(samples), -1, 1)
     p = p_values(samples)
     p[:-2] = adjusted_p_values(np.where(np.isfinite(slope[:-2]) & (support > 0), p[:-2], np.nan))
     result = []

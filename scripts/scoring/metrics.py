@@ -232,7 +232,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def _intervals(counts: Counts) -> tuple[Floats, Floats]:
-    """Limits of F by label, then of micro and macro, by bootstrap over texts.
+    """Limits of F by label, then of micro and macro, by bootstrap over texts; see `bootstrap.widened` too.
 
     With several seeds, seed variance is added: three seeds are too few to be drawn from.
     """
@@ -245,4 +245,7 @@ def _intervals(counts: Counts) -> tuple[Floats, Floats]:
         found = seed_spread([scores], counts.labels, counts.support, bootstrap.mean(scores, 0), None)
         draws = np.random.default_rng(seeds).standard_t(found.freedom, (len(means), len(found.sd)))
         means = means + draws * found.sd / math.sqrt(seeds)
-    return bootstrap.interval(means)
+    low, high = bootstrap.interval(means)
+    sums = counts.values.sum(1).mean(0)
+    low[:-1], high[:-1] = bootstrap.widened(low[:-1], high[:-1], np.vstack([sums, sums.sum(0)]))
+    return low, high
