@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts.core.errors import UserError, committing
-from scripts.core.files import exclusive, replace_folder, work_folder
+from scripts.core.files import exclusive, replace_folder, whole_file, work_folder
 from scripts.reporting.console import new_table, plain_console
 from tests.project import ROOT
 
@@ -67,6 +67,26 @@ def test_a_replaced_folder_leaves_nothing_else(tmp_path):
     replace_folder(folder_with(tmp_path / "work", "new"), folder_with(tmp_path / "all", "previous"))
     assert [path.name for path in tmp_path.iterdir()] == ["all"]
     assert (tmp_path / "all" / "model").read_text() == "new"
+
+
+@pytest.mark.parametrize("folder", ["metrics", "configs", "queues/ORG"])
+def test_what_a_killed_process_left_of_a_file_goes_with_the_next_run(folder, tmp_path):
+    """And git never sees it, since it can hold texts."""
+    code = "import os\nfrom pathlib import Path\nfrom scripts.core.files import whole_file\n"
+    kill = (
+        "with whole_file(Path(r'{}')) as file:\n    file.write(b'text')\n    file.flush()\n    os.kill(os.getpid(), 9)"
+    )
+    place = tmp_path / folder / "report.html"
+    subprocess.run([sys.executable, "-c", code + kill.format(place)], cwd=ROOT, check=False)
+    (left,) = place.parent.iterdir()
+    assert left.read_bytes() == b"text"
+    own = left.with_name(f".tmp-{os.getpid()}-other.json")  # of a process that is at work
+    own.touch()
+    ignored = subprocess.run(["git", "check-ignore", ROOT / folder / left.name], cwd=ROOT, capture_output=True)
+    assert ignored.returncode == 0
+    with whole_file(place.with_name("compare.csv")) as file:
+        file.write(b"a")
+    assert sorted(path.name for path in place.parent.iterdir()) == [own.name, "compare.csv"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])

@@ -78,16 +78,35 @@ def _settle(previous: Path) -> None:
 def whole_path(path: Path) -> Iterator[Path]:
     """Write a file through a temporary path: it appears under its name only when the block ends well.
 
+    Temporary files beside it that processes left when they were killed are deleted.
+
     YIELDS (Path): A path beside it where nothing is yet, for libraries that open their file themselves (SQLite).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}"[:240])
     temporary.unlink(missing_ok=True)
+    for leftover in path.parent.glob(f"{TEMPORARY}*-*"):
+        process = leftover.name.removeprefix(TEMPORARY).partition("-")[0]
+        if process.isdecimal() and not _is_running(int(process)):
+            leftover.unlink(missing_ok=True)
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    """Whether there is a process; where the system does not tell without harm, there is."""
+    if os.name == "nt":  # https://docs.python.org/3/library/os.html#os.kill: signal 0 would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # of another user, or no number of a process
+        return True
+    return True
 
 
 @contextmanager
