@@ -124,7 +124,7 @@ def test_another_feature_and_types_that_derive(stored):
         ((20, 99, "PER"), "offsets outside the text"),
         ((3, 3, "PER"), "offsets negative, reversed or empty"),
         ((-2, 3, "PER"), "offsets negative, reversed or empty"),
-        ((9, 14, "PER"), "offset inside a character of two UTF-16 units"),
+        ((9, 14, "PER"), "offset inside a character of several units"),
         ((3, 4, "PER"), "span of whitespace only"),
         ((4, 7, None), "span without a label"),
         (ADA, "span repeated in the same text"),

@@ -35,6 +35,12 @@ def made(*annotations, **fields):
     return {"id": 9, "data": {"text": TEXT, "name": "d1"}, "annotations": list(annotations)} | fields
 
 
+def japanese():
+    """A task in which nothing tells the unit of the offsets."""
+    bare = {"type": "labels", "value": {"start": 2, "end": 4, "labels": ["PER"]}}
+    return made(annotation(bare), data={"text": "🦆東京に行く"})
+
+
 @pytest.fixture
 def export(tmp_path):
     """A function that writes an export and gives a source that reads it."""
@@ -161,10 +167,14 @@ def test_the_unit_of_offsets_follows_from_the_texts_in_spans_else_it_must_be_set
     (task,), _, _ = read(export(made(annotation(region(), region(BOB, quoted=False)))))
     assert task.spans == [ADA, BOB]
     bare = made(annotation(region(quoted=False)))
-    tasks, _, (skip,) = read(export(bare))
-    assert (tasks, skip.reason) == ([], AMBIGUOUS)
-    (task,), _, _ = read(export(bare, offsets="utf16"))
+    (task,), _, _ = read(export(bare))  # in any other unit it starts or ends inside a word
     assert task.spans == [ADA]
+    tasks, _, (skip,) = read(export(japanese()))
+    assert (tasks, skip.reason) == ([], AMBIGUOUS)
+    (task,), _, _ = read(export(japanese(), offsets="utf16"))
+    assert task.text[task.spans[0].start : task.spans[0].end] == "東京"
+    (_, task), _, _ = read(export(bare, japanese()))  # the same tool wrote both
+    assert task.text[task.spans[0].start : task.spans[0].end] == "東京"
     in_python = region()
     in_python["value"] |= {"start": 2, "end": 5}
     (task,), _, _ = read(export(made(annotation(in_python))))
@@ -172,11 +182,10 @@ def test_the_unit_of_offsets_follows_from_the_texts_in_spans_else_it_must_be_set
 
 
 def test_one_of_several_answers_that_cannot_be_used(export):
-    tasks, intake, skipped = read(
-        export(made(annotation(region()), annotation(region(quoted=False), region(BOB, False))))
-    )
+    beyond = [region() | {"value": {"start": start, "end": 99, "labels": ["PER"]}} for start in (50, 60)]
+    tasks, intake, skipped = read(export(made(annotation(region()), annotation(*beyond))))
     assert [task.spans for task in tasks] == [[ADA]]
-    assert [skip.reason for skip in skipped] == [AMBIGUOUS] * 2
+    assert {skip.reason for skip in skipped} == {"offsets outside the text"}
     assert intake.spans == {"read": 3, "kept": 1, "skipped": 2}
     assert intake.records == {"read": 1, "kept": 1, "answers": 1}
 

@@ -10,9 +10,10 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scripts.core.errors import UserError
 from scripts.sources.doccano import Doccano
 from scripts.sources.documents import Document, DocumentReader, Record
-from scripts.sources.offsets import AMBIGUOUS, Mark, graphemes_to_codepoints, in_codepoints, utf16_to_codepoints
+from scripts.sources.offsets import AMBIGUOUS, UNITS, Mark, UnitEvidence, convert, to_codepoints, unit_of
 from tests.prodigy import read
 
 TEXT = "🦆 Ada met 🦆🦆 Bob"
@@ -27,9 +28,17 @@ def units(text, offset):
     return len(text[:offset].encode("utf-16-le", "surrogatepass")) // 2
 
 
+def told(text, marks, usual):
+    """The marks in code points, if the document alone tells their unit; else None."""
+    evidence = UnitEvidence()
+    evidence.add(text, marks)
+    unit = unit_of(text, marks, evidence.units(usual))
+    return unit and convert(text, marks, unit)
+
+
 @given(texts)
 def test_utf16_and_back(text):
-    codepoint = utf16_to_codepoints(text)
+    codepoint = to_codepoints(text, "utf16")
     assert [codepoint(units(text, offset)) for offset in range(len(text) + 3)] == [
         *range(len(text) + 1), *[len(text)] * 2
     ]  # fmt: skip
@@ -46,27 +55,28 @@ def test_spans_that_carry_their_text_are_found_however_they_are_counted(text, da
     utf16 = [mark._replace(start=units(text, mark.start), end=units(text, mark.end)) for mark in expected]
     for usual in ("codepoints", "utf16"):
         for marks in (expected, utf16):
-            found = in_codepoints(text, marks, "auto", usual)
+            found = told(text, marks, usual)
             assert all(mark.fits(text) for mark in found)
-    assert in_codepoints(text, utf16, "auto", "utf16") == expected
-    assert in_codepoints(text, expected, "auto", "codepoints") == expected
-    assert in_codepoints(text, utf16, "utf16", "codepoints") == expected
-    assert in_codepoints(text, expected, "codepoints", "utf16") == expected
+    assert told(text, utf16, "utf16") == expected
+    assert told(text, expected, "codepoints") == expected
+    assert convert(text, utf16, "utf16") == expected
+    assert convert(text, expected, "codepoints") == expected
 
 
 def test_all_marks_of_a_record_are_counted_in_one_way():
-    assert in_codepoints(TEXT, [ADA_UTF16, BOB_UTF16], "auto", "codepoints") == [ADA, Mark(13, 16, "PER", "Bob")]
+    assert told(TEXT, [ADA_UTF16, BOB_UTF16], "codepoints") == [ADA, Mark(13, 16, "PER", "Bob")]
 
 
 def test_nothing_is_asked_where_it_does_not_matter():
     before = [Mark(0, 3, "PER")]
-    assert in_codepoints("Ada 🦆", before, "auto", "codepoints") == before
-    assert in_codepoints("Ada é", [Mark(4, 5, "PER")], "auto", "codepoints") == [Mark(4, 5, "PER")]
-    assert in_codepoints("🦆 Ada", [Mark(2, 5, "PER")], "auto", "codepoints") is None
+    assert told("Ada 🦆", before, "codepoints") == before
+    assert told("Ada é", [Mark(4, 5, "PER")], "codepoints") == [Mark(4, 5, "PER")]
+    assert told("🦆東京に行く", [Mark(2, 4, "LOC")], "codepoints") is None
 
 
 def answers(marks, offsets="auto", labels=("PER",)):
-    reader = DocumentReader("data", list(labels), "annotated", offsets)
+    units, usual = (UNITS, "codepoints") if offsets == "auto" else ((offsets,), None)
+    reader = DocumentReader("data", list(labels), "annotated", units, usual)
     records = [Record("file:1", [Document(TEXT, marks)])]
     return read(SimpleNamespace(read=lambda _, intake: reader.read(records, intake)))
 
@@ -75,7 +85,7 @@ def test_ambiguous_offsets_are_skipped_and_the_reason_names_the_setting():
     tasks, _, skipped = answers([Mark(3, 6, "PER"), Mark(3, 6, "ORG")])
     assert not tasks
     assert [(skip.reason, skip.spans) for skip in skipped] == [(AMBIGUOUS, 2)]
-    assert 'set offsets to "codepoints", "utf16" or "graphemes"' in AMBIGUOUS
+    assert "set offsets to codepoints, utf16, " in AMBIGUOUS
     (task,), _, _ = answers([Mark(3, 6, "PER")], "utf16")
     assert TEXT[task.spans[0].start : task.spans[0].end] == "Ada"
 
@@ -91,7 +101,7 @@ def test_a_span_that_fits_no_unit_alone_is_skipped():
 
 def test_an_offset_inside_a_character_is_skipped():
     _, _, skipped = answers([Mark(1, 6, "PER")], "utf16")
-    assert skipped[0].reason == "offset inside a character of two UTF-16 units"
+    assert skipped[0].reason == "offset inside a character of several units"
 
 
 FAMILY = "👨\u200d👩\u200d👧\u200d👦"
@@ -118,7 +128,7 @@ def test_a_cluster_counts_as_one(name):
     text = f"{cluster} Ada met {cluster}Bob"
     start = len(f"{cluster} Ada met {cluster}")
     marks = [Mark(count + 1, count + 4, "PER"), Mark(2 * count + 9, 2 * count + 12, "PER")]
-    found = in_codepoints(text, marks, "graphemes", "codepoints")
+    found = convert(text, marks, "graphemes")
     assert [(mark.start, mark.end) for mark in found] == [(len(cluster) + 1, len(cluster) + 4), (start, start + 3)]
     assert [text[mark.start : mark.end] for mark in found] == ["Ada", "Bob"]
 
@@ -128,7 +138,7 @@ clusters = st.lists(st.sampled_from([*CLUSTERS.values(), "x", " ", "ß"]), min_s
 
 @given(clusters.map("".join))
 def test_every_cluster_is_between_two_boundaries_and_none_is_cut(text):
-    codepoint = graphemes_to_codepoints(text)
+    codepoint = to_codepoints(text, "graphemes")
     found = regex.findall(r"\X", text)
     assert [text[codepoint(n) : codepoint(n + 1)] for n in range(len(found))] == found
     assert [codepoint(len(found) + beyond) for beyond in range(3)] == [len(text) + beyond for beyond in range(3)]
@@ -141,26 +151,143 @@ def test_quotes_tell_when_clusters_are_counted(parts, data):
     start, end = sorted(data.draw(st.sets(st.integers(0, len(boundaries) - 1), min_size=2, max_size=2)))
     quote = text[boundaries[start] : boundaries[end]]
     for usual in ("codepoints", "utf16"):
-        (mark,) = in_codepoints(text, [Mark(start, end, "X", quote)], "auto", usual)
+        (mark,) = told(text, [Mark(start, end, "X", quote)], usual)
         assert mark.fits(text)
-    asked = in_codepoints(text, [Mark(start, end, "X", quote)], "graphemes", "codepoints")
+    asked = convert(text, [Mark(start, end, "X", quote)], "graphemes")
     assert asked == [Mark(boundaries[start], boundaries[end], "X", quote)]
 
 
 def test_what_fits_in_several_ways_is_read_in_the_usual_one():
     text = "👍🏽 aaaaaa"
-    assert in_codepoints(text, [Mark(4, 5, "X", "a")], "auto", "codepoints") == [Mark(4, 5, "X", "a")]
-    assert in_codepoints(text, [Mark(5, 6, "X", "a")], "auto", "utf16") == [Mark(3, 4, "X", "a")]
+    assert told(text, [Mark(4, 5, "X", "a")], "codepoints") == [Mark(4, 5, "X", "a")]
+    assert told(text, [Mark(5, 6, "X", "a")], "utf16") == [Mark(3, 4, "X", "a")]
 
 
 def test_accents_alone_ask_for_nothing():
     """A project has to be told to count clusters, so texts without emoji are taken to be in code points."""
-    assert in_codepoints("e\u0301 Ada", [Mark(3, 6, "PER")], "auto", "codepoints") == [Mark(3, 6, "PER")]
+    assert told("e\u0301 Ada", [Mark(3, 6, "PER")], "codepoints") == [Mark(3, 6, "PER")]
 
 
 def test_doccano_counts_clusters_if_set_so(tmp_path):
     path = tmp_path / "admin.jsonl"
-    path.write_text(json.dumps({"text": f"{FAMILY} Ada met 🇩🇪 Bob", "label": [[2, 5, "PER"], [12, 15, "PER"]]}))
+    row = {"text": f"{FAMILY} Ada met 🇩🇪 Bob", "label": [[2, 5, "PER"], [12, 15, "PER"]]}
+    path.write_text(json.dumps(row))
     (task,), _, _ = read(Doccano(str(path), ["PER"], offsets="graphemes"))
     assert [task.text[span.start : span.end] for span in task.spans] == ["Ada", "Bob"]
+    (same,), intake, _ = read(Doccano(str(path), ["PER"]))
+    assert same == task
+    assert intake.notes == {"text whose offsets count graphemes, as its spans tell": 1}
+    path.write_text(json.dumps({"text": "🦆東京に行く", "label": [[2, 4, "PER"]]}))
     assert read(Doccano(str(path), ["PER"]))[2][0].reason == AMBIGUOUS
+
+
+# What boundaries inside words tell, where spans carry no text
+
+
+def of_bytes(text, offset):
+    return len(text[:offset].encode())
+
+
+def of_browsers(text, offset):
+    return units(text[:offset].replace("\r\n", "\n"), offset)
+
+
+def of_lines(text, offset):
+    return len(text[:offset].replace("\r\n", "\n"))
+
+
+WORDS = ("Ada Lovelace", "Köln", "Grace")
+
+
+def doccano_rows(counted, beginning, number=6):
+    """Rows with the names in a text, counted by a function of the text and an offset in code points."""
+    rows = []
+    for row in range(number):
+        text = f"{beginning}{row} Ada Lovelace left Köln\r\nbefore Grace came 👍🏽."
+        spans = [(text.index(word), text.index(word) + len(word)) for word in WORDS]
+        rows.append({"text": text, "label": [[counted(text, s), counted(text, e), "X"] for s, e in spans]})
+    return rows
+
+
+def doccano(tmp_path, rows, **settings):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), "utf8")
+    return Doccano(str(path), ["X"], **settings)
+
+
+def covered(tasks):
+    return {task.text[span.start : span.end] for task in tasks for span in task.spans}
+
+
+@pytest.mark.parametrize(
+    ("unit", "counted", "beginning"),
+    [
+        ("utf16", units, "Hi 😀 all "),
+        ("utf16_crlf", of_browsers, "Hi 😀\r\nall\r\n"),
+        ("codepoints_crlf", of_lines, "Monday\r\nand\r\nTuesday "),
+        ("bytes", of_bytes, "Grüße über Flüsse "),
+        ("graphemes", lambda text, offset: len(regex.findall(r"\X", text[:offset])), "Hi 👍🏽 re\u0301sume\u0301 "),
+    ],
+)
+def test_boundaries_tell_the_unit_and_it_is_said(tmp_path, unit, counted, beginning):
+    tasks, intake, skipped = read(doccano(tmp_path, doccano_rows(counted, beginning)))
+    assert covered(tasks) == set(WORDS)
+    assert intake.notes == {f"text whose offsets count {unit}, as its spans tell": 6}
+    assert not skipped
+
+
+def test_code_points_stay_code_points(tmp_path):
+    for beginning in ("Hi 😀 all ", "Monday\r\nand\r\nTuesday ", "Grüße über Flüsse ", "e\u0301 "):
+        tasks, intake, _ = read(doccano(tmp_path, doccano_rows(lambda _, offset: offset, beginning)))
+        assert covered(tasks) == set(WORDS)
+        assert not intake.notes
+
+
+def test_a_source_whose_offsets_fit_in_no_unit_is_stopped_unless_they_are_set(tmp_path):
+    text = "On Monday Ada Lovelace left Rome"
+    rows = [{"text": f"{number} {text}", "label": [[14, 26, "X"], [32, 36, "X"]]} for number in range(6)]
+    with pytest.raises(UserError, match=r'rows.jsonl: 6 of 12 spans seem to be shifted, as "a Lovelace l" in .*:1; no'):
+        read(doccano(tmp_path, rows))
+    tasks, intake, _ = read(doccano(tmp_path, rows, offsets="codepoints"))
+    assert covered(tasks) == {"a Lovelace l", "me"}
+    assert intake.notes["span that starts or ends inside a word"] == 12
+
+
+def test_a_mixed_source_is_read_document_by_document_where_the_documents_tell(tmp_path):
+    one, two = (doccano_rows(counted, "Monday\r\nand\r\n") for counted in (of_lines, lambda _, offset: offset))
+    tasks, intake, _ = read(doccano(tmp_path, one + two))
+    assert covered(tasks) == set(WORDS)
+    assert intake.notes == {"text whose offsets count codepoints_crlf, as its spans tell": 6}
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("李明在北京大学学习。", "北京大学"), ("彼は東京に行く", "東京"), ("เขาไปกรุงเทพกับเพื่อน", "กรุงเทพ"), ("서울에서 만났다", "서울"),
+     ("Helsingissä sataa", "Helsing"), ("w Krakowie", "Krakow"), ("10mg of it", "10"), ("Ada's hat", "Ada")],
+)  # fmt: skip
+def test_names_that_end_inside_words_are_no_sign_of_shifted_offsets(tmp_path, text, name):
+    start = text.index(name)
+    rows = [{"text": f"{number}: {text}", "label": [[start + 3, start + 3 + len(name), "X"]]} for number in range(10)]
+    tasks, _, skipped = read(doccano(tmp_path, rows))
+    assert (covered(tasks), skipped) == ({name}, [])
+
+
+# Quotes that only differ in what the mouse covered
+
+
+@pytest.mark.parametrize(
+    "quote", ["and Hotel Me", "Grand Hotel Meer", "d Hotel M", " Grand  Hotel\nMeer ", "Grand\\nHotel Me"]
+)
+def test_a_span_that_was_widened_to_whole_words_fits(quote):
+    text = "the Grand Hotel Meer is"
+    assert Mark(4, 20, "X", quote).fits(text)
+    assert Mark(10, 15, "X", "ote").fits(text)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "quote"),
+    [(4, 20, "and Hotel"), (4, 20, "Hotel Me"), (4, 20, "rand Hotels Me"), (5, 20, "nd Hotel Me"), (4, 15, "Grand Hotel M"),
+     (4, 20, ""), (3, 19, "Grand Hotel Meer"), (10, 15, "Hotels"), (0, 99, "the")],
+)  # fmt: skip
+def test_any_other_quote_does_not(start, end, quote):
+    assert not Mark(start, end, "X", quote).fits("the Grand Hotel Meer is")

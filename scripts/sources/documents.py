@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from scripts.core.answers import Answer, Span, Task
 from scripts.core.hashing import input_hash
-from scripts.sources.offsets import AMBIGUOUS, Mark, Offsets, Unit, in_codepoints
+from scripts.sources.offsets import AMBIGUOUS, INSIDE_WORD, Boundaries, Mark, Unit, convert, unit_of
 from scripts.sources.source import Intake, fit_span
 
 WithoutSpans = Literal["annotated", "unannotated"]
@@ -64,14 +64,18 @@ class DocumentReader(msgspec.Struct, frozen=True):
     is skipped: the other spans of such a label are taken one by one, each as a binary answer.
 
     without_spans (WithoutSpans): A document without any span is "annotated", and has none, or "unannotated" as yet.
-    offsets (Offsets), usual (Unit): See `in_codepoints`.
+    units (tuple[Unit, ...]): The unit of the offsets; several where documents have to tell it, see `unit_of`.
+    usual (Unit | None): The unit that the format usually counts in, where the spans tell the unit; None where it is
+        certain or set.
+    boundaries (Boundaries): Counts of the spans.
     """
 
     dataset: str
     labels: Sequence[str]
     without_spans: WithoutSpans = "annotated"
-    offsets: Offsets = "codepoints"
-    usual: Unit = "codepoints"
+    units: tuple[Unit, ...] = ("codepoints",)
+    usual: Unit | None = None
+    boundaries: Boundaries = msgspec.field(default_factory=Boundaries)
 
     def read(self, records: Iterable[Record], intake: Intake) -> Iterator[list[Task]]:
         """Yield the answers, those of one record at a time. Labels that never occur are noted."""
@@ -114,15 +118,26 @@ class DocumentReader(msgspec.Struct, frozen=True):
             raise Unusable("text is empty", document.size)
         if not document.size and (self.without_spans == "unannotated" or document.complete == ()):
             return []
-        marks = in_codepoints(document.text, [*document.marks, *document.wrong], self.offsets, self.usual)
-        if marks is None:
-            raise Unusable(AMBIGUOUS, document.size)
+        marks = self._in_codepoints(document, intake)
         right, wrong = marks[: len(document.marks)], marks[len(document.marks) :]
         spans, incomplete = self._fit_marks(document.text, right, source, intake)
         rejected, _ = self._fit_marks(document.text, wrong, source, intake)
         if document.complete is not None:
             incomplete |= set(self.labels) - set(document.complete)
         return self._answers(document, source, spans, rejected, incomplete)
+
+    def _in_codepoints(self, document: Document, intake: Intake) -> list[Mark]:
+        """Return all marks, with offsets in code points. RAISES (Unusable): If their unit cannot be told."""
+        text, marks = document.text, [*document.marks, *document.wrong]
+        if self.usual is None:
+            return convert(text, marks, self.units[0])
+        unit = unit_of(text, marks, self.units)
+        if unit is None:
+            raise Unusable(AMBIGUOUS, document.size)
+        converted = convert(text, marks, unit)
+        if unit != self.usual and converted != convert(text, marks, self.usual):
+            intake.note(f"text whose offsets count {unit}, as its spans tell")
+        return converted
 
     def _fit_marks(
         self, text: str, marks: Iterable[Mark], source: str, intake: Intake
@@ -144,6 +159,9 @@ class DocumentReader(msgspec.Struct, frozen=True):
                 intake.skip_span(place, "span repeated in the same text")
             else:
                 places[span] = place
+                is_certain = mark.quote is not None and mark.quotes(text)
+                if self.boundaries.add(text, mark.start, mark.end, place, is_certain):
+                    intake.note(INSIDE_WORD)
                 if (span.start, span.end) != (mark.start, mark.end):
                     intake.note(TRIMMED)
         intake.note("labels not taken as complete in a text, since one of their spans is skipped", len(incomplete))

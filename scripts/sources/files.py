@@ -1,5 +1,7 @@
 """Sources that are a file or a folder of files with documents."""
 
+from __future__ import annotations
+
 import codecs
 import hashlib
 import os
@@ -18,7 +20,7 @@ from scripts.core.answers import Task
 from scripts.core.errors import UserError
 from scripts.core.files import open_maybe_gzip
 from scripts.sources.documents import DocumentReader, Record, WithoutSpans
-from scripts.sources.offsets import Offsets, Unit
+from scripts.sources.offsets import Offsets, Unit, UnitEvidence
 from scripts.sources.source import Intake, Source, SourcePart
 
 NamedFile = tuple[Path, str]  # with its name within the folder
@@ -88,10 +90,30 @@ class Files(msgspec.Struct, frozen=True):
 
     def read_range(self, first: int, stop: int | None, dataset: str, intake: Intake) -> Iterator[list[Task]]:
         """Stream the answers in a range of the files."""
-        reader = DocumentReader(dataset, self.labels, self.without_spans, *self.offset_units())
-        yield from reader.read(self._all_records(self.files()[first:stop], intake), intake)
+        source = self.resolved()
+        reader = DocumentReader(dataset, self.labels, self.without_spans, *source._units())
+        yield from reader.read(source._all_records(self.files()[first:stop], intake), intake)
+        if reader.usual and reader.boundaries.are_implausible():
+            raise UserError(
+                f"{self.path}: {reader.boundaries}, in any unit: set offsets, to codepoints if they are right"
+            )
         if first == 0:
             self.note_unread(intake)
+
+    def resolved(self) -> Files:
+        """Return the source with all settings that its records decide. It may read them."""
+        return self
+
+    def _units(self) -> tuple[tuple[Unit, ...], Unit | None]:
+        """Return the units that the offsets may count, the likely one first, and the usual one if they are not set."""
+        offsets, usual = self.offset_units()
+        if offsets != "auto":
+            return (offsets,), None
+        evidence = UnitEvidence()
+        for record in self._all_records(self.files(), Intake(lambda _: None)):
+            for document in record.documents:
+                evidence.add(document.text, [*document.marks, *document.wrong])
+        return evidence.units(usual), usual
 
     def parts(self, size: int) -> Sequence[Source]:
         """Ranges of the files of about a size in bytes each."""
@@ -104,7 +126,7 @@ class Files(msgspec.Struct, frozen=True):
 
     def labels_found(self) -> Counter[str]:
         """Count the spans of each label. All of the source is read."""
-        records = self._all_records(self.files(), Intake(lambda _: None))
+        records = self.resolved()._all_records(self.files(), Intake(lambda _: None))
         documents = (document for record in records for document in record.documents)
         return Counter(mark.label for one in documents for mark in (*one.marks, *one.wrong) if mark.label)
 

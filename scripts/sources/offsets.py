@@ -1,23 +1,27 @@
-"""The units in which a source counts offsets, and how they become code points.
+r"""The units in which a source counts offsets, and how they become code points.
 
-Python counts code points, browsers UTF-16 units, and some doccano projects grapheme clusters, which people take for
-one character. They differ after an emoji: 👍🏽 is one cluster of two code points, and each of these is two UTF-16
-units; accents may be code points of their own. Where spans carry their text, it tells the unit.
+Python counts code points, browsers UTF-16 units, some doccano projects grapheme clusters, which people take for one
+character, and some programs bytes of UTF-8. They differ after an emoji: 👍🏽 is one cluster of two code points, each of
+these is two UTF-16 units and four bytes. Browsers may count "\r\n" as one (`codepoints_crlf`, `utf16_crlf`).
+Quoted texts tell the unit; without them, boundaries inside words do, see `UnitEvidence`.
 """
 
 import re
-from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, NamedTuple, get_args
 
-Unit = Literal["codepoints", "utf16", "graphemes"]
-Offsets = Literal["auto", "codepoints", "utf16", "graphemes"]
+Unit = Literal["codepoints", "utf16", "codepoints_crlf", "utf16_crlf", "graphemes", "bytes"]
+Offsets = Literal["auto", "codepoints", "utf16", "codepoints_crlf", "utf16_crlf", "graphemes", "bytes"]
 
+UNITS: tuple[Unit, ...] = get_args(Unit)
 AMBIGUOUS = (
-    "characters beyond U+FFFF, and no text in the spans that tells the unit of their offsets: "
-    'set offsets to "codepoints", "utf16" or "graphemes"'
+    "emoji or line ends of Windows, and nothing that tells how offsets count them: "
+    f"set offsets to {', '.join(UNITS[:-1])} or {UNITS[-1]}"
 )
-_UNITS: tuple[Unit, ...] = ("codepoints", "utf16", "graphemes")
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
+_CRLF = "\r\n"
 
 
 class Mark(NamedTuple):
@@ -36,64 +40,279 @@ class Mark(NamedTuple):
     fault: str = ""
     place: str = ""
 
+    def quotes(self, text: str) -> bool:
+        """Whether its quote is the text at its offsets, whitespace aside."""
+        if self.quote is None or not 0 <= self.start < self.end:
+            return False
+        covered = text[self.start : self.end].split()
+        return covered == self.quote.split() or ("\\" in self.quote and covered == _unescaped(self.quote).split())
+
     def fits(self, text: str) -> bool:
-        """Whether its quote, if it has one, is the text at its offsets, whitespace aside."""
-        if self.quote is None:
-            return True
-        return 0 <= self.start < self.end and text[self.start : self.end].split() == self.quote.split()
+        """Whether its quote, if it has one, is the text at its offsets, or a part of it that ends inside of words.
+
+        Label Studio with granularity="word" widens spans to whole words, and quotes what the mouse covered.
+        """
+        return self.quote is None or self.quotes(text) or self._is_widened(text)
+
+    def _is_widened(self, text: str) -> bool:
+        words = _unescaped(self.quote or "").split()
+        if not words or not 0 <= self.start < self.end <= len(text) or has_boundary_inside_word(text, *self[:2]):
+            return False
+        covered = text[self.start : self.end].split()
+        if len(covered) != len(words):
+            return False
+        if len(words) == 1:
+            return words[0] in covered[0]
+        return covered[0].endswith(words[0]) and covered[1:-1] == words[1:-1] and covered[-1].startswith(words[-1])
 
 
-def in_codepoints(text: str, marks: Sequence[Mark], offsets: Offsets, usual: Unit) -> list[Mark] | None:
-    """Convert the offsets of marks to code points. A mark that starts or ends inside a character gets a fault.
+def _unescaped(quote: str) -> str:
+    r"""Return a quote in which Label Studio wrote the ends of lines as a backslash and an n."""
+    return re.sub(r"\\[nrt]", " ", quote)
 
-    marks (Sequence[Mark]): Those of one record, since all of them are counted in the same unit.
-    offsets (Offsets): Their unit; "auto" for the one in which most of their quotes fit.
-    usual (Unit): The unit that is preferred where several fit; then code points, UTF-16, graphemes.
-    RETURNS (list[Mark] | None): None where "auto" cannot tell.
+
+# ---- Words
+
+# Scripts that put no space between words, and Korean, whose particles are written to the name: a boundary between two
+# of their characters is no sign of anything.
+_UNSPACED = re.compile(
+    "[\u0e00-\u109f\u1100-\u11ff\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u2e80-\ua4cf\ua960-\ua9df\uaa00-\uaadf"
+    "\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef\U00016fe0-\U00018cff\U0001aff0-\U0001b2ff\U00020000-\U0003ffff]"
+)
+
+_JOINER = "\u200d"  # between emoji that are one
+_JOINED = {_JOINER, *map(chr, range(0x1F3FB, 0x1F400))}  # and skin tones
+
+
+def is_inside_word(text: str, position: int) -> bool:
+    """Whether the characters before and after a position belong to one word: both letters, or both digits; or to one
+    character, as a letter and its accent do. Letters of scripts without spaces between words never do.
     """
-    if offsets != "auto":
-        return _convert(text, marks, offsets)
+    if not 0 < position < len(text):
+        return False
+    before, after = text[position - 1], text[position]
+    if after in _JOINED or (after > "\u02ff" and unicodedata.category(after).startswith("M")) or before == _JOINER:
+        return True
+    if not (before.isalnum() and after.isalnum() and before.isdigit() == after.isdigit()):
+        return False
+    return before.isascii() or after.isascii() or not _UNSPACED.match(before + after)
+
+
+def has_boundary_inside_word(text: str, start: int, end: int) -> bool:
+    """Whether a span starts or ends inside a word."""
+    return is_inside_word(text, start) or is_inside_word(text, end)
+
+
+INSIDE_WORD = "span that starts or ends inside a word"
+_MIN_SHIFTED = 5
+_MAX_SHIFTED = 0.25  # as a share; in corpora whose offsets are right it is below .002
+
+
+class Boundaries:
+    """Counts spans whose offsets seem to be shifted: a boundary inside a word, and the other one too, or whitespace or
+    punctuation beside it. Where people mark stems, or names without their prefix, only one boundary is inside a word.
+    """
+
+    def __init__(self) -> None:
+        self.spans = 0
+        self.shifted = 0
+        self.example = ""
+
+    def add(self, text: str, start: int, end: int, place: str, is_certain: bool = False) -> bool:
+        """Count a span, in code points; is_certain (bool): since its quote fits.
+
+        RETURNS (bool): Whether it starts or ends inside a word.
+        """
+        self.spans += 1
+        starts, ends = is_inside_word(text, start), is_inside_word(text, end)
+        seems_shifted = (starts and (ends or not text[end - 1].isalnum())) or (ends and not text[start].isalnum())
+        if seems_shifted and not is_certain:
+            self.shifted += 1
+            self.example = self.example or f'"{text[start:end][:40]}" in {place}'
+        return starts or ends
+
+    def __str__(self) -> str:
+        return f"{self.shifted:,} of {self.spans:,} spans seem to be shifted, as {self.example}"
+
+    def are_implausible(self) -> bool:
+        """Whether so many spans seem to be shifted that their offsets must be counted otherwise."""
+        return self.shifted >= _MIN_SHIFTED and self.shifted > _MAX_SHIFTED * self.spans
+
+
+# ---- Which unit
+
+_Pattern = tuple[tuple[int, bool], ...]  # of each unit: the same number where the span is the same; whether it fits
+_CAUSE_NO_DOUBT: tuple[Unit, ...] = ("bytes",)  # rare: taken only where nothing else fits
+_MIN_ALONE = 3  # spans of a document that tell its unit, where the source does not
+
+
+class UnitEvidence:
+    """What the documents of a source tell of the unit of its offsets. Only spans count that are others in other units.
+
+    A quoted span fits if it is its quote; any other if it is in the text, and starts and ends between words.
+    """
+
+    def __init__(self) -> None:
+        self._quoted: Counter[_Pattern] = Counter()
+        self._unquoted: Counter[_Pattern] = Counter()
+
+    def add(self, text: str, marks: Sequence[Mark]) -> None:
+        """Take the evidence of a document; most have no character that is counted differently."""
+        if not marks or not any(differs(text, unit) for unit in UNITS):
+            return
+        sound = [mark for mark in marks if not mark.fault]
+        for readings in zip(*(convert(text, sound, unit) for unit in UNITS), strict=True):
+            groups: dict[Mark, int] = {}
+            numbers = [groups.setdefault(mark, len(groups)) for mark in readings]
+            if len(groups) > 1:
+                quoted = readings[0].quote is not None
+                fits = [mark.quotes(text) if quoted else _fits_words(text, mark) for mark in readings]
+                (self._quoted if quoted else self._unquoted)[tuple(zip(numbers, fits, strict=True))] += 1
+
+    def units(self, usual: Unit) -> tuple[Unit, ...]:
+        """Return the most likely unit, and after it those that may be as well.
+
+        It is the one in which most quotes fit; without quotes, one in which nearly all spans fit; else what is usual.
+        """
+        if self._quoted:
+            best = max(_ordered(usual), key=lambda unit: _fitting(self._quoted, unit))
+            return (best if 2 * _fitting(self._quoted, best) > self._quoted.total() else usual,)
+        best = max(_ordered(usual), key=lambda unit: _fitting(self._unquoted, unit))
+        if _fitting(self._unquoted, best) < 0.9 * self._unquoted.total():
+            best = usual
+        others = (unit for unit in UNITS if unit != best and unit not in _CAUSE_NO_DOUBT)
+        return (best, *(unit for unit in others if not self._is_worse(unit, best)))
+
+    def _is_worse(self, unit: Unit, best: Unit) -> bool:
+        """Whether clearly fewer spans fit in a unit than in the best one, of those that are others in it; or none is."""
+        number, best_number = UNITS.index(unit), UNITS.index(best)
+        others = [(p, n) for p, n in self._unquoted.items() if p[number][0] != p[best_number][0]]
+        more = sum((pattern[best_number][1] - pattern[number][1]) * count for pattern, count in others)
+        return not others or more > sum(count for _, count in others) / 3
+
+    def tells_alone(self, usual: Unit) -> Unit | None:
+        """Return the unit in which all spans of a single document fit, if they are several and fit in no other."""
+        if self._unquoted.total() < _MIN_ALONE:
+            return None
+        best, *others = self.units(usual)
+        return best if not others and _fitting(self._unquoted, best) == self._unquoted.total() else None
+
+
+def _ordered(first: Unit, *others: Unit) -> list[Unit]:
+    return list(dict.fromkeys((first, *others, *UNITS)))
+
+
+def _fitting(patterns: Counter[_Pattern], unit: Unit) -> int:
+    number = UNITS.index(unit)
+    return sum(count for pattern, count in patterns.items() if pattern[number][1])
+
+
+def _fits_words(text: str, mark: Mark) -> bool:
+    is_inside = not mark.fault and 0 <= mark.start < mark.end <= len(text)
+    if not is_inside or text[mark.start : mark.end].isspace():
+        return False
+    return not has_boundary_inside_word(text, mark.start, mark.end)
+
+
+def unit_of(text: str, marks: Sequence[Mark], units: Sequence[Unit] = UNITS) -> Unit | None:
+    """Return the unit of the offsets of one document: that in which most of its quotes fit.
+
+    marks (Sequence[Mark]): All of them are counted in the same unit.
+    units (Sequence[Unit]): As `UnitEvidence.units` gives them: without quotes the first, unless the spans are others
+        in one of the rest.
+    RETURNS (Unit | None): None where it cannot be told.
+    """
     if all(mark.quote is None for mark in marks):
-        first = _ASTRAL.search(text)  # up to it, UTF-16 units are code points
-        return list(marks) if first is None or all(mark.end <= first.start() for mark in marks) else None
-    best: list[Mark] = []
-    best_fits = -1
-    for unit in sorted(_UNITS, key=lambda unit: unit != usual):
-        converted = _convert(text, marks, unit)
-        fits = sum(mark.fits(text) and not mark.fault for mark in converted)
+        if all(_is_same(text, marks, units[0], other) for other in units[1:]):
+            return units[0]
+        alone = UnitEvidence()
+        alone.add(text, marks)
+        return alone.tells_alone(units[0])
+    best: Unit = units[0]
+    best_fits = (-1, -1)
+    for unit in _ordered(*units):
+        converted = convert(text, marks, unit)
+        exact = sum(mark.quotes(text) and not mark.fault for mark in converted)
+        fits = (exact, sum(mark.fits(text) and not mark.fault for mark in converted))
         if fits > best_fits:
-            best, best_fits = converted, fits
-        if fits == len(marks):
+            best, best_fits = unit, fits
+        if exact == len(marks):
             break
     return best
 
 
-def utf16_to_codepoints(text: str) -> Callable[[int], int | None]:
-    """Return a function from UTF-16 units to code points: None inside a character, as far beyond the end as before."""
-    codepoints: dict[int, int] = {}
-    units = 0
-    for number, character in enumerate(text):
-        codepoints[units] = number
-        units += 1 + (character > "\uffff")
-    return lambda offset: len(text) + offset - units if offset >= units else codepoints.get(offset)
+def _is_same(text: str, marks: Sequence[Mark], unit: Unit, other: Unit) -> bool:
+    """Whether spans are the same in two units. Accents alone raise no doubt that grapheme clusters are counted."""
+    if not differs(text, unit) and not differs(text, other):
+        return True
+    if "graphemes" in (unit, other) and not _ASTRAL.search(text) and _CRLF not in text:
+        return True
+    return convert(text, marks, unit) == convert(text, marks, other)
 
 
-def graphemes_to_codepoints(text: str) -> Callable[[int], int | None]:
-    """Return a function from grapheme clusters (https://unicode.org/reports/tr29/) to code points, as for UTF-16."""
-    import regex  # takes a while, and few formats need it
-
-    boundaries = [0, *(match.end() for match in regex.finditer(r"\X", text))]
-    count = len(boundaries) - 1
-    return lambda offset: boundaries[offset] if 0 <= offset <= count else len(text) + offset - count
+# ---- Conversion
 
 
-def _convert(text: str, marks: Sequence[Mark], unit: Unit) -> list[Mark]:
-    if unit == "codepoints" or (unit == "utf16" and not _ASTRAL.search(text)):
+def differs(text: str, unit: Unit) -> bool:
+    """Whether a text has characters that a unit does not count as code points do."""
+    if unit == "codepoints":
+        return False
+    if unit == "bytes":
+        return not text.isascii()
+    if unit in ("utf16", "utf16_crlf") and not text.isascii() and _ASTRAL.search(text):
+        return True
+    if unit == "graphemes" and not text.isascii() and _joined_characters()(text):
+        return True
+    return unit != "utf16" and _CRLF in text
+
+
+def convert(text: str, marks: Sequence[Mark], unit: Unit) -> list[Mark]:
+    """Convert the offsets of marks to code points. A mark that starts or ends inside a character gets a fault."""
+    if not differs(text, unit):
         return list(marks)
-    if unit == "graphemes" and text.isascii() and "\r\n" not in text:
-        return list(marks)
-    codepoint = (utf16_to_codepoints if unit == "utf16" else graphemes_to_codepoints)(text)
+    codepoint = to_codepoints(text, unit)
     return [_convert_mark(mark, codepoint) for mark in marks]
+
+
+def to_codepoints(text: str, unit: Unit) -> Callable[[int], int | None]:
+    """Return a function from a unit to code points: None inside a character, as far beyond the end as before."""
+    codepoints: dict[int, int] = {}
+    position = 0
+    for number, width in enumerate(_widths(text, unit)):
+        codepoints[position] = number
+        position += width
+    codepoints[position] = len(text)
+    return lambda offset: codepoints.get(offset) if offset <= position else len(text) + offset - position
+
+
+def _widths(text: str, unit: Unit) -> Iterator[int]:
+    """Yield how much a unit counts for each code point; what belongs to the character before it counts nothing."""
+    if unit == "graphemes":
+        import regex  # takes a while, and few formats need it
+
+        for match in regex.finditer(r"\X", text):  # https://unicode.org/reports/tr29/
+            yield 1
+            yield from (0 for _ in range(match.end() - match.start() - 1))
+        return
+    before = ""
+    for character in text:
+        if unit == "bytes":
+            yield 1 + (character > "\x7f") + (character > "\u07ff") + (character > "\uffff")
+        elif unit.endswith("_crlf") and before == "\r" and character == "\n":
+            yield 0
+        else:
+            yield 1 + (unit != "codepoints_crlf" and character > "\uffff")
+        before = character
+
+
+def _joined_characters() -> Callable[[str], object]:
+    """Return a search for what may be of one grapheme cluster with the character before or after it."""
+    import regex
+
+    return regex.compile(
+        r"[\p{M}\u0600-\u0605\u06dd\u070f\u08e2\u200c\u200d\u1100-\u11ff\ua960-\ua97f\ud7b0-\ud7ff"
+        r"\U000110bd\U0001f1e6-\U0001f1ff\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]"
+    ).search
 
 
 def _convert_mark(mark: Mark, codepoint: Callable[[int], int | None]) -> Mark:
@@ -101,5 +320,8 @@ def _convert_mark(mark: Mark, codepoint: Callable[[int], int | None]) -> Mark:
         return mark
     start, end = codepoint(mark.start), codepoint(mark.end)
     if start is None or end is None:
-        return mark._replace(fault=mark.fault or "offset inside a character of two UTF-16 units")
+        return mark._replace(fault=mark.fault or INSIDE_CHARACTER)
     return mark._replace(start=start, end=end)
+
+
+INSIDE_CHARACTER = "offset inside a character of several units"
