@@ -94,9 +94,8 @@ class Files(msgspec.Struct, frozen=True):
         reader = DocumentReader(dataset, self.labels, self.without_spans, *source._units())
         yield from reader.read(source._all_records(self.files()[first:stop], intake), intake)
         if reader.usual and reader.boundaries.are_implausible():
-            raise UserError(
-                f"{self.path}: {reader.boundaries}, in any unit: set offsets, to codepoints if they are right"
-            )
+            fix = 'set offsets to their unit, or to "codepoints" to take them as they are'
+            raise UserError(f"{self.path}: {reader.boundaries}; no unit of offsets fits: {fix}")
         if first == 0:
             self.note_unread(intake)
 

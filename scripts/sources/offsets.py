@@ -184,7 +184,7 @@ class UnitEvidence:
         return (best, *(unit for unit in others if not self._is_worse(unit, best)))
 
     def _is_worse(self, unit: Unit, best: Unit) -> bool:
-        """Whether clearly fewer spans fit than in the best unit, of those that are others in both; or none is another."""
+        """Whether clearly fewer of the spans that are others in both fit in it than in the best unit, or none is."""
         number, best_number = UNITS.index(unit), UNITS.index(best)
         others = [(p, n) for p, n in self._unquoted.items() if p[number][0] != p[best_number][0]]
         more = sum((pattern[best_number][1] - pattern[number][1]) * count for pattern, count in others)
