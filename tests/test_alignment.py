@@ -7,7 +7,6 @@ import pytest
 import spacy
 from hypothesis import given
 from hypothesis import strategies as st
-from nervaluate.evaluator import Evaluator
 from spacy.scorer import Scorer
 from spacy.tokens import Span
 from spacy.training import Example
@@ -22,6 +21,7 @@ from scripts.scoring.examples import ErrorExamples, load, pack
 from scripts.scoring.metrics import metrics
 from tests.scored import covered_doc
 
+Evaluator = pytest.importorskip("nervaluate.evaluator").Evaluator  # needs Python 3.11
 NLP = spacy.blank("en")
 LABELS = ["A-B", "B-PER", "LOC"]  # hyphens are no IOB tags
 TEXT = "Ada met Bob at IBM in Rome ."
