@@ -21,9 +21,11 @@ def main() -> None:
     if isinstance(config.engine, Dask):
         from scripts.engines.pull import pull_on  # takes a second, and is for clusters alone
 
-        manifest, unchanged = pull_on(config.engine, config.datasets, args.output, limit, args.fresh)
+        manifest, unchanged = pull_on(config.engine, config.datasets, args.output, limit, args.fresh, config.options)
     else:
-        manifest, unchanged = pull(config.datasets, args.output, limit, config.processes, args.fresh)
+        manifest, unchanged = pull(
+            config.datasets, args.output, limit, config.processes, args.fresh, options=config.options
+        )
     console = plain_console()
     print_intake(console, manifest.datasets)
     empty = [name for name, entry in manifest.datasets.items() if not entry.records["read"]]

@@ -183,7 +183,7 @@ def test_the_export_of_a_project_says_who_annotated(tmp_path):
     tasks, intake, _ = read(CasXmi(str(tmp_path / "project.zip"), ["PER"], annotator="me"))
     assert [(task.annotator, len(task.spans)) for task in tasks] == [("bob", 1), ("ada", 1), ("CURATION_USER", 2)]
     assert tasks[1].source == "project.zip/annotation/a.txt/webanno1export.zip/ada.xmi:1"
-    assert intake.records == {"read": 4, "kept": 3, "answers": 3, "other_labels": 1}
+    assert intake.records == {"read": 4, "kept": 3, "answers": 3, "no_answer": 1}
     with zipfile.ZipFile(tmp_path / "project.zip") as archive:
         archive.extractall(tmp_path / "unpacked")
     again, _, _ = read(CasXmi(str(tmp_path / "unpacked"), ["PER"], annotator="me"))

@@ -199,7 +199,7 @@ def test_what_a_sentence_without_spans_means(corpus):
     (task,), _, _ = read(corpus("Ada O\n"))
     assert task.spans == []
     tasks, intake, _ = read(corpus("Ada O\n", without_spans="unannotated"))
-    assert (tasks, intake.records) == ([], {"read": 1, "other_labels": 1})
+    assert (tasks, intake.records) == ([], {"read": 1, "no_answer": 1})
 
 
 def test_all_files_of_a_folder(corpus, tmp_path):

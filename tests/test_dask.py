@@ -202,7 +202,7 @@ def test_same_bytes_and_the_same_account(folder, workers):
 def test_same_account_of_what_was_read(folder, workers):
     found, _ = steps(folder, workers)
     expected = manifest.load(folder / "expected-annotations").datasets
-    for key in ("records", "spans", "reasons", "notes", "labels", "bytes", "file"):
+    for key in set(manifest.Entry.__struct_fields__) - {"sha256"}:
         for name, entry in found.manifest.datasets.items():
             assert getattr(entry, key) == getattr(expected[name], key), (name, key)
     (listed,) = (folder / "expected-annotations/skipped").iterdir()

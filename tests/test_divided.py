@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from scripts.sources.brat import Brat
 from scripts.sources.conll import Conll
-from scripts.sources.documents import never_occurs
 from scripts.sources.json_records import json_lines
 from scripts.sources.prodigy_database import LAST, prodigy_database, ranges
 from scripts.sources.prodigy_jsonl import ByteRange, ProdigyJsonl, byte_ranges, count_lines, lines_in
@@ -26,7 +25,7 @@ TASKS = [task(f"Ada met number {number} .", [(0, 3, "PER")] if number == 17 else
 
 def put_together(parts):
     """What the parts hold, each after those before it."""
-    tasks, before, notes = [], 0, []
+    tasks, before = [], 0
     records, spans, skipped = Counter(), Counter(), []
     for part in parts:
         if isinstance(part, NumberedPart):
@@ -35,23 +34,19 @@ def put_together(parts):
             before += inside
         found, intake, one_skipped = read(part)
         tasks += found
-        notes.append(intake.notes)
         records += intake.records
         spans += intake.spans
         skipped += one_skipped
-    return tasks, records, spans, skipped, notes
+    return tasks, records, spans, skipped
 
 
 def is_divided(source, size):
-    """Whether it is, and its parts are the whole; which never has a label that no part has."""
+    """Whether it is, and its parts are the whole."""
     tasks, intake, skipped = read(source)
     parts = source.parts(size)
-    found, records, spans, found_skipped, notes = put_together(parts)
+    found, records, spans, found_skipped = put_together(parts)
     assert found == tasks
     assert (records, spans, found_skipped) == (+intake.records, +intake.spans, skipped)
-    everywhere = {note for note in notes[0] if all(note in one for one in notes)}
-    assert {note for note in intake.notes if "never occurs" in note} <= everywhere
-    assert never_occurs("PER") not in everywhere
     return len(parts) > 1
 
 

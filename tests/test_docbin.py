@@ -54,7 +54,7 @@ def test_spans_under_a_key(stored):
     (task,), _, _ = read(stored(doc, spans_key="sc"))
     assert task.spans == [Taken(8, 11, "PER"), Taken(8, 13, "PER")]
     tasks, intake, _ = read(stored(made([ADA]), spans_key="sc"))
-    assert (tasks, intake.records) == ([], {"read": 1, "other_labels": 1})
+    assert (tasks, intake.records) == ([], {"read": 1, "no_answer": 1})
 
 
 def test_incorrect_spans_are_rejected_one_by_one(stored):
@@ -67,7 +67,7 @@ def test_incorrect_spans_are_rejected_one_by_one(stored):
 def test_tokens_without_a_tag_are_not_covered(stored):
     nothing = Doc(NLP.vocab, words=["Ada", "met"])
     tasks, intake, _ = read(stored(nothing))
-    assert (tasks, intake.records) == ([], {"read": 1, "other_labels": 1})
+    assert (tasks, intake.records) == ([], {"read": 1, "no_answer": 1})
     partly = NLP(TEXT)
     partly.set_ents([Span(partly, *ADA)], default="missing")
     (task,), _, _ = read(stored(partly))

@@ -87,7 +87,7 @@ def test_each_user_has_an_answer(export):
 def test_a_text_without_spans_is_not_annotated_unless_set_so(export, spans):
     tasks, intake, _ = read(export({"text": TEXT} | spans))
     assert not tasks
-    assert intake.records == {"read": 1, "other_labels": 1}
+    assert intake.records == {"read": 1, "no_answer": 1}
     assert intake.notes["not annotated yet"] == 1
     (task,), _, _ = read(export({"text": TEXT} | spans, without_spans="annotated"))
     assert (task.spans, task.labels) == ([], ["PER"])

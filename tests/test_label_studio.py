@@ -119,7 +119,7 @@ def test_nobody_annotated_it(export):
     for task in (made(), made(annotations=None), {"data": {"text": TEXT}}, made(predictions=[{"result": [region()]}])):
         tasks, intake, _ = read(export(task))
         assert not tasks
-        assert intake.records == {"read": 1, "other_labels": 1}
+        assert intake.records == {"read": 1, "no_answer": 1}
     assert intake.notes["predictions are not read"] == 1
 
 
@@ -128,7 +128,7 @@ def test_a_submitted_text_without_spans_is_annotated_unless_set_otherwise(export
     assert (task.spans, task.labels) == ([], ["PER"])
     tasks, intake, _ = read(export(made(annotation()), without_spans="unannotated"))
     assert not tasks
-    assert intake.records["other_labels"] == 1
+    assert intake.records["no_answer"] == 1
 
 
 def test_other_results_are_noted(export):

@@ -14,6 +14,7 @@ from scripts.core import manifest
 from scripts.core.answers import Task
 from scripts.core.errors import UserError
 from scripts.core.manifest import file_name
+from scripts.core.settings import DatasetOptions
 from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull
 from scripts.reporting.accounts import print_intake
@@ -47,8 +48,9 @@ def snapshot(folder):
 def test_every_record_is_kept_or_listed(sources, tmp_path):
     found, _ = pull(sources, tmp_path / "out", max_skipped=0.5, processes=1)
     org = found.datasets["org"]
-    assert org.records == {"read": 12, "kept": 9, "other_labels": 0, "skipped": 3, "answers": 9}
-    assert found.datasets["per"].spans == {"read": 3, "kept": 2, "other_labels": 1, "skipped": 0}
+    none = {"other_labels": 0, "other_annotators": 0, "no_answer": 0}
+    assert org.records == none | {"read": 12, "kept": 9, "skipped": 3, "answers": 9}
+    assert found.datasets["per"].spans == none | {"read": 3, "kept": 2, "other_labels": 1, "skipped": 0}
     tasks = [
         msgspec.json.decode(line, type=Task) for line in (tmp_path / "out" / "org.jsonl").read_bytes().splitlines()
     ]
@@ -207,3 +209,19 @@ def test_names_are_shown_as_they_are(name, sources, tmp_path, capsys):
     pulled = pull({name: sources["org"]}, tmp_path / "in", 0.5, 1)
     print_intake(plain_console(width=200), pulled.manifest.datasets)
     assert name in capsys.readouterr().out
+
+
+def test_the_options_of_a_block_are_applied_and_its_source_is_read_again_if_they_change(sources, tmp_path):
+    def pulled(**options):
+        return pull(sources, tmp_path / "out", 0.5, 1, options={"per": DatasetOptions(**options)})
+
+    found, _ = pulled(rename={"PER": "PERSON"})
+    assert found.datasets["per"].labels == ["PERSON"]
+    assert found.datasets["per"].other_labels == {"ORG": 1}
+    (answer,) = map(json.loads, (tmp_path / "out/per.jsonl").read_text().splitlines())
+    assert (answer["labels"], answer["other_labels"]) == (["PERSON"], ["ORG"])
+    assert pulled(rename={"PER": "PERSON"}, corrects=["org"]).unchanged == ["org", "per"]
+    assert pulled(rename={"PER": "HUMAN"}).unchanged == ["org"]
+    found, _ = pulled(annotators=["ana"])
+    assert found.datasets["per"].records["other_annotators"] == 1
+    assert found.datasets["per"].other_annotators == {"": 1}

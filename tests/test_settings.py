@@ -16,6 +16,10 @@ ROOT = Path(__file__).parent.parent
 BLOCK = '[datasets.org]\n@readers = "labelwise.ProdigyJsonl.v1"\npath = "org.jsonl"\nlabels = ["ORG"]\n'
 
 
+def block(name, corrects):
+    return BLOCK.replace("org]", f"{name}]") + f"corrects = {json.dumps(corrects)}\n"
+
+
 def load(tmp_path, text, **overrides):
     path = tmp_path / "datasets.cfg"
     path.write_text(text, "utf8")
@@ -76,6 +80,19 @@ def test_values_can_be_set_from_the_command_line(tmp_path):
         (BLOCK + '[engine]\n@misc = "labelwise.Spark.v1"\n', "there is labelwise.Dask.v1, labelwise.Local.v1"),
         (BLOCK + "[system]\nprocesses = -1\n", "[system] processes = -1: must be greater than or equal to 0"),
         (BLOCK + "[system]\ngpu = 1\n", "[system] gpu: no such key; there are processes"),
+        (BLOCK + "annotators = 3\n", "[datasets.org] annotators = 3: must be a valid list"),
+        (BLOCK + 'repeats = "often"\n', "repeats = 'often': must be 'auto', 'unite' or 'replace'"),
+        (BLOCK + 'rename = "ORG"\n', "[datasets.org] rename = 'ORG': must be a valid dictionary"),
+        (BLOCK + 'rename = {"ORG": ""}\n', "[datasets.org] rename"),
+        (BLOCK + 'rename = {"PER": "PERSON"}\n', "rename: 'PER' is not among its labels; there are ORG"),
+        (BLOCK + 'corrects = ["per"]\n', "[datasets.org] corrects: no dataset 'per'; there are org"),
+        (BLOCK + 'corrects = ["org"]\n', "[datasets.org] corrects goes in a circle: org corrects org"),
+        (
+            BLOCK + 'corrects = ["b"]\n' + block("a", ["org"]) + block("b", ["a"]),
+            "[datasets.org] corrects goes in a circle: org corrects b corrects a corrects org",
+        ),
+        (BLOCK + "color = 3\n", "and every dataset annotators, rename, corrects, repeats"),
+        (BLOCK + "[options]\n", "[options]: no such section; there are paths, datasets, pull, merge, split, docs, sus"),
         ("no config at all", "datasets.cfg: "),
     ],
 )
@@ -86,6 +103,25 @@ def test_an_error_is_one_line(text, said, tmp_path):
     assert line.startswith(str(tmp_path / "datasets.cfg"))
     assert said in line
     assert len(line) < 600
+
+
+def test_every_block_has_options_that_its_reader_does_not_get(tmp_path):
+    labels = ["PER", "a=b", "c:d", "[e]", "#f", "$h", "É ü"]
+    written = {label: f"our {label}" for label in labels}
+    keys = f'annotators = ["ana"]\nrename = {json.dumps(written)}\nrepeats = "unite"\n'.replace("$", "\\u0024")
+    text = BLOCK.replace('["ORG"]', json.dumps(labels).replace("$", "\\u0024")) + keys
+    config = load(tmp_path, f"[datasets]\n{text}{block('b', ['org'])}{block('c', ['b', 'org'])}")
+    assert config.datasets["org"].labels == labels
+    assert config.options["org"].rename == written
+    assert config.options["org"].our_labels(["PER", "LOC"]) == ["LOC", "our PER"]
+    assert (config.options["org"].annotators, config.options["org"].repeats) == (["ana"], "unite")
+    assert (config.options["c"].corrects, config.options["b"].repeats) == (["b", "org"], "auto")
+
+
+def test_options_can_be_set_from_the_command_line(tmp_path):
+    text = BLOCK + 'rename = {"ORG": "FIRM"}\nannotators = ["ana"]\n'
+    config = load(tmp_path, f"[datasets]\n{text}", datasets__org__rename={"ORG": "CO"}, datasets__org__annotators=["b"])
+    assert (config.options["org"].rename, config.options["org"].annotators) == ({"ORG": "CO"}, ["b"])
 
 
 def test_what_the_features_do_is_set_beside_the_rules(tmp_path):

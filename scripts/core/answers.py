@@ -30,6 +30,7 @@ class Task(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     timestamp (int | None): Seconds since 1970; None where the source does not tell.
     source (str): Its place in the source, ending in ":" and a number that grows with time within the dataset.
     versions (list[list[Span]]): Of a review: the spans of each version that it shows.
+    other_labels (list[str]): Labels of its spans that are not taken, since its dataset is not asked for them; sorted.
     """
 
     input_hash: int = msgspec.field(name="_input_hash")
@@ -44,6 +45,7 @@ class Task(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     source: str
     meta: dict[str, Any]
     versions: list[list[Span]] = []
+    other_labels: list[str] = []
 
 
 class GoldText(msgspec.Struct, kw_only=True, gc=False):

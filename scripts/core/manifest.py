@@ -13,13 +13,16 @@ _MAX_LENGTH = 150  # of a file name; most file systems allow 255 bytes
 
 
 class Entry(msgspec.Struct, kw_only=True):
-    """One dataset. Of its records, and of their spans, read = kept + other_labels + skipped.
+    """One dataset. Of its records, and of their spans, read = kept + other_labels + other_annotators + no_answer +
+    skipped.
 
     file (str): The file of its answers, beside the manifest: a Task a line.
     sha256 (str), bytes (int): Of that file.
     records (dict[str, int]), spans (dict[str, int]): Counts by outcome; "answers" are those in the records kept.
     reasons (dict[str, int]): Reasons of the skipped records and spans, each of which is a line in `skipped/<file>`.
-    notes (dict[str, int]): Oddities by which nothing was lost.
+    notes (dict[str, int]): Oddities by which nothing was lost, and the kinds of what is no answer.
+    other_labels (dict[str, int]): Spans by label that are not taken, since their labels are not asked for.
+    other_annotators (dict[str, int]): Answers by annotator that are not taken, since others are asked for.
     """
 
     file: str
@@ -30,6 +33,8 @@ class Entry(msgspec.Struct, kw_only=True):
     spans: dict[str, int]
     reasons: dict[str, int]
     notes: dict[str, int]
+    other_labels: dict[str, int] = {}
+    other_annotators: dict[str, int] = {}
 
 
 class Manifest(msgspec.Struct):

@@ -12,9 +12,10 @@ import inspect
 import json
 import pkgutil
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import catalogue
 import confection
@@ -59,6 +60,27 @@ class ConfigSection(BaseModel):
     """A section of the config: other keys and other types are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DatasetOptions(ConfigSection):
+    """The keys that every `[datasets.*]` block can have, whatever its reader, which does not get them.
+
+    annotators (list[str]): Only these annotators' answers are taken; none: those of all.
+    rename (dict[str, str]): Our name of a label by its name in the source. Several of the source's can be one of ours.
+    corrects (list[str]): Datasets that this one corrects: for the texts and labels that it answers, it replaces what
+        they say, whoever annotated, and what those say that they correct.
+    repeats (str): Several complete answers of one annotator about a text "unite", for they are about other labels, or
+        the later one "replace"s the earlier; "auto": as the answers of the dataset show.
+    """
+
+    annotators: list[str] = []
+    rename: dict[str, Annotated[str, Field(min_length=1)]] = {}
+    corrects: list[str] = []
+    repeats: Literal["auto", "unite", "replace"] = "auto"
+
+    def our_labels(self, labels: Iterable[str]) -> list[str]:
+        """Return labels of the source under our names, sorted, each once."""
+        return sorted({self.rename.get(label, label) for label in labels})
 
 
 class PullSection(ConfigSection):
@@ -139,10 +161,14 @@ class SystemSection(ConfigSection):
 
 
 class Settings(ConfigSection):
-    """The whole of configs/datasets.cfg, with its datasets and its engine resolved."""
+    """The whole of configs/datasets.cfg, with its datasets and its engine resolved.
+
+    options (dict[str, DatasetOptions]): Of each dataset. It is no section: the keys are in the blocks of the datasets.
+    """
 
     paths: dict[str, Any] = {}
     datasets: dict[str, Source] = Field(min_length=1)
+    options: dict[str, DatasetOptions] = Field(default={}, alias="@options")
     pull: PullSection = PullSection()
     merge: MergeSection = MergeSection()
     split: SplitSection = SplitSection()
@@ -168,6 +194,22 @@ class Settings(ConfigSection):
             for name in getattr(self.split, key):
                 if name not in self.datasets:
                     raise ValueError(f"[split] {key}: no dataset {name!r}; there are {', '.join(self.datasets)}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_options(self) -> Settings:
+        for name, source in self.datasets.items():
+            options = self.options.setdefault(name, DatasetOptions())
+            for label in options.rename:
+                if label not in source.labels:
+                    there = ", ".join(source.labels)
+                    raise ValueError(f"[datasets.{name}] rename: {label!r} is not among its labels; there are {there}")
+            for other in options.corrects:
+                if other not in self.datasets:
+                    there = ", ".join(self.datasets)
+                    raise ValueError(f"[datasets.{name}] corrects: no dataset {other!r}; there are {there}")
+        if circle := _find_circle({name: options.corrects for name, options in self.options.items()}):
+            raise ValueError(f"[datasets.{circle[0]}] corrects goes in a circle: {' corrects '.join(circle)}")
         return self
 
 
@@ -209,9 +251,10 @@ def load(path: Path, values: dict[str, Any] | None = None) -> Settings:
         blocks = config.get("datasets")
         if not blocks:
             raise UserError("names no dataset; add a [datasets.<name>] block for each")
+        options = {name: _take_options(name, block) for name, block in blocks.items()}
         datasets = {name: _resolve(f"datasets.{name}", block, "readers") for name, block in blocks.items()}
         engine = _resolve("engine", config.get("engine", {"@misc": _LOCAL}), "misc")
-        return Settings.model_validate({**config, "datasets": datasets, "engine": engine})
+        return Settings.model_validate({**config, "datasets": datasets, "@options": options, "engine": engine})
     except FileNotFoundError as err:
         raise UserError(f"{path}: no such file") from err
     except UnicodeDecodeError as err:
@@ -241,10 +284,42 @@ def _discover() -> None:
 
 def _parse_config(text: str, values: dict[str, Any]) -> Config:
     written = Config().from_str(text, interpolate=False)
+    for block in written.get("datasets", {}).values():
+        if isinstance(block, dict) and isinstance(block.get("rename"), dict):
+            # confection would write a section, of which a label such as "a=b" cannot be a key.
+            block["rename"] = json.dumps(block["rename"]).replace("$", "\\u0024")  # no variable
     # Overrides of a section that is not written are overrides of its defaults; confection knows none.
     for section in {key.partition(".")[0] for key in values} - set(written):
         written[section] = {"@misc": _LOCAL} if section == "engine" else {}
     return Config().from_str(written.to_str(), overrides=values)
+
+
+def _take_options(name: str, block: Any) -> DatasetOptions:
+    """Take the keys out of a block that are not its reader's. RAISES (UserError)."""
+    keys = DatasetOptions.model_fields.keys()
+    given = {key: block.pop(key) for key in keys & block.keys()} if isinstance(block, dict) else {}
+    if isinstance(given.get("rename"), str):
+        with suppress(ValueError):
+            given["rename"] = json.loads(given["rename"])
+    try:
+        return DatasetOptions.model_validate(given)
+    except ValidationError as err:
+        raise UserError(_explain(err, f"datasets.{name}")) from err
+
+
+def _find_circle(corrected: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return names of which each leads to the next, and the last is the first; none if there is no circle."""
+    done: set[str] = set()
+
+    def search(path: list[str]) -> list[str]:
+        if path[-1] in path[:-1]:
+            return path[path.index(path[-1]) :]
+        circles = (search([*path, name]) for name in corrected[path[-1]] if name not in done)
+        found = next(filter(None, circles), [])
+        done.add(path[-1])
+        return found
+
+    return next(filter(None, (search([name]) for name in corrected)), [])
 
 
 def _resolve(section: str, block: Any, kind: str) -> Any:
@@ -260,7 +335,8 @@ def _resolve(section: str, block: Any, kind: str) -> Any:
         resolved = registry.resolve({"block": block})["block"]
     except (ConfigValidationError, UserError) as err:
         keys = ", ".join(inspect.signature(registry.get(kind, name)).parameters)
-        raise UserError(f"[{section}]: {_first_problem(err)}; {name} takes {keys}") from err
+        common = f", and every dataset {', '.join(DatasetOptions.model_fields)}" if kind == "readers" else ""
+        raise UserError(f"[{section}]: {_first_problem(err)}; {name} takes {keys}{common}") from err
     if kind == "readers" and not hasattr(resolved, "fingerprint"):  # as spaCy's own readers
         raise UserError(f"[{section}]: {name} is no reader of annotations; there is {', '.join(ours)}")
     return resolved
@@ -281,16 +357,19 @@ def _first_problem(err: Exception) -> str:
     return f"{key}: {problem['msg']}" if key else str(problem["msg"])
 
 
-def _explain(err: ValidationError) -> str:
-    """Describe the first problem: section and key, its value, and the values that are allowed."""
+def _explain(err: ValidationError, where: str = "") -> str:
+    """Describe the first problem: section and key, its value, and the values that are allowed.
+
+    where (str): The section, if the error is about one alone.
+    """
     first = err.errors()[0]
-    section, key = (*map(str, first["loc"]), "", "")[:2]
+    section, key = (*([where] if where else []), *map(str, first["loc"]), "", "")[:2]
     if first["type"] == "value_error":
         return f"[{section}] {first['ctx']['error']}" if section else str(first["ctx"]["error"])
     if first["type"] == "extra_forbidden":
         schema: Any = Settings.model_fields[section].annotation if key else Settings
         what = f"[{section}] {key}: no such key" if key else f"[{section}]: no such section"
-        return f"{what}; there are {', '.join(schema.model_fields)}"
+        return f"{what}; there are {', '.join(name for name in schema.model_fields if name != 'options')}"
     # A key of several types has a problem for each of them.
     problems = [problem["msg"] for problem in err.errors() if problem["loc"][:2] == first["loc"][:2]]
     allowed = " or ".join(problem.removeprefix("Input should be ") for problem in problems)

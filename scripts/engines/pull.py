@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from operator import methodcaller
 from pathlib import Path
@@ -19,6 +19,7 @@ from scripts.core.errors import UserError
 from scripts.core.files import BUFFER
 from scripts.core.manifest import Entry, Manifest, file_name
 from scripts.core.manifest import digest as manifest_digest
+from scripts.core.settings import DatasetOptions
 from scripts.engines.cluster import connected, in_order
 from scripts.engines.engine import Dask
 from scripts.engines.storage import Storage, scratch
@@ -33,7 +34,7 @@ from scripts.merging.pull import (
     skipped_file,
     skips_listed,
 )
-from scripts.sources.documents import never_occurs
+from scripts.sources.options import never_answers, never_occurs
 from scripts.sources.source import Divisible, NumberedPart, Source
 
 CELLS = 2**14  # ranges of hashes, all of a width, whose offsets are stored with each sorted file
@@ -51,6 +52,7 @@ class PartJob(NamedTuple):
 
     dataset: str
     source: Source
+    options: DatasetOptions
     name: str
     storage: Storage
     fresh: bool
@@ -71,9 +73,12 @@ class StoredParts(msgspec.Struct):
     parts: list[StoredFile]
 
 
-def pull_on(engine: Dask, sources: Mapping[str, Source], folder: Path, max_skipped: float, fresh: bool) -> Pulled:
+def pull_on(
+    engine: Dask, sources: Mapping[str, Source], folder: Path, max_skipped: float, fresh: bool,
+    options: Mapping[str, DatasetOptions] | None = None,
+) -> Pulled:  # fmt: skip
     """Read all sources into sorted files on the engine's storage. See `scripts.merging.pull.pull`."""
-    return pull(sources, folder, max_skipped, 1, fresh, DaskReader(engine, fresh))
+    return pull(sources, folder, max_skipped, 1, fresh, DaskReader(engine, fresh), options)
 
 
 class DaskReader(Reader):
@@ -86,12 +91,13 @@ class DaskReader(Reader):
         self._stored: list[StoredFile] = []
 
     def read(
-        self, sources: Mapping[str, Source], digests: Mapping[str, str], folder: Path, work: Path
-    ) -> tuple[Entries, list[str]]:
+        self, sources: Mapping[str, Source], options: Mapping[str, DatasetOptions], digests: Mapping[str, str],
+        folder: Path, work: Path,
+    ) -> tuple[Entries, list[str]]:  # fmt: skip
         """See `Reader.read`. Answers stay on the storage; lists of skipped records are copied to this machine."""
         self.storage.check()
         with connected(self.engine) as client:
-            jobs = list(self._jobs(client, sources, digests))
+            jobs = list(self._jobs(client, sources, options, digests))
             pulled = in_order(client, read_part, jobs, "Pulling")
         by_dataset = defaultdict(list)
         for job, (entry, was_there) in zip(jobs, pulled, strict=True):
@@ -100,7 +106,8 @@ class DaskReader(Reader):
         previous = previous_entries(folder)
         entries, unchanged = {}, []
         for name, parts in by_dataset.items():
-            entry = entries[name] = join_entries([part for _, part, _ in parts])
+            never = (*map(never_occurs, sources[name].labels), *map(never_answers, options[name].annotators))
+            entry = entries[name] = join_entries([part for _, part, _ in parts], never)
             if entry.reasons:
                 listed = skipped_file(work, entry)
                 listed.parent.mkdir(exist_ok=True)
@@ -116,7 +123,10 @@ class DaskReader(Reader):
         wanted = {f"{part.name}{ending}" for part in self._stored for ending in _ENDINGS} | {_NAME}
         self.storage.sweep(_FOLDER, wanted)
 
-    def _jobs(self, client: Client, sources: Mapping[str, Source], digests: Mapping[str, str]) -> Iterator[PartJob]:
+    def _jobs(
+        self, client: Client, sources: Mapping[str, Source], options: Mapping[str, DatasetOptions],
+        digests: Mapping[str, str],
+    ) -> Iterator[PartJob]:  # fmt: skip
         size = max(1, int(self.engine.part_mb * 2**20))
         divided = {}
         for name, source in sorted(sources.items()):
@@ -129,7 +139,7 @@ class DaskReader(Reader):
             for part in _numbered(parts, counts):
                 digest = hashlib.sha256(f"{name}\n{digests[name]}\n{part!r}".encode()).hexdigest()[:32]
                 place = f"{_FOLDER}/{file_name(name).removesuffix('.jsonl')}/{digest}"
-                yield PartJob(name, part, place, self.storage, self.fresh)
+                yield PartJob(name, part, options[name], place, self.storage, self.fresh)
 
 
 def stored_parts(manifest: Manifest, storage: Storage) -> list[StoredFile]:
@@ -158,14 +168,17 @@ def _numbered(parts: Sequence[Source], counts: Mapping[int, int]) -> Iterator[So
         yield part.after(records) if isinstance(part, NumberedPart) else part
 
 
-def join_entries(entries: Sequence[Entry]) -> Entry:
-    """The account of a dataset from the accounts of its parts."""
+def join_entries(entries: Sequence[Entry], never: Iterable[str] = ()) -> Entry:
+    """The account of a dataset from the accounts of its parts.
+
+    never (Iterable[str]): Notes about what never occurs.
+    """
     first = entries[0]
     sums = {
         name: sum((Counter(getattr(entry, name)) for entry in entries), Counter[str]())
-        for name in ("records", "spans", "reasons", "notes")
+        for name in ("records", "spans", "reasons", "notes", "other_labels", "other_annotators")
     }
-    for note in map(never_occurs, first.labels):  # holds for the dataset only if it holds for all parts
+    for note in never:  # holds for the dataset only if it holds for all parts
         sums["notes"].pop(note, None)
         if all(note in entry.notes for entry in entries):
             sums["notes"][note] = 1
@@ -174,7 +187,10 @@ def join_entries(entries: Sequence[Entry]) -> Entry:
         bytes=sum(entry.bytes for entry in entries), labels=first.labels,
         records={outcome: sums["records"][outcome] for outcome in first.records},
         spans={outcome: sums["spans"][outcome] for outcome in first.spans},
-        reasons=dict(sorted(sums["reasons"].items())), notes=dict(sorted(sums["notes"].items())),
+        **{
+            name: dict(sorted(sums[name].items()))
+            for name in ("reasons", "notes", "other_labels", "other_annotators")
+        },
     )  # fmt: skip
 
 
@@ -190,7 +206,7 @@ def read_part(job: PartJob) -> tuple[Entry, bool]:
     if not job.fresh and (done := job.storage.read_if_there(f"{job.name}.json", Entry)):
         return done, True
     with scratch() as folder:
-        entry = read_source(ReadJob(job.dataset, job.source, folder))
+        entry = read_source(ReadJob(job.dataset, job.source, job.options, folder))
         path = folder / entry.file
         job.storage.write(f"{job.name}.offsets", _offsets(path))
         job.storage.put(path, f"{job.name}.jsonl")

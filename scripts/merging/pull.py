@@ -13,9 +13,11 @@ import msgspec
 from scripts.core.errors import UserError
 from scripts.core.files import code_digest, exclusive, whole_file, work_folder
 from scripts.core.manifest import Entry, Manifest, file_name, load, save
+from scripts.core.settings import DatasetOptions
 from scripts.core.workers import spread
 from scripts.merging.sorting import sorted_blocks
-from scripts.sources.source import Intake, Source
+from scripts.sources.options import read_answers
+from scripts.sources.source import OUTCOMES, Intake, Source
 
 _SKIPPED = "skipped"
 _ROOMS = Path(__file__).parent.parent
@@ -39,6 +41,7 @@ def pull(
     processes: int,
     fresh: bool = False,
     reader: Reader | None = None,
+    options: Mapping[str, DatasetOptions] | None = None,
 ) -> Pulled:
     """Read all sources into a folder. Nothing there changes before all of them have been read.
 
@@ -48,6 +51,7 @@ def pull(
     max_skipped (float): Largest share of a dataset's records, or of its spans, that may be skipped.
     fresh (bool): Read unchanged sources too.
     reader (Reader | None): Another engine than this machine.
+    options (Mapping[str, DatasetOptions] | None): By dataset; the defaults for those that are missing.
     RAISES (UserError): If a source cannot be read, too much of it is skipped, or all sources are empty.
     """
     for name, source in sources.items():
@@ -55,11 +59,12 @@ def pull(
             source.check()
         except UserError as err:
             raise UserError(f"[datasets.{name}] {err}") from err
+    options = {name: (options or {}).get(name, DatasetOptions()) for name in sources}
     reader = reader or Reader(processes, fresh)
     with exclusive(folder), work_folder(folder) as work:
         # Before reading: a source that changes meanwhile is read again next time.
-        digests = {name: source_digest(source) for name, source in sources.items()}
-        entries, unchanged = reader.read(sources, digests, folder, work)
+        digests = {name: source_digest(source, options[name]) for name, source in sources.items()}
+        entries, unchanged = reader.read(sources, options, digests, folder, work)
         _validate(entries, folder, work, max_skipped)
         _commit(entries, unchanged, folder, work)
         manifest = Manifest(dict(sorted(entries.items())))
@@ -68,9 +73,10 @@ def pull(
     return Pulled(manifest, unchanged)
 
 
-def source_digest(source: Source) -> str:
+def source_digest(source: Source, options: DatasetOptions) -> str:
     """Digest of everything that the answers read from a source depend on: settings, content and code."""
-    return hashlib.sha256(f"{source!r}\n{source.fingerprint()}\n{_code()}".encode()).hexdigest()
+    taken = (options.annotators, options.rename)
+    return hashlib.sha256(f"{source!r}\n{taken}\n{source.fingerprint()}\n{_code()}".encode()).hexdigest()
 
 
 @cache
@@ -98,10 +104,12 @@ class Reader:
         self.processes, self.fresh = processes, fresh
 
     def read(
-        self, sources: Mapping[str, Source], digests: Mapping[str, str], folder: Path, work: Path
-    ) -> tuple[Entries, list[str]]:
+        self, sources: Mapping[str, Source], options: Mapping[str, DatasetOptions], digests: Mapping[str, str],
+        folder: Path, work: Path,
+    ) -> tuple[Entries, list[str]]:  # fmt: skip
         """Read sources into files of a work folder, see `read_source`.
 
+        options (Mapping[str, DatasetOptions]): Of each.
         digests (Mapping[str, str]): See `source_digest`.
         folder (Path): The results of the previous pull, which stay as they are.
         RETURNS (tuple[Entries, list[str]]): All datasets; and the unchanged ones, whose previous files stay.
@@ -112,7 +120,7 @@ class Reader:
             for name, digest in digests.items()
             if not self.fresh and _is_unchanged(folder, previous.get(name), cached.get(name), digest)
         ]
-        jobs = [ReadJob(name, source, work) for name, source in sources.items() if name not in unchanged]
+        jobs = [ReadJob(name, sources[name], options[name], work) for name in sources if name not in unchanged]
         entries = {name: previous[name] for name in unchanged}
         for job, entry in zip(jobs, spread(read_source, jobs, self.processes, "Pulling"), strict=True):
             entries[job.dataset] = entry
@@ -171,10 +179,11 @@ def skips_listed(folder: Path, entry: Entry) -> bool:
 
 
 class ReadJob(NamedTuple):
-    """A source to read, and the folder for its files."""
+    """A source to read, the options of its dataset, and the folder for its files."""
 
     dataset: str
     source: Source
+    options: DatasetOptions
     folder: Path
 
 
@@ -199,23 +208,25 @@ def read_source(job: ReadJob) -> Entry:
     if not intake.reasons:
         listed.unlink()
     intake.assert_adds_up()
-    outcomes = ("read", "kept", "other_labels", "skipped")
+    outcomes = ("read", *OUTCOMES)
     return Entry(
         file=path.name,
         sha256=digest.hexdigest(),
         bytes=path.stat().st_size,
-        labels=sorted(set(job.source.labels)),
+        labels=job.options.our_labels(job.source.labels),
         records={outcome: intake.records[outcome] for outcome in (*outcomes, "answers")},
         spans={outcome: intake.spans[outcome] for outcome in outcomes},
         reasons=dict(sorted(intake.reasons.items())),
         notes=dict(sorted(intake.notes.items())),
+        other_labels=dict(sorted(intake.labels.items())),
+        other_annotators=dict(sorted(intake.annotators.items())),
     )
 
 
 def _hashed_lines(job: ReadJob, intake: Intake) -> Iterator[tuple[int, bytes]]:
     """Hash and line of each answer."""
     records = answers = spans = 0
-    for tasks in job.source.read(job.dataset, intake):
+    for tasks in read_answers(job.source, job.dataset, job.options, intake):
         records += 1
         for task in tasks:
             answers += 1

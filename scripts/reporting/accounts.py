@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from scripts.merging.account import ANSWERS
 from scripts.reporting.console import Console, new_table, plural, print_counts, print_sums
+from scripts.sources.source import OUTCOMES
 
 if TYPE_CHECKING:  # importing spaCy takes half a second
     from scripts.core.manifest import Entry
@@ -17,9 +18,9 @@ if TYPE_CHECKING:  # importing spaCy takes half a second
 
 
 def print_intake(console: Console, accounts: Mapping[str, Entry | Intake]) -> None:
-    """Per dataset: records read = kept + other labels + skipped, the same for spans; then the reasons and notes."""
+    """Per dataset: records read and their outcomes, which add up, the same for spans; then the reasons and notes."""
     rows = {name: {"records": account.records, "spans": account.spans} for name, account in accounts.items()}
-    print_sums(console, "dataset", rows, dict.fromkeys(("records", "spans"), ("kept", "other_labels", "skipped")))
+    print_sums(console, "dataset", rows, dict.fromkeys(("records", "spans"), OUTCOMES))
     print_counts(console, "Skipped", sum((Counter(account.reasons) for account in accounts.values()), Counter()))
     print_counts(console, "Noted", sum((Counter(account.notes) for account in accounts.values()), Counter()))
 

@@ -78,13 +78,10 @@ class DocumentReader(msgspec.Struct, frozen=True):
     boundaries: Boundaries = msgspec.field(default_factory=Boundaries)
 
     def read(self, records: Iterable[Record], intake: Intake) -> Iterator[list[Task]]:
-        """Yield the answers, those of one record at a time. Labels that never occur are noted."""
-        unseen = set(self.labels)
+        """Yield the answers, those of one record at a time."""
         for record in records:
             if tasks := self._read_record(record, intake):
-                unseen.difference_update(span.label for task in tasks for span in task.spans)
                 yield tasks
-        note_unseen(unseen, intake)
 
     def _read_record(self, record: Record, intake: Intake) -> list[Task]:
         """Return the answers of a record; none if it is skipped or not annotated yet, which the intake is told."""
@@ -108,8 +105,7 @@ class DocumentReader(msgspec.Struct, frozen=True):
         elif unusable:
             intake.skip(record.source, str(unusable[0]), sum(reason.spans for reason in unusable))
         else:
-            intake.other_labels(0, whole_record=True)
-            intake.note("not annotated yet")
+            intake.no_answer("not annotated yet")
         return tasks
 
     def _read_document(self, document: Document, source: str, intake: Intake) -> list[Task]:
@@ -147,7 +143,7 @@ class DocumentReader(msgspec.Struct, frozen=True):
         incomplete: set[str] = set()
         for mark in marks:
             if mark.label and mark.label not in self.labels:
-                intake.other_labels(1)
+                intake.other_labels([mark.label])
                 continue
             place = mark.place or source
             span = _fit(text, mark)
@@ -183,29 +179,21 @@ class DocumentReader(msgspec.Struct, frozen=True):
             dataset=self.dataset,
             source=source,
             meta=document.meta,
+            other_labels=sorted({mark.label for mark in document.marks if mark.label} - set(self.labels)),
         )
+        alone = replace(complete, kind="binary", other_labels=[])
         tasks = [complete] if complete.labels else []
         for span, place in spans.items():
             if span.label in incomplete:
-                tasks.append(replace(complete, kind="binary", labels=[span.label], spans=[span], source=place))
+                tasks.append(replace(alone, labels=[span.label], spans=[span], source=place))
         for span in rejected:
-            tasks.append(replace(complete, kind="binary", labels=[span.label], spans=[span], answer="reject"))
+            tasks.append(replace(alone, labels=[span.label], spans=[span], answer="reject"))
         if not tasks:
             raise Unusable("no label of it could be read completely")
         return tasks
 
 
 TRIMMED = "whitespace at the boundaries of a span trimmed"
-
-
-def note_unseen(labels: Iterable[str], intake: Intake) -> None:
-    """Note labels that are asked for and occur nowhere."""
-    for label in sorted(labels):
-        intake.note(never_occurs(label))
-
-
-def never_occurs(label: str) -> str:
-    return f"label {label} never occurs"
 
 
 def _fit(text: str, mark: Mark) -> Span | str:

@@ -15,7 +15,7 @@ import msgspec
 
 from scripts.core.answers import Answer, Kind, Span, Task, are_apart
 from scripts.core.hashing import input_hashes
-from scripts.sources.documents import TRIMMED, Unusable, note_unseen
+from scripts.sources.documents import TRIMMED, Unusable
 from scripts.sources.json_records import UNREADABLE, is_too_deep, reason
 from scripts.sources.source import Intake, fit_span, whole_seconds
 
@@ -86,14 +86,10 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
     annotator: str = ""
 
     def read(self, contents: Iterable[tuple[str, Any]], intake: Intake) -> Iterator[list[Task]]:
-        """Yield the answers in places and JSON of tasks, one task at a time. Labels that never occur are noted."""
-        unseen = set(self.labels)
+        """Yield the answers in places and JSON of tasks, one task at a time."""
         for source, content in contents:
             if tasks := self.answers(content, source, intake):
-                if unseen:
-                    unseen.difference_update(span.label for task in tasks for span in task.spans)
                 yield tasks
-        note_unseen(unseen, intake)
 
     def answers(self, content: Any, source: str, intake: Intake) -> list[Task]:
         """Return the answers in one task: usually one, one a span for binary tasks, none if it is skipped.
@@ -120,29 +116,33 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
         if record.meta and is_too_deep(record.meta):
             raise Unusable("meta is nested too deeply")
         spans = record.spans or ()
-        taken, fitted, trimmed = self._fit_spans(record.text, spans)
+        taken, fitted, others, trimmed = self._fit_spans(record.text, spans)
         current_hash, old_hash = input_hashes(record.text)
         task = self._task(record, source, current_hash)
         if task.kind == "binary":
             tasks = _binary_answers(record, task, taken, fitted)
         else:
             task.spans = fitted if are_apart(fitted) else sorted(set(fitted))
+            if others:
+                task.other_labels = sorted(set(others))
             if task.kind == "review":
                 task.versions = [self._version(record.text, version) for version in record.versions or ()]
             tasks = [task]
             for _ in range(len(taken) - len(task.spans)):
                 intake.skip_span(source, "span repeated in the same task")
-        intake.other_labels(len(spans) - len(taken), whole_record=not tasks)
+        if others or not tasks:
+            intake.other_labels(others, whole_record=not tasks)
         intake.note(TRIMMED, trimmed)
         self._note_oddities(record, task, old_hash, intake)
         return tasks
 
-    def _fit_spans(self, text: str, spans: Iterable[SpanRecord]) -> tuple[list[SpanRecord], list[Span], int]:
-        """Return the spans of the labels that are taken, the same fitted into the text, and the number of trimmed ones.
+    def _fit_spans(self, text: str, spans: Iterable[SpanRecord]) -> tuple[list[SpanRecord], list[Span], list[str], int]:
+        """Return the spans of the labels that are taken, the same fitted into the text, the labels of the other spans,
+        and the number of trimmed ones.
 
         RAISES (Unusable): If one cannot be used.
         """
-        taken, fitted = [], []
+        taken, fitted, others = [], [], []
         trimmed = 0
         for span in spans:
             label = span.label
@@ -157,7 +157,9 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
                     trimmed += 1
                 taken.append(span)
                 fitted.append(fits)
-        return taken, fitted, trimmed
+            else:
+                others.append(label)
+        return taken, fitted, others, trimmed
 
     def _task(self, record: TaskRecord, source: str, input_hash: int) -> Task:
         """Return the answer, but for its spans."""

@@ -10,6 +10,8 @@ import msgspec
 
 from scripts.core.answers import Span, Task
 
+OUTCOMES = ("kept", "other_labels", "other_annotators", "no_answer", "skipped")  # of a record, and of a span
+
 
 @runtime_checkable
 class Source(Protocol):
@@ -29,8 +31,8 @@ class Source(Protocol):
         """Stream the answers: lists with those of one record, at least one.
 
         dataset (str): The name of the `[datasets.*]` block, for `Task.dataset`.
-        intake (Intake): The account. Each record is counted as read; one that yields nothing as skipped or of other
-            labels too.
+        intake (Intake): The account. Each record is counted as read; one that yields nothing as skipped, no answer or
+            of other labels too.
         """
 
 
@@ -49,13 +51,16 @@ class Skipped(msgspec.Struct):
 
 
 class Intake(msgspec.Struct):
-    """The account of one dataset: records read = kept + other labels + skipped, and the same for spans.
+    """The account of one dataset: records read = kept + other labels + other annotators + no answer + skipped, and the
+    same for spans.
 
-    A reader calls `record` once a record, with its number of spans, and, for what it does not yield, `skip`,
-    `skip_span` or `other_labels`. Whoever consumes what it yields calls `keep`.
+    A reader calls `record` once a record, with its number of spans, and, for what it does not yield, `no_answer`,
+    `skip`, `skip_span` or `other_labels`. Whoever consumes what it yields calls `keep`.
 
     on_skip (Callable[[Skipped], object]): Called with each skipped record or span, so that all can be listed in
         constant memory.
+    labels (Counter[str]): Spans by label that are not taken, since their labels are not asked for.
+    annotators (Counter[str]): Answers by annotator that are not taken, since others are asked for.
     """
 
     on_skip: Callable[[Skipped], object]
@@ -63,6 +68,8 @@ class Intake(msgspec.Struct):
     spans: Counter[str] = msgspec.field(default_factory=Counter)
     reasons: Counter[str] = msgspec.field(default_factory=Counter)
     notes: Counter[str] = msgspec.field(default_factory=Counter)
+    labels: Counter[str] = msgspec.field(default_factory=Counter)
+    annotators: Counter[str] = msgspec.field(default_factory=Counter)
 
     def record(self, spans: int = 0) -> None:
         """Count a record and its spans as read."""
@@ -88,10 +95,26 @@ class Intake(msgspec.Struct):
         self.reasons[reason] += 1
         self.on_skip(Skipped(place, reason, "span", 1))
 
-    def other_labels(self, spans: int, whole_record: bool = False) -> None:
-        """Count spans, or with them the whole record, whose labels are not asked for."""
-        self.spans["other_labels"] += spans
+    def no_answer(self, kind: str, spans: int = 0) -> None:
+        """Count a record that is no answer about spans: a category, a prediction, a text that nobody has annotated yet.
+
+        kind (str): What it is; counted among the notes.
+        """
+        self.records["no_answer"] += 1
+        self.spans["no_answer"] += spans
+        self.notes[kind] += 1
+
+    def other_labels(self, labels: Sequence[str], whole_record: bool = False) -> None:
+        """Count spans, or with them the whole record, whose labels are not asked for; labels: one for each span."""
+        self.spans["other_labels"] += len(labels)
+        self.labels.update(labels)
         self.records["other_labels"] += whole_record
+
+    def other_annotators(self, annotators: Sequence[str], spans: int, whole_record: bool = False) -> None:
+        """Count answers, or with them the whole record, of annotators who are not asked for; one for each answer."""
+        self.spans["other_annotators"] += spans
+        self.annotators.update(annotators)
+        self.records["other_annotators"] += whole_record
 
     def note(self, what: str, times: int = 1) -> None:
         """Note something odd by which nothing was lost (whitespace trimmed, hashes of an old version)."""
@@ -101,7 +124,7 @@ class Intake(msgspec.Struct):
     def assert_adds_up(self) -> None:
         """RAISES (AssertionError): If a record or a span went missing."""
         for counts in (self.records, self.spans):
-            assert counts["read"] == counts["kept"] + counts["other_labels"] + counts["skipped"], dict(counts)
+            assert counts["read"] == sum(counts[outcome] for outcome in OUTCOMES), dict(counts)
 
 
 def fit_span(text: str, start: int, end: int, label: str) -> Span | str:
