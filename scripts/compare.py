@@ -9,7 +9,7 @@ from scripts.reporting.comparison import MAX_RUNS, print_comparison, to_csv, to_
 from scripts.reporting.console import plain_console, plural, print_skipped
 from scripts.scoring.changes import drops
 from scripts.scoring.comparison import choose_baseline, choose_runs, compare_runs
-from scripts.scoring.runs import load_some
+from scripts.scoring.runs import load_comparable, load_some
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     args = parser.parse_args()
     output = args.output or args.metrics
     console = plain_console()
-    runs, skipped = load_some(args.metrics)
+    runs, skipped = (load_some if args.baseline or args.runs else load_comparable)(args.metrics)
     print_skipped(console, skipped)
     baseline = choose_baseline(runs, args.baseline)
     shown = choose_runs(runs, args.runs, baseline, MAX_RUNS)

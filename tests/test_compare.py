@@ -54,6 +54,39 @@ def variance(sd, f=0.6, support=500, **labels):
 
 # Which runs
 
+DEMO = made("ner", "d", 0, counted({"StreetName": 5, "ZipCode": 6, "Recipient": 1}))
+LARGE = made("ner", "e", 4, counted({"ORG": 8, "PER": 4, "LOC": 5, "DATE": 6, "MONEY": 2}))
+
+
+def test_runs_of_other_labels_are_left_out_and_named(tmp_path):
+    write(tmp_path, DEMO, FIRST, SECOND)
+    said = succeed(tmp_path)
+    assert "⚠ skipped: metrics/ner-dddddddd: has other labels" in said
+    assert "StreetName" not in said
+    assert {run for run, _ in table(tmp_path)} == {"ner-aaaaaaaa", "ner-bbbbbbbb"}
+    page = step(tmp_path, "scripts.report", "metrics", "--without-texts")
+    assert page.returncode == 0, page.stderr
+    content = (tmp_path / "metrics/report.html").read_text("utf8")
+    assert "StreetName" not in content
+    assert "ner-dddddddd: has other labels" in content
+
+
+def test_a_first_run_of_other_labels_has_nothing_to_be_compared_with(tmp_path):
+    write(tmp_path, DEMO, THIRD)
+    assert "nothing to compare it with yet" in succeed(tmp_path)
+
+
+def test_more_labels_are_no_other_labels(tmp_path):
+    write(tmp_path, FIRST, LARGE)
+    said = succeed(tmp_path)
+    assert "skipped" not in said
+    assert "ner-eeeeeeee, compared with ner-aaaaaaaa:" in said
+
+
+def test_a_run_of_other_labels_can_be_asked_for(tmp_path):
+    write(tmp_path, DEMO, FIRST)
+    assert "ner-aaaaaaaa, compared with ner-dddddddd:" in succeed(tmp_path, "--baseline", "ner-dddddddd")
+
 
 def test_one_run_has_nothing_to_be_compared_with(tmp_path):
     write(tmp_path, FIRST)

@@ -52,7 +52,7 @@ def load(metrics: Path, corpus: Path, with_texts: bool) -> Inputs:
     with_texts (bool): Whether errors, surface forms and suspects are shown, with the text around them.
     RAISES (UserError): If there is no run, or a file is damaged.
     """
-    scored, skipped = runs.load_some(metrics)
+    scored, skipped = runs.load_comparable(metrics)
     newest = scored[-1].run.folder
     outdated = dict.fromkeys(("consistency", "coverage", "suspects", "next"), "")
     of_consistency = _if_current(consistency.load, corpus, "consistency", outdated)

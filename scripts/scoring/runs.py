@@ -192,6 +192,23 @@ def load_some(folder: Path) -> tuple[list[ScoredRun], list[str]]:
     return runs, skipped
 
 
+def load_comparable(folder: Path) -> tuple[list[ScoredRun], list[str]]:
+    """Read the runs that are about the newest run's labels: those of another project, as the demo's, are skipped.
+
+    Labels come and go in a project, so half of the labels of the run that has fewer of them must be the same.
+    RAISES (UserError): If there is no run at all.
+    """
+    runs, skipped = load_some(folder)
+    newest = set(runs[-1].run.tests)
+    comparable = [scored for scored in runs if _share_labels(set(scored.run.tests), newest)]
+    skipped += [f"{folder / scored.run.folder}: has other labels" for scored in runs if scored not in comparable]
+    return comparable, skipped
+
+
+def _share_labels(one: set[str], other: set[str]) -> bool:
+    return 2 * len(one & other) >= min(len(one), len(other))
+
+
 def _read(path: Path, type_: type[T]) -> T:
     try:
         return msgspec.json.decode(path.read_bytes(), type=type_)
