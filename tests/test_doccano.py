@@ -76,11 +76,100 @@ def test_labels_by_their_ids(export):
     assert task.spans == [ADA]
 
 
-def test_each_user_has_an_answer(export):
-    spans = [OBJECTS[0] | {"user": 1}, OBJECTS[1] | {"user": 2}, OBJECTS[2] | {"user": 2}]
-    tasks, intake, _ = read(export({"text": TEXT, "annotations": spans}))
-    assert [(task.annotator, task.spans) for task in tasks] == [("1", [ADA]), ("2", [BOB])]
-    assert (intake.records["read"], intake.records["answers"]) == (1, 2)
+def test_label_ids_are_said_to_be_ids(export):
+    spans = [one | {"label": number} for number, one in enumerate(OBJECTS, 6)]
+    source = export({"text": TEXT, "annotations": spans}, labels=("6", "7"))
+    _, intake, _ = read(source)
+    assert intake.notes == {"label that is an id of doccano, no name: set label_names": 3}
+    assert source.findings() == [
+        'labels 6, 7, 8 are ids of doccano, no names: label_names = {"6": "", "7": "", "8": ""}'
+    ]
+    named = export({"text": TEXT, "annotations": spans}, label_names={"6": "PER", "7": "PER", "8": "LOC"})
+    (task,), intake, _ = read(named)
+    assert (task.spans, intake.notes, named.findings()) == ([ADA, BOB], {}, [])
+    _, intake, _ = read(export({"text": TEXT, "label": [[0, 3, "7"]]}, labels=("7",)))  # a name
+    assert not intake.notes
+
+
+# Who annotated
+
+
+def by_users(*users, spans=OBJECTS):
+    return {"text": TEXT, "annotations": [one | {"user": user} for one, user in zip(spans, users, strict=True)]}
+
+
+def test_users_who_share_a_project_are_one_answer(export):
+    source = export(by_users(1, 2, 2), labels=("PER", "LOC"))
+    (task,), intake, _ = read(source)
+    assert (task.spans, task.annotator) == ([ADA, BOB, Span(15, 19, "LOC")], "")
+    said = "text with spans of several users, taken as one answer: set users to each if they worked apart"
+    assert intake.notes == {said: 1}
+    assert source.findings() == [f"1 × {said}"]
+    both, intake, _ = read(export(by_users(1, 2, 2), users="each"))
+    assert [(task.annotator, task.spans) for task in both] == [("1", [ADA]), ("2", [BOB])]
+
+
+def test_users_who_mark_the_same_places_have_an_answer_each(export):
+    twice = by_users(1, 1, 1, 2, spans=[*OBJECTS, OBJECTS[0]])
+    tasks, intake, _ = read(export(twice, by_users(1, 1, 2) | {"text": f"{TEXT} again"}, twice | {"id": 2}))
+    assert [(task.annotator, task.spans) for task in tasks][:2] == [("1", [ADA, BOB]), ("2", [ADA])]
+    assert list(intake.notes.values()) == [3]
+    assert (intake.records["read"], intake.records["answers"]) == (3, 6)
+    (task, *_), _, skipped = read(export(twice, users="one"))
+    assert (task.spans, [skip.reason for skip in skipped]) == ([ADA, BOB], ["span repeated in the same text"])
+
+
+def test_a_folder_of_users_files_names_its_annotators(tmp_path):
+    for name, spans in (("ada", PAIRS[:1]), ("bob", PAIRS[1:2]), ("unknown", PAIRS[:2]), ("all", PAIRS[:2])):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"text": f"{TEXT} {name}"[:19], "label": spans}))
+    source = Doccano(str(tmp_path), ["PER"], annotator="me")
+    assert source.recognizes()
+    tasks, _, _ = read(source)
+    assert sorted((task.annotator, task.spans) for task in tasks) == [
+        ("ada", [ADA]), ("bob", [BOB]), ("me", [ADA, BOB]), ("me", [ADA, BOB])
+    ]  # fmt: skip
+    for name in ("bob", "unknown", "all"):
+        (tmp_path / f"{name}.jsonl").unlink()
+    (task,), _, _ = read(source)  # a file alone may be called anything
+    assert task.annotator == "me"
+
+
+@pytest.mark.parametrize(
+    ("who", "annotator"),
+    [({"username": "ada", "metadata": {}}, "ada"), ({"user": 3}, "3"), ({"username": "all"}, "me"),
+     ({"user": None}, "me"), ({"user": {"id": 3}}, "me"), ({}, "me")],
+)  # fmt: skip
+def test_who_annotated_a_row(export, who, annotator):
+    (task,), _, _ = read(export({"doc_id": 4, "text": TEXT, "entities": PAIRS} | who, annotator="me"))
+    assert (task.annotator, task.meta) == (annotator, {"doc_id": 4})
+
+
+# What is no answer about spans
+
+
+def test_a_text_that_somebody_approved_is_annotated_also_without_spans(export):
+    rows = [{"text": TEXT, "label": [], "annotation_approver": who} for who in ("admin", None)]
+    (task,), intake, _ = read(export(*rows))
+    assert (task.spans, task.meta) == ([], {})
+    assert intake.records["kept"] == 1
+
+
+@pytest.mark.parametrize("label", [["sports"], ["sports", "politics"], "sports", ["Une traduction."]])
+def test_rows_of_projects_without_spans_are_no_answers(export, label):
+    tasks, intake, skipped = read(export({"text": TEXT, "label": label}, {"text": TEXT, "label": PAIRS}))
+    assert (len(tasks), skipped) == (1, [])
+    assert intake.records["skipped"] == 0
+    assert not export({"text": TEXT, "label": label}).recognizes()
+
+
+def test_spans_beside_categories_are_read(export):
+    (task,), intake, _ = read(export({"text": TEXT, "cats": ["travel"], "entities": PAIRS}))
+    assert (task.spans, intake.notes, task.meta) == ([ADA, BOB], {"categories are not read": 1}, {})
+
+
+def test_the_address_of_a_file_is_no_text(export):
+    _, _, (skip,) = read(export({"text": "/media/upload/1.txt", "label": [[0, 3, "PER"]]}))
+    assert skip.reason == "the text is not there, but the address of a file"
 
 
 @pytest.mark.parametrize("spans", [{}, {"label": []}, {"label": None}, {"entities": []}])
@@ -112,7 +201,7 @@ def test_metadata_is_kept_wherever_a_version_puts_it(export):
         ("[1]", "Expected `object`, got `array`"),
         ({"label": PAIRS}, "Expected `str`, got `null`"),
         ({"text": 3, "label": PAIRS}, "Expected `str`, got `int`"),
-        ({"text": TEXT, "label": ["sports"]}, "Expected `object | array`, got `str`"),
+        ({"text": TEXT, "label": ["sports", 3]}, "Expected `object | array`, got `str`"),
         ({"text": TEXT, "label": [[0, 3]]}, "Expected `array` of length 3"),
         ({"text": TEXT, "label": [["0", 3, "PER"]]}, "Expected `int`, got `str`"),
         ({"text": " ", "label": PAIRS}, "text is empty"),
@@ -148,7 +237,7 @@ def test_whitespace_at_the_edges_is_trimmed_and_noted(export):
 
 
 def test_what_is_wrong_before_reading(export, tmp_path):
-    with pytest.raises(UserError, match=r"nowhere.jsonl: no such file$"):
+    with pytest.raises(UserError, match=r"nowhere.jsonl: no such file, nor folder with a file"):
         Doccano(str(tmp_path / "nowhere.jsonl"), ["PER"]).check()
     with pytest.raises(UserError, match=r"labels is empty\. There is LOC, PER"):
         export({"text": TEXT, "label": PAIRS}, labels=()).check()

@@ -150,7 +150,7 @@ def test_spans_in_html_are_skipped(export):
         "value": {"start": "/p[1]", "end": "/p[1]", "hypertextlabels": ["PER"]},
     }
     tasks, intake, (skip, *_) = read(export(made(annotation(region(), other))))
-    assert skip.reason == "a span of something other than plain text"
+    assert skip.reason == "HyperText is not read: only spans of plain text are"
     assert intake.spans == {"read": 2, "kept": 1, "skipped": 1}
     assert [task.kind for task in tasks] == ["binary"]
 
@@ -191,13 +191,154 @@ def test_one_of_several_answers_that_cannot_be_used(export):
 
 
 def test_where_the_text_is(export):
-    (task,), _, _ = read(export(made(annotation(region()), data={"body": TEXT, "n": 3})))
+    (task,), intake, _ = read(export(made(annotation(region()), data={"body": TEXT, "n": 3})))
+    assert (task.text, intake.notes) == (TEXT, {})
+    two = made(annotation(region()), data={"title": "About ducks", "body": TEXT})
+    (task,), intake, _ = read(export(two))
     assert task.text == TEXT
-    two = made(annotation(region()), data={"body": TEXT, "title": "x"})
-    _, _, (skip,) = read(export(two))
-    assert skip.reason == "no text in data: set field to its key"
-    (task,), _, _ = read(export(two, field="body"))
-    assert task.text == TEXT
+    assert intake.notes == {"text taken from data.body, where most spans fit: set field for another": 1}
+    (task,), intake, _ = read(export(two, field="body"))
+    assert (task.text, intake.notes) == (TEXT, {})
+    _, _, (skip,) = read(export(made(annotation(), data={"title": "About ducks", "body": TEXT})))
+    assert skip.reason == "no text in data: set field to title or body"
+    _, _, (skip,) = read(export(made(annotation(), data={"dialogue": [{"author": "Ada", "text": "Quack"}]})))
+    assert skip.reason == "no text in data"
+
+
+HEADLINE = "Bob grew old"
+IN_HEADLINE = {"value": {"start": 0, "end": 3, "text": "Bob", "labels": ["PER"]}, "to_name": "h", "from_name": "l"}
+
+
+def two_texts(number, *results, **fields):
+    return made(annotation(*results), data={"headline": HEADLINE, "text": f"{TEXT} {number}"}, id=number, **fields)
+
+
+def test_results_of_another_object_are_not_of_this_text(export):
+    tasks = [two_texts(1, region(), region(BOB), IN_HEADLINE), two_texts(2, region(BOB), IN_HEADLINE)]
+    tasks.append(two_texts(3, IN_HEADLINE))
+    found, intake, skipped = read(export(*tasks))
+    assert [task.spans for task in found] == [[ADA, BOB], [BOB], []]
+    assert (intake.spans["read"], skipped) == (3, [])
+    assert intake.notes == {
+        "text taken from data.text, where most spans fit: set field for another": 3,
+        "span in data.headline, another text: set field to headline to read it": 3,
+    }
+    assert sorted(export(*tasks).findings()) == sorted(f"{number} × {what}" for what, number in intake.notes.items())
+    headlines, intake, _ = read(export(*tasks, field="headline"))
+    assert [(task.text, task.spans) for task in headlines] == [(HEADLINE, [Span(0, 3, "PER")])] * 3
+    assert intake.notes == {"span in data.text, another text: set field to text to read it": 3}
+    assert export(*tasks).labels_found() == {"PER": 3}
+    everything, _, skipped = read(export(*tasks, field="text", to_name=["text", "h"]))
+    assert len(skipped) == 4  # the quotes of the headline are not there, and one text has nothing else
+    assert everything
+
+
+def test_objects_without_quotes_are_told_by_their_names_and_the_words(export):
+    bare = IN_HEADLINE | {"value": {"start": 0, "end": 3, "labels": ["PER"]}}
+    by_words = two_texts(1, region(quoted=False), region(BOB, quoted=False), bare)
+    (task,), _, _ = read(export(by_words))
+    assert task.spans == [ADA, BOB]
+    same = {"title": "Bob met", "body": "Ada met"}
+    (task,), _, _ = read(export(made(annotation(bare | {"to_name": "body"}), data=same)))
+    assert task.text == "Ada met"
+
+
+def test_each_control_of_json_min_is_read(export):
+    minimal = {
+        "text": TEXT, "id": 9, "annotator": 2, "annotation_id": 1, "lead_time": 2.5, "mood": "calm",
+        "people": [region(BOB)["value"]], "places": [region(Span(0, 1, "LOC"))["value"]],
+        "who": [region()["value"]], "trade": [{"start": 3, "end": 6, "text": "Ada", "choices": ["poet"]}],
+    }  # fmt: skip
+    (task,), _, _ = read(export(minimal, labels=("PER", "LOC")))
+    assert {(span.start, span.label) for span in task.spans} == {(0, "LOC"), (2, "PER"), (10, "PER")}
+    one_of_them = {key: minimal[key] for key in ("text", "annotation_id", "places")}
+    assert export(one_of_them).recognizes()
+    assert export(one_of_them).labels_found() == {"LOC": 1}
+
+
+def test_a_task_of_json_min_that_nobody_annotated(export):
+    about = {"annotator": None, "annotation_id": None, "updated_at": None}
+    tasks, intake, _ = read(export({"text": TEXT, "id": 9} | about))
+    assert not tasks
+    assert intake.records["kept"] == intake.records["skipped"] == 0
+
+
+# Who decides
+
+
+def decides(tasks):
+    return [(task.annotator, task.kind, task.answer) for task in tasks]
+
+
+@pytest.mark.parametrize(
+    "who",
+    [{"ground_truth": True}, {"honeypot": True},
+     {"reviews": [{"accepted": False, "created_at": "2024-01-01"}, {"accepted": True, "created_at": "2024-01-02"}]}],
+)  # fmt: skip
+def test_ground_truth_and_accepted_annotations_decide(export, who):
+    others = annotation(region(), completed_by=3), annotation(completed_by=4, ground_truth=False, reviews=[])
+    tasks, _, _ = read(export(made(annotation(region(BOB), **who), *others)))
+    assert decides(tasks) == [("2", "review", "accept"), ("3", "manual", "accept"), ("4", "manual", "accept")]
+
+
+def test_an_annotation_that_its_review_rejected_is_ignored(export):
+    reviews = [{"accepted": True, "created_at": "2024-01-01"}, {"accepted": False, "created_at": "2024-02-01"}]
+    tasks, intake, _ = read(export(made(annotation(region(), reviews=reviews), annotation(completed_by=3))))
+    assert decides(tasks) == [("2", "manual", "ignore"), ("3", "manual", "accept")]
+    assert intake.notes == {"annotation that a review rejected, ignored": 1}
+
+
+# What is no answer about this text
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["/data/upload/248/06c9a-recipes.txt", "s3://bucket/texts/1", "https://host/texts/a.txt?X-Amz-Date=2",
+     "docs/1.html",
+     "/data/local-files/?d=texts/1.txt", "gs://bucket/a b".replace(" ", "_"), "C:\\texts\\1.txt"],
+)  # fmt: skip
+def test_the_address_of_a_file_is_no_text(export, address):
+    bare = {"type": "labels", "value": {"start": 2, "end": 5, "labels": ["PER"]}}
+    tasks, intake, (skip,) = read(export(made(annotation(bare), data={"text": address})))
+    assert (tasks, skip.reason) == ([], "the text is not there, but the address of a file")
+    assert intake.records == {"read": 1, "skipped": 1}
+
+
+@pytest.mark.parametrize("text", ["https://t.co/x1", "see a/b.txt", "and/or", "1/2", "Dr. No", "user@host.txt"])
+def test_a_text_with_a_slash_or_a_link_is_a_text(export, text):
+    (task,), _, _ = read(export(made(annotation(), data={"text": text})))
+    assert task.text == text
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "reason"),
+    [("paragraphlabels", {"start": "0", "end": "0", "startOffset": 0, "endOffset": 3}, "Paragraphs"),
+     ("hypertextlabels", {"start": "/p[1]", "globalOffsets": {"start": 0, "end": 3}}, "HyperText"),
+     ("labels", {"start": "/p[1]/text()[1]", "end": "/p[1]/text()[1]", "startOffset": 0}, "HyperText"),
+     ("labels", {"start": 0.5, "end": 1.25, "channel": 0}, "Audio"),
+     ("timeserieslabels", {"start": 1, "end": 2, "instant": False}, "TimeSeries")],
+)  # fmt: skip
+def test_spans_of_other_objects_say_what_they_are(export, kind, value, reason):
+    other = region() | {"type": kind, "value": value | {kind: ["PER"]}}
+    source = export(made(annotation(other)))
+    assert source.labels_found() == {"PER": 1}
+    tasks, _, (skip, _) = read(source)
+    assert (tasks, skip.reason) == ([], f"{reason} is not read: only spans of plain text are")
+
+
+def test_a_file_of_a_target_storage_and_a_folder_of_them(export, tmp_path):
+    folder = tmp_path / "storage"
+    folder.mkdir()
+    for number, found in enumerate((ADA, BOB), 1):
+        stored = annotation(region(found), completed_by={"id": 2, "email": "eve@x.org"})
+        stored["task"] = {"id": number, "data": {"text": TEXT}}
+        (folder / f"{number}.json").write_text(json.dumps(stored))
+    source = LabelStudio(str(folder), ["PER"])
+    assert source.recognizes()
+    tasks, _, _ = read(source)
+    assert [(task.spans, task.annotator, task.meta) for task in tasks] == [
+        ([ADA], "eve@x.org", {"id": 1}), ([BOB], "eve@x.org", {"id": 2})
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

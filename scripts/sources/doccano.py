@@ -1,25 +1,37 @@
 """doccano's exports for sequence labelling, of all its versions: JSONL or JSON, plain or gzipped.
 
-See https://doccano.github.io/doccano/.
+See https://doccano.github.io/doccano/. A project that its users share is exported as one file, `all.jsonl`; any other
+as a zip with a file a user, `ada.jsonl`.
 """
 
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from scripts.core.settings import registry
 from scripts.sources.documents import Document, Record, WithoutSpans
 from scripts.sources.files import Files
-from scripts.sources.json_records import UNREADABLE, is_too_deep, json_records, reason
+from scripts.sources.json_records import UNREADABLE, any_record, is_too_deep, json_records, reason
 from scripts.sources.offsets import Mark, Offsets, Unit
 from scripts.sources.source import Intake
 
 _TEXT = ("text", "data")
 _SPANS = ("label", "labels", "entities", "annotations")
-_NO_META = {*_TEXT, *_SPANS, "relations", "meta", "metadata", "Comments", "comments", "cats"}
+_USER = ("username", "user")
+_APPROVER = "annotation_approver"
+_NO_META = {*_TEXT, *_SPANS, *_USER, _APPROVER, "relations", "meta", "metadata", "Comments", "comments", "cats"}
+_NOBODY = {"all", "unknown"}  # what doccano calls the users of a shared project, and that of texts without spans
+
+LABEL_ID = "label that is an id of doccano, no name: set label_names"
+SHARED = "text with spans of several users, taken as one answer: set users to each if they worked apart"
+APART = "text with spans of several users, an answer of each: set users to one if they shared the project"
 
 
 class _Span(msgspec.Struct, gc=False):
@@ -38,74 +50,134 @@ _Spans = list[tuple[int, int, str | int] | _Span] | None
 class Doccano(Files, frozen=True):
     """Read a doccano export, whatever it calls its fields: `label`, `labels`, `entities` or `annotations`.
 
-    path (str): The file.
+    path (str): The file, or a folder with a file for each user, which is named as its user.
     without_spans (str): A text without spans is "unannotated", since doccano exports texts that nobody has opened yet
-        too; or "annotated", and has no entity, where only confirmed texts were exported.
+        too; or "annotated", and has no entity, where only confirmed texts were exported. A text that has an
+        `annotation_approver` counts as annotated.
     offsets (str): Their unit: "codepoints", "graphemes" (projects that count grapheme clusters as one
-        character), "utf16" (some versions of doccano), or "auto": as code points; with a text that has characters
-        beyond U+FFFF it is an error, since doccano's spans do not have their text.
-    annotator (str): Who annotated, for the merge. Exports with the ids of users have an answer for each of them.
+        character), "utf16" (some versions of doccano), "codepoints_crlf" and "utf16_crlf" (with the line ends of
+        Windows as one character), "bytes", or "auto": as the boundaries of words tell.
+    annotator (str): Who annotated, where the export does not tell.
     label_names (dict[str, str]): The names of labels, in exports that have their ids: `{"3": "ORG"}`.
+    users (str): Where spans have the ids of users, those of a text are "one" answer, since its users share a project,
+        or an answer of "each"; "auto": of each if several mark the same places.
     """
 
+    endings: ClassVar[tuple[str, ...]] = (".jsonl", ".json", ".json1")
     without_spans: WithoutSpans = "unannotated"
     offsets: Offsets = "auto"
     label_names: Mapping[str, str] | None = None
+    users: Literal["auto", "one", "each"] = "auto"
 
     def offset_units(self) -> tuple[Offsets, Unit]:
         """As set; doccano itself counts code points."""
         return self.offsets, "codepoints"
 
     def recognizes(self) -> bool:
-        """Whether the first records look like doccano's."""
-        return any(map(_is_doccano, [content for _, content in islice(json_records(self.path), 100)]))
+        """Whether a record looks like doccano's."""
+        return any_record(self.files(), _is_doccano)
+
+    def resolved(self, intake: Intake) -> Doccano:
+        """Return the source with users that are "one" or "each"."""
+        if self.users != "auto":
+            return self
+        together = apart = 0  # texts
+        for record in self._all_records(self.files(), Intake(lambda _: None)):
+            if len(record.documents) > 1:
+                is_apart = _mark_the_same(record.documents)
+                together, apart = together + (not is_apart), apart + is_apart
+        return replace(self, users="each" if apart > together else "one")
+
+    def findings(self) -> list[str]:
+        """Tell which labels are ids, and how users share the texts."""
+        intake = Intake(lambda _: None)
+        labels = Counter[str]()
+        for record in self.resolved(intake)._all_records(self.files(), intake):
+            labels.update(mark.label for document in record.documents for mark in document.marks)
+        told = [f"{intake.notes[what]:,} × {what}" for what in (SHARED, APART) if intake.notes[what]]
+        if intake.notes[LABEL_ID]:
+            ids = sorted(filter(str.isdigit, labels), key=int)
+            names = json.dumps(dict.fromkeys(ids, ""))
+            told.append(f"labels {', '.join(ids)} are ids of doccano, no names: label_names = {names}")
+        return told
 
     def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
         """Stream the rows."""
+        user = path.name.split(".")[0] if len(self.files()) > 1 else ""
         for source, content in json_records(str(path)):
             try:
                 record = msgspec.json.decode(content, type=dict[str, Any])
-                documents = self._documents(record)
+                if _is_category(record):
+                    yield Record(source, [Document("", (), no_answer="category or text, no spans")])
+                    continue
+                documents = self._documents(record, user, intake)
             except UNREADABLE as err:
                 yield Record(source, fault=reason(err))
                 continue
             fault = "meta is nested too deeply" if is_too_deep(documents[0].meta) else ""
             if record.get("relations"):
                 intake.note("relations are not read")
+            if record.get("cats"):
+                intake.note("categories are not read")
             yield Record(source, documents, fault)
 
-    def _documents(self, record: dict[str, Any]) -> list[Document]:
-        """Return the document of each user with spans. RAISES (ValidationError): If it is no such row."""
+    def _documents(self, record: dict[str, Any], user: str, intake: Intake) -> Sequence[Document]:
+        """Return the document of each user with spans, or that of all. RAISES (ValidationError): If it is no such row.
+
+        user (str): Of the file.
+        """
         text = msgspec.convert(next((record[key] for key in _TEXT if key in record), None), str)
-        found = next((record[key] for key in _SPANS if record.get(key)), None)
-        by_user: dict[str, list[Mark]] = {}
-        for span in msgspec.convert(found, _Spans) or ():
-            user, mark = self._mark(span)
-            by_user.setdefault(user, []).append(mark)
-        meta = _meta(record)
+        spans = msgspec.convert(next((record[key] for key in _SPANS if record.get(key)), None), _Spans) or ()
+        by_user: dict[str, list[Mark]] = defaultdict(list)
+        for span in spans:
+            of, mark = self._mark(span, intake)
+            by_user[of].append(mark)
+        user = next((_name(record[key]) for key in _USER if _name(record.get(key))), _name(user)) or self.annotator
+        if len(by_user) > 1:
+            intake.note(SHARED if self.users == "one" else APART)
+            if self.users == "one":
+                by_user = {"": [mark for marks in by_user.values() for mark in marks]}
+        document = Document(text, (), annotator=user, meta=_meta(record), confirmed=bool(record.get(_APPROVER)))
         return [
-            Document(text, marks, annotator=user or self.annotator, meta=meta)
-            for user, marks in sorted((by_user or {"": []}).items())
+            replace(document, marks=marks, annotator=of or user) for of, marks in sorted((by_user or {"": []}).items())
         ]
 
-    def _mark(self, span: tuple[int, int, str | int] | _Span) -> tuple[str, Mark]:
+    def _mark(self, span: tuple[int, int, str | int] | _Span, intake: Intake) -> tuple[str, Mark]:
         """Return the user who marked it, if the export tells, and the mark."""
         if isinstance(span, _Span):
             start, end, label, user = span.start_offset, span.end_offset, span.label, span.user
         else:
             (start, end, label), user = span, None
-        name = (self.label_names or {}).get(str(label), str(label))
-        return "" if user is None else str(user), Mark(start, end, name)
+        name = (self.label_names or {}).get(str(label), "")
+        if not name and isinstance(label, int):
+            intake.note(LABEL_ID)
+        return "" if user is None else str(user), Mark(start, end, name or str(label))
 
 
-def _is_doccano(content: bytes) -> bool:
+def _name(user: Any) -> str:
+    """Return the name or id of a user; nothing if it is none."""
+    is_name = isinstance(user, (str, int)) and not isinstance(user, bool)
+    return str(user) if is_name and str(user) not in _NOBODY else ""
+
+
+def _mark_the_same(documents: Sequence[Document]) -> bool:
+    """Whether several users mark the same places in a text: then they did not see what others had marked."""
+    marked = Counter(place for document in documents for place in {mark[:2] for mark in document.marks})
+    return any(users > 1 for users in marked.values())
+
+
+def _is_category(record: Mapping[str, Any]) -> bool:
+    """Whether a row is of a project for classification, translation or summaries: its labels are names or texts."""
+    found = next((record[key] for key in _SPANS if record.get(key)), None)
+    return isinstance(found, str) or (isinstance(found, list) and all(isinstance(label, str) for label in found))
+
+
+def _is_doccano(record: Mapping[str, Any]) -> bool:
     """Whether a row has a text and spans as doccano writes them."""
+    found = next((record[key] for key in _SPANS if record.get(key)), None)
     try:
-        record = msgspec.json.decode(content, type=dict[str, Any])
-        found = next((record[key] for key in _SPANS if record.get(key)), None)
-        has_text = any(isinstance(record.get(key), str) for key in _TEXT) and "_task_hash" not in record
-        return has_text and bool(msgspec.convert(found, _Spans))
-    except UNREADABLE:
+        return any(isinstance(record.get(key), str) for key in _TEXT) and bool(msgspec.convert(found, _Spans))
+    except msgspec.ValidationError:
         return False
 
 

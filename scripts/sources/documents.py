@@ -1,5 +1,6 @@
 """Documents with marked spans, as most formats have them, and their way to answers, with an account of each mark."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -29,6 +30,9 @@ class Document(msgspec.Struct, frozen=True):
     complete (Collection[str] | None): The labels of which all spans are marked; None: all.
     answer (Answer): "ignore" where it was skipped by its annotator.
     annotator (str), timestamp (int | None), meta (dict): As in a Task.
+    decides (bool): Whether it overrules other documents about the text, as a curated one: its answer is a review.
+    no_answer (str): Why it is no answer about spans, if it is none, as that nobody has finished it.
+    confirmed (bool): Whether somebody said that it is done: without spans it has none, whatever `without_spans` says.
     """
 
     text: str
@@ -39,6 +43,9 @@ class Document(msgspec.Struct, frozen=True):
     annotator: str = ""
     timestamp: int | None = None
     meta: dict[str, Any] = {}
+    decides: bool = False
+    no_answer: str = ""
+    confirmed: bool = False
 
     @property
     def size(self) -> int:
@@ -110,9 +117,17 @@ class DocumentReader(msgspec.Struct, frozen=True):
 
     def _read_document(self, document: Document, source: str, intake: Intake) -> list[Task]:
         """Return its answers; none if it is not annotated yet. RAISES (Unusable): If nothing of it can be used."""
+        if document.no_answer:
+            return []
         if not document.text or document.text.isspace():
             raise Unusable("text is empty", document.size)
-        if not document.size and (self.without_spans == "unannotated" or document.complete == ()):
+        if is_address(document.text):
+            raise Unusable("the text is not there, but the address of a file", document.size)
+        if (
+            not document.size
+            and not document.confirmed
+            and (self.without_spans == "unannotated" or document.complete == ())
+        ):
             return []
         marks = self._in_codepoints(document, intake)
         right, wrong = marks[: len(document.marks)], marks[len(document.marks) :]
@@ -173,7 +188,7 @@ class DocumentReader(msgspec.Struct, frozen=True):
             labels=sorted(set(self.labels) - incomplete),
             spans=sorted(span for span in spans if span.label not in incomplete),
             answer=document.answer,
-            kind="manual",
+            kind="review" if document.decides else "manual",
             annotator=document.annotator,
             timestamp=document.timestamp,
             dataset=self.dataset,
@@ -191,6 +206,18 @@ class DocumentReader(msgspec.Struct, frozen=True):
         if not tasks:
             raise Unusable("no label of it could be read completely")
         return tasks
+
+
+_ADDRESS = re.compile(
+    r"(?:s3|gs|azure-blob|azure_spi|file|dbfs|abfss?|wasbs?|hdfs)://\S+|/?data/(?:upload|local-files|media)/\S+"
+    r"|(?:https?://|[.~]?/|[A-Za-z]:[\\/]|[\w.-]+/)\S*\.(?:txt|html?|json|csv|tsv|xml|md|pdf|docx?)(?:\?\S*)?",
+    re.IGNORECASE,
+)
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is the path or URL of a file, as exports have it where a file was uploaded or lies in a bucket."""
+    return len(text) < 2000 and _ADDRESS.fullmatch(text.strip()) is not None
 
 
 TRIMMED = "whitespace at the boundaries of a span trimmed"

@@ -90,7 +90,7 @@ class Files(msgspec.Struct, frozen=True):
 
     def read_range(self, first: int, stop: int | None, dataset: str, intake: Intake) -> Iterator[list[Task]]:
         """Stream the answers in a range of the files."""
-        source = self.resolved()
+        source = self.resolved(intake if first == 0 else Intake(lambda _: None))
         reader = DocumentReader(dataset, self.labels, self.without_spans, *source._units())
         yield from reader.read(source._all_records(self.files()[first:stop], intake), intake)
         if reader.usual and reader.boundaries.are_implausible():
@@ -99,8 +99,8 @@ class Files(msgspec.Struct, frozen=True):
         if first == 0:
             self.note_unread(intake)
 
-    def resolved(self) -> Files:
-        """Return the source with all settings that its records decide. It may read them."""
+    def resolved(self, intake: Intake) -> Files:
+        """Return the source with all settings that its records decide, noting what was chosen. It may read them."""
         return self
 
     def _units(self) -> tuple[tuple[Unit, ...], Unit | None]:
@@ -125,7 +125,7 @@ class Files(msgspec.Struct, frozen=True):
 
     def labels_found(self) -> Counter[str]:
         """Count the spans of each label. All of the source is read."""
-        records = self.resolved()._all_records(self.files(), Intake(lambda _: None))
+        records = self.resolved(Intake(lambda _: None))._all_records(self.files(), Intake(lambda _: None))
         documents = (document for record in records for document in record.documents)
         return Counter(mark.label for one in documents for mark in (*one.marks, *one.wrong) if mark.label)
 

@@ -2,7 +2,7 @@
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,6 +14,7 @@ from scripts.sources.files import opened
 
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError, TypeError)
 _MAX_DEPTH = 100
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 _LONE_QUOTE = b'"'
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},]', re.DOTALL)
 
@@ -39,6 +40,21 @@ def json_records(path: str) -> Iterator[tuple[str, bytes]]:
             return
         for number, element in enumerate(_elements(path, file, start), 1):
             yield f"{Path(path).name}:{number}", element
+
+
+def any_record(files: Iterable[tuple[Path, str]], looks_right: Callable[[dict[str, Any]], bool]) -> bool:
+    """Whether a record in any of the files is an object that looks right. Prodigy's tasks never do."""
+    for path, _ in files:
+        for _, content in json_records(str(path)):
+            try:
+                record = _decode_object(content)
+            except UNREADABLE:
+                continue
+            if "_input_hash" in record or "_task_hash" in record:
+                return False
+            if looks_right(record):
+                return True
+    return False
 
 
 def reason(err: Exception) -> str:

@@ -1,28 +1,41 @@
-"""Label Studio's JSON and JSON-MIN, of all its versions. See https://labelstud.io/guide/export."""
+"""Label Studio's JSON and JSON-MIN, of all its versions, and the files of its target storages.
+
+See https://labelstud.io/guide/export and https://labelstud.io/guide/task_format. A project's labeling config, which the
+exports do not have, has controls (`from_name`), as <Labels name="person" toName="body">, and objects (`to_name`), as
+<Text name="body" value="$article">, whose text is in the task's data.
+"""
+
+from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from scripts.core.settings import registry
 from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files
-from scripts.sources.json_records import UNREADABLE, json_records, reason
+from scripts.sources.json_records import UNREADABLE, any_record, json_records, reason
+from scripts.sources.label_studio_texts import Region, TextsFound
 from scripts.sources.offsets import Mark, Offsets, Unit
 from scripts.sources.source import Intake, whole_seconds
 
 _OTHER = {"relation", "choices", "textarea", "rating", "taxonomy", "number", "datetime", "pairwise", "ranker"}
-_SPANS_ELSEWHERE = {"hypertextlabels", "paragraphlabels", "timeserieslabels"}
+_SPANS_ELSEWHERE = {
+    "hypertextlabels": "HyperText", "paragraphlabels": "Paragraphs", "timeserieslabels": "TimeSeries"
+}  # fmt: skip
+_ABOUT = {"annotator", "annotation_id", "created_at", "updated_at", "lead_time", "id", "agreement"}
 
 
 class _Value(msgspec.Struct, gc=False):
-    start: int
-    end: int
+    """start and end are numbers in plain text, and paths in the objects of HTML."""
+
+    start: Any
+    end: Any
     labels: list[str] = []
     text: Any = None
 
@@ -32,13 +45,19 @@ class _Result(msgspec.Struct, gc=False):
 
     value: msgspec.Raw = msgspec.Raw()
     type: str = "labels"
+    to_name: Any = ""
 
 
 class _Annotation(msgspec.Struct, gc=False):
+    """ground_truth was called honeypot before 1.0; reviews are of Label Studio Enterprise."""
+
     result: list[_Result] = []
     completed_by: Any = None
     was_cancelled: bool | None = None
     skipped: bool | None = None
+    ground_truth: Any = None
+    honeypot: Any = None
+    reviews: Any = None
     created_at: Any = None
     updated_at: Any = None
 
@@ -54,117 +73,183 @@ class _Task(msgspec.Struct, gc=False):
     drafts: list[msgspec.Raw] | None = None
 
 
+class _StoredAnnotation(_Annotation, gc=False):
+    """A file of a target storage: an annotation with its task inside."""
+
+    task: _Task = msgspec.field(default_factory=_Task)
+
+
 _decode = msgspec.json.Decoder(_Task).decode
+_decode_stored = msgspec.json.Decoder(_StoredAnnotation).decode
 _decode_any = msgspec.json.Decoder(dict[str, Any]).decode
 _Regions = list[_Value]
+
+
+class _Answer(NamedTuple):
+    """An annotation: its spans, how often its results are of other types, and what the export says about it."""
+
+    regions: list[Region]
+    other: Counter[str]
+    about: _Annotation
+
+
+class _LabeledTask(NamedTuple):
+    data: dict[str, Any]
+    answers: list[_Answer]
+    id: Any = None
+    predictions: int = 0
+    drafts: int = 0
 
 
 @registry.readers("labelwise.LabelStudio.v1")
 class LabelStudio(Files, frozen=True):
     """Read a Label Studio export, JSON or JSON-MIN. Each annotation of a task is an answer of the user who completed
-    it; skipped ones are ignored. Predictions and drafts are not read, nor are results that are no spans of a text:
-    relations, choices, text areas.
+    it; skipped ones are ignored, and so are those that a review rejected. A ground truth, or an annotation that a
+    review accepted, decides over the others of its task. Predictions and drafts are not read, nor are results that are
+    no spans of the text: relations, choices, text areas, spans of other objects.
 
-    path (str): The file.
+    path (str): The file, or a folder of files.
     without_spans (str): An annotation without spans is "annotated", since somebody submitted it, or "unannotated". A
         task without an annotation never counts as annotated.
     offsets (str): Their unit: "utf16", as browsers count, "codepoints", as Python programs that import annotations
-        count, "graphemes", or "auto": as the texts in the spans tell; where there are none, and it matters, it is an
-        error.
-    annotator (str): Who annotated, where the export does not tell.
-    field (str): The key of the text in a task's data; if not given, "text", or the only text that there is.
+        count, "utf16_crlf" and "codepoints_crlf" with the line ends of Windows as one character, "graphemes", "bytes",
+        or "auto": as the texts in the spans tell, or the boundaries of words.
+    field (str): The key of the text in a task's data; if not given, that in which most spans fit, or "text".
+    to_name (list[str]): The objects whose spans are taken; if not given, those whose spans fit in the text.
     """
 
+    endings: ClassVar[tuple[str, ...]] = (".json", ".jsonl")
     offsets: Offsets = "auto"
     field: str = ""
+    to_name: Sequence[str] = ()
 
     def offset_units(self) -> tuple[Offsets, Unit]:
         """As set; Label Studio itself counts as browsers do."""
         return self.offsets, "utf16"
 
     def recognizes(self) -> bool:
-        """Whether the first records look like Label Studio's."""
-        for _, content in islice(json_records(self.path), 20):
-            try:
-                task = _decode_any(content)
-            except UNREADABLE:
-                continue
-            whole = isinstance(task.get("data"), dict) and ("annotations" in task or "completions" in task)
-            if whole or "annotation_id" in task or _regions_key(task):
-                return True
-        return False
+        """Whether a record looks like Label Studio's."""
+        return any_record(self.files(), _is_label_studio)
+
+    def resolved(self, intake: Intake) -> LabelStudio:
+        """Return the source with its field, and the objects whose spans are of this text."""
+        texts = self._texts_found()
+        field = self.field or texts.field()
+        for what, number in texts.choice(field, is_set=bool(self.field)).items():
+            intake.note(what, number)
+        return replace(self, field=field, to_name=self.to_name or texts.objects_of(field))
+
+    def findings(self) -> list[str]:
+        """Tell which text was chosen, if there was a choice."""
+        texts = self._texts_found()
+        told = texts.choice(self.field or texts.field(), is_set=bool(self.field))
+        return [f"{number:,} × {what}" for what, number in told.items()]
+
+    def _texts_found(self) -> TextsFound:
+        found = TextsFound()
+        for path, _ in self.files():
+            for _, content in json_records(str(path)):
+                try:
+                    task = _read_task(content)
+                except UNREADABLE:
+                    continue
+                found.add(task.data, [answer.regions for answer in task.answers])
+        return found
 
     def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
         """Stream the tasks."""
         for source, content in json_records(str(path)):
             try:
-                yield self._record(content, source, intake)
+                yield self._record(_read_task(content), source, intake)
             except UNREADABLE as err:
                 yield Record(source, fault=reason(err))
 
-    def _record(self, content: bytes, source: str, intake: Intake) -> Record:
-        task = _decode(content)
-        if task.data is None:
-            return self._min_record(_decode_any(content), source)
-        found = task.completions if task.annotations is None else task.annotations
-        text = self._text(task.data)
-        if text is None:
-            return Record(source, fault="no text in data: set field to its key")
-        intake.note("predictions are not read", len(task.predictions or ()))
-        intake.note("drafts are not read", len(task.drafts or ()))
-        meta = _meta(task.data, task.id)
-        return Record(source, [self._document(text, one, meta, intake) for one in found or ()])
+    def _record(self, task: _LabeledTask, source: str, intake: Intake) -> Record:
+        text = task.data.get(self.field)
+        if not isinstance(text, str):
+            return Record(source, fault=_no_text(task.data))
+        intake.note("predictions are not read", task.predictions)
+        intake.note("drafts are not read", task.drafts)
+        meta = _meta(task.data, task.id, self.field)
+        return Record(source, [self._document(text, answer, meta, intake) for answer in task.answers])
 
-    def _document(self, text: str, annotation: _Annotation, meta: dict[str, Any], intake: Intake) -> Document:
-        odd = Counter(result.type for result in annotation.result if result.type != "labels")
-        for what, times in odd.items():
-            if what not in _SPANS_ELSEWHERE:
-                intake.note(f"results of type {what if what in _OTHER else 'unknown'} are not read", times)
-        elsewhere = sum(odd[what] for what in _SPANS_ELSEWHERE)
-        values = (msgspec.json.decode(r.value, type=_Value) for r in annotation.result if r.type == "labels")
-        marks = [*_marks(values), *[Mark(0, 0, "", fault="a span of something other than plain text")] * elsewhere]
+    def _document(self, text: str, answer: _Answer, meta: dict[str, Any], intake: Intake) -> Document:
+        for what, times in answer.other.items():
+            intake.note(f"results of type {what if what in _OTHER else 'unknown'} are not read", times)
+        marks = [mark for to_name, mark in answer.regions if to_name in self.to_name or not self.to_name]
+        about = answer.about
+        verdict = _verdict(about.reviews)
+        if verdict is False:
+            intake.note("annotation that a review rejected, ignored")
         return Document(
             text,
             marks,
-            answer="ignore" if annotation.was_cancelled or annotation.skipped else "accept",
-            annotator=_user(annotation.completed_by) or self.annotator,
-            timestamp=_seconds(annotation.updated_at) or _seconds(annotation.created_at),
+            answer="ignore" if about.was_cancelled or about.skipped or verdict is False else "accept",
+            annotator=_user(about.completed_by) or self.annotator,
+            timestamp=_seconds(about.updated_at) or _seconds(about.created_at),
             meta=meta,
+            decides=bool(about.ground_truth or about.honeypot or verdict),
         )
 
-    def _min_record(self, task: dict[str, Any], source: str) -> Record:
-        """JSON-MIN: the data and the spans side by side, a record an annotation."""
-        key = "label" if isinstance(task.get("label"), list) else _regions_key(task)
-        values = msgspec.convert(task.get(key) or [], _Regions)
-        about = {"annotator", "annotation_id", "created_at", "updated_at", "lead_time", "id"}
-        data = {name: value for name, value in task.items() if name not in about and name != key}
-        text = self._text(data)
-        if text is None:
-            return Record(source, fault="no data, and no text: no task, or set field to the text's key")
-        document = Document(
-            text,
-            list(_marks(values)),
-            annotator=_user(task.get("annotator")) or self.annotator,
-            timestamp=_seconds(task.get("updated_at")) or _seconds(task.get("created_at")),
-            meta=_meta(data, task.get("id")),
-        )
-        return Record(source, [document])
 
-    def _text(self, data: dict[str, Any]) -> str | None:
-        if self.field or isinstance(data.get("text"), str):
-            found = data.get(self.field or "text")
-            return found if isinstance(found, str) else None
-        texts = [value for value in data.values() if isinstance(value, str)]
-        return texts[0] if len(texts) == 1 else None
+# ---- Tasks
 
 
-def _regions_key(task: dict[str, Any]) -> str:
-    """Return the key of the spans in JSON-MIN, which is the name of the control in the project."""
-    for key, value in task.items():
-        first = value[0] if isinstance(value, list) and value else None
-        if isinstance(first, dict) and {"start", "end", "labels"} <= set(first):
-            return key
-    return ""
+def _read_task(content: bytes) -> _LabeledTask:
+    """Read a task in any of the formats. RAISES (UNREADABLE): If it is none."""
+    task = _decode(content)
+    if task.data is None:
+        return _other_task(content)
+    annotations = task.completions if task.annotations is None else task.annotations
+    answers = [_answer(annotation) for annotation in annotations or ()]
+    return _LabeledTask(task.data, answers, task.id, len(task.predictions or ()), len(task.drafts or ()))
+
+
+def _other_task(content: bytes) -> _LabeledTask:
+    """Read an annotation with its task inside, or a record of JSON-MIN."""
+    record = _decode_any(content)
+    if isinstance(record.get("result"), list) and isinstance(record.get("task"), dict):
+        stored = _decode_stored(content)
+        return _LabeledTask(stored.task.data or {}, [_answer(stored)], stored.task.id)
+    return _min_task(record)
+
+
+def _min_task(record: dict[str, Any]) -> _LabeledTask:
+    """Read JSON-MIN: the data, and beside it the spans of each control; a record an annotation."""
+    controls = {name for name, value in record.items() if _is_regions(value)}
+    if isinstance(record.get("label"), list):
+        controls.add("label")
+    regions = []
+    for name in sorted(controls):
+        values = msgspec.convert(record[name], _Regions)
+        regions += [Region(name, mark) for mark in _marks(values)]
+    about = _Annotation(
+        completed_by=record.get("annotator"), created_at=record.get("created_at"), updated_at=record.get("updated_at")
+    )
+    data = {name: value for name, value in record.items() if name not in _ABOUT | controls}
+    # A task that nobody has annotated is exported too, without the id of an annotation.
+    is_annotated = "annotation_id" not in record or record["annotation_id"] is not None
+    return _LabeledTask(data, [_Answer(regions, Counter(), about)] if is_annotated else [], record.get("id"))
+
+
+def _is_regions(value: Any) -> bool:
+    """Whether a value of JSON-MIN is a list of spans."""
+    items = value if isinstance(value, list) else []
+    return any(isinstance(item, dict) and {"start", "end", "labels"} <= set(item) for item in items)
+
+
+def _answer(annotation: _Annotation) -> _Answer:
+    regions: list[Region] = []
+    other: Counter[str] = Counter()
+    for result in annotation.result:
+        to_name = result.to_name if isinstance(result.to_name, str) else ""
+        if result.type == "labels":
+            regions += [Region(to_name, mark) for mark in _marks([msgspec.json.decode(result.value, type=_Value)])]
+        elif result.type in _SPANS_ELSEWHERE:
+            regions += [Region(to_name, mark) for mark in _marks_elsewhere(result)]
+        else:
+            other[result.type] += 1
+    return _Answer(regions, other, annotation)
 
 
 def _marks(values: Iterable[_Value]) -> Iterator[Mark]:
@@ -172,7 +257,45 @@ def _marks(values: Iterable[_Value]) -> Iterator[Mark]:
     for value in values:
         quote = value.text if isinstance(value.text, str) else None
         for label in value.labels or [""]:
-            yield Mark(value.start, value.end, label, quote)
+            if isinstance(value.start, int) and isinstance(value.end, int):
+                yield Mark(value.start, value.end, label, quote)
+            else:
+                yield Mark(0, 0, label, fault=_not_read("HyperText" if isinstance(value.start, str) else "Audio"))
+
+
+def _marks_elsewhere(result: _Result) -> Iterator[Mark]:
+    """Yield a mark, with a fault, for each label of a region of another object than text."""
+    value = msgspec.json.decode(result.value) if result.value else {}
+    labels = value.get(result.type) if isinstance(value, dict) else None
+    for label in labels if isinstance(labels, list) and labels else [""]:
+        yield Mark(0, 0, label if isinstance(label, str) else "", fault=_not_read(_SPANS_ELSEWHERE[result.type]))
+
+
+def _not_read(what: str) -> str:
+    return f"{what} is not read: only spans of plain text are"
+
+
+def _is_label_studio(record: Mapping[str, Any]) -> bool:
+    """Whether a record has what only Label Studio's have."""
+    is_stored = isinstance(record.get("task"), dict) and isinstance(record.get("result"), list)
+    is_whole = isinstance(record.get("data"), dict) and ("annotations" in record or "completions" in record)
+    return is_stored or is_whole or "annotation_id" in record or any(map(_is_regions, record.values()))
+
+
+# ---- What is said about an annotation
+
+
+def _no_text(data: Mapping[str, Any]) -> str:
+    """Return the reason why a task has no text, with the keys that it may be under."""
+    keys = [key for key, value in data.items() if isinstance(value, str)]
+    return f"no text in data: set field to {' or '.join(keys[:5])}" if keys else "no text in data"
+
+
+def _verdict(reviews: Any) -> bool | None:
+    """Return whether the last review accepted an annotation; None if there is none."""
+    found = [review for review in reviews if isinstance(review, dict)] if isinstance(reviews, list) else []
+    verdicts = [review.get("accepted") for review in sorted(found, key=lambda one: str(one.get("created_at")))]
+    return next((verdict for verdict in reversed(verdicts) if isinstance(verdict, bool)), None)
 
 
 def _user(completed_by: Any) -> str:
@@ -193,8 +316,8 @@ def _seconds(when: Any) -> int | None:
     return whole_seconds((found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp())
 
 
-def _meta(data: dict[str, Any], identity: Any) -> dict[str, Any]:
+def _meta(data: dict[str, Any], identity: Any, field: str) -> dict[str, Any]:
     """Return the short values in the data, such as the name of the document, and the task's id."""
-    short = {key: value for key, value in data.items() if isinstance(value, (str, int, float)) and key != "text"}
+    short = {key: value for key, value in data.items() if isinstance(value, (str, int, float)) and key != field}
     found = {key: value for key, value in short.items() if not isinstance(value, str) or len(value) <= 200}
     return found | ({"id": identity} if isinstance(identity, (str, int)) else {})
