@@ -121,7 +121,7 @@ def _counted(
     random_ = random.Random(seed)
     tally, findings, examples = Tally(labels), ErrorSums(len(labels), dict.fromkeys(labels, WORDS)), ErrorExamples()
     for text, spans in zip(corpus, gold, strict=True):
-        covered = {label: Covered(frozenset(spans.get(label, ())), [(0, len(text))], True) for label in labels}
+        covered = {label: Covered(frozenset(spans.get(label, ())), [(0, len(text))], frozenset()) for label in labels}
         predicted: Gold = {}
         for label, ranges in sorted(spans.items()):
             for start, end in ranges:

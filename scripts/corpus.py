@@ -26,12 +26,12 @@ def main() -> None:
     if isinstance(config.engine, Dask):
         from scripts.engines.corpus import build_on  # Dask is not installed everywhere
 
-        corpus, kept = build_on(config.engine, args.folder, plan)
+        corpus, kept = build_on(config.engine, args.folder, plan, config.docs.max_misaligned)
         where = args.folder if config.engine.fetch else config.engine.storage
     else:
-        corpus, kept = build(args.folder, plan, config.processes)
+        corpus, kept = build(args.folder, plan, config.processes, config.docs.max_misaligned)
     console = plain_console()
-    print_corpus(console, corpus)
+    print_corpus(console, corpus, args.folder)
     unchanged = f", {kept} of them unchanged" if kept else ""
     console.print(f"✔ {where}: {plural(len(corpus.shards), 'shard')}{unchanged}")
 

@@ -100,8 +100,8 @@ def test_scores_by_label_where_they_are_covered(project, succeed):
         "p": 1.0, "r": 0.8, "f": 0.888889, "tp": 4, "fp": 0, "fn": 1, "support": 5, "texts": 5,
         "partial": {"p": 1.0, "r": 0.8, "f": 0.888889},
         "errors": {
-            "fn": {"boundary": 0, "type": 0, "boundary_type": 0, "missed": 1},
-            "fp": {"boundary": 0, "type": 0, "boundary_type": 0, "spurious": 0},
+            "fn": {"boundary": 0, "type": 0, "boundary_type": 0, "missed": 1, "tokenizer": 0},
+            "fp": {"boundary": 0, "type": 0, "boundary_type": 0, "spurious": 0, "tokenizer": 0},
         },
         "seen": {"entities": 0, "found": 0, "r": None}, "unseen": {"entities": 5, "found": 4, "r": 0.8},
     }  # fmt: skip

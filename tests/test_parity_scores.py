@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 
 import pytest
+import spacy
+from spacy.tokens import DocBin
 
 from tests.before import BEFORE, RENAMED, before, pulled_project, renamed, run_step
 from tests.scored import write_model
@@ -29,6 +31,7 @@ def scored(generated):
         patch.chdir(generated)
         run_step("merge", "datasets.cfg", "annotations", "corpus", "--system.processes", 1)
         run_step("corpus", "datasets.cfg", "training.cfg", "corpus", "--system.processes", 1)
+        forget_misaligned(Path("corpus/test"))
         for name, seeds in PATTERNS.items():
             for seed, patterns in seeds.items():
                 write_model(Path("training") / name, patterns, Path("corpus/split.json"), int(seed))
@@ -36,6 +39,16 @@ def scored(generated):
             run_step("evaluate", "--run", name, *folders, "--seed", 0, "--seeds", len(seeds))
         run_step("compare", "metrics", "--baseline", "one")
     return {path.name.rpartition("-")[0]: path for path in Path(generated, "metrics").glob("*-????????")}
+
+
+def forget_misaligned(folder):
+    """Stored scores are against spans as they were snapped."""
+    vocab = spacy.blank("xx").vocab
+    for path in folder.glob("*.spacy"):
+        docs = list(DocBin().from_disk(path).get_docs(vocab))
+        for doc in docs:
+            doc.spans.pop("misaligned", None)
+        DocBin(["ENT_IOB", "ENT_TYPE"], docs=docs).to_disk(path)
 
 
 @pytest.mark.parametrize("name", PATTERNS)
@@ -55,6 +68,7 @@ def errors_without_sides(score):
     """False positives about entities of other labels were one number, whatever their boundaries."""
     found = score.pop("errors")
     fp = found["fp"]
+    assert found["fn"].pop("tokenizer") == 0
     return found | {
         "fp": {"boundary": fp["boundary"], "other label": fp["type"] + fp["boundary_type"], "spurious": fp["spurious"]}
     }

@@ -54,7 +54,8 @@ def train(project, *options, config=CONFIG):
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_the_config_is_valid(config, project):
-    done = step(project, "spacy debug config", config, "--code", CODE)
+    step(project, "spacy init fill-config", config, "filled.cfg", "--code", CODE)
+    done = step(project, "spacy debug config", "filled.cfg", "--code", CODE)
     assert done.returncode == 0, done.stdout
     assert "Config is valid" in done.stdout
 
@@ -62,6 +63,7 @@ def test_the_config_is_valid(config, project):
 @pytest.mark.parametrize("config", CONFIGS)
 def test_the_config_says_all_that_spacy_would_fill_in(config):
     found, filled = fill_config("-", config, silent=True)
+    assert filled["nlp"].pop("tokenizer") == {"@tokenizers": "spacy.Tokenizer.v1"}  # that of [nlp] lang
     assert found == filled
 
 

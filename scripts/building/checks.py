@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 import spacy
 from spacy.cli.debug_data import debug_data as spacy_debug_data
-from spacy.util import load_config
+from spacy.util import get_lang_class, load_config
 
 from scripts.building.documents import GOLD
 from scripts.building.reading import read_docs
@@ -132,7 +132,10 @@ def debug_data(config: Path, corpus: Path, limit: int) -> str:
     try:
         with TemporaryDirectory() as folder:
             filled = Path(folder) / config.name  # debug_data does not fill in variables everywhere
-            load_config(config, values, interpolate=True).to_disk(filled)
+            whole = load_config(config, values, interpolate=True)
+            tokenizer = get_lang_class(whole["nlp"]["lang"]).default_config["nlp"]["tokenizer"]
+            whole["nlp"].setdefault("tokenizer", tokenizer)  # debug_data fills in nothing that is missing
+            whole.to_disk(filled)
             spacy_debug_data(filled, no_format=False, silent=False)
     except SystemExit as err:  # it found an error, and has printed it
         return "see above" if err.code else ""

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from scripts.core.workers import spread
 from scripts.merging.merged import annotated_labels, gold_as_merged, read_gold
 
 _SCRIPTS = Path(__file__).parent.parent
+_LABELS_NAMED = 5
 _CODE = (_SCRIPTS / "building", _SCRIPTS / "core", _SCRIPTS / "functions.py")
 
 
@@ -48,13 +49,14 @@ def nlp_block(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: {reason}") from err
 
 
-def build(folder: Path, plan: CorpusPlan, processes: int) -> tuple[Corpus, int]:
+def build(folder: Path, plan: CorpusPlan, processes: int, max_misaligned: float = 1.0) -> tuple[Corpus, int]:
     """Make `{train,dev,test}/*.spacy`, `misaligned/*.jsonl`, labels.json and split.json of a folder's gold.jsonl, once
     all shards are made. Shards whose gold, rules and files have not changed are kept.
 
+    max_misaligned (float): See `demand_aligned`.
     RETURNS (tuple[Corpus, int]): The account, and the number of shards that were kept.
-    RAISES (UserError): If the gold is missing or not as it was merged, the train or dev split is empty, or the [nlp]
-        block is invalid.
+    RAISES (UserError): If the gold is missing or not as it was merged, the train or dev split is empty, the [nlp]
+        block is invalid, or too many spans are not on token boundaries. The previous corpus stays as it is.
     """
     with exclusive(folder):
         merged, gold = gold_as_merged(folder)
@@ -65,6 +67,7 @@ def build(folder: Path, plan: CorpusPlan, processes: int) -> tuple[Corpus, int]:
         with work_folder(folder) as work:
             jobs = [ShardJob(part, gold, rules, work) for part in ranges if part.name not in kept]
             corpus = account_for(kept | _make_shards(jobs, processes), plan, labels, made_by)
+            demand_aligned(corpus, plan, max_misaligned)
             commit(corpus, labels, work, folder)
     return corpus, len(kept)
 
@@ -130,7 +133,13 @@ def account_for(shards: Mapping[str, CorpusShard], plan: CorpusPlan, labels: lis
         tokens={split: sum(shard.tokens.get(split, 0) for shard in shards.values()) for split in SPLITS},
         spans=_by_label([shard.spans for shard in shards.values()], labels),
         covered=_by_label([shard.covered for shard in shards.values()], labels),
-        outcomes=dict(sorted(sum((Counter(shard.outcomes) for shard in shards.values()), Counter[str]()).items())),
+        read=_sum(shard.read for shard in shards.values()),
+        rejected=sum(shard.rejected for shard in shards.values()),
+        outcomes=_sum(counts for shard in shards.values() for counts in shard.outcomes.values()),
+        outcomes_by_label={
+            label: _sum(shard.outcomes.get(label, {}) for shard in shards.values())
+            for label in sorted({label for shard in shards.values() for label in shard.outcomes})
+        },
         too_long=sum(shard.too_long for shard in shards.values()),
         made_by=made_by,
         shards=shards,
@@ -143,6 +152,50 @@ def account_for(shards: Mapping[str, CorpusShard], plan: CorpusPlan, labels: lis
                 f"(dev = {plan.dev}, test = {plan.test}) or its dev_datasets and test_datasets"
             )
     return corpus
+
+
+def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(sorted(total.items()))
+
+
+def demand_aligned(corpus: Corpus, plan: CorpusPlan, limit: float) -> None:
+    """Check that the tokenizer can represent the spans.
+
+    A few are always off: "Main" in "Main/Elm". Where one in ten is, the texts are of another language than the
+    tokenizer, or the offsets are wrong, and neither training nor scores would mean much.
+
+    limit (float): Share of the spans that may be off the token boundaries, those of skipped texts apart.
+    RAISES (UserError): If there are more. It has counts by label, and no text.
+    """
+    total, off = misaligned(corpus.outcomes)
+    if off <= limit * total:
+        return
+    by_label = {label: misaligned(counts) for label, counts in corpus.outcomes_by_label.items()}
+    most = sorted((pair for pair in by_label.items() if pair[1].off), key=lambda pair: (-pair[1].off, pair[0]))
+    named = ", ".join(f"{label} {counts.off:,} of {counts.total:,}" for label, counts in most[:_LABELS_NAMED])
+    more = f" and {len(most) - _LABELS_NAMED} more labels" if len(most) > _LABELS_NAMED else ""
+    raise UserError(
+        f"{off:,} of {total:,} spans ({off / total:.1%}) are not on token boundaries ({named}{more}), more than [docs] "
+        f"max_misaligned = {limit:g}. If the texts are not in the language of the tokenizer, set [nlp] lang in the "
+        f'training config (it is "{plan.nlp.get("lang")}"; "zh" and "ja" need no whitespace, "xx" is for any language '
+        "that has it); if the offsets are wrong, mend them in the datasets; if both are right, raise max_misaligned"
+    )
+
+
+class MisalignedCount(NamedTuple):
+    """Spans of texts that were not skipped, and those of them that are not on token boundaries."""
+
+    total: int
+    off: int
+
+
+def misaligned(outcomes: Mapping[str, int]) -> MisalignedCount:
+    """Count the spans that are not on token boundaries. See `Corpus` for the outcomes."""
+    off = sum(outcomes.get(outcome, 0) for outcome in ("snapped", "skipped", "overlapping"))
+    return MisalignedCount(off + outcomes.get("exact", 0), off)
 
 
 def _by_label(shards: Sequence[Mapping[Any, Mapping[str, int]]], labels: list[str]) -> dict[str, dict[Any, int]]:

@@ -10,7 +10,7 @@ import msgspec
 import spacy
 from confection import Config, ConfigValidationError
 from spacy.language import Language
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc, Span, SpanGroup
 from spacy.util import filter_spans
 
 from scripts.building.splits import MisalignedPolicy
@@ -19,7 +19,7 @@ from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
 
 # Keys of doc.spans. `label_heads` has copies: it is packaged without this module.
-GOLD, COVERED, INCORRECT = "gold", "covered", "incorrect_spans"
+GOLD, COVERED, INCORRECT, MISALIGNED = "gold", "covered", "incorrect_spans", "misaligned"
 SpanOutcome = Literal["snapped", "skipped", "overlapping", "too long"]
 
 
@@ -30,8 +30,17 @@ def tokenizer(nlp: dict[str, Any]) -> Language:
     config = Config({"nlp": {**nlp, "pipeline": [], "disabled": []}, "components": {}})
     try:
         return spacy.util.load_model_from_config(config, auto_fill=True)
-    except (OSError, KeyError, ValueError, ImportError, ConfigValidationError) as err:
-        raise UserError(f"no tokenizer can be made of the [nlp] of the training config: {err}") from err
+    except ImportError as err:
+        raise missing_language(nlp.get("lang", ""), err) from err
+    except (OSError, KeyError, ValueError, ConfigValidationError) as err:
+        reason = " ".join(str(err).split())
+        raise UserError(f"no tokenizer can be made of the [nlp] of the training config: {reason}") from err
+
+
+def missing_language(lang: str, reason: ImportError) -> UserError:
+    """The error where spaCy does not know a language, or its tokenizer needs a package that is not installed."""
+    hint = "; pip install -r requirements-ja.txt" if lang == "ja" else ""
+    return UserError(f'[nlp] lang = "{lang}" of the training config: {" ".join(str(reason).split())}{hint}')
 
 
 class Misaligned(msgspec.Struct):
@@ -51,6 +60,14 @@ class Misaligned(msgspec.Struct):
     became: str
 
 
+class MisalignedEntity(NamedTuple):
+    """An entity that is not on token boundaries, for `doc.spans["misaligned"]`."""
+
+    tokens: Span  # all that it touches
+    annotated: answers.Span
+    is_gold: bool  # the tokens are in `doc.spans["gold"]` instead of it
+
+
 class MadeDoc(NamedTuple):
     """A Doc with the spans of `doc.spans["gold"]` and `doc.spans["covered"]`."""
 
@@ -68,6 +85,7 @@ class DocMaker:
     policy (MisalignedPolicy): Applies to spans that are not on token boundaries: "snap" widens them to whole tokens,
         "skip" leaves their tokens not covered.
     spans (Counter[str]): "read" and the outcomes, of gold, accepted and rejected spans together.
+    by_label (defaultdict[str, Counter[str]]): The same of each label, without "exact": the rest of those read.
     misaligned (list[Misaligned]): Spans that are not exact.
     """
 
@@ -75,6 +93,7 @@ class DocMaker:
     labels: frozenset[str]
     policy: MisalignedPolicy
     spans: Counter[str] = field(default_factory=Counter)
+    by_label: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     misaligned: list[Misaligned] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -86,30 +105,45 @@ class DocMaker:
         `doc.spans["gold"]` has all spans that are entities, `doc.spans["covered"]` the token ranges that are covered
         for a label, `doc.spans["incorrect_spans"]` the rejected spans. `doc.ents` are the gold spans without those
         that overlap a longer one; tokens that are not covered for all labels are "missing" in it.
+        `doc.spans["misaligned"]`, if there are any, has the entities that are not on token boundaries, and in its
+        attributes their boundaries as annotated: they are what the text is scored against.
         """
         spans = [*text.spans, *text.accepted, *text.rejected]
-        self.spans["read"] += len(spans)
+        self._count(spans, "read")
         if len(text.text) > self.nlp.max_length:
-            self.spans["too long"] += len(spans)
+            self._count(spans, "too long")
             self.misaligned.append(Misaligned(text.input_hash, text.sources, "too long", "", 0, len(text.text), "", ""))
             return None
         doc = self.tokenize(text)
         holes: dict[str, set[int]] = defaultdict(set)
-        gold = self._align(doc, text, text.spans, holes)
-        accepted = sorted(self._align(doc, text, text.accepted, holes), key=_place)
+        misaligned: list[MisalignedEntity] = []
+        gold = self._align(doc, text, text.spans, holes, misaligned)
+        accepted = sorted(self._align(doc, text, text.accepted, holes, misaligned), key=_place)
         gold = sorted([*gold, *accepted], key=_place)
         covered = [*_covered_spans(doc, text.covered, holes), *accepted]
         doc.spans[GOLD] = gold
         doc.spans[COVERED] = covered
         doc.spans[INCORRECT] = self._incorrect_spans(doc, text, accepted)
+        if misaligned:
+            annotated = [[entity.annotated.start, entity.annotated.end, entity.is_gold] for entity in misaligned]
+            spans_of = [entity.tokens for entity in misaligned]
+            doc.spans[MISALIGNED] = SpanGroup(doc, name=MISALIGNED, spans=spans_of, attrs={"annotated": annotated})
         self._set_entities(doc, text, gold, holes)
         return MadeDoc(doc, gold, covered)
+
+    def _count(self, spans: Iterable[answers.Span], outcome: str) -> None:
+        for label, number in Counter(span.label for span in spans).items():
+            self.spans[outcome] += number
+            self.by_label[label][outcome] += number
 
     def tokenize(self, text: GoldText) -> Doc:
         """The Doc without any spans."""
         return self.nlp.make_doc(text.text)
 
-    def _align(self, doc: Doc, text: GoldText, spans: Iterable[answers.Span], holes: dict[str, set[int]]) -> list[Span]:
+    def _align(
+        self, doc: Doc, text: GoldText, spans: Iterable[answers.Span], holes: dict[str, set[int]],
+        misaligned: list[MisalignedEntity],
+    ) -> list[Span]:  # fmt: skip
         """Spans on tokens. The tokens of one that is skipped are added to the holes in the coverage of its label."""
         exact, snapped = [], []
         for span in spans:
@@ -123,18 +157,22 @@ class DocMaker:
                 snapped.append((span, aligned))
             else:
                 holes[span.label].update(range(aligned.start, aligned.end))
+                misaligned.append(MisalignedEntity(aligned, span, False))
                 self._list(text, span, "skipped")
         self.spans["exact"] += len(exact)
-        return self._without_overlaps(text, exact, snapped) if snapped else exact
+        return self._without_overlaps(text, exact, snapped, misaligned) if snapped else exact
 
     def _without_overlaps(
-        self, text: GoldText, exact: list[Span], snapped: list[tuple[answers.Span, Span]]
-    ) -> list[Span]:
+        self, text: GoldText, exact: list[Span], snapped: list[tuple[answers.Span, Span]],
+        misaligned: list[MisalignedEntity],
+    ) -> list[Span]:  # fmt: skip
         """All spans but those that overlap another one of their label now that they are wider."""
         kept = list(exact)
         for span, aligned in sorted(snapped, key=lambda pair: pair[0]):
             same_label = (other for other in kept if other.label == aligned.label)
-            if any(aligned.start < other.end and other.start < aligned.end for other in same_label):
+            is_gold = not any(aligned.start < other.end and other.start < aligned.end for other in same_label)
+            misaligned.append(MisalignedEntity(aligned, span, is_gold))
+            if not is_gold:
                 self._list(text, span, "overlapping")
             else:
                 self._list(text, span, "snapped", aligned.text)
@@ -156,6 +194,7 @@ class DocMaker:
 
     def _list(self, text: GoldText, span: answers.Span, outcome: SpanOutcome, became: str = "") -> None:
         self.spans[outcome] += 1
+        self.by_label[span.label][outcome] += 1
         wording = text.text[span.start : span.end]
         self.misaligned.append(
             Misaligned(text.input_hash, text.sources, outcome, span.label, span.start, span.end, wording, became)

@@ -12,11 +12,11 @@ import spacy
 from confection import ConfigValidationError
 from spacy.language import Language
 from spacy.pipeline._parser_internals.ner import BiluoPushDown
-from spacy.tokens import Doc, DocBin, Span
+from spacy.tokens import Doc, DocBin, Span, SpanGroup
 from spacy.training import Example
 from spacy.vocab import Vocab
 
-from scripts.building.documents import COVERED
+from scripts.building.documents import COVERED, MISALIGNED
 from scripts.core.errors import UserError
 from scripts.core.files import read_json
 
@@ -160,4 +160,13 @@ def _slice_doc(doc: Doc, start: int, end: int) -> Doc:
     for key, group in doc.spans.items():
         clipped = ((max(span.start, start), min(span.end, end), span.label) for span in group)
         result.spans[key] = [Span(result, a - start, z - start, label) for a, z, label in clipped if a < z]
+    if MISALIGNED in doc.spans:
+        group, offset = doc.spans[MISALIGNED], doc[start].idx
+        annotated = [
+            [a - offset, z - offset, is_gold]
+            for span, (a, z, is_gold) in zip(group, group.attrs["annotated"], strict=True)
+            if start <= span.start < end  # none is cut
+        ]
+        spans = list(result.spans[MISALIGNED])
+        result.spans[MISALIGNED] = SpanGroup(result, name=MISALIGNED, spans=spans, attrs={"annotated": annotated})
     return result

@@ -16,7 +16,7 @@ from spacy.language import Language
 from spacy.tokenizer import Tokenizer
 from spacy.tokens import Doc, DocBin
 
-from scripts.building.documents import DocMaker, MadeDoc, tokenizer
+from scripts.building.documents import INCORRECT, DocMaker, MadeDoc, tokenizer
 from scripts.building.splits import SPLITS, CorpusShard, ShardJob, SplitName
 from scripts.merging.merged import read_gold
 
@@ -34,7 +34,10 @@ def make_shard(job: ShardJob) -> CorpusShard:
     maker = DocMaker(nlp, rules.labels, rules.misaligned)
     shard = CorpusShard(job.range.sha256)
     bins = {split: EntityBin(rules.labels) for split in SPLITS}
+    read = dict.fromkeys(("spans", "accepted", "rejected"), 0)
     for text in read_gold(job.gold, job.range.start, job.range.size):
+        for field in read:
+            read[field] += len(getattr(text, field))
         made = maker.make(text)
         if made is None:
             shard.too_long += 1
@@ -42,8 +45,12 @@ def make_shard(job: ShardJob) -> CorpusShard:
         split = rules.splitter.split_of(text)
         bins[split].add(made.doc)
         _count(shard, split, made)
-    shard.outcomes = dict(sorted(maker.spans.items()))
-    assert 2 * maker.spans["read"] == maker.spans.total(), shard.outcomes
+        shard.rejected += len(made.doc.spans[INCORRECT])
+    shard.read = read
+    assert 2 * maker.spans["read"] == maker.spans.total(), dict(maker.spans)
+    for label, counts in sorted(maker.by_label.items()):
+        counts["exact"] = 2 * counts["read"] - counts.total()
+        shard.outcomes[label] = dict(sorted((+counts).items()))
     contents = {f"{split}/{name}.spacy": docs.to_bytes() for split, docs in bins.items() if len(docs)}
     if maker.misaligned:
         contents[f"misaligned/{name}.jsonl"] = _encode_lines(maker.misaligned)

@@ -130,7 +130,8 @@ class ShardJob(NamedTuple):
 
 
 class CorpusShard(msgspec.Struct):
-    """A shard of the corpus: the Docs of a range of hashes. Counts are those of `Corpus`, but split before label.
+    """A shard of the corpus: the Docs of a range of hashes. Counts are those of `Corpus`, but split before label, and
+    outcomes by label.
 
     gold (str): Digest of its lines of gold.
     files (dict[str, str]): Digests of its files by their paths in the corpus; a split without texts has none.
@@ -142,7 +143,9 @@ class CorpusShard(msgspec.Struct):
     tokens: dict[SplitName, int] = {}
     spans: dict[SplitName, dict[str, int]] = {}
     covered: dict[SplitName, dict[str, int]] = {}
-    outcomes: dict[str, int] = {}
+    read: dict[str, int] = {}
+    rejected: int = 0
+    outcomes: dict[str, dict[str, int]] = {}
     too_long: int = 0
 
 
@@ -153,7 +156,11 @@ class Corpus(msgspec.Struct, kw_only=True):
     texts (dict[SplitName, int]), tokens (dict[SplitName, int]): Counts by split.
     spans (dict[str, dict[SplitName, int]]): Gold spans by label and split.
     covered (dict[str, dict[SplitName, int]]): Texts covered for a label, by label and split.
+    read (dict[str, int]): Spans of the gold: "spans", "accepted" and "rejected", as in merge.json.
+    rejected (int): Rejected spans in the Docs. With the sum of `spans` and the outcomes but "exact" and "snapped", they
+        are all that was read.
     outcomes (dict[str, int]): Outcomes of all spans: "read" is the sum of the others, see `DocMaker`.
+    outcomes_by_label (dict[str, dict[str, int]]): The same of each label.
     too_long (int): Texts that were skipped, since the pipeline does not take them.
     made_by (str): Digest of all that a shard depends on but its gold: settings, code, version of spaCy.
     shards (dict[str, CorpusShard]): By name.
@@ -164,7 +171,10 @@ class Corpus(msgspec.Struct, kw_only=True):
     tokens: dict[SplitName, int] = {}
     spans: dict[str, dict[SplitName, int]] = {}
     covered: dict[str, dict[SplitName, int]] = {}
+    read: dict[str, int] = {}
+    rejected: int = 0
     outcomes: dict[str, int] = {}
+    outcomes_by_label: dict[str, dict[str, int]] = {}
     too_long: int = 0
     made_by: str = ""
     shards: dict[str, CorpusShard] = {}

@@ -128,11 +128,15 @@ class SplitSection(ConfigSection):
 
 
 class DocsSection(ConfigSection):
-    """[docs] misaligned (str): A span whose boundaries are inside tokens is widened to whole tokens ("snap"), or
-    skipped, and these tokens count as not annotated for its label ("skip").
+    """[docs]
+
+    misaligned (str): A span whose boundaries are inside tokens is widened to whole tokens ("snap"), or skipped, and
+        these tokens count as not annotated for its label ("skip").
+    max_misaligned (float): The step stops if more of the spans are such.
     """
 
     misaligned: Literal["snap", "skip"] = "snap"
+    max_misaligned: float = Field(default=0.1, ge=0, le=1)
 
 
 class SuspectsSection(ConfigSection):

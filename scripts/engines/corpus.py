@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import spacy
 
-from scripts.building.corpus import CorpusPlan, account_for, commit, has_digest, shard_rules
+from scripts.building.corpus import CorpusPlan, account_for, commit, demand_aligned, has_digest, shard_rules
 from scripts.building.documents import tokenizer
 from scripts.building.shards import make_shard
 from scripts.building.splits import Corpus, CorpusShard, ShardJob, ShardRules, StoredShards, gold_ranges, hash_bits
@@ -42,7 +42,7 @@ class CorpusJob(NamedTuple):
     spacy: str
 
 
-def build_on(engine: Dask, folder: Path, plan: CorpusPlan) -> tuple[Corpus, int]:
+def build_on(engine: Dask, folder: Path, plan: CorpusPlan, max_misaligned: float = 1.0) -> tuple[Corpus, int]:
     """Build the corpus from the gold on the engine's storage. See `scripts.building.corpus.build`.
 
     RAISES (UserError): If the gold on the storage is not as it was merged, or cannot be split there as configured.
@@ -63,6 +63,7 @@ def build_on(engine: Dask, folder: Path, plan: CorpusPlan) -> tuple[Corpus, int]
             made = in_order(client, make_shards, jobs, "Tokenizing")
         all_shards = {name: shard for shards, _ in made for name, shard in shards.items()}
         corpus = account_for(all_shards, plan, labels, made_by)
+        demand_aligned(corpus, plan, max_misaligned)
         folders = {name: job.folder for job, (shards, _) in zip(jobs, made, strict=True) for name in shards}
         with work_folder(folder) as work:
             if engine.fetch:

@@ -8,6 +8,9 @@ Annotations are in the spans of the reference Doc:
 doc.spans["gold"]: Entities. Those of different labels may overlap.
 doc.spans["covered"]: Token ranges, each with the label that it is covered for.
 doc.spans["incorrect_spans"]: Rejected spans: no entities of their label, in a text that is not covered for it.
+doc.spans["misaligned"]: Entities whose boundaries are inside tokens: all tokens that they touch. Its
+    `attrs["annotated"]` has for each their [start, end) in characters, and whether these tokens are in "gold" instead.
+    Training knows nothing of them; scores are against the entities as annotated. Absent where there are none.
 """
 
 from collections import defaultdict
@@ -34,7 +37,8 @@ from thinc.api import (
 )
 from thinc.types import Floats2d
 
-GOLD, COVERED, INCORRECT = "gold", "covered", "incorrect_spans"  # keys of doc.spans; the last is spaCy's own name
+# Keys of doc.spans; the third is spaCy's own name.
+GOLD, COVERED, INCORRECT, MISALIGNED = "gold", "covered", "incorrect_spans", "misaligned"
 TAGS = 5
 OUT, BEGIN, IN, LAST, UNIT = range(TAGS)
 _CHUNK = 1024  # tokens whose hidden layers are computed at a time, so that they stay in the processor's cache
@@ -621,42 +625,72 @@ Range = tuple[int, int]  # [start, end)
 
 
 class Covered(NamedTuple):
-    """The covered ranges of one label in one text, and the entities in them, in characters.
+    """The ranges of one text in which one label is scored, and the entities in them as annotated, in characters.
 
-    gold (frozenset[Range]): Entities that lie in covered ranges.
-    covered (list[Range]): Sorted and apart from each other.
-    is_scored (bool): Whether a prediction could be a false positive: not all that is covered are entities.
+    gold (frozenset[Range]): Entities that lie in these ranges.
+    covered (list[Range]): Sorted and apart from each other. A range in which nothing but one entity is decided is not
+        among them, unless it is the whole text: no prediction could be a false positive there.
+    misaligned (frozenset[Range]): Of the entities, those that are not on token boundaries.
     """
 
     gold: frozenset[Range]
     covered: list[Range]
-    is_scored: bool
+    misaligned: frozenset[Range]
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the label is scored in the text."""
+        return bool(self.covered)
+
+
+class _Misaligned(NamedTuple):
+    """An entity that is not on token boundaries."""
+
+    tokens: Range
+    characters: Range
+    is_gold: bool  # the tokens are among the gold spans instead of it
 
 
 def covered_of(doc: Doc) -> dict[str, Covered]:
-    """The covered ranges of each label that is covered anywhere in a Doc.
+    """The scored ranges, and the entities as annotated, of each label that is covered anywhere in a Doc.
 
     RAISES (ValueError): If the Doc has no `doc.spans["covered"]`.
     """
     demand_coverage(doc)
     gold: dict[str, list[Range]] = defaultdict(list)
     covered: dict[str, list[Range]] = defaultdict(list)
+    misaligned: dict[str, list[_Misaligned]] = defaultdict(list)
     for key, by_label in ((GOLD, gold), (COVERED, covered)):
         for span in doc.spans.get(key, []):
             by_label[span.label_].append((span.start, span.end))
+    if MISALIGNED in doc.spans:
+        group = doc.spans[MISALIGNED]
+        for span, (start, end, is_gold) in zip(group, group.attrs["annotated"], strict=True):
+            misaligned[span.label_].append(_Misaligned((span.start, span.end), (start, end), is_gold))
     # A range ends where the next token starts: it includes whitespace, so that neighbors touch.
     starts = [*(token.idx for token in doc), len(doc.text)]
-    return {label: _in_characters(doc, starts, gold.get(label, []), ranges) for label, ranges in covered.items()}
+    return {
+        label: _in_characters(doc, starts, gold.get(label, []), covered.get(label, []), misaligned.get(label, []))
+        for label in dict.fromkeys([*covered, *misaligned])
+    }
 
 
-def _in_characters(doc: Doc, starts: Sequence[int], gold: Collection[Range], covered: Collection[Range]) -> Covered:
-    ranges = join_ranges(covered)
-    inside = [span for span in gold if _is_within(span, ranges)]
-    tokens, of_entities = (sum(end - start for start, end in joined) for joined in (ranges, join_ranges(inside)))
+def _in_characters(
+    doc: Doc, starts: Sequence[int], gold: Sequence[Range], covered: Sequence[Range], misaligned: Sequence[_Misaligned]
+) -> Covered:
+    touched = [entity.tokens for entity in misaligned]
+    # The tokens of an entity that was skipped are a hole for training, but not for scoring.
+    ranges = join_ranges([*covered, *touched])
+    if ranges != [(0, len(doc))]:
+        judged = [span for span in covered if span not in gold and span not in touched]
+        ranges = [span for span in ranges if any(_is_within(inside, [span]) for inside in judged)]
+    snapped = {entity.tokens for entity in misaligned if entity.is_gold}
+    exact = [span for span in gold if span not in snapped and _is_within(span, ranges)]
+    others = frozenset(entity.characters for entity in misaligned if _is_within(entity.tokens, ranges))
     return Covered(
-        gold=frozenset((starts[start], starts[end - 1] + len(doc[end - 1])) for start, end in inside),
+        gold=others.union((starts[start], starts[end - 1] + len(doc[end - 1])) for start, end in exact),
         covered=[(starts[start], starts[end]) for start, end in ranges],
-        is_scored=tokens == len(doc) or tokens > of_entities,
+        misaligned=others,
     )
 
 

@@ -11,6 +11,7 @@ from spacy.cli._util import setup_gpu
 from spacy.cli.train import train as spacy_train
 from spacy.util import walk_dict
 
+from scripts.building.documents import missing_language
 from scripts.building.reading import CorpusReader
 from scripts.building.splits import Corpus
 from scripts.core.errors import UserError
@@ -68,8 +69,11 @@ def _demand_keys(path: Path, config: Config, values: Iterable[str]) -> None:
 
 
 def _demand_factories(path: Path, config: Config) -> None:
-    """RAISES (UserError): If the pipeline has a component that is not installed."""
-    nlp = spacy.blank(config["nlp"]["lang"])
+    """RAISES (UserError): If the pipeline has a component, or is of a language, that is not installed."""
+    try:
+        nlp = spacy.blank(config["nlp"]["lang"])
+    except ImportError as err:
+        raise missing_language(config["nlp"]["lang"], err) from err
     for name, block in config.get("components", {}).items():
         factory = block.get("factory")
         if factory and not nlp.has_factory(factory):

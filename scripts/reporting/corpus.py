@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.building.splits import SPLITS, Corpus
@@ -14,20 +16,38 @@ _PAIRS_SHOWN = 3
 _WIDTH = 70  # characters of each text
 
 
-def print_corpus(console: Console, corpus: Corpus) -> None:
-    """Print spans by label and split, tokens and texts by split, and the outcomes of misaligned spans."""
+def print_corpus(console: Console, corpus: Corpus, folder: Path) -> None:
+    """Print spans by label and split, tokens and texts by split, and the outcomes of misaligned spans.
+
+    folder (Path): Of the corpus. An example of a snapped span is shown on a terminal: elsewhere, output may be kept.
+    """
     table = new_table("label", *SPLITS, gap=2)
     for label, spans in corpus.spans.items():
         table.add_row(label, *(f"{spans[split]:,}" for split in SPLITS))
     for name, counts in (("tokens", corpus.tokens), ("texts", corpus.texts)):
         table.add_row(name, *(f"{counts[split]:,}" for split in SPLITS), style="bold")
     console.print(table)
+    binary = " + ".join(f"{corpus.read[kind]:,} {kind}" for kind in ("accepted", "rejected") if corpus.read[kind])
+    if binary:
+        console.print(f"Spans of the gold: {corpus.read['spans']:,} of covered labels + {binary}")
     if set(corpus.outcomes) - {"read", "exact"} or corpus.too_long:
         console.print(f"Spans: {as_sum(corpus.outcomes)}; corpus/misaligned/ lists them")
+        if example := _snapped_example(folder) if console.is_terminal else "":
+            console.print(f"For example {example}")
     if corpus.too_long:
         console.print(f"⚠ {plural(corpus.too_long, 'text')} skipped: too long for the pipeline")
     if not corpus.texts["test"]:
         console.print("⚠ no text in test: nothing can be evaluated")
+
+
+def _snapped_example(folder: Path) -> str:
+    """The first span that was snapped and its label, or nothing."""
+    for path in sorted(folder.glob("misaligned/*.jsonl")):
+        for line in path.read_bytes().splitlines():
+            found = json.loads(line)
+            if found["outcome"] == "snapped":
+                return f"{found['label']}: {found['span'][:_WIDTH]!r} became {found['became'][:_WIDTH]!r}"
+    return ""
 
 
 def print_warnings(console: Console, found: CorpusWarnings) -> None:

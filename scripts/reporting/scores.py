@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from scripts.reporting.console import count, new_table, plural, ratio
+from scripts.reporting.console import count, listed, new_table, plural, ratio
 from scripts.scoring.learning_curve import HELPS, HURTS, NO_SUPPORT, LearningCurve
 from scripts.scoring.metrics import Macro, MetricColumn, Metrics, Score, columns_of
 from scripts.scoring.seed_variance import SeedVariance
@@ -36,8 +36,17 @@ def print_errors(console: Console, metrics: Metrics, words_per_second: Sequence[
     if errors:
         fn = errors.fn
         kinds = {"boundary": fn.boundary, "type": fn.type, "boundary + type": fn.boundary_type, "missed": fn.missed}
+        kinds |= {"tokenizer": fn.tokenizer} if fn.tokenizer else {}
         numbers = ", ".join(f"{count(number)} {kind}" for kind, number in kinds.items())
         console.print(f"False negatives: {numbers}. Spurious predictions: {count(errors.fp.spurious)}.")
+        if fn.tokenizer:
+            by_label = ((label, score.errors.fn.tokenizer) for label, score in metrics.labels.items() if score.errors)
+            most = sorted(((number, label) for label, number in by_label if number), key=lambda row: (-row[0], row[1]))
+            console.print(
+                f"⚠ tokenizer: {count(fn.tokenizer)} of {count(metrics.micro.support)} entities are not on token "
+                f"boundaries, so that no prediction can be equal to them: "
+                f"{listed(f'{label} {count(number)}' for number, label in most)}; corpus/misaligned/ lists them"
+            )
     if seen and unseen:
         console.print(
             f"Recall of surface forms seen in training: {ratio(seen.r)} of {count(seen.entities)} entities; "

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
 TEXT, LABEL, START, END = range(4)
-HIT, BOUNDARY, TYPE, BOUNDARY_TYPE, MISSED = range(5)
-KINDS = ("hit", "boundary", "type", "boundary_type", "missed")  # of entities
+HIT, BOUNDARY, TYPE, BOUNDARY_TYPE, MISSED, TOKENIZER = range(6)
+# Of entities. "tokenizer": not on token boundaries, so that no prediction can be equal to it; `align` knows none.
+KINDS = ("hit", "boundary", "type", "boundary_type", "missed", "tokenizer")
 SPURIOUS = MISSED  # instead of it: the kind of predictions without an entity
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from scripts.core.errors import UserError
 from scripts.core.hashing import input_hash
-from scripts.scoring.alignment import BOUNDARY, HIT, LABEL, TEXT, Alignment, Rows, align, are_within
+from scripts.scoring.alignment import BOUNDARY, HIT, LABEL, TEXT, TOKENIZER, Alignment, Rows, align, are_within
 
 if TYPE_CHECKING:  # whoever reads counts needs no spaCy
     from scripts.model.label_heads import Covered, Range
@@ -82,6 +82,19 @@ class AlignedChunk(NamedTuple):
     texts: list[str]
     aligned: Alignment
     not_covered: Rows  # predictions where their label is not covered
+    misaligned: NDArray[np.bool_]  # by entity: whether it is not on token boundaries
+
+    @property
+    def entity_kinds(self) -> NDArray[np.int8]:
+        """By entity, see `KINDS`: one that the tokenizer cannot represent is an error of the tokenizer."""
+        kind = self.aligned.kind
+        return np.where(self.misaligned & (kind != HIT), TOKENIZER, kind).astype(np.int8)
+
+    @property
+    def prediction_kinds(self) -> NDArray[np.int8]:
+        """By entity, the kind of its prediction: another boundary than that of a misaligned entity is no choice."""
+        kind = self.aligned.kind
+        return np.where(self.misaligned & (kind == BOUNDARY), TOKENIZER, kind).astype(np.int8)
 
 
 class Tally:
@@ -92,6 +105,7 @@ class Tally:
         self._columns = {label: column for column, label in enumerate(self.labels)}
         self._texts: list[str] = []
         self._gold_rows: list[tuple[int, int, int, int]] = []
+        self._misaligned: set[tuple[int, int, int, int]] = set()
         self._predicted_rows: list[tuple[int, int, int, int]] = []
         self._covered_rows: list[tuple[int, int, int, int]] = []
         self._names: list[str] = []
@@ -116,6 +130,7 @@ class Tally:
                 digests[column] = _digest(text, gold[label])
                 self._gold_rows += [(number, column, *span) for span in gold[label].gold]
                 self._covered_rows += [(number, column, *covered) for covered in gold[label].covered]
+                self._misaligned.update((number, column, *span) for span in gold[label].misaligned)
         for label in predicted.keys() & self._columns.keys():
             self._predicted_rows += [(number, self._columns[label], *span) for span in predicted[label]]
         self._texts.append(text)
@@ -130,8 +145,10 @@ class Tally:
         is_covered = are_within(predicted, rows(self._covered_rows))
         aligned = align(rows(self._gold_rows), predicted[is_covered])
         self._values.append(count(aligned, len(self._texts), len(self.labels)))
-        chunk = AlignedChunk(self._texts, aligned, predicted[~is_covered])
+        misaligned = np.array([tuple(row) in self._misaligned for row in aligned.gold.tolist()], np.bool_)
+        chunk = AlignedChunk(self._texts, aligned, predicted[~is_covered], misaligned)
         self._texts, self._gold_rows, self._predicted_rows, self._covered_rows = [], [], [], []
+        self._misaligned = set()
         return chunk
 
     def counts(self, seed: int = 0) -> Counts:

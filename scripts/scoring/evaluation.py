@@ -20,7 +20,7 @@ from scripts.building.splits import Corpus, read_corpus
 from scripts.core.errors import UserError
 from scripts.core.files import code_digest
 from scripts.core.workers import with_progress
-from scripts.model.label_heads import GOLD, covered_of, predictions
+from scripts.model.label_heads import GOLD, MISALIGNED, covered_of, predictions
 from scripts.model.models import TrainedModel, find_models, load_model, model_digest, versions
 from scripts.scoring import runs
 from scripts.scoring.alignment import HIT, KINDS, LABEL, MISSED, SPURIOUS
@@ -52,12 +52,13 @@ class ErrorSums:
     def add(self, chunk: AlignedChunk, labels: list[str]) -> None:
         """Add a chunk."""
         gold, predicted, partner, kind, is_spurious = chunk.aligned
+        of_predictions = chunk.prediction_kinds
         nothing = len(labels)
         is_paired = kind != MISSED
         predicted_label = np.full(len(gold), nothing)
         predicted_label[is_paired] = predicted[partner[is_paired], LABEL]
-        np.add.at(self.fn, (gold[:, LABEL], kind), 1)
-        np.add.at(self.fp, (predicted_label[is_paired], kind[is_paired]), 1)
+        np.add.at(self.fn, (gold[:, LABEL], chunk.entity_kinds), 1)
+        np.add.at(self.fp, (predicted_label[is_paired], of_predictions[is_paired]), 1)
         np.add.at(self.fp, (predicted[is_spurious, LABEL], SPURIOUS), 1)
         np.add.at(self.confusion, (gold[:, LABEL], predicted_label), 1)
         np.add.at(self.confusion, (nothing, predicted[is_spurious, LABEL]), 1)
@@ -68,11 +69,15 @@ class ErrorSums:
 
 
 def surface_forms(docs: Iterable[Doc]) -> dict[str, set[str]]:
-    """Surface forms of each label's entities, as they are written."""
+    """Surface forms of each label's entities, as they are written: misaligned ones as annotated, and as trained on."""
     forms: dict[str, set[str]] = {}
     for doc in docs:
         for span in doc.spans[GOLD]:
             forms.setdefault(span.label_, set()).add(span.text)
+        if MISALIGNED in doc.spans:
+            group = doc.spans[MISALIGNED]
+            for span, (start, end, _) in zip(group, group.attrs["annotated"], strict=True):
+                forms.setdefault(span.label_, set()).add(doc.text[start:end])
     return forms
 
 

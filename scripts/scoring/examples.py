@@ -70,8 +70,9 @@ class ErrorExamples:
 
 
 def _errors(chunk: AlignedChunk) -> Iterable[tuple[int, str, _Error]]:
-    gold, predicted, partner, kind, is_spurious = chunk.aligned
-    found = [(gold[row], KINDS[kind[row]], row, int(partner[row])) for row in np.flatnonzero(kind).tolist()]
+    gold, predicted, partner, _, is_spurious = chunk.aligned
+    kinds = chunk.entity_kinds
+    found = [(gold[row], KINDS[kinds[row]], row, int(partner[row])) for row in np.flatnonzero(kinds).tolist()]
     found += [(predicted[row], "spurious", -1, row) for row in np.flatnonzero(is_spurious).tolist()]
     for place, kind_of_error, entity, prediction in found:
         text, label, start, end = place.tolist()

@@ -42,15 +42,23 @@ class PairedErrors(msgspec.Struct):
 
 
 class FalseNegatives(PairedErrors):
-    """False negatives of a label by kind, see `align`; they add up to fn. Missed: nothing is predicted there."""
+    """False negatives of a label by kind, see `align`; they add up to fn. Missed: nothing is predicted there.
+
+    Tokenizer: the entity is not on token boundaries, so that no prediction can be equal to it.
+    """
 
     missed: float
+    tokenizer: float = 0
 
 
 class FalsePositives(PairedErrors):
-    """False positives of a label by kind, see `align`; they add up to fp. Spurious: there is no entity."""
+    """False positives of a label by kind, see `align`; they add up to fp. Spurious: there is no entity.
+
+    Tokenizer: predicted with the right label where an entity is not on token boundaries.
+    """
 
     spurious: float
+    tokenizer: float = 0
 
 
 class Errors(msgspec.Struct):
