@@ -59,8 +59,32 @@ def test_spans_of_other_labels_are_not_taken(folder):
     assert (found.other_labels, intake.labels) == (["PLACE"], {"PLACE": 1})
 
 
+def test_a_file_of_no_bytes_is_not_annotated_yet(folder):
+    """brat shows only texts that have an .ann, so that people make empty ones beforehand."""
+    folder(ADA, LONDON, name="done")
+    path = folder(name="new", text="Nobody looked at it.")
+    (found,), intake, _ = read(source(path))
+    assert found.source == "done.ann:1"
+    assert +intake.records == {"read": 2, "kept": 1, "answers": 1, "no_answer": 1}
+    assert intake.notes == {'.ann of 0 bytes: not annotated yet, unless without_spans = "annotated"': 1}
+    assert source(path).findings() == ['1 .ann of 0 bytes is not annotated yet: without_spans = "annotated" if it is']
+
+
+@pytest.mark.parametrize("line", ["#1\tAnnotatorNotes T1\tnothing here", "R1\tKNOWS Arg1:T1 Arg2:T2", ""])
+def test_a_file_with_lines_and_no_span_is_annotated(folder, line):
+    (found,), _, _ = read(source(folder(line)))
+    assert (found.labels, found.spans) == (["PERSON", "PLACE"], [])
+
+
+@pytest.mark.parametrize(("without_spans", "answers"), [("annotated", 2), ("unannotated", 0), ("auto", 1)])
+def test_without_spans_overrides_what_the_file_tells(folder, without_spans, answers):
+    folder(name="empty")
+    path = folder("#1\tAnnotatorNotes T1\tnothing here", name="opened", text="Nobody is in it.")
+    assert len(read(source(path, without_spans=without_spans))[0]) == answers
+
+
 def test_a_document_without_annotations_has_none_of_the_labels(folder):
-    (found,), intake, _ = read(source(folder()))
+    (found,), intake, _ = read(source(folder(), without_spans="annotated"))
     assert (found.labels, found.spans) == (["PERSON", "PLACE"], [])
     assert not intake.notes
 
@@ -71,12 +95,13 @@ def test_folders_in_folders_are_read_in_order_of_their_names(folder):
     assert [task.source for task in read(source(path))[0]] == ["a/10.ann:1", "a/9.ann:1", "b/2.ann:1", "c.ann:1"]
 
 
-def test_other_kinds_of_lines_are_no_matter(folder):
+def test_other_kinds_of_lines_are_counted(folder):
     others = ["E1\tMEET:T1 Who:T2", "R1\tKNOWS Arg1:T1 Arg2:T2\t", "A1\tSure T1", "M1\tSure T1", "*\tEquiv T1 T2"]
     path = folder(*others, "N1\tReference T1 Wiki:1\tAda", "#1\tAnnotatorNotes T1\tnote", "", " ", ADA, *others)
     (found,), intake, _ = read(source(path))
     assert len(found.spans) == 1
-    assert not intake.notes
+    others = {"event": 2, "relation": 4, "attribute": 4, "normalization": 1, "note": 1}
+    assert intake.notes == {f"{kind} is not read": times for kind, times in others.items()}
 
 
 @pytest.mark.parametrize("ann_end", ["\n", "\r\n"])
@@ -256,13 +281,166 @@ def test_a_file_name_that_is_no_utf_8(folder):
     assert found.source == "caf\ufffd.ann:1"
 
 
+# Copies of a text: annotators, labels, versions
+
+
+def copies(folder, files, text=TEXT):
+    """Write files with lines about the same text, by name."""
+    for name, lines in files.items():
+        path = folder(*lines, text=text, name=name)
+    return path
+
+
+def complete(tasks):
+    """Annotator, labels and spans of the complete answers, in order."""
+    return sorted((task.annotator, *task.labels, spans_of([task])) for task in tasks if task.kind != "binary")
+
+
+PEOPLE = [(0, 12, "PERSON")]
+
+
+@pytest.mark.parametrize("name", ["{}/doc", "round/{}/doc", "doc_{}", "doc-{}", "{}/doc_{}", "train/{}/a/doc"])
+def test_files_about_the_same_text_are_of_annotators(folder, name):
+    files = {"ana": [ADA], "ben": [ADA, CHARLES], "cleo": [ADA, LONDON]}
+    path = copies(folder, {name.replace("{}", who): lines for who, lines in files.items()})
+    tasks, intake, _ = read(source(path, annotator="team"))
+    assert [(task.annotator, len(task.spans)) for task in tasks] == [("ana", 1), ("ben", 2), ("cleo", 2)]
+    assert all(task.labels == ["PERSON", "PLACE"] for task in tasks)
+    assert intake.notes["text in several files, taken as those of annotators: ana, ben, cleo"] == 1
+    assert source(path).findings()[0].endswith('copies = "labels" or "versions" takes them otherwise')
+
+
+def test_files_that_share_no_label_were_annotated_for_one_each(folder):
+    path = copies(folder, {"city/1": [LONDON], "person/1": [ADA, CHARLES]})
+    copies(folder, {"city/2": ["T1\tPLACE 0 4\tRome"], "person/2": [""]}, text="Rome is old.")
+    tasks, intake, _ = read(source(path, annotator="team"))
+    assert complete(tasks) == [
+        ("team", "PERSON", []),
+        ("team", "PERSON", [(0, 12, "PERSON"), (17, 32, "PERSON")]),
+        ("team", "PLACE", [(0, 4, "PLACE")]),
+        ("team", "PLACE", [(36, 42, "PLACE")]),
+    ]
+    assert intake.notes["text in several files, taken as those of labels: city, person"] == 2
+    tasks, intake, _ = read(source(path, ["PLACE"]))
+    assert complete(tasks) == [("", "PLACE", [(0, 4, "PLACE")]), ("", "PLACE", [(36, 42, "PLACE")])]
+    assert intake.records["other_labels"] == 2
+
+
+def test_labels_shared_out_between_several_annotators_each(folder):
+    """Two annotated people, one places: nobody who looked for places alone says that there are no people."""
+    path = copies(folder, {"ana/1": [ADA], "ben/1": [CHARLES], "cleo/1": [LONDON], "dan/1": [""]})
+    assert complete(read(source(path))[0]) == [
+        ("", "PLACE", [(36, 42, "PLACE")]),
+        ("ana", "PERSON", PEOPLE),
+        ("ben", "PERSON", [(17, 32, "PERSON")]),
+    ]
+
+
+def test_a_stray_span_of_another_label_is_no_claim(folder):
+    people = [f"T{n}\tPERSON {n} {n + 3}\t{TEXT[n : n + 3]}" for n in (0, 5, 9, 13, 17, 20, 25, 28, 33, 37, 40, 45)]
+    path = copies(folder, {"city/1": [LONDON, "T9\tPERSON 0 12\tAda Lovelace"], "person/1": people})
+    tasks, _, _ = read(source(path))
+    assert {tuple(task.labels) for task in tasks if task.kind == "manual"} == {("PERSON",), ("PLACE",)}
+    assert ("binary", "accept", PEOPLE) in [(task.kind, task.answer, spans_of([task])) for task in tasks]
+
+
+@pytest.mark.parametrize("name", ["gold", "curated", "adjudicated_2024", "Consensus"])
+def test_a_file_of_the_curator_decides(folder, name):
+    path = copies(folder, {f"{who}/1": [ADA] for who in ("ana", "ben")} | {f"{name}/1": [ADA, LONDON]})
+    tasks, _, _ = read(source(path))
+    assert {task.annotator: task.kind for task in tasks} == {"ana": "manual", "ben": "manual", name: "review"}
+
+
+def test_copies_can_be_set(folder):
+    path = copies(folder, {"a/1": [ADA], "b/1": [LONDON]})
+    assert len(complete(read(source(path))[0])) == 2
+    assert [task.labels for task in read(source(path, copies="annotators"))[0]] == [["PERSON", "PLACE"]] * 2
+    assert [task.annotator for task in read(source(path, copies="versions", annotator="me"))[0]] == ["me", "me"]
+    with_both = copies(folder, {"a/1": [ADA, LONDON], "b/1": [LONDON]})
+    assert [task.labels for task in read(source(with_both, copies="labels"))[0]] == [["PERSON", "PLACE"]] * 2
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"train/1": TEXT, "test/1": TEXT, "train/2": "Ada.", "test/2": "Ada and Bob."},  # of two splits
+        {f"{n}": TEXT if n in (3, 7) else f"Ada is number {n}." for n in range(30)},  # a text that repeats
+        {str(n): f"Ada is number {n // 2}." for n in range(30)},  # each text twice
+        {"a/1": "Ada left.", "b/1": "Ada left!"},  # another text of the same size and name
+    ],
+)
+def test_other_texts_that_are_alike_are_of_nobody(folder, files):
+    for name, text in files.items():
+        path = folder("T1\tPERSON 0 3\tAda", text=text, name=name)
+    tasks, intake, _ = read(source(path, ["PERSON"], annotator="me"))
+    assert {task.annotator for task in tasks} == {"me"}
+    assert not intake.notes
+
+
+def test_texts_in_a_folder_of_their_own(folder):
+    path = folder(ADA, LONDON, name="ann/1")
+    (path / "text").mkdir()
+    (path / "ann" / "1.txt").rename(path / "text" / "1.txt")
+    (found,), intake, _ = read(source(path))
+    assert (found.text, len(found.spans)) == (TEXT, 2)
+    assert not intake.notes
+
+
+def test_published_splits_are_told(folder):
+    for name in ("train/1", "dev/1", "test/1"):
+        path = folder(ADA, text=f"{TEXT} {name}", name=name)
+    assert source(path).split_paths() == {name: str(path / name) for name in ("dev", "test", "train")}
+    assert source(path).findings() == [
+        "published splits by the names of its files: dev (dev), test (test), train (train)"
+    ]
+    folder(ADA, name="other/1")
+    assert source(path).split_paths() == {}
+
+
+# BioNLP's shared tasks
+
+
+def shared_task(folder, number, given, triggers=None, text=TEXT):
+    path = folder(*given, name=f"{number}", text=text)
+    (path / f"{number}.ann").rename(path / f"{number}.a1")
+    if triggers is not None:
+        (path / f"{number}.a2").write_text("".join(f"{line}\n" for line in triggers))
+    return path
+
+
+def test_both_files_of_a_document_are_one_record(folder):
+    path = shared_task(folder, 1, [ADA, LONDON], ["T7\tMEET 13 16\tmet", "E1\tMEET:T7 Theme:T1", "*\tEquiv T1 T3"])
+    (found,), intake, _ = read(source(path, [*BOTH, "MEET"]))
+    assert spans_of([found]) == [(0, 12, "PERSON"), (13, 16, "MEET"), (36, 42, "PLACE")]
+    assert (found.source, intake.records["read"]) == ("1.ann:1".replace("ann", "a1"), 1)
+    assert intake.notes == {"event is not read": 1, "relation is not read": 1}
+    assert source(path).labels_found() == {"PERSON": 1, "PLACE": 1, "MEET": 1}
+    assert source(path).recognizes()
+
+
+def test_a_document_of_the_test_set_says_nothing_of_the_triggers(folder):
+    shared_task(folder, 1, [ADA], ["T7\tMEET 13 16\tmet"])
+    path = shared_task(folder, 2, [ADA], text=f"{TEXT} Twice.")
+    tasks, _, _ = read(source(path, ["PERSON", "MEET"]))
+    assert [task.labels for task in tasks] == [["MEET", "PERSON"], ["PERSON"]]
+
+
+def test_a_fault_in_the_second_file_has_its_place(folder):
+    path = shared_task(folder, 1, [ADA], ["E1\tMEET:T7", "T7\tMEET 13 99\tmet"])
+    _, _, (skip,) = read(source(path, ["PERSON", "MEET"]))
+    assert (skip.place, skip.reason) == ("1.a2:2", "offsets outside the text")
+    (path / "1.a2").write_bytes(b"T7\tMEET 13 16\tm\xe9t")
+    _, _, (skip,) = read(source(path, ["PERSON", "MEET"]))
+    assert skip.reason == ".a2 is not UTF-8"
+
+
 # Checks
 
 
 def test_an_error_is_one_line(folder, tmp_path):
     with pytest.raises(UserError, match=r"nowhere: no such folder"):
         source(tmp_path / "nowhere").check()
-    with pytest.raises(UserError, match=r"no such folder with a file \*\.ann in it"):
+    with pytest.raises(UserError, match=r"no such folder with a file \*\.ann, \*\.a1, \*\.a2 in it"):
         source(tmp_path).check()
     path = folder(ADA, LONDON)
     source(path).check()

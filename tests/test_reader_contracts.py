@@ -69,7 +69,7 @@ def brat(folder, name):
         lines = [f"T{n}\t{label} {start} {end}\t{text[start:end]}\n" for n, (start, end, label) in enumerate(spans, 1)]
         (folder / f"{number:02}.txt").write_text(text, "utf8")
         (folder / f"{number:02}.ann").write_text("".join(lines), "utf8")
-    return {"path": str(folder)}
+    return {"path": str(folder), "without_spans": "annotated"}
 
 
 def conll(folder, name):

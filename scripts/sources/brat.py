@@ -1,33 +1,47 @@
-"""brat standoff: folders with a .txt and an .ann a document. See https://brat.nlplab.org/standoff.html."""
+"""brat standoff: folders with a .txt and an .ann a document. See https://brat.nlplab.org/standoff.html.
+
+BioNLP's shared tasks have an .a1 with the given entities and an .a2 with the triggers of events in place of an .ann.
+"""
 
 from __future__ import annotations
 
 import codecs
+import hashlib
 import re
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
-from scripts.sources.documents import MISQUOTED, Document, Record, Unusable
+from scripts.sources.documents import MISQUOTED, Document, Record, Unusable, WithoutSpans
 from scripts.sources.files import Files, NamedFile, files
+from scripts.sources.folders import CopiedFiles, Copies, Role, find_copies
 from scripts.sources.offsets import Mark
 from scripts.sources.source import Intake, fit_span
 
 _BOM = "\ufeff"
+_FIRST, _SECOND = ".a1", ".a2"
 _ANNOTATION = re.compile(r"T[0-9]+\t(\S+) (@ @(?:;@ @)*)\t(.*)".replace("@", "[0-9]{1,15}"))
 _LABEL = re.compile(r"T[0-9]+\s+(\S+)")
+_LABELS = re.compile(rb"^T[0-9]+\s+(\S+)", re.MULTILINE)
 _STARTS_ANNOTATION = re.compile(rb"^T[0-9]", re.MULTILINE)
-_STARTS_OTHER = re.compile(r"[EMARN][0-9]+\t|\*\t|#")  # events, attributes, relations, normalizations, notes
+_STARTS_OTHER = re.compile(r"[EMARN][0-9]+\t|\*\t|#")
+_OTHERS = {
+    "E": "event", "R": "relation", "*": "relation", "A": "attribute", "M": "attribute", "N": "normalization",
+    "#": "note",
+}  # fmt: skip
 
 
 @registry.readers("labelwise.Brat.v1")
 class Brat(Files, frozen=True):
-    """Read the text-bound annotations (T lines) of a folder and all folders in it. A record is an .ann file.
+    """Read the text-bound annotations (T lines) of a folder and all folders in it. A record is an .ann file, or an .a1
+    file with its .a2. Events, relations, attributes and notes are counted only.
 
     A document is complete for the labels, except for those of which it has a span that is skipped: the other spans of
-    such a label are taken one by one, each as a binary answer.
+    such a label are taken one by one, each as a binary answer. A document whose .a2 is missing, while others have one,
+    is complete for the labels of the .a1 files only.
 
     path (str): The folder.
     discontinuous (str): A span of several fragments is skipped ("skip"), taken from its first start to its last end
@@ -35,12 +49,18 @@ class Brat(Files, frozen=True):
         them are one span: so brat writes a span that crosses the end of a line.
     mismatch (str): "skip" or "keep" a span whose quoted text differs from the text at its offsets, whitespace aside.
     without_spans (str): An .ann without a T line means that the text has no entity ("annotated"), or that nobody has
-        annotated it yet ("unannotated"): some tools make an empty .ann for each text beforehand.
+        annotated it yet ("unannotated"). "auto": a file of 0 bytes is not annotated yet, since brat shows only texts
+        that have an .ann, so that people make empty ones beforehand; one with other lines is annotated.
+    copies (str): Several files about the same text, as `ana/1.ann` and `ben/1.ann`, are of several "annotators", or
+        each is complete for other "labels", or the last of these "versions" counts. "auto": labels, if each label has
+        its spans in files of its own, else annotators; a file named `gold`, `curated` or `adjudicated` decides.
     """
 
-    endings: ClassVar[tuple[str, ...]] = (".ann",)
+    endings: ClassVar[tuple[str, ...]] = (".ann", ".a1", ".a2")
+    without_spans: WithoutSpans = "auto"
     discontinuous: Literal["skip", "cover", "split"] = "skip"
     mismatch: Literal["skip", "keep"] = "skip"
+    copies: Copies = "auto"
 
     def check(self) -> None:
         """RAISES (UserError): If there is no such folder, no .ann in it, or no label asked for."""
@@ -52,38 +72,74 @@ class Brat(Files, frozen=True):
         """Whether it is a folder with an .ann file."""
         return Path(self.path).expanduser().is_dir() and bool(self.files())
 
+    def files(self) -> list[NamedFile]:
+        """The .ann and .a1 files; an .a2 is read with its .a1."""
+        return [
+            (path, name)
+            for path, name in Files.files(self)
+            if path.suffix != _SECOND or not path.with_suffix(_FIRST).is_file()
+        ]
+
     def all_files(self) -> list[NamedFile]:
-        """The .ann and .txt files."""
-        return files(self.path, (".ann", ".txt"))
+        """The files with annotations and the .txt files."""
+        return files(self.path, (*self.endings, ".txt"))
 
     def note_unread(self, intake: Intake) -> None:
-        """Note each .txt without an .ann."""
-        annotated = {path.with_suffix(".txt") for path, _ in self.files()}
-        texts = {path for path, _ in files(self.path, (".txt",))}
-        intake.note("a .txt without an .ann: not annotated", len(texts - annotated))
+        """Note each .txt without an .ann, and copies."""
+        layout = _Layout(self)
+        intake.note("a .txt without an .ann: not annotated", len(layout.texts_without_annotations()))
+        if copied := layout.copied(self.copies):
+            intake.note(copied.note(), copied.texts)
 
-    def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
-        """Give the document of an .ann file."""
+    def findings(self) -> list[str]:
+        """Tell of copies, and of files that nobody has annotated yet."""
+        layout = _Layout(self)
+        found = Files.findings(self)
+        if copied := layout.copied(self.copies):
+            found.append(str(copied))
+        if self.without_spans == "auto" and (empty := sum(path.stat().st_size == 0 for path, _ in layout.files)):
+            verb, they = ("is", "it is") if empty == 1 else ("are", "they are")
+            found.append(f'{empty:,} .ann of 0 bytes {verb} not annotated yet: without_spans = "annotated" if {they}')
+        return found
+
+    def _all_records(self, files: Iterable[NamedFile], intake: Intake) -> Iterator[Record]:
+        """Stream the documents of files."""
+        layout = _Layout(self)
+        copied = layout.copied(self.copies)
+        roles = copied.roles if copied else {}
+        for path, name in files:
+            yield self._record(path, name, roles.get(name, Role(self.annotator)), layout, intake)
+
+    def _record(self, path: Path, name: str, role: Role, layout: _Layout, intake: Intake) -> Record:
+        document = name.rpartition(".")[0]
         try:
-            text = _decode(path.with_suffix(".txt"))
-            lines = _decode(path).removeprefix(_BOM).split("\n")
+            text = _decode(layout.text_of(path))
+            lines = _lines(path, name)
         except Unusable as err:
             lost = len(_STARTS_ANNOTATION.findall(path.read_bytes().removeprefix(codecs.BOM_UTF8)))
-            yield Record(f"{name}:1", [Document("", [Mark(0, 0, "")] * lost)], str(err))
-            return
+            return Record(f"{name}:1", [Document("", [Mark(0, 0, "")] * lost)], str(err))
         annotations = list(_parse(lines, intake))
         text, shift = _as_counted(text, annotations)
         marks = [
             mark
             for annotation in annotations
-            for mark in self._marks(text, _join_fragments(text, annotation, shift), f"{name}:{annotation.line}", intake)
+            for mark in self._marks(text, _join_fragments(text, annotation, shift), intake)
         ]
-        meta = {"document": name.removesuffix(".ann")}
-        yield Record(f"{name}:1", [Document(text, marks, annotator=self.annotator, meta=meta)])
+        is_new = self.without_spans == "auto" and all(not line for _, line in lines) and len(lines) == 1
+        found = Document(
+            text,
+            marks,
+            complete=layout.complete(path) if role.labels is None else role.labels,
+            annotator=role.annotator or self.annotator,
+            meta={"document": document},
+            decides=role.decides,
+            no_answer=_EMPTY if is_new else "",
+        )
+        return Record(f"{name}:1", [found])
 
-    def _marks(self, text: str, annotation: _TextBound, place: str, intake: Intake) -> list[Mark]:
+    def _marks(self, text: str, annotation: _TextBound, intake: Intake) -> list[Mark]:
         """Return the mark of an annotation, or one for each fragment if they are split."""
-        label, fragments = annotation.label, annotation.fragments
+        place, label, fragments = annotation.place, annotation.label, annotation.fragments
         number = max(1, len(fragments)) if self.discontinuous == "split" else 1
         if fragments and label not in self.labels:
             return [Mark(0, 0, label)] * number
@@ -111,7 +167,7 @@ class Brat(Files, frozen=True):
 class _TextBound(NamedTuple):
     """A T line: sorted fragments in code points, ends exclusive. A malformed line has none."""
 
-    line: int
+    place: str
     label: str
     fragments: list[tuple[int, int]]
     quote: str
@@ -119,6 +175,56 @@ class _TextBound(NamedTuple):
     def quotes(self, text: str) -> bool:
         """Whether its quoted text is the text at its offsets, whitespace aside."""
         return self.quote.split() == " ".join(text[start:end] for start, end in self.fragments).split()
+
+
+_EMPTY = '.ann of 0 bytes: not annotated yet, unless without_spans = "annotated"'
+
+
+class _Layout:
+    """The files of a folder: those with annotations, and the texts."""
+
+    def __init__(self, source: Brat) -> None:
+        self.files = source.files()
+        self.texts = {path for path, _ in files(source.path, (".txt",))}
+        self._by_stem: dict[str, list[Path]] = defaultdict(list)
+        for text in self.texts:
+            self._by_stem[text.stem].append(text)
+        first = [path for path, _ in self.files if path.suffix == _FIRST]
+        self._without_second = {path for path in first if not path.with_suffix(_SECOND).is_file()}
+        # The triggers of events are known in the others only.
+        is_partial = 0 < len(self._without_second) < len(first)
+        self._given = frozenset(label for path in first for label in _labels_in(path)) if is_partial else None
+
+    def text_of(self, path: Path) -> Path:
+        """Return the .txt beside a file, or else the only one of its name in any folder."""
+        beside = path.with_suffix(".txt")
+        named = self._by_stem.get(path.stem, ())
+        return named[0] if beside not in self.texts and len(named) == 1 else beside
+
+    def texts_without_annotations(self) -> set[Path]:
+        return self.texts - {self.text_of(path) for path, _ in self.files}
+
+    def complete(self, path: Path) -> frozenset[str] | None:
+        """Return the labels that a file is complete for, as far as its ending says it; None: all."""
+        return self._given if path in self._without_second else None
+
+    def copied(self, copies: Copies) -> CopiedFiles | None:
+        """Find files with annotations of the same text. Of the texts, those of the same size are read."""
+        paths = {name: path for path, name in self.files}
+        texts = {name: self.text_of(path) for name, path in paths.items()}
+        sizes = {name: text.stat().st_size for name, text in texts.items() if text.is_file()}
+        numbers = Counter(sizes.values())
+        return find_copies(
+            list(texts),
+            lambda name: hashlib.sha256(texts[name].read_bytes()).digest() if numbers[sizes.get(name, 0)] > 1 else None,
+            lambda name: Counter(_labels_in(paths[name])),
+            copies,
+        )
+
+
+def _labels_in(path: Path) -> list[str]:
+    """Return the label of each T line, for documents that are not read yet."""
+    return [label.decode("utf8", "replace") for label in _LABELS.findall(path.read_bytes())]
 
 
 def _decode(path: Path) -> str:
@@ -131,22 +237,36 @@ def _decode(path: Path) -> str:
         raise Unusable(f"{path.suffix} is not UTF-8") from err
 
 
-def _parse(lines: list[str], intake: Intake) -> Iterator[_TextBound]:
-    for number, line in enumerate(lines, 1):
+def _lines(path: Path, name: str) -> list[tuple[str, str]]:
+    """Return the lines of a file with annotations, and of the .a2 of an .a1, with their places. RAISES (Unusable)."""
+    parts = [(path, name)]
+    if path.suffix == _FIRST and path.with_suffix(_SECOND).is_file():
+        parts.append((path.with_suffix(_SECOND), name.removesuffix(_FIRST) + _SECOND))
+    return [
+        (f"{place}:{number}", line.removesuffix("\r"))
+        for part, place in parts
+        for number, line in enumerate(_decode(part).removeprefix(_BOM).split("\n"), 1)
+    ]
+
+
+def _parse(lines: Iterable[tuple[str, str]], intake: Intake) -> Iterator[_TextBound]:
+    for place, line in lines:
         if re.match("T[0-9]", line):
-            yield _annotation(number, line.removesuffix("\r"))
-        elif line.strip() and not _STARTS_OTHER.match(line):
+            yield _annotation(place, line)
+        elif other := _STARTS_OTHER.match(line):
+            intake.note(f"{_OTHERS[other[0][0]]} is not read")
+        elif line.strip():
             intake.note("line of an .ann that is no annotation (a quoted text broken by a newline?)")
 
 
-def _annotation(number: int, line: str) -> _TextBound:
+def _annotation(place: str, line: str) -> _TextBound:
     match = _ANNOTATION.fullmatch(line)
     if match is None:
         readable = _LABEL.match(line)
-        return _TextBound(number, readable[1] if readable else "", [], "")
+        return _TextBound(place, readable[1] if readable else "", [], "")
     label, offsets, quote = match.groups()
     pairs = (fragment.split() for fragment in offsets.split(";"))
-    return _TextBound(number, label, sorted((int(start), int(end)) for start, end in pairs), quote)
+    return _TextBound(place, label, sorted((int(start), int(end)) for start, end in pairs), quote)
 
 
 def _as_counted(text: str, annotations: list[_TextBound]) -> tuple[str, int]:

@@ -12,7 +12,7 @@ from scripts.core.hashing import input_hash
 from scripts.sources.offsets import AMBIGUOUS, INSIDE_WORD, Boundaries, Mark, Unit, convert, unit_of
 from scripts.sources.source import Intake, fit_span
 
-WithoutSpans = Literal["annotated", "unannotated"]
+WithoutSpans = Literal["auto", "annotated", "unannotated"]
 
 
 class Unusable(Exception):
@@ -91,7 +91,7 @@ class DocumentReader(msgspec.Struct, frozen=True):
                 yield tasks
 
     def _read_record(self, record: Record, intake: Intake) -> list[Task]:
-        """Return the answers of a record; none if it is skipped or not annotated yet, which the intake is told."""
+        """Return the answers of a record; if there is none, the intake is told the reason."""
         size = sum(document.size for document in record.documents)
         intake.record(size)
         if record.fault:
@@ -109,14 +109,15 @@ class DocumentReader(msgspec.Struct, frozen=True):
                 intake.note("one of several answers about a text could not be used")
                 for _ in range(reason.spans):
                     intake.skip_span(record.source, str(reason))
+            _count_unanswered(record, intake)
         elif unusable:
             intake.skip(record.source, str(unusable[0]), sum(reason.spans for reason in unusable))
         else:
-            intake.no_answer("not annotated yet")
+            _count_without_answer(record, intake)
         return tasks
 
     def _read_document(self, document: Document, source: str, intake: Intake) -> list[Task]:
-        """Return its answers; none if it is not annotated yet. RAISES (Unusable): If nothing of it can be used."""
+        """Return its answers about the labels; none if it has none. RAISES (Unusable): If it cannot be used."""
         if document.no_answer:
             return []
         if not document.text or document.text.isspace():
@@ -133,9 +134,13 @@ class DocumentReader(msgspec.Struct, frozen=True):
         right, wrong = marks[: len(document.marks)], marks[len(document.marks) :]
         spans, incomplete = self._fit_marks(document.text, right, source, intake)
         rejected, _ = self._fit_marks(document.text, wrong, source, intake)
+        is_usable = not incomplete
         if document.complete is not None:
             incomplete |= set(self.labels) - set(document.complete)
-        return self._answers(document, source, spans, rejected, incomplete)
+        tasks = self._answers(document, source, spans, rejected, incomplete)
+        if not tasks and not is_usable:
+            raise Unusable("no label of it could be read completely")
+        return tasks
 
     def _in_codepoints(self, document: Document, intake: Intake) -> list[Mark]:
         """Return all marks, with offsets in code points. RAISES (Unusable): If their unit cannot be told."""
@@ -181,7 +186,7 @@ class DocumentReader(msgspec.Struct, frozen=True):
     def _answers(
         self, document: Document, source: str, spans: dict[Span, str], rejected: Iterable[Span], incomplete: set[str]
     ) -> list[Task]:
-        """Return an answer that is complete for its labels, and one for each span of the others. RAISES (Unusable)."""
+        """Return an answer that is complete for its labels, and one for each span of the others."""
         complete = Task(
             input_hash=input_hash(document.text),
             text=document.text,
@@ -203,8 +208,6 @@ class DocumentReader(msgspec.Struct, frozen=True):
                 tasks.append(replace(alone, labels=[span.label], spans=[span], source=place))
         for span in rejected:
             tasks.append(replace(alone, labels=[span.label], spans=[span], answer="reject"))
-        if not tasks:
-            raise Unusable("no label of it could be read completely")
         return tasks
 
 
@@ -218,6 +221,24 @@ _ADDRESS = re.compile(
 def is_address(text: str) -> bool:
     """Whether a text is the path or URL of a file, as exports have it where a file was uploaded or lies in a bucket."""
     return len(text) < 2000 and _ADDRESS.fullmatch(text.strip()) is not None
+
+
+def _count_without_answer(record: Record, intake: Intake) -> None:
+    """Count a record that has no answer about the labels that are asked for."""
+    unanswered = [document for document in record.documents if document.no_answer]
+    if not unanswered and any(document.complete or document.size for document in record.documents):
+        intake.other_labels([], whole_record=True)  # its spans are counted already
+        return
+    kind = unanswered[0].no_answer if unanswered else "not annotated yet"
+    intake.no_answer(kind, sum(document.size for document in unanswered))
+
+
+def _count_unanswered(record: Record, intake: Intake) -> None:
+    """Count the documents of a record with answers that are none."""
+    for document in record.documents:
+        if document.no_answer:
+            intake.note(document.no_answer)
+            intake.spans["no_answer"] += document.size
 
 
 TRIMMED = "whitespace at the boundaries of a span trimmed"

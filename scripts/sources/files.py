@@ -20,6 +20,7 @@ from scripts.core.answers import Task
 from scripts.core.errors import UserError
 from scripts.core.files import open_maybe_gzip
 from scripts.sources.documents import DocumentReader, Record, WithoutSpans
+from scripts.sources.folders import split_of
 from scripts.sources.offsets import Offsets, Unit, UnitEvidence
 from scripts.sources.source import Intake, Source, SourcePart
 
@@ -64,6 +65,21 @@ class Files(msgspec.Struct, frozen=True):
 
     def note_unread(self, intake: Intake) -> None:
         """Note files that are not read although they look as if they should."""
+
+    def findings(self) -> list[str]:
+        """Tell `import` what the files hold beside labels: sentences, with the setting that takes it otherwise."""
+        splits = self.split_paths()
+        names = [f"{split} ({Path(path).name})" for split, path in splits.items()]
+        return [f"published splits by the names of its files: {', '.join(names)}"] if names else []
+
+    def split_paths(self) -> dict[str, str]:
+        """Return the paths of "train", "dev" and "test" where the names of all files or folders in it say so."""
+        place = Path(self.path).expanduser()
+        if not place.is_dir():
+            return {}
+        inside = sorted({name.split("/")[0] for _, name in self.files()})
+        splits = {split_of(name): str(Path(self.path) / name) for name in inside}
+        return splits if len(splits) == len(inside) > 1 and "" not in splits else {}
 
     def check(self) -> None:
         """RAISES (UserError): If there is nothing to read, or no label is asked for (naming those in it)."""
