@@ -120,7 +120,8 @@ class DocMaker:
         gold = self._align(doc, text, text.spans, holes, misaligned)
         accepted = sorted(self._align(doc, text, text.accepted, holes, misaligned), key=_place)
         gold = sorted([*gold, *accepted], key=_place)
-        covered = [*_covered_spans(doc, text.covered, holes), *accepted]
+        covered = [*_covered_spans(doc, text.covered, holes), *_covered_ranges(doc, text, holes)]
+        covered += [span for span in accepted if not (text.covered_ranges and _is_within(span, covered))]
         doc.spans[GOLD] = gold
         doc.spans[COVERED] = covered
         doc.spans[INCORRECT] = self._incorrect_spans(doc, text, accepted)
@@ -229,6 +230,19 @@ def _covered_spans(doc: Doc, labels: Iterable[str], holes: dict[str, set[int]]) 
     for label in labels:
         for start, end in _complement(doc, holes[label]) if label in holes else [(0, len(doc))]:
             yield Span(doc, start, end, label)
+
+
+def _covered_ranges(doc: Doc, text: GoldText, holes: dict[str, set[int]]) -> Iterator[Span]:
+    """The tokens inside the ranges of labels that are covered in these only, but their holes."""
+    for label, ranges in text.covered_ranges.items():
+        for start, end in ranges:
+            if (inside := doc.char_span(start, end, label, alignment_mode="contract")) is not None:
+                outside = {*range(inside.start), *range(inside.end, len(doc)), *holes.get(label, ())}
+                yield from (Span(doc, first, last, label) for first, last in _complement(doc, outside))
+
+
+def _is_within(span: Span, covered: Iterable[Span]) -> bool:
+    return any(other.label == span.label and other.start <= span.start and span.end <= other.end for other in covered)
 
 
 def _complement(doc: Doc, tokens: set[int]) -> Iterator[tuple[int, int]]:

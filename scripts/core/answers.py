@@ -48,13 +48,18 @@ class Task(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     other_labels: list[str] = []
 
 
-class GoldText(msgspec.Struct, kw_only=True, gc=False):
+Range = tuple[int, int]  # [start, end) in code points
+
+
+class GoldText(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """One text with the merged annotations of all labels; a line of `corpus/gold.jsonl`.
 
     A label is *covered* (somebody annotated the whole text for it: what is not among its spans is no entity of it),
     *partly covered* (some spans are decided), *unresolved* or *not covered*. Not covered never means "no entity".
 
     spans (list[Span]): The entities of the covered labels. Those of different labels may overlap.
+    covered_ranges (dict[str, list[Range]]): By label that is covered in a part of the text only: sorted ranges, apart
+        from each other, in which its accepted spans are all its entities. Omitted if there is none.
     accepted (list[Span]), rejected (list[Span]): Of labels not covered: spans decided to be, or not to be, entities.
     unresolved (list[str]): Labels whose answers disagree where the policy cannot decide; they are not covered.
     sources (list[str]): The datasets whose answers count, sorted.
@@ -65,11 +70,25 @@ class GoldText(msgspec.Struct, kw_only=True, gc=False):
     text: str
     spans: list[Span]
     covered: list[str]
+    covered_ranges: dict[str, list[Range]] = {}
     accepted: list[Span]
     rejected: list[Span]
     unresolved: list[str]
     sources: list[str]
     meta: dict[str, Any]
+
+    def covers(self, label: str, start: int, end: int) -> bool:
+        """Whether a label is covered in a range: what is not among its spans there is no entity."""
+        return label in self.covered or any(
+            first <= start and end <= last for first, last in self.covered_ranges.get(label, ())
+        )
+
+    @property
+    def covered_spans(self) -> list[Span]:
+        """All entities where their label is covered, in the whole text or in a range, sorted."""
+        if not self.covered_ranges:
+            return self.spans
+        return sorted([*self.spans, *(span for span in self.accepted if self.covers(span.label, span.start, span.end))])
 
 
 class AnswerOrigin(Protocol):
