@@ -67,7 +67,7 @@ def duckdb_way(folder: Path) -> None:
 def decode_jsonl(folder: Path) -> None:
     """Decode every line with the reader's decoder, and nothing more."""
     from scripts.core.files import BUFFER
-    from scripts.sources.prodigy_tasks import decode_whole
+    from scripts.sources.prodigy_decoding import decode_whole
 
     number = 0
     for path in _exports(folder):
@@ -80,7 +80,7 @@ def decode_jsonl(folder: Path) -> None:
 
 def decode_sqlite(folder: Path) -> None:
     """Decode every example with the reader's decoder, dataset by dataset, and nothing more."""
-    from scripts.sources.prodigy_tasks import decode_whole
+    from scripts.sources.prodigy_decoding import decode_whole
 
     query = """SELECT content FROM link JOIN example ON example.id = link.example_id
                WHERE link.dataset_id = ? ORDER BY link.id"""

@@ -102,7 +102,7 @@ def test_a_task_without_an_answer_was_accepted(answer):
 
 def old_export(**fields):
     """A task as versions of 2018 wrote them: another hash, no view, no `ws`, no session."""
-    span = {"start": 0, "end": 12, "label": "PERSON", "text": TEXT[:12], "source": "core_web_sm", "input_hash": 1}
+    span = {"start": 0, "end": 12, "label": "PERSON", "text": TEXT[:12]}
     hashed = {"_input_hash": input_hashes(TEXT)[1], "_task_hash": 5}
     return {"text": TEXT, "spans": [span], "answer": "accept", **hashed, **fields}
 
@@ -113,7 +113,7 @@ def test_an_old_export_is_read_and_its_hash_noted():
     assert (found.annotator, found.timestamp) == ("", None)
     assert intake.notes == {
         "input hash of an old Prodigy version": 1,
-        "does not tell whether it is manual or binary: taken for manual": 1,
+        "does not tell whether it is manual or binary: taken for manual; kind sets it": 1,
     }
 
 
@@ -278,7 +278,7 @@ def test_labels_named_twice_do_no_harm():
         (task(TEXT, answer="perhaps"), "not accept, reject or ignore - at `$.answer`"),
         (task("", []), "text is empty"),
         (task(" \t\u00a0\n", []), "text is empty"),
-        ({"image": "cat.jpg"}, "Object missing required field `text`"),
+        ({"body": TEXT}, "Object missing required field `text`"),
         ({"text": None}, "Expected `str`, got `null` - at `$.text`"),
         (b"[1, 2]", "Expected `object`, got `array`"),
         (b'{"text": "half', "malformed JSON: Input data was truncated"),

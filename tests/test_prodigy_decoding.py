@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.sources.prodigy_tasks import decode, decode_whole, find_tokens
+from scripts.sources.prodigy_decoding import decode, decode_whole, find_tokens
 
 # Strings that look like the ends and beginnings that are searched for.
 STRINGS = st.one_of(

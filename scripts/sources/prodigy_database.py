@@ -17,7 +17,8 @@ from msgspec.structs import replace
 from scripts.core.answers import Task
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
-from scripts.sources.prodigy_tasks import SAMPLE, KindSetting, TaskReader, labels_in
+from scripts.sources.prodigy_tasks import SAMPLE, TaskReader, labels_in
+from scripts.sources.prodigy_views import KindSetting
 from scripts.sources.servers import check_name, connected, execute, has_table
 from scripts.sources.source import Intake, Source
 
@@ -112,8 +113,7 @@ class ProdigyTables(msgspec.Struct, frozen=True, kw_only=True):
 
     def labels_found(self, limit: int | None = None) -> Counter[str]:
         """Count the spans of each label in the dataset, in its first tasks or in all."""
-        with self.open() as query:
-            return labels_in((content for _, content in self.rows(query, self._find(query)[0], limit)), limit)
+        return labels_in(self._contents, limit, self.kind)
 
     def fingerprint(self) -> str:
         """When the dataset was made, and count, newest id and sums over its links and examples, without reading their
@@ -130,7 +130,9 @@ class ProdigyTables(msgspec.Struct, frozen=True, kw_only=True):
 
     def read(self, dataset: str, intake: Intake) -> Iterator[list[Task]]:
         """Stream the dataset's tasks in the order they were linked."""
-        reader = TaskReader(dataset, frozenset(self.labels), self.kind, self.dataset, self.annotator)
+        whole = replace(self, after=-1, until=LAST)
+        labels = frozenset(self.labels)
+        reader = TaskReader(dataset, labels, self.kind, self.dataset, self.annotator, whole._contents)
         with self.open() as query:
             yield from reader.read(self.rows(query, self._find(query)[0]), intake)
 
@@ -142,6 +144,11 @@ class ProdigyTables(msgspec.Struct, frozen=True, kw_only=True):
         with self.open() as query:
             first, last, total = self._aggregate(query, sums, self._find(query)[0])
         return [replace(self, after=after, until=until) for after, until in ranges(first, last, total, size)]
+
+    def _contents(self, limit: int | None = None) -> Iterator[Any]:
+        """Stream the JSON of the tasks, the first or all."""
+        with self.open() as query:
+            yield from (content for _, content in self.rows(query, self._find(query)[0], limit))
 
     def _aggregate(self, query: Query, what: str, dataset: int) -> Any:
         join = "link JOIN example ON example.id = link.example_id"

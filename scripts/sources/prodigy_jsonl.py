@@ -16,7 +16,8 @@ from scripts.core.files import BUFFER
 from scripts.core.settings import registry
 from scripts.sources.files import opened
 from scripts.sources.json_records import json_lines
-from scripts.sources.prodigy_tasks import SAMPLE, KindSetting, TaskReader, is_task, labels_in
+from scripts.sources.prodigy_tasks import SAMPLE, TaskReader, is_task, labels_in
+from scripts.sources.prodigy_views import KindSetting
 from scripts.sources.source import Intake, Source, SourcePart
 
 _GZIP = b"\x1f\x8b"
@@ -52,7 +53,7 @@ class ProdigyJsonl(msgspec.Struct, frozen=True):
 
     def labels_found(self, limit: int | None = None) -> Counter[str]:
         """Count the spans of each label, in the first lines or in all."""
-        return labels_in((line for _, line in json_lines(self.path)), limit)
+        return labels_in(self._contents, limit, self.kind)
 
     def fingerprint(self) -> str:
         """Size and time of change."""
@@ -66,12 +67,16 @@ class ProdigyJsonl(msgspec.Struct, frozen=True):
     def read_lines(self, lines: Iterable[tuple[str, bytes]], dataset: str, intake: Intake) -> Iterator[list[Task]]:
         """Stream the tasks of some lines, which come with their places."""
         origin = self._file().name.split(".")[0]
-        reader = TaskReader(dataset, frozenset(self.labels), self.kind, origin, self.annotator)
+        labels = frozenset(self.labels)
+        reader = TaskReader(dataset, labels, self.kind, origin, self.annotator, self._contents)
         return reader.read(lines, intake)
 
     def parts(self, size: int) -> Sequence[Source]:
         """Ranges of bytes; a gzipped file is one."""
         return [LinesInRange(self, span) for span in byte_ranges(self._file(), size)] or [self]
+
+    def _contents(self) -> Iterator[bytes]:
+        return (line for _, line in json_lines(self.path))
 
     def _file(self) -> Path:
         return Path(self.path).expanduser()

@@ -5,11 +5,11 @@ The meaning of the fields was found in real databases and exports: see https://p
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from functools import cached_property, lru_cache
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -17,57 +17,52 @@ from scripts.core.answers import Answer, Kind, Span, Task, are_apart
 from scripts.core.hashing import input_hashes
 from scripts.sources.documents import TRIMMED, Unusable
 from scripts.sources.json_records import UNREADABLE, is_too_deep, reason
+from scripts.sources.prodigy_decoding import SpanRecord, TaskRecord, VersionRecord, decode
+from scripts.sources.prodigy_views import (
+    KIND_OF_VIEW,
+    Evidence,
+    KindSetting,
+    find_evidence,
+    kind_of,
+    marks_of,
+    other_subject,
+)
 from scripts.sources.source import Intake, fit_span, whole_seconds
 
 SAMPLE = 1000  # tasks in which labels are searched to name them in a message
-KindSetting = Literal["auto", "manual", "binary"]
 
 # Sessions that nobody named are called by the time of their start, which does not tell who answered.
 _UNNAMED_SESSION = re.compile(r"(.*-)?\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", re.DOTALL)
 
 
-class SpanRecord(msgspec.Struct, gc=False):
-    start: int
-    end: int
-    label: str
-    answer: Answer | None = None
-
-
-class VersionRecord(msgspec.Struct, gc=False):
-    """One of the answers that a review shows."""
-
-    spans: list[SpanRecord] | None = None
-
-
-class TaskRecord(msgspec.Struct, gc=False):
-    text: str
-    spans: list[SpanRecord] | None = None
-    answer: Answer | None = None
-    meta: Any = None
-    versions: list[VersionRecord] | None = None
-    input_hash: Any = msgspec.field(name="_input_hash", default=None)
-    view_id: str | None = msgspec.field(name="_view_id", default=None)
-    is_binary: bool | None = msgspec.field(name="_is_binary", default=None)
-    session_id: str | None = msgspec.field(name="_session_id", default=None)
-    annotator_id: str | None = msgspec.field(name="_annotator_id", default=None)
-    timestamp: float | None = msgspec.field(name="_timestamp", default=None)
+class NoAnswer(Exception):
+    """A task that is no answer about spans; its message names what it is about."""
 
 
 def is_task(content: bytes) -> bool:
     """Whether JSON has what only Prodigy's tasks have: a hash, or a span of their form."""
-    try:
-        record = decode(content)
-    except UNREADABLE:
-        return False
-    return isinstance(record.input_hash, int) or bool(record.spans)
+    with suppress(*UNREADABLE):
+        if isinstance(marks_of(content).input_hash, int):
+            return True
+        return bool(decode(content).spans)
+    return False
 
 
-def labels_in(contents: Iterable[Any], limit: int | None = None) -> Counter[str]:
-    """Count the spans of each label in the JSON of tasks, the first or all; what is no task does not count."""
+def labels_in(
+    contents: Callable[[], Iterable[Any]], limit: int | None = None, kind: KindSetting = "auto"
+) -> Counter[str]:
+    """Count the spans of each label in the tasks of a dataset, the first or all; those that are no answers about spans
+    do not count.
+
+    contents (Callable[[], Iterable[Any]]): Gives the JSON of the tasks.
+    """
     found: Counter[str] = Counter()
-    for content in islice(contents, limit):
+    evidence = find_evidence(islice(contents(), SAMPLE))
+    for content in islice(contents(), limit):
         with suppress(*UNREADABLE):
-            found.update(span.label for span in decode(content).spans or () if span.label)
+            record = decode(content)
+            if record.view_id in KIND_OF_VIEW or not other_subject(marks_of(content), kind, evidence):
+                found.update(span.label for span in record.spans or () if span.label)
     return found
 
 
@@ -77,6 +72,8 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
     kind (KindSetting): The kind of its answers, or "auto" to go by the tasks.
     origin (str): Prodigy's own name of the dataset, a prefix of its session names.
     annotator (str): Who answered, where a task does not tell.
+    sample (Callable[[], Iterable[Any]]): Gives the JSON of the first tasks of the dataset, for tasks that do not tell
+        what they are.
     """
 
     dataset: str
@@ -84,6 +81,7 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
     kind: KindSetting
     origin: str
     annotator: str = ""
+    sample: Callable[[], Iterable[Any]] = tuple
 
     def read(self, contents: Iterable[tuple[str, Any]], intake: Intake) -> Iterator[list[Task]]:
         """Yield the answers in places and JSON of tasks, one task at a time."""
@@ -99,42 +97,83 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
         try:
             record = decode(content)
         except UNREADABLE as err:
-            intake.record()
-            intake.skip(source, reason(err))
+            self._skip_unreadable(content, err, source, intake)
             return []
         found = len(record.spans or ())
         intake.record(found)
         try:
-            return self._read_record(record, source, intake)
+            return self._read_record(record, content, source, intake)
+        except NoAnswer as subject:
+            intake.no_answer(no_answer(str(subject)), found)
         except Unusable as err:
             intake.skip(source, str(err), found)
-            return []
+        return []
 
-    def _read_record(self, record: TaskRecord, source: str, intake: Intake) -> list[Task]:
+    def _skip_unreadable(self, content: Any, err: Exception, source: str, intake: Intake) -> None:
+        """Skip what is no task with a text and spans, unless it is a task about something else."""
+        with suppress(*UNREADABLE):
+            marks = marks_of(content)
+            if subject := other_subject(marks, self.kind, self._evidence):
+                spans = marks.number_of_spans()
+                intake.record(spans)
+                intake.no_answer(no_answer(subject), spans)
+                return
+        intake.record()
+        intake.skip(source, reason(err))
+
+    def _read_record(self, record: TaskRecord, content: Any, source: str, intake: Intake) -> list[Task]:
+        kind = self._kind(record, content, intake)
         if not record.text or record.text.isspace():
             raise Unusable("text is empty")
         if record.meta and is_too_deep(record.meta):
             raise Unusable("meta is nested too deeply")
-        spans = record.spans or ()
-        taken, fitted, others, trimmed = self._fit_spans(record.text, spans)
+        taken, fitted, others, trimmed = self._fit_spans(record.text, record.spans or ())
         current_hash, old_hash = input_hashes(record.text)
-        task = self._task(record, source, current_hash)
-        if task.kind == "binary":
+        task = self._task(record, kind, source, current_hash)
+        if kind == "binary":
             tasks = _binary_answers(record, task, taken, fitted)
         else:
-            task.spans = fitted if are_apart(fitted) else sorted(set(fitted))
-            if others:
-                task.other_labels = sorted(set(others))
-            if task.kind == "review":
-                task.versions = [self._version(record.text, version) for version in record.versions or ()]
-            tasks = [task]
-            for _ in range(len(taken) - len(task.spans)):
+            tasks = self._complete_answers(record, task, taken, fitted, others)
+            for _ in range(len(taken) - sum(len(one.spans) for one in tasks)):
                 intake.skip_span(source, "span repeated in the same task")
         if others or not tasks:
             intake.other_labels(others, whole_record=not tasks)
         intake.note(TRIMMED, trimmed)
-        self._note_oddities(record, task, old_hash, intake)
+        _note_oddities(record, current_hash, old_hash, intake)
         return tasks
+
+    def _kind(self, record: TaskRecord, content: Any, intake: Intake) -> Kind:
+        """Return the kind of an answer. RAISES (NoAnswer): If it is not about spans."""
+        kind = KIND_OF_VIEW.get(record.view_id)
+        if kind is None:
+            marks = marks_of(content)
+            if subject := other_subject(marks, self.kind, self._evidence):
+                raise NoAnswer(subject)
+            kind, note = kind_of(marks, self.kind, self._evidence)
+            intake.note(note, bool(note))
+            return kind
+        if record.versions is not None:
+            return "review"
+        if self.kind != "auto":
+            return self.kind
+        return "binary" if record.is_binary else kind
+
+    @cached_property
+    def _evidence(self) -> Evidence:
+        return find_evidence(islice(self.sample(), SAMPLE))
+
+    def _complete_answers(
+        self, record: TaskRecord, task: Task, taken: list[SpanRecord], fitted: list[Span], others: list[str]
+    ) -> list[Task]:
+        """Return the complete answer, and those about single spans of it that have an answer of their own."""
+        task.spans = fitted if are_apart(fitted) else sorted(set(fitted))
+        if others:
+            task.other_labels = sorted(set(others))
+        if task.kind == "review":
+            task.versions = [self._version(record.text, version) for version in record.versions or ()]
+        if task.answer == "accept" and [span for span in taken if span.answer is not None]:
+            return _single_out(task, taken, fitted)
+        return [task]
 
     def _fit_spans(self, text: str, spans: Iterable[SpanRecord]) -> tuple[list[SpanRecord], list[Span], list[str], int]:
         """Return the spans of the labels that are taken, the same fitted into the text, the labels of the other spans,
@@ -161,7 +200,7 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
                 others.append(label)
         return taken, fitted, others, trimmed
 
-    def _task(self, record: TaskRecord, source: str, input_hash: int) -> Task:
+    def _task(self, record: TaskRecord, kind: Kind, source: str, input_hash: int) -> Task:
         """Return the answer, but for its spans."""
         return Task(
             input_hash=input_hash,
@@ -169,7 +208,7 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
             labels=self._sorted_labels,
             spans=[],
             answer=record.answer or "accept",
-            kind=self._kind(record),
+            kind=kind,
             annotator=_annotator(record.annotator_id or record.session_id or "", self.origin) or self.annotator,
             timestamp=whole_seconds(record.timestamp),
             dataset=self.dataset,
@@ -181,31 +220,39 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
     def _sorted_labels(self) -> list[str]:
         return sorted(self.labels)
 
-    def _kind(self, record: TaskRecord) -> Kind:
-        if record.versions is not None or record.view_id == "review":
-            return "review"
-        if self.kind != "auto":
-            return self.kind
-        if record.is_binary or record.view_id == "ner":
-            return "binary"
-        if record.view_id is None and any(span.answer for span in record.spans or ()):
-            return "binary"  # exports of ner.teach from before tasks named their view
-        return "manual"
-
     def _version(self, text: str, version: VersionRecord) -> list[Span]:
-        spans = (fit_span(text, span.start, span.end, span.label) for span in version.spans or ())
+        found = (span for span in version.spans or () if span.answer != "reject")
+        spans = (fit_span(text, span.start, span.end, span.label) for span in found)
         return sorted({span for span in spans if isinstance(span, Span) and span.label in self.labels})
 
-    def _note_oddities(self, record: TaskRecord, task: Task, old_hash: int, intake: Intake) -> None:
-        if record.meta is not None and not isinstance(record.meta, dict):
-            intake.note("meta that is no object dropped")
-        if self.kind == "auto" and task.kind == "manual" and record.view_id is None and record.is_binary is None:
-            intake.note("does not tell whether it is manual or binary: taken for manual")
-        stored = record.input_hash
-        if stored is None or stored == task.input_hash:
-            return
+
+def _note_oddities(record: TaskRecord, current_hash: int, old_hash: int, intake: Intake) -> None:
+    if record.meta is not None and not isinstance(record.meta, dict):
+        intake.note("meta that is no object dropped")
+    stored = record.input_hash
+    if stored is not None and stored != current_hash:
         is_old = stored == old_hash
         intake.note("input hash of an old Prodigy version" if is_old else "stored input hash is not that of the text")
+
+
+def _single_out(task: Task, taken: list[SpanRecord], fitted: list[Span]) -> list[Task]:
+    """Return a complete answer without the spans in it that are rejected or ignored, and an answer about each of them.
+    It is not complete for the labels of ignored ones: their other spans are answers of their own too.
+    """
+    answers: dict[Span, Answer] = {}
+    for span, fits in zip(taken, fitted, strict=True):
+        if answers.get(fits) != "reject":
+            answers[fits] = span.answer or "accept"
+    untold = {span.label for span, answer in answers.items() if answer == "ignore"}
+    alone = msgspec.structs.replace(task, kind="binary", versions=[], other_labels=[])
+    task.labels = [label for label in task.labels if label not in untold]
+    task.spans = sorted(span for span, answer in answers.items() if answer == "accept" and span.label not in untold)
+    complete = set(task.spans)
+    return [task] * bool(task.labels) + [
+        msgspec.structs.replace(alone, labels=[span.label], spans=[span], answer=answer)
+        for span, answer in sorted(answers.items())
+        if span not in complete
+    ]
 
 
 def _binary_answers(record: TaskRecord, task: Task, taken: list[SpanRecord], fitted: list[Span]) -> list[Task]:
@@ -222,111 +269,13 @@ def _binary_answers(record: TaskRecord, task: Task, taken: list[SpanRecord], fit
     ]
 
 
+def no_answer(subject: str) -> str:
+    """Return the note about a task that is no answer about spans."""
+    return f"no answer about spans: {subject}"
+
+
 @lru_cache(2**10)
 def _annotator(session: str, origin: str) -> str:
     """Return the annotator in the name of a session, "<dataset>-<annotator>", if somebody named it."""
     is_unnamed = session == origin or _UNNAMED_SESSION.fullmatch(session)
     return "" if is_unnamed else session.removeprefix(f"{origin}-")
-
-
-# Decoding. Most of a task's bytes are its tokens, which nobody needs: they are cut out before the rest is decoded, in a
-# third of the time in which a decoder passes over them. Most of the others are its text, which occurs again in dataset
-# after dataset: as long as there is room, texts are cached by their JSON.
-
-_TOKENS = b'"tokens":[{'
-_SPACED_TOKENS = b'"tokens": [{'
-_END_AND_KEY = re.compile(rb'\}\], ?"\w+":')
-_CUT = 7_046_029_254  # stands for the tokens, and for the text
-_CUT_TOKENS = b'"tokens":%d' % _CUT
-_TEXT = b'{"text":'
-_SPACED_TEXT = b'{"text": '
-_CUT_TEXT = b'{"text":%d' % _CUT
-_AFTER_ARRAYS = b",]} \t\r\n"
-_BACKSLASH = ord("\\")
-_QUOTE = b'"'
-_MAX_CACHED = 12 * 2**20  # bytes of JSON; texts take four times as much, with what Python notes of them
-
-
-class _CutRecord(TaskRecord, gc=False):
-    text: str | int  # type: ignore[assignment]
-    tokens: int | None = None
-
-
-decode_whole = msgspec.json.Decoder(TaskRecord).decode
-_decode_cut = msgspec.json.Decoder(_CutRecord).decode
-_decode_text = msgspec.json.Decoder(str).decode
-_cached: dict[bytes, str] = {}
-_cached_bytes = 0
-
-
-def decode(content: Any) -> TaskRecord:
-    """Decode a task. What is malformed inside its tokens may pass. RAISES (UNREADABLE): If it is no JSON of one."""
-    if isinstance(content, bytes):
-        text, text_end = _find_text(content)
-        tokens, tokens_end = find_tokens(content, text_end)
-        if tokens:
-            beginning = _CUT_TEXT if text_end else b""
-            try:
-                record = _decode_cut(beginning + content[text_end:tokens] + _CUT_TOKENS + content[tokens_end:])
-                if record.text == _CUT:
-                    record.text = _cached_text(content[text:text_end])
-            except (msgspec.DecodeError, UnicodeError, RecursionError):
-                return decode_whole(content)
-            # Else it was the tokens of something inside the task, or its text is a number.
-            if record.tokens == _CUT and isinstance(record.text, str):
-                return record
-    return decode_whole(content)
-
-
-def _cached_text(content: bytes) -> str:
-    global _cached_bytes
-    text = _cached.get(content)
-    if text is None:
-        text = _decode_text(content)
-        if _cached_bytes + len(content) <= _MAX_CACHED:
-            _cached_bytes += len(content)
-            _cached[content] = text
-    return text
-
-
-def _find_text(task: bytes) -> tuple[int, int]:
-    """Return start and end of the text of a task that begins with it, with its quotes; (0, 0) if it does not."""
-    start = len(_TEXT) if task.startswith(_TEXT) else len(_SPACED_TEXT) if task.startswith(_SPACED_TEXT) else 0
-    if not start or not task.startswith(_QUOTE, start):
-        return 0, 0
-    end = task.find(_QUOTE, start + 1)
-    while end > 0 and _is_escaped(task, end):
-        end = task.find(_QUOTE, end + 1)
-    return start, end + 1
-
-
-def _is_escaped(task: bytes, position: int) -> bool:
-    before = position
-    while task[before - 1] == _BACKSLASH:
-        before -= 1
-    return (position - before) % 2 == 1
-
-
-def find_tokens(task: bytes, start: int = 0) -> tuple[int, int]:
-    """Find an array of objects called tokens, with its name, that another key follows.
-
-    In JSON a quote that no backslash precedes begins or ends a string, and no name follows the end of one. So what is
-    found is a key, outside of strings, and so is a bracket between the end of an object and a key. Brackets before it
-    are inside strings: what follows them could not follow the end of an array. If this bracket ends an array inside a
-    token, then what is left has brackets without partners, and cannot be decoded.
-
-    task (bytes): JSON.
-    start (int): A position in it that is not inside a string; what stands before is passed over.
-    RETURNS (tuple[int, int]): Start and end; (0, 0) if there is none, or it cannot be told.
-    """
-    begin = task.find(_TOKENS, start)
-    if begin < 0:
-        begin = task.find(_SPACED_TOKENS, start)
-    if begin < 1 or task[begin - 1] == _BACKSLASH:
-        return 0, 0
-    end = task.find(b"]", begin)
-    while not _END_AND_KEY.match(task, end - 1):
-        if end < 0 or task[end + 1 : end + 2] in _AFTER_ARRAYS:
-            return 0, 0
-        end = task.find(b"]", end + 1)
-    return begin, end + 1
