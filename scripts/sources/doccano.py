@@ -19,7 +19,7 @@ from scripts.core.settings import registry
 from scripts.sources.documents import Document, Record, WithoutSpans
 from scripts.sources.files import Files
 from scripts.sources.json_records import UNREADABLE, any_record, is_too_deep, json_records, reason
-from scripts.sources.offsets import Mark, Offsets, Unit
+from scripts.sources.offsets import Mark, Offsets, Unit, UnitEvidence
 from scripts.sources.source import Intake
 
 _TEXT = ("text", "data")
@@ -43,6 +43,7 @@ class _Span(msgspec.Struct, gc=False):
     user: str | int | None = None
 
 
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 _Spans = list[tuple[int, int, str | int] | _Span] | None
 
 
@@ -77,22 +78,32 @@ class Doccano(Files, frozen=True):
         """Whether a record looks like doccano's."""
         return any_record(self.files(), _is_doccano)
 
-    def resolved(self, intake: Intake) -> Doccano:
-        """Return the source with users that are "one" or "each"."""
-        if self.users != "auto":
-            return self
+    def first_look(self, intake: Intake) -> tuple[Doccano, UnitEvidence]:
+        """Return the source with users that are "one" or "each", and the evidence of its spans."""
+        evidence = UnitEvidence()
         together = apart = 0  # texts
-        for record in self._all_records(self.files(), Intake(lambda _: None)):
-            if len(record.documents) > 1:
-                is_apart = _mark_the_same(record.documents)
-                together, apart = together + (not is_apart), apart + is_apart
-        return replace(self, users="each" if apart > together else "one")
+        for path, _ in self.files():
+            for _, content in json_records(str(path)):
+                if content.isascii() and b"\\" not in content and b'"user"' not in content:
+                    continue  # all units are the same in it, and nothing tells its users
+                try:
+                    documents = self._documents(_decode(content), "", Intake(lambda _: None))
+                except UNREADABLE:
+                    continue
+                for document in documents:
+                    evidence.add(document.text, document.marks)
+                if len(documents) > 1:
+                    is_apart = _mark_the_same(documents)
+                    together, apart = together + (not is_apart), apart + is_apart
+        users: Literal["one", "each"] = "each" if apart > together else "one"
+        return (replace(self, users=users) if self.users == "auto" else self), evidence
 
     def findings(self) -> list[str]:
         """Tell which labels are ids, and how users share the texts."""
         intake = Intake(lambda _: None)
         labels = Counter[str]()
-        for record in self.resolved(intake)._all_records(self.files(), intake):
+        source, _ = self.first_look(intake)
+        for record in source._all_records(self.files(), intake):
             labels.update(mark.label for document in record.documents for mark in document.marks)
         told = [f"{intake.notes[what]:,} × {what}" for what in (SHARED, APART) if intake.notes[what]]
         if intake.notes[LABEL_ID]:
@@ -106,7 +117,7 @@ class Doccano(Files, frozen=True):
         user = path.name.split(".")[0] if len(self.files()) > 1 else ""
         for source, content in json_records(str(path)):
             try:
-                record = msgspec.json.decode(content, type=dict[str, Any])
+                record = _decode(content)
                 if _is_category(record):
                     yield Record(source, [Document("", (), no_answer="category or text, no spans")])
                     continue

@@ -175,8 +175,7 @@ class DocumentReader(msgspec.Struct, frozen=True):
                 intake.skip_span(place, "span repeated in the same text")
             else:
                 places[span] = place
-                is_certain = mark.quote is not None and mark.quotes(text)
-                if self.boundaries.add(text, mark.start, mark.end, place, is_certain):
+                if self.boundaries.add(text, mark, place):
                     intake.note(INSIDE_WORD)
                 if (span.start, span.end) != (mark.start, mark.end):
                     intake.note(TRIMMED)

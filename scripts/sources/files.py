@@ -106,8 +106,10 @@ class Files(msgspec.Struct, frozen=True):
 
     def read_range(self, first: int, stop: int | None, dataset: str, intake: Intake) -> Iterator[list[Task]]:
         """Stream the answers in a range of the files."""
-        source = self.resolved(intake if first == 0 else Intake(lambda _: None))
-        reader = DocumentReader(dataset, self.labels, self.without_spans, *source._units())
+        source, evidence = self.first_look(intake if first == 0 else Intake(lambda _: None))
+        offsets, usual = self.offset_units()
+        units = (evidence.units(usual), usual) if offsets == "auto" else ((offsets,), None)
+        reader = DocumentReader(dataset, self.labels, self.without_spans, *units)
         yield from reader.read(source._all_records(self.files()[first:stop], intake), intake)
         if reader.usual and reader.boundaries.are_implausible():
             fix = 'set offsets to their unit, or to "codepoints" to take them as they are'
@@ -115,20 +117,12 @@ class Files(msgspec.Struct, frozen=True):
         if first == 0:
             self.note_unread(intake)
 
-    def resolved(self, intake: Intake) -> Files:
-        """Return the source with all settings that its records decide, noting what was chosen. It may read them."""
-        return self
+    def first_look(self, intake: Intake) -> tuple[Files, UnitEvidence]:
+        """Return the source with all settings that its records decide, and what they tell of the unit of their offsets.
 
-    def _units(self) -> tuple[tuple[Unit, ...], Unit | None]:
-        """Return the units that the offsets may count, the likely one first, and the usual one if they are not set."""
-        offsets, usual = self.offset_units()
-        if offsets != "auto":
-            return (offsets,), None
-        evidence = UnitEvidence()
-        for record in self._all_records(self.files(), Intake(lambda _: None)):
-            for document in record.documents:
-                evidence.add(document.text, [*document.marks, *document.wrong])
-        return evidence.units(usual), usual
+        It may read all of them. The intake is told what was chosen.
+        """
+        return self, UnitEvidence()
 
     def parts(self, size: int) -> Sequence[Source]:
         """Ranges of the files of about a size in bytes each."""
@@ -141,7 +135,8 @@ class Files(msgspec.Struct, frozen=True):
 
     def labels_found(self) -> Counter[str]:
         """Count the spans of each label. All of the source is read."""
-        records = self.resolved(Intake(lambda _: None))._all_records(self.files(), Intake(lambda _: None))
+        source, _ = self.first_look(Intake(lambda _: None))
+        records = source._all_records(self.files(), Intake(lambda _: None))
         documents = (document for record in records for document in record.documents)
         return Counter(mark.label for one in documents for mark in (*one.marks, *one.wrong) if mark.label)
 

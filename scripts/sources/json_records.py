@@ -15,8 +15,7 @@ from scripts.sources.files import opened
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError, TypeError)
 _MAX_DEPTH = 100
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
-_LONE_QUOTE = b'"'
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},]', re.DOTALL)
+_BACKSLASH = ord("\\")
 
 
 def json_lines(path: str) -> Iterator[tuple[str, bytes]]:
@@ -110,26 +109,50 @@ class _PartialArray:
     def __init__(self) -> None:
         self.rest = b""  # from the first element that is not complete yet
         self.ended = False
+        self._position = 0  # in the rest: what stands before is known
         self._depth = 0
-        self._position = 0  # in the rest
+        self._in_string = False
 
     def feed(self, block: bytes) -> Iterator[bytes]:
         """Yield the elements that are complete now."""
         self.rest += block
         start = 0
-        for match in _TOKEN.finditer(self.rest, self._position):
-            token = match[0]
-            if token == _LONE_QUOTE:  # a string whose end is not read yet
-                break
-            self._position = match.end()
-            self._depth += (token in b"[{") - (token in b"]}")
-            self.ended = self._depth == 0
-            if self.ended or (token in b"[," and self._depth == 1):
-                element = self.rest[start : match.start()].strip()
-                start = self._position
-                if element:  # none before the first bracket, nor in an empty array
-                    yield element
-            if self.ended:
-                break
+        for end in self._ends_of_elements():
+            element = self.rest[start:end].strip()
+            start = end + 1
+            if element:  # none before the first bracket, nor in an empty array
+                yield element
         self.rest = self.rest[start:]
-        self._position -= start
+        self._position = len(self.rest)
+
+    def _ends_of_elements(self) -> list[int]:
+        """Return where the array begins, elements end, and it ends, in the part that is new."""
+        import numpy as np  # takes a while, and most files have lines
+
+        new = np.frombuffer(self.rest, np.uint8)[self._position :]
+        quotes = new == ord('"')
+        after_backslash = np.flatnonzero(quotes[1:] & (new[:-1] == _BACKSLASH)) + 1
+        for quote in (0, *after_backslash.tolist()):
+            if len(new) and self._is_escaped(quote):
+                quotes[quote] = False
+        in_string = (np.cumsum(quotes, dtype=np.uint8) & 1).astype(bool) ^ self._in_string
+        places = np.flatnonzero(np.isin(new, list(b"[]{},")) & ~in_string)
+        found = new[places]
+        depths = self._depth + np.cumsum(np.isin(found, list(b"[{")).astype(np.int64) - np.isin(found, list(b"]}")))
+        is_end = depths == 0
+        ends = places[is_end | ((depths == 1) & np.isin(found, list(b",[")))]
+        if is_end.any():
+            self.ended = True
+            return (ends[ends <= places[is_end.argmax()]] + self._position).tolist()
+        if len(new):
+            self._in_string = bool(in_string[-1])
+        if len(depths):
+            self._depth = int(depths[-1])
+        return (ends + self._position).tolist()
+
+    def _is_escaped(self, quote: int) -> bool:
+        """Whether an odd number of backslashes stands before a quote in the new part."""
+        place = before = self._position + quote
+        while before and self.rest[before - 1] == _BACKSLASH:
+            before -= 1
+        return (place - before) % 2 == 1

@@ -21,7 +21,7 @@ from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files
 from scripts.sources.json_records import UNREADABLE, any_record, json_records, reason
 from scripts.sources.label_studio_texts import Region, TextsFound
-from scripts.sources.offsets import Mark, Offsets, Unit
+from scripts.sources.offsets import Mark, Offsets, Unit, UnitEvidence
 from scripts.sources.source import Intake, whole_seconds
 
 _OTHER = {"relation", "choices", "textarea", "rating", "taxonomy", "number", "datetime", "pairwise", "ranker"}
@@ -82,6 +82,7 @@ class _StoredAnnotation(_Annotation, gc=False):
 _decode = msgspec.json.Decoder(_Task).decode
 _decode_stored = msgspec.json.Decoder(_StoredAnnotation).decode
 _decode_any = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_value = msgspec.json.Decoder(_Value).decode
 _Regions = list[_Value]
 
 
@@ -131,13 +132,14 @@ class LabelStudio(Files, frozen=True):
         """Whether a record looks like Label Studio's."""
         return any_record(self.files(), _is_label_studio)
 
-    def resolved(self, intake: Intake) -> LabelStudio:
-        """Return the source with its field, and the objects whose spans are of this text."""
+    def first_look(self, intake: Intake) -> tuple[LabelStudio, UnitEvidence]:
+        """Return the source with its field and the objects whose spans are of this text, and the evidence of these."""
         texts = self._texts_found()
         field = self.field or texts.field()
         for what, number in texts.choice(field, is_set=bool(self.field)).items():
             intake.note(what, number)
-        return replace(self, field=field, to_name=self.to_name or texts.objects_of(field))
+        objects = self.to_name or texts.objects_of(field)
+        return replace(self, field=field, to_name=objects), texts.evidence(field, objects)
 
     def findings(self) -> list[str]:
         """Tell which text was chosen, if there was a choice."""
@@ -244,7 +246,7 @@ def _answer(annotation: _Annotation) -> _Answer:
     for result in annotation.result:
         to_name = result.to_name if isinstance(result.to_name, str) else ""
         if result.type == "labels":
-            regions += [Region(to_name, mark) for mark in _marks([msgspec.json.decode(result.value, type=_Value)])]
+            regions += [Region(to_name, mark) for mark in _marks([_decode_value(result.value)])]
         elif result.type in _SPANS_ELSEWHERE:
             regions += [Region(to_name, mark) for mark in _marks_elsewhere(result)]
         else:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from scripts.sources.offsets import Mark, convert, has_boundary_inside_word, unit_of
+from scripts.sources.offsets import Mark, UnitEvidence, convert, has_boundary_inside_word, unit_of
 
 
 class Region(NamedTuple):
@@ -23,6 +23,7 @@ class TextsFound:
         self.spans: Counter[str] = Counter()  # of each object
         self.fits: Counter[tuple[str, str]] = Counter()  # of each object and key
         self.keys: Counter[str] = Counter()
+        self._evidence: dict[tuple[str, str], UnitEvidence] = defaultdict(UnitEvidence)
 
     def add(self, data: Mapping[str, Any], answers: Iterable[Iterable[Region]]) -> None:
         """Take the evidence of a task: its data, and the spans of each of its annotations."""
@@ -35,7 +36,15 @@ class TextsFound:
             for to_name, marks in by_object.items():
                 self.spans[to_name] += len(marks)
                 for key, text in texts.items():
-                    self.fits[to_name, key] += _fitting(text, marks)
+                    self._evidence[to_name, key].add(text, marks)
+                    self.fits[to_name, key] += _fitting(text, marks) if len(texts) > 1 else len(marks)
+
+    def evidence(self, field: str, objects: Sequence[str]) -> UnitEvidence:
+        """Return what the spans of some objects, or of all, tell of the unit of their offsets in a text."""
+        found = UnitEvidence()
+        for to_name in objects or self.spans:
+            found.update(self._evidence[to_name, field])
+        return found
 
     def spans_in(self) -> Counter[str]:
         """Count the spans in the text of each key; nothing is the key of those that fit in none."""

@@ -6,10 +6,13 @@ these is two UTF-16 units and four bytes. Browsers may count "\r\n" as one (`cod
 Quoted texts tell the unit; without them, boundaries inside words do, see `UnitEvidence`.
 """
 
+from __future__ import annotations
+
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Literal, NamedTuple, get_args
 
 Unit = Literal["codepoints", "utf16", "codepoints_crlf", "utf16_crlf", "graphemes", "bytes"]
@@ -118,15 +121,13 @@ class Boundaries:
         self.shifted = 0
         self.example = ""
 
-    def add(self, text: str, start: int, end: int, place: str, is_certain: bool = False) -> bool:
-        """Count a span, in code points; is_certain (bool): since its quote fits.
-
-        RETURNS (bool): Whether it starts or ends inside a word.
-        """
+    def add(self, text: str, mark: Mark, place: str) -> bool:
+        """Count a span, in code points. RETURNS (bool): Whether it starts or ends inside a word."""
         self.spans += 1
+        start, end = mark.start, mark.end
         starts, ends = is_inside_word(text, start), is_inside_word(text, end)
         seems_shifted = (starts and (ends or not text[end - 1].isalnum())) or (ends and not text[start].isalnum())
-        if seems_shifted and not is_certain:
+        if seems_shifted and not mark.quotes(text):
             self.shifted += 1
             self.example = self.example or f'"{text[start:end][:40]}" in {place}'
         return starts or ends
@@ -158,16 +159,23 @@ class UnitEvidence:
 
     def add(self, text: str, marks: Sequence[Mark]) -> None:
         """Take the evidence of a document; most have no character that is counted differently."""
-        if not marks or not any(differs(text, unit) for unit in UNITS):
+        if not marks or (text.isascii() and _CRLF not in text):
+            return
+        # Most of the others have letters beyond ASCII alone, which only bytes count differently.
+        if not any(differs(text, unit) for unit in UNITS if unit != "bytes") and all(_fits(text, m) for m in marks):
             return
         sound = [mark for mark in marks if not mark.fault]
         for readings in zip(*(convert(text, sound, unit) for unit in UNITS), strict=True):
             groups: dict[Mark, int] = {}
             numbers = [groups.setdefault(mark, len(groups)) for mark in readings]
             if len(groups) > 1:
-                quoted = readings[0].quote is not None
-                fits = [mark.quotes(text) if quoted else _fits_words(text, mark) for mark in readings]
-                (self._quoted if quoted else self._unquoted)[tuple(zip(numbers, fits, strict=True))] += 1
+                pattern = tuple((number, _fits(text, mark)) for number, mark in zip(numbers, readings, strict=True))
+                (self._unquoted if readings[0].quote is None else self._quoted)[pattern] += 1
+
+    def update(self, other: UnitEvidence) -> None:
+        """Add the evidence of other documents."""
+        self._quoted.update(other._quoted)
+        self._unquoted.update(other._unquoted)
 
     def units(self, usual: Unit) -> tuple[Unit, ...]:
         """Return the most likely unit, and after it those that may be as well.
@@ -207,7 +215,9 @@ def _fitting(patterns: Counter[_Pattern], unit: Unit) -> int:
     return sum(count for pattern, count in patterns.items() if pattern[number][1])
 
 
-def _fits_words(text: str, mark: Mark) -> bool:
+def _fits(text: str, mark: Mark) -> bool:
+    if mark.quote is not None:
+        return not mark.fault and mark.quotes(text)
     is_inside = not mark.fault and 0 <= mark.start < mark.end <= len(text)
     if not is_inside or text[mark.start : mark.end].isspace():
         return False
@@ -305,6 +315,7 @@ def _widths(text: str, unit: Unit) -> Iterator[int]:
         before = character
 
 
+@cache
 def _joined_characters() -> Callable[[str], object]:
     """Return a search for what may be of one grapheme cluster with the character before or after it."""
     import regex
