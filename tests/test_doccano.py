@@ -130,6 +130,11 @@ def test_a_folder_of_users_files_names_its_annotators(tmp_path):
     ]  # fmt: skip
     for name in ("bob", "unknown", "all"):
         (tmp_path / f"{name}.jsonl").unlink()
+    for name in ("train", "dev-1"):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"text": f"{TEXT} {name}", "label": PAIRS}))
+    assert {task.annotator for task in read(source)[0]} == {"me", "ada"}
+    for name in ("train", "dev-1"):
+        (tmp_path / f"{name}.jsonl").unlink()
     (task,), _, _ = read(source)  # a file alone may be called anything
     assert task.annotator == "me"
 

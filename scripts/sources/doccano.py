@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from scripts.core.settings import registry
 from scripts.sources.documents import Document, Record, WithoutSpans
 from scripts.sources.files import Files
+from scripts.sources.folders import split_of
 from scripts.sources.json_records import UNREADABLE, any_record, is_too_deep, json_records, reason
 from scripts.sources.offsets import Mark, Offsets, Unit, UnitEvidence
 from scripts.sources.source import Intake
@@ -110,11 +111,11 @@ class Doccano(Files, frozen=True):
             ids = sorted(filter(str.isdigit, labels), key=int)
             names = json.dumps(dict.fromkeys(ids, ""))
             told.append(f"labels {', '.join(ids)} are ids of doccano, no names: label_names = {names}")
-        return told
+        return Files.findings(self) + told
 
     def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
         """Stream the rows."""
-        user = path.name.split(".")[0] if len(self.files()) > 1 else ""
+        user = path.name.split(".")[0] if len(self.files()) > 1 and not split_of(path.name) else ""
         for source, content in json_records(str(path)):
             try:
                 record = _decode(content)

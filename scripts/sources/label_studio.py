@@ -145,7 +145,7 @@ class LabelStudio(Files, frozen=True):
         """Tell which text was chosen, if there was a choice."""
         texts = self._texts_found()
         told = texts.choice(self.field or texts.field(), is_set=bool(self.field))
-        return [f"{number:,} × {what}" for what, number in told.items()]
+        return Files.findings(self) + [f"{number:,} × {what}" for what, number in told.items()]
 
     def _texts_found(self) -> TextsFound:
         found = TextsFound()
