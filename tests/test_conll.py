@@ -131,9 +131,6 @@ def test_columns_by_number(corpus):
     assert spans(read(corpus(content, token=2, tag=5))[0]) == [[("Ada", "PER")]]
     assert spans(read(corpus(content, token=-5, tag=-2))[0]) == [[("Ada", "PER")]]
     assert read(corpus(content, labels=["NP"], token=2, tag=4, scheme="iob1"))[0][0].spans == [Span(0, 3, "NP")]
-    for odd in ({"token": 0}, {"tag": 0}):
-        with pytest.raises(UserError, match="count columns from 1"):
-            corpus(content, **odd)
     with pytest.raises(UserError, match="scheme = 'bio': must be one of auto, iob1, iob2, biluo, io"):
         corpus(content, scheme="bio")
 
@@ -171,6 +168,147 @@ def test_comments_are_noted(corpus):
     (task,), intake, _ = read(corpus(content))
     assert task.text == "Ada #"
     assert intake.notes["lines of comment are not read"] == 1
+
+
+FORMS = {
+    "MultiCoNER": "# id 1f0c5d5e-0001\tdomain=en\nada _ _ B-PER\nmet _ _ O\n\n# id 2\tdomain=en\nbob _ _ B-PER\n",
+    "two columns": "# id 7\nada B-PER\nmet O\n\n# newpar\nbob B-PER\n",
+    "a text that ends like a row": "# text = O\nada X X B-PER\nmet X X O\n\n# sent_id = B-PER\nbob X X B-PER\n",
+    "CoNLL-U": "# newdoc id = 1\n# sent_id = 1\n1\tada\tB-PER\t-\n2\tmet\tO\t-\n\n# sent_id = 2\n1\tbob\tB-PER\t-\n",
+    "GermEval": "#\thttp://a.example [2009]\n1\tada\tB-PER\tO\n2\tmet\tO\tO\n\n#\tb [2010]\n1\tbob\tB-PER\tO\n",
+    "OntoNotes": "#begin document (a);\nada B-PER\nmet O\n\n#end document\n#begin document (b); part 0\nbob B-PER\n",
+    "AIDA": "-DOCSTART- (1 EU)\nada\tB-PER\nmet\tO\n\n-DOCSTART- (2 UN)\nbob\tB-PER\n",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_lines_of_comment_are_told_by_their_form(corpus, form):
+    source = corpus(FORMS[form])
+    assert source.recognizes()
+    assert [task.text for task in read(source)[0]] == ["ada met", "bob"]
+    assert source.labels_found() == {"PER": 2}
+
+
+@pytest.mark.parametrize("line", ["# X X O", "#hashtag X X O", "#1 X X B-PER", "# X X O\n# X X O"])
+@pytest.mark.parametrize("place", ["{}\nAda X X B-PER", "Ada X X B-PER\n{}"])
+def test_a_token_may_begin_with_a_hash(corpus, line, place):
+    (task,), intake, _ = read(corpus(f"{place.format(line)}\n\n" + "Bob X X B-PER\n" * 3, text="document"))
+    assert sum(token.startswith("#") for token in task.text.split()) == line.count("#")
+    assert intake.notes == {"file with tags read as iob2": 1}
+
+
+# Columns
+
+STACKOVERFLOW = (
+    "In\tO\tIn\tO\nJava\tB-Language\tJava\tO\n+\tB-Code\t+\tO\n=\tI-Code\t=\tO\n\n"
+    "use\tO\tuse\tO\nextract\tB-Function\textract\tB-Code\n"
+)
+CONLL_2003 = "EU NNP B-NP B-ORG\nrejects VBZ B-VP O\nGerman JJ B-NP B-MISC\ncall NN I-NP O\n\nPeter NNP B-NP B-PER\n"
+NESTED = "1\tTU\tB-ORG\tO\n2\tKöln\tI-ORG\tB-LOC\n3\tand\tO\tO\n\n1\tBonn\tB-LOC\tO\n"
+UNER = "1\tAda\tB-PER\t-\t-\n2\tmet\tO\t-\t-\n\n1\tBob\tB-PER\t-\t-\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "texts", "labels", "others"),
+    [
+        (STACKOVERFLOW, ["In Java + =", "use extract"], {"Language": 1, "Code": 1, "Function": 1}, {4: 1}),
+        (CONLL_2003, ["EU rejects German call", "Peter"], {"ORG": 1, "MISC": 1, "PER": 1}, {3: 4}),
+        (NESTED, ["TU Köln and", "Bonn"], {"ORG": 1, "LOC": 1}, {4: 1}),
+        (UNER, ["Ada met", "Bob"], {"PER": 2}, {}),
+        (FILE, ["Ada Lovelace met Bob", "in Köln"], {"PER": 2, "LOC": 1}, {}),
+    ],
+)
+def test_the_column_of_the_entities_is_found_and_the_others_are_named(corpus, content, texts, labels, others):
+    source = corpus(content, labels=sorted(labels))
+    assert (source.recognizes(), source.labels_found()) == (True, labels)
+    tasks, intake, _ = read(source)
+    assert [task.text for task in tasks] == texts
+    notes = {f"span in column {n}, which has tags too: tag = {n} takes it": spans for n, spans in others.items()}
+    assert notes.items() <= intake.notes.items()
+    assert len(intake.notes) == len(notes) + 1
+
+
+def test_import_is_told_of_the_columns(corpus):
+    assert corpus(STACKOVERFLOW).findings() == ["tags of column 2 are taken; tag = 4 takes column 4, with 1 × Code"]
+    assert corpus(CONLL_2003).findings() == [
+        "tags of the last column are taken; tag = 3 takes column 3, with 4 × NP, VP"
+    ]
+    assert corpus(UNER).findings() == ["tokens of column 2 are taken, since column 1 numbers them"]
+    assert corpus(FILE).findings() == []
+
+
+def test_a_column_that_the_config_names_is_taken_as_it_is(corpus):
+    tasks, intake, _ = read(corpus(STACKOVERFLOW, labels=["Code"], tag=-1))
+    assert spans(tasks) == [[], [("extract", "Code")]]
+    assert intake.notes == {"file with tags read as iob2": 1}
+    (first, _), _, _ = read(corpus(CONLL_2003, labels=["NP"], tag=3))
+    assert [text for text, _ in spans([first])[0]] == ["EU", "German call"]
+
+
+def test_columns_are_looked_for_beyond_the_first_lines(corpus):
+    """Tags of a column that is empty for long, beside one that is not."""
+    content = "a O O\n" * 1500 + "Ada B-PER O\n" * 40 + "b O O\n" * 20
+    assert corpus(content).labels_found() == {"PER": 40}
+
+
+# Folders
+
+
+def test_the_files_of_a_corpus_have_one_label_set(corpus, tmp_path):
+    for name, content in {"eng.train": FILE, "eng.testa": "Eve B-PER\n", "eng.testb": "here O\n"}.items():
+        corpus(content, name=name)
+    source = Conll(str(tmp_path), ["LOC", "PER"])
+    assert source.recognizes()
+    assert {(task.source, *task.labels) for task in read(source)[0]} == {
+        ("eng.testa:1", "LOC", "PER"), ("eng.testb:1", "LOC", "PER"), ("eng.train:1", "LOC", "PER"),
+        ("eng.train:6", "LOC", "PER"),
+    }  # fmt: skip
+    names = {"train": "eng.train", "dev": "eng.testa", "test": "eng.testb"}
+    assert source.split_paths() == {split: str(tmp_path / name) for split, name in names.items()}
+    assert source.findings() == [
+        "published splits by the names of its files: dev (eng.testa), test (eng.testb), train (eng.train)"
+    ]
+
+
+@pytest.mark.parametrize("name", ["{}.conll", "{}/1.conll", "1_{}.tsv", "{}.txt"])
+def test_files_with_the_same_texts_are_of_annotators(corpus, tmp_path, name):
+    for who, content in {"ana": FILE, "ben": FILE.replace("Bob B-PER", "Bob O"), "cleo": FILE}.items():
+        (tmp_path / name.format(who)).parent.mkdir(exist_ok=True)
+        corpus(content, name=name.format(who))
+    source = Conll(str(tmp_path), ["LOC", "PER"])
+    tasks, intake, _ = read(source)
+    assert [(task.annotator, len(task.spans)) for task in tasks] == [
+        ("ana", 2), ("ana", 1), ("ben", 1), ("ben", 1), ("cleo", 2), ("cleo", 1)
+    ]  # fmt: skip
+    assert intake.notes["text in several files, taken as those of annotators: ana, ben, cleo"] == 1
+    assert source.findings()[0].startswith("1 × text in several files")
+
+
+def test_files_with_the_same_texts_and_other_labels(corpus, tmp_path):
+    corpus(FILE.replace("Köln B-LOC", "Köln O"), name="person.conll")
+    corpus("Ada O\nLovelace O\nmet O\nBob O\n\nin O\nKöln B-LOC\n", name="place.conll")
+    tasks, _, _ = read(Conll(str(tmp_path), ["LOC", "PER"]))
+    found = [(*task.labels, len(task.spans)) for task in tasks]
+    assert found == [("PER", 2), ("PER", 0), ("LOC", 0), ("LOC", 1)]
+    tasks, _, _ = read(Conll(str(tmp_path), ["LOC", "PER"], copies="versions"))
+    assert all(task.labels == ["LOC", "PER"] for task in tasks)
+
+
+def test_files_of_prose_in_a_folder_are_not_read(corpus, tmp_path):
+    corpus(FILE)
+    corpus("This is a corpus\nof names.\n\nIt is free to use for everyone.\n", name="README.txt")
+    corpus("PER\nLOC\n", name="labels.txt")
+    source = Conll(str(tmp_path), ["LOC", "PER"])
+    tasks, intake, skipped = read(source)
+    assert (len(tasks), skipped, source.recognizes()) == (2, [], True)
+    assert intake.notes["file *.txt or *.tsv without columns is not read"] == 2
+
+
+def test_a_webanno_file_is_not_taken_for_another(corpus):
+    source = corpus("#FORMAT=WebAnno TSV 3.3\n\n\n#Text=Ada\n1-1\t0-3\tAda\tPER\n", name="a.tsv")
+    assert source.recognizes()
+    with pytest.raises(UserError, match="is WebAnno TSV, which is not read; export it as UIMA CAS XMI"):
+        read(source)
 
 
 def test_what_breaks_the_scheme_costs_its_label_the_sentence(corpus):

@@ -167,7 +167,7 @@ def test_options_of_the_reader_are_used_and_written(project):
             "--vars.format odd: there is no such format; there is brat, casxmi, conll",
         ),
         (["datasets.cfg", "--format", "doccano"], "datasets.cfg: no span that can be used is in it, read as doccano"),
-        (["exports", "--format", "conll", "--reader.token", "0"], "token and tag count columns from 1"),
+        (["exports", "--format", "conll", "--reader.scheme", "odd"], "scheme = 'odd': must be one of auto"),
         (["exports", "odd"], "odd: not an option"),
         (["postgresql://u:hush@h/d", "--format", "prodigyserver"], "never the URL itself"),
     ],

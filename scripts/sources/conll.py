@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import codecs
-import re
+import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
+from scripts.sources.columns import Layout, TagColumn, columns_of, find_columns, is_tag, read_lines, starts_document
 from scripts.sources.documents import Document, Record
-from scripts.sources.files import Files, opened
+from scripts.sources.files import Files, NamedFile
+from scripts.sources.folders import CopiedFiles, Copies, Role, find_copies
 from scripts.sources.source import Intake
 from scripts.sources.tags import SchemeSetting, check_scheme, find_scheme, tagged_text
 
-_DOCSTART = "-DOCSTART-"
-_SAMPLE = 1000  # lines that tell the separator of the columns
-_WHITESPACE = b" \t\r\n"
-_TAG = re.compile(r"O|[BILUESM]-.+", re.DOTALL)
+_WEBANNO = b"#FORMAT=WebAnno TSV"
+_ALIKE = 20  # sentences: files that begin with the same ones are compared as a whole
+_GENERAL = (".tsv", ".txt")  # may hold anything
+_ENDINGS = (
+    ".conll", ".iob", ".bio", *_GENERAL, ".conllu", ".iob2", ".bioes", ".ner", ".annotated", ".train", ".dev", ".valid",
+    ".test", ".testa", ".testb",
+)  # fmt: skip
 
 
 @registry.readers("labelwise.Conll.v1")
@@ -30,33 +35,83 @@ class Conll(Files, frozen=True):
     """Read tokens and their tags. The text is the tokens with a space between them, since no more is known of it.
     Columns are separated by tabs where there are tabs, and then tokens may contain spaces.
 
-    path (str): The file, or a folder with files *.conll, *.iob, *.bio, *.tsv or *.txt.
-    token (int), tag (int): The columns, counted from 1, or from the end: -1 is the last.
+    path (str): The file, or a folder with files *.conll, *.iob, *.bio, *.tsv, *.txt and the like.
+    token (int), tag (int): The columns, counted from 1, or from the end: -1 is the last. 0: the tokens are in the
+        first, or the second after one that numbers them; the tags in the column with the most entities, phrases (NP,
+        VP) aside.
     scheme (str): "iob1", "iob2", "biluo" (also BIOES), "io", or "auto": the one that the file keeps to. An entity
         that breaks its rules is skipped.
     text (str): A text is a "sentence", or a "document": all sentences up to the next -DOCSTART-, a line each.
+    copies (str): Several files with the same texts, as `ana.conll` and `ben.conll`, are of several "annotators", or
+        each is complete for other "labels", or the last of these "versions" counts. "auto": labels, if each label has
+        its spans in files of its own, else annotators.
     """
 
-    endings: ClassVar[tuple[str, ...]] = (".conll", ".iob", ".bio", ".tsv", ".txt")
-    token: int = 1
-    tag: int = -1
+    endings: ClassVar[tuple[str, ...]] = (*_ENDINGS, *(f"{ending}.gz" for ending in _ENDINGS))
+    token: int = 0
+    tag: int = 0
     scheme: SchemeSetting = "auto"
     text: Literal["sentence", "document"] = "sentence"
+    copies: Copies = "auto"
 
     def __post_init__(self) -> None:
-        if 0 in (self.token, self.tag):
-            raise UserError("token and tag count columns from 1, or from the end with -1")
         check_scheme(self.scheme)
 
     def recognizes(self) -> bool:
-        """Whether the first lines end in tags."""
-        if not Path(self.path).expanduser().is_file():
-            return False
-        rows = [row for sentence in islice(self._sentences(Path(self.path).expanduser()), 50) for row in sentence.rows]
-        return len(rows) > 1 and all(not row.fault and _TAG.fullmatch(row.tag) for row in rows)
+        """Whether the first lines of the file, or of all files in a folder that have columns, are tagged."""
+        source = self._with_columns()
+        readable = self._readable_files()
+        return bool(readable) and all(source._is_tagged(path) or _is_webanno(path) for path, _ in readable)
+
+    def resolved(self, intake: Intake) -> Conll:
+        """Return the source with the columns that its first lines tell."""
+        return self._with_columns()
+
+    def _with_columns(self) -> Conll:
+        if self.token and self.tag:
+            return self
+        found = find_columns(path for path, _ in self._readable_files())
+        return replace(self, token=self.token or found.token, tag=self.tag or found.tag)
+
+    def note_unread(self, intake: Intake) -> None:
+        """Note other columns with tags, copies, and files without columns."""
+        for other in self._other_columns():
+            take = f"tag = {other.number} takes it"
+            intake.note(f"span in column {other.number}, which has tags too: {take}", other.spans.total())
+        if copied := self._copied():
+            intake.note(copied.note(), copied.texts)
+        intake.note("file *.txt or *.tsv without columns is not read", len(self.files()) - len(self._readable_files()))
+
+    def findings(self) -> list[str]:
+        """Tell of columns with tags, copies and splits."""
+        source = self._with_columns()
+        found = Files.findings(self)
+        if others := self._other_columns():
+            taken = f"column {source.tag}" if source.tag > 0 else "the last column"
+            found.append(
+                "; ".join([f"tags of {taken} are taken", *(f"tag = {one.number} takes {one}" for one in others)])
+            )
+        if source.token > 1:
+            found.append(f"tokens of column {source.token} are taken, since column 1 numbers them")
+        if copied := self._copied():
+            found.append(str(copied))
+        return found
 
     def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
+        """Stream the texts of a file."""
+        return self._records(path, name, Role(), intake)
+
+    def _all_records(self, files: Iterable[NamedFile], intake: Intake) -> Iterator[Record]:
+        copied = self._copied()
+        readable = {path for path, _ in self._readable_files()}
+        for path, name in files:
+            if path in readable:
+                yield from self._records(path, name, copied.roles.get(name, Role()) if copied else Role(), intake)
+
+    def _records(self, path: Path, name: str, role: Role, intake: Intake) -> Iterator[Record]:
         """Stream the texts. The file is read twice, first to find its scheme."""
+        if _is_webanno(path):
+            raise UserError(f"{path}: is WebAnno TSV, which is not read; export it as UIMA CAS XMI")
         scheme = find_scheme(self.scheme, ([row.tag for row in one.rows] for one in self._sentences(path)))
         intake.note(f"file with tags read as {scheme}")
         document = 0
@@ -67,9 +122,15 @@ class Conll(Files, frozen=True):
             tagged = [([row.token for row in one.rows], [row.tag for row in one.rows]) for one in sentences]
             text, marks = tagged_text(tagged, scheme)
             fault = next((row.fault for sentence in sentences for row in sentence.rows if row.fault), "")
-            yield Record(
-                f"{name}:{sentences[0].line}", [Document(text, marks, annotator=self.annotator, meta=meta)], fault
+            found = Document(
+                text,
+                marks,
+                complete=role.labels,
+                annotator=role.annotator or self.annotator,
+                meta=meta,
+                decides=role.decides,
             )
+            yield Record(f"{name}:{sentences[0].line}", [found], fault)
 
     def _texts(self, path: Path) -> Iterator[list[_Sentence]]:
         """Group the sentences of each text."""
@@ -84,20 +145,23 @@ class Conll(Files, frozen=True):
 
     def _sentences(self, path: Path) -> Iterator[_Sentence]:
         """Stream the lines between blank ones; -DOCSTART- is no token."""
-        separator, width = _layout(path)
+        layout = Layout.of(path)
         sentence = _Sentence()
-        for number, line in _lines(path):
-            columns = _columns(line, separator)
-            if not columns or columns[0] == _DOCSTART:
+        for number, line in read_lines(path):
+            columns = columns_of(line, layout.separator)
+            begins = starts_document(line, columns)
+            if not columns or begins:
                 if sentence.rows:
                     yield sentence
                     sentence = _Sentence()
-                sentence.starts_document |= bool(columns)
-            elif line.startswith(b"#") and len(columns) != width:
+                sentence.starts_document |= begins
+                continue
+            row = self._row(line, columns)
+            if layout.is_comment(line, columns, row.tag, not sentence.rows):
                 sentence.comments += 1
             else:
                 sentence.line = sentence.line or number
-                sentence.rows.append(self._row(line, columns))
+                sentence.rows.append(row)
         if sentence.rows:
             yield sentence
 
@@ -108,6 +172,55 @@ class Conll(Files, frozen=True):
         is_utf8 = line.decode("utf8", "ignore").encode() == line
         fault = "token is empty" if not columns[token].strip() else "" if is_utf8 else "not UTF-8"
         return _TaggedToken(columns[token], columns[tag].strip() or "O", fault)
+
+    # Several files
+
+    def _readable_files(self) -> list[NamedFile]:
+        """The files, but for those in a folder that may hold anything and have no columns, as a README.txt."""
+        found = self.files()
+        if Path(self.path).expanduser().is_file():
+            return found
+        return [(path, name) for path, name in found if not _is_general(name) or Layout.of(path).is_regular]
+
+    def _is_tagged(self, path: Path) -> bool:
+        rows = [row for sentence in islice(self._sentences(path), 50) for row in sentence.rows]
+        tagged = sum(not row.fault and is_tag(row.tag) for row in rows)
+        return tagged > 0.95 * len(rows)
+
+    def _other_columns(self) -> list[TagColumn]:
+        """The columns with tags that are not taken, with all their spans; none if the config says which is taken."""
+        paths = [path for path, _ in self._readable_files()]
+        if self.tag or len(find_columns(paths).tags) < 2:
+            return []
+        found = find_columns(paths, all_lines=True)
+        taken = self._with_columns().tag
+        return [column for column in found.tags if column.number != (taken if taken > 0 else found.width)]
+
+    def _copied(self) -> CopiedFiles | None:
+        """Find files with the same texts. Those that begin alike are read as a whole."""
+        paths = {name: path for path, name in self._readable_files()}
+        if len(paths) < 2 or self.copies == "versions":
+            return None
+        source = self._with_columns()
+        beginnings = {name: source._tokens(path, _ALIKE) for name, path in paths.items()}
+        numbers = Counter(beginnings.values())
+        return find_copies(
+            list(paths),
+            lambda name: source._tokens(paths[name], None) if numbers[beginnings[name]] > 1 else None,
+            lambda name: source._labels_in(paths[name]),
+            self.copies,
+        )
+
+    def _tokens(self, path: Path, sentences: int | None) -> bytes:
+        """Digest of the tokens in a number of sentences, or in all."""
+        digest = hashlib.sha256()
+        for sentence in islice(self._sentences(path), sentences):
+            digest.update("\n".join(row.token for row in sentence.rows).encode() + b"\n\n")
+        return digest.digest()
+
+    def _labels_in(self, path: Path) -> Counter[str]:
+        records = self._records(path, path.name, Role(), Intake(lambda _: None))
+        return Counter(mark.label for record in records for document in record.documents for mark in document.marks)
 
 
 class _TaggedToken(NamedTuple):
@@ -125,23 +238,9 @@ class _Sentence(msgspec.Struct):
     comments: int = 0
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    with opened(path) as file:
-        for number, line in enumerate(file, 1):
-            yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+def _is_webanno(path: Path) -> bool:
+    return next(read_lines(path), (1, b""))[1].startswith(_WEBANNO)
 
 
-def _layout(path: Path) -> tuple[str | None, int]:
-    """Return the separator of the columns, a tab or (None) whitespace, and the number of columns in most lines."""
-    lines = [line for _, line in islice(_lines(path), _SAMPLE) if line.strip(_WHITESPACE)]
-    separator = "\t" if 2 * sum(b"\t" in line for line in lines) > len(lines) else None
-    widths = Counter(len(_columns(line, separator)) for line in lines)
-    return separator, max(widths, key=lambda width: (widths[width], width), default=0)
-
-
-def _columns(line: bytes, separator: str | None) -> list[str]:
-    """Return the columns of a line; none if it has only whitespace."""
-    if not line.strip(_WHITESPACE):
-        return []
-    text = line.decode("utf8", "replace").rstrip("\r\n")
-    return text.split(separator) if separator else re.split("[ \t]+", text.strip(" \t"))
+def _is_general(name: str) -> bool:
+    return name.removesuffix(".gz").endswith(_GENERAL)

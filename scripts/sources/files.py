@@ -84,7 +84,7 @@ class Files(msgspec.Struct, frozen=True):
     def check(self) -> None:
         """RAISES (UserError): If there is nothing to read, or no label is asked for (naming those in it)."""
         if not self.files():
-            inside = f" with a file *{', *'.join(self.endings)} in it" if self.endings else ""
+            inside = f" with a file *{', *'.join(self.endings[:5])} in it" if self.endings else ""
             is_folder = Path(self.path).expanduser().is_dir()
             what = f"folder{inside}" if is_folder else f"file{f', nor folder{inside}' if inside else ''}"
             raise UserError(f"{self.path}: no such {what}")

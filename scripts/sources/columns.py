@@ -1,0 +1,193 @@
+"""Columns of CoNLL files: how they are separated, which hold the tokens and which hold tags, and lines of comment."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from scripts.sources.files import opened
+from scripts.sources.tags import split
+
+DOCSTART = "-DOCSTART-"  # in AIDA's files, with the name of the document after it
+_SAMPLE = 1000  # lines that tell the separator of the columns, and which hold tags
+_ENOUGH = 20  # tagged tokens: a file in which the first lines have fewer is read on
+_MAX_SAMPLE = 100_000  # lines of all files
+_MIN_TAGS = 0.95  # of the values of a column are tags
+_WHITESPACE = b" \t\r\n"
+_TAG = re.compile(r"O|[BILUESM]-.+", re.DOTALL)
+# "# sent_id = 3", "# id 1f0c domain=en", "# newdoc", "#begin document (bc/cctv); part 000"
+_COMMENT = re.compile(r"#\s*[A-Za-z_][\w.:-]*([ \t]+[\w.:-]+)*\s*=|#\s*(newdoc|newpar)\b|#(begin|end) document\b")
+_DOCUMENT = re.compile(r"#\s*newdoc\b|#begin document\b")
+# Of the chunks of CoNLL-2000 and -2003, which are phrases and no entities.
+_PHRASES = frozenset(
+    ["ADJP", "ADVP", "AP", "CONJP", "INTJ", "LST", "NC", "NP", "PC", "PP", "PRT", "SBAR", "UCP", "VC", "VP"]
+)
+
+
+class Layout(NamedTuple):
+    """The separator of the columns, a tab or (None) whitespace, and the number of columns in most lines.
+
+    is_regular (bool): Whether nearly all lines have as many, and more than one, as no prose has.
+    """
+
+    separator: str | None
+    width: int
+    is_regular: bool
+
+    @classmethod
+    def of(cls, path: Path) -> Layout:
+        lines = [line for _, line in islice(read_lines(path), _SAMPLE) if line.strip(_WHITESPACE)]
+        separator = "\t" if 2 * sum(b"\t" in line for line in lines) > len(lines) else None
+        widths = Counter(len(columns_of(line, separator)) for line in lines)
+        width = max(widths, key=lambda width: (widths[width], width), default=0)
+        rows = sum(not line.startswith(b"#") for line in lines)
+        return cls(separator, width, width > 1 and widths[width] > 0.9 * rows)
+
+    def is_comment(self, line: bytes, columns: list[str], tag: str, starts_sentence: bool) -> bool:
+        """Tell a line of comment by its form: "#" may be a token too, and as many words as columns may follow it.
+
+        tag (str): What is in the column of the tags.
+        starts_sentence (bool): Whether no token of the sentence is before it.
+        """
+        if not line.startswith(b"#"):
+            return False
+        if _COMMENT.match(line.decode("utf8", "replace")):
+            return True
+        is_row = len(columns) > 1 and is_tag(tag)
+        return not is_row or (starts_sentence and len(columns) != self.width)
+
+
+class TagColumn(msgspec.Struct):
+    """A column that holds tags.
+
+    number (int): From 1.
+    spans (Counter[str]): Number of its entities by label, of those lines that were read.
+    """
+
+    number: int
+    spans: Counter[str]
+
+    @property
+    def has_phrases(self) -> bool:
+        return bool(self.spans) and self.spans.keys() <= _PHRASES
+
+    def __str__(self) -> str:
+        labels = ", ".join(sorted(self.spans)[:4]) + (", …" if len(self.spans) > 4 else "")
+        return f"column {self.number}, with {self.spans.total():,} × {labels}"
+
+
+class Columns(NamedTuple):
+    """The columns of files: the number of columns, the one with tokens, and those with tags."""
+
+    width: int
+    token: int
+    tags: list[TagColumn]
+
+    @property
+    def tag(self) -> int:
+        """The column of the tags of entities: the one with the most; -1, the last, if nothing looks like tags."""
+        if not self.tags:
+            return -1
+        number = max(self.tags, key=lambda tags: (not tags.has_phrases, tags.spans.total(), tags.number)).number
+        return -1 if number == self.width else number
+
+
+def find_columns(paths: Iterable[Path], all_lines: bool = False) -> Columns:
+    """Find the columns of files by their first lines, or by all of them. Only files of the usual width count."""
+    rows: dict[int, _Rows] = {}
+    read = 0
+    for path in paths:
+        layout = Layout.of(path)
+        found = rows.setdefault(layout.width, _Rows(layout.width))
+        for number, line in read_lines(path):
+            if not all_lines and (read > _MAX_SAMPLE or (number > _SAMPLE and found.has_enough())):
+                break
+            read += 1
+            found.add(line, columns_of(line, layout.separator))
+    most = max(rows.values(), key=lambda one: one.number, default=_Rows(0))
+    return most.columns()
+
+
+def is_tag(value: str) -> bool:
+    """Whether a value looks like a tag with a prefix, or "O"."""
+    return _TAG.fullmatch(value.strip()) is not None
+
+
+def starts_document(line: bytes, columns: list[str]) -> bool:
+    """Whether a line is no token, but begins a document."""
+    return bool(columns) and (
+        columns[0].startswith(DOCSTART) or bool(_DOCUMENT.match(line[:200].decode("utf8", "replace")))
+    )
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Stream the lines of a file with their numbers, without a byte order mark."""
+    with opened(path) as file:
+        for number, line in enumerate(file, 1):
+            yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+
+
+def columns_of(line: bytes, separator: str | None) -> list[str]:
+    """Return the columns of a line; none if it has only whitespace."""
+    if not line.strip(_WHITESPACE):
+        return []
+    text = line.decode("utf8", "replace").rstrip("\r\n")
+    return text.split(separator) if separator else re.split("[ \t]+", text.strip(" \t"))
+
+
+class _Rows:
+    """Rows of files with the same number of columns, counted by column."""
+
+    def __init__(self, width: int) -> None:
+        self.number = 0
+        self._width = width
+        self._tags = [0] * width
+        self._tagged = [0] * width
+        self._spans = [Counter[str]() for _ in range(width)]
+        self._before = [("", "")] * width
+        self._numbered = 0
+        self._in_sentence = 0
+
+    def add(self, line: bytes, columns: list[str]) -> None:
+        """Count a line; other lines than rows end a sentence."""
+        if len(columns) != self._width or columns[0].startswith(DOCSTART) or line.startswith(b"#"):
+            self._before = [("", "")] * self._width
+            self._in_sentence *= bool(columns)
+            return
+        self.number += 1
+        self._in_sentence += 1
+        self._numbered += columns[0] in (str(self._in_sentence), str(self._in_sentence - 1))
+        for place, value in enumerate(columns):
+            if not is_tag(value):
+                self._before[place] = ("", "")
+                continue
+            prefix, label = split(value.strip())
+            self._tags[place] += 1
+            self._tagged[place] += bool(label)
+            if label and (prefix in ("B", "U") or self._before[place][1] != label):
+                self._spans[place][label] += 1
+            self._before[place] = (prefix, label)
+
+    def has_enough(self) -> bool:
+        """Whether a column that holds tags only has some other than "O"."""
+        places = range(self._width)
+        return any(self._tagged[place] >= _ENOUGH and self._holds_tags(place) for place in places)
+
+    def columns(self) -> Columns:
+        token = 2 if self._width > 2 and self._numbered > _MIN_TAGS * self.number else 1
+        tags = [
+            TagColumn(place + 1, spans)
+            for place, spans in enumerate(self._spans)
+            if place + 1 != token and self._holds_tags(place)
+        ]
+        return Columns(self._width, token, tags)
+
+    def _holds_tags(self, place: int) -> bool:
+        return self._tags[place] > _MIN_TAGS * self.number
