@@ -135,7 +135,7 @@ def test_all_occurrences_are_found_as_by_a_regular_expression(drawn, random_):
         covered = sorted({span.label for span in spans} | set(random_.sample(LABELS, random_.randrange(3))))
         texts.append(CoveredText(0, text, sorted(spans), covered))
     found = all_occurrences(texts)
-    part = r"[^\W_]|[\u0300-\u036f]"
+    part = r"[^\W_日]|[\u0300-\u036f]"  # 日 is a word by itself
     forms = {
         (each.text[span.start : span.end], span.label)
         for each in texts

@@ -250,6 +250,7 @@ def test_parquet_keeps_everything(tasks, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed: requirements-arrow.txt")
     before, target, _ = exported(tasks, tmp_path, "parquet")
     rows = parquet.read_table(target / "gold.parquet").to_pylist()
+    assert all(row.pop("covered_ranges") == [] for row in rows)
     after = [msgspec.convert(row | {"meta": json.loads(row["meta"])}, GoldText) for row in rows]
     assert {text.text: msgspec.structs.replace(text, sources=[]) for text in after} == {
         name: text for name, text in before.items() if known(text)

@@ -86,7 +86,10 @@ def test_the_same_consistency(review):
     }
     assert len(new["overlaps"]) == 1
     assert len(new["groups"]) > 1
-    assert json.loads((review / "consistency.json").read_bytes()) == new
+    found = json.loads((review / "consistency.json").read_bytes())
+    for agreement in (*found["agreement"].values(), *new["agreement"].values()):
+        del agreement["alpha"]  # by words: a text has 漢字, which was one word
+    assert found == new
 
 
 def reason(old):
@@ -111,8 +114,10 @@ def test_the_same_suspects(review):
 
 
 def test_the_same_texts_to_annotate(review):
-    assert json.loads((review / "coverage.json").read_bytes()) == renamed(
-        json.loads(before("generated", "coverage.json")), COVERAGE
-    )
+    found = json.loads((review / "coverage.json").read_bytes())
+    was = renamed(json.loads(before("generated", "coverage.json")), COVERAGE)
+    for counts in (*found["labels"].values(), *was["labels"].values()):
+        del counts["words"]  # 漢字 was one word
+    assert found == was
     old = json_lines(before("generated", "coverage.jsonl"))
     assert json_lines((review / "coverage.jsonl").read_bytes()) == [keys(line, TO_ANNOTATE) for line in old]

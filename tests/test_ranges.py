@@ -8,16 +8,26 @@ import msgspec
 import numpy as np
 import pytest
 import spacy
-from spacy.tokens import Span
+from spacy.tokens import DocBin, Span
 from spacy.training import Example
 
 from scripts.building.documents import DocMaker
 from scripts.building.reading import split_doc
+from scripts.checking.agreement import find_words
+from scripts.checking.coverage import count_words
+from scripts.checking.passages import decode_text, excerpt, to_passage
+from scripts.checking.surface_forms import KINDS, FormFinder, annotated_forms, find_occurrences
 from scripts.core import answers
 from scripts.core.answers import GoldText
 from scripts.core.hashing import input_hash
+from scripts.exporting.exporting import FORMATS
+from scripts.exporting.tokens import Tokens
 from scripts.model.label_heads import covered_of, masked_loss, predictions, read_gold, score_covered
+from scripts.queueing.candidates import Candidate, Tagger, _item
+from scripts.queueing.request import Request
 from scripts.scoring.counts import Tally
+from scripts.suspecting.cross_validation import SpanProbability, TextPrediction
+from scripts.suspecting.ensemble import compare
 
 NLP = spacy.blank("en")
 LABELS = ["ORG", "PER"]
@@ -65,7 +75,7 @@ def test_a_gold_text_has_its_ranges_only_where_there_are_some():
 
 def test_entities_where_their_label_is_covered():
     text = gold(*IBM, accepted=[ADA, EVE])
-    assert [span.start for span in text.covered_spans] == [13, 23, 37]
+    assert [span.start for span in text.covered_spans()] == [13, 23, 37]
     assert text.covers("PER", 13, 27)
     assert not text.covers("PER", 0, 3)
     assert text.covers("ORG", 0, 3)
@@ -136,3 +146,149 @@ def test_ranges_survive_splitting():
     parts = list(split_doc(made(gold(*IBM, accepted=[EVE])), 6))
     covered = [[span for span in spans_of(part, "covered") if span[2] == "PER"] for part in parts]
     assert covered == [[(4, 6, "PER")], [(0, 2, "PER")]]
+
+
+# Steps beside training
+
+
+def passage_of(*texts):
+    lines = [decode_text(msgspec.json.encode(text)) for text in texts]
+    return to_passage(lines, LABELS)
+
+
+def kinds_of(*texts):
+    """Occurrences of all forms: text, start, label and kind."""
+    passage = passage_of(*texts)
+    table = annotated_forms(passage)
+    return sorted(
+        (number, int(start - passage.prints.starts[number]), LABELS[table["label"][row]], KINDS[kind])
+        for found in find_occurrences(passage, FormFinder(table), table)
+        for row, kind, start, number in zip(
+            found.rows, found.kinds, found.starts, passage.prints.text_at(found.starts), strict=True
+        )
+    )
+
+
+def test_consistency_looks_at_ranges_and_not_beyond():
+    text = "Eve. Eve hired Eve."  # the first is not in the range
+    part = gold(covered=[], accepted=[(5, 8, "PER")], ranges={"PER": [(5, 19)]}, text=text)
+    assert kinds_of(part) == [(0, 5, "PER", "annotated"), (0, 15, "PER", "none")]
+    assert passage_of(part).texts_covered().tolist() == [0, 1]
+
+
+def test_accepted_spans_outside_of_ranges_are_no_evidence_of_consistency():
+    assert kinds_of(gold(covered=[], accepted=[(0, 3, "PER")], ranges={"PER": [(13, 27)]})) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [("李华住在北京。北京很大", (4, 6, "PER")), ("田中さんと田中", (0, 2, "PER")), ("서울에서 서울은", (0, 2, "PER"))],
+)
+def test_forms_are_found_in_texts_without_whitespace(text, span):
+    found = kinds_of(gold(span, covered=["PER"], ranges={}, text=text))
+    assert [kind for *_, kind in found] == ["annotated", "none"]
+
+
+def test_words_of_chinese_and_japanese_are_counted():
+    assert [count_words(text) for text in ("two words", "北京很大。", "GPT-4 を買う", "한국 서울", "")] == [
+        2,
+        4,
+        4,
+        2,
+        0,
+    ]
+
+
+def test_agreement_is_by_letters_where_words_have_no_spaces():
+    assert find_words("Ada 住北京a.") == [(0, 3), (4, 5), (5, 6), (6, 7), (7, 8), (8, 9)]
+
+
+def test_an_excerpt_without_spaces_has_its_context():
+    text = "北" * 100
+    found = excerpt(decode_text(msgspec.json.encode(gold(covered=[], ranges={}, text=text))), 70, 72)
+    assert found.before.count("北") == 60
+    assert found.after.count("北") == 28
+
+
+def test_models_suspect_annotations_in_ranges_alone():
+    text = gold(*IBM, accepted=[EVE])
+    spans = [SpanProbability(span.start, span.end, 0.9, 0.0) for span in text.covered_spans()]
+    spans[1] = SpanProbability(23, 26, 0.01, 0.98)
+    found = list(compare(text, [TextPrediction(text.input_hash, [], spans)]))
+    assert ("PER", 23, 26, "spurious") in {(each.label, each.start, each.end, each.kind) for each in found}
+
+
+def test_a_suspect_in_a_range_is_asked_about():
+    text = gold(*IBM, accepted=[EVE])
+    assert text.covers("PER", 23, 26)
+    assert set(spans_in(text, "PER")) <= set(text.covered_spans())
+
+
+def spans_in(text, label):
+    return [span for span in text.covered_spans() if span.label == label]
+
+
+def exported(text, name, folder):
+    folder.mkdir()
+    writer = FORMATS[name](folder, LABELS, Tokens({"lang": "en"}))
+    writer.add(text)
+    writer.close()
+    return writer
+
+
+def test_prodigy_gets_a_range_as_a_text_of_its_own(tmp_path):
+    writer = exported(gold(*IBM, accepted=[ADA, EVE]), "prodigy", tmp_path / "out")
+    tasks = [json.loads(line) for line in (tmp_path / "out/PER.jsonl").read_text().splitlines()]
+    assert [(task["text"], task["_is_binary"], task["answer"]) for task in tasks] == [
+        ("IBM hired Eve.", False, "accept"), (TEXT, True, "accept"),
+    ]  # fmt: skip
+    assert [(span["start"], span["end"]) for span in tasks[0]["spans"]] == [(10, 13)]
+    assert tasks[0]["_input_hash"] == input_hash("IBM hired Eve.")
+    assert writer.spans["written"] == 4
+
+
+@pytest.mark.parametrize("name", ["brat", "doccano", "label_studio", "conll"])
+def test_what_a_format_cannot_say_is_said(name, tmp_path):
+    writer = exported(gold(*IBM, accepted=[EVE]), name, tmp_path / "out")
+    assert writer.notes["ranges in which a label is covered, written as not covered"] == 1
+
+
+def test_a_docbin_has_the_ranges_on_its_tokens(tmp_path):
+    exported(gold(*IBM, accepted=[EVE], ranges={"PER": [(14, 27)]}), "docbin", tmp_path / "out")
+    (doc,) = DocBin().from_disk(next((tmp_path / "out").glob("*.spacy"))).get_docs(NLP.vocab)
+    covered = [(span.start_char, span.end_char) for span in doc.spans["covered"] if span.label_ == "PER"]
+    assert covered == [(14, 27)]
+
+
+def test_parquet_has_them(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed: requirements-arrow.txt")
+    exported(gold(*IBM, accepted=[EVE]), "parquet", tmp_path / "out")
+    (row,) = parquet.read_table(tmp_path / "out/gold.parquet").to_pylist()
+    assert row["covered_ranges"] == [{"start": 13, "end": 27, "label": "PER"}]
+
+
+class Fixed:
+    """A label scorer that is unsure about every token, or predicts one entity."""
+
+    labels, thresholds = ("PER",), {}
+
+    def scores(self, docs):
+        return np.zeros((sum(map(len, docs)), 1, 5), "f")
+
+
+def test_what_a_range_says_makes_no_text_informative():
+    tagger = Tagger.__new__(Tagger)
+    tagger.label, tagger._models = "PER", [(NLP, Fixed())]
+    with_range, without = (gold(covered=[], ranges=ranges) for ranges in (RANGES, {}))
+    (some, _), (more, _) = tagger.tag([with_range, without])
+    assert sum(some.values()) < sum(more.values())
+    assert some["hired"] == 0
+    assert some["met"] == more["met"] > 0
+
+
+def test_prefilled_predictions_do_not_contradict_a_range():
+    text = gold(covered=[], accepted=[EVE])
+    predicted = [answers.Span(*span) for span in [ADA, (13, 16, "PER"), EVE]]
+    candidate = Candidate(0.0, 0, text, {}, predicted)
+    item = _item(candidate, Request(label="PER", order="random", prefill="model"))
+    assert [(span.start, span.end) for span in item.spans] == [(0, 3), (23, 26)]

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, groupby
 from operator import itemgetter
 
 import msgspec
 
+from scripts.sources.offsets import is_unspaced
+
 Ranges = frozenset[tuple[int, int]]  # [start, end) of the spans of a label
 
-_WORD = re.compile(r"\w+|[^\w\s]")
+_WORD = re.compile(r"\w+|[^\w\s]")  # divided further where a script puts no space between words
 
 
 class PairAgreement(msgspec.Struct):
@@ -80,7 +82,17 @@ class AgreementCounts:
 
 def find_words(text: str) -> list[tuple[int, int]]:
     """Start and end of each word and sign."""
-    return [match.span() for match in _WORD.finditer(text)]
+    words = [match.span() for match in _WORD.finditer(text)]
+    if text.isascii() or not any(map(is_unspaced, text)):
+        return words
+    return [piece for start, end in words for piece in _pieces(text, start, end)]
+
+
+def _pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Divide a word into letters of unspaced scripts, and what stands between them."""
+    for key, group in groupby(range(start, end), lambda at: at if is_unspaced(text[at]) else -1):
+        piece = [key] if key >= 0 else list(group)
+        yield piece[0], piece[-1] + 1
 
 
 def _touched_words(ranges: Ranges, words: Sequence[tuple[int, int]]) -> set[int]:

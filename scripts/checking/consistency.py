@@ -45,7 +45,7 @@ class SurfaceForm(msgspec.Struct, kw_only=True):
     """A surface form of a label, and what is annotated where it occurs."""
 
     surface_form: str  # its wording
-    occurrences: int  # in texts in which the label is covered; the sum of the next six
+    occurrences: int  # where the label is covered; the sum of the next six
     annotated: int  # this and the next five: see `KINDS`
     inside: int
     partial: int
@@ -58,7 +58,7 @@ class SurfaceForm(msgspec.Struct, kw_only=True):
 class LabelConsistency(msgspec.Struct, kw_only=True):
     """The consistency of a label."""
 
-    texts: int  # in which it is covered
+    texts: int  # in which it is covered, in the whole or in a range
     spans: int  # in these
     inside_words: int  # spans that begin or end inside a word, whose surface forms are not searched for
     surface_forms: int  # distinct ones of the other spans

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
@@ -53,7 +54,7 @@ class LabelCoverage(msgspec.Struct, kw_only=True):
     unresolved: int
     not_covered: int
     to_annotate: int  # texts that are not completely covered
-    words: int  # in these, separated by whitespace
+    words: int  # in these, see `count_words`
     near_duplicates: int  # of these, texts after the first of a group of near-duplicates, none of which is covered
     near_duplicates_of_covered: int  # of these, near-duplicates of a covered text
     speed: Speed  # of answers so far
@@ -133,8 +134,19 @@ def _survey_block(job: tuple[Block, tuple[str, ...]]) -> _TextColumns:
     texts = [text for _, text in rows]
     signatures = np.array([signature(shingles(text.text)) for text in texts], np.uint64).reshape(-1, BANDS)
     offsets = np.array([offset for offset, _ in rows], np.int64)
-    words = np.array([len(text.text.split()) for text in texts], np.int64)
+    words = np.array([count_words(text.text) for text in texts], np.int64)
     return _TextColumns(offsets, words, covered_labels(texts, labels), signatures)
+
+
+_CHARACTER = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+
+
+def count_words(text: str) -> int:
+    """Count words: what whitespace separates, and each Chinese and Japanese character."""
+    if text.isascii():
+        return len(text.split())
+    rest, characters = _CHARACTER.subn(" ", text)
+    return characters + sum(any(map(str.isalnum, word)) for word in rest.split()) if characters else len(text.split())
 
 
 def _write_texts(gold: Path, labels: Sequence[str], texts: _TextColumns, groups: Numbers, path: Path) -> None:

@@ -14,20 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.checking.review import Suspect
-from scripts.core.answers import Span
+from scripts.core.answers import Coverage, Range, Span
 from scripts.merging.fingerprints import Fingerprints, Numbers
 from scripts.merging.survey import Block, lines
+from scripts.sources.offsets import is_unspaced
 
 Flags = NDArray[np.bool_]
 
 
-class CoveredText(msgspec.Struct, gc=False):
-    """The fields of a gold line that consistency needs: a text, and the spans of the labels that are covered in it."""
+class CoveredText(Coverage, gc=False):
+    """The fields of a gold line that consistency needs: a text, and the spans where their labels are covered in it."""
 
     input_hash: int = msgspec.field(name="_input_hash")
     text: str
-    spans: list[Span]
+    spans: list[Span]  # once decoded, also those of labels that are covered in ranges, in these
     covered: list[str]
+    covered_ranges: dict[str, list[Range]] = msgspec.field(default_factory=dict)
+    accepted: list[Span] = msgspec.field(default_factory=list)
 
 
 class SpanColumns(NamedTuple):
@@ -51,9 +54,32 @@ class Passage(NamedTuple):
     is_whitespace: Flags  # by code point
     spans: SpanColumns  # all that are annotated
     covered: Flags  # texts × labels
+    ranges: SpanColumns  # in which other labels are covered
+
+    def are_covered(self, labels: Numbers, starts: Numbers, ends: Numbers) -> Flags:
+        """Whether each label is covered in a range of the passage."""
+        covered = self.covered[self.prints.text_at(starts), labels]
+        if len(self.ranges.labels):
+            size = len(self.prints) + 1
+            found = np.searchsorted(self.ranges.labels * size + self.ranges.starts, labels * size + starts, "right") - 1
+            covered |= (found >= 0) & (self.ranges.labels[found] == labels) & (ends <= self.ranges.ends[found])
+        return covered
+
+    def texts_covered(self) -> Numbers:
+        """By label, the texts in which it is covered, in the whole or in a range."""
+        covered = self.covered.copy()
+        covered[self.prints.text_at(self.ranges.starts), self.ranges.labels] = True
+        return covered.sum(0)
 
 
-decode_text = msgspec.json.Decoder(CoveredText).decode
+_decode = msgspec.json.Decoder(CoveredText).decode
+
+
+def decode_text(line: bytes) -> CoveredText:
+    """Decode a line of the gold."""
+    text = _decode(line)
+    text.spans = text.covered_spans()
+    return text
 
 
 def read_passage(block: Block, labels: Sequence[str]) -> Passage:
@@ -74,8 +100,10 @@ def to_passage(texts: list[CoveredText], labels: Sequence[str]) -> Passage:
     is_boundary[1:-1] = ~((kinds[:-1] == _WORD) & (kinds[1:] == _WORD))
     is_boundary[prints.starts] = True
     is_whitespace = np.append(kinds == _WHITESPACE, True)
-    spans, covered = _span_columns(texts, labels, prints.starts), covered_labels(texts, labels)
-    return Passage(texts, prints, np.flatnonzero(is_boundary), is_boundary, is_whitespace, spans, covered)
+    spans = _span_columns([text.spans for text in texts], labels, prints.starts)
+    ranges = _span_columns([_ranges(text) for text in texts], labels, prints.starts)
+    covered = covered_labels(texts, labels)
+    return Passage(texts, prints, np.flatnonzero(is_boundary), is_boundary, is_whitespace, spans, covered, ranges)
 
 
 def covered_labels(texts: Sequence[CoveredText], labels: Sequence[str]) -> Flags:
@@ -87,10 +115,14 @@ def covered_labels(texts: Sequence[CoveredText], labels: Sequence[str]) -> Flags
     return covered
 
 
-def _span_columns(texts: Sequence[CoveredText], labels: Sequence[str], starts: Numbers) -> SpanColumns:
+def _ranges(text: CoveredText) -> list[Span]:
+    return [Span(start, end, label) for label, ranges in text.covered_ranges.items() for start, end in ranges]
+
+
+def _span_columns(by_text: Sequence[list[Span]], labels: Sequence[str], starts: Numbers) -> SpanColumns:
     numbers = {label: number for number, label in enumerate(labels)}
-    spans = [span for text in texts for span in text.spans]
-    offsets = np.repeat(starts, [len(text.spans) for text in texts])
+    spans = [span for found in by_text for span in found]
+    offsets = np.repeat(starts, list(map(len, by_text)))
     label_numbers = np.array([numbers[span.label] for span in spans], np.int64)
     begins = np.array([span.start for span in spans], np.int64) + offsets
     ends = np.array([span.end for span in spans], np.int64) + offsets
@@ -98,7 +130,8 @@ def _span_columns(texts: Sequence[CoveredText], labels: Sequence[str], starts: N
     return SpanColumns(label_numbers[order], begins[order], ends[order])
 
 
-# A word is letters, digits, and marks that belong to them (vowel signs, accents). All else stands for itself.
+# A word is letters, digits, and marks that belong to them (vowel signs, accents). All else stands for itself, also the
+# letters of scripts that put no space between words.
 
 _UNSEEN, _WHITESPACE, _SIGN, _WORD = range(4)
 _kind_table = np.zeros(0x110000, np.uint8)  # by code point; each is looked up when it is first seen
@@ -108,6 +141,7 @@ def _character_kinds(codes: NDArray[np.uint32]) -> NDArray[np.uint8]:
     unseen = codes[_kind_table.take(codes) == _UNSEEN]  # take is twice as fast as [codes]
     for code in np.unique(unseen).tolist():
         is_word = chr(code).isalnum() or unicodedata.category(chr(code))[0] == "M"
+        is_word = is_word and not is_unspaced(chr(code))
         _kind_table[code] = _WORD if is_word else _WHITESPACE if chr(code).isspace() else _SIGN
     return _kind_table.take(codes)
 
@@ -128,10 +162,10 @@ class Excerpt(msgspec.Struct):
 def excerpt(source: CoveredText | Suspect, start: int, end: int) -> Excerpt:
     """Cut a span with its context out of a text, without partial words at the far ends."""
     before, after = source.text[max(0, start - _AROUND) : start], source.text[end : end + _AROUND]
-    if start > _AROUND:
-        before = "…" + before.partition(" ")[2]
+    if start > _AROUND:  # what has no space is not cut any further
+        before = "…" + (before.partition(" ")[2] or before)
     if end + _AROUND < len(source.text):
-        after = after.rpartition(" ")[0] + "…"
+        after = (after.rpartition(" ")[0] or after) + "…"
     text = source.text[start:end]
     return Excerpt(source.input_hash, before, text if len(text) <= _LONGEST else text[:_LONGEST] + "…", after)
 

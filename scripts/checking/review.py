@@ -27,7 +27,7 @@ class Suspect(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
 
     input_hash: int = msgspec.field(name="_input_hash")
     text: str
-    label: str  # that is in question; it is covered in the text
+    label: str  # that is in question; it is covered there
     # "missing": nothing is annotated, and an entity probably should be. "spurious": the reverse. "boundary": probably
     # other boundaries. "type": probably another label.
     kind: SuspectKind

@@ -59,7 +59,7 @@ def _block_forms(job: tuple[Block, tuple[str, ...]]) -> Inventory:
     table = annotated_forms(passage)
     spans = np.bincount(passage.spans.labels, minlength=labels)
     whole = np.bincount(table["label"], weights=table["count"], minlength=labels).astype(np.int64)
-    return Inventory(table, passage.covered.sum(0), spans, spans - whole, sum_overlaps(find_overlaps(passage)))
+    return Inventory(table, passage.texts_covered(), spans, spans - whole, sum_overlaps(find_overlaps(passage)))
 
 
 def annotated_forms(passage: Passage) -> FormTable:
@@ -127,7 +127,7 @@ class FormFinder:
             yield forms[is_form], begins[is_form], ends[is_form]
 
 
-# An occurrence of a form and a label it was annotated as, in a text where the label is covered, is
+# An occurrence of a form and a label it was annotated as, where the label is covered, is
 #   annotated: exactly it is a span of the label. inside: a longer span of the label contains it. partial: a span of the
 #   label has a part of it. relabeled: exactly it is a span of another label. overlapped: spans of other labels overlap
 #   it. none: nothing is annotated.
@@ -146,7 +146,7 @@ class Occurrences(NamedTuple):
 
 
 def find_occurrences(passage: Passage, finder: FormFinder, table: FormTable) -> Iterator[Occurrences]:
-    """All occurrences of all forms, for each label they were annotated as, in texts where that is covered.
+    """All occurrences of all forms, for each label they were annotated as, where that is covered.
 
     table (FormTable): `finder` was made of it.
     """
@@ -157,7 +157,7 @@ def find_occurrences(passage: Passage, finder: FormFinder, table: FormTable) -> 
         rows = np.repeat(edges[forms], counts) + offsets
         starts, ends = np.repeat(starts, counts), np.repeat(ends, counts)
         labels = table["label"][rows].astype(np.int64)
-        is_covered = passage.covered[passage.prints.text_at(starts), labels]
+        is_covered = passage.are_covered(labels, starts, ends)
         rows, starts, ends, labels = rows[is_covered], starts[is_covered], ends[is_covered], labels[is_covered]
         yield Occurrences(rows, *_classify(passage, labels, starts, ends))
 

@@ -51,7 +51,37 @@ class Task(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
 Range = tuple[int, int]  # [start, end) in code points
 
 
-class GoldText(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
+class CoveredAnnotations(Protocol):
+    """The fields by which coverage is told; see `GoldText`."""
+
+    @property
+    def spans(self) -> list[Span]: ...
+    @property
+    def covered(self) -> list[str]: ...
+    @property
+    def covered_ranges(self) -> dict[str, list[Range]]: ...
+    @property
+    def accepted(self) -> list[Span]: ...
+    def covers(self, label: str, start: int, end: int) -> bool: ...
+
+
+class Coverage(msgspec.Struct, gc=False):
+    """A text whose labels are covered in the whole of it, or in ranges."""
+
+    def covers(self: CoveredAnnotations, label: str, start: int, end: int) -> bool:
+        """Whether a label is covered in a range: what is not among its spans there is no entity."""
+        return label in self.covered or any(
+            first <= start and end <= last for first, last in self.covered_ranges.get(label, ())
+        )
+
+    def covered_spans(self: CoveredAnnotations) -> list[Span]:
+        """All entities where their label is covered, in the whole text or in a range, sorted."""
+        if not self.covered_ranges:
+            return self.spans
+        return sorted([*self.spans, *(span for span in self.accepted if self.covers(span.label, span.start, span.end))])
+
+
+class GoldText(Coverage, omit_defaults=True, kw_only=True, gc=False):
     """One text with the merged annotations of all labels; a line of `corpus/gold.jsonl`.
 
     A label is *covered* (somebody annotated the whole text for it: what is not among its spans is no entity of it),
@@ -76,19 +106,6 @@ class GoldText(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     unresolved: list[str]
     sources: list[str]
     meta: dict[str, Any]
-
-    def covers(self, label: str, start: int, end: int) -> bool:
-        """Whether a label is covered in a range: what is not among its spans there is no entity."""
-        return label in self.covered or any(
-            first <= start and end <= last for first, last in self.covered_ranges.get(label, ())
-        )
-
-    @property
-    def covered_spans(self) -> list[Span]:
-        """All entities where their label is covered, in the whole text or in a range, sorted."""
-        if not self.covered_ranges:
-            return self.spans
-        return sorted([*self.spans, *(span for span in self.accepted if self.covers(span.label, span.start, span.end))])
 
 
 class AnswerOrigin(Protocol):

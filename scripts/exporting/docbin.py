@@ -4,7 +4,7 @@ from spacy.tokens import Doc
 
 from scripts.building.documents import DocMaker
 from scripts.building.shards import EntityBin
-from scripts.core.answers import GoldText
+from scripts.core.answers import GoldText, Span
 from scripts.exporting.writer import Writer, span_count
 
 _SHARD = 2**22  # code points: a DocBin of many more is slow, and at some size an error
@@ -50,7 +50,7 @@ class DocbinWriter(Writer):
 
 
 class CuttingDocMaker(DocMaker):
-    """Cuts tokens at the boundaries of spans, so that none is misaligned."""
+    """Cuts tokens at the boundaries of spans and covered ranges, so that none is misaligned."""
 
     def __init__(self, writer: Writer) -> None:
         super().__init__(writer.tokens.nlp, frozenset(writer.labels), "skip")
@@ -58,7 +58,8 @@ class CuttingDocMaker(DocMaker):
 
     def tokenize(self, text: GoldText) -> Doc:
         """Return the Doc without annotations."""
-        spans = (*text.spans, *text.accepted, *text.rejected)
+        ranges = (Span(start, end, label) for label, found in text.covered_ranges.items() for start, end in found)
+        spans = (*text.spans, *text.accepted, *text.rejected, *ranges)
         tokens = self._writer.cut(self._writer.tokens.of(text.text), spans)
         words = [text.text[token.start : token.end] for token in tokens]
         return Doc(self.nlp.vocab, words, [token.space for token in tokens])

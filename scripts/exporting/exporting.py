@@ -90,7 +90,7 @@ def _write(texts: Iterable[GoldText], writer: Writer) -> None:
         writer.texts["read"] += 1
         writer.spans["read"] += span_count(text)
         writer.spans["other labels"] += span_count(text) - span_count(exported)
-        if exported.covered or exported.accepted or exported.rejected:
+        if exported.covered or exported.covered_ranges or exported.accepted or exported.rejected:
             writer.add(exported)
         else:
             writer.count("no label covered and no span decided")
@@ -102,7 +102,8 @@ def _with_labels(text: GoldText, labels: frozenset[str]) -> GoldText:
     kept = {name: [label for label in getattr(text, name) if label in labels] for name in ("covered", "unresolved")}
     for name in ("spans", "accepted", "rejected"):
         kept[name] = [span for span in getattr(text, name) if span.label in labels]
-    return msgspec.structs.replace(text, **kept)
+    ranges = {label: found for label, found in text.covered_ranges.items() if label in labels}
+    return msgspec.structs.replace(text, covered_ranges=ranges, **kept)
 
 
 def _demand_unchanged(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from scripts.core.answers import Answer, GoldText, Span
-from scripts.core.hashing import task_hash
+from scripts.core.hashing import input_hash, task_hash
 from scripts.core.manifest import file_name
 from scripts.exporting.tokens import Token
 from scripts.exporting.writer import Writer, span_count
@@ -57,7 +57,8 @@ def prodigy_task(text: GoldText, tokens: ProdigyTokens, spans: Iterable[Span], v
 
 class ProdigyWriter(Writer):
     """A text becomes, in the file of each label, a task as of `ner.manual` if the label is covered, else a task a
-    decided span as of `ner.teach`.
+    decided span as of `ner.teach`. A range in which the label is covered becomes a task of its own about that part of
+    the text, as Prodigy makes them of sentences.
     """
 
     def start(self) -> None:
@@ -73,12 +74,32 @@ class ProdigyWriter(Writer):
         for label in text.covered:
             spans = [span for span in text.spans if span.label == label]
             self._write(text, tokens, label, spans, "accept", is_binary=False)
+        for label, ranges in text.covered_ranges.items():
+            for start, end in ranges:
+                self._write_part(text, label, start, end)
         for span in text.accepted:
+            if text.covers(span.label, span.start, span.end):
+                continue  # it is in a part
             self._write(text, tokens, span.label, [span], "accept", is_binary=True)
         for span in text.rejected:
             self._write(text, tokens, span.label, [span], "reject", is_binary=True)
         self.note_unresolved(text)
         self.count("written", span_count(text))
+
+    def _write_part(self, text: GoldText, label: str, start: int, end: int) -> None:
+        """Write a range in which a label is covered as a text of its own, without whitespace around it."""
+        start += len(text.text[start:end]) - len(text.text[start:end].lstrip())
+        wording = text.text[start:end].rstrip()
+        if not wording:
+            return
+        spans = [
+            Span(span.start - start, span.end - start, label)
+            for span in text.accepted
+            if span.label == label and start <= span.start and span.end <= start + len(wording)
+        ]
+        part = msgspec.structs.replace(text, text=wording, input_hash=input_hash(wording))
+        self._write(part, ProdigyTokens(wording, self.tokens.of(wording)), label, spans, "accept", is_binary=False)
+        self.notes["ranges in which a label is covered, written as texts of their own"] += 1
 
     def _write(
         self, text: GoldText, tokens: ProdigyTokens, label: str, spans: list[Span], answer: Answer, is_binary: bool

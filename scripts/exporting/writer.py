@@ -72,6 +72,9 @@ class Writer(ABC):
         self.spans["rejected spans"] += len(text.rejected)
         if self.completeness(text) == "incomplete":
             self.notes["incomplete texts, without saying which of their labels are covered"] += 1
+        self.notes["ranges in which a label is covered, written as not covered"] += sum(
+            map(len, text.covered_ranges.values())
+        )
         self.note_unresolved(text)
         if not keeps_meta:
             self.notes["texts without their meta"] += bool(text.meta)

@@ -102,7 +102,7 @@ def _eligible(
 def _ranked(texts: Iterable[GoldText], tagger: Tagger) -> Iterator[Candidate]:
     number = count()
     for batch in minibatch(texts, _BATCH):
-        for text, (words, spans) in zip(batch, tagger.tag([text.text for text in batch]), strict=True):
+        for text, (words, spans) in zip(batch, tagger.tag(batch), strict=True):
             yield Candidate(informativeness(words, {}), -next(number), text, words, spans)
 
 
@@ -135,7 +135,9 @@ def _item(candidate: Candidate, request: Request) -> QueueItem:
     spans = accepted = spans_of(text.accepted, request.label)
     if request.prefill == "model":
         rejected = spans_of(text.rejected, request.label)
-        predicted = (span for span in without_overlap(candidate.spans, accepted) if span not in rejected)
+        ranges = [Span(start, end, request.label) for start, end in text.covered_ranges.get(request.label, ())]
+        free = without_overlap(candidate.spans, [*accepted, *ranges])
+        predicted = (span for span in free if span not in rejected)
         spans = sorted([*accepted, *predicted])
     reason: dict[str, str | float] = {"reason": "drawn at random"}
     if request.order == "informative":
@@ -220,12 +222,15 @@ class Tagger:
         self._models = [(nlp, _heads(nlp, model, label)) for nlp, model in loaded]
         self.max_length = min(nlp.max_length for nlp, _ in self._models)  # of a text, in code points
 
-    def tag(self, texts: Sequence[str]) -> Iterator[tuple[WordValues, list[Span]]]:
-        """Yield for each text the informativeness of its words, and the entities that the models predict together."""
+    def tag(self, texts: Sequence[GoldText]) -> Iterator[tuple[WordValues, list[Span]]]:
+        """Yield for each text the informativeness of its words, and the entities that the models predict together.
+
+        What is known, in ranges in which the label is covered, informs nobody.
+        """
         of_models = []
         for nlp, pipe in self._models:
             with nlp.memory_zone():  # a vocabulary would grow with all that it reads
-                docs = run_components_below(nlp, [nlp.make_doc(text) for text in texts])
+                docs = run_components_below(nlp, [nlp.make_doc(text.text) for text in texts])
                 tokens = [[(token.idx, token.text) for token in doc] for doc in docs]
                 of_models.append(probabilities(pipe, docs)[:, pipe.labels.index(self.label)])
         mean = sum(of_models[1:], of_models[0]) / len(of_models)
@@ -233,8 +238,11 @@ class Tagger:
         entities = list(zip(found.start.tolist(), found.end.tolist(), strict=True))
         entropies = entropy(mean).tolist()
         first = 0  # token of all texts
-        for each in tokens:
+        for text, each in zip(texts, tokens, strict=True):
             end = first + len(each)
+            if self.label in text.covered_ranges:
+                for number, (start, word) in enumerate(each, first):
+                    entropies[number] *= not text.covers(self.label, start, start + len(word))
             inside = ((each[a - first], each[z - first - 1]) for a, z in entities if first <= a < end)
             spans = [Span(start, last + len(word), self.label) for (start, _), (last, word) in inside]
             yield by_word([word for _, word in each], entropies[first:end]), spans

@@ -40,7 +40,8 @@ def choose_suspects(corpus: Path, request: Request, before: frozenset[str]) -> S
         listed = suspects.pop(text.text)
         current = [
             suspect for suspect in listed
-            if request.label in text.covered and set(spans_of(suspect.annotated, request.label)) <= set(text.spans)
+            if text.covers(request.label, suspect.start, suspect.end)
+            and set(spans_of(suspect.annotated, request.label)) <= set(text.covered_spans())
         ]  # fmt: skip
         counts["annotation changed since"] += len(listed) - len(current)
         if current:
@@ -111,7 +112,7 @@ def _texts(gold: Path, wanted: dict[str, list[T]]) -> Iterator[GoldText]:
 
 
 def _review_suspects(text: GoldText, suspects: list[Suspect], label: str) -> RankedItem:
-    annotated = spans_of(text.spans, label)
+    annotated = spans_of([*text.spans, *text.accepted], label)
     suspected = {span for suspect in suspects for span in spans_of(suspect.annotated, label)}
     proposed = longest_first({span for suspect in suspects for span in spans_of(suspect.proposed, label)})[0]
     kept = without_overlap([span for span in annotated if span not in suspected], proposed)

@@ -101,6 +101,11 @@ def is_inside_word(text: str, position: int) -> bool:
     return before.isascii() or after.isascii() or not _UNSPACED.match(before + after)
 
 
+def is_unspaced(character: str) -> bool:
+    """Whether a character is of a script that puts no space between words, or particles to them, as Korean does."""
+    return bool(_UNSPACED.match(character))
+
+
 def has_boundary_inside_word(text: str, start: int, end: int) -> bool:
     """Whether a span starts or ends inside a word."""
     return is_inside_word(text, start) or is_inside_word(text, end)

@@ -57,8 +57,8 @@ class TextPrediction(msgspec.Struct, gc=False):
     """The prediction of one model for one text."""
 
     input_hash: int
-    entities: list[PredictedEntity]  # of labels that are covered in the text
-    annotated: list[SpanProbability]  # of each span of the gold, in its order
+    entities: list[PredictedEntity]  # of labels that are covered there
+    annotated: list[SpanProbability]  # of each of the gold's covered spans, in their order
     is_too_long: bool = False  # the pipeline does not take the text, so there is no prediction
 
 
@@ -206,13 +206,13 @@ def _predict_batch(heads: LabelScorer, texts: Sequence[GoldText], docs: Sequence
             continue
         first, in_doc = offsets[number], np.flatnonzero(doc_of_entity == number)
         rows = zip(*(column[in_doc].tolist() for column in found[:4]), strict=True)
-        entities = [
+        predicted = (
             PredictedEntity(
                 doc[start - first].idx, doc[: end - first].end_char, heads.labels[label], round(probability, 4)
             )
             for start, end, label, probability in rows
-            if heads.labels[label] in text.covered
-        ]
+        )
+        entities = [entity for entity in predicted if text.covers(entity.label, entity.start, entity.end)]
         annotated = _annotated(heads.labels, text, doc, scores[first : offsets[number + 1]])
         yield TextPrediction(text.input_hash, sorted(entities), annotated)
 
@@ -220,7 +220,7 @@ def _predict_batch(heads: LabelScorer, texts: Sequence[GoldText], docs: Sequence
 def _annotated(labels: Sequence[str], text: GoldText, doc: Doc, scores: np.ndarray) -> list[SpanProbability]:
     column = {label: number for number, label in enumerate(labels)}
     result = []
-    for span in text.spans:
+    for span in text.covered_spans():
         tokens = doc.char_span(span.start, span.end, alignment_mode="expand")
         assert tokens is not None  # the span is inside the text
         logs = log_softmax(scores[tokens.start : tokens.end, column[span.label]].astype(np.float64))

@@ -193,7 +193,7 @@ def compare(text: GoldText, predictions: Sequence[TextPrediction]) -> Iterator[S
     predictions (Sequence[TextPrediction]): Of the models that were not trained on it.
     """
     models = len(predictions)
-    annotated = [_annotated_entity(number, span, predictions) for number, span in enumerate(text.spans)]
+    annotated = [_annotated_entity(number, span, predictions) for number, span in enumerate(text.covered_spans())]
     contradicted: set[Span] = set()
     for entity in _new_entities(text, predictions, annotated):
         overlapped = [gold for gold in annotated if gold.start < entity.span.end and entity.span.start < gold.end]
@@ -225,7 +225,7 @@ def _new_entities(
     gold_spans = {(gold.start, gold.end, gold.span.label) for gold in annotated}
     found: dict[Span, list[float]] = defaultdict(list)
     for entity in (entity for prediction in predictions for entity in prediction.entities):
-        if (entity.start, entity.end, entity.label) not in gold_spans and entity.label in text.covered:
+        if (entity.start, entity.end, entity.label) not in gold_spans:  # their labels are covered there
             found[Span(entity.start, entity.end, entity.label)].append(entity.probability)
     entities = [
         _NewEntity(span, len(probabilities), sum(probabilities) / len(predictions))
