@@ -18,6 +18,7 @@ from scripts.sources.columns import Layout, TagColumn, columns_of, find_columns,
 from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files, NamedFile
 from scripts.sources.folders import CopiedFiles, Copies, Role, find_copies
+from scripts.sources.offsets import UnitEvidence
 from scripts.sources.source import Intake
 from scripts.sources.tags import SchemeSetting, check_scheme, find_scheme, tagged_text
 
@@ -63,9 +64,9 @@ class Conll(Files, frozen=True):
         readable = self._readable_files()
         return bool(readable) and all(source._is_tagged(path) or _is_webanno(path) for path, _ in readable)
 
-    def resolved(self, intake: Intake) -> Conll:
+    def first_look(self, intake: Intake) -> tuple[Conll, UnitEvidence]:
         """Return the source with the columns that its first lines tell."""
-        return self._with_columns()
+        return self._with_columns(), UnitEvidence()
 
     def _with_columns(self) -> Conll:
         if self.token and self.tag:
