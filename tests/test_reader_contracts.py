@@ -138,6 +138,13 @@ def cas_xmi(folder, name):
     return {"path": str(folder)}
 
 
+def training_data(folder, name):
+    for part in range(3):
+        rows = [[text, {"entities": spans}] for text, spans in numbered(name)[part::3]]
+        (folder / f"{part}.json").write_text(json.dumps(rows), "utf8")
+    return {"path": str(folder)}
+
+
 class Row(NamedTuple):
     """A reader: how its input is written, with a name of three letters in it, and whether it can be divided."""
 
@@ -156,6 +163,7 @@ READERS = {
     "labelwise.ProdigyDatabase.v1": Row(prodigy_database, True),
     "labelwise.ProdigyJsonl.v1": Row(prodigy_jsonl, True),
     "labelwise.ProdigyServer.v1": Row(prodigy_server, True),
+    "labelwise.TrainingData.v1": Row(training_data, True),
 }
 
 

@@ -58,13 +58,15 @@ class DatasetBlock:
 def find_datasets(format_name: str, path: str, options: Mapping[str, Any]) -> list[FoundDataset]:
     """Read all annotations at a path.
 
-    format_name (str): The middle of the name of a reader, in lower case; empty to recognize it.
+    format_name (str): The name of a reader, or the middle of it; empty to recognize it.
     path (str): A file or folder; for a database server, its `connection`.
     options (Mapping[str, Any]): Further options of the reader.
     RAISES (UserError): If there is nothing, its format is not known, or no span is in it.
     """
     readers = settings.readers()
     formats = {name.split(".")[1].lower(): name for name in readers}
+    full_names = {name.lower(): short for short, name in formats.items()}
+    format_name = full_names.get(format_name.lower(), format_name.lower())
     format_name = format_name or _recognize({name: readers[formats[name]] for name in sorted(formats)}, path)
     if format_name not in formats:
         there = ", ".join(sorted(formats))
@@ -167,6 +169,7 @@ def _recognize(readers: Mapping[str, Reader], path: str) -> str:
             found += [name] if _make_source(reader, [], {"path": path}).recognizes() else []
         except (OSError, UserError):  # a folder where a file is expected, bytes where text is
             continue
+    found = [name for name in found if not getattr(readers[name], "is_fallback", False)] or found
     if len(found) == 1:
         return found[0]
     what = f"looks like {' and like '.join(found)}" if found else "looks like no format that can be read"

@@ -1,0 +1,175 @@
+"""Training data of spaCy 2 and its kin: JSON, JSONL or Python with texts and the offsets of their spans."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple
+
+from msgspec.structs import replace
+
+from scripts.core.settings import registry
+from scripts.sources.documents import Document, Record
+from scripts.sources.files import Files
+from scripts.sources.offsets import Mark, Offsets, Unit, is_inside_word
+from scripts.sources.source import Intake
+from scripts.sources.training_rows import RowSpan, TrainingRow, training_rows
+
+_MIN_CUT, _MAX_CUT = 5, 0.25  # spans that end inside a word, and their share
+
+_NOTHING = "row without spans, not even an empty list of them: not annotated yet"
+
+
+class _Evidence(NamedTuple):
+    """What all rows tell: spans by key, those in rows that have others under another key, and the ends."""
+
+    keys: Counter[str]
+    beside: dict[str, Counter[str]]
+    ends: _Ends
+
+
+@registry.readers("labelwise.TrainingData.v1")
+class TrainingData(Files, frozen=True):
+    """Read spaCy's old training data, and other JSON with texts and offsets, whatever its keys are called.
+
+    path (str): A file, or a folder with files *.json, *.jsonl, *.manifest or *.py. Of Python, only lists that are
+        written out are read; nothing is run.
+    offsets (str): Their unit: "codepoints", as Python counts, "utf16", "codepoints_crlf", "utf16_crlf", "graphemes",
+        "bytes", or "auto": as quoted texts or the boundaries of words tell.
+    ends (str): An end is the position after the last character ("exclusive"), or that of it ("inclusive", as of
+        Dataturks); "auto": as quoted texts or the boundaries of words tell.
+    key (str): The key of the spans, where a row has several such lists; if not given, that with the most spans.
+    """
+
+    endings: ClassVar[tuple[str, ...]] = (".json", ".jsonl", ".manifest", ".py")
+    is_fallback: ClassVar[bool] = True
+    offsets: Offsets = "auto"
+    ends: Literal["auto", "exclusive", "inclusive"] = "auto"
+    key: str = ""
+
+    def offset_units(self) -> tuple[Offsets, Unit]:
+        """As set; spaCy itself counts code points."""
+        return self.offsets, "codepoints"
+
+    def recognizes(self) -> bool:
+        """Whether a row has spans."""
+        rows = (row for path, name in self.files() for _, row in training_rows(path, name))
+        return any(
+            isinstance(row, TrainingRow) and any(not span.fault for spans in row.spans.values() for span in spans)
+            for row in rows
+        )
+
+    def resolved(self, intake: Intake) -> TrainingData:
+        """Return the source with the key that has most spans, and the ends that fit."""
+        found = self._all_rows()
+        ends = self.ends if self.ends != "auto" else found.ends.chosen()
+        if self.ends == "auto" and ends != found.ends.usual():
+            intake.note(f"ends taken as {ends}, as the spans tell")
+        elif ends == "inclusive":
+            intake.note("ends taken as inclusive, as usual in this format")
+        keys = [key for key, _ in found.keys.most_common()]
+        for key, labels in found.beside.items():
+            if key != (self.key or keys[0]):
+                intake.note(f"spans under {key} are not taken: set key", labels.total())
+        return replace(self, ends=ends, key=self.key or (keys[0] if keys else ""))
+
+    def findings(self) -> list[str]:
+        """Tell the other keys that have spans, and how ends are read."""
+        found = self._all_rows()
+        chosen = self.key or next((key for key, _ in found.keys.most_common(1)), "")
+        told = [
+            f'{labels.total():,} spans under {key} too ({", ".join(sorted(labels)[:5])}): key = "{key}"'
+            for key, labels in found.beside.items()
+            if key != chosen
+        ]
+        if self.ends == "auto" and (ends := found.ends.chosen()) != found.ends.usual():
+            other = "exclusive" if ends == "inclusive" else "inclusive"
+            told.append(f'the ends of spans are taken as {ends}, since they fit so: ends = "{other}" if they are not')
+        return told + Files.findings(self)
+
+    def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
+        """Stream the rows."""
+        for place, row in training_rows(path, name):
+            if row is None:
+                yield Record(place)
+            elif isinstance(row, str):
+                yield Record(place, fault=row)
+            else:
+                yield Record(place, [self._document(row)])
+
+    def _document(self, row: TrainingRow) -> Document:
+        key = self.key if self.key in row.spans else next(iter(row.spans), "")
+        return Document(
+            row.text,
+            [_mark(row.text, span, self.ends == "inclusive") for span in row.spans.get(key, ())],
+            complete=None if row.is_complete else (),
+            answer=row.answer,
+            annotator=self.annotator,
+            meta=row.meta or {},
+            no_answer="" if row.spans else _NOTHING,
+        )
+
+    def _all_rows(self) -> _Evidence:
+        keys: Counter[str] = Counter()
+        beside: dict[str, Counter[str]] = {}
+        ends = _Ends()
+        for path, name in self.files():
+            for _, row in training_rows(path, name):
+                if not isinstance(row, TrainingRow):
+                    continue
+                filled = [key for key, spans in row.spans.items() if spans]
+                for key in filled:
+                    keys[key] += len(row.spans[key])
+                    ends.add(row.text, row.spans[key], row.is_inclusive)
+                    if len(filled) > 1:
+                        beside.setdefault(key, Counter()).update(span.label for span in row.spans[key])
+        return _Evidence(keys, beside, ends)
+
+
+# ---- Ends
+
+
+class _Ends:
+    """Counts spans by whether they fit with an exclusive and with an inclusive end."""
+
+    def __init__(self) -> None:
+        self._inclusive_rows = self._rows = 0
+        self._quoted: Counter[bool] = Counter()  # quotes that fit, by whether ends are inclusive
+        self._spans = 0
+        self._cut: Counter[bool] = Counter()  # ends inside a word
+
+    def add(self, text: str, spans: Sequence[RowSpan], is_inclusive: bool) -> None:
+        """Take the evidence of a row."""
+        self._rows += 1
+        self._inclusive_rows += is_inclusive
+        for span in spans:
+            if span.fault or not 0 <= span.start <= span.end <= len(text):
+                continue
+            self._spans += 1
+            for inclusive in (False, True):
+                end = span.end + inclusive
+                self._quoted[inclusive] += Mark(span.start, end, span.label, span.quote).quotes(text)
+                self._cut[inclusive] += is_inside_word(text, end)
+
+    def usual(self) -> Literal["exclusive", "inclusive"]:
+        """Return how most of the rows have them by their format."""
+        return "inclusive" if 2 * self._inclusive_rows > self._rows else "exclusive"
+
+    def chosen(self) -> Literal["exclusive", "inclusive"]:
+        """Return the ends with which the quotes fit, or, without quotes, those that are not inside words."""
+        usual = self.usual() == "inclusive"
+        if self._quoted.total():
+            better = usual if self._quoted[usual] >= self._quoted[not usual] else not usual
+        else:
+            is_implausible = self._cut[usual] >= _MIN_CUT and self._cut[usual] > _MAX_CUT * self._spans
+            better = usual ^ (is_implausible and self._cut[not usual] * 10 < self._cut[usual])
+        return "inclusive" if better else "exclusive"
+
+
+def _mark(text: str, span: RowSpan, is_inclusive: bool) -> Mark:
+    """Return a span with an exclusive end; where its quote fits with the other reading of the end alone, with that."""
+    start, end, label, quote, is_quote, fault = span
+    marks = [Mark(start, end + inclusive, label, quote, fault) for inclusive in (is_inclusive, not is_inclusive)]
+    fitting = next((mark for mark in marks if mark.quotes(text)), None)
+    return fitting or (marks[0] if is_quote else marks[0]._replace(quote=None))

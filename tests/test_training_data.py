@@ -1,0 +1,210 @@
+"""Training data of spaCy 2 and its kin, told by their structure."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from scripts.core.answers import Span
+from scripts.core.errors import UserError
+from scripts.sources.importing import find_datasets
+from scripts.sources.training_data import TrainingData
+from tests.prodigy import read
+
+TEXT = "Ada met Bob in Köln."
+ADA, BOB, TOWN = Span(0, 3, "PER"), Span(8, 11, "PER"), Span(15, 19, "LOC")
+ALL = [ADA, BOB, TOWN]
+TRIPLES = [list(span) for span in ((0, 3, "PER"), (8, 11, "PER"), (15, 19, "LOC"))]
+OBJECTS = [{"start": start, "end": end, "label": label} for start, end, label in TRIPLES]
+TAGS = ["U-PER", "O", "U-PER", "O", "U-LOC", "O"]
+TOKENS = ["Ada", "met", "Bob", "in", "Köln", "."]
+NONE = "Nobody came."
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A function that writes a file and gives a source that reads it; what is no text is written as JSON."""
+
+    def write(content, name="data.json", labels=("PER", "LOC"), **settings):
+        text = content if isinstance(content, str) else json.dumps(content)
+        (tmp_path / name).write_text(text, "utf8")
+        return TrainingData(str(tmp_path / name), list(labels), **settings)
+
+    return write
+
+
+def spacy2(raw=TEXT, tags=TAGS):
+    tokens = [{"id": n, "orth": token, "ner": tag} for n, (token, tag) in enumerate(zip(TOKENS, tags, strict=True))]
+    paragraph = {"sentences": [{"tokens": tokens[:3]}, {"tokens": tokens[3:]}]} | ({"raw": raw} if raw else {})
+    return [{"id": 0, "paragraphs": [paragraph]}]
+
+
+def inclusive(**names):
+    """Objects with the position of the last character as end."""
+    return [{names["start"]: s, names["end"]: e - 1, names["label"]: label} for s, e, label in TRIPLES]
+
+
+SHAPES = {
+    "TRAIN_DATA": [[TEXT, {"entities": TRIPLES}]],
+    "pairs of a text and a list": [[TEXT, TRIPLES]],
+    "ner-annotator": {"classes": ["PER", "LOC"], "annotations": [[TEXT, {"entities": TRIPLES}]]},
+    "JSON of spaCy 2": spacy2(),
+    "Doc.to_json of spaCy 3": {"text": TEXT, "ents": OBJECTS, "sents": [], "tokens": [{"id": 0, "start": 0, "end": 3}]},
+    "Doc.to_json with spans under a key": [{"text": TEXT, "ents": [], "spans": {"sc": OBJECTS}}],
+    **{f"objects under {key}": [{"text": TEXT, key: OBJECTS}] for key in ("entities", "spans", "labels", "ents")},
+    "objects under another key": [{"content": TEXT, "highlights": OBJECTS}],
+    "the label first": [{"text": TEXT, "entities": [[label, start, end] for start, end, label in TRIPLES]}],
+    "numbers that are written as text": [[TEXT, {"entities": [[str(s), str(e), label] for s, e, label in TRIPLES]}]],
+    "Dataturks": [{"content": TEXT, "extras": None, "annotation": [
+        {"label": [label], "points": [{"start": s, "end": e - 1, "text": TEXT[s:e]}]} for s, e, label in TRIPLES]}],
+    "Dataturks without quotes": [{"content": TEXT, "annotation": [
+        {"label": label, "points": [{"start": s, "end": e - 1}]} for s, e, label in TRIPLES]}],
+    "LUIS": {"luis_schema_version": "3.0", "utterances": [
+        {"text": TEXT, "intent": "x", "entities": inclusive(start="startPos", end="endPos", label="entity")}]},
+    "Rasa": {"rasa_nlu_data": {"regex_features": [{"name": "a", "pattern": "b"}], "common_examples": [
+        {"text": TEXT, "intent": "x", "entities": [
+            {"start": s, "end": e, "value": "a synonym", "entity": label} for s, e, label in TRIPLES]}]}},
+    "LightTag": {"examples": [{"content": TEXT, "annotations": [
+        {"start": s, "end": e, "value": TEXT[s:e], "tag": label} for s, e, label in TRIPLES]}]},
+    "Ground Truth": {"source": TEXT, "a-job": {"annotations": {"entities": [
+        {"label": label, "startOffset": s, "endOffset": e} for s, e, label in TRIPLES]}}, "a-job-metadata": {}},
+    "a length in place of an end": [{"text": TEXT, "entities": [
+        {"offset": s, "length": e - s, "category": label} for s, e, label in TRIPLES]}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_shape_is_recognized_and_read(shape, stored):
+    source = stored(SHAPES[shape])
+    (found,) = find_datasets("", source.path, {})
+    assert found.reader == "labelwise.TrainingData.v1"
+    (task,), intake, _ = read(source)
+    assert (task.text, task.spans, task.kind, task.labels) == (TEXT, ALL, "manual", ["LOC", "PER"])
+    assert intake.spans == {"read": 3, "kept": 3}
+
+
+@pytest.mark.parametrize("name", ["data.json", "data.jsonl", "data.txt"])
+@pytest.mark.parametrize("shape", ["TRAIN_DATA", "Dataturks", "objects under spans", "Doc.to_json of spaCy 3"])
+def test_lines_of_json_too(name, shape, stored):
+    rows = SHAPES[shape] if isinstance(SHAPES[shape], list) else [SHAPES[shape]]
+    tasks, _, _ = read(stored("\n".join(json.dumps(row) for row in rows * 3) + "\n", name))
+    assert [task.spans for task in tasks] == [ALL] * 3
+    assert [task.source for task in tasks] == [f"{name}:{number}" for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("shape", ["ner-annotator", "Rasa", "Doc.to_json of spaCy 3"])
+def test_an_object_over_several_lines(shape, stored):
+    (task,), _, _ = read(stored(json.dumps(SHAPES[shape], indent=2)))
+    assert task.spans == ALL
+
+
+PYTHON = f"""import random
+import spacy
+
+OTHER = [1, 2]
+TRAIN_DATA = [
+    ({TEXT!r}, {{"entities": [(0, 3, "PER"), (8, 11, "PER"), (15, 19, "LOC")]}}),  # a comment
+    ("Nobody came.", {{'entities': []}}),
+]
+random.shuffle(TRAIN_DATA)
+nlp = spacy.blank("en")
+"""
+
+
+def test_python_is_read_and_not_run(stored, tmp_path):
+    made = tmp_path / "made"
+    tasks, intake, _ = read(stored(PYTHON + f"open({str(made)!r}, 'w')\n", "train.py"))
+    assert [(task.text, task.spans) for task in tasks] == [(TEXT, ALL), (NONE, [])]
+    assert intake.records == {"read": 2, "kept": 2, "answers": 2}
+    assert not made.exists()
+    assert find_datasets("", str(tmp_path / "train.py"), {})[0].spans == {"PER": 2, "LOC": 1}
+
+
+@pytest.mark.parametrize("content", [
+    repr([(TEXT, {"entities": [tuple(span) for span in TRIPLES]})]),
+    f"({TEXT!r}, {{'entities': {TRIPLES}}})\n",
+    repr([{"text": TEXT, "entities": TRIPLES}]),
+])  # fmt: skip
+def test_what_python_prints_is_read(content, stored):
+    (task,), _, _ = read(stored(content, "printed.txt"))
+    assert task.spans == ALL
+
+
+def test_a_text_without_spans_has_none_and_one_without_a_list_is_not_annotated(stored):
+    rows = [{"text": NONE, "entities": []}, {"text": TEXT, "entities": OBJECTS}, {"text": "Who?"}, None]
+    tasks, intake, _ = read(stored(rows))
+    assert [(task.text, task.spans) for task in tasks] == [(NONE, []), (TEXT, ALL)]
+    assert intake.records == {"read": 4, "kept": 2, "answers": 2, "no_answer": 2}
+    turks = [{"content": NONE, "annotation": None}, *SHAPES["Dataturks"]]
+    assert read(stored(turks))[1].records == {"read": 2, "kept": 1, "answers": 1, "no_answer": 1}
+
+
+def test_tags_without_a_raw_text_and_tags_that_are_missing(stored):
+    (task,), _, _ = read(stored(spacy2(raw="")))
+    assert task.text == " ".join(TOKENS)
+    assert [task.text[span.start : span.end] for span in task.spans] == ["Ada", "Bob", "Köln"]
+    tasks, intake, _ = read(stored(spacy2(tags=["U-PER", "-", "-", "O", "-", "-"])))
+    assert [(task.kind, task.spans) for task in tasks] == [("binary", [ADA])]
+    tasks, intake, _ = read(stored(spacy2(tags=["-"] * 6)))
+    assert (tasks, intake.records["no_answer"]) == ([], 1)
+    _, intake, _ = read(stored(spacy2(raw="Quite another text.")))
+    assert intake.reasons == {"tokens that are not those of the raw text": 1}
+
+
+def test_tokens_with_tags_or_with_spans_of_tokens(stored):
+    tagged = {"tokens": TOKENS, "ner_tags": ["B-PER", "O", "B-PER", "O", "B-LOC", "O"]}
+    gliner = {"tokenized_text": TOKENS, "ner": [[0, 0, "PER"], [2, 2, "PER"], [3, 4, "LOC"]]}
+    tasks, _, _ = read(stored([tagged, gliner, {"tokens": TOKENS, "ner_tags": [0] * 6}]))
+    found = [[task.text[span.start : span.end] for span in task.spans] for task in tasks]
+    assert found == [["Ada", "Bob", "Köln"], ["Ada", "Bob", "in Köln"]]
+
+
+def test_ends_that_are_inclusive_show_by_quotes_or_by_words(stored):
+    short = [[start, end - 1, label] for start, end, label in TRIPLES]
+    rows = [[f"{number} {TEXT}", {"entities": [[s + 2, e + 2, label] for s, e, label in short]}] for number in range(4)]
+    source = stored(rows)
+    tasks, intake, _ = read(source)
+    assert [task.text[span.start : span.end] for task in tasks for span in task.spans] == ["Ada", "Bob", "Köln"] * 4
+    assert intake.notes["ends taken as inclusive, as the spans tell"] == 1
+    assert source.findings() == [
+        'the ends of spans are taken as inclusive, since they fit so: ends = "exclusive" if they are not'
+    ]
+    quoted = [{"start": s, "end": e - 1, "label": label, "value": TEXT[s:e]} for s, e, label in TRIPLES]
+    assert read(stored([{"text": TEXT, "entities": quoted}]))[0][0].spans == ALL
+    exclusive = [{"label": [label], "points": [{"start": s, "end": e, "text": TEXT[s:e]}]} for s, e, label in TRIPLES]
+    assert read(stored([{"content": TEXT, "annotation": exclusive}]))[0][0].spans == ALL
+    assert read(stored(rows, ends="exclusive"))[0][0].spans[0] == Span(2, 4, "PER")
+
+
+def test_a_quote_that_differs_is_skipped(stored):
+    turks = [{"content": TEXT, "annotation": [{"label": ["PER"], "points": [{"start": 1, "end": 2, "text": "Ada"}]}]}]
+    tasks, intake, _ = read(stored(turks))
+    assert intake.reasons == {"quoted text differs from the text at the offsets": 1}
+    assert [task.labels for task in tasks] == [["LOC"]]
+
+
+def test_of_several_lists_the_one_with_most_spans_is_taken_and_the_others_are_named(stored):
+    rows = [{"text": TEXT, "entities": OBJECTS[:1], "regions": OBJECTS}]
+    (task,), intake, _ = read(stored(rows))
+    assert task.spans == ALL
+    assert intake.notes == {"spans under entities are not taken: set key": 1}
+    assert stored(rows).findings() == ['1 spans under entities too (PER): key = "entities"']
+    assert read(stored(rows, key="entities"))[0][0].spans == [ADA]
+
+
+def test_what_cannot_be_read_is_counted(stored):
+    rows = [[TEXT, {"entities": [*TRIPLES, [4, 7]]}], "odd", 5, {"a": 1}, [TEXT, {"entities": TAGS}]]
+    _, intake, _ = read(stored(rows))
+    assert intake.reasons == {
+        "malformed span": 1,
+        "no text with spans": 3,
+        "tags, and not the tokens that they are of": 1,
+    }
+    assert intake.spans["read"] == 4
+    _, intake, _ = read(stored('{"text": "a", "entities": []}\n{"text": \n'))
+    assert intake.records["skipped"] == 1
+    task = {"text": TEXT, "spans": OBJECTS, "_input_hash": 1, "_task_hash": 2}
+    assert list(read(stored([task]))[1].reasons) == ["a task of Prodigy: save the file as JSONL, one task a line"]
+    with pytest.raises(UserError, match="neither JSON nor Python"):
+        read(stored("TRAIN_DATA = [(", "cut.py"))
