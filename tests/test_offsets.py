@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from scripts.core.errors import UserError
 from scripts.sources.doccano import Doccano
 from scripts.sources.documents import Document, DocumentReader, Record
-from scripts.sources.offsets import AMBIGUOUS, UNITS, Mark, UnitEvidence, convert, to_codepoints, unit_of
+from scripts.sources.offsets import AMBIGUOUS, INSIDE_WORD, UNITS, Mark, UnitEvidence, convert, to_codepoints, unit_of
+from scripts.sources.prodigy_jsonl import ProdigyJsonl
 from tests.prodigy import read
 
 TEXT = "🦆 Ada met 🦆🦆 Bob"
@@ -295,3 +296,47 @@ def test_a_span_that_was_widened_to_whole_words_fits(quote):
 )  # fmt: skip
 def test_any_other_quote_does_not(start, end, quote):
     assert not Mark(start, end, "X", quote).fits("the Grand Hotel Meer is")
+
+
+# Prodigy counts code points; other programs write its tasks too
+
+
+def prodigy(tmp_path, counted, beginning="Hi 😀 all ", number=6, **settings):
+    rows = doccano_rows(counted, beginning, number)
+    tasks = [{"text": row["text"], "_input_hash": 1, "spans": [spans(*one) for one in row["label"]]} for row in rows]
+    path = tmp_path / "ner.jsonl"
+    path.write_text("\n".join(map(json.dumps, tasks)), "utf8")
+    return ProdigyJsonl(str(path), ["X"], **settings)
+
+
+def spans(start, end, label):
+    return {"start": start, "end": end, "label": label}
+
+
+@pytest.mark.parametrize(
+    ("unit", "counted", "beginning"),
+    [("utf16", units, "Hi 😀😀 all "), ("codepoints_crlf", of_lines, "Monday\r\nand\r\n"),
+     ("bytes", of_bytes, "Größe ß ")],
+)  # fmt: skip
+def test_tasks_with_shifted_offsets_are_stopped_and_the_unit_is_named(tmp_path, unit, counted, beginning):
+    with pytest.raises(UserError, match=f"seem to be shifted, as .*; they fit if offsets count {unit}: set offsets"):
+        read(prodigy(tmp_path, counted, beginning))
+    tasks, intake, _ = read(prodigy(tmp_path, counted, beginning, offsets=unit))
+    assert covered(tasks) == set(WORDS)
+    assert INSIDE_WORD not in intake.notes
+    tasks, intake, _ = read(prodigy(tmp_path, counted, beginning, offsets="codepoints"))
+    assert intake.notes[INSIDE_WORD] >= 12
+
+
+def test_tasks_as_prodigy_writes_them_are_not_stopped(tmp_path):
+    for beginning in ("Hi 😀😀 all ", "Monday\r\nand\r\n", "Größe ß "):
+        tasks, intake, _ = read(prodigy(tmp_path, lambda _, offset: offset, beginning))
+        assert covered(tasks) == set(WORDS)
+        assert INSIDE_WORD not in intake.notes
+
+
+def test_an_offset_inside_a_character_of_a_task_is_skipped(tmp_path):
+    path = tmp_path / "ner.jsonl"
+    path.write_text(json.dumps({"text": "🦆 Ada", "spans": [spans(1, 6, "X")]}))
+    _, _, (skip,) = read(ProdigyJsonl(str(path), ["X"], offsets="utf16"))
+    assert skip.reason == "span: offset inside a character of several units"

@@ -111,9 +111,8 @@ class Files(msgspec.Struct, frozen=True):
         units = (evidence.units(usual), usual) if offsets == "auto" else ((offsets,), None)
         reader = DocumentReader(dataset, self.labels, self.without_spans, *units)
         yield from reader.read(source._all_records(self.files()[first:stop], intake), intake)
-        if reader.usual and reader.boundaries.are_implausible():
-            fix = 'set offsets to their unit, or to "codepoints" to take them as they are'
-            raise UserError(f"{self.path}: {reader.boundaries}; no unit of offsets fits: {fix}")
+        if reader.usual:
+            reader.boundaries.check(self.path)
         if first == 0:
             self.note_unread(intake)
 

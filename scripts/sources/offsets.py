@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Literal, NamedTuple, get_args
 
+from scripts.core.errors import UserError
+
 Unit = Literal["codepoints", "utf16", "codepoints_crlf", "utf16_crlf", "graphemes", "bytes"]
 Offsets = Literal["auto", "codepoints", "utf16", "codepoints_crlf", "utf16_crlf", "graphemes", "bytes"]
 
@@ -123,8 +125,9 @@ class Boundaries:
 
     def __init__(self) -> None:
         self.spans = 0
-        self.shifted = 0
-        self.example = ""
+        self._shifted = 0
+        self._example = ""
+        self._evidence = UnitEvidence()
 
     def add(self, text: str, mark: Mark, place: str) -> bool:
         """Count a span, in code points. RETURNS (bool): Whether it starts or ends inside a word."""
@@ -133,16 +136,28 @@ class Boundaries:
         starts, ends = is_inside_word(text, start), is_inside_word(text, end)
         seems_shifted = (starts and (ends or not text[end - 1].isalnum())) or (ends and not text[start].isalnum())
         if seems_shifted and not mark.quotes(text):
-            self.shifted += 1
-            self.example = self.example or f'"{text[start:end][:40]}" in {place}'
+            self._shifted += 1
+            self._example = self._example or f'"{text[start:end][:40]}" in {place}'
         return starts or ends
 
-    def __str__(self) -> str:
-        return f"{self.shifted:,} of {self.spans:,} spans seem to be shifted, as {self.example}"
+    def add_all(self, text: str, marks: Sequence[Mark], place: str) -> None:
+        """Count the spans of a text, and take what they tell of the unit of their offsets, were it another."""
+        for mark in marks:
+            self.add(text, mark, place)
+        self._evidence.add(text, marks)
 
-    def are_implausible(self) -> bool:
-        """Whether so many spans seem to be shifted that their offsets must be counted otherwise."""
-        return self.shifted >= _MIN_SHIFTED and self.shifted > _MAX_SHIFTED * self.spans
+    def check(self, source: str, spans: int = 0) -> None:
+        """RAISES (UserError): If so many spans seem to be shifted that their offsets must be counted otherwise.
+
+        spans (int): All spans of the source, if not all were counted.
+        """
+        spans = spans or self.spans
+        if self._shifted < _MIN_SHIFTED or self._shifted <= _MAX_SHIFTED * spans:
+            return
+        unit = self._evidence.units("codepoints")[0]
+        what = f"{self._shifted:,} of {spans:,} spans seem to be shifted, as {self._example}"
+        fits = "no unit of offsets fits" if unit == "codepoints" else f"they fit if offsets count {unit}"
+        raise UserError(f"{source}: {what}; {fits}: set offsets, to codepoints to take them as they are")
 
 
 # ---- Which unit

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from scripts.core.answers import Task
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
+from scripts.sources.offsets import Offsets
 from scripts.sources.prodigy_tasks import SAMPLE, TaskReader, labels_in
 from scripts.sources.prodigy_views import KindSetting
 from scripts.sources.servers import check_name, connected, execute, has_table
@@ -33,7 +34,12 @@ Query = Callable[..., Iterator[Any]]
 
 @registry.readers("labelwise.ProdigyDatabase.v1")
 def prodigy_database(
-    path: str, dataset: str, labels: list[str], kind: KindSetting = "auto", annotator: str = ""
+    path: str,
+    dataset: str,
+    labels: list[str],
+    kind: KindSetting = "auto",
+    annotator: str = "",
+    offsets: Offsets = "auto",
 ) -> Source:
     """Read one named dataset of a Prodigy SQLite database, which is opened read-only. Session datasets hold the same
     answers again and are not taken.
@@ -44,8 +50,10 @@ def prodigy_database(
     kind (str): "manual" or "binary" where the tasks do not tell the kind of their answers, else "auto".
     annotator (str): Who answered, where the tasks do not tell. Of one annotator's answers the latest counts, whatever
         the dataset.
+    offsets (str): Their unit: "codepoints", as Prodigy counts, or another one, see `Offsets`; "auto": code points,
+        unless they seem shifted.
     """
-    return ProdigyDatabase(path=path, dataset=dataset, labels=labels, kind=kind, annotator=annotator)
+    return ProdigyDatabase(path=path, dataset=dataset, labels=labels, kind=kind, annotator=annotator, offsets=offsets)
 
 
 @registry.readers("labelwise.ProdigyServer.v1")
@@ -55,6 +63,7 @@ def prodigy_server(
     connection: str = "prodigy.json",
     kind: KindSetting = "auto",
     annotator: str = "",
+    offsets: Offsets = "auto",
 ) -> Source:
     """Read one named dataset of a Prodigy database on PostgreSQL, MySQL or MariaDB. Session datasets hold the same
     answers again and are not taken. It needs `pip install -r requirements-databases.txt`.
@@ -70,9 +79,13 @@ def prodigy_server(
     kind (str): "manual" or "binary" where the tasks do not tell the kind of their answers, else "auto".
     annotator (str): Who answered, where the tasks do not tell. Of one annotator's answers the latest counts, whatever
         the dataset.
+    offsets (str): Their unit: "codepoints", as Prodigy counts, or another one, see `Offsets`; "auto": code points,
+        unless they seem shifted.
     """
     check_name(connection)
-    return ProdigyServer(dataset=dataset, labels=labels, connection=connection, kind=kind, annotator=annotator)
+    return ProdigyServer(
+        dataset=dataset, labels=labels, connection=connection, kind=kind, annotator=annotator, offsets=offsets
+    )
 
 
 class ProdigyTables(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +96,7 @@ class ProdigyTables(msgspec.Struct, frozen=True, kw_only=True):
     labels: list[str]
     kind: KindSetting
     annotator: str
+    offsets: Offsets = "auto"
     after: int = -1  # of a part: the links after this id
     until: int = LAST  # and up to this
 
@@ -132,7 +146,7 @@ class ProdigyTables(msgspec.Struct, frozen=True, kw_only=True):
         """Stream the dataset's tasks in the order they were linked."""
         whole = replace(self, after=-1, until=LAST)
         labels = frozenset(self.labels)
-        reader = TaskReader(dataset, labels, self.kind, self.dataset, self.annotator, whole._contents)
+        reader = TaskReader(dataset, labels, self.kind, self.dataset, self.annotator, whole._contents, self.offsets)
         with self.open() as query:
             yield from reader.read(self.rows(query, self._find(query)[0]), intake)
 

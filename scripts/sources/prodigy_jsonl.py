@@ -16,6 +16,7 @@ from scripts.core.files import BUFFER
 from scripts.core.settings import registry
 from scripts.sources.files import opened
 from scripts.sources.json_records import json_lines
+from scripts.sources.offsets import Offsets
 from scripts.sources.prodigy_tasks import SAMPLE, TaskReader, is_task, labels_in
 from scripts.sources.prodigy_views import KindSetting
 from scripts.sources.source import Intake, Source, SourcePart
@@ -32,12 +33,15 @@ class ProdigyJsonl(msgspec.Struct, frozen=True):
     kind (str): "manual" or "binary" where the tasks do not tell the kind of their answers, else "auto".
     annotator (str): Who answered, where the tasks do not tell. Of one annotator's answers the latest counts, whatever
         the dataset.
+    offsets (str): Their unit: "codepoints", as Prodigy counts, "utf16", "codepoints_crlf", "utf16_crlf", "graphemes"
+        or "bytes", where other programs made the spans; "auto": code points, unless they seem shifted.
     """
 
     path: str
     labels: list[str]
     kind: KindSetting = "auto"
     annotator: str = ""
+    offsets: Offsets = "auto"
 
     def check(self) -> None:
         """RAISES (UserError): If there is no such file, or no label is asked for (naming those in it)."""
@@ -68,7 +72,7 @@ class ProdigyJsonl(msgspec.Struct, frozen=True):
         """Stream the tasks of some lines, which come with their places."""
         origin = self._file().name.split(".")[0]
         labels = frozenset(self.labels)
-        reader = TaskReader(dataset, labels, self.kind, origin, self.annotator, self._contents)
+        reader = TaskReader(dataset, labels, self.kind, origin, self.annotator, self._contents, self.offsets)
         return reader.read(lines, intake)
 
     def parts(self, size: int) -> Sequence[Source]:

@@ -17,6 +17,7 @@ from scripts.core.answers import Answer, Kind, Span, Task, are_apart
 from scripts.core.hashing import input_hashes
 from scripts.sources.documents import TRIMMED, Unusable
 from scripts.sources.json_records import UNREADABLE, is_too_deep, reason
+from scripts.sources.offsets import INSIDE_WORD, Boundaries, Mark, Offsets, convert, has_boundary_inside_word
 from scripts.sources.prodigy_decoding import SpanRecord, TaskRecord, VersionRecord, decode
 from scripts.sources.prodigy_views import (
     KIND_OF_VIEW,
@@ -74,6 +75,7 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
     annotator (str): Who answered, where a task does not tell.
     sample (Callable[[], Iterable[Any]]): Gives the JSON of the first tasks of the dataset, for tasks that do not tell
         what they are.
+    offsets (Offsets): Their unit; "auto": code points, as Prodigy counts, checked by the boundaries of words.
     """
 
     dataset: str
@@ -82,12 +84,18 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
     origin: str
     annotator: str = ""
     sample: Callable[[], Iterable[Any]] = tuple
+    offsets: Offsets = "auto"
 
     def read(self, contents: Iterable[tuple[str, Any]], intake: Intake) -> Iterator[list[Task]]:
-        """Yield the answers in places and JSON of tasks, one task at a time."""
+        """Yield the answers in places and JSON of tasks, one task at a time.
+
+        RAISES (UserError): At the end, if the offsets of the spans seem to be shifted.
+        """
         for source, content in contents:
             if tasks := self.answers(content, source, intake):
                 yield tasks
+        if self.offsets == "auto":
+            self._boundaries.check(self.origin, intake.spans["read"])
 
     def answers(self, content: Any, source: str, intake: Intake) -> list[Task]:
         """Return the answers in one task: usually one, one a span for binary tasks, none if it is skipped.
@@ -127,7 +135,12 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
             raise Unusable("text is empty")
         if record.meta and is_too_deep(record.meta):
             raise Unusable("meta is nested too deeply")
-        taken, fitted, others, trimmed = self._fit_spans(record.text, record.spans or ())
+        if record.spans and self._converts:
+            record.spans = _in_codepoints(record.text, record.spans, self.offsets)
+        taken, fitted, others, trimmed, inside = self._fit_spans(record.text, record.spans or ())
+        if inside:
+            self._boundaries.add_all(record.text, inside, source)
+            intake.note(INSIDE_WORD, len(inside))
         current_hash, old_hash = input_hashes(record.text)
         task = self._task(record, kind, source, current_hash)
         if kind == "binary":
@@ -159,6 +172,14 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
         return "binary" if record.is_binary else kind
 
     @cached_property
+    def _converts(self) -> bool:
+        return self.offsets not in ("auto", "codepoints")
+
+    @cached_property
+    def _boundaries(self) -> Boundaries:
+        return Boundaries()
+
+    @cached_property
     def _evidence(self) -> Evidence:
         return find_evidence(islice(self.sample(), SAMPLE))
 
@@ -175,13 +196,15 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
             return _single_out(task, taken, fitted)
         return [task]
 
-    def _fit_spans(self, text: str, spans: Iterable[SpanRecord]) -> tuple[list[SpanRecord], list[Span], list[str], int]:
+    def _fit_spans(
+        self, text: str, spans: Iterable[SpanRecord]
+    ) -> tuple[list[SpanRecord], list[Span], list[str], int, list[Mark]]:
         """Return the spans of the labels that are taken, the same fitted into the text, the labels of the other spans,
-        and the number of trimmed ones.
+        the number of trimmed ones, and those that start or end inside a word.
 
         RAISES (Unusable): If one cannot be used.
         """
-        taken, fitted, others = [], [], []
+        taken, fitted, others, inside = [], [], [], []
         trimmed = 0
         for span in spans:
             label = span.label
@@ -194,11 +217,14 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
                     raise Unusable(f"span: {fits}")
                 if fits.start != start or fits.end != end:
                     trimmed += 1
+                # Most spans have no letter beside them.
+                if text[start - 1].isalnum() or text[end : end + 1].isalnum():
+                    inside += [Mark(start, end, label)] if has_boundary_inside_word(text, start, end) else []
                 taken.append(span)
                 fitted.append(fits)
             else:
                 others.append(label)
-        return taken, fitted, others, trimmed
+        return taken, fitted, others, trimmed, inside
 
     def _task(self, record: TaskRecord, kind: Kind, source: str, input_hash: int) -> Task:
         """Return the answer, but for its spans."""
@@ -221,9 +247,22 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
         return sorted(self.labels)
 
     def _version(self, text: str, version: VersionRecord) -> list[Span]:
-        found = (span for span in version.spans or () if span.answer != "reject")
+        shown = version.spans or []
+        shown = _in_codepoints(text, shown, self.offsets) if self._converts else shown
+        found = (span for span in shown if span.answer != "reject")
         spans = (fit_span(text, span.start, span.end, span.label) for span in found)
         return sorted({span for span in spans if isinstance(span, Span) and span.label in self.labels})
+
+
+def _in_codepoints(text: str, spans: Iterable[SpanRecord], unit: Any) -> list[SpanRecord]:
+    """RAISES (Unusable): If an offset is inside a character."""
+    converted = []
+    marks = convert(text, [Mark(span.start, span.end, span.label) for span in spans], unit)
+    for span, mark in zip(spans, marks, strict=True):
+        if mark.fault:
+            raise Unusable(f"span: {mark.fault}")
+        converted.append(msgspec.structs.replace(span, start=mark.start, end=mark.end))
+    return converted
 
 
 def _note_oddities(record: TaskRecord, current_hash: int, old_hash: int, intake: Intake) -> None:
