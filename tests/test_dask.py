@@ -367,8 +367,6 @@ def test_shards_can_stay_on_the_storage(merged, local, workers, folder, shards_o
         assert (place / name).read_bytes() == expected[name]
     with pytest.raises(UserError, match=r"corpus: its shards stayed on the storage; bring them: fetch = true"):
         read_corpus(merged[1] / "split.json")
-    with pytest.raises(UserError, match=r"set \[engine\] fetch = true, or leave both empty"):
-        build_on(stays, merged[1], PLAN._replace(dev_datasets=["label_00"]))
     build(merged[1], PLAN, 1)
     assert made(merged[1]) == expected
     assert read_corpus(merged[1] / "split.json").texts
@@ -376,8 +374,15 @@ def test_shards_can_stay_on_the_storage(merged, local, workers, folder, shards_o
 
 def test_gold_that_never_was_on_this_machine_can_be_learned_from(local, workers, folder):
     steps(folder, workers, fetch=False)
-    build_on(configured(folder, workers).engine, folder / "corpus", PLAN)
-    assert made(folder / "corpus") == local()
+    engine = configured(folder, workers).engine
+    build_on(engine, folder / "corpus", PLAN)
+    found, expected = made(folder / "corpus"), local()
+    splits, looked_at = (json.loads(files.pop("split.json")) for files in (found, expected))
+    assert found == expected
+    assert looked_at.pop("placed")["leaks"] == 0
+    assert splits == looked_at | {"placed": None}  # contained texts were not looked for
+    with pytest.raises(UserError, match=r"set \[engine\] fetch = true, or leave both empty"):
+        build_on(engine, folder / "corpus", PLAN._replace(dev_datasets=["label_00"]))
     with pytest.raises(UserError, match=r"gold\.jsonl: stayed on the storage, in shards; bring it: \[engine\] fetch"):
         gold_as_merged(folder / "corpus")
 

@@ -1,21 +1,37 @@
 """The corpus that is trained on: gold texts split, tokenized and written in shards."""
 
+from __future__ import annotations
+
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from confection import Config
 
 from scripts.building import splits
-from scripts.building.splits import SPLITS, Corpus, CorpusShard, MisalignedPolicy, ShardJob, ShardRules, Splitter
+from scripts.building.splits import (
+    SPLITS,
+    Corpus,
+    CorpusShard,
+    MisalignedPolicy,
+    Placed,
+    ShardJob,
+    ShardRules,
+    Splitter,
+    digest_of_placed,
+)  # fmt: skip
 from scripts.core.errors import UserError
 from scripts.core.files import code_digest, exclusive, sha256, work_folder, write_json
-from scripts.core.workers import spread
+from scripts.core.workers import Workers, spread
+from scripts.merging.buckets import ALL
 from scripts.merging.merged import annotated_labels, gold_as_merged, read_gold
+
+if TYPE_CHECKING:
+    from scripts.building.containers import Placements
 
 _SCRIPTS = Path(__file__).parent.parent
 _LABELS_NAMED = 5
@@ -62,11 +78,15 @@ def build(folder: Path, plan: CorpusPlan, processes: int, max_misaligned: float 
         merged, gold = gold_as_merged(folder)
         labels = annotated_labels(merged)
         rules, made_by = shard_rules(plan, labels, gold)
-        ranges = list(splits.gold_ranges(gold, splits.hash_bits(gold.stat().st_size)))
-        kept = _unchanged_shards(folder, made_by, ranges)
+        bits = splits.hash_bits(gold.stat().st_size)
+        ranges = list(splits.gold_ranges(gold, bits))
+        placements = placements_of(gold, rules.splitter, processes)
+        placed = {name: placed_within(placements, hashes) for name, hashes in splits.shards_within(*ALL, bits).items()}
+        kept = _unchanged_shards(folder, made_by, ranges, placed)
         with work_folder(folder) as work:
-            jobs = [ShardJob(part, gold, rules, work) for part in ranges if part.name not in kept]
-            corpus = account_for(kept | _make_shards(jobs, processes), plan, labels, made_by)
+            jobs = [ShardJob(part, gold, rules, work, placed[part.name]) for part in ranges if part.name not in kept]
+            shards = kept | _make_shards(jobs, processes)
+            corpus = account_for(shards, plan, labels, made_by, placements)
             demand_aligned(corpus, plan, max_misaligned)
             commit(corpus, labels, work, folder)
     return corpus, len(kept)
@@ -89,8 +109,27 @@ def shard_rules(plan: CorpusPlan, labels: list[str], gold: Path) -> tuple[ShardR
     return rules, _digest([sorted(labels), plan, keys, code_digest(*_CODE), version("spacy")])
 
 
+def whole_splitter(plan: CorpusPlan, gold: Path) -> Splitter:
+    """The splitter of a plan that knows the splits of contained texts too."""
+    own = splitter(plan, gold)
+    return msgspec.structs.replace(own, placed=placed_within(placements_of(gold, own, 1)))
+
+
+def placements_of(gold: Path, splitter: Splitter, processes: int) -> Placements | None:
+    """The texts that are not in the split of their hash. See `place_texts`."""
+    from scripts.building.containers import place_texts  # NumPy takes longer than a corpus that has not changed
+
+    with Workers(processes) as workers:
+        return place_texts(gold, splitter, workers)
+
+
+def placed_within(placements: Placements | None, hashes: tuple[int, int] = ALL) -> Placed:
+    """The splits of texts with hashes from one to before another, by wording. See `Placements`."""
+    return placements.within(*hashes) if placements else {}
+
+
 def splitter(plan: CorpusPlan, gold: Path) -> Splitter:
-    """The splitter of a plan. The gold is read only if datasets are reserved for evaluation."""
+    """The splitter of a plan, without contained texts. The gold is read only if datasets are evaluation data."""
     dev, test = (
         splits.reserved(read_gold(gold), datasets, plan.document) if datasets else frozenset[bytes]()
         for datasets in (plan.dev_datasets, plan.test_datasets)
@@ -102,8 +141,10 @@ def _digest(data: Any) -> str:
     return hashlib.sha256(msgspec.json.encode(data, order="sorted")).hexdigest()
 
 
-def _unchanged_shards(folder: Path, made_by: str, ranges: Sequence[splits.GoldRange]) -> dict[str, CorpusShard]:
-    """The shards of the previous build with the same rules, gold and files."""
+def _unchanged_shards(
+    folder: Path, made_by: str, ranges: Sequence[splits.GoldRange], placed: Mapping[str, Placed]
+) -> dict[str, CorpusShard]:
+    """The shards of the previous build with the same rules, gold, placed texts and files."""
     try:
         previous = msgspec.json.decode((folder / splits.NAME).read_bytes(), type=Corpus)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
@@ -113,7 +154,7 @@ def _unchanged_shards(folder: Path, made_by: str, ranges: Sequence[splits.GoldRa
         for part in ranges
         if previous.made_by == made_by
         and (shard := previous.shards.get(part.name))
-        and shard.gold == part.sha256
+        and (shard.gold, shard.placed) == (part.sha256, digest_of_placed(placed[part.name]))
         and all(has_digest(folder / name, digest) for name, digest in shard.files.items())
     }
 
@@ -123,10 +164,12 @@ def has_digest(path: Path, digest: str) -> bool:
     return path.is_file() and sha256(path) == digest
 
 
-def account_for(shards: Mapping[str, CorpusShard], plan: CorpusPlan, labels: list[str], made_by: str) -> Corpus:
+def account_for(
+    shards: Mapping[str, CorpusShard], plan: CorpusPlan, labels: list[str], made_by: str, placements: Placements | None
+) -> Corpus:
     """The account of a corpus of these shards. RAISES (UserError): If the train or dev split is empty."""
     shards = dict(sorted(shards.items()))
-    digest = _digest([[shard.gold for shard in shards.values()], labels, plan])
+    digest = _digest([[shard.gold + shard.placed for shard in shards.values()], labels, plan])
     corpus = Corpus(
         digest=digest,
         texts={split: sum(shard.texts.get(split, 0) for shard in shards.values()) for split in SPLITS},
@@ -141,6 +184,8 @@ def account_for(shards: Mapping[str, CorpusShard], plan: CorpusPlan, labels: lis
             for label in sorted({label for shard in shards.values() for label in shard.outcomes})
         },
         too_long=sum(shard.too_long for shard in shards.values()),
+        no_split=sum(shard.no_split for shard in shards.values()),
+        placed=placements.counts if placements else None,
         made_by=made_by,
         shards=shards,
     )

@@ -20,7 +20,7 @@ from scripts.core.errors import UserError
 
 # Keys of doc.spans. `label_heads` has copies: it is packaged without this module.
 GOLD, COVERED, INCORRECT, MISALIGNED = "gold", "covered", "incorrect_spans", "misaligned"
-SpanOutcome = Literal["snapped", "skipped", "overlapping", "too long"]
+SpanOutcome = Literal["snapped", "skipped", "overlapping", "too long", "no split"]
 
 
 def tokenizer(nlp: dict[str, Any]) -> Language:
@@ -44,9 +44,10 @@ def missing_language(lang: str, reason: ImportError) -> UserError:
 
 
 class Misaligned(msgspec.Struct):
-    """A span that is not on token boundaries, or a text that is too long; a line of `corpus/misaligned/*.jsonl`.
+    """A span that is not on token boundaries, or a text in no Doc; a line of `corpus/misaligned/*.jsonl`.
 
-    outcome (str): "overlapping": another span of its label, once snapped. "too long": the text was skipped.
+    outcome (str): "overlapping": another span of its label, once snapped. "too long": for the pipeline. "no split": it
+        stands in texts of several splits.
     became (str): The wording it was snapped to; else empty.
     """
 
@@ -78,7 +79,8 @@ class MadeDoc(NamedTuple):
 
 @dataclass
 class DocMaker:
-    """Makes Docs of texts and counts their spans: read = exact + snapped + skipped + overlapping + too long.
+    """Makes Docs of texts and counts their spans: read = exact + snapped + skipped + overlapping + too long +
+    no split.
 
     nlp (Language): Its tokenizer is used.
     labels (frozenset[str]): All labels of the corpus.
@@ -108,12 +110,10 @@ class DocMaker:
         `doc.spans["misaligned"]`, if there are any, has the entities that are not on token boundaries, and in its
         attributes their boundaries as annotated: they are what the text is scored against.
         """
-        spans = [*text.spans, *text.accepted, *text.rejected]
-        self._count(spans, "read")
         if len(text.text) > self.nlp.max_length:
-            self._count(spans, "too long")
-            self.misaligned.append(Misaligned(text.input_hash, text.sources, "too long", "", 0, len(text.text), "", ""))
+            self.leave_out(text, "too long")
             return None
+        self._count([*text.spans, *text.accepted, *text.rejected], "read")
         doc = self.tokenize(text)
         holes: dict[str, set[int]] = defaultdict(set)
         misaligned: list[MisalignedEntity] = []
@@ -136,6 +136,13 @@ class DocMaker:
         for label, number in Counter(span.label for span in spans).items():
             self.spans[outcome] += number
             self.by_label[label][outcome] += number
+
+    def leave_out(self, text: GoldText, outcome: SpanOutcome) -> None:
+        """Count the spans of a text that is in no Doc, and list it."""
+        spans = [*text.spans, *text.accepted, *text.rejected]
+        self._count(spans, "read")
+        self._count(spans, outcome)
+        self.misaligned.append(Misaligned(text.input_hash, text.sources, outcome, "", 0, len(text.text), "", ""))
 
     def tokenize(self, text: GoldText) -> Doc:
         """The Doc without any spans."""

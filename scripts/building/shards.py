@@ -17,7 +17,7 @@ from spacy.tokenizer import Tokenizer
 from spacy.tokens import Doc, DocBin
 
 from scripts.building.documents import INCORRECT, DocMaker, MadeDoc, tokenizer
-from scripts.building.splits import SPLITS, CorpusShard, ShardJob, SplitName
+from scripts.building.splits import SPLITS, CorpusShard, ShardJob, SplitName, digest_of_placed
 from scripts.merging.merged import read_gold
 
 _SHARDS_A_VOCABULARY = 512
@@ -32,17 +32,22 @@ def make_shard(job: ShardJob) -> CorpusShard:
     name, rules = job.range.name, job.rules
     nlp = pipeline(msgspec.json.encode(rules.nlp), int(name) // _SHARDS_A_VOCABULARY)
     maker = DocMaker(nlp, rules.labels, rules.misaligned)
-    shard = CorpusShard(job.range.sha256)
+    shard = CorpusShard(job.range.sha256, digest_of_placed(job.placed))
+    splitter = msgspec.structs.replace(rules.splitter, placed=job.placed)
     bins = {split: EntityBin(rules.labels) for split in SPLITS}
     read = dict.fromkeys(("spans", "accepted", "rejected"), 0)
     for text in read_gold(job.gold, job.range.start, job.range.size):
         for field in read:
             read[field] += len(getattr(text, field))
+        split = splitter.split_of(text)
+        if split is None:
+            shard.no_split += 1
+            maker.leave_out(text, "no split")
+            continue
         made = maker.make(text)
         if made is None:
             shard.too_long += 1
             continue
-        split = rules.splitter.split_of(text)
         bins[split].add(made.doc)
         _count(shard, split, made)
         shard.rejected += len(made.doc.spans[INCORRECT])

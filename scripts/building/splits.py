@@ -16,6 +16,7 @@ from scripts.core.files import read_json
 from scripts.core.hashing import fraction, normalized
 
 SplitName = Literal["train", "dev", "test"]
+Placed = dict[int, SplitName | None]  # by wording, the split of a text that is not in that of its hash; None: in none
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 NAME = "split.json"
 STORED = "docbins.json"  # beside split.json if the shards are elsewhere: says where
@@ -30,6 +31,7 @@ class Splitter(msgspec.Struct, frozen=True):
     dev (float), test (float): Shares of the texts.
     document (str): The key of the texts' meta that names the document; texts of one document are in one split.
     reserved_dev, reserved_test (frozenset[bytes]): Keys of texts that are in a split whatever their hash.
+    placed (Placed): Texts that are in the split of their containers, or in none. See `place_texts`.
     """
 
     dev: float
@@ -37,21 +39,30 @@ class Splitter(msgspec.Struct, frozen=True):
     document: str = ""
     reserved_dev: frozenset[bytes] = frozenset()
     reserved_test: frozenset[bytes] = frozenset()
+    placed: Placed = {}
 
-    def split_of(self, text: GoldText) -> SplitName:
-        """The split of a text. Texts that differ only in case, whitespace and punctuation are in the same one."""
+    def split_of(self, text: GoldText) -> SplitName | None:
+        """The split of a text; None if it is in none."""
+        if self.placed and (words := wording(text.text)) in self.placed:
+            return self.placed[words]
+        return self.own_split(text)[0]
+
+    def own_split(self, text: GoldText) -> tuple[SplitName, bool]:
+        """The split of a text whatever it stands in, and whether that is reserved. Texts that differ only in case,
+        whitespace and punctuation are in the same one.
+        """
         key = _split_key(text, self.document)
         if self.reserved_test or self.reserved_dev:
             digest = _digest(key)
             if digest in self.reserved_test:
-                return "test"
+                return "test", True
             if digest in self.reserved_dev:
-                return "dev"
+                return "dev", True
         share = fraction(key)
         # Test comes first, so that a text stays in test when the share of dev changes.
         if share < self.test:
-            return "test"
-        return "dev" if share < self.test + self.dev else "train"
+            return "test", False
+        return ("dev" if share < self.test + self.dev else "train"), False
 
 
 def reserved(texts: Iterable[GoldText], datasets: Collection[str], document: str) -> frozenset[bytes]:
@@ -65,6 +76,18 @@ def _split_key(text: GoldText, document: str) -> str:
     if document and document in text.meta:
         return f"{document}={text.meta[document]}"
     return normalized(text.text)
+
+
+def wording(text: str) -> int:
+    """Hash of the normalized text, of 64 bits: texts of one wording are in one split."""
+    return int.from_bytes(
+        hashlib.blake2b(normalized(text).encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big"
+    )
+
+
+def digest_of_placed(placed: Placed) -> str:
+    """Digest of some placed texts; empty if there are none."""
+    return hashlib.sha256(msgspec.json.encode(sorted(placed.items()))).hexdigest() if placed else ""
 
 
 def _digest(key: str) -> bytes:
@@ -88,6 +111,15 @@ def hash_bits(size: int) -> int:
     return min((size // _SHARD_BYTES).bit_length(), _MAX_BITS)
 
 
+def shards_within(start: int, stop: int, bits: int) -> dict[str, tuple[int, int]]:
+    """Shards between two hashes, by name: their first hash, and the one after their last. Hashes are signed: the
+    smallest has the number 0.
+    """
+    size = 1 << (32 - bits)
+    numbers = range((start + 2**31) // size, (stop - 1 + 2**31) // size + 1)
+    return {f"{number:04}": (number * size - 2**31, (number + 1) * size - 2**31) for number in numbers}
+
+
 def gold_ranges(gold: Path, bits: int) -> Iterator[GoldRange]:
     """Cut sorted gold into shards.
 
@@ -99,8 +131,7 @@ def gold_ranges(gold: Path, bits: int) -> Iterator[GoldRange]:
     digest = hashlib.sha256()
     with gold.open("rb") as lines:
         for line in lines:
-            # Hashes are signed: the smallest has the number 0.
-            number = f"{(hash_of_line(line) + 2**31) >> (32 - bits):04}"
+            number = f"{(hash_of_line(line) + 2**31) >> (32 - bits):04}"  # see `shards_within`
             if number != name and position > start:
                 yield GoldRange(name, start, position - start, digest.hexdigest())
                 start, digest = position, hashlib.sha256()
@@ -121,12 +152,13 @@ class ShardRules(NamedTuple):
 
 
 class ShardJob(NamedTuple):
-    """The making of a shard; its files go to the folder."""
+    """The making of a shard; its files go to the folder. Its `Splitter.placed` come with it."""
 
     range: GoldRange
     gold: Path
     rules: ShardRules
     folder: Path
+    placed: Placed
 
 
 class CorpusShard(msgspec.Struct):
@@ -134,10 +166,12 @@ class CorpusShard(msgspec.Struct):
     outcomes by label.
 
     gold (str): Digest of its lines of gold.
+    placed (str): Digest of its `Splitter.placed`; empty if there are none.
     files (dict[str, str]): Digests of its files by their paths in the corpus; a split without texts has none.
     """
 
     gold: str
+    placed: str = ""
     files: dict[str, str] = {}
     texts: dict[SplitName, int] = {}
     tokens: dict[SplitName, int] = {}
@@ -147,6 +181,7 @@ class CorpusShard(msgspec.Struct):
     rejected: int = 0
     outcomes: dict[str, dict[str, int]] = {}
     too_long: int = 0
+    no_split: int = 0
 
 
 class Corpus(msgspec.Struct, kw_only=True):
@@ -162,6 +197,9 @@ class Corpus(msgspec.Struct, kw_only=True):
     outcomes (dict[str, int]): Outcomes of all spans: "read" is the sum of the others, see `DocMaker`.
     outcomes_by_label (dict[str, dict[str, int]]): The same of each label.
     too_long (int): Texts that were skipped, since the pipeline does not take them.
+    no_split (int): Texts in no split.
+    placed (dict[str, int] | None): Texts that are not in the split of their own hash, see `Placements`; None if
+        contained texts were not looked for.
     made_by (str): Digest of all that a shard depends on but its gold: settings, code, version of spaCy.
     shards (dict[str, CorpusShard]): By name.
     """
@@ -176,6 +214,8 @@ class Corpus(msgspec.Struct, kw_only=True):
     outcomes: dict[str, int] = {}
     outcomes_by_label: dict[str, dict[str, int]] = {}
     too_long: int = 0
+    no_split: int = 0
+    placed: dict[str, int] | None = None
     made_by: str = ""
     shards: dict[str, CorpusShard] = {}
 

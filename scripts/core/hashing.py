@@ -1,6 +1,7 @@
 """Prodigy's hashes, and the hash that decides the split of a text."""
 
 import hashlib
+import html
 import json
 import re
 import unicodedata
@@ -50,11 +51,20 @@ def task_hash(input_hash: int, spans: list[dict[str, Any]]) -> int:
 
 
 def normalized(text: str) -> str:
-    """Normalize a text: NFKC, case folded, letters and digits only. Texts that are nearly equal become equal."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    """Normalize a text: HTML entities as their characters, NFKC, case folded, letters and digits only. Texts that are
+    nearly equal become equal.
+    """
+    folded = unicodedata.normalize("NFKC", unescaped(text)).casefold()
     # Nearly all other characters are ASCII, and deleting these from UTF-8 bytes takes a tenth of the time.
     less = folded.encode("utf-8", "surrogatepass").translate(None, _ASCII_NO_LETTERS).decode("utf-8", "surrogatepass")
     return _NO_LETTERS.sub("", less) or " ".join(folded.split())
+
+
+def unescaped(text: str) -> str:
+    """The text with its HTML entities as characters, also those that were escaped twice."""
+    while "&" in text and (shorter := html.unescape(text)) != text:
+        text = shorter
+    return text
 
 
 def fraction(key: str) -> float:

@@ -8,10 +8,31 @@ from typing import NamedTuple
 
 import spacy
 
-from scripts.building.corpus import CorpusPlan, account_for, commit, demand_aligned, has_digest, shard_rules
+from scripts.building.containers import Placements
+from scripts.building.corpus import (
+    CorpusPlan,
+    account_for,
+    commit,
+    demand_aligned,
+    has_digest,
+    placed_within,
+    placements_of,
+    shard_rules,
+)  # fmt: skip
 from scripts.building.documents import tokenizer
 from scripts.building.shards import make_shard
-from scripts.building.splits import Corpus, CorpusShard, ShardJob, ShardRules, StoredShards, gold_ranges, hash_bits
+from scripts.building.splits import (
+    Corpus,
+    CorpusShard,
+    Placed,
+    ShardJob,
+    ShardRules,
+    StoredShards,
+    digest_of_placed,
+    gold_ranges,
+    hash_bits,
+    shards_within,
+)  # fmt: skip
 from scripts.core.errors import UserError
 from scripts.core.files import exclusive, sha256, work_folder
 from scripts.engines.cluster import connected, in_order
@@ -19,7 +40,8 @@ from scripts.engines.engine import Dask
 from scripts.engines.merge import bring, merged_shards
 from scripts.engines.pull import StoredFile
 from scripts.engines.storage import Storage, read_cached, scratch
-from scripts.merging.merged import annotated_labels, gold_as_merged
+from scripts.merging.buckets import ALL
+from scripts.merging.merged import MergeRecord, annotated_labels, gold_as_merged
 
 LEAST_MB = 512  # Python with Dask and spaCy takes 120 of it, and 300 where there is PyTorch too
 _FOLDER = "docbins"
@@ -32,6 +54,7 @@ class CorpusJob(NamedTuple):
     rules (str): Name of the file that has the `ShardRules`.
     folder (str): For the results, on the storage.
     spacy (str): The version that all workers must have.
+    placed (dict[str, Placed]): Of these shards by name, see `Splitter`.
     """
 
     storage: Storage
@@ -40,6 +63,7 @@ class CorpusJob(NamedTuple):
     rules: str
     folder: str
     spacy: str
+    placed: dict[str, Placed]
 
 
 def build_on(engine: Dask, folder: Path, plan: CorpusPlan, max_misaligned: float = 1.0) -> tuple[Corpus, int]:
@@ -55,14 +79,16 @@ def build_on(engine: Dask, folder: Path, plan: CorpusPlan, max_misaligned: float
     with exclusive(folder):
         merged, gold = merged_shards(engine, folder)
         labels = annotated_labels(merged)
-        rules, made_by = shard_rules(plan, labels, _gold_here(engine, folder, plan))
+        here = _gold_here(merged, folder, plan)
+        rules, made_by = shard_rules(plan, labels, here)
+        placements = placements_of(here, rules.splitter, 1)
         place = f"{_FOLDER}/{made_by[:32]}"
-        jobs = list(_jobs(storage, gold, place))
+        jobs = list(_jobs(storage, gold, place, placements))
         with connected(engine) as client:
             storage.write_json(f"{place}/rules.json", rules)
             made = in_order(client, make_shards, jobs, "Tokenizing")
         all_shards = {name: shard for shards, _ in made for name, shard in shards.items()}
-        corpus = account_for(all_shards, plan, labels, made_by)
+        corpus = account_for(all_shards, plan, labels, made_by, placements)
         demand_aligned(corpus, plan, max_misaligned)
         folders = {name: job.folder for job, (shards, _) in zip(jobs, made, strict=True) for name in shards}
         with work_folder(folder) as work:
@@ -87,33 +113,45 @@ def make_shards(job: CorpusJob) -> tuple[dict[str, CorpusShard], bool]:
     with scratch() as folder, _one_thread:
         gold = folder / "gold.jsonl"
         bring(job.storage, job.gold, gold)
-        made = {one.name: make_shard(ShardJob(one, gold, rules, folder)) for one in gold_ranges(gold, job.bits)}
+        made = {
+            part.name: make_shard(ShardJob(part, gold, rules, folder, job.placed[part.name]))
+            for part in gold_ranges(gold, job.bits)
+        }
         for name in (name for shard in made.values() for name in shard.files):
             job.storage.put(folder / name, f"{job.folder}/{name}")
     job.storage.write_json(listed, made)
     return made, False
 
 
-def _gold_here(engine: Dask, folder: Path, plan: CorpusPlan) -> Path:
-    """Path of gold.jsonl, read for reserved datasets alone. RAISES (UserError): If it is needed and not here."""
-    if plan.dev_datasets or plan.test_datasets:
-        if not engine.fetch:
-            raise UserError(
-                "[split] dev_datasets and test_datasets: their texts are looked up in the gold, which stays on the "
-                "storage; set [engine] fetch = true, or leave both empty"
-            )
+def _gold_here(merged: MergeRecord, folder: Path, plan: CorpusPlan) -> Path:
+    """Path of gold.jsonl, read for reserved datasets and contained texts. RAISES (UserError): If it is needed and not
+    here.
+    """
+    gold = folder / "gold.jsonl"
+    if gold.name in merged.outputs:
         return gold_as_merged(folder)[1]
-    return folder / "gold.jsonl"
+    if plan.dev_datasets or plan.test_datasets:
+        raise UserError(
+            "[split] dev_datasets and test_datasets: their texts are looked up in the gold, which stays on the "
+            "storage; set [engine] fetch = true, or leave both empty"
+        )
+    return gold
 
 
-def _jobs(storage: Storage, gold: Sequence[StoredFile], place: str) -> Iterator[CorpusJob]:
+def _jobs(
+    storage: Storage, gold: Sequence[StoredFile], place: str, placements: Placements | None
+) -> Iterator[CorpusJob]:
     """Divide the gold. The numbers of its shards and of the corpus's, all ranges of hashes, are powers of 2."""
+    hashes = ALL.split(len(gold))
     bits = hash_bits(sum(shard.bytes for shard in gold))
     together = max(1, len(gold) >> bits)
     for start in range(0, len(gold), together):
         own = list(gold[start : start + together])
-        digest = hashlib.sha256(" ".join([str(bits), *(shard.sha256 for shard in own)]).encode()).hexdigest()[:32]
-        yield CorpusJob(storage, own, bits, f"{place}/rules.json", f"{place}/{digest}", spacy.__version__)
+        shards = shards_within(hashes[start].start, hashes[start + len(own) - 1].stop, bits)
+        placed = {name: placed_within(placements, own_hashes) for name, own_hashes in shards.items()}
+        depends = [str(bits), *(shard.sha256 for shard in own), *map(digest_of_placed, placed.values())]
+        digest = hashlib.sha256(" ".join(depends).encode()).hexdigest()[:32]
+        yield CorpusJob(storage, own, bits, f"{place}/rules.json", f"{place}/{digest}", spacy.__version__, placed)
 
 
 def _fetch(storage: Storage, corpus: Corpus, folders: Mapping[str, str], folder: Path, work: Path) -> None:

@@ -30,12 +30,15 @@ from scripts.merging.sorting import sorted_blocks
 from scripts.merging.survey import LEVELS, Block, SourcedText, TextRows, blocks, survey, text_at, texts
 
 SHORTEST = LEVELS[0]  # in code points; what is shorter can stand in a longer text by chance
+MOST_CONTAINERS = 100  # that are listed
 _AT_A_TIME = 2**20  # texts in the table, of some 60 bytes each; and positions that are checked together
 _BLOCK = 2**18  # bytes of gold whose arrays stay in a processor's cache; with larger blocks it takes half as long again
 _MOST_BITS = 25  # of the hashes in the sieve, which has a byte for each value
 _MATCH = np.dtype([("contained", "i8"), ("container", "i8"), ("start", "i8")])
+_PAIR = np.dtype([("contained", "i8"), ("container", "i8")])
 _CONTAINMENT = np.dtype([*_MATCH.descr, ("occurrences", "i8")])
 Containments = np.ndarray[Any, np.dtype[np.void]]
+Pairs = np.ndarray[Any, np.dtype[np.void]]
 
 
 class Container(msgspec.Struct):
@@ -51,13 +54,15 @@ class ContainedText(msgspec.Struct):
     """A text contained in a longer one; a line of `corpus/contained.jsonl`.
 
     occurrences (int): In texts that are not contained themselves.
-    container (Container): The first of these texts.
+    containers (list[int]): Input hashes of these texts, the first `MOST_CONTAINERS` of them.
+    container (Container): The first of them.
     """
 
     input_hash: int = msgspec.field(name="_input_hash")
     text: str
     sources: list[str]
     occurrences: int
+    containers: list[int]
     container: Container
 
 
@@ -80,9 +85,9 @@ def compare_texts(folder: Path, work: Path, workers: Workers) -> tuple[dict[str,
     gold = folder / "gold.jsonl"
     parts = blocks(gold, _BLOCK)
     rows, firsts = survey(parts, work / "rows", workers)
-    containments = _find_contained(parts, rows, firsts, work, workers)
+    containments, containers = _find_contained(parts, rows, firsts, work, workers)
     counts = {
-        "contained": _write_contained(gold, rows, containments, folder / "contained.jsonl"),
+        "contained": _write_contained(gold, rows, containments, containers, folder / "contained.jsonl"),
         "duplicates": write_duplicates(gold, rows, folder / "duplicates.jsonl"),
     }
     return counts, rows, containments
@@ -90,8 +95,10 @@ def compare_texts(folder: Path, work: Path, workers: Workers) -> tuple[dict[str,
 
 def _find_contained(
     gold: Sequence[Block], rows: TextRows, firsts: Sequence[int], work: Path, workers: Workers
-) -> Containments:
-    """The texts contained in longer ones, in the order of the gold, to be unpacked as `Containment`."""
+) -> tuple[Containments, Pairs]:
+    """The texts contained in longer ones, in the order of the gold, to be unpacked as `Containment`; and the containers
+    of each.
+    """
     path = work / "matches"
     with path.open("wb") as file:
         for number in range(0, len(rows), _AT_A_TIME):
@@ -99,20 +106,23 @@ def _find_contained(
             jobs = [SearchJob(block, first, table, number) for block, first in zip(gold, firsts, strict=True)]
             for matches in workers.spread(_search_block, jobs, "Finding contained texts"):
                 file.write(matches.tobytes())
-    return _first_containers(path, len(rows))
+    return _outermost_containers(path, len(rows))
 
 
-def _write_contained(gold: Path, rows: TextRows, containments: Containments, path: Path) -> int:
+def _write_contained(gold: Path, rows: TextRows, containments: Containments, containers: Pairs, path: Path) -> int:
     encode = msgspec.json.Encoder().encode_lines
     count = 0
+    edges = np.searchsorted(containers["contained"], [*containments["contained"], len(rows)])
     with gold.open("rb") as file, path.open("wb") as out:
-        for found in _unpacked(containments):
+        for found, first, stop in zip(_unpacked(containments), edges[:-1], edges[1:], strict=True):
             text = text_at(file, int(rows["offset"][found.contained]))
             container = text_at(file, int(rows["offset"][found.container]))
             end = found.start + len(text.text)
             if container.text[found.start : end] == text.text:  # the hashes alone could collide
                 where = Container(container.input_hash, found.start, end, container.sources)
-                out.write(encode([ContainedText(text.input_hash, text.text, text.sources, found.occurrences, where)]))
+                hashes = rows["hash"][containers["container"][first : min(stop, first + MOST_CONTAINERS)]].tolist()
+                line = ContainedText(text.input_hash, text.text, text.sources, found.occurrences, hashes, where)
+                out.write(encode([line]))
                 count += 1
     return count
 
@@ -218,16 +228,20 @@ def _matches(prints: Fingerprints, starts: Numbers, lengths: Numbers, level: Lev
     return found
 
 
-def _first_containers(path: Path, number: int) -> Containments:
-    """Of each contained text the first container that is not contained itself. Each has one, the outermost."""
+def _outermost_containers(path: Path, number: int) -> tuple[Containments, Pairs]:
+    """Of each contained text the first container that is not contained itself, and the first of all such containers.
+    Each text has one, the outermost.
+    """
     if not path.stat().st_size:
-        return np.zeros(0, _CONTAINMENT)
+        return np.zeros(0, _CONTAINMENT), np.zeros(0, _PAIR)
     matches = np.memmap(path, _MATCH, "r")
     is_contained = np.zeros(number, np.bool_)
     for begin in range(0, len(matches), _AT_A_TIME):
         is_contained[matches["contained"][begin : begin + _AT_A_TIME]] = True
     numbers = np.flatnonzero(is_contained)
     found = np.zeros(len(numbers), _CONTAINMENT)
+    pairs = [np.zeros(0, _PAIR)]
+    listed = np.zeros(len(numbers), np.int64)
     for begin in range(0, len(matches), _AT_A_TIME):
         some = np.array(matches[begin : begin + _AT_A_TIME])
         some = some[~is_contained[some["container"]]]
@@ -237,7 +251,22 @@ def _first_containers(path: Path, number: int) -> Containments:
         for name in _MATCH.names or ():
             found[name][which[new]] = some[name][at[new]]
         found["occurrences"][which] += times
-    return found[found["occurrences"] > 0]
+        pairs.append(_first_pairs(some, numbers, listed))
+    return found[found["occurrences"] > 0], np.unique(np.concatenate(pairs))
+
+
+def _first_pairs(matches: Any, numbers: Numbers, listed: Numbers) -> Pairs:
+    """Pairs of a contained text and its container, each once, of each text at most a number.
+
+    numbers (Numbers): The rows of all contained texts, sorted.
+    listed (Numbers): For each of them the pairs that there are so far.
+    """
+    pairs = np.unique(matches[["contained", "container"]].astype(_PAIR))
+    rows = np.searchsorted(numbers, pairs["contained"])
+    which, first, times = np.unique(rows, return_index=True, return_counts=True)
+    place = np.arange(len(rows)) - np.repeat(first, times) + listed[rows]
+    listed[which] += times
+    return pairs[place < 2 * MOST_CONTAINERS]  # some more, since a container can be in two parts of the matches
 
 
 # ---- Answers moved to the container

@@ -1,6 +1,7 @@
 """Duplicates and near-duplicates among texts.
 
-Duplicates are equal but for whitespace or Unicode form. Their hashes differ, so their annotations are not merged.
+Duplicates are equal but for whitespace, Unicode form, quotes, invisible characters or HTML entities. Their hashes
+differ, so their annotations are not merged.
 
 Near-duplicates have most of their shingles (all sequences of five letters and digits) in common. Candidates are texts
 whose MinHash signatures are equal in a band (Broder 1997, https://doi.org/10.1109/SEQUEN.1997.666900); of these the
@@ -8,18 +9,26 @@ similarity is computed exactly.
 """
 
 import sys
-import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.core.hashing import normalized
-from scripts.merging.survey import SourcedText, TextRows, bare, text_at
+from scripts.core.hashing import normalized, unescaped
+from scripts.merging.survey import (
+    SourcedText,
+    TextRows,
+    bare,
+    one_form,
+    plain_quotes,
+    text_at,
+    visible,
+    without_whitespace,
+)  # fmt: skip
 
 _AT_A_TIME = 2**22  # texts whose hashes are sorted together
 
@@ -29,7 +38,7 @@ _AT_A_TIME = 2**22  # texts whose hashes are sorted together
 class Duplicates(msgspec.Struct):
     """Texts that are duplicates of each other; a line of `corpus/duplicates.jsonl`.
 
-    differ (str): In what they differ: "whitespace", "Unicode form" or "whitespace and Unicode form".
+    differ (str): In what they differ, for example "whitespace and quotes".
     texts (list[SourcedText]): The texts, in the order of the gold, each with its datasets.
     """
 
@@ -69,10 +78,21 @@ def _same_hash(rows: TextRows) -> Iterator[list[int]]:
         yield [int(rows["offset"][row]) for row in members]
 
 
+_CLEANING: dict[str, Callable[[str], str]] = {
+    "HTML entities": unescaped, "invisible characters": visible, "quotes": plain_quotes, "Unicode form": one_form,
+    "whitespace": without_whitespace,
+}  # fmt: skip
+_LEAVE_OUT = ("Unicode form", "invisible characters", "quotes", "whitespace", "HTML entities")
+
+
 def _difference(texts: list[SourcedText]) -> str:
-    form = len({"".join(text.text.split()) for text in texts}) > 1
-    whitespace = len({unicodedata.normalize("NFKC", text.text) for text in texts}) > 1 or not form
-    return " and ".join(name for name, differs in (("whitespace", whitespace), ("Unicode form", form)) if differs)
+    """What has to be cleaned for the texts to be equal."""
+    needed = _CLEANING
+    for name in _LEAVE_OUT:
+        fewer = {other: step for other, step in needed.items() if other != name}
+        if len({reduce(lambda text, step: step(text), fewer.values(), text.text) for text in texts}) == 1:
+            needed = fewer
+    return " and ".join(name for name in reversed(_LEAVE_OUT) if name in needed)
 
 
 # ---- Near-duplicates

@@ -10,12 +10,14 @@ from typing import IO, Any, NamedTuple
 import msgspec
 import numpy as np
 
+from scripts.core.hashing import unescaped
 from scripts.core.workers import Workers
 from scripts.merging.fingerprints import Fingerprints, keys
 
 LEVELS = tuple(4**power for power in range(2, 14))  # lengths of beginnings: 16, 64, 256, … code points
 _BLOCK = 2**20  # bytes of gold that are read together
-_INVISIBLE = "\u00ad\u200b\u200c\u200d\u2060\ufeff"  # soft hyphens, joiners, marks of width zero
+_INVISIBLE = dict.fromkeys("\xad\u200b\u200c\u200d\u2060\ufeff", "")  # soft hyphens, joiners, of width zero
+_QUOTES = dict.fromkeys("‘’‚‛′‵ʼ´", "'") | dict.fromkeys("“”„‟″‶«»", '"')
 
 ROW = np.dtype(
     [
@@ -23,6 +25,7 @@ ROW = np.dtype(
         ("first", "u8"),  # hash of the first LEVELS[0] code points
         ("key", "u8"),  # hash of the whole text
         ("bare", "u8"),  # hash of the text without whitespace
+        ("hash", "i4"),  # input hash
         ("offset", "i8"),  # of its line in gold.jsonl
         ("length", "i8"),  # in code points
         ("level", "i1"),  # number of LEVELS that are not longer than the text
@@ -99,11 +102,12 @@ def survey(gold: Sequence[Block], path: Path, workers: Workers) -> tuple[TextRow
 
 
 def _rows_of_block(block: Block) -> TextRows:
-    found = [(offset, _decode(line).text) for offset, line in lines(block)]
-    prints = Fingerprints([text for _, text in found])
+    found = [(offset, _decode(line)) for offset, line in lines(block)]
+    prints = Fingerprints([text.text for _, text in found])
     rows = np.zeros(len(found), ROW)
     rows["offset"] = [offset for offset, _ in found]
-    digests = [hashlib.blake2b(bare(text).encode(), digest_size=8).digest() for _, text in found]
+    rows["hash"] = [text.input_hash for _, text in found]
+    digests = [hashlib.blake2b(bare(text.text).encode(), digest_size=8).digest() for _, text in found]
     rows["bare"] = np.frombuffer(b"".join(digests), ">u8")
     rows["length"] = lengths = prints.ends - prints.starts
     rows["level"] = np.searchsorted(LEVELS, lengths, side="right")
@@ -115,10 +119,35 @@ def _rows_of_block(block: Block) -> TextRows:
 
 
 def bare(text: str) -> str:
-    """The text in the Unicode form NFKC, without whitespace and invisible characters. Duplicates have the same."""
+    """The text without whitespace and invisible characters, in the Unicode form NFKC, with straight quotes and its HTML
+    entities as characters. Duplicates have the same.
+    """
+    return without_whitespace(one_form(plain_quotes(visible(unescaped(text)))))
+
+
+def visible(text: str) -> str:
+    """The text without soft hyphens and characters of width zero."""
+    return _substituted(text, _INVISIBLE)
+
+
+def plain_quotes(text: str) -> str:
+    """The text with straight quotes; two single ones are a double one."""
+    return _substituted(text, _QUOTES).replace("`", "'").replace("''", '"')
+
+
+def _substituted(text: str, table: dict[str, str]) -> str:
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
-        for mark in _INVISIBLE:
-            if mark in text:
-                text = text.replace(mark, "")
+        for character, other in table.items():  # str.translate takes ten times as long
+            if character in text:
+                text = text.replace(character, other)
+    return text
+
+
+def one_form(text: str) -> str:
+    """The text in the Unicode form NFKC."""
+    return text if text.isascii() else unicodedata.normalize("NFKC", text)
+
+
+def without_whitespace(text: str) -> str:
+    """The text without whitespace."""
     return "".join(text.replace(" ", "").split())  # split() alone takes three times as long

@@ -6,7 +6,7 @@ from typing import NamedTuple, get_args
 import msgspec
 from rich.console import Console
 
-from scripts.building.corpus import CorpusPlan, splitter
+from scripts.building.corpus import CorpusPlan, whole_splitter
 from scripts.building.splits import SPLITS, read_corpus
 from scripts.core.errors import UserError
 from scripts.core.files import exclusive, work_folder, write_json
@@ -58,7 +58,7 @@ def queue(request: Request, corpus: Path, models: Path, output: Path, plan: Corp
         if request.kind == "uncovered":
             tagger = Tagger(trained, request.label) if trained else None
             texts = merged.totals["texts"]
-            chosen = choose_uncovered(gold, texts, request, before, splitter(plan, gold), tagger)
+            chosen = choose_uncovered(gold, texts, request, before, whole_splitter(plan, gold), tagger)
         else:
             choose = choose_suspects if request.kind == "suspects" else choose_conflicts
             chosen = choose(corpus, request, before)

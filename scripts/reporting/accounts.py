@@ -73,4 +73,4 @@ def _print_compared_texts(console: Console, totals: Mapping[str, int]) -> None:
         verb = "is contained in a longer one" if contained == 1 else "are contained in longer ones"
         console.print(f"⚠ {plural(contained, 'text')} {verb}: contained.jsonl lists them")
     if duplicates := totals["duplicates"]:
-        console.print(f"⚠ {duplicates:,} texts equal others but for whitespace or Unicode form: duplicates.jsonl")
+        console.print(f"⚠ {duplicates:,} texts equal others after cleaning (whitespace, quotes, …): duplicates.jsonl")

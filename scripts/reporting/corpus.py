@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ def print_corpus(console: Console, corpus: Corpus, folder: Path) -> None:
             console.print(f"For example {example}")
     if corpus.too_long:
         console.print(f"⚠ {plural(corpus.too_long, 'text')} skipped: too long for the pipeline")
+    _print_placed(console, corpus.placed)
     if not corpus.texts["test"]:
         console.print("⚠ no text in test: nothing can be evaluated")
 
@@ -48,6 +50,23 @@ def _snapped_example(folder: Path) -> str:
             if found["outcome"] == "snapped":
                 return f"{found['label']}: {found['span'][:_WIDTH]!r} became {found['became'][:_WIDTH]!r}"
     return ""
+
+
+def _print_placed(console: Console, placed: Mapping[str, int] | None) -> None:
+    """Texts that are not in the split of their own hash, since they stand in longer ones. See `Placements`."""
+    if placed is None:
+        console.print("⚠ contained texts are looked for only in a gold.jsonl on this machine: [engine] fetch = true")
+        return
+    lines = {
+        "followed": "{} in the split of the longer text that contains it",
+        "evaluated": "{} in dev or test: a text of dev_datasets or test_datasets stands in it",
+        "no split": "⚠ {} in no split, since it stands in texts of several: corpus/misaligned/ lists it",
+        "short": "{} of less than 20 characters in train and, alone or in a longer text, in dev or test",
+        "leaks": "⚠ {} in train and, alone or in a longer text, in dev or test",
+    }
+    for name, line in lines.items():
+        if count := placed.get(name):
+            console.print(line.format(plural(count, "text")))
 
 
 def print_warnings(console: Console, found: CorpusWarnings) -> None:
