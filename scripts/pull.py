@@ -9,6 +9,7 @@ from scripts.engines.engine import Dask
 from scripts.merging.pull import pull
 from scripts.reporting.accounts import print_intake
 from scripts.reporting.console import listed, plain_console, plural
+from scripts.sources.names import name_warnings
 
 
 def main() -> None:
@@ -31,6 +32,8 @@ def main() -> None:
     empty = [name for name, entry in manifest.datasets.items() if not entry.records["read"]]
     if empty:
         console.print(f"⚠ no records in {listed(empty)}")
+    for warning in name_warnings(config.datasets, manifest.datasets):
+        console.print(f"⚠ {warning}")
     if any(entry.reasons for entry in manifest.datasets.values()):
         console.print(f"{args.output}/skipped/ lists all that was skipped")
     note = f", {len(unchanged)} unchanged" if unchanged else ""

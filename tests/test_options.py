@@ -48,14 +48,13 @@ def test_only_the_answers_of_some_annotators_are_taken(export):
     assert intake.records == {"read": 3, "kept": 1, "answers": 1, "other_annotators": 2}
     assert +intake.spans == {"read": 4, "kept": 1, "other_annotators": 3}
     assert intake.annotators == {"ben": 1, "": 1}
-    assert intake.notes["label LOC never occurs"] == 1  # in what ana answered
-    assert intake.notes["annotator ana never answers"] == 0
+    assert (intake.missing_labels, intake.missing_annotators) == (["LOC"], [])  # in what ana answered
 
 
 def test_an_annotator_who_never_answers_is_noted(export):
     tasks, intake, _ = read(Taken(export(of("ana", (*ADA, "PER"))), annotators=["ana", "cleo"]))
     assert len(tasks) == 1
-    assert intake.notes["annotator cleo never answers"] == 1
+    assert intake.missing_annotators == ["cleo"]
 
 
 def test_of_a_record_of_several_annotators_some_are_taken(tmp_path):
@@ -109,4 +108,4 @@ def test_our_label_is_complete_only_where_all_of_the_source_s_are(tmp_path):
 
 def test_a_label_that_no_answer_has_is_noted_under_its_name_in_the_source(export):
     _, intake, _ = read(Taken(export(task(TEXT, [(*ADA, "PER")])), rename={"LOC": "PLACE"}))
-    assert intake.notes == {"label LOC never occurs": 1}
+    assert intake.missing_labels == ["LOC"]

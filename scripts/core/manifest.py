@@ -23,6 +23,8 @@ class Entry(msgspec.Struct, kw_only=True):
     notes (dict[str, int]): Oddities by which nothing was lost, and the kinds of what is no answer.
     other_labels (dict[str, int]): Spans by label that are not taken, since their labels are not asked for.
     other_annotators (dict[str, int]): Answers by annotator that are not taken, since others are asked for.
+    missing_labels (list[str]): Labels of the source that are asked for and of which no answer has a span.
+    missing_annotators (list[str]): Annotators who are asked for and have no answer.
     """
 
     file: str
@@ -35,6 +37,8 @@ class Entry(msgspec.Struct, kw_only=True):
     notes: dict[str, int]
     other_labels: dict[str, int] = {}
     other_annotators: dict[str, int] = {}
+    missing_labels: list[str] = []
+    missing_annotators: list[str] = []
 
 
 class Manifest(msgspec.Struct):

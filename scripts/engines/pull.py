@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from operator import methodcaller
 from pathlib import Path
@@ -34,7 +34,6 @@ from scripts.merging.pull import (
     skipped_file,
     skips_listed,
 )
-from scripts.sources.options import never_answers, never_occurs
 from scripts.sources.source import Divisible, NumberedPart, Source
 
 CELLS = 2**14  # ranges of hashes, all of a width, whose offsets are stored with each sorted file
@@ -106,8 +105,7 @@ class DaskReader(Reader):
         previous = previous_entries(folder)
         entries, unchanged = {}, []
         for name, parts in by_dataset.items():
-            never = (*map(never_occurs, sources[name].labels), *map(never_answers, options[name].annotators))
-            entry = entries[name] = join_entries([part for _, part, _ in parts], never)
+            entry = entries[name] = join_entries([part for _, part, _ in parts])
             if entry.reasons:
                 listed = skipped_file(work, entry)
                 listed.parent.mkdir(exist_ok=True)
@@ -168,29 +166,23 @@ def _numbered(parts: Sequence[Source], counts: Mapping[int, int]) -> Iterator[So
         yield part.after(records) if isinstance(part, NumberedPart) else part
 
 
-def join_entries(entries: Sequence[Entry], never: Iterable[str] = ()) -> Entry:
-    """The account of a dataset from the accounts of its parts.
-
-    never (Iterable[str]): Notes about what never occurs.
-    """
+def join_entries(entries: Sequence[Entry]) -> Entry:
+    """The account of a dataset from the accounts of its parts."""
     first = entries[0]
     sums = {
         name: sum((Counter(getattr(entry, name)) for entry in entries), Counter[str]())
         for name in ("records", "spans", "reasons", "notes", "other_labels", "other_annotators")
     }
-    for note in never:  # holds for the dataset only if it holds for all parts
-        sums["notes"].pop(note, None)
-        if all(note in entry.notes for entry in entries):
-            sums["notes"][note] = 1
     return Entry(
         file=first.file, sha256=hashlib.sha256("\n".join(entry.sha256 for entry in entries).encode()).hexdigest(),
         bytes=sum(entry.bytes for entry in entries), labels=first.labels,
         records={outcome: sums["records"][outcome] for outcome in first.records},
         spans={outcome: sums["spans"][outcome] for outcome in first.spans},
-        **{
-            name: dict(sorted(sums[name].items()))
-            for name in ("reasons", "notes", "other_labels", "other_annotators")
-        },
+        reasons=dict(sorted(sums["reasons"].items())), notes=dict(sorted(sums["notes"].items())),
+        other_labels=dict(sorted(sums["other_labels"].items())),
+        other_annotators=dict(sorted(sums["other_annotators"].items())),
+        missing_labels=sorted(set.intersection(*({*entry.missing_labels} for entry in entries))),
+        missing_annotators=sorted(set.intersection(*({*entry.missing_annotators} for entry in entries))),
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from scripts.core.manifest import Entry, Manifest, file_name, load, save
 from scripts.core.settings import DatasetOptions
 from scripts.core.workers import spread
 from scripts.merging.sorting import sorted_blocks
+from scripts.sources.names import check_names
 from scripts.sources.options import read_answers
 from scripts.sources.source import OUTCOMES, Intake, Source
 
@@ -52,7 +53,8 @@ def pull(
     fresh (bool): Read unchanged sources too.
     reader (Reader | None): Another engine than this machine.
     options (Mapping[str, DatasetOptions] | None): By dataset; the defaults for those that are missing.
-    RAISES (UserError): If a source cannot be read, too much of it is skipped, or all sources are empty.
+    RAISES (UserError): If a source cannot be read, too much of it is skipped, a label that is asked for never occurs
+        while a similar one does, or all sources are empty.
     """
     for name, source in sources.items():
         try:
@@ -66,6 +68,7 @@ def pull(
         digests = {name: source_digest(source, options[name]) for name, source in sources.items()}
         entries, unchanged = reader.read(sources, options, digests, folder, work)
         _validate(entries, folder, work, max_skipped)
+        check_names(sources, options, entries)
         _commit(entries, unchanged, folder, work)
         manifest = Manifest(dict(sorted(entries.items())))
         reader.commit(manifest, digests, folder)
@@ -220,6 +223,8 @@ def read_source(job: ReadJob) -> Entry:
         notes=dict(sorted(intake.notes.items())),
         other_labels=dict(sorted(intake.labels.items())),
         other_annotators=dict(sorted(intake.annotators.items())),
+        missing_labels=intake.missing_labels,
+        missing_annotators=intake.missing_annotators,
     )
 
 

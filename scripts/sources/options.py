@@ -15,23 +15,13 @@ _EQUAL = "span equal to another one under our name of its label"
 
 def read_answers(source: Source, dataset: str, options: DatasetOptions, intake: Intake) -> Iterator[list[Task]]:
     """Stream what is taken of a source, as `Source.read` does: the answers of the annotators that are asked for, with
-    our names of the labels. Labels and annotators that never occur are noted.
+    our names of the labels. The intake gets those that are asked for and never occur.
     """
     answers = source.read(dataset, intake)
     if options.annotators:
         answers = _of_annotators(answers, options.annotators, intake)
     answers = _note_unseen(answers, source.labels, intake)
     return _rename(answers, source.labels, options, intake) if options.rename else answers
-
-
-def never_occurs(label: str) -> str:
-    """Return the note about a label of the source that no answer has a span of."""
-    return f"label {label} never occurs"
-
-
-def never_answers(annotator: str) -> str:
-    """Return the note about an annotator who is asked for and has no answer."""
-    return f"annotator {annotator} never answers"
 
 
 def _of_annotators(answers: Iterable[list[Task]], annotators: Iterable[str], intake: Intake) -> Iterator[list[Task]]:
@@ -46,8 +36,7 @@ def _of_annotators(answers: Iterable[list[Task]], annotators: Iterable[str], int
         if taken:
             unseen.difference_update(task.annotator for task in taken)
             yield taken
-    for annotator in sorted(unseen):
-        intake.note(never_answers(annotator))
+    intake.missing_annotators = sorted(unseen)
 
 
 def _note_unseen(answers: Iterator[list[Task]], labels: Iterable[str], intake: Intake) -> Iterator[list[Task]]:
@@ -58,8 +47,7 @@ def _note_unseen(answers: Iterator[list[Task]], labels: Iterable[str], intake: I
         if not unseen:
             break
     yield from answers
-    for label in sorted(unseen):
-        intake.note(never_occurs(label))
+    intake.missing_labels = sorted(unseen)
 
 
 def _rename(

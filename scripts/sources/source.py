@@ -61,6 +61,7 @@ class Intake(msgspec.Struct):
         constant memory.
     labels (Counter[str]): Spans by label that are not taken, since their labels are not asked for.
     annotators (Counter[str]): Answers by annotator that are not taken, since others are asked for.
+    missing_labels (list[str]), missing_annotators (list[str]): Those that are asked for and occur in no answer, sorted.
     """
 
     on_skip: Callable[[Skipped], object]
@@ -70,6 +71,8 @@ class Intake(msgspec.Struct):
     notes: Counter[str] = msgspec.field(default_factory=Counter)
     labels: Counter[str] = msgspec.field(default_factory=Counter)
     annotators: Counter[str] = msgspec.field(default_factory=Counter)
+    missing_labels: list[str] = []
+    missing_annotators: list[str] = []
 
     def record(self, spans: int = 0) -> None:
         """Count a record and its spans as read."""

@@ -1,0 +1,95 @@
+"""Labels and annotators that a `[datasets.*]` block asks for, compared with those that there are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from scripts.core.errors import UserError
+from scripts.core.manifest import Entry
+from scripts.core.settings import DatasetOptions
+from scripts.sources.similar import misspelled, same_names, synonyms
+from scripts.sources.source import Source
+
+_MAX_NAMES = 5  # in a message
+
+
+def check_names(
+    sources: Mapping[str, Source], options: Mapping[str, DatasetOptions], entries: Mapping[str, Entry]
+) -> None:
+    """RAISES (UserError): If a label or an annotator that is asked for never occurs while a similar one does, probably
+    another spelling of the same. A label that is renamed to itself is meant as it is.
+    """
+    known = _known(sources, entries)
+    for name, entry in sorted(entries.items()):
+        if entry.records["read"]:
+            _check_annotators(name, options[name], entry)
+            _check_labels(name, sources[name].labels, options[name], entry, known)
+
+
+def name_warnings(sources: Mapping[str, Source], entries: Mapping[str, Entry]) -> Iterator[str]:
+    """Yield a line for what never occurs in a dataset, and for labels of which another spelling is not taken."""
+    known = _known(sources, entries)
+    for name, entry in sorted(entries.items()):
+        if not entry.records["read"]:
+            continue
+        if entry.missing_annotators:
+            yield f"{name}: no answer of {', '.join(entry.missing_annotators)}"
+        if entry.missing_labels:
+            there = (
+                f"; spans of labels that are not taken: {_counted(entry.other_labels)}" if entry.other_labels else ""
+            )
+            yield f"{name}: no answer has a span of {', '.join(entry.missing_labels)}{there}"
+        for label in sorted({*sources[name].labels} - {*entry.missing_labels}):
+            if alike := [other for other in same_names(label, entry.other_labels) if other not in known]:
+                spans = _counted({other: entry.other_labels[other] for other in alike})
+                yield f"{name}: {label} is taken, but not {spans}; labels and rename make them one"
+
+
+def _known(sources: Mapping[str, Source], entries: Mapping[str, Entry]) -> set[str]:
+    """Return the labels that are taken from any of the datasets."""
+    return {label for name, entry in entries.items() for label in {*sources[name].labels} - {*entry.missing_labels}}
+
+
+def _check_annotators(dataset: str, options: DatasetOptions, entry: Entry) -> None:
+    missing, others = entry.missing_annotators, entry.other_annotators
+    alike = [other for name in missing for other in (*same_names(name, others), *misspelled(name, others))]
+    if missing and (alike or len(missing) == len({*options.annotators})):
+        there = f"there are {_counted(others)}" if any(others) else "its answers name no annotator"
+        raise UserError(f"[datasets.{dataset}] annotators: no answer of {', '.join(missing)}; {there}")
+
+
+def _check_labels(
+    dataset: str, labels: Sequence[str], options: DatasetOptions, entry: Entry, known: Collection[str]
+) -> None:
+    others = entry.other_labels
+    similar: dict[str, list[str]] = {}
+    for label in entry.missing_labels:
+        # Two labels that both occur are different ones, though their names be similar.
+        distinct = known if label in known else ()
+        less_sure = sorted({*synonyms(label, others), *misspelled(label, others)})
+        found = same_names(label, others) or [other for other in less_sure if other not in distinct]
+        if found and options.rename.get(label) != label:
+            similar[label] = found
+    if similar:
+        said = "; ".join(
+            f"no span of {one}, but of {_counted({o: others[o] for o in similar[one]})}" for one in similar
+        )
+        there = [new for label in labels for new in similar.get(label, [label])]
+        ours = {new: options.rename.get(old, old) for old, found in similar.items() for new in found}
+        raise UserError(
+            f"[datasets.{dataset}] labels: {said}. If they are the same, set labels = {_json(there)} and rename = "
+            f"{_json(ours)}; if not, rename = {_json({label: label for label in similar})} says so"
+        )
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """Format names with their counts, the most frequent first: `PER (1,204), LOC (3)`."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    more = f" and {len(ordered) - _MAX_NAMES} more" if len(ordered) > _MAX_NAMES else ""
+    return ", ".join(f"{name or 'without a name'} ({number:,})" for name, number in ordered[:_MAX_NAMES]) + more
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
