@@ -26,6 +26,10 @@ class BratWriter(Writer):
         spans = [span for span in entities if _TYPE.fullmatch(span.label)]
         self.spans["label with characters that brat does not allow"] += len(entities) - len(spans)
         self.notes["texts with a byte order mark at the start, which readers drop"] += text.text.startswith(_BOM)
+        if not spans and self.completeness(text) == "complete":
+            self.notes[
+                'texts without entities, whose empty .ann says nothing: without_spans = "annotated" reads it'
+            ] += 1
         path = self.folder / self.completeness(text) / self._name(text.input_hash)
         path.parent.mkdir(exist_ok=True)
         path.with_suffix(".txt").write_bytes(text.text.encode())

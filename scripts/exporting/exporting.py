@@ -23,7 +23,7 @@ from scripts.exporting.prodigy import ProdigyWriter
 from scripts.exporting.tokens import Tokens
 from scripts.exporting.writer import Writer, span_count
 from scripts.merging.merged import annotated_labels, gold_as_merged, read_gold
-from scripts.reporting.console import as_sum, print_counts
+from scripts.reporting.console import as_sum, decided_apart, print_counts
 
 NAME = "export.json"
 ALL = ("", "none", "all")  # values of --label that mean all labels
@@ -44,8 +44,9 @@ class Exported(msgspec.Struct):
     format: str
     labels: list[str]
     gold: str  # digest
+    read: dict[str, int]  # spans of the gold: "spans", "accepted" and "rejected", as in merge.json and split.json
     texts: dict[str, int]  # read = written + skipped, by reason
-    spans: dict[str, int]
+    spans: dict[str, int]  # of the gold, likewise
     notes: dict[str, int]  # differences between the written texts and the gold
     digest: str  # of the names and contents of the files, so that files changed since are not overwritten
 
@@ -72,9 +73,9 @@ def export(corpus: Path, output: Path, name: str, label: str, nlp: dict[str, Any
             files = work / "new"
             files.mkdir()
             writer = FORMATS[name](files, labels, Tokens(nlp))
-            _write(with_progress(read_gold(gold), merged.totals["texts"], "Exporting"), writer)
+            read = _write(with_progress(read_gold(gold), merged.totals["texts"], "Exporting"), writer)
             exported = Exported(
-                name, labels, merged.outputs[gold.name], writer.texts.to_dict("written"),
+                name, labels, merged.outputs[gold.name], read, writer.texts.to_dict("written"),
                 writer.spans.to_dict("written"), dict(sorted((+writer.notes).items())), _digest(files),
             )  # fmt: skip
             write_json(files / NAME, exported)
@@ -83,9 +84,13 @@ def export(corpus: Path, output: Path, name: str, label: str, nlp: dict[str, Any
     return target, exported
 
 
-def _write(texts: Iterable[GoldText], writer: Writer) -> None:
+def _write(texts: Iterable[GoldText], writer: Writer) -> dict[str, int]:
+    """Write texts. RETURNS (dict[str, int]): The spans of the gold by kind."""
     labels = frozenset(writer.labels)
+    read = dict.fromkeys(("spans", "accepted", "rejected"), 0)
     for text in texts:
+        for kind in read:
+            read[kind] += len(getattr(text, kind))
         exported = _with_labels(text, labels)
         writer.texts["read"] += 1
         writer.spans["read"] += span_count(text)
@@ -95,6 +100,7 @@ def _write(texts: Iterable[GoldText], writer: Writer) -> None:
         else:
             writer.count("no label covered and no span decided")
     writer.close()
+    return read
 
 
 def _with_labels(text: GoldText, labels: frozenset[str]) -> GoldText:
@@ -127,5 +133,7 @@ def _digest(folder: Path) -> str:
 def print_export(console: Console, exported: Exported) -> None:
     """Print texts and spans, read = written + skipped by reason, then the differences from the gold."""
     console.print(f"Texts: {as_sum(exported.texts)}")
+    if binary := decided_apart(exported.read):
+        console.print(binary)
     console.print(f"Spans: {as_sum(exported.spans)}")
     print_counts(console, "Noted", exported.notes)

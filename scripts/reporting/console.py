@@ -88,6 +88,12 @@ def as_sum(counts: Mapping[str, int]) -> str:
     )
 
 
+def decided_apart(read: Mapping[str, int]) -> str:
+    """Say how many spans of the gold are decided one by one, or nothing if none is."""
+    apart = [f"{read[kind]:,} {kind}" for kind in ("accepted", "rejected") if read.get(kind)]
+    return f"Spans of the gold: {read['spans']:,} of covered labels + {' + '.join(apart)}" if apart else ""
+
+
 def print_skipped(console: Console, reasons: Iterable[str]) -> None:
     """Print why runs or models were skipped, a reason a line."""
     for reason in reasons:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.building.corpus import misaligned
 from scripts.building.splits import SPLITS, Corpus
-from scripts.reporting.console import Console, as_sum, listed, new_table, plural, print_counts
+from scripts.reporting.console import Console, as_sum, decided_apart, listed, new_table, plural, print_counts
 
 if TYPE_CHECKING:  # importing spaCy takes half a second
     from scripts.building.checks import CorpusWarnings
@@ -28,18 +29,28 @@ def print_corpus(console: Console, corpus: Corpus, folder: Path) -> None:
     for name, counts in (("tokens", corpus.tokens), ("texts", corpus.texts)):
         table.add_row(name, *(f"{counts[split]:,}" for split in SPLITS), style="bold")
     console.print(table)
-    binary = " + ".join(f"{corpus.read[kind]:,} {kind}" for kind in ("accepted", "rejected") if corpus.read[kind])
-    if binary:
-        console.print(f"Spans of the gold: {corpus.read['spans']:,} of covered labels + {binary}")
-    if set(corpus.outcomes) - {"read", "exact"} or corpus.too_long:
-        console.print(f"Spans: {as_sum(corpus.outcomes)}; corpus/misaligned/ lists them")
-        if example := _snapped_example(folder) if console.is_terminal else "":
-            console.print(f"For example {example}")
+    _print_spans(console, corpus, folder)
     if corpus.too_long:
         console.print(f"⚠ {plural(corpus.too_long, 'text')} skipped: too long for the pipeline")
     _print_placed(console, corpus.placed)
     if not corpus.texts["test"]:
         console.print("⚠ no text in test: nothing can be evaluated")
+
+
+def _print_spans(console: Console, corpus: Corpus, folder: Path) -> None:
+    """Spans of the gold and what became of them: those that are not on token boundaries by label."""
+    if binary := decided_apart(corpus.read):
+        console.print(binary)
+    if not set(corpus.outcomes) - {"read", "exact"} and not corpus.too_long:
+        return
+    console.print(f"Spans: {as_sum(corpus.outcomes)}; corpus/misaligned/ lists them")
+    off = {label: misaligned(counts) for label, counts in corpus.outcomes_by_label.items()}
+    most = sorted((pair for pair in off.items() if pair[1].off), key=lambda pair: (-pair[1].off, pair[0]))
+    if most:
+        shares = (f"{label} {found.off:,} of {found.total:,}" for label, found in most)
+        console.print(f"Not on token boundaries: {listed(shares, 8)}")
+    if example := _snapped_example(folder) if console.is_terminal else "":
+        console.print(f"For example {example}")
 
 
 def _snapped_example(folder: Path) -> str:
