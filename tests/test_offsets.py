@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.core.errors import UserError
+from scripts.sources.brat import Brat
 from scripts.sources.doccano import Doccano
 from scripts.sources.documents import Document, DocumentReader, Record
 from scripts.sources.offsets import AMBIGUOUS, INSIDE_WORD, UNITS, Mark, UnitEvidence, convert, to_codepoints, unit_of
@@ -340,3 +341,26 @@ def test_an_offset_inside_a_character_of_a_task_is_skipped(tmp_path):
     path.write_text(json.dumps({"text": "🦆 Ada", "spans": [spans(1, 6, "X")]}))
     _, _, (skip,) = read(ProdigyJsonl(str(path), ["X"], offsets="utf16"))
     assert skip.reason == "span: offset inside a character of several units"
+
+
+# brat counts code points, and quotes; other tools write its format too
+
+
+@pytest.mark.parametrize(
+    ("unit", "counted", "beginning"),
+    [("utf16", units, "Hi 😀😀 all "), ("bytes", of_bytes, "Größe ß "), ("utf16_crlf", of_browsers, "😀\r\n\r\n"),
+     ("graphemes", lambda text, offset: len(regex.findall(r"\X", text[:offset])), "👍🏽 re\u0301sume\u0301 "),
+     ("codepoints", lambda _, offset: offset, "Hi 😀😀 all ")],
+)  # fmt: skip
+def test_quotes_of_brat_tell_the_unit(tmp_path, unit, counted, beginning):
+    text = f"{beginning}Ada Lovelace left Köln for Grace"
+    lines = []
+    for number, word in enumerate(WORDS, 1):
+        start = text.index(word)
+        lines.append(f"T{number}\tX {counted(text, start)} {counted(text, start + len(word))}\t{word}\n")
+    (tmp_path / "a.ann").write_text("".join(lines), "utf8")
+    (tmp_path / "a.txt").write_bytes(text.encode())
+    tasks, intake, skipped = read(Brat(str(tmp_path), ["X"]))
+    assert (covered(tasks), skipped) == (set(WORDS), [])
+    assert set(intake.notes) <= {f"text whose offsets count {unit}, as its spans tell"}
+    assert bool(intake.notes) == (unit != "codepoints")

@@ -9,7 +9,7 @@ import codecs
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
@@ -18,7 +18,7 @@ from scripts.core.settings import registry
 from scripts.sources.documents import MISQUOTED, Document, Record, Unusable, WithoutSpans
 from scripts.sources.files import Files, NamedFile, files
 from scripts.sources.folders import CopiedFiles, Copies, Role, find_copies
-from scripts.sources.offsets import Mark
+from scripts.sources.offsets import UNITS, Mark, counted_otherwise, differs, to_codepoints
 from scripts.sources.source import Intake, fit_span
 
 _BOM = "\ufeff"
@@ -120,10 +120,9 @@ class Brat(Files, frozen=True):
             return Record(f"{name}:1", [Document("", [Mark(0, 0, "")] * lost)], str(err))
         annotations = list(_parse(lines, intake))
         text, shift = _as_counted(text, annotations)
+        annotations = _in_codepoints(text, [annotation.shifted(shift) for annotation in annotations], intake)
         marks = [
-            mark
-            for annotation in annotations
-            for mark in self._marks(text, _join_fragments(text, annotation, shift), intake)
+            mark for annotation in annotations for mark in self._marks(text, _join_fragments(text, annotation), intake)
         ]
         is_new = self.without_spans == "auto" and all(not line for _, line in lines) and len(lines) == 1
         found = Document(
@@ -171,6 +170,16 @@ class _TextBound(NamedTuple):
     label: str
     fragments: list[tuple[int, int]]
     quote: str
+
+    def shifted(self, shift: int) -> _TextBound:
+        """Return the annotation with offsets that are lower by a number."""
+        return self._replace(fragments=[(start - shift, end - shift) for start, end in self.fragments])
+
+    def converted(self, codepoint: Callable[[int], int | None]) -> _TextBound:
+        """Return the annotation with offsets in code points, or as it is where one is inside a character."""
+        fragments = [(codepoint(start), codepoint(end)) for start, end in self.fragments if min(start, end) >= 0]
+        sound = [(start, end) for start, end in fragments if start is not None and end is not None]
+        return self._replace(fragments=sound) if len(sound) == len(self.fragments) else self
 
     def quotes(self, text: str) -> bool:
         """Whether its quoted text is the text at its offsets, whitespace aside."""
@@ -282,11 +291,28 @@ def _as_counted(text: str, annotations: list[_TextBound]) -> tuple[str, int]:
     return text.removeprefix(_BOM), int(text.startswith(_BOM))
 
 
-def _join_fragments(text: str, annotation: _TextBound, shift: int) -> _TextBound:
-    """Return the annotation with offsets into the text, and with fragments joined that only whitespace separates."""
+def _in_codepoints(text: str, annotations: list[_TextBound], intake: Intake) -> list[_TextBound]:
+    """Return the annotations with offsets in code points, in which brat counts; tools that write its format may count
+    in other units, which the quoted texts tell.
+    """
+    most = sum(annotation.quotes(text) for annotation in annotations)
+    best, unit = annotations, ""
+    for other in UNITS if most < len(annotations) else ():
+        if differs(text, other):
+            codepoint = to_codepoints(text, other)
+            converted = [annotation.converted(codepoint) for annotation in annotations]
+            quoting = sum(annotation.quotes(text) for annotation in converted)
+            if quoting > most:
+                most, best, unit = quoting, converted, other
+    if unit:
+        intake.note(counted_otherwise(unit))
+    return best
+
+
+def _join_fragments(text: str, annotation: _TextBound) -> _TextBound:
+    """Return the annotation with fragments joined that only whitespace separates."""
     fragments: list[tuple[int, int]] = []
     for start, end in annotation.fragments:
-        start, end = start - shift, end - shift
         if fragments and 0 <= fragments[-1][1] <= start and not text[fragments[-1][1] : start].strip():
             start = fragments.pop()[0]
         fragments.append((start, end))

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from scripts.core.answers import Answer, Span, Task
 from scripts.core.hashing import input_hash
-from scripts.sources.offsets import AMBIGUOUS, INSIDE_WORD, Boundaries, Mark, Unit, convert, unit_of
+from scripts.sources.offsets import AMBIGUOUS, INSIDE_WORD, Boundaries, Mark, Unit, convert, counted_otherwise, unit_of
 from scripts.sources.source import Intake, fit_span
 
 WithoutSpans = Literal["auto", "annotated", "unannotated"]
@@ -152,7 +152,7 @@ class DocumentReader(msgspec.Struct, frozen=True):
             raise Unusable(AMBIGUOUS, document.size)
         converted = convert(text, marks, unit)
         if unit != self.usual and converted != convert(text, marks, self.usual):
-            intake.note(f"text whose offsets count {unit}, as its spans tell")
+            intake.note(counted_otherwise(unit))
         return converted
 
     def _fit_marks(

@@ -271,6 +271,11 @@ def unit_of(text: str, marks: Sequence[Mark], units: Sequence[Unit] = UNITS) -> 
     return best
 
 
+def counted_otherwise(unit: str) -> str:
+    """Return the note about a document whose offsets are not in the unit that is usual."""
+    return f"text whose offsets count {unit}, as its spans tell"
+
+
 def _is_same(text: str, marks: Sequence[Mark], unit: Unit, other: Unit) -> bool:
     """Whether spans are the same in two units. Accents alone raise no doubt that grapheme clusters are counted."""
     if not differs(text, unit) and not differs(text, other):
