@@ -12,6 +12,7 @@ from scripts.core.hashing import input_hash
 from scripts.demo import choose_datasets, parse_addresses
 from scripts.merging.account import Account
 from scripts.merging.merge_text import merge_text
+from scripts.merging.rules import MergeRules
 from scripts.sources.brat import Brat
 from scripts.sources.conll import Conll
 from scripts.sources.source import Intake, Source
@@ -90,7 +91,7 @@ def _of(source: Source) -> list[GoldText]:
     for tasks in source.read("data", Intake(lambda _: None)):
         for task in tasks:
             answers[task.text].append(task)
-    return [merge_text(tasks, "majority", Account())[0] for _, tasks in sorted(answers.items())]
+    return [merge_text(tasks, MergeRules(), Account())[0] for _, tasks in sorted(answers.items())]
 
 
 def _of_conll(lines: str) -> list[tuple[str, list[Span]]]:

@@ -23,9 +23,9 @@ def main() -> None:
     if isinstance(config.engine, Dask):
         from scripts.engines.merge import merge_on  # takes a second, and is for clusters alone
 
-        merged, is_new = merge_on(config.engine, *request)
+        merged, is_new = merge_on(config.engine, *request, config.options)
     else:
-        merged, is_new = merge(*request)
+        merged, is_new = merge(*request, options=config.options)
     console = plain_console()
     print_merge(console, merged)
     texts, spans = plural(merged.totals["texts"], "text"), plural(merged.totals["spans"], "span")

@@ -20,6 +20,7 @@ from scripts.merging.account import Account
 from scripts.merging.buckets import ALL, groups
 from scripts.merging.merge import Resources, merge
 from scripts.merging.merge_text import merge_text
+from scripts.merging.rules import MergeRules
 from tests.annotated import task, write
 
 TEXTS = ["Ada met Bob.", "Grüße aus Köln 🦆", "x", "y " * 40, "same", "Same"]
@@ -63,7 +64,7 @@ def obvious(tasks, policy):
     for found in tasks:
         groups.setdefault((found.input_hash, found.text), []).append(found)
     return msgspec.json.Encoder().encode_lines(
-        [merge_text(groups[key], policy, Account())[0] for key in sorted(groups)]
+        [merge_text(groups[key], MergeRules(policy), Account())[0] for key in sorted(groups)]
     )
 
 

@@ -11,6 +11,9 @@ Kind = Literal["manual", "binary", "review"]
 _HASH_FIRST = b'{"_input_hash":'
 
 
+Range = tuple[int, int]  # [start, end) in code points
+
+
 class Span(msgspec.Struct, frozen=True, order=True, gc=False):
     """An entity: [start, end) in code points of the text, and its label."""
 
@@ -28,8 +31,10 @@ class Task(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
         labels, and decides between the versions that it shows.
     annotator (str): Who answered; empty where the source does not tell.
     timestamp (int | None): Seconds since 1970; None where the source does not tell.
-    source (str): Its place in the source, ending in ":" and a number that grows with time within the dataset.
+    source (str): Its place in the source, ending in ":" and a number that grows with time within a file.
     versions (list[list[Span]]): Of a review: the spans of each version that it shows.
+    range (Range | None): Where it is complete; None: everywhere. Only while contained texts are merged with their
+        containers.
     other_labels (list[str]): Labels of its spans that are not taken, since its dataset is not asked for them; sorted.
     """
 
@@ -45,10 +50,8 @@ class Task(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     source: str
     meta: dict[str, Any]
     versions: list[list[Span]] = []
+    range: Range | None = None
     other_labels: list[str] = []
-
-
-Range = tuple[int, int]  # [start, end) in code points
 
 
 class CoveredAnnotations(Protocol):
@@ -126,14 +129,18 @@ def annotator_of(answer: AnswerOrigin) -> tuple[str, str]:
     return (answer.annotator, "") if answer.annotator else ("", answer.dataset)
 
 
-def position(answer: AnswerOrigin) -> int:
-    """Return the number of an answer in its dataset, which grows with time."""
-    return int(answer.source.rpartition(":")[2])
+def place(answer: AnswerOrigin) -> tuple[str, int]:
+    """Return the file of an answer and its number in it: by these, answers of a dataset that have no time are ordered.
+
+    Within a file the number grows with time. That a later file is a later answer is a guess.
+    """
+    file, _, number = answer.source.rpartition(":")
+    return file, int(number)
 
 
-def recency(answer: AnswerOrigin) -> tuple[int, str, int]:
+def recency(answer: AnswerOrigin) -> tuple[int, str, str, int]:
     """Return a key that sorts the answers of one annotator by time; those without a time come first."""
-    return (-1 if answer.timestamp is None else answer.timestamp, answer.dataset, position(answer))
+    return (-1 if answer.timestamp is None else answer.timestamp, answer.dataset, *place(answer))
 
 
 def are_apart(spans: Iterable[Span]) -> bool:

@@ -62,6 +62,9 @@ class ConfigSection(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+Repeats = Literal["auto", "unite", "replace"]
+
+
 class DatasetOptions(ConfigSection):
     """The keys that every `[datasets.*]` block can have, whatever its reader, which does not get them.
 
@@ -76,7 +79,7 @@ class DatasetOptions(ConfigSection):
     annotators: list[str] = []
     rename: dict[str, Annotated[str, Field(min_length=1)]] = {}
     corrects: list[str] = []
-    repeats: Literal["auto", "unite", "replace"] = "auto"
+    repeats: Repeats = "auto"
 
     def our_labels(self, labels: Iterable[str]) -> list[str]:
         """Return labels of the source under our names, sorted, each once."""

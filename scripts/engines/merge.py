@@ -5,7 +5,7 @@ one of two workers killed it read 12 parts of sources 25 times. Here only the bu
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ import numpy as np
 from scripts.core.errors import UserError
 from scripts.core.files import sha256, write_json
 from scripts.core.manifest import Manifest
+from scripts.core.settings import DatasetOptions
 from scripts.core.workers import Workers
 from scripts.engines.cluster import connected, results
 from scripts.engines.engine import Dask
@@ -26,6 +27,7 @@ from scripts.merging.contained import compare_texts
 from scripts.merging.decide import Policy
 from scripts.merging.merge import OUTPUTS, Merger, merge
 from scripts.merging.merged import ContainedRule, MergeRecord, load
+from scripts.merging.rules import MergeRules
 
 NAME = "shards.json"
 _FOLDER = "corpus"
@@ -58,7 +60,7 @@ class MergePlan(msgspec.Struct):
     parts: list[str]
     buckets: int
     largest: int
-    policy: Policy
+    rules: MergeRules
 
 
 class MergeJob(NamedTuple):
@@ -85,6 +87,7 @@ def merge_on(
     policy: Policy,
     resources: Resources,
     contained: ContainedRule,
+    options: Mapping[str, DatasetOptions] | None = None,
 ) -> tuple[MergeRecord, bool]:
     """Merge the answers on the engine's storage. See `scripts.merging.merge.merge`.
 
@@ -96,7 +99,7 @@ def merge_on(
             '[merge] contained = "map": labelwise.Dask.v1 moves no answers; use labelwise.Local.v1, or "keep"'
         )
     merger = DaskMerger(engine, manifest, annotations, resources)
-    merged, is_new = merge(manifest, annotations, corpus, policy, resources, contained, merger)
+    merged, is_new = merge(manifest, annotations, corpus, policy, resources, contained, merger, options)
     if is_new:
         merger.storage.sweep(_FOLDER, {merger.folder})
     return merged, is_new
@@ -114,11 +117,19 @@ class DaskMerger(Merger):
         """See `Merger.merge`."""
         self.storage.check()
         parts = stored_parts(self.manifest, self.storage)
-        plan = _plan(parts, self.engine, request.policy, self.resources.buckets)
-        # A merge that was broken off goes on where it was: its folder is named by all that the shards depend on.
-        depends = msgspec.json.encode([request.code, [part.sha256 for part in parts], plan])
-        self.folder = f"{_FOLDER}/{hashlib.sha256(depends).hexdigest()[:32]}"
-        account, shards = self._merge_buckets(plan)
+        merged: list[Shards] = []
+
+        def merge_all(rules: MergeRules) -> Account:
+            plan = _plan(parts, self.engine, rules, self.resources.buckets)
+            # A merge that was broken off goes on where it was: its folder is named by all that the shards depend on.
+            depends = msgspec.json.encode([request.code, [part.sha256 for part in parts], plan], order="deterministic")
+            self.folder = f"{_FOLDER}/{hashlib.sha256(depends).hexdigest()[:32]}"
+            account, shards = self._merge_buckets(plan)
+            merged.append(shards)
+            return account
+
+        account, _ = self.by_evidence(request, merge_all)
+        shards = merged[-1]
         self.storage.write_json(f"{self.folder}/{NAME}", shards)
         write_json(work / NAME, shards)
         if self.engine.fetch:
@@ -141,7 +152,7 @@ class DaskMerger(Merger):
         return account, Shards(self.storage.url, list(gold), list(conflicts))
 
 
-def _plan(parts: Sequence[StoredFile], engine: Dask, policy: Policy, least: int) -> MergePlan:
+def _plan(parts: Sequence[StoredFile], engine: Dask, rules: MergeRules, least: int) -> MergePlan:
     """Choose buckets that fit into a worker's memory, but not so small that their slices are not worth a request.
 
     least (int): Number of buckets to have instead, at least; 0 to choose.
@@ -152,7 +163,7 @@ def _plan(parts: Sequence[StoredFile], engine: Dask, policy: Policy, least: int)
     buckets = 1
     while buckets < CELLS and (buckets < least if least else buckets * wanted < size):
         buckets *= 2
-    return MergePlan([part.name for part in parts], buckets, largest, policy)
+    return MergePlan([part.name for part in parts], buckets, largest, rules)
 
 
 def _slices(storage: Storage, plan: MergePlan) -> bytes:
@@ -200,7 +211,7 @@ def merge_shard(job: MergeJob) -> MergedBucket:
     with scratch() as folder:
         paths = _fetch(job, plan, folder)
         hashes = ALL.split(plan.buckets)[job.number]
-        packed = merge_bucket(Bucket(paths, hashes, plan.largest, plan.policy, folder / "gold", folder / "conflicts"))
+        packed = merge_bucket(Bucket(paths, hashes, plan.largest, plan.rules, folder / "gold", folder / "conflicts"))
         merged = MergedBucket(packed, _store(job, folder / "gold"), _store(job, folder / "conflicts"))
     job.storage.write_json(account, merged)
     return merged

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-# Outcomes of an answer. "kept": it took part in at least one decision. "replaced": the same annotator answered later,
-# or a review decided otherwise.
-ANSWERS = ("kept", "ignored", "rejected", "duplicates", "replaced", "skipped")
+# Outcomes of an answer. "kept": it took part in at least one decision. "replaced": the same annotator answered later, a
+# dataset corrects it, or a review decided otherwise. "other_labels": it is about labels that are not taken.
+ANSWERS = ("kept", "ignored", "rejected", "duplicates", "replaced", "other_labels", "skipped")
 
 # Outcomes of a span. "gold": an entity of a covered label. "partial": accepted or rejected where its label is not
 # covered. "confirming": a binary answer that agrees with the gold. The others are not in the gold: their answer has
@@ -21,7 +21,8 @@ SPANS = (
 
 
 _Triples = dict[tuple[str, str, str], int]
-_decode = msgspec.msgpack.Decoder(tuple[dict[tuple[str, str], int], _Triples, _Triples, dict[str, int]]).decode
+_Pairs = dict[tuple[str, str], int]
+_decode = msgspec.msgpack.Decoder(tuple[_Pairs, _Triples, _Triples, dict[str, int], _Pairs]).decode
 
 
 class Account(msgspec.Struct):
@@ -31,12 +32,15 @@ class Account(msgspec.Struct):
     spans (Counter[tuple[dataset, label, outcome]]): "read" and the outcomes in SPANS.
     coverage (Counter[tuple[label, dataset, state]]): Texts in that state; dataset "" stands for all together.
     totals (Counter[str]): Texts, spans, conflicts by kind.
+    repeats (Counter[tuple[dataset, kind]]): Texts with several complete answers, see `rules.evidence_of_passes`; and
+        "untold": texts and labels of which it cannot be told whether an answer is about them.
     """
 
     answers: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
     spans: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
     coverage: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
     totals: Counter[str] = msgspec.field(default_factory=Counter)
+    repeats: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
 
     def add(self, other: Account) -> None:
         """Add the counts of another account."""
@@ -50,8 +54,8 @@ class Account(msgspec.Struct):
     @classmethod
     def unpacked(cls, packed: bytes) -> Account:
         """Read an account that was `packed`. RAISES (msgspec.DecodeError): If it is none."""
-        answers, spans, coverage, totals = _decode(packed)
-        return cls(Counter(answers), Counter(spans), Counter(coverage), Counter(totals))
+        answers, spans, coverage, totals, repeats = _decode(packed)
+        return cls(Counter(answers), Counter(spans), Counter(coverage), Counter(totals), Counter(repeats))
 
     def assert_adds_up(self) -> None:
         """RAISES (AssertionError): If an answer or a span is missing, naming its dataset."""
@@ -75,7 +79,11 @@ class Account(msgspec.Struct):
         spans: dict[str, dict[str, dict[str, int]]] = {dataset: {} for dataset in answers}
         for dataset, label in sorted({key[:2] for key in self.spans}):
             spans[dataset][label] = self.of_label(dataset, label)
-        return {"totals": dict(sorted(self.totals.items())), "answers": answers, "spans": spans}
+        repeated: dict[str, dict[str, int]] = {}
+        for (dataset, kind), texts in sorted(self.repeats.items()):
+            repeated.setdefault(dataset, {})[kind] = texts
+        totals = dict(sorted(self.totals.items()))
+        return {"totals": totals, "answers": answers, "spans": spans, "repeated": repeated}
 
     def _by_dataset(self) -> dict[str, dict[str, int]]:
         return {dataset: self.of_dataset(dataset) for dataset in sorted({dataset for dataset, _ in self.answers})}

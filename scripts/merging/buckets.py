@@ -18,8 +18,8 @@ import msgspec
 from scripts.core.answers import Task, hash_of_line
 from scripts.core.files import BUFFER
 from scripts.merging.account import Account
-from scripts.merging.decide import Policy
 from scripts.merging.merge_text import merge_text
+from scripts.merging.rules import MergeRules
 from scripts.merging.sorting import offsets_of
 
 MOST_BUCKETS = 1024
@@ -70,7 +70,7 @@ class Bucket(NamedTuple):
     paths: list[Path]
     hashes: Range
     largest: int
-    policy: Policy
+    rules: MergeRules
     gold: Path
     conflicts: Path
 
@@ -98,7 +98,7 @@ def merge_bucket(bucket: Bucket) -> bytes:
     with bucket.gold.open("ab") as gold, bucket.conflicts.open("ab") as conflicts:
         for lines in groups(bucket.paths, bucket.hashes, bucket.largest):
             for tasks in _by_text(lines):
-                text, found = merge_text(tasks, bucket.policy, account)
+                text, found = merge_text(tasks, bucket.rules, account)
                 gold.write(_encode([text]))
                 conflicts.write(_encode(found))
     return account.packed()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -11,12 +11,14 @@ from msgspec.structs import replace
 from scripts.core.errors import UserError
 from scripts.core.files import code_digest, exclusive, sha256, work_folder, write_json
 from scripts.core.manifest import Manifest, digest
+from scripts.core.settings import DatasetOptions
 from scripts.core.workers import Workers
 from scripts.merging.account import Account
 from scripts.merging.buckets import ALL, Bucket, Resources, largest_bucket, merge_bucket, number_of_buckets
 from scripts.merging.decide import Policy
 from scripts.merging.merged import NAME, ContainedRule, MergeRecord, load
 from scripts.merging.pull import is_as_pulled, load_fingerprints
+from scripts.merging.rules import MergeRules, all_corrected, made_in_passes
 
 OUTPUTS = ("gold.jsonl", "conflicts.jsonl", "coverage.csv", "contained.jsonl", "duplicates.jsonl")
 _CODE = (Path(__file__).parent, Path(__file__).parent.parent / "core")
@@ -30,6 +32,7 @@ def merge(
     resources: Resources,
     contained: ContainedRule = "keep",
     merger: Merger | None = None,
+    options: Mapping[str, DatasetOptions] | None = None,
 ) -> tuple[MergeRecord, bool]:
     """Merge all answers into `OUTPUTS`, and account for each of them in merge.json. If a previous merge had the same
     answers and rules, and its outputs are intact, nothing is done.
@@ -38,14 +41,18 @@ def merge(
     corpus (Path): The folder for the results. They are replaced together, when everything is merged.
     contained (ContainedRule): Whether binary answers about contained texts stay there or move to the container.
     merger (Merger | None): Another engine than this machine.
+    options (Mapping[str, DatasetOptions] | None): By dataset; the defaults for those that are missing.
     RETURNS (tuple[MergeRecord, bool]): The content of merge.json, and whether it is new.
     RAISES (UserError): If a file is not as it was pulled.
     """
     merger = merger or Merger(manifest, annotations, resources)
     inputs = {name: entry.sha256 for name, entry in sorted(manifest.datasets.items())}
+    options = {name: each for name, each in sorted((options or {}).items()) if name in inputs}
     request = MergeRecord(
-        policy=policy, contained=contained, code=code_digest(*_CODE), manifest=digest(manifest), inputs=inputs
-    )
+        policy=policy, contained=contained, code=code_digest(*_CODE), manifest=digest(manifest), inputs=inputs,
+        corrects={name: each.corrects for name, each in options.items() if each.corrects},
+        repeats={name: each.repeats for name, each in options.items() if each.repeats != "auto"},
+    )  # fmt: skip
     with exclusive(annotations), exclusive(corpus):  # so that nothing is pulled meanwhile
         previous = _previous(request, corpus, merger.outputs)
         if previous:
@@ -59,8 +66,8 @@ def _previous(request: MergeRecord, corpus: Path, outputs: Sequence[str]) -> Mer
     """The merge.json of a previous merge with the same inputs and rules, if all outputs are there and intact."""
     try:
         found = load(corpus)
-        rules = ((each.policy, each.contained, each.code, each.manifest) for each in (found, request))
-        same = len(set(rules)) == 1 and found.outputs.keys() >= set(outputs)
+        one, other = ((r.policy, r.contained, r.code, r.manifest, r.corrects, r.repeats) for r in (found, request))
+        same = one == other and found.outputs.keys() >= set(outputs)
         return found if same and all(sha256(corpus / name) == sha for name, sha in found.outputs.items()) else None
     except (UserError, OSError):
         return None
@@ -84,16 +91,43 @@ class Merger:
         paths = [self.annotations / entry.file for entry in self.manifest.datasets.values()]
         with Workers(self.resources.processes) as workers:
             self._verify(workers)
-            account = _merge_files(paths, work, request.policy, self.resources, workers)
+            account, rules = self.by_evidence(request, lambda rules: self._merge_files(paths, work, rules, workers))
             counts, rows, found = compare_texts(work, work / "compared", workers)
             if request.contained == "map":
                 mapped, moved = map_contained(paths, work / "gold.jsonl", rows, found, work / "compared")
                 if moved:  # all again, since answers are about other texts now
-                    account = _merge_files(mapped, work, request.policy, self.resources, workers)
+                    account = self._merge_files(mapped, work, rules, workers)
                     counts, *_ = compare_texts(work, work / "compared again", workers)
                 account.totals["answers moved"] = moved
         account.totals.update(counts)
         return account
+
+    def by_evidence(
+        self, request: MergeRecord, merge_all: Callable[[MergeRules], Account]
+    ) -> tuple[Account, MergeRules]:
+        """Merge all answers; if it turns out that datasets were made in passes, all again by that.
+
+        request (MergeRecord): Gets the datasets that were made in passes.
+        """
+        labels = {name: {*entry.labels, *entry.other_labels} for name, entry in self.manifest.datasets.items()}
+        rules = MergeRules(
+            request.policy,
+            all_corrected(request.corrects),
+            {name: frozenset(labels[name]) for name, how in request.repeats.items() if how == "unite"},
+            frozenset(name for name, how in request.repeats.items() if how == "replace"),
+        )
+        account = merge_all(rules)
+        evidence: dict[str, dict[str, int]] = account.to_dict()["repeated"]
+        passes = {
+            name: frozenset(labels[name])
+            for name, counts in evidence.items()
+            if name not in request.repeats and made_in_passes(counts)
+        }
+        if passes:
+            rules = replace(rules, passes=rules.passes | passes)
+            account = merge_all(rules)
+        request.passes = sorted(rules.passes)
+        return account, rules
 
     def _verify(self, workers: Workers) -> None:
         """RAISES (UserError): If a file is not as it was pulled. Those that are by size and time are not read."""
@@ -106,36 +140,35 @@ class Merger:
         for _ in workers.spread(_verify_file, files, "Verifying"):
             pass
 
+    def _merge_files(self, paths: list[Path], work: Path, rules: MergeRules, workers: Workers) -> Account:
+        """Merge files of answers, sorted by hash, into gold.jsonl and conflicts.jsonl of a folder."""
+        gold, conflicts = work / "gold.jsonl", work / "conflicts.jsonl"
+        for path in (gold, conflicts):
+            path.write_bytes(b"")
+        largest = largest_bucket(self.resources.memory_mb, self.resources.processes)
+        size = sum(path.stat().st_size for path in paths)
+        number = self.resources.buckets or number_of_buckets(size, largest, self.resources.processes)
+        buckets = [Bucket(paths, hashes, largest, rules, gold, conflicts) for hashes in ALL.split(number)]
+        if self.resources.processes > 1:  # which cannot append to one file in order
+            buckets = [
+                bucket._replace(gold=work / f"gold-{number}", conflicts=work / f"conflicts-{number}")
+                for number, bucket in enumerate(buckets)
+            ]
+        account = Account()
+        for bucket, packed in zip(buckets, workers.spread(merge_bucket, buckets, "Merging"), strict=True):
+            account.add(Account.unpacked(packed))
+            for part, path in ((bucket.gold, gold), (bucket.conflicts, conflicts)):
+                if part != path:
+                    with part.open("rb") as file, path.open("ab") as out:
+                        shutil.copyfileobj(file, out)
+                    part.unlink()
+        return account
+
 
 def _verify_file(file: tuple[Path, str]) -> None:
     path, expected = file
     if not path.is_file() or sha256(path) != expected:
         raise UserError(f"{path}: is not as it was pulled; pull again")
-
-
-def _merge_files(paths: list[Path], work: Path, policy: Policy, resources: Resources, workers: Workers) -> Account:
-    """Merge files of answers, sorted by hash, into gold.jsonl and conflicts.jsonl of a folder."""
-    gold, conflicts = work / "gold.jsonl", work / "conflicts.jsonl"
-    for path in (gold, conflicts):
-        path.write_bytes(b"")
-    largest = largest_bucket(resources.memory_mb, resources.processes)
-    size = sum(path.stat().st_size for path in paths)
-    number = resources.buckets or number_of_buckets(size, largest, resources.processes)
-    buckets = [Bucket(paths, hashes, largest, policy, gold, conflicts) for hashes in ALL.split(number)]
-    if resources.processes > 1:  # which cannot append to one file in order
-        buckets = [
-            bucket._replace(gold=work / f"gold-{number}", conflicts=work / f"conflicts-{number}")
-            for number, bucket in enumerate(buckets)
-        ]
-    account = Account()
-    for bucket, packed in zip(buckets, workers.spread(merge_bucket, buckets, "Merging"), strict=True):
-        account.add(Account.unpacked(packed))
-        for part, path in ((bucket.gold, gold), (bucket.conflicts, conflicts)):
-            if part != path:
-                with part.open("rb") as file, path.open("ab") as out:
-                    shutil.copyfileobj(file, out)
-                part.unlink()
-    return account
 
 
 # ---- The account, and the results in place

@@ -1,176 +1,75 @@
 """All answers about one text become one GoldText. The rules, in the order in which they apply:
 
 1. An ignored answer says nothing. Of identical answers of one annotator, the latest stays.
-2. Label by label, of the complete answers: an annotator's latest answer replaces the earlier ones; a review overrules
-   the versions it shows; an answer that rejects the text says nothing of its spans. Between the annotators who are left
-   the policy decides, see `decide`.
-3. Binary answers add single spans to labels that are not covered, and are checked against those that are.
+2. Label by label, of the complete answers: in each dataset an annotator's latest answer that is about the label counts;
+   a dataset replaces those that it corrects; an annotator's latest answer in any dataset replaces the earlier ones; a
+   review overrules the versions it shows; an answer that rejects the text says nothing of its spans. Between the
+   annotators who are left the policy decides, see `decide`.
+3. Binary answers add single spans to labels that are not covered, and are checked against those that are; those of a
+   dataset that corrects the ones that cover it decide.
 
-Each rule returns the answers that it drops; their outcome is noted, and all outcomes are counted once, at the end.
+Each rule, see `rules`, returns the answers that it drops; their outcome is noted, and all outcomes are counted once, at
+the end. What a replacement changes is listed among the conflicts.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from itertools import groupby
-from operator import attrgetter
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable
 
 import msgspec
 
-from scripts.core.answers import Answer, GoldText, Kind, Span, Task, annotator_of, position, recency
+from scripts.core.answers import GoldText, Span, Task, annotator_of
 from scripts.merging.account import ANSWERS, Account
-from scripts.merging.decide import Decision, Policy, Spans, Vote, decide, longest_first
-
-_dataset = attrgetter("dataset")
-
-
-class ConflictAnswer(msgspec.Struct):
-    """An answer as a conflict shows it, with the spans that are in conflict."""
-
-    dataset: str
-    annotator: str
-    timestamp: int | None
-    source: str
-    kind: Kind
-    answer: Answer
-    spans: list[Span]
-
-
-class Conflict(msgspec.Struct, kw_only=True):
-    """Answers that cannot all be right; a line of `corpus/conflicts.jsonl`.
-
-    kind (str): "disagreement", "rejected text", "binary", "overlap within a label" or "overlap between labels".
-    labels (list[str]): The labels it is about.
-    decision (str): How it was decided, in words.
-    spans (list[Span]): The spans that were decided on.
-    answers (list[ConflictAnswer]): The answers in conflict.
-    """
-
-    input_hash: int = msgspec.field(name="_input_hash")
-    text: str
-    kind: str
-    labels: list[str]
-    decision: str
-    spans: list[Span]
-    answers: list[ConflictAnswer]
+from scripts.merging.conflicts import REPLACEMENT, Conflict, ConflictAnswer
+from scripts.merging.decide import Decision, Spans, Vote, decide, longest_first
+from scripts.merging.rules import (
+    UNTOLD,
+    Answers,
+    MergeRules,
+    Mode,
+    Numbered,
+    corrected,
+    current_answer,
+    evidence_of_passes,
+    have_one_label_each,
+    ignored,
+    in_order,
+    is_about_others,
+    is_plain,
+    overruled,
+    rejecting,
+    repeated,
+    replaced,
+    replaced_binary,
+    spans_of,
+)
 
 
-class Numbered(NamedTuple):
-    """An answer and its number among the answers about the text."""
-
-    number: int
-    task: Task
-
-
-Answers = Sequence[Numbered]
-
-
-def merge_text(tasks: Iterable[Task], policy: Policy, account: Account) -> tuple[GoldText, list[Conflict]]:
+def merge_text(tasks: Iterable[Task], rules: MergeRules, account: Account) -> tuple[GoldText, list[Conflict]]:
     """Merge all answers about one text. The result does not depend on their order.
 
     tasks (Iterable[Task]): At least one, all of the same text.
-    policy (Policy): How disagreements between annotators are decided.
+    rules (MergeRules): Those that do not lie in the answers.
     account (Account): Counts the outcome of every answer and span.
     RETURNS (tuple[GoldText, list[Conflict]]): The text with all its labels, and its conflicts.
     """
-    text = _TextMerge([Numbered(*pair) for pair in enumerate(in_order(tasks))], policy)
+    text = _TextMerge([Numbered(*pair) for pair in enumerate(in_order(tasks))], rules)
     text.merge()
     text.count(account)
     return text.gold, text.conflicts
 
 
-def in_order(tasks: Iterable[Task]) -> list[Task]:
-    """Sort answers by dataset, then as `_all_fields`; most are the only one of their dataset."""
-    by_dataset = (list(same) for _, same in groupby(sorted(tasks, key=_dataset), _dataset))
-    return [task for same in by_dataset for task in (sorted(same, key=_all_fields) if len(same) > 1 else same)]
-
-
-def _all_fields(task: Task) -> tuple[Any, ...]:
-    """Sort by dataset and time, then by everything else: answers that this does not tell apart are equal."""
-    time = -1 if task.timestamp is None else task.timestamp
-    meta = msgspec.json.encode(task.meta, order="sorted") if task.meta else b""
-    return (
-        task.dataset, time, task.source, task.kind, task.answer, task.labels, task.spans, task.annotator,
-        task.versions, meta,
-    )  # fmt: skip
-
-
-# The rules. Each returns the numbers of the answers that it drops.
-
-
-def ignored(answers: Answers) -> set[int]:
-    """Answers that Prodigy calls "ignore"."""
-    return {number for number, task in answers if task.answer == "ignore"}
-
-
-def repeated(answers: Answers) -> set[int]:
-    """All but the latest of identical answers of one annotator about the same labels."""
-    dropped: set[int] = set()
-    if len({tuple(task.labels) for _, task in answers}) == len(answers):
-        return dropped
-    latest: dict[Any, int] = {}
-    for number, task in sorted(answers, key=lambda answer: recency(answer.task)):
-        versions = tuple(map(tuple, task.versions))
-        same = (tuple(task.labels), annotator_of(task), task.kind, task.answer, tuple(task.spans), versions)
-        if same in latest:
-            dropped.add(latest[same])
-        latest[same] = number
-    return dropped
-
-
-def replaced(answers: Answers) -> set[int]:
-    """Answers that a later answer of the same annotator replaces.
-
-    Where all of an annotator's answers have a time, the newest stays; else the last of each dataset does, since
-    nothing orders answers of several datasets.
-    """
-    by_annotator = defaultdict(list)
-    for answer in answers:
-        by_annotator[annotator_of(answer.task)].append(answer)
-    current = {answer.number for own in by_annotator.values() for answer in _newest(own)}
-    return {number for number, _ in answers if number not in current}
-
-
-def _newest(answers: Answers) -> Answers:
-    times = [answer.task.timestamp for answer in answers]
-    if None not in times:
-        answers = [answer for answer in answers if answer.task.timestamp == max(times)]  # type: ignore[type-var]
-    by_position = sorted(answers, key=lambda answer: position(answer.task))
-    return list({answer.task.dataset: answer for answer in by_position}.values())
-
-
-def overruled(answers: Answers, label: str) -> set[int]:
-    """Answers about a label that a review showed and decided otherwise."""
-    dropped = set()
-    for _, review in (answer for answer in answers if answer.task.kind == "review"):
-        shown = [[span for span in version if span.label == label] for version in review.versions]
-        for number, task in answers:
-            spans = spans_of(task, label)
-            is_same = task.answer == review.answer and spans == spans_of(review, label)
-            if task.kind != "review" and not is_same and spans in shown:
-                dropped.add(number)
-    return dropped
-
-
-def rejecting(answers: Answers) -> set[int]:
-    """Answers that reject the text."""
-    return {number for number, task in answers if task.answer == "reject"}
-
-
-def spans_of(task: Task, label: str) -> list[Span]:
-    """A task's spans of one label. Most tasks have one label only; no list is made for them."""
-    return task.spans if len(task.labels) == 1 else [span for span in task.spans if span.label == label]
+_LATER = "the later answer counts"
 
 
 class _TextMerge:
     """The merge of one text: the answers, and the gold, the conflicts and the outcomes as they become known."""
 
-    def __init__(self, answers: Answers, policy: Policy) -> None:
+    def __init__(self, answers: Answers, rules: MergeRules) -> None:
         first = answers[0].task
         self.answers = answers
-        self.policy = policy
+        self.rules = rules
         self.gold = GoldText(
             input_hash=first.input_hash, text=first.text, spans=[], covered=[], accepted=[], rejected=[],
             unresolved=[], sources=[], meta={},
@@ -182,11 +81,17 @@ class _TextMerge:
         self.covered_by: dict[str, set[str]] = {}  # by label: datasets
         # By the numbers of the answers that accept or reject the text: the labels for which some do either.
         self.contested: dict[tuple[int, ...], list[str]] = defaultdict(list)
+        self.repeats: Counter[tuple[str, str]] = Counter()  # by dataset and kind, see `evidence_of_passes`
+        self.passes: Counter[str] = Counter()  # by dataset that was made in passes: complete answers
 
     def merge(self) -> None:
         """Apply all rules."""
         answers = self.without(ignored(self.answers), self.answers, "ignored")
-        answers = self.without(repeated(answers), answers, "duplicates")
+        if self.rules.passes:
+            self.passes.update(task.dataset for _, task in answers if is_plain(task))
+        if not have_one_label_each(answers):
+            answers = self.without(repeated(answers), answers, "duplicates")
+            self.repeats = evidence_of_passes(answers)
         binary: dict[str, list[Numbered]] = defaultdict(list)
         for answer in answers:
             for label in answer.task.labels:
@@ -199,14 +104,68 @@ class _TextMerge:
 
     def merge_label(self, label: str, answers: Answers) -> None:
         """Merge the complete answers for a label."""
-        if len(answers) > 1:
-            answers = self.without(replaced(answers), answers, "replaced", label)
-            answers = self.without(overruled(answers, label), answers, "replaced", label)
+        if len(answers) > 1 or answers[0].task.dataset in self.rules.passes:
+            answers = self.current_of_datasets(label, answers)
+            if self.rules.corrects:
+                answers = self.replace(corrected(answers, self.rules.corrects), answers, label, "corrected")
+            answers = self.replace(replaced(answers), answers, label, _LATER)
+            answers = self.replace(overruled(answers, label), answers, label, "the review counts")
         accepting = self.without(rejecting(answers), answers, "rejected", label)
         if 0 < len(accepting) < len(answers):
             self.contested[tuple(number for number, _ in answers)].append(label)
         if accepting:
             self.decide_label(label, accepting)
+
+    def current_of_datasets(self, label: str, answers: Answers) -> Answers:
+        """The answers that count in their datasets: of each annotator the latest that is about the label."""
+        by_dataset: dict[str, list[Numbered]] = defaultdict(list)
+        for answer in answers:
+            by_dataset[answer.task.dataset].append(answer)
+        if len(by_dataset) == len(answers) and not self.rules.passes:
+            return answers
+        for dataset, own in by_dataset.items():
+            mode = self.rules.mode(dataset)
+            if len(own) > 1 or mode == "passes":
+                answers = self.current_of_dataset(label, own, mode, answers)
+        return answers
+
+    def current_of_dataset(self, label: str, own: Answers, mode: Mode, answers: Answers) -> Answers:
+        """The answers without those of one dataset that do not count."""
+        by_annotator: dict[tuple[str, str], list[Numbered]] = defaultdict(list)
+        for answer in own:
+            by_annotator[annotator_of(answer.task)].append(answer)
+        current = {annotator: current_answer(found, label, mode) for annotator, found in by_annotator.items()}
+        if mode == "passes" and not any(current.values()):
+            if self.passes[own[0].task.dataset] >= len(self.rules.passes[own[0].task.dataset]):
+                last = [answer for answer in own if is_plain(answer.task)][-1:]
+                current |= {annotator_of(answer.task): answer for answer in last}  # each label had its pass
+            else:
+                self.repeats[own[0].task.dataset, UNTOLD] += 1
+        for annotator, found in by_annotator.items():
+            standing = current[annotator]
+            dropped = [answer for answer in found if answer is not standing]
+            others = {answer.number for answer in dropped if is_about_others(answer, label, standing, mode)}
+            answers = self.without(others, answers, "other_labels", label)
+            again = {answer.number for answer in dropped} - others
+            answers = self.replace(again, answers, label, _LATER, [standing] if standing else [])
+        return answers
+
+    def replace(
+        self, dropped: set[int], answers: Answers, label: str, decision: str, standing: Answers | None = None
+    ) -> Answers:
+        """The answers without those that are replaced. If their spans differ from those that count, that is listed.
+
+        standing (Answers | None): Those that count instead; None: all that are left.
+        """
+        left = self.without(dropped, answers, "replaced", label)
+        if dropped:
+            standing = left if standing is None else standing
+            now = {tuple(spans_of(task, label)) for _, task in standing}
+            changed = [self.answers[n] for n in dropped if tuple(spans_of(self.answers[n].task, label)) not in now]
+            if changed:
+                spans = sorted({span for each in now for span in each})
+                self.conflict(REPLACEMENT, [label], decision, spans, [*changed, *standing])
+        return left
 
     def without(self, dropped: set[int], answers: Answers, outcome: str, label: str | None = None) -> Answers:
         """The answers without those that are dropped, whose outcome is noted for one label or for all of theirs."""
@@ -229,7 +188,7 @@ class _TextMerge:
     def decide_label(self, label: str, answers: Answers) -> None:
         """Decide between the annotators who are left, and note what their spans became."""
         votes = [Vote(task.timestamp, self.without_overlaps(label, number, task)) for number, task in answers]
-        decision = decide(votes, self.policy)
+        decision = decide(votes, self.rules.policy)
         decided = set(decision.spans)
         won, lost = ("gold", "outvoted") if decision.resolved else ("partial", "unresolved")
         for (number, _), vote in zip(answers, votes, strict=True):
@@ -238,7 +197,7 @@ class _TextMerge:
             self.note(number, label, lost, set(vote.spans) - decided)
         self.add_to_gold(label, answers, decision)
         if len({vote.spans for vote in votes}) > 1:
-            how = f"by {self.policy}" if decision.resolved else "unresolved: only what all agree on is taken"
+            how = f"by {self.rules.policy}" if decision.resolved else "unresolved: only what all agree on is taken"
             self.conflict("disagreement", [label], how, decision.spans, answers)
 
     def without_overlaps(self, label: str, number: int, task: Task) -> Spans:
@@ -270,14 +229,51 @@ class _TextMerge:
             by_span[answer.task.spans[0]].append(answer)
         accepting: dict[Span, Answers] = {}  # of the spans that the binary answers decide
         for span in sorted(by_span):
-            current = self.without(replaced(by_span[span]), by_span[span], "replaced", label)
+            current = self.without(replaced_binary(by_span[span]), by_span[span], "replaced", label)
             for number, _ in current:
                 self.outcomes[number].add("kept")
-            if is_covered or span in decided:
+            correcting = self.correcting(label, current) if is_covered and self.rules.corrects else []
+            if correcting:
+                self.correct(span, correcting, current)
+            elif is_covered or span in decided:
                 self.compare(span, current, span in decided)
             elif self.decide_span(span, current):
                 accepting[span] = [answer for answer in current if answer.task.answer == "accept"]
         self.keep_disjoint(label, decided, accepting)
+
+    def correcting(self, label: str, answers: Answers) -> Answers:
+        """The binary answers of datasets that correct all those by which a label is covered."""
+        covering = self.covered_by[label]
+        corrects = self.rules.corrects
+        return [answer for answer in answers if covering <= corrects.get(answer.task.dataset, frozenset())]
+
+    def correct(self, span: Span, correcting: Answers, answers: Answers) -> None:
+        """Let binary answers decide whether a span is an entity of a label that is covered."""
+        accepts = sum(task.answer == "accept" for _, task in correcting)
+        is_entity = 2 * accepts > len(correcting)
+        if 2 * accepts == len(correcting):
+            is_entity = span in self.gold.spans
+        removed = [
+            other for other in self.gold.spans
+            if other.label == span.label and other.start < span.end and span.start < other.end
+            and (other != span) == is_entity
+        ]  # fmt: skip
+        for other in removed:
+            self.gold.spans.remove(other)
+            for number, _ in self.complete[span.label]:
+                if other in self.answers[number].task.spans and self.span_outcomes[number, span.label, "gold"]:
+                    self.span_outcomes[number, span.label, "gold"] -= 1
+                    self.note(number, span.label, "replaced", [other])
+        is_new = is_entity and span not in self.gold.spans
+        if is_new:
+            self.gold.spans.append(span)
+        for number, task in answers:
+            agrees = (task.answer == "accept") == is_entity
+            self.note(number, span.label, "contradicting" if not agrees else "gold" if is_new else "confirming", [span])
+        if removed or is_new:
+            replaced_answers = [answer for answer in self.complete[span.label] if span.label in answer.task.labels]
+            self.conflict(REPLACEMENT, [span.label], "corrected", [span] if is_entity else [],
+                          [*replaced_answers, *answers])  # fmt: skip
 
     def compare(self, span: Span, answers: Answers, is_entity: bool) -> None:
         """Compare binary answers with complete ones, which have decided whether a span is an entity."""
@@ -376,10 +372,12 @@ class _TextMerge:
         for (number, label, outcome), spans in self.span_outcomes.items():
             account.spans[self.answers[number].task.dataset, label, outcome] += spans
         self.count_states(account)
+        account.repeats.update(self.repeats)
         for found in self.conflicts:
             account.totals[f"conflicts: {found.kind}"] += 1
         account.totals["texts"] += 1
-        account.totals["spans"] += len(self.gold.spans)
+        for kind in ("spans", "accepted", "rejected"):
+            account.totals[kind] += len(getattr(self.gold, kind))
 
     def count_states(self, account: Account) -> None:
         """Count the state of each label in this text."""

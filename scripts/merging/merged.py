@@ -9,6 +9,7 @@ import msgspec
 from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
 from scripts.core.files import read_json, sha256
+from scripts.core.settings import Repeats
 from scripts.merging.decide import Policy
 
 NAME = "merge.json"
@@ -20,11 +21,15 @@ class MergeRecord(msgspec.Struct, kw_only=True):
     """corpus/merge.json.
 
     policy (str): How disagreements between annotators were decided.
+    corrects (dict[str, list[str]]): By dataset: those that it corrects, see `DatasetOptions`.
+    repeats (dict[str, Repeats]): By dataset, where the config sets it: see `DatasetOptions`.
+    passes (list[str]): Datasets that were made in passes, by their answers or by `repeats`.
     contained (str): Whether binary answers about contained texts were moved to their containers.
     code (str): Digest of the modules that merged.
     manifest (str): Digest of the manifest.
     inputs (dict[str, str]): Digests of the datasets' files, by dataset.
     outputs (dict[str, str]): Digests of the files beside it.
+    repeated (dict[str, dict[str, int]]): By dataset: texts with several complete answers, see `Account.repeats`.
     labels (list[str]): All labels of the datasets, sorted.
     totals (dict[str, int]): Texts, spans of the gold, conflicts by kind, contained texts, duplicates, answers moved.
     answers (dict[str, dict[str, int]]): By dataset: "read" and its outcomes, see `account`.
@@ -38,6 +43,10 @@ class MergeRecord(msgspec.Struct, kw_only=True):
     manifest: str
     inputs: dict[str, str]
     outputs: dict[str, str] = {}
+    corrects: dict[str, list[str]] = {}
+    repeats: dict[str, Repeats] = {}
+    passes: list[str] = []
+    repeated: dict[str, dict[str, int]] = {}
     labels: list[str] = []
     totals: dict[str, int] = {}
     answers: dict[str, dict[str, int]] = {}

@@ -13,8 +13,8 @@ from scripts.core.answers import GoldText, Span, hash_of_line
 from scripts.core.errors import UserError
 from scripts.core.files import BUFFER
 from scripts.core.ledger import Ledger
+from scripts.merging.conflicts import REPLACEMENT, Conflict
 from scripts.merging.decide import longest_first
-from scripts.merging.merge_text import Conflict
 from scripts.queueing.request import QueueItem, Request, Selection, question_key, spans_of, without_overlap
 
 SOURCES = {"suspects.jsonl": "suspects", "consistency.jsonl": "consistency"}  # lists, and the steps that write them
@@ -53,7 +53,8 @@ def choose_suspects(corpus: Path, request: Request, before: frozenset[str]) -> S
 def choose_conflicts(corpus: Path, request: Request, before: frozenset[str]) -> Selection:
     """Choose conflicts, unresolved first, for a reviewer. RAISES (UserError): If conflicts.jsonl is damaged."""
     counts = Ledger()
-    conflicts = _by_text(_lines(corpus / "conflicts.jsonl", Conflict), request, before, counts)
+    listed = (each for each in _lines(corpus / "conflicts.jsonl", Conflict) if each.kind != REPLACEMENT)
+    conflicts = _by_text(listed, request, before, counts)
     texts = _texts(corpus / "gold.jsonl", conflicts)
     return _select([_review_conflicts(text, conflicts[text.text], request.label) for text in texts], request, counts)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from scripts.merging.account import ANSWERS
+from scripts.merging.rules import OTHER, UNCLEAR, UNTOLD
 from scripts.reporting.console import Console, new_table, plural, print_counts, print_sums
 from scripts.sources.source import OUTCOMES
 
@@ -58,7 +59,42 @@ def print_merge(console: Console, merged: MergeRecord) -> None:
     if conflicts:
         console.print()
         print_counts(console, "Conflicts", conflicts)
+    _print_repeated(console, merged)
+    _print_longest(console, merged)
     _print_compared_texts(console, merged.totals)
+
+
+def _print_repeated(console: Console, merged: MergeRecord) -> None:
+    """Datasets with several complete answers about a text, where these are not all about the same labels."""
+    for dataset, counts in merged.repeated.items():
+        kinds = {"about other labels": counts.get(OTHER, 0), "not told": counts.get(UNCLEAR, 0)}
+        if not any(kinds.values()):
+            continue
+        said = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number)
+        texts = plural(sum(number for kind, number in counts.items() if kind != UNTOLD), "text")
+        console.print(f"⚠ {dataset}: {texts} with several complete answers, {said}. {_taken(merged, dataset)}")
+        if untold := counts.get(UNTOLD):
+            console.print(f"⚠ {dataset}: {plural(untold, 'text × label pair')} not covered, since no answer tells")
+
+
+def _taken(merged: MergeRecord, dataset: str) -> str:
+    """How several answers about a text were understood, and the key that sets it."""
+    if dataset in merged.passes:
+        return 'Taken for passes, each for its own labels (repeats = "unite")'
+    if merged.repeats.get(dataset) == "replace":
+        return 'The later one replaces the earlier (repeats = "replace")'
+    return 'An answer without spans is taken for a correction; in passes, one a label: repeats = "unite"'
+
+
+def _print_longest(console: Console, merged: MergeRecord) -> None:
+    """Spans of each label that are not in the gold, since a longer one of the label overlaps them."""
+    lost: Counter[str] = Counter()
+    for labels in merged.spans.values():
+        for label, outcomes in labels.items():
+            lost[label] += outcomes["overlapping"]
+    if lost := +lost:
+        by_label = ", ".join(f"{label} {number:,}" for label, number in sorted(lost.items()))
+        console.print(f"⚠ Shorter spans that overlap one of their label, which stays: {by_label}")
 
 
 def _print_compared_texts(console: Console, totals: Mapping[str, int]) -> None:
