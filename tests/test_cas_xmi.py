@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import io
-import sys
+import json
 import zipfile
 
 import pytest
 
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
-from scripts.sources.cas_xmi import NAMED_ENTITY, CasXmi
+from scripts.sources.cas import NAMED_ENTITY
+from scripts.sources.cas_xmi import CasXmi
 from scripts.sources.importing import find_datasets
 from tests.prodigy import read
-
-cassis = pytest.importorskip("cassis", reason="pip install -r requirements-inception.txt")
 
 TEXT = "Ada met 🦆 Bob\nin Köln."
 # Written by hand, in the form of INCEpTION's exports; offsets in UTF-16 units.
@@ -51,6 +50,7 @@ def xmi(*spans):
 
 def made(text, spans, layer=NAMED_ENTITY):
     """An XMI and its types, by cassis. spans: in code points."""
+    cassis = pytest.importorskip("cassis", reason="pip install -r requirements-dev.txt")
     types = cassis.TypeSystem()
     kind = types.create_type(name=layer, supertypeName="uima.tcas.Annotation")
     types.create_feature(kind, name="value", rangeType="uima.cas.String")
@@ -127,6 +127,7 @@ def test_another_feature_and_types_that_derive(stored):
         ((9, 14, "PER"), "offset inside a character of several units"),
         ((3, 4, "PER"), "span of whitespace only"),
         ((4, 7, None), "span without a label"),
+        (("x", 7, "PER"), "span without offsets"),
         (ADA, "span repeated in the same text"),
     ],
 )
@@ -148,17 +149,15 @@ DOCTYPE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>\n<xmi:XMI'
         (xmi(ADA).encode("utf-16"), TYPES, ".xmi is not UTF-8"),
         (xmi(ADA).encode("utf-16-le"), TYPES, ".xmi is not UTF-8"),
         (xmi(ADA).replace("UTF-8", "UTF-7"), TYPES, ".xmi is not UTF-8"),
-        (xmi(ADA)[:-20], TYPES, "damaged XML, or a text of more than 10 MB"),
-        ("", TYPES, "damaged XML, or a text of more than 10 MB"),
-        (xmi(ADA), TYPES[:-30], "damaged XML, or a text of more than 10 MB"),
-        (xmi(ADA).replace("type:NamedEntity", "type:Other"), TYPES, "a type in it is not in its TypeSystem.xml"),
-        (xmi(ADA).replace('begin="0"', 'begin="x"'), TYPES, "no CAS that can be read (ValueError)"),
-        (xmi(ADA).replace('members="10"', 'members="99"'), TYPES, "no CAS that can be read (KeyError)"),
+        (xmi(ADA)[:-20], TYPES, ".xmi is damaged XML"),
+        ("", TYPES, ".xmi is damaged XML"),
+        (xmi(ADA), TYPES[:-30], "TypeSystem.xml is damaged XML"),
+        (xmi(ADA).replace('members="10"', 'members="99"'), TYPES, "annotations of it are missing"),
+        ("<html/>", TYPES, "no text in it"),
         (xmi(), TYPES.replace(NAMED_ENTITY, "x.Y"), f"no type {NAMED_ENTITY} in its TypeSystem.xml: set layer"),
         (xmi(), TYPES.replace("tcas.Annotation", "cas.TOP"), f"{NAMED_ENTITY} is no layer of spans: set layer"),
         (xmi(), TYPES.replace("<name>value<", "<name>x<"), f"{NAMED_ENTITY} has no feature value: set feature"),
         (xmi().replace("sofaString=", "sofaURI="), TYPES, "no text in it"),
-        (xmi(ADA), None, "no TypeSystem.xml beside it"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_skipped_and_the_rest_is_read(stored, content, types, reason):
@@ -184,6 +183,7 @@ def test_the_export_of_a_project_says_who_annotated(tmp_path):
     assert [(task.annotator, len(task.spans)) for task in tasks] == [("bob", 1), ("ada", 1), ("CURATION_USER", 2)]
     assert tasks[1].source == "project.zip/annotation/a.txt/webanno1export.zip/ada.xmi:1"
     assert intake.records == {"read": 4, "kept": 3, "answers": 3, "no_answer": 1}
+    assert [task.kind for task in tasks] == ["manual", "manual", "review"]
     with zipfile.ZipFile(tmp_path / "project.zip") as archive:
         archive.extractall(tmp_path / "unpacked")
     again, _, _ = read(CasXmi(str(tmp_path / "unpacked"), ["PER"], annotator="me"))
@@ -200,8 +200,9 @@ def test_types_may_be_in_a_folder_above_but_not_outside(tmp_path):
     (tmp_path / "in" / "deep").mkdir(parents=True)
     (tmp_path / "in" / "deep" / "a.xmi").write_text(xmi(ADA), "utf8")
     (tmp_path / "TypeSystem.xml").write_text(TYPES)
-    assert len(read(CasXmi(str(tmp_path), ["PER"]))[0]) == 1
-    assert read(CasXmi(str(tmp_path / "in"), ["PER"]))[2][0].reason == "no TypeSystem.xml beside it"
+    assert not read(CasXmi(str(tmp_path), ["PER"]))[1].notes
+    missing = "no TypeSystem.xml beside an .xmi: types that derive from the layer are not known"
+    assert read(CasXmi(str(tmp_path / "in"), ["PER"]))[1].notes == {missing: 1}
 
 
 def test_what_changes_the_types_changes_the_fingerprint(stored, tmp_path):
@@ -219,7 +220,7 @@ def test_damaged_zips_and_too_large_files_are_refused(tmp_path, monkeypatch):
     tasks, _, skipped = read(CasXmi(str(tmp_path), ["PER"]))
     assert [skip.reason for skip in skipped] == ["damaged zip"] * 2
     assert len(tasks) == 1
-    monkeypatch.setattr("scripts.sources.cas_xmi.MAX_BYTES", 100)
+    monkeypatch.setattr("scripts.sources.cas_files.MAX_BYTES", 100)
     assert read(CasXmi(str(tmp_path / "a.zip"), ["PER"]))[2][0].reason == "larger than 0 MiB"
 
 
@@ -233,8 +234,167 @@ def test_import_recognizes_it(stored, tmp_path):
     assert part.spans == {"PER": 2, "LOC": 1}
 
 
-def test_without_cassis_it_says_what_to_install(stored, monkeypatch):
-    source = stored(xmi(ADA))
-    monkeypatch.setitem(sys.modules, "cassis", None)
-    with pytest.raises(UserError, match=r"pip install -r requirements-inception\.txt"):
-        read(source)
+# Who answered, who decides, and what is no answer
+
+
+def project(tmp_path, files, **states):
+    """The export of a project. files: by user and document; states: of documents by user, "curation" for the others."""
+    described = [
+        {"name": name, "user": user, "state": state, "updated": 1_700_000_000_123}
+        for user, named in states.items()
+        for name, state in named.items()
+    ]
+    sources = [one for one in described if one["user"] == "curation"]
+    content = {
+        "exportedproject_2024.json": json.dumps({"source_documents": sources, "annotation_documents": described})
+    }
+    for (user, document), spans in files.items():
+        folder = "curation" if user == "CURATION_USER" else "annotation"
+        content[f"{folder}/{document}/{user}.zip"] = both(user, *spans)
+    (tmp_path / "project.zip").write_bytes(zipped(content))
+    return str(tmp_path / "project.zip")
+
+
+def test_a_curated_document_decides(tmp_path):
+    files = {("ada", "a.txt"): [ADA], ("bob", "a.txt"): [ADA, BOB], ("CURATION_USER", "a.txt"): [BOB]}
+    tasks, _, _ = read(CasXmi(project(tmp_path, files, curation={"a.txt": "CURATION_FINISHED"}), ["PER"]))
+    assert {task.annotator: (task.kind, task.versions) for task in tasks} == {
+        "ada": ("manual", []), "bob": ("manual", []), "CURATION_USER": ("review", [])
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("user", "states", "note"),
+    [
+        ("ada", {"ada": {"a.txt": "IN_PROGRESS"}}, "document that its annotator has not finished"),
+        ("ada", {"ada": {"a.txt": "NEW"}}, "document that its annotator has not finished"),
+        ("ada", {"ada": {"a.txt": "IGNORE"}}, "document that is locked for its annotator"),
+        ("ada7301", {"ada": {"a.txt": "IGNORE"}, "ada73": {"a.txt": "FINISHED"}}, ""),
+        ("INITIAL_CAS", {}, "document as it was uploaded (INITIAL_CAS)"),
+        (
+            "CURATION_USER",
+            {"curation": {"a.txt": "CURATION_IN_PROGRESS"}},
+            "document that its curation has not finished",
+        ),
+        ("CURATION_USER", {"curation": {"a.txt": "CURATION_FINISHED"}}, ""),
+        ("ada", {"ada": {"a.txt": "FINISHED", "b.txt": "IN_PROGRESS"}}, ""),
+        ("ada", {"bob": {"a.txt": "IN_PROGRESS"}}, ""),
+        ("ada", {}, ""),
+    ],
+)
+def test_what_nobody_has_finished_is_no_answer(tmp_path, user, states, note):
+    path = project(tmp_path, {(user, "a.txt"): [ADA, BOB]}, **states)
+    tasks, intake, _ = read(CasXmi(path, ["PER"]))
+    assert len(tasks) == (not note)
+    assert (intake.records["no_answer"], intake.spans["no_answer"]) == ((1, 2) if note else (0, 0))
+    assert all(found.startswith(note) for found in intake.notes)
+
+
+def test_unfinished_documents_can_be_taken(tmp_path):
+    files = {("ada", "a.txt"): [ADA, BOB], ("ada", "b.txt"): [], ("bob", "a.txt"): [ADA]}
+    states = {"ada": {"a.txt": "IN_PROGRESS", "b.txt": "IN_PROGRESS"}, "bob": {"a.txt": "IGNORE"}}
+    path = project(tmp_path, files, **states)
+    tasks, intake, _ = read(CasXmi(path, ["PER"], unfinished="spans"))
+    assert [(task.kind, task.labels, len(task.spans)) for task in tasks] == [("binary", ["PER"], 1)] * 2
+    assert intake.records["no_answer"] == 2
+    tasks, _, _ = read(CasXmi(path, ["PER"], unfinished="complete"))
+    assert [(task.kind, len(task.spans)) for task in tasks] == [("manual", 2), ("manual", 0)]
+
+
+def test_the_project_says_when_a_document_was_annotated(tmp_path):
+    path = project(tmp_path, {("ada", "a.txt"): [ADA]}, ada={"a.txt": "FINISHED"})
+    (task,), _, _ = read(CasXmi(path, ["PER"]))
+    assert (task.annotator, task.timestamp) == ("ada", 1_700_000_000)
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    source = CasXmi(str(tmp_path / "unpacked"), ["PER"])
+    assert [(task.annotator, task.timestamp) for task in read(source)[0]] == [("ada", None)]
+    for zipped_file in (tmp_path / "unpacked").rglob("*.zip"):
+        with zipfile.ZipFile(zipped_file) as archive:
+            archive.extractall(zipped_file.with_suffix(""))
+        zipped_file.unlink()
+    assert [(task.annotator, task.timestamp) for task in read(source)[0]] == [("ada", 1_700_000_000)]
+    before = source.fingerprint()
+    (tmp_path / "unpacked" / "exportedproject_2024.json").write_text("{}")
+    assert source.fingerprint() != before
+
+
+def test_a_damaged_description_of_a_project_does_no_harm(tmp_path):
+    content = {"exportedproject.json": "{", "annotation/a.txt/ada.zip": both("ada", ADA)}
+    (tmp_path / "project.zip").write_bytes(zipped(content))
+    assert len(read(CasXmi(str(tmp_path / "project.zip"), ["PER"]))[0]) == 1
+
+
+# Layers and features
+
+
+def layers(*annotations):
+    """An XMI without types. annotations: the name of the type, begin, end, and features."""
+    rows = [
+        f'<{name} xmlns:custom="http:///webanno/custom.ecore" xmi:id="{number}" sofa="1" begin="{begin}" end="{end}" '
+        + " ".join(f'{key}="{value}"' for key, value in features.items())
+        + "/>"
+        for number, (name, begin, end, features) in enumerate(annotations, 10)
+    ]
+    members = " ".join(str(number) for number in range(10, 10 + len(rows)))
+    return XMI.format(spans="\n".join(rows), members=members)
+
+
+NAMED = ("type:NamedEntity", 0, 3, {"value": "PER", "identifier": "http://a.example/Ada"})
+DRUG = ("custom:Drug", 11, 14, {"kind": "DOSE", "comment": "sure"})
+RELATION = ("custom:Rel", 0, 3, {"label": "knows", "Governor": "10", "Dependent": "11"})
+
+
+@pytest.mark.parametrize(
+    ("annotations", "settings", "labels"),
+    [
+        ([NAMED, DRUG, DRUG], {}, {"PER": 1}),
+        ([DRUG], {}, {"DOSE": 1}),
+        ([DRUG, RELATION, RELATION, RELATION], {}, {"DOSE": 1}),
+        ([("type:NamedEntity", 0, 3, {"identifier": "Q7"}), DRUG], {}, {"Q7": 1}),
+        ([NAMED, DRUG], {"layer": "webanno.custom.Drug"}, {"DOSE": 1}),
+        ([NAMED, DRUG], {"layer": "webanno.custom.Drug", "feature": "comment"}, {"sure": 1}),
+        ([NAMED, DRUG], {"feature": "identifier"}, {"http://a.example/Ada": 1}),
+    ],
+)
+def test_the_layer_that_holds_labels_is_found_also_without_types(stored, annotations, settings, labels):
+    source = stored(layers(*annotations), None, sorted(labels), **settings)
+    assert source.labels_found() == labels
+    (task,), _, _ = read(source)
+    assert len(task.spans) == sum(labels.values())
+
+
+def test_other_layers_and_features_are_named_with_their_counts(stored):
+    source = stored(layers(NAMED, DRUG, RELATION), None)
+    _, intake, _ = read(source)
+    others = {
+        f'layer = "{NAMED_ENTITY}" with feature = "identifier"',
+        'layer = "webanno.custom.Drug" with feature = "kind"',
+        'layer = "webanno.custom.Drug" with feature = "comment"',
+    }
+    assert {f"label in another layer or feature: {other} takes it" for other in others} < intake.notes.keys()
+    (found,) = source.findings()
+    assert found.startswith(f'labels are taken from layer = "{NAMED_ENTITY}" with feature = "value"; ')
+    assert 'layer = "webanno.custom.Drug" with feature = "kind" has 1 × DOSE' in found
+
+
+def test_a_list_is_no_label(stored):
+    content = xmi(ADA, BOB).replace('value="PER"/>', "><value>PER</value></type:NamedEntity>", 1)
+    _, _, (skip,) = read(stored(content, feature="value"))
+    assert skip.reason == "value is no text"
+
+
+def test_an_export_without_xmi_says_what_is_missing(tmp_path):
+    (tmp_path / "project.zip").write_bytes(
+        zipped({"exportedproject.json": "{}", "annotation/a.txt/ada.tsv": "#FORMAT"})
+    )
+    source = CasXmi(str(tmp_path / "project.zip"), ["PER"])
+    assert source.recognizes()
+    with pytest.raises(UserError, match=r"project\.zip: no \.xmi in it: export it as UIMA CAS XMI"):
+        source.labels_found()
+
+
+def test_xml_of_version_1_1_and_its_control_characters(stored):
+    content = xmi(ADA).replace('version="1.0"', 'version="1.1"', 1).replace("Bob&#10;", "Bob&#x1;")
+    (task,), _, _ = read(stored(content))
+    assert (task.text, task.spans) == (TEXT.replace("\n", "\ufffd"), [Span(0, 3, "PER")])

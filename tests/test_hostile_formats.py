@@ -262,7 +262,7 @@ elements = st.builds(
     st.data(),
 )
 def test_xmi_of_anything(spans, odd, data):
-    pytest.importorskip("cassis", reason="pip install -r requirements-inception.txt")
+    pytest.importorskip("cassis", reason="pip install -r requirements-dev.txt")
     from tests.test_cas_xmi import TYPES, xmi
 
     content = xmi(*spans).replace("<cas:Sofa", "".join(odd) + "<cas:Sofa", 1).encode("utf8", "surrogatepass")
@@ -281,7 +281,7 @@ def test_xmi_of_anything(spans, odd, data):
 
 @given(st.binary(max_size=60), st.data())
 def test_zips_of_anything(odd, data):
-    pytest.importorskip("cassis", reason="pip install -r requirements-inception.txt")
+    pytest.importorskip("cassis", reason="pip install -r requirements-dev.txt")
     from tests.test_cas_xmi import ADA, both, zipped
 
     content = zipped({"annotation/a/x.zip": both("ada", ADA), "annotation/a/y.zip": odd, "b.xmi": odd})

@@ -126,7 +126,7 @@ def label_studio(folder, name):
 
 
 def cas_xmi(folder, name):
-    pytest.importorskip("cassis", reason="pip install -r requirements-inception.txt")
+    pytest.importorskip("cassis", reason="pip install -r requirements-dev.txt")
     from tests.test_cas_xmi import made
 
     for number, (text, spans) in enumerate(numbered(name)):

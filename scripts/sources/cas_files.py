@@ -1,0 +1,208 @@
+"""INCEpTION's and WebAnno's exports: XMI files in folders and zips, with who made them and whether they are finished.
+
+The export of a project is a zip with `annotation/DOCUMENT/USER.zip`, `curation/DOCUMENT/CURATION_USER.zip` and
+`exportedproject.json`, which has the state of each document for each user.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO, NamedTuple
+from zipfile import BadZipFile, ZipFile
+
+import msgspec
+
+from scripts.sources.documents import Unusable
+
+MAX_BYTES = 2**28  # unpacked: what is larger is no document, but made to fill the memory
+_MAX_DEPTH = 2  # of zips in zips
+_TYPES = "typesystem.xml"
+# Errors of zips that are damaged, cut off, encrypted, or packed in a way that Python does not know.
+_DAMAGED = (BadZipFile, EOFError, OSError, RuntimeError, ValueError, NotImplementedError, zlib.error)
+# annotation/letter.txt/ada.xmi, or in a zip or a folder between, whose name is random
+_LAYOUT = re.compile(r"(?:^|/)(annotation|curation)/([^/]+)/(?:[^/]+/)?([^/]+)\.xmi", re.IGNORECASE)
+_PROJECT = re.compile(r"exportedproject[^/]*\.json", re.IGNORECASE)
+_UNFINISHED = ("NEW", "IN_PROGRESS", "ANNOTATION_IN_PROGRESS", "CURATION_IN_PROGRESS")
+INITIAL = "INITIAL_CAS"  # INCEpTION exports the document as it was uploaded too
+
+
+class DocumentState(msgspec.Struct):
+    """A document in exportedproject.json; of a user, or of the curation.
+
+    updated (int | None), timestamp (int | None): Milliseconds since 1970.
+    """
+
+    name: str
+    user: str = ""
+    state: str | None = None
+    updated: int | None = None
+    timestamp: int | None = None
+
+
+class Project(msgspec.Struct):
+    """exportedproject.json."""
+
+    source_documents: list[DocumentState] = []
+    annotation_documents: list[DocumentState] = []
+
+
+class Origin(NamedTuple):
+    """Who made an XMI file, as its path and the project say.
+
+    user (str): Empty where nothing says it.
+    is_curated (bool): Whether it is the result of curation.
+    state (str): FINISHED, IN_PROGRESS, IGNORE (locked), CURATION_FINISHED, …; empty where nothing says it.
+    timestamp (float | None): Seconds since 1970.
+    """
+
+    user: str = ""
+    is_curated: bool = False
+    state: str = ""
+    timestamp: float | None = None
+
+    @property
+    def is_unfinished(self) -> bool:
+        return self.state in _UNFINISHED
+
+
+class XmiFile(NamedTuple):
+    """An XMI file, named by its path and those of the zips that it is in, and the TypeSystem.xml that is nearest."""
+
+    name: str
+    content: bytes = b""
+    types: bytes | None = None
+    fault: str = ""
+    project: Project = Project()
+
+    @property
+    def origin(self) -> Origin:
+        match = _LAYOUT.search(self.name)
+        if match is None:
+            return Origin()
+        document, file = match[2], match[3]
+        if match[1].lower() == "curation":
+            states = [one for one in self.project.source_documents if one.name == document]
+            return Origin(file, True, (states[0].state or "") if states else "")
+        states = [one for one in self.project.annotation_documents if one.name == document]
+        # Some versions add a number to the name of the user.
+        numbered = sorted((one for one in states if _is_numbered(file, one.user)), key=lambda one: -len(one.user))
+        found = next((one for one in states if one.user == file), next(iter(numbered), None))
+        if found is None:
+            return Origin(file)
+        time = found.updated or found.timestamp
+        return Origin(found.user, False, found.state or "", time / 1000 if time else None)
+
+
+def _is_numbered(file: str, user: str) -> bool:
+    return file.startswith(user) and file[len(user) :].isdecimal()
+
+
+def xmi_files(path: Path, name: str, root: Path) -> Iterator[XmiFile]:
+    """Stream an XMI file, or those in a zip, one in memory at a time; nothing is searched above a root."""
+    with path.open("rb") as file:
+        if path.suffix == ".zip":
+            yield from _unzip(file, name, 1, Project())
+            return
+        try:
+            beside = types_beside(path, root)
+            types = beside.read_bytes() if beside else None
+            yield XmiFile(name, _read_limited(file), types, project=_project_above(path, root))
+        except Unusable as err:
+            yield XmiFile(name, fault=str(err))
+
+
+def types_beside(path: Path, root: Path) -> Path | None:
+    """Return the TypeSystem.xml that is nearest to a file, in its folder or one above."""
+    for folder in path.parents:
+        found = [file for file in sorted(folder.glob("*.xml")) if file.name.lower() == _TYPES]
+        if found or folder == root:
+            return found[0] if found else None
+    return None
+
+
+def project_files(root: Path) -> list[Path]:
+    """The exportedproject.json in a folder and all folders below."""
+    return sorted(path for path in root.rglob("*.json") if _PROJECT.fullmatch(path.name))
+
+
+def is_project(path: Path) -> bool:
+    """Whether a file is a zip with the description of a project."""
+    try:
+        with ZipFile(path) as archive:
+            return any(_PROJECT.fullmatch(PurePosixPath(entry).name) for entry in archive.namelist())
+    except _DAMAGED:
+        return False
+
+
+def _project_above(path: Path, root: Path) -> Project:
+    for folder in path.parents:
+        found = [file for file in sorted(folder.glob("*.json")) if _PROJECT.fullmatch(file.name)]
+        if found or folder == root:
+            return _project(found[0].read_bytes()) if found else Project()
+    return Project()
+
+
+def _project(content: bytes) -> Project:
+    try:
+        return msgspec.json.decode(content, type=Project)
+    except msgspec.DecodeError:
+        return Project()
+
+
+def _unzip(file: IO[bytes], name: str, depth: int, project: Project) -> Iterator[XmiFile]:
+    try:
+        archive = ZipFile(file)
+    except _DAMAGED:
+        yield XmiFile(name, fault="damaged zip")
+        return
+    with archive:
+        project = _project_inside(archive) or project
+        for entry in sorted(archive.namelist()):
+            place = f"{name}/{entry}"
+            is_zip = entry.lower().endswith(".zip") and depth < _MAX_DEPTH
+            if not is_zip and not entry.lower().endswith(".xmi"):
+                continue
+            try:
+                content = _read_entry(archive, entry)
+                if not is_zip:
+                    types = _types_entry(archive, entry)
+                    yield XmiFile(place, content, _read_entry(archive, types) if types else None, project=project)
+            except Unusable as err:
+                yield XmiFile(place, fault=str(err))
+                continue
+            if is_zip:
+                yield from _unzip(io.BytesIO(content), place, depth + 1, project)
+
+
+def _project_inside(archive: ZipFile) -> Project | None:
+    entries = [entry for entry in sorted(archive.namelist()) if _PROJECT.fullmatch(PurePosixPath(entry).name)]
+    try:
+        return _project(_read_entry(archive, entries[0])) if entries else None
+    except Unusable:
+        return None
+
+
+def _types_entry(archive: ZipFile, entry: str) -> str:
+    """Return the name of the nearest TypeSystem.xml in a zip; nothing if there is none."""
+    by_lower = {other.lower(): other for other in archive.namelist()}
+    nearest = (str(folder / _TYPES) for folder in PurePosixPath(entry.lower()).parents)
+    return next((by_lower[types] for types in nearest if types in by_lower), "")
+
+
+def _read_entry(archive: ZipFile, entry: str) -> bytes:
+    try:
+        with archive.open(entry) as file:
+            return _read_limited(file)
+    except _DAMAGED as err:
+        raise Unusable("damaged zip") from err
+
+
+def _read_limited(file: IO[bytes]) -> bytes:
+    content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise Unusable(f"larger than {MAX_BYTES // 2**20} MiB")
+    return content
