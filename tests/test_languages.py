@@ -8,8 +8,9 @@ import random
 
 import pytest
 import spacy
+from spacy import registry
 from spacy.scorer import Scorer
-from spacy.tokens import Span
+from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from scripts.building.corpus import CorpusPlan, build
@@ -18,6 +19,7 @@ from scripts.building.reading import read_docs, split_doc
 from scripts.core import answers
 from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
+from scripts.exporting.package import _requirements
 from scripts.merging.merge import Resources, merge
 from scripts.model.label_heads import covered_of, predictions
 from scripts.scoring import counts
@@ -26,7 +28,7 @@ from scripts.scoring.evaluation import ErrorSums
 from scripts.scoring.metrics import metrics
 from tests.annotated import task, write
 from tests.project import ROOT
-from tests.scored import one_line, step
+from tests.scored import one_line, step, write_model
 
 needs_japanese = pytest.mark.skipif(
     importlib.util.find_spec("sudachipy") is None, reason="pip install -r requirements-ja.txt"
@@ -288,3 +290,66 @@ def test_boundaries_as_annotated_survive_shards_and_splitting(tmp_path):
         assert covered_of(first)["ORG"].gold == {(0, 3)}
         assert covered_of(second)["ORG"].gold == {(0, 3)}
         assert second.text.startswith("IBMs")
+
+
+def test_a_tokenizer_that_changes_the_text_stops_the_corpus():
+    @registry.tokenizers("labelwise.tests.Lowered.v1")
+    def make():
+        return lambda nlp: lambda text: Doc(nlp.vocab, text.lower().split())
+
+    nlp = tokenizer({"lang": "en", "tokenizer": {"@tokenizers": "labelwise.tests.Lowered.v1"}})
+    with pytest.raises(UserError, match="changes a text"):
+        DocMaker(nlp, frozenset(["ORG"]), "snap").make(IBM_ADA)
+
+
+def test_a_package_needs_what_its_language_needs():
+    assert _requirements("en") == []
+    assert {line.partition(">")[0] for line in _requirements("ja")} == {"sudachipy", "sudachidict_core"}
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """Two runs on texts with misaligned entities, evaluated and compared; and the report."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    tasks = [
+        task(f"Ada {n} of IBMs met Bob", (0, 3, "PER"), (len(f"Ada {n} of "), len(f"Ada {n} of ") + 3, "ORG"),
+             labels=("ORG", "PER"))
+        for n in range(40)
+    ]  # fmt: skip
+    manifest = write(folder / "annotations", tasks)
+    merge(manifest, folder / "annotations", folder / "corpus", "majority", Resources(512, 1))
+    build(folder / "corpus", plan("en"), 1)
+    for name, patterns in (("one", {"PER": ["Ada"]}), ("two", {"PER": ["Ada"], "ORG": ["IBMs"]})):
+        write_model(folder / "training" / name, patterns, folder / "corpus/split.json")
+        done = step(folder, "scripts.evaluate", "--run", name, "--models", f"training/{name}")
+        assert done.returncode == 0, done.stderr
+        if name == "two":
+            assert "entities are not on token boundaries" in " ".join(done.stdout.split())
+            assert "ORG" in done.stdout
+    return folder
+
+
+def test_metrics_counts_and_comparison_go_by_the_annotations(evaluated):
+    found = json.loads((evaluated / "metrics.json").read_text())
+    org = found["labels"]["ORG"]
+    assert org["tp"] == 0
+    assert (
+        org["support"] == org["fn"] == org["fp"] == org["errors"]["fn"]["tokenizer"] == org["errors"]["fp"]["tokenizer"]
+    )
+    (one, two) = (
+        counts.load(next((evaluated / "metrics").glob(f"{name}-*")) / "counts.csv.gz") for name in ("one", "two")
+    )
+    assert (one.gold == two.gold).all()
+    assert two.values[0].sum((0, 1))[:3].tolist() == [found["micro"][key] for key in ("tp", "fp", "fn")]
+    done = step(evaluated, "scripts.compare", "metrics")
+    assert done.returncode == 0, done.stderr
+    assert "two" in done.stdout
+
+
+def test_the_page_has_a_column_for_them_and_examples(evaluated):
+    done = step(evaluated, "scripts.report", "metrics")
+    assert done.returncode == 0, done.stderr
+    page = (evaluated / "metrics/report.html").read_text("utf8")
+    assert "tokenizer<br><small>FN</small>" in page
+    assert "k-tokenizer" in page
+    assert "Tokenizer <span" in page  # a group of examples

@@ -10,6 +10,7 @@ import msgspec
 import spacy
 from confection import Config, ConfigValidationError
 from spacy.language import Language
+from spacy.tokenizer import Tokenizer
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.util import filter_spans
 
@@ -145,8 +146,14 @@ class DocMaker:
         self.misaligned.append(Misaligned(text.input_hash, text.sources, outcome, "", 0, len(text.text), "", ""))
 
     def tokenize(self, text: GoldText) -> Doc:
-        """The Doc without any spans."""
-        return self.nlp.make_doc(text.text)
+        """The Doc without any spans. RAISES (UserError): If its text is another, so that no offset is right."""
+        doc = self.nlp.make_doc(text.text)
+        if type(self.nlp.tokenizer) is not Tokenizer and doc.text != text.text:  # spaCy's own never does
+            raise UserError(
+                f'the tokenizer of [nlp] lang = "{self.nlp.lang}" changes a text (_input_hash {text.input_hash}), so '
+                "that annotations would be shifted: set another in [nlp.tokenizer]"
+            )
+        return doc
 
     def _align(
         self, doc: Doc, text: GoldText, spans: Iterable[answers.Span], holes: dict[str, set[int]],

@@ -78,6 +78,7 @@ def card(name: str, version: str, scored: ScoredRun, seed: int, record: Provenan
 
 
 _CODE = Path(label_heads.__file__)
+_ROOT = Path(__file__).parent.parent.parent
 
 
 def build(model: Path, metrics: Path, output: Path, name: str, version: str) -> Path:
@@ -111,11 +112,20 @@ def build(model: Path, metrics: Path, output: Path, name: str, version: str) -> 
         micro = f"F {scored.metrics.micro.f:.3f}" if scored.metrics.micro.f is not None else "no score"
         texts = scored.metrics.micro.texts
         description = f"Finds {len(record.covered)} kinds of entities ({micro} on {texts:,} texts)."
-        write_json(work / "model" / "meta.json", meta | {"name": name, "version": version, "description": description})
+        more: dict[str, object] = {"name": name, "version": version, "description": description}
+        more |= {"requirements": requirements} if (requirements := _requirements(str(meta["lang"]))) else {}
+        write_json(work / "model" / "meta.json", meta | more)
         package(work / "model", work, code_paths=[_CODE], create_sdist=False, require_parent=True, silent=True)
         wheel = _wheel(work / f"{full_name}-{version}", work / "wheel")
         (output / f"{wheel.name}.md").write_text(text, "utf8")
         return wheel.replace(output / wheel.name)
+
+
+def _requirements(lang: str) -> list[str]:
+    """Packages that the tokenizer of a language needs: those of requirements-<lang>.txt, if there is one."""
+    path = _ROOT / f"requirements-{lang}.txt"
+    lines = path.read_text("utf8").splitlines() if path.exists() else []
+    return [line.partition("#")[0].strip() for line in lines if not line.startswith("-r")]
 
 
 def _run_of(model: Path, metrics: Path) -> tuple[ScoredRun, int]:
