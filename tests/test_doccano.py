@@ -167,6 +167,20 @@ def test_rows_of_projects_without_spans_are_no_answers(export, label):
     assert not export({"text": TEXT, "label": label}).recognizes()
 
 
+def test_the_definitions_of_labels_are_no_texts(export):
+    definition = {"id": 1, "text": "PER", "suffix_key": "p", "background_color": "#209CEE", "text_color": "#ffffff"}
+    tasks, intake, _ = read(export(definition, {"text": TEXT, "label": PAIRS}, without_spans="annotated"))
+    assert [task.text for task in tasks] == [TEXT]
+    assert intake.notes == {"definition of a label": 1}
+
+
+def test_texts_without_spans_are_said_with_what_to_set(export):
+    rows = [{"text": TEXT, "label": PAIRS}, {"text": "a", "label": []}, {"text": "b", "label": []}]
+    told = '2 × text without spans, not annotated yet: without_spans = "annotated" if they are'
+    assert export(*rows).findings() == [told]
+    assert export(*rows, without_spans="annotated").findings() == []
+
+
 def test_spans_beside_categories_are_read(export):
     (task,), intake, _ = read(export({"text": TEXT, "cats": ["travel"], "entities": PAIRS}))
     assert (task.spans, intake.notes, task.meta) == ([ADA, BOB], {"categories are not read": 1}, {})

@@ -56,6 +56,7 @@ def doccano_rows(maybe, text, offset):
     of = {"start_offset": offset, "end_offset": offset, "label": labels}
     spans = lists(maybe(pairs | objects(maybe, of, user=scalars, id=numbers)), max_size=5) | st.none()
     fields = dict.fromkeys(("labels", "entities", "annotations"), spans)
+    fields |= dict.fromkeys(("user", "username", "annotation_approver", "cats", "background_color"), scalars)
     return objects(maybe, {"text": text}, label=spans) | objects(
         maybe, {"label": spans}, text=text, data=text, meta=jsons, id=scalars, **fields
     )
@@ -66,11 +67,13 @@ def label_studio_tasks(maybe, text, offset):
     value = {"start": offset, "end": offset, "labels": lists(labels, max_size=3)}
     region = objects(maybe, value, text=text)
     types = st.sampled_from(["labels", "labels", "labels", "relation", "hypertextlabels", ""])
-    results = lists(objects(maybe, {"value": region, "type": types}, id=scalars), max_size=4)
+    names = st.sampled_from(["text", "other", ""])
+    results = lists(objects(maybe, {"value": region, "type": types}, id=scalars, to_name=maybe(names)), max_size=4)
     about = dict.fromkeys(("completed_by", "created_at", "updated_at"), scalars)
-    flags = dict.fromkeys(("was_cancelled", "skipped"), st.booleans())
+    flags = dict.fromkeys(("was_cancelled", "skipped", "ground_truth", "honeypot"), st.booleans())
+    flags["reviews"] = maybe(lists(objects(maybe, {"accepted": st.booleans()}, created_at=scalars), max_size=2))
     found = lists(objects(maybe, {"result": results}, **about, **flags), max_size=3)
-    data = objects(maybe, {"text": text}, other=scalars)
+    data = objects(maybe, {"text": text}, other=text | scalars)
     return (
         objects(maybe, {"data": data, "annotations": found}, id=scalars, predictions=lists(jsons, max_size=2))
         | objects(maybe, {"data": data}, completions=found)

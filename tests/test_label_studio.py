@@ -7,6 +7,7 @@ import json
 import pytest
 
 from scripts.core.answers import Span
+from scripts.sources.documents import MISQUOTED
 from scripts.sources.label_studio import LabelStudio
 from scripts.sources.offsets import AMBIGUOUS
 from tests.prodigy import read
@@ -304,6 +305,20 @@ def test_the_address_of_a_file_is_no_text(export, address):
     assert intake.records == {"read": 1, "skipped": 1}
 
 
+def test_a_link_with_spans_that_quote_something_else_is_no_text(export):
+    link, quote = "https://host/articles/123", {"start": 204_443, "end": 205_641, "labels": ["PER"]}
+    for value in (
+        quote,
+        {"start": 8, "end": 12, "labels": ["PER"]},
+        {"start": 8, "end": 12, "text": "Ada", "labels": ["PER"]},
+    ):
+        _, _, (skip,) = read(export(made(annotation({"type": "labels", "value": value}), data={"text": link})))
+        assert skip.reason == "the text is not there, but the address of a file"
+    host = {"start": 8, "end": 12, "text": "host", "labels": ["PER"]}
+    (task,), _, _ = read(export(made(annotation({"type": "labels", "value": host}), data={"text": link})))
+    assert task.spans == [Span(8, 12, "PER")]
+
+
 @pytest.mark.parametrize("text", ["https://t.co/x1", "see a/b.txt", "and/or", "1/2", "Dr. No", "user@host.txt"])
 def test_a_text_with_a_slash_or_a_link_is_a_text(export, text):
     (task,), _, _ = read(export(made(annotation(), data={"text": text})))
@@ -359,3 +374,39 @@ def test_a_record_that_is_no_task_is_skipped(export, task):
     assert not tasks
     assert skip.place == "export.json:1"
     assert intake.records == {"read": 1, "skipped": 1}
+
+
+# Quotes and offsets, as the browser makes them
+
+
+def quoted(text, start, end, quote):
+    value = {"start": start, "end": end, "text": quote, "labels": ["PER"]}
+    return made(annotation({"type": "labels", "value": value, "to_name": "text"}), data={"text": text})
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "end", "quote", "covered"),
+    [
+        ("Near Mount Ararat Lodge today", 5, 23, "ount Ararat Lo", "Mount Ararat Lodge"),  # granularity="word"
+        ("Near Lodge", 5, 10, "odg", "Lodge"),
+        ("One\nTwo Three\nFour", 4, 18, "Two Three\\nFour", "Two Three\nFour"),  # a backslash and an n
+        ("One\ttwo", 0, 7, "One\\ttwo", "One\ttwo"),
+        ("Hey 🙂\r\nAda\r\nMay is here", 11, 14, "May", "May"),  # UTF-16, and line ends as one
+        ("Hey\r\n\r\nAda May", 9, 12, "May", "May"),
+        ("Hey Ada\u00a0May", 4, 11, "Ada May", "Ada\u00a0May"),
+    ],
+)
+def test_quotes_as_the_browser_makes_them(export, text, start, end, quote, covered):
+    (task,), _, skipped = read(export(quoted(text, start, end, quote)))
+    assert ([text[span.start : span.end] for span in task.spans], skipped) == ([covered], [])
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "end", "quote"),
+    [("From:  Ada May here", 6, 9, "Ada"), ("From: Ada May", 11, 14, "May"), ("From: Ada May", 5, 8, "Ada"),
+     ("Ada Mayer", 4, 7, "May Day")],
+)  # fmt: skip
+def test_a_span_beside_its_quote_is_skipped_and_never_moved(export, text, start, end, quote):
+    tasks, _, skipped = read(export(quoted(text, start, end, quote)))
+    assert not tasks
+    assert skipped[0].reason in (MISQUOTED, "offsets outside the text")

@@ -28,6 +28,7 @@ _SPANS = ("label", "labels", "entities", "annotations")
 _USER = ("username", "user")
 _APPROVER = "annotation_approver"
 _NO_META = {*_TEXT, *_SPANS, *_USER, _APPROVER, "relations", "meta", "metadata", "Comments", "comments", "cats"}
+_LABEL_DEFINITION = {"background_color", "backgroundColor"}  # of the project's file of labels, which has texts too
 _NOBODY = {"all", "unknown"}  # what doccano calls the users of a shared project, and that of texts without spans
 
 LABEL_ID = "label that is an id of doccano, no name: set label_names"
@@ -104,13 +105,19 @@ class Doccano(Files, frozen=True):
         intake = Intake(lambda _: None)
         labels = Counter[str]()
         source, _ = self.first_look(intake)
+        without = 0
         for record in source._all_records(self.files(), intake):
             labels.update(mark.label for document in record.documents for mark in document.marks)
+            without += any(
+                not (document.size or document.confirmed or document.no_answer) for document in record.documents
+            )
         told = [f"{intake.notes[what]:,} × {what}" for what in (SHARED, APART) if intake.notes[what]]
         if intake.notes[LABEL_ID]:
             ids = sorted(filter(str.isdigit, labels), key=int)
             names = json.dumps(dict.fromkeys(ids, ""))
             told.append(f"labels {', '.join(ids)} are ids of doccano, no names: label_names = {names}")
+        if without and self.without_spans == "unannotated":
+            told.append(f'{without:,} × text without spans, not annotated yet: without_spans = "annotated" if they are')
         return Files.findings(self) + told
 
     def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
@@ -119,8 +126,8 @@ class Doccano(Files, frozen=True):
         for source, content in json_records(str(path)):
             try:
                 record = _decode(content)
-                if _is_category(record):
-                    yield Record(source, [Document("", (), no_answer="category or text, no spans")])
+                if other := _other_subject(record):
+                    yield Record(source, [Document("", (), no_answer=other)])
                     continue
                 documents = self._documents(record, user, intake)
             except UNREADABLE as err:
@@ -178,10 +185,14 @@ def _mark_the_same(documents: Sequence[Document]) -> bool:
     return any(users > 1 for users in marked.values())
 
 
-def _is_category(record: Mapping[str, Any]) -> bool:
-    """Whether a row is of a project for classification, translation or summaries: its labels are names or texts."""
+def _other_subject(record: Mapping[str, Any]) -> str:
+    """Return what a row is about, if not about spans: labels that are names or texts are of projects for
+    classification, translation or summaries.
+    """
     found = next((record[key] for key in _SPANS if record.get(key)), None)
-    return isinstance(found, str) or (isinstance(found, list) and all(isinstance(label, str) for label in found))
+    if isinstance(found, str) or (isinstance(found, list) and all(isinstance(label, str) for label in found)):
+        return "category or text, no spans"
+    return "definition of a label" if _LABEL_DEFINITION & set(record) else ""
 
 
 def _is_doccano(record: Mapping[str, Any]) -> bool:

@@ -122,7 +122,7 @@ class DocumentReader(msgspec.Struct, frozen=True):
             return []
         if not document.text or document.text.isspace():
             raise Unusable("text is empty", document.size)
-        if is_address(document.text):
+        if is_address(document.text) or (_is_link(document.text) and document.size and not _has_quote(document)):
             raise Unusable("the text is not there, but the address of a file", document.size)
         if (
             not document.size
@@ -220,6 +220,16 @@ _ADDRESS = re.compile(
 def is_address(text: str) -> bool:
     """Whether a text is the path or URL of a file, as exports have it where a file was uploaded or lies in a bucket."""
     return len(text) < 2000 and _ADDRESS.fullmatch(text.strip()) is not None
+
+
+def _is_link(text: str) -> bool:
+    """Whether a text is nothing but a link: a text without spans it may be, as of a post."""
+    return len(text) < 2000 and re.fullmatch(r"\s*https?://\S+\s*", text) is not None
+
+
+def _has_quote(document: Document) -> bool:
+    """Whether a span quotes the text."""
+    return any(mark.quotes(document.text) for mark in document.marks)
 
 
 def _count_without_answer(record: Record, intake: Intake) -> None:

@@ -82,7 +82,7 @@ class TextsFound:
 
 def _fitting(text: str, marks: Sequence[Mark]) -> int:
     """Count the spans that fit in a text: their quote is there, or else they are whole words."""
-    sound = [mark for mark in marks if not mark.fault]
+    sound = [mark for mark in marks if not mark.fault and 0 <= mark.start < 4 * len(text)]
     return sum(_fits(text, mark) for mark in convert(text, sound, unit_of(text, sound, ("utf16",)) or "utf16"))
 
 
