@@ -7,6 +7,9 @@ import json
 import pytest
 
 from scripts.core.answers import Span
+from scripts.merging.account import Account
+from scripts.merging.merge_text import merge_text
+from scripts.merging.rules import MergeRules
 from scripts.sources.documents import MISQUOTED
 from scripts.sources.label_studio import LabelStudio
 from scripts.sources.offsets import AMBIGUOUS
@@ -280,6 +283,28 @@ def test_ground_truth_and_accepted_annotations_decide(export, who):
     others = annotation(region(), completed_by=3), annotation(completed_by=4, ground_truth=False, reviews=[])
     tasks, _, _ = read(export(made(annotation(region(BOB), **who), *others)))
     assert decides(tasks) == [("2", "review", "accept"), ("3", "manual", "accept"), ("4", "manual", "accept")]
+
+
+def gold(tasks, **settings):
+    return merge_text(tasks, MergeRules("majority", **settings), Account())[0]
+
+
+def test_a_ground_truth_decides_whoever_disagrees_and_whenever(export):
+    truth = annotation(region(BOB), completed_by=2, ground_truth=True, updated_at="2023-01-01T00:00:00Z")
+    others = [annotation(region(), completed_by=user) for user in (3, 4, 5)]
+    own = annotation(region(), completed_by=2, updated_at="2024-01-01T00:00:00Z")
+    tasks, intake, _ = read(export(made(*others, truth, own)))
+    assert (gold(tasks).spans, gold(tasks).covered) == ([BOB], ["PER"])
+    assert intake.notes == {"annotation of a user beside their own ground truth, ignored": 1}
+    nothing, _, _ = read(export(made(*others, annotation(completed_by=2, ground_truth=True))))
+    assert (gold(nothing).spans, gold(nothing).covered) == ([], ["PER"])
+    voted, _, _ = read(export(made(*others, annotation(region(BOB), completed_by=2))))
+    assert gold(voted).spans == [ADA]
+
+
+def test_only_an_annotation_that_was_rejected_covers_nothing(export):
+    tasks, _, _ = read(export(made(annotation(region(), reviews=[{"accepted": False}]))))
+    assert (gold(tasks).covered, gold(tasks).spans) == ([], [])
 
 
 def test_an_annotation_that_its_review_rejected_is_ignored(export):

@@ -173,7 +173,8 @@ class LabelStudio(Files, frozen=True):
         intake.note("predictions are not read", task.predictions)
         intake.note("drafts are not read", task.drafts)
         meta = _meta(task.data, task.id, self.field)
-        return Record(source, [self._document(text, answer, meta, intake) for answer in task.answers])
+        documents = [self._document(text, answer, meta, intake) for answer in task.answers]
+        return Record(source, _beside_own_truth(documents, intake))
 
     def _document(self, text: str, answer: _Answer, meta: dict[str, Any], intake: Intake) -> Document:
         for what, times in answer.other.items():
@@ -192,6 +193,18 @@ class LabelStudio(Files, frozen=True):
             meta=meta,
             decides=bool(about.ground_truth or about.honeypot or verdict),
         )
+
+
+def _beside_own_truth(documents: list[Document], intake: Intake) -> list[Document]:
+    """Ignore the other annotations of a user whose annotation of the task decides: later ones do not replace it."""
+    deciding = {document.annotator for document in documents if document.decides}
+    found = []
+    for document in documents:
+        if document.annotator in deciding and not document.decides:
+            intake.note("annotation of a user beside their own ground truth, ignored")
+            document = replace(document, answer="ignore")
+        found.append(document)
+    return found
 
 
 # ---- Tasks
