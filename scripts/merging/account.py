@@ -31,7 +31,8 @@ class Account(msgspec.Struct):
     answers (Counter[tuple[dataset, outcome]]): "read" and the outcomes in ANSWERS.
     spans (Counter[tuple[dataset, label, outcome]]): "read" and the outcomes in SPANS.
     coverage (Counter[tuple[label, dataset, state]]): Texts in that state; dataset "" stands for all together.
-    totals (Counter[str]): Texts, spans, conflicts by kind.
+    totals (Counter[str]): Texts; spans of the gold, also accepted and rejected ones; conflicts by kind; "said again":
+        spans of answers that are in the gold because of another answer already.
     repeats (Counter[tuple[dataset, kind]]): Texts with several complete answers, see `rules.evidence_of_passes`; and
         "untold": texts and labels of which it cannot be told whether an answer is about them.
     """
@@ -64,6 +65,18 @@ class Account(msgspec.Struct):
         for dataset, label in sorted({key[:2] for key in self.spans}):
             counts = self.of_label(dataset, label)
             assert counts["read"] == sum(counts[outcome] for outcome in SPANS), (dataset, label, counts)
+
+    def count_said_again(self) -> None:
+        """Count the spans of answers that are in the gold, but say what another one says: the gold has them once.
+
+        RAISES (AssertionError): If the gold has a span that no answer has.
+        """
+        outcomes: Counter[str] = Counter()
+        for (_, _, outcome), number in self.spans.items():
+            outcomes[outcome] += number
+        in_gold = sum(self.totals[kind] for kind in ("spans", "accepted", "rejected"))
+        self.totals["said again"] = outcomes["gold"] + outcomes["partial"] - in_gold
+        assert self.totals["said again"] >= 0, (outcomes, self.totals)
 
     def of_dataset(self, dataset: str) -> dict[str, int]:
         """Outcomes of the answers of a dataset."""

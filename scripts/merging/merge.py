@@ -200,6 +200,7 @@ def _accounted(request: MergeRecord, account: Account, manifest: Manifest) -> Me
         account.answers[name, "read"] += entry.records["skipped"]
         account.answers[name, "skipped"] += entry.records["skipped"]
     account.assert_adds_up()
+    account.count_said_again()
     labels = sorted({label for entry in manifest.datasets.values() for label in entry.labels})
     coverage = {label: _coverage_of(label, account) for label in labels}
     return replace(request, labels=labels, coverage=coverage, **account.to_dict())

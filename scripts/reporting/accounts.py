@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from scripts.merging.account import ANSWERS
 from scripts.merging.rules import OTHER, UNCLEAR, UNTOLD
-from scripts.reporting.console import Console, new_table, plural, print_counts, print_sums
+from scripts.reporting.console import Console, as_sum, new_table, plural, print_counts, print_sums
 from scripts.sources.source import OUTCOMES
 
 if TYPE_CHECKING:  # importing spaCy takes half a second
@@ -54,6 +54,7 @@ def print_merge(console: Console, merged: MergeRecord) -> None:
     pairs = sum(counts["texts"] for counts in merged.coverage.values())
     covered = sum(counts["covered"] for counts in merged.coverage.values())
     console.print(f"{covered:,} of {pairs:,} text × label pairs are covered ({covered / max(pairs, 1):.1%})")
+    _print_spans(console, merged)
     prefix = "conflicts: "
     conflicts = {key.removeprefix(prefix): n for key, n in merged.totals.items() if key.startswith(prefix)}
     if conflicts:
@@ -62,6 +63,20 @@ def print_merge(console: Console, merged: MergeRecord) -> None:
     _print_repeated(console, merged)
     _print_longest(console, merged)
     _print_compared_texts(console, merged.totals)
+
+
+def _print_spans(console: Console, merged: MergeRecord) -> None:
+    """The spans of all answers by outcome, and those of the gold, each of which one answer says, or several."""
+    outcomes: Counter[str] = Counter()
+    for labels in merged.spans.values():
+        for counts in labels.values():
+            outcomes.update(counts)
+    console.print(f"\nSpans of the answers: {as_sum({name: n for name, n in outcomes.items() if n or name == 'read'})}")
+    again = f"; {merged.totals['said again']:,} more say the same" if merged.totals["said again"] else ""
+    kinds = " + ".join(f"{merged.totals[kind]:,} {kind}" for kind in ("accepted", "rejected") if merged.totals[kind])
+    console.print(
+        f"Spans of the gold: {merged.totals['spans']:,} of covered labels{' + ' if kinds else ''}{kinds}{again}"
+    )
 
 
 def _print_repeated(console: Console, merged: MergeRecord) -> None:
