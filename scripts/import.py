@@ -7,7 +7,9 @@ from scripts.core.errors import UserError, run_step
 from scripts.core.settings import overrides
 from scripts.reporting.accounts import print_found
 from scripts.reporting.console import plain_console, plural
-from scripts.sources.importing import add_blocks, block_names, find_datasets, make_blocks, remove_blocks, write_config
+from scripts.sources.blocks import write_config
+from scripts.sources.importing import find_datasets, find_path, path_and_options
+from scripts.sources.planning import plan_import
 
 
 def main() -> None:
@@ -19,23 +21,23 @@ def main() -> None:
                         help="add blocks, replace all others, or only show them; default: %(default)s")  # fmt: skip
     parser.add_argument("--name", default="", help="beginning of the blocks' names; default: the path's last part")
     args, rest = parser.parse_known_args()
-    if not args.path:
+    words, rest = path_and_options(args.path, rest)
+    if not words:
         raise UserError("a path is needed, to a file or folder with annotations: weasel run import . --vars.path PATH")
+    path = find_path(words)
     options = overrides(rest, "--reader.without_spans annotated")
-    found = find_datasets(args.format, args.path, {key.removeprefix("reader."): options[key] for key in options})
+    found = find_datasets(args.format, path, {key.removeprefix("reader."): options[key] for key in options})
+    plan = plan_import(found, args.config, args.write, args.name)
     console = plain_console()
-    print_found(console, found)
-    before = args.config.read_text("utf-8-sig") if args.config.exists() else ""
-    kept = remove_blocks(before) if args.write == "replace" else before
-    others = block_names(kept)
-    blocks = make_blocks(found, () if args.write == "nothing" else others, args.name)
+    print_found(console, found, plan.said)
     if args.write == "nothing":
-        console.print("\n" + "\n".join(map(str, blocks)))
+        console.print("\n" + "\n".join(map(str, plan.blocks)))
         return
-    write_config(args.config, add_blocks(kept, blocks))
-    if others:
-        console.print(f"{plural(len(others), 'other block')} unchanged; --vars.write replace takes them out.")
-    console.print(f"✔ {args.config}: {plural(len(blocks), 'block')}, {blocks[0].name} to {blocks[-1].name}")
+    write_config(args.config, plan.config)
+    if plan.others:
+        console.print(f"{plural(len(plan.others), 'other block')} unchanged; --vars.write replace takes them out.")
+    written = [block for block in plan.blocks if not block.doubt]
+    console.print(f"✔ {args.config}: {plural(len(written), 'block')}, {written[0].name} to {written[-1].name}")
 
 
 if __name__ == "__main__":

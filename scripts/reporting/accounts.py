@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from scripts.merging.account import ANSWERS
@@ -26,17 +26,22 @@ def print_intake(console: Console, accounts: Mapping[str, Entry | Intake]) -> No
     print_counts(console, "Noted", sum((Counter(account.notes) for account in accounts.values()), Counter()))
 
 
-def print_found(console: Console, datasets: Sequence[FoundDataset]) -> None:
-    """Per dataset and label: its spans and the texts that have one; then the account of records, as `print_intake`."""
+def print_found(console: Console, datasets: Sequence[FoundDataset], said: Iterable[str]) -> None:
+    """Per dataset and label: its spans, and how many of the texts have one; then the account of records, as
+    `print_intake`, and what there is to look at.
+    """
     for reader, number in Counter(dataset.reader for dataset in datasets).items():
         console.print(f"Read with {reader}: {plural(number, 'dataset')}\n")
-    table = new_table("dataset", "label", "spans", "texts", text=("label",), gap=2)
+    table = new_table("dataset", "label", "spans", "texts with it", "of", text=("label",), gap=2)
     for dataset in datasets:
+        records = dataset.intake.records["kept"]
         for label, spans in sorted(dataset.spans.items()):
-            table.add_row(dataset.name, label, f"{spans:,}", f"{dataset.texts[label]:,}")
+            table.add_row(dataset.name, label, f"{spans:,}", f"{dataset.texts[label]:,}", f"{records:,}")
     console.print(table)
     console.print()
     print_intake(console, {dataset.name: dataset.intake for dataset in datasets})
+    for sentence in said:
+        console.print(f"⚠ {sentence}")
 
 
 def print_merge(console: Console, merged: MergeRecord) -> None:

@@ -1,26 +1,29 @@
-"""Import: read all annotations at a path, whatever their format, and add a block for each label to the config."""
+"""Import: read all annotations at a path, whatever their format, to make a block for each label in the config."""
+
+from __future__ import annotations
 
 import inspect
-import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 from scripts.core import settings
 from scripts.core.errors import UserError
-from scripts.core.files import whole_path
+from scripts.sources.blocks import DatasetBlock, slug, unique
+from scripts.sources.evidence import Evidence
+from scripts.sources.folders import split_of
 from scripts.sources.source import Intake
 
 # A registered function. What it returns can be imported if it has `labels_found()`, the number of spans of each label,
-# and, with a path, `recognizes()`. A source of several datasets has `datasets()`, their names.
+# and, with a path, `recognizes()`. It can have `datasets()`, the names of those in it, `findings()`, sentences about
+# what else is in it, and `split_paths()`, see `Files`.
 Reader = Callable[..., Any]
 
-_HEADER = re.compile(r"\s*\[([^\]]+)\]")
-_DATASET = re.compile(r"^\s*\[datasets\.([^\].]+)", re.MULTILINE)
+_PRODIGY = "prodigyjsonl"
+_MAX_REASONS = 4
 
 
 @dataclass
@@ -29,7 +32,9 @@ class FoundDataset:
 
     reader (str), options (dict[str, Any]): Its reader, with all options but the labels.
     intake (Intake): The account of reading it.
-    spans (Counter[str]), texts (Counter[str]): Of each label, the number of its spans and of texts that have one.
+    spans (Counter[str]), texts (Counter[str]): Of each label, the number of its spans and of records that have one.
+    findings (list[str]): What the reader tells beside labels.
+    split (str): "train", "dev" or "test", if it is a published split.
     """
 
     name: str
@@ -38,21 +43,14 @@ class FoundDataset:
     intake: Intake = field(default_factory=lambda: Intake(lambda _: None))
     spans: Counter[str] = field(default_factory=Counter)
     texts: Counter[str] = field(default_factory=Counter)
+    findings: list[str] = field(default_factory=list)
+    split: str = ""
+    evidence: Evidence = field(default_factory=Evidence)
 
-
-@dataclass(frozen=True)
-class DatasetBlock:
-    """A `[datasets.*]` block of the config; `str` gives its lines."""
-
-    name: str
-    reader: str
-    options: dict[str, Any]
-
-    def __str__(self) -> str:
-        # A "$" would be a variable of the config.
-        values = {key: json.dumps(value, ensure_ascii=False) for key, value in self.options.items()}
-        lines = [f"{key} = {value}".replace("$", "\\u0024") for key, value in values.items()]
-        return "\n".join([f"[datasets.{self.name}]", f'@readers = "{self.reader}"', *lines]) + "\n"
+    @property
+    def labels(self) -> list[str]:
+        """The labels, sorted. One without a span is a label of the corpus that this is a split of."""
+        return sorted(label for label, spans in self.spans.items() if spans or self.split)
 
 
 def find_datasets(format_name: str, path: str, options: Mapping[str, Any]) -> list[FoundDataset]:
@@ -71,20 +69,35 @@ def find_datasets(format_name: str, path: str, options: Mapping[str, Any]) -> li
     if format_name not in formats:
         there = ", ".join(sorted(formats))
         raise UserError(f"--vars.format {format_name}: there is no such format; there is {there}")
-    reader_name = formats[format_name]
-    reader = readers[reader_name]
-    where: dict[str, Any] = {_path_option(reader): path}
-    list_datasets = getattr(_make_source(reader, [], {**where, **options}), "datasets", None)
-    if list_datasets is None or "dataset" in options:
-        name = options.get("dataset") or Path(path).expanduser().resolve().name.split(".")[0]
-        found = [FoundDataset(name, reader_name, {**where, **options})]
-    else:
-        found = [FoundDataset(name, reader_name, {**where, "dataset": name, **options}) for name in list_datasets()]
+    reader = readers[formats[format_name]]
+    found = list(_list_datasets(reader, formats[format_name], path, options))
+    corpus = sorted(set().union(*(_labels(reader, dataset) for dataset in found if dataset.split)))
     for dataset in found:
-        _read(reader, dataset)
+        _read(reader, dataset, corpus if dataset.split else sorted(_labels(reader, dataset)))
     if not any(dataset.spans.total() for dataset in found):
-        raise UserError(f"{path}: no span that can be used is in it, read as {format_name}: there is nothing to import")
+        raise UserError(f"{path}: no span that can be used is in it, read as {format_name}: {_reasons(found)}")
     return found
+
+
+def _list_datasets(
+    reader: Reader, reader_name: str, path: str, options: Mapping[str, Any]
+) -> Iterator[FoundDataset]:
+    """Yield what is at a path, not read yet: datasets of a database, splits, files of a folder, or all as one."""
+    where = {_path_option(reader): path}
+    source = _make_source(reader, [], {**where, **options})
+    name = str(options.get("dataset") or Path(path).expanduser().resolve().name.split(".")[0])
+    if hasattr(source, "datasets") and "dataset" not in options:
+        for dataset in source.datasets():
+            yield FoundDataset(dataset, reader_name, {**where, "dataset": dataset, **options})
+    elif splits := getattr(source, "split_paths", dict)():
+        for split, part in splits.items():
+            yield FoundDataset(f"{name}_{split}", reader_name, {"path": part, **options}, split=split)
+    elif reader_name.split(".")[1].lower() == _PRODIGY and Path(path).expanduser().is_dir():
+        for file in _prodigy_files(path):
+            yield FoundDataset(file.name.split(".")[0], reader_name, {"path": str(file), **options})
+    else:
+        split = split_of(Path(path).name) if "path" in where and _sibling_splits(path) else ""
+        yield FoundDataset(name, reader_name, {**where, **options}, split=split)
 
 
 def make_blocks(datasets: Iterable[FoundDataset], taken: Iterable[str], prefix: str = "") -> list[DatasetBlock]:
@@ -96,10 +109,9 @@ def make_blocks(datasets: Iterable[FoundDataset], taken: Iterable[str], prefix: 
     """
     blocks: dict[str, DatasetBlock] = {}
     for dataset in datasets:
-        labels = sorted(label for label, spans in dataset.spans.items() if spans)
-        for label in labels:
-            words = [prefix or dataset.name] + ([label] if len(labels) > 1 else [])
-            name = _unique(slug("_".join(words)), blocks)
+        for label in dataset.labels:
+            words = [prefix or dataset.name] + ([label] if len(dataset.labels) > 1 else [])
+            name = unique(slug("_".join(words)), blocks)
             first = {key: value for key, value in dataset.options.items() if key in ("path", "connection", "dataset")}
             blocks[name] = DatasetBlock(name, dataset.reader, first | {"labels": [label]} | dataset.options)
     folded = {name.casefold() for name in taken}
@@ -109,52 +121,42 @@ def make_blocks(datasets: Iterable[FoundDataset], taken: Iterable[str], prefix: 
     return list(blocks.values())
 
 
-def block_names(config: str) -> list[str]:
-    """Return the names of the `[datasets.*]` blocks in a config."""
-    return _DATASET.findall(config)
+# ---- What is at a path
 
 
-def add_blocks(config: str, blocks: Iterable[DatasetBlock]) -> str:
-    """Return the config with more blocks at its end; all that it has stays as it is."""
-    pieces = [config.rstrip("\n") + "\n"] if config.strip() else []
-    if not re.search(r"^\s*\[datasets\]", config, re.MULTILINE):
-        pieces.append("[datasets]\n")
-    return "\n".join([*pieces, *map(str, blocks)])
+def path_and_options(first: str, rest: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Divide what a command line has beside its own options into the words of the path, and options of the reader.
+
+    first (str): The first word of the path.
+    rest (Sequence[str]): The others, with the options: `--reader.key value` or `--reader.key=value`.
+    """
+    words, options = [first] if first else [], []
+    pending = list(rest)
+    while pending:
+        word = pending.pop(0)
+        if not word.startswith("--"):
+            words.append(word)
+            continue
+        options.append(word)
+        if "=" not in word and pending:
+            options.append(pending.pop(0))
+    return words, options
 
 
-def remove_blocks(config: str) -> str:
-    """Return the config without its `[datasets.*]` blocks. Comments above another section stay with it."""
-    kept: list[str] = []
-    held: list[str] = []  # comments and blank lines inside a block, which may belong to the next section
-    inside = False
-    for line in config.splitlines(keepends=True):
-        header = _HEADER.match(line)
-        if header:
-            inside = header[1].startswith("datasets.")
-            kept += [] if inside else held
-            held = []
-        if not inside:
-            kept.append(line)
-        elif not line.strip() or line.lstrip().startswith("#"):
-            held.append(line)
-        else:
-            held = []
-    return "".join(kept)
+def find_path(words: Iterable[str]) -> str:
+    """Return the path that was divided at its spaces into words: weasel divides a command, and what is in it.
 
-
-def write_config(config: Path, content: str) -> None:
-    """Write a config that can be loaded. RAISES (UserError): If it cannot; the previous one stays."""
-    with whole_path(config) as path:
-        path.write_text(content, "utf8")
-        try:
-            settings.load(path)
-        except UserError as err:
-            raise UserError(str(err).replace(str(path), str(config))) from err
-
-
-def slug(name: str) -> str:
-    """Return a name for a block: letters, digits and underscores."""
-    return re.sub(r"\W+", "_", name).strip("_").lower() or "dataset"
+    Names with several spaces in a row are found where they are.
+    """
+    path = Path(" ".join(words))
+    if path.expanduser().exists():
+        return str(path)
+    found = Path(path.anchor)
+    for part in path.parts[bool(path.anchor) :]:
+        here = found.expanduser()
+        entries = here.iterdir() if here.is_dir() and not (here / part).exists() else ()
+        found /= next((entry.name for entry in entries if entry.name.split() == part.split()), part)
+    return str(found if found.expanduser().exists() else path)
 
 
 def _recognize(readers: Mapping[str, Reader], path: str) -> str:
@@ -170,10 +172,49 @@ def _recognize(readers: Mapping[str, Reader], path: str) -> str:
         except (OSError, UserError):  # a folder where a file is expected, bytes where text is
             continue
     found = [name for name in found if not getattr(readers[name], "is_fallback", False)] or found
+    if len(found) < 2 and (files := _prodigy_files(path)):
+        sources = (_make_source(readers[_PRODIGY], [], {"path": str(file)}) for file in files)
+        found = [_PRODIGY] if all(source.recognizes() for source in sources) else found
     if len(found) == 1:
         return found[0]
-    what = f"looks like {' and like '.join(found)}" if found else "looks like no format that can be read"
+    what = f"looks like {' and like '.join(found)}" if found else f"looks like no format that can be read{_why(path)}"
     raise UserError(f"{path}: {what}; say which it is with --vars.format, one of {', '.join(readers)}")
+
+
+def _why(path: str) -> str:
+    """Return why something cannot be read, as far as its name tells."""
+    suffix = Path(path).suffix.lower()
+    if suffix in (".pkl", ".pickle"):
+        return " (a pickle can run any code when it is opened: save it as JSON)"
+    if suffix in (".zip", ".tar", ".tgz", ".7z", ".rar"):
+        return " (unpack it)"
+    if suffix in (".csv", ".xls", ".xlsx", ".doc", ".docx", ".pdf"):
+        return " (annotations of texts are not kept in such files; export them as JSON, CoNLL or brat)"
+    return ""
+
+
+def _prodigy_files(path: str) -> list[Path]:
+    """The files of a folder that may be exports of Prodigy, a dataset each."""
+    files = (file for ending in ("jsonl", "jsonl.gz") for file in Path(path).expanduser().glob(f"*.{ending}"))
+    return sorted(files) if Path(path).expanduser().is_dir() else []
+
+
+def _sibling_splits(path: str) -> list[Path]:
+    """The files or folders beside one that are the other splits of its corpus, by their names."""
+    place = Path(path).expanduser()
+    split, words = split_of(place.name), _words(place.name)
+    others = sorted(place.resolve().parent.iterdir()) if split and place.exists() else []
+    rest = [word for word in words if not split_of(word)]
+    return [
+        other
+        for other in others
+        if split_of(other.name) not in ("", split)
+        and [word for word in _words(other.name) if not split_of(word)] == rest
+    ]
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[^\W_]+", name.casefold())
 
 
 def _path_option(reader: Reader) -> str:
@@ -190,21 +231,42 @@ def _make_source(reader: Reader, labels: list[str], options: Mapping[str, Any]) 
     return reader(**{"dataset": "", **given} if "dataset" in allowed else given)
 
 
-def _read(reader: Reader, dataset: FoundDataset) -> None:
-    labels = sorted(_make_source(reader, [], dataset.options).labels_found())
-    if not labels:
-        return
+# ---- Reading it
+
+
+def _labels(reader: Reader, dataset: FoundDataset) -> set[str]:
+    """Return the labels in a dataset, and in the other splits of its corpus, if it is one."""
+    labels = set(_make_source(reader, [], dataset.options).labels_found())
+    if dataset.split:
+        for path in _sibling_splits(str(dataset.options["path"])):
+            try:
+                labels |= set(_make_source(reader, [], {**dataset.options, "path": str(path)}).labels_found())
+            except (OSError, UserError):  # something else than a split
+                continue
+    return labels
+
+
+def _read(reader: Reader, dataset: FoundDataset, labels: list[str]) -> None:
     dataset.spans.update(dict.fromkeys(labels, 0))
     source = _make_source(reader, labels, dataset.options)
-    source.check()
+    if labels:
+        source.check()
     for tasks in source.read(dataset.name, dataset.intake):
         spans = Counter(span.label for task in tasks for span in task.spans)
         dataset.intake.keep(len(tasks), spans.total())
         dataset.spans.update(spans)
         dataset.texts.update(spans.keys())
+        dataset.evidence.add(tasks)
     dataset.intake.assert_adds_up()
+    dataset.findings = getattr(source, "findings", list)()
 
 
-def _unique(name: str, taken: Mapping[str, Any]) -> str:
-    names = chain([name], (f"{name}_{number}" for number in count(2)))
-    return next(unique for unique in names if unique not in taken)
+def _reasons(found: Iterable[FoundDataset]) -> str:
+    """Say why no span can be used: the most frequent reasons and notes of the readers, and what they found."""
+    counts: Counter[str] = Counter()
+    told: dict[str, None] = {}
+    for dataset in found:
+        counts += dataset.intake.reasons + dataset.intake.notes
+        told.update(dict.fromkeys(dataset.findings))
+    reasons = [f"{number:,} × {what}" for what, number in counts.most_common(_MAX_REASONS)]
+    return "; ".join([*told, *reasons]) or "there is nothing to import"

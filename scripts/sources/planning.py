@@ -1,0 +1,115 @@
+"""The plan of an import: the blocks with what is proposed for them, the new config, and what there is to say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from scripts.core import settings
+from scripts.core.errors import UserError
+from scripts.core.settings import PullSection, Settings
+from scripts.sources.blocks import DatasetBlock, Proposal, add_blocks, block_names, remove_blocks, set_split
+from scripts.sources.importing import FoundDataset, make_blocks
+from scripts.sources.proposals import in_config, propose, said_of_language, said_of_repeats
+
+Write = Literal["add", "replace", "nothing"]
+_LANG = re.compile(r'^\s*lang\s*=\s*"(\w+)"', re.MULTILINE)
+
+
+class ImportPlan(NamedTuple):
+    """What an import does.
+
+    blocks (list[DatasetBlock]): The new blocks; those with a doubt are written as comments.
+    config (str): The new content of the config.
+    others (list[str]): The names of the blocks that stay.
+    said (list[str]): What to look at, a sentence each.
+    """
+
+    blocks: list[DatasetBlock]
+    config: str
+    others: list[str]
+    said: list[str]
+
+
+def plan_import(found: Sequence[FoundDataset], config: Path, write: Write, prefix: str = "") -> ImportPlan:
+    """Plan what is written into a config for datasets.
+
+    prefix (str): Begins the names of the blocks, instead of the name of the dataset.
+    RAISES (UserError): If a name is taken.
+    """
+    before = config.read_text("utf-8-sig") if config.exists() else ""
+    kept = remove_blocks(before) if write == "replace" else before
+    others = block_names(kept)
+    blocks = make_blocks(found, () if write == "nothing" else others, prefix)
+    current = _load(config)
+    blocks = propose(found, blocks, in_config(current if others else None))
+    splits = _published_splits(found, blocks)
+    content = add_blocks(set_split(kept, splits) if splits else kept, blocks)
+    said = [
+        *(f"{dataset.name}: {finding}" for dataset in found for finding in dataset.findings),
+        *_said_of_datasets(found, (current.pull if current else PullSection()).max_skipped),
+        *_said_of_blocks(blocks),
+        *_said_of_splits(splits),
+        said_of_language(found, _languages(config.parent)),
+    ]
+    return ImportPlan(blocks, content, others, list(dict.fromkeys(filter(None, said))))
+
+
+def _load(config: Path) -> Settings | None:
+    try:
+        return settings.load(config)
+    except UserError:  # whoever writes it says so
+        return None
+
+
+def _languages(folder: Path) -> dict[str, str]:
+    """Return the languages of the training configs in a folder, by file name."""
+    found = {path.name: _LANG.search(path.read_text("utf8", "replace")) for path in sorted(folder.glob("ner*.cfg"))}
+    return {name: match[1] for name, match in found.items() if match}
+
+
+def _published_splits(found: Iterable[FoundDataset], blocks: Iterable[DatasetBlock]) -> dict[str, list[str]]:
+    """Return the names of the blocks of published dev and test splits, by the key of `[split]` that takes them."""
+    of_blocks = [dataset.split for dataset in found for _ in dataset.labels]
+    names: dict[str, list[str]] = {}
+    for split, block in zip(of_blocks, blocks, strict=True):
+        if split in ("dev", "test"):
+            names.setdefault(f"{split}_datasets", []).append(block.name)
+    return names
+
+
+def _said_of_datasets(found: Iterable[FoundDataset], max_skipped: float) -> Iterator[str]:
+    for dataset in found:
+        if repeats := said_of_repeats(dataset):
+            yield f"{dataset.name}: {repeats}"
+        for unit, counts in (("records", dataset.intake.records), ("spans", dataset.intake.spans)):
+            if counts["skipped"] > max_skipped * counts["read"]:
+                yield (
+                    f"{dataset.name}: {counts['skipped']:,} of {counts['read']:,} {unit} cannot be used: pull will "
+                    f"stop, since [pull] max_skipped = {max_skipped:g}"
+                )
+                break
+
+
+def _said_of_blocks(blocks: Iterable[DatasetBlock]) -> Iterator[str]:
+    for block in blocks:
+        if block.doubt:
+            yield f"{block.name} is written as a comment: {block.doubt}"
+        else:
+            yield from (f"{block.name}: {one} {_how(one)}: {one.evidence}" for one in block.proposals)
+
+
+def _how(proposal: Proposal) -> str:
+    return "is written" if proposal.is_active else "is proposed, as a comment"
+
+
+def _said_of_splits(splits: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    for key, names in splits.items():
+        split = key.partition("_")[0]
+        some = f"{names[0]} to {names[-1]}" if len(names) > 1 else names[0]
+        yield (
+            f"[split] {key} has {some}, by the names of their files; set [split] {split} = 0 if no other texts are "
+            f"to be {split} texts"
+        )

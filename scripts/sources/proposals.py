@@ -1,0 +1,329 @@
+"""What `import` proposes for the blocks that it writes, by the evidence in the answers of all datasets.
+
+A proposal is active where the evidence is in the data; else it is written as a comment, to be decided by people.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Any, NamedTuple
+
+import msgspec
+
+from scripts.core.errors import UserError
+from scripts.core.settings import DatasetOptions, Settings
+from scripts.sources.blocks import DatasetBlock, Proposal
+from scripts.sources.evidence import Evidence, find_repeats
+from scripts.sources.importing import FoundDataset
+from scripts.sources.options import read_answers
+from scripts.sources.source import Intake
+
+_MAX_ANSWERS = 500_000  # read of each dataset that is in the config already
+_MOST = 0.5  # share of texts that are shared
+_CORRECTING = re.compile(r"(.*?)[\W_]*(?:corr(?:ect(?:ed|ions?)?)?|final|gold|fixed|curated|adjudicated)", re.IGNORECASE)
+_STRAY = 0.05  # of a dataset's texts, and of the spans of its main label, at most
+_STRAY_ALONE = 0.02  # where neither the name nor another dataset tells what was annotated
+_MIN_EXPECTED = 5.0  # spans of a label that an annotator would have who looked for it
+_MIN_SAME = 5  # spans in the same place that show that two labels mean the same
+_MEANINGS = [
+    {"per", "pers", "person", "people", "human", "persname"}, {"loc", "location", "place", "locname"},
+    {"org", "organization", "organisation", "orgname"}, {"misc", "miscellaneous"}, {"gpe", "geopoliticalentity"},
+    {"fac", "facility"}, {"prod", "product"}, {"evt", "event"}, {"dat", "date"}, {"tim", "time"},
+    {"mon", "money"}, {"num", "number", "cardinal"}, {"pct", "percent", "percentage"}, {"lang", "language"},
+    {"addr", "address"}, {"tel", "phone", "phonenumber", "telephone"}, {"mail", "email", "emailaddress"},
+    {"dis", "disease"}, {"chem", "chemical"}, {"geo", "geography"},
+]  # fmt: skip
+
+
+class Known(NamedTuple):
+    """A block with what its answers tell, already in the config or to be written.
+
+    dataset (str): The name of the dataset that it reads.
+    labels (frozenset[str]): Our names of them.
+    place (str): What numbers the answers, so that those of two blocks can be compared.
+    """
+
+    block: str
+    dataset: str
+    labels: frozenset[str]
+    evidence: Evidence
+    place: str = ""
+
+
+def in_config(config: Settings | None) -> list[Known]:
+    """Read the datasets of a config, each source once, whatever the number of its blocks; one that fails is left out."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name, source in config.datasets.items() if config else ():
+        if isinstance(source, msgspec.Struct):
+            options = config.options.get(name, DatasetOptions()) if config else DatasetOptions()
+            fields = {key: getattr(source, key) for key in source.__struct_fields__ if key != "labels"}
+            groups[f"{type(source)} {fields} {options.annotators} {options.rename}"].append(name)
+    return [known for names in groups.values() for known in _read_group(config, names)]
+
+
+def _read_group(config: Any, names: Sequence[str]) -> Iterator[Known]:
+    labels = sorted(set().union(*(config.datasets[name].labels for name in names)))
+    source = msgspec.structs.replace(config.datasets[names[0]], labels=labels)
+    options, evidence = config.options[names[0]], Evidence()
+    try:
+        for tasks in islice(read_answers(source, names[0], options, Intake(lambda _: None)), _MAX_ANSWERS):
+            evidence.add(tasks)
+    except (OSError, UserError):
+        return
+    for name in names:
+        ours = frozenset(config.options[name].our_labels(config.datasets[name].labels))
+        yield Known(name, getattr(source, "dataset", "") or name, ours, evidence, getattr(source, "path", ""))
+
+
+def propose(
+    datasets: Sequence[FoundDataset], blocks: Sequence[DatasetBlock], others: Sequence[Known]
+) -> list[DatasetBlock]:
+    """Return the blocks with proposals.
+
+    blocks (Sequence[DatasetBlock]): Of the datasets, one for each of their labels, in order.
+    others (Sequence[Known]): The blocks that stay in the config.
+    """
+    pairs = [(dataset, label) for dataset in datasets for label in dataset.labels]
+    known = [
+        Known(block.name, dataset.name, frozenset([label]), dataset.evidence, str(dataset.options.get("path", "")))
+        for block, (dataset, label) in zip(blocks, pairs, strict=True)
+    ]
+    dismissed = {id(dataset): stray_labels(dataset, datasets, others) for dataset in datasets}
+    proposed = []
+    for block, one, (dataset, label) in zip(blocks, known, pairs, strict=True):
+        found = [
+            *_annotators(dataset.evidence, label),
+            *_renames(one, label, [*others, *known]),
+            *_corrects(one, others, known),
+            *_repeats(dataset.evidence),
+        ]
+        doubt = dismissed[id(dataset)].get(label, "")
+        proposed.append(replace(block, proposals=tuple(found), doubt=doubt))
+    return proposed
+
+
+# ---- Labels that nobody looked for
+
+
+def stray_labels(
+    dataset: FoundDataset, datasets: Iterable[FoundDataset], others: Iterable[Known] = ()
+) -> dict[str, str]:
+    """Return the labels that a dataset about another label has a few spans of, as of patterns that were highlighted,
+    with the numbers that tell it. In a dataset with several frequent labels, none is stray.
+    """
+    records = dataset.intake.records["kept"]
+    main = max(dataset.labels, key=lambda label: dataset.spans[label], default="")
+    elsewhere = {label for other in datasets if other is not dataset for label in _main_labels(other)}
+    elsewhere |= {label for other in others for label in other.labels}
+    is_named = bool(main) and _simple(main) in _simple(dataset.name)
+
+    def is_rare(label: str) -> bool:
+        is_other = label in elsewhere or (is_named and _simple(label) not in _simple(dataset.name))
+        share = _STRAY if is_other else _STRAY_ALONE
+        return dataset.spans[label] <= share * dataset.spans[main] and dataset.texts[label] <= share * records
+
+    rare = [label for label in dataset.labels if is_rare(label)]
+    if dataset.split or len(dataset.labels) - len(rare) > 1:
+        return {}
+    return {
+        label: f"{dataset.spans[label]:,} spans in {dataset.texts[label]:,} of {records:,} texts, beside "
+        f"{dataset.spans[main]:,} of {main}: {label} was probably not annotated here. Take the block if it was"
+        for label in rare
+    }
+
+
+def _main_labels(dataset: FoundDataset) -> list[str]:
+    most = max(dataset.spans.values(), default=0)
+    return [label for label, spans in dataset.spans.items() if spans > _STRAY * most]
+
+
+# ---- Annotators
+
+
+def _annotators(evidence: Evidence, label: str) -> Iterator[Proposal]:
+    """Propose whose answers to take, if others have no span of a label who would have some had they looked for it."""
+    spans = {name: evidence.spans[name, label] for name in evidence.answers if name}
+    looking = sorted(name for name, number in spans.items() if number)
+    others = sorted(name for name, number in spans.items() if not number)
+    if not looking or not others or "" in evidence.answers:
+        return
+    rate = sum(spans.values()) / sum(evidence.answers[name] for name in looking)
+    expected = rate * sum(evidence.answers[name] for name in others)
+    if expected < 1:
+        return
+    answers = sum(evidence.answers[name] for name in others)
+    said = f"{', '.join(others)}: no {label} in {answers:,} answers; {', '.join(looking)}: {sum(spans.values()):,}"
+    yield Proposal("annotators", looking, said, all(rate * evidence.answers[name] >= _MIN_EXPECTED for name in others))
+
+
+# ---- Labels that mean the same
+
+
+def _renames(one: Known, label: str, others: Iterable[Known]) -> Iterator[Proposal]:
+    """Propose the name of a label that is called otherwise in another dataset: of those before it, the first."""
+    for other in others:
+        if other.block == one.block:
+            return
+        for name in sorted(other.labels):
+            if name == label or name in one.labels or other.evidence is one.evidence:
+                continue
+            same, total = _same_places(one.evidence, label, other.evidence, name)
+            is_same = same >= _MIN_SAME and same >= 0.8 * total
+            if _mean_the_same(label, name) or (is_same and same >= 0.9 * total):
+                told = f"{same:,} of {total:,} spans are where {other.block} has {name}" if total else "by their names"
+                said = f"{label} may be what {other.block} calls {name}: {told}"
+                yield Proposal("rename", {label: name}, said, is_same and _mean_the_same(label, name))
+                return
+
+
+def _mean_the_same(one: str, other: str) -> bool:
+    first, second = _simple(one), _simple(other)
+    return first == second or any({first, second} <= meaning for meaning in _MEANINGS)
+
+
+def _simple(name: str) -> str:
+    return re.sub(r"[\W_]", "", name.casefold())
+
+
+def _same_places(one: Evidence, label: str, other: Evidence, name: str) -> tuple[int, int]:
+    """Return how many spans of a label have the same place as those of another in the texts that both have, and the
+    number of all places there.
+    """
+    same = total = 0
+    for key in one.texts.items.keys() & other.texts.items.keys():
+        here, there = (
+            {span[:2] for answer in evidence.texts.items[key] for span in answer.spans if span[2] == wanted}
+            for evidence, wanted in ((one, label), (other, name))
+        )
+        same, total = same + len(here & there), total + len(here | there)
+    return same, total
+
+
+# ---- Datasets that correct others
+
+
+def _corrects(one: Known, others: Iterable[Known], new: Iterable[Known]) -> Iterator[Proposal]:
+    """Propose the datasets whose texts and label a dataset has, if it is later or its name says that it corrects."""
+    found: list[tuple[str, str, bool]] = []
+    for other, is_new in [(known, False) for known in others] + [(known, True) for known in new]:
+        if other.evidence is one.evidence or not other.labels & one.labels:
+            continue
+        shared, texts, how = _shared(one.evidence, other.evidence)
+        later, named = _is_later(one, other), _is_named_after(one.dataset, other.dataset)
+        earlier = _is_later(other, one) or (_is_named_after(other.dataset, one.dataset) and not named)
+        if not shared or earlier or not (named or shared >= _MOST * texts):
+            continue
+        if is_new and not (later or named):
+            continue
+        is_apart = not named and later and _annotate_apart(one.evidence, other.evidence)
+        why = ["its name"] * named + ["all its answers are later"] * later + ["annotators differ"] * is_apart
+        said = f"{shared:,} of {texts:,} texts {how} {other.block}, with the same label{''.join(f'; {w}' for w in why)}"
+        found.append((other.block, said, shared >= _MOST * texts and (named or later) and not is_apart))
+    for is_active in (True, False):
+        if some := [(block, said) for block, said, active in found if active == is_active]:
+            yield Proposal("corrects", [block for block, _ in some], ". ".join(said for _, said in some), is_active)
+
+
+def _shared(one: Evidence, other: Evidence) -> tuple[int, int, str]:
+    """Return how many of the sampled texts are those of another dataset, or contained in them, and of how many."""
+    limit = min(one.texts.limit, other.texts.limit)
+    mine = one.texts.below(limit)
+    shared = len(mine & other.texts.below(limit))
+    within = min(one.texts.limit, other.pieces.limit)
+    parts = one.texts.below(within)
+    contained = len(parts & other.pieces.below(within))
+    if contained > shared:
+        return contained, len(parts), "are parts of those of"
+    return shared, len(mine), "are those of"
+
+
+def _is_later(one: Known, other: Known) -> bool:
+    """Whether all answers of a dataset are later than those of another; of one database also by their numbers, if only
+    the other has no times, as after `db-in`.
+    """
+    mine, theirs = one.evidence, other.evidence
+    if not mine.times or mine.untimed:
+        return False
+    if theirs.times:
+        return not theirs.untimed and mine.times[0] > theirs.times[1]
+    is_comparable = bool(one.place) and one.place == other.place and bool(mine.numbers and theirs.numbers)
+    return is_comparable and mine.numbers[0] > theirs.numbers[1]
+
+
+def _is_named_after(name: str, other: str) -> bool:
+    """Whether the name of a dataset says that it corrects another."""
+    match = _CORRECTING.fullmatch(name)
+    return match is not None and (not match[1] or _simple(match[1]) in _simple(other)) and not _CORRECTING.fullmatch(other)
+
+
+def _annotate_apart(one: Evidence, other: Evidence) -> bool:
+    """Whether both name their annotators, and these are others."""
+    mine, theirs = set(one.answers), set(other.answers)
+    return "" not in mine | theirs and bool(mine) and bool(theirs) and not mine & theirs
+
+
+# ---- Several answers about a text
+
+
+def _repeats(evidence: Evidence) -> Iterator[Proposal]:
+    """Propose how to take several answers about a text, where most texts do not tell."""
+    repeats = find_repeats(evidence)
+    if repeats.unclear > repeats.other + repeats.again:
+        said = f"{repeats.unclear:,} texts have several answers, one of them without spans: later ones replace earlier "
+        yield Proposal("repeats", "unite", f"{said}ones, unless each was about labels of its own", is_active=False)
+
+
+def said_of_repeats(dataset: FoundDataset) -> str:
+    """Say how many texts of a dataset have several complete answers, and what is taken of them."""
+    repeats = find_repeats(dataset.evidence)
+    if not any(repeats):
+        return ""
+    kinds = {"with other labels": repeats.other, "with the same again": repeats.again, "cannot be told": repeats.unclear}
+    counts = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number)
+    taken = "each is for its own labels" if repeats.other > repeats.again else "the later one replaces the earlier"
+    about = "" if dataset.evidence.texts.is_whole else "about "
+    setting = "replace" if repeats.other > repeats.again else "unite"
+    return f'{about}{sum(repeats):,} texts with several answers ({counts}): {taken}; repeats = "{setting}" if not'
+
+
+# ---- Languages
+
+_LANGUAGES = {
+    "Greek": "el", "Armenian": "hy", "Hebrew": "he", "Arabic": "ar", "Devanagari": "hi", "Bengali": "bn",
+    "Gujarati": "gu", "Tamil": "ta", "Telugu": "te", "Kannada": "kn", "Malayalam": "ml", "Sinhala": "si",
+    "Thai": "th", "Tibetan": "bo", "Ethiopic": "am", "Hangul": "ko", "Han": "zh", "Cyrillic": "ru",
+}  # fmt: skip
+_ALSO = {"Cyrillic": "uk bg sr mk ky tt", "Devanagari": "mr ne sa", "Ethiopic": "ti", "Arabic": "fa ur", "Han": "ja"}
+
+
+def find_language(datasets: Iterable[FoundDataset]) -> tuple[str, str, frozenset[str]]:
+    """Return the script of most of the characters, the likely language, and all that are written in it; nothing for
+    Latin, in which most are.
+    """
+    scripts: Counter[str] = sum((dataset.evidence.scripts for dataset in datasets), Counter())
+    japanese = scripts["Han"] + scripts["Kana"]
+    if scripts["Kana"] > 0.05 * japanese:
+        scripts = Counter({name: number for name, number in scripts.items() if name not in ("Han", "Kana")})
+        scripts["Han and Kana"] = japanese
+    script, most = max(scripts.items(), key=lambda item: item[1], default=("", 0))
+    if 2 * most <= scripts.total():
+        return "", "", frozenset()
+    language = "ja" if script == "Han and Kana" else _LANGUAGES.get(script, "")
+    return script, language, frozenset([language, *_ALSO.get(script, "").split()]) if language else frozenset()
+
+
+def said_of_language(datasets: Iterable[FoundDataset], configs: Mapping[str, str]) -> str:
+    """Propose another language for the training configs, if the texts are in another script than theirs.
+
+    configs (Mapping[str, str]): Their languages by name.
+    """
+    script, language, languages = find_language(datasets)
+    others = {name: lang for name, lang in configs.items() if lang not in languages}
+    if not language or not others:
+        return ""
+    there = ", ".join(f'{name} ("{lang}")' for name, lang in others.items())
+    return f'most characters are {script}: set [nlp] lang = "{language}" in {there}'
