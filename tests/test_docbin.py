@@ -57,6 +57,27 @@ def test_spans_under_a_key(stored):
     assert (tasks, intake.records) == ([], {"read": 1, "no_answer": 1})
 
 
+def test_spans_under_a_key_are_taken_where_there_is_no_entity(stored):
+    source = stored(made(sc=[BOB]), made(sc=[ADA], other=[(5, 6, "LOC")]))
+    tasks, intake, _ = read(source)
+    assert [task.spans for task in tasks] == [[Taken(8, 11, "PER")], [Taken(0, 3, "PER")]]
+    assert intake.notes["file without entities, spans taken from doc.spans['sc']"] == 1
+    assert source.findings() == [
+        '1 spans (LOC) in doc.spans under another key: spans_key = "other"',
+        'no entity in doc.ents, so spans are taken from doc.spans: spans_key = "sc"',
+    ]
+
+
+def test_spans_under_other_keys_are_named(stored):
+    source = stored(made([ADA]), made(sc=[BOB, (5, 6, "LOC")]), made(gold=[BOB], incorrect_spans=[BOB]))
+    assert read(source)[0][0].spans == [Taken(0, 3, "PER")]
+    assert source.findings() == ['2 spans (LOC, PER) in doc.spans under another key: spans_key = "sc"']
+    assert stored(made([ADA], sc=[BOB]), spans_key="sc").findings() == [
+        '1 spans (PER) in doc.ents too: spans_key = "sc" does not take them'
+    ]
+    assert stored(made([ADA])).findings() == []
+
+
 def test_incorrect_spans_are_rejected_one_by_one(stored):
     (whole, wrong), intake, _ = read(stored(made([ADA], incorrect_spans=[BOB, (5, 6, "LOC")])))
     assert (whole.kind, whole.spans) == ("manual", [Taken(0, 3, "PER")])

@@ -16,17 +16,9 @@ from scripts.core import settings
 from scripts.core.errors import UserError
 from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull
+from scripts.sources.blocks import DatasetBlock, add_blocks, block_names, remove_blocks, slug
 from scripts.sources.brat import Brat
-from scripts.sources.importing import (
-    DatasetBlock,
-    FoundDataset,
-    add_blocks,
-    block_names,
-    find_datasets,
-    make_blocks,
-    remove_blocks,
-    slug,
-)
+from scripts.sources.importing import FoundDataset, find_datasets, make_blocks
 from tests.prodigy import line, task, write_database
 from tests.project import ROOT
 from tests.servers import fill, temporary_database
@@ -108,7 +100,8 @@ labels = ["PER"]
 
 def test_blocks_are_added_and_what_is_there_stays(project):
     said = succeed(project, "exports/the brat")
-    assert "Read with labelwise.Brat.v1: 1 dataset dataset label spans texts the brat LOC 1 1 the brat PER 1 1" in said
+    assert "Read with labelwise.Brat.v1: 1 dataset dataset label spans texts with it of the brat LOC 1 1 1 " in said
+    assert "the brat PER 1 1 1" in said
     assert "the brat 1 1 3 2 1 Skipped: 1 × offsets outside the text" in said
     assert "2 other blocks unchanged; --vars.write replace takes them out." in said
     assert "✔ datasets.cfg: 2 blocks, the_brat_loc to the_brat_per" in said
@@ -168,7 +161,7 @@ def test_options_of_the_reader_are_used_and_written(project):
         ),
         (["datasets.cfg", "--format", "doccano"], "datasets.cfg: no span that can be used is in it, read as doccano"),
         (["exports", "--format", "conll", "--reader.scheme", "odd"], "scheme = 'odd': must be one of auto"),
-        (["exports", "odd"], "odd: not an option"),
+        (["exports", "odd"], "exports odd: no such file or folder"),
         (["postgresql://u:hush@h/d", "--format", "prodigyserver"], "never the URL itself"),
     ],
 )

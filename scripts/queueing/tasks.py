@@ -14,7 +14,7 @@ from scripts.exporting.label_studio import interface, studio_task
 from scripts.exporting.prodigy import ProdigyTokens, prodigy_task
 from scripts.exporting.tokens import Tokens, cut
 from scripts.queueing.request import Queue, QueueItem
-from scripts.sources.importing import DatasetBlock, slug
+from scripts.sources.blocks import DatasetBlock, slug
 from scripts.sources.prodigy_database import ProdigyDatabase, ProdigyServer
 from scripts.sources.source import Source
 

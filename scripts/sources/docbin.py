@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
+
+from msgspec.structs import replace
 
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
 from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files
-from scripts.sources.offsets import Mark
+from scripts.sources.offsets import Mark, UnitEvidence
 from scripts.sources.source import Intake
 
 if TYPE_CHECKING:  # a config that names no .spacy file is read without spaCy
@@ -18,6 +22,7 @@ if TYPE_CHECKING:  # a config that names no .spacy file is read without spaCy
 
 _WRONG = "incorrect_spans"  # as spaCy's config of `ner` calls them
 _COVERED = "covered"
+_OURS = ("gold", "misaligned")  # keys of our own Docs, whose entities are these spans without overlaps
 
 
 @registry.readers("labelwise.DocBin.v1")
@@ -27,11 +32,40 @@ class DocBinFiles(Files, frozen=True):
     if a Doc has it, names the labels that are.
 
     path (str): The file, or a folder with *.spacy files. One file is in memory at a time.
-    spans_key (str): Take the spans in `doc.spans` under this key, instead of `doc.ents`.
+    spans_key (str): Take the spans in `doc.spans` under this key, instead of `doc.ents`. If not given, and no Doc has
+        an entity, that with the most spans is taken, as `spancat` has them.
     """
 
     endings: ClassVar[tuple[str, ...]] = (".spacy",)
     spans_key: str = ""
+
+    def first_look(self, intake: Intake) -> tuple[DocBinFiles, UnitEvidence]:
+        """Return the source with the key of its spans, if it has no entities."""
+        if self.spans_key or any(doc.ents for doc in self._all_docs()):
+            return self, UnitEvidence()
+        keys = _spans_by_key(self._all_docs())
+        if not keys:
+            return self, UnitEvidence()
+        key = max(keys, key=lambda key: keys[key].total())
+        intake.note(f"file without entities, spans taken from doc.spans[{key!r}]")
+        return replace(self, spans_key=key), UnitEvidence()
+
+    def findings(self) -> list[str]:
+        """Tell where else there are spans."""
+        chosen = self.first_look(Intake(lambda _: None))[0].spans_key
+        entities = (
+            Counter(entity.label_ for doc in self._all_docs() for entity in doc.ents) if chosen else Counter[str]()
+        )
+        told = [f'{_labelled(entities)} in doc.ents too: spans_key = "{chosen}" does not take them'] if entities else []
+        for key, labels in sorted(_spans_by_key(self._all_docs()).items()):
+            if key == chosen and not self.spans_key:
+                told.append(f'no entity in doc.ents, so spans are taken from doc.spans: spans_key = "{key}"')
+            elif key != chosen:
+                told.append(f'{_labelled(labels)} in doc.spans under another key: spans_key = "{key}"')
+        return told + Files.findings(self)
+
+    def _all_docs(self) -> Iterator[Doc]:
+        return chain.from_iterable(_docs(path) for path, _ in self.files())
 
     def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
         """Stream the Docs of a file."""
@@ -54,6 +88,22 @@ class DocBinFiles(Files, frozen=True):
         if self.spans_key:
             return None if self.spans_key in doc.spans else ()
         return None if all(token.ent_iob for token in doc) else ()
+
+
+def _spans_by_key(docs: Iterable[Doc]) -> dict[str, Counter[str]]:
+    """Count the spans in `doc.spans` by key and label; what this project puts there does not count."""
+    found: dict[str, Counter[str]] = {}
+    for doc in docs:
+        for key, group in doc.spans.items():
+            if len(group) and key not in (_WRONG, _COVERED, *_OURS):
+                found.setdefault(key, Counter()).update(span.label_ for span in group)
+    return found
+
+
+def _labelled(labels: Counter[str]) -> str:
+    """Say how many spans there are, and of which labels."""
+    names = sorted(labels)
+    return f"{labels.total():,} spans ({', '.join(names[:5])}{', …' if len(names) > 5 else ''})"
 
 
 def _docs(path: Path) -> Iterator[Doc]:

@@ -79,9 +79,7 @@ def find_datasets(format_name: str, path: str, options: Mapping[str, Any]) -> li
     return found
 
 
-def _list_datasets(
-    reader: Reader, reader_name: str, path: str, options: Mapping[str, Any]
-) -> Iterator[FoundDataset]:
+def _list_datasets(reader: Reader, reader_name: str, path: str, options: Mapping[str, Any]) -> Iterator[FoundDataset]:
     """Yield what is at a path, not read yet: datasets of a database, splits, files of a folder, or all as one."""
     where = {_path_option(reader): path}
     source = _make_source(reader, [], {**where, **options})
@@ -89,7 +87,7 @@ def _list_datasets(
     if hasattr(source, "datasets") and "dataset" not in options:
         for dataset in source.datasets():
             yield FoundDataset(dataset, reader_name, {**where, "dataset": dataset, **options})
-    elif splits := getattr(source, "split_paths", dict)():
+    elif splits := _split_paths(source):
         for split, part in splits.items():
             yield FoundDataset(f"{name}_{split}", reader_name, {"path": part, **options}, split=split)
     elif reader_name.split(".")[1].lower() == _PRODIGY and Path(path).expanduser().is_dir():
@@ -98,6 +96,10 @@ def _list_datasets(
     else:
         split = split_of(Path(path).name) if "path" in where and _sibling_splits(path) else ""
         yield FoundDataset(name, reader_name, {**where, **options}, split=split)
+
+
+def _split_paths(source: Any) -> dict[str, str]:
+    return source.split_paths() if hasattr(source, "split_paths") else {}
 
 
 def make_blocks(datasets: Iterable[FoundDataset], taken: Iterable[str], prefix: str = "") -> list[DatasetBlock]:

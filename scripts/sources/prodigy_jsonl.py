@@ -3,7 +3,7 @@
 import codecs
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,8 +52,8 @@ class ProdigyJsonl(msgspec.Struct, frozen=True):
             raise UserError(f"{self.path}: labels is empty. There is {found or 'none'}")
 
     def recognizes(self) -> bool:
-        """Whether the first lines look like Prodigy's tasks."""
-        return any(is_task(line) for _, line in islice(json_lines(self.path), SAMPLE))
+        """Whether a line looks like one of Prodigy's tasks."""
+        return any(is_task(line) for _, line in json_lines(self.path))
 
     def labels_found(self, limit: int | None = None) -> Counter[str]:
         """Count the spans of each label, in the first lines or in all."""

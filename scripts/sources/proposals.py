@@ -24,7 +24,9 @@ from scripts.sources.source import Intake
 
 _MAX_ANSWERS = 500_000  # read of each dataset that is in the config already
 _MOST = 0.5  # share of texts that are shared
-_CORRECTING = re.compile(r"(.*?)[\W_]*(?:corr(?:ect(?:ed|ions?)?)?|final|gold|fixed|curated|adjudicated)", re.IGNORECASE)
+_CORRECTING = re.compile(
+    r"(.*?)[\W_]*(?:corr(?:ect(?:ed|ions?)?)?|final|gold|fixed|curated|adjudicated)", re.IGNORECASE
+)
 _STRAY = 0.05  # of a dataset's texts, and of the spans of its main label, at most
 _STRAY_ALONE = 0.02  # where neither the name nor another dataset tells what was annotated
 _MIN_EXPECTED = 5.0  # spans of a label that an annotator would have who looked for it
@@ -55,7 +57,7 @@ class Known(NamedTuple):
 
 
 def in_config(config: Settings | None) -> list[Known]:
-    """Read the datasets of a config, each source once, whatever the number of its blocks; one that fails is left out."""
+    """Read the datasets of a config, each source once, whatever the number of its blocks; without those that fail."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name, source in config.datasets.items() if config else ():
         if isinstance(source, msgspec.Struct):
@@ -257,7 +259,9 @@ def _is_later(one: Known, other: Known) -> bool:
 def _is_named_after(name: str, other: str) -> bool:
     """Whether the name of a dataset says that it corrects another."""
     match = _CORRECTING.fullmatch(name)
-    return match is not None and (not match[1] or _simple(match[1]) in _simple(other)) and not _CORRECTING.fullmatch(other)
+    return (
+        match is not None and (not match[1] or _simple(match[1]) in _simple(other)) and not _CORRECTING.fullmatch(other)
+    )
 
 
 def _annotate_apart(one: Evidence, other: Evidence) -> bool:
@@ -282,7 +286,11 @@ def said_of_repeats(dataset: FoundDataset) -> str:
     repeats = find_repeats(dataset.evidence)
     if not any(repeats):
         return ""
-    kinds = {"with other labels": repeats.other, "with the same again": repeats.again, "cannot be told": repeats.unclear}
+    kinds = {
+        "with other labels": repeats.other,
+        "with the same again": repeats.again,
+        "cannot be told": repeats.unclear,
+    }
     counts = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number)
     taken = "each is for its own labels" if repeats.other > repeats.again else "the later one replaces the earlier"
     about = "" if dataset.evidence.texts.is_whole else "about "

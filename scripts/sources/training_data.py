@@ -12,21 +12,25 @@ from msgspec.structs import replace
 from scripts.core.settings import registry
 from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files
-from scripts.sources.offsets import Mark, Offsets, Unit, is_inside_word
+from scripts.sources.offsets import UNITS, Mark, Offsets, Unit, UnitEvidence, differs, is_inside_word
 from scripts.sources.source import Intake
 from scripts.sources.training_rows import RowSpan, TrainingRow, training_rows
 
 _MIN_CUT, _MAX_CUT = 5, 0.25  # spans that end inside a word, and their share
 
+_MAX_SPECIAL = 20_000  # rows that tell the unit of the offsets
 _NOTHING = "row without spans, not even an empty list of them: not annotated yet"
 
 
 class _Evidence(NamedTuple):
-    """What all rows tell: spans by key, those in rows that have others under another key, and the ends."""
+    """What all rows tell: spans by key, those in rows that have others under another key, the ends, and the rows with
+    characters that are one or several, by the unit.
+    """
 
     keys: Counter[str]
     beside: dict[str, Counter[str]]
     ends: _Ends
+    special: list[TrainingRow]
 
 
 @registry.readers("labelwise.TrainingData.v1")
@@ -60,8 +64,8 @@ class TrainingData(Files, frozen=True):
             for row in rows
         )
 
-    def resolved(self, intake: Intake) -> TrainingData:
-        """Return the source with the key that has most spans, and the ends that fit."""
+    def first_look(self, intake: Intake) -> tuple[TrainingData, UnitEvidence]:
+        """Return the source with the key that has most spans and the ends that fit, and what tells the unit."""
         found = self._all_rows()
         ends = self.ends if self.ends != "auto" else found.ends.chosen()
         if self.ends == "auto" and ends != found.ends.usual():
@@ -72,7 +76,11 @@ class TrainingData(Files, frozen=True):
         for key, labels in found.beside.items():
             if key != (self.key or keys[0]):
                 intake.note(f"spans under {key} are not taken: set key", labels.total())
-        return replace(self, ends=ends, key=self.key or (keys[0] if keys else ""))
+        source = replace(self, ends=ends, key=self.key or (keys[0] if keys else ""))
+        evidence = UnitEvidence()
+        for row in found.special:
+            evidence.add(row.text, source._document(row).marks)
+        return source, evidence
 
     def findings(self) -> list[str]:
         """Tell the other keys that have spans, and how ends are read."""
@@ -114,17 +122,20 @@ class TrainingData(Files, frozen=True):
         keys: Counter[str] = Counter()
         beside: dict[str, Counter[str]] = {}
         ends = _Ends()
+        special: list[TrainingRow] = []
         for path, name in self.files():
             for _, row in training_rows(path, name):
                 if not isinstance(row, TrainingRow):
                     continue
+                if len(special) < _MAX_SPECIAL and any(differs(row.text, unit) for unit in UNITS):
+                    special.append(row)
                 filled = [key for key, spans in row.spans.items() if spans]
                 for key in filled:
                     keys[key] += len(row.spans[key])
                     ends.add(row.text, row.spans[key], row.is_inclusive)
                     if len(filled) > 1:
                         beside.setdefault(key, Counter()).update(span.label for span in row.spans[key])
-        return _Evidence(keys, beside, ends)
+        return _Evidence(keys, beside, ends, special)
 
 
 # ---- Ends
