@@ -121,3 +121,84 @@ def test_without_pyarrow_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UserError, match=r"pip install -r requirements-arrow\.txt"):
         HuggingFace(path, []).check()
+
+
+# Columns
+
+FEW = {"coarse": ["O", "person", "place"], "fine": ["O", "person-artist", "place-town"]}
+
+
+def described(folder, rows, names, name="data"):
+    """A file whose numbers have names."""
+    features = {column: {"feature": {"names": found, "_type": "ClassLabel"}} for column, found in names.items()}
+    table = arrow.table(rows).replace_schema_metadata(
+        {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+    )
+    parquet.write_table(table, folder / f"{name}.parquet")
+    return str(folder / f"{name}.parquet")
+
+
+@pytest.mark.parametrize(
+    ("rows", "names", "labels", "others"),
+    [
+        ({"words": [["Ada", "O"]], "labels": [["U-PER", "O"]]}, {}, {"PER": 1}, {}),
+        (
+            {
+                "id": ["1"],
+                "tokens": [["Ada", "met"]],
+                "pos_tags": [[0, 1]],
+                "chunk_tags": [[1, 2]],
+                "ner_tags": [[1, 0]],
+            },
+            {"pos_tags": ["NNP", "VBD"], "chunk_tags": ["O", "B-NP", "B-VP"], "ner_tags": ["O", "B-PER"]},
+            {"PER": 1},
+            {"chunk_tags": 2},
+        ),
+        (
+            {"tokens": [["Ada", "met"]], "chunks": [["B-NP", "B-VP"]], "entities": [["B-PER", "O"]]},
+            {},
+            {"PER": 1},
+            {"chunks": 2},
+        ),
+        (
+            {"tokens": [["Ada", "in", "Rome"]], "ner_tags": [[1, 0, 2]], "fine_ner_tags": [[1, 0, 2]]},
+            {"ner_tags": FEW["coarse"], "fine_ner_tags": FEW["fine"]},
+            {"person": 1, "place": 1},
+            {"fine_ner_tags": 2},
+        ),
+        (
+            {"spans": [["PER: A"]], "tokens": [["A"]], "langs": [["en"]], "ner_tags": [["U-PER"]]},
+            {},
+            {"PER": 1},
+            {},
+        ),
+    ],
+)
+def test_the_columns_are_found_and_the_others_are_named(tmp_path, rows, names, labels, others):
+    source = HuggingFace(described(tmp_path, rows, names), sorted(labels))
+    assert source.labels_found() == labels
+    _, intake, skipped = read(source)
+    assert not skipped
+    notes = {f'span in column {n}, which has tags too: tags = "{n}" takes it': count for n, count in others.items()}
+    assert notes.items() <= intake.notes.items()
+    assert len(intake.notes) == len(notes) + 1
+
+
+def test_import_is_told_of_the_columns_and_splits(tmp_path):
+    rows = {"tokens": [["Ada"]], "ner_tags": [[1]], "fine": [[1]]}
+    (tmp_path / "data").mkdir()
+    for split in ("train", "validation", "test"):
+        described(tmp_path / "data", rows, {"ner_tags": FEW["coarse"], "fine": FEW["fine"]}, f"{split}-00000-of-00001")
+    source = HuggingFace(str(tmp_path), [])
+    assert source.split_paths() == {
+        split: str(tmp_path / "data" / f"{name}-00000-of-00001.parquet")
+        for split, name in (("train", "train"), ("dev", "validation"), ("test", "test"))
+    }
+    assert source.findings()[1] == 'tags of column ner_tags are taken; tags = "fine" takes 3 × person-artist'
+
+
+def test_a_column_that_the_config_names_is_taken_as_it_is(tmp_path):
+    rows = {"tokens": [["Ada"]], "ner_tags": [[1]], "fine": [[1]]}
+    path = described(tmp_path, rows, {"ner_tags": FEW["coarse"], "fine": FEW["fine"]})
+    (task,), intake, _ = read(HuggingFace(path, ["person-artist"], tags="fine"))
+    assert (len(task.spans), intake.notes) == (1, {"file with tags read as io": 1})

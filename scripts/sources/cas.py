@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+from scripts.sources.columns import list_labels
 from scripts.sources.documents import Unusable
 
 NAMED_ENTITY = "de.tudarmstadt.ukp.dkpro.core.api.ner.type.NamedEntity"
@@ -162,8 +163,7 @@ class Layer(NamedTuple):
     labels: Counter[str]
 
     def __str__(self) -> str:
-        labels = ", ".join(sorted(self.labels)[:4]) + (", …" if len(self.labels) > 4 else "")
-        return f"{self.setting} has {self.labels.total():,} × {labels}"
+        return f"{self.setting} has {list_labels(self.labels)}"
 
     @property
     def setting(self) -> str:

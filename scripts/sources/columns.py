@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -76,11 +76,21 @@ class TagColumn(msgspec.Struct):
 
     @property
     def has_phrases(self) -> bool:
-        return bool(self.spans) and self.spans.keys() <= _PHRASES
+        return are_phrases(self.spans)
 
     def __str__(self) -> str:
-        labels = ", ".join(sorted(self.spans)[:4]) + (", …" if len(self.spans) > 4 else "")
-        return f"column {self.number}, with {self.spans.total():,} × {labels}"
+        return f"column {self.number}, with {list_labels(self.spans)}"
+
+
+def are_phrases(labels: Collection[str]) -> bool:
+    """Whether labels are those of phrases, and not of entities."""
+    return bool(labels) and _PHRASES.issuperset(labels)
+
+
+def list_labels(spans: Counter[str]) -> str:
+    """Number of spans and the first of their labels."""
+    labels = ", ".join(sorted(spans)[:4]) + (", …" if len(spans) > 4 else "")
+    return f"{spans.total():,} × {labels}" if spans else "no span"
 
 
 class Columns(NamedTuple):

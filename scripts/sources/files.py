@@ -74,12 +74,13 @@ class Files(msgspec.Struct, frozen=True):
 
     def split_paths(self) -> dict[str, str]:
         """Return the paths of "train", "dev" and "test" where the names of all files or folders in it say so."""
-        place = Path(self.path).expanduser()
-        if not place.is_dir():
+        names = [name.split("/") for _, name in self.files()]
+        if len(names) < 2:
             return {}
-        inside = sorted({name.split("/")[0] for _, name in self.files()})
-        splits = {split_of(name): str(Path(self.path) / name) for name in inside}
-        return splits if len(splits) == len(inside) > 1 and "" not in splits else {}
+        depth = next((depth for depth, parts in enumerate(zip(*names, strict=False)) if len(set(parts)) > 1), 0)
+        inside = sorted({"/".join(parts[: depth + 1]) for parts in names})
+        splits = {split_of(name.rpartition("/")[2]): str(Path(self.path) / name) for name in inside}
+        return splits if len(splits) == len(inside) and "" not in splits else {}
 
     def check(self) -> None:
         """RAISES (UserError): If there is nothing to read, or no label is asked for (naming those in it)."""

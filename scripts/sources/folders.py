@@ -25,6 +25,7 @@ _SPLITS = {
     **dict.fromkeys(("dev", "devel", "development", "valid", "validation", "val", "testa"), "dev"),
     **dict.fromkeys(("test", "testing", "testb", "eval", "evaluation"), "test"),
 }
+_SPLIT = re.compile(f"(?<![^\\W\\d_])({'|'.join(sorted(_SPLITS, key=len, reverse=True))})(?![^\\W\\d_])")
 _DECIDING = re.compile(
     "gold.*|curat(ed|ion|or)|adjudicat(ed|ion|or)|consensus|harmoni[sz]ed|reconciled|final|corrected", re.IGNORECASE
 )
@@ -103,7 +104,8 @@ def find_copies(
 
 def split_of(name: str) -> str:
     """Return "train", "dev" or "test" if a word in the name of a file or folder says so, else nothing."""
-    return next((_SPLITS[word] for word in _words(name) if word in _SPLITS), "")
+    match = _SPLIT.search(name.casefold())
+    return _SPLITS[match[1]] if match else ""
 
 
 def _words(name: str) -> list[str]:
