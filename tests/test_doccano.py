@@ -104,7 +104,6 @@ def test_users_who_share_a_project_are_one_answer(export):
     assert (task.spans, task.annotator) == ([ADA, BOB, Span(15, 19, "LOC")], "")
     said = "text with spans of several users, taken as one answer: set users to each if they worked apart"
     assert intake.notes == {said: 1}
-    assert source.findings() == [f"1 × {said}"]
     both, intake, _ = read(export(by_users(1, 2, 2), users="each"))
     assert [(task.annotator, task.spans) for task in both] == [("1", [ADA]), ("2", [BOB])]
 

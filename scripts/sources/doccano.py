@@ -101,7 +101,7 @@ class Doccano(Files, frozen=True):
         return (replace(self, users=users) if self.users == "auto" else self), evidence
 
     def findings(self) -> list[str]:
-        """Tell which labels are ids, and how users share the texts."""
+        """Tell which labels are ids, and what texts without spans are taken for."""
         intake = Intake(lambda _: None)
         labels = Counter[str]()
         source, _ = self.first_look(intake)
@@ -111,9 +111,9 @@ class Doccano(Files, frozen=True):
             without += any(
                 not (document.size or document.confirmed or document.no_answer) for document in record.documents
             )
-        told = [f"{intake.notes[what]:,} × {what}" for what in (SHARED, APART) if intake.notes[what]]
+        told = []
         if intake.notes[LABEL_ID]:
-            ids = sorted(filter(str.isdigit, labels), key=int)
+            ids = sorted(filter(str.isdecimal, labels), key=int)
             names = json.dumps(dict.fromkeys(ids, ""))
             told.append(f"labels {', '.join(ids)} are ids of doccano, no names: label_names = {names}")
         if without and self.without_spans == "unannotated":

@@ -141,12 +141,6 @@ class LabelStudio(Files, frozen=True):
         objects = self.to_name or texts.objects_of(field)
         return replace(self, field=field, to_name=objects), texts.evidence(field, objects)
 
-    def findings(self) -> list[str]:
-        """Tell which text was chosen, if there was a choice."""
-        texts = self._texts_found()
-        told = texts.choice(self.field or texts.field(), is_set=bool(self.field))
-        return Files.findings(self) + [f"{number:,} × {what}" for what, number in told.items()]
-
     def _texts_found(self) -> TextsFound:
         found = TextsFound()
         for path, _ in self.files():
