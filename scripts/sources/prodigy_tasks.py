@@ -130,7 +130,9 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
         intake.skip(source, reason(err))
 
     def _read_record(self, record: TaskRecord, content: Any, source: str, intake: Intake) -> list[Task]:
-        kind = self._kind(record, content, intake)
+        kind = KIND_OF_VIEW.get(record.view_id)
+        if kind != "manual" or record.is_binary or record.versions is not None or self.kind != "auto":
+            kind = self._kind(record, content, intake)
         if not record.text or record.text.isspace():
             raise Unusable("text is empty")
         if record.meta and is_too_deep(record.meta):
@@ -192,8 +194,9 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
             task.other_labels = sorted(set(others))
         if task.kind == "review":
             task.versions = [self._version(record.text, version) for version in record.versions or ()]
-        if task.answer == "accept" and [span for span in taken if span.answer is not None]:
-            return _single_out(task, taken, fitted)
+        for span in taken:
+            if span.answer is not None and task.answer == "accept":
+                return _single_out(task, taken, fitted)
         return [task]
 
     def _fit_spans(
