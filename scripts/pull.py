@@ -7,8 +7,8 @@ from scripts.core import settings
 from scripts.core.errors import run_step
 from scripts.engines.engine import Dask
 from scripts.merging.pull import pull
-from scripts.reporting.accounts import print_intake
-from scripts.reporting.console import listed, plain_console, plural
+from scripts.reporting.accounts import print_pulled
+from scripts.reporting.console import plain_console, plural
 from scripts.sources.names import name_warnings
 
 
@@ -28,12 +28,7 @@ def main() -> None:
             config.datasets, args.output, limit, config.processes, args.fresh, options=config.options
         )
     console = plain_console()
-    print_intake(console, manifest.datasets)
-    empty = [name for name, entry in manifest.datasets.items() if not entry.records["read"]]
-    if empty:
-        console.print(f"⚠ no records in {listed(empty)}")
-    for warning in name_warnings(config.datasets, manifest.datasets):
-        console.print(f"⚠ {warning}")
+    print_pulled(console, manifest.datasets, name_warnings(config.datasets, manifest.datasets))
     if any(entry.reasons for entry in manifest.datasets.values()):
         console.print(f"{args.output}/skipped/ lists all that was skipped")
     note = f", {len(unchanged)} unchanged" if unchanged else ""

@@ -42,7 +42,7 @@ def main() -> None:
     if queued.folder is None:
         console.print("✔ nothing is left to ask")
         return
-    print_way_back(console, queued.queue, queued.folder, config.datasets, nlp["lang"])
+    print_way_back(console, queued.queue, queued.folder, config.datasets, config.options, nlp["lang"])
     console.print(f"✔ {queued.folder}: {plural(queued.queue.tasks, 'task')}")
 
 

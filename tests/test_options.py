@@ -6,6 +6,9 @@ import pytest
 
 from scripts.core.answers import Span
 from scripts.core.settings import DatasetOptions
+from scripts.merging.pull import pull
+from scripts.reporting.accounts import print_pulled
+from scripts.reporting.console import plain_console
 from scripts.sources.brat import Brat
 from scripts.sources.label_studio import LabelStudio
 from scripts.sources.options import read_answers
@@ -80,7 +83,7 @@ def test_labels_get_our_names(export):
     assert answer.spans == [Span(*ADA, "PERSON"), Span(*ROME, "LOC")]
     assert answer.versions == [[Span(*ADA, "PERSON")]]
     assert answer.other_labels == ["TITLE"]
-    assert intake.labels == {"TITLE": 1}
+    assert (intake.labels, intake.renamed) == ({"TITLE": 1}, {"PER → PERSON": 1})
 
 
 def test_two_labels_of_the_source_can_be_one_of_ours(export):
@@ -109,3 +112,19 @@ def test_our_label_is_complete_only_where_all_of_the_source_s_are(tmp_path):
 def test_a_label_that_no_answer_has_is_noted_under_its_name_in_the_source(export):
     _, intake, _ = read(Taken(export(task(TEXT, [(*ADA, "PER")])), rename={"LOC": "PLACE"}))
     assert intake.missing_labels == ["LOC"]
+
+
+def test_the_screen_of_pull_says_what_the_options_did(export, tmp_path, capsys):
+    source = export(of("ana", (*ADA, "PER"), (*BOB, "PER")), of("ben", (*ADA, "PER")), of("", (*ADA, "PER")))
+    options = DatasetOptions(rename={"PER": "PERSON"}, annotators=["ana"])
+    entries = pull({"ner": source}, tmp_path / "out", 0.5, 1, options={"ner": options}).manifest.datasets
+    print_pulled(plain_console(width=200), entries, ["ner: no answer of zoe"])
+    screen = capsys.readouterr().out.splitlines()
+    assert [" ".join(line.split()) for line in screen] == [
+        "dataset records = kept + other annotators spans = kept + other annotators",
+        "ner 3 1 2 4 2 2",
+        "Renamed: 2 × PER → PERSON",
+        "Other annotators: 1 × an answer without a name",
+        "Other annotators: 1 × ben",
+        "⚠ ner: no answer of zoe",
+    ]

@@ -186,12 +186,13 @@ def test_a_binary_reject_of_several_spans_says_nothing():
     assert reasons(with_answers("accept", None, None) | {"answer": "reject"}) == said
 
 
-def test_a_binary_answer_about_another_label_is_not_taken_and_one_without_a_span_is_skipped():
+def test_a_binary_answer_about_another_label_is_not_taken_and_one_without_a_span_is_none():
     found, intake, _ = understood(task(TEXT, [LONDON], _view_id="ner"))
     assert not found
     assert intake.records == {"read": 1, "other_labels": 1}
     assert intake.spans == {"read": 1, "other_labels": 1}
-    assert reasons(task(TEXT, _view_id="ner")) == ["binary answer without a span"]
+    found, intake, _ = understood(task(TEXT, _view_id="ner"))
+    assert (found, intake.notes) == ([], {"no answer about spans: yes or no without a span": 1})
 
 
 def test_a_review_shows_its_versions():

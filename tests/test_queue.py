@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -26,13 +27,17 @@ from scripts.core import settings
 from scripts.core.answers import GoldText, Span
 from scripts.core.errors import run_step
 from scripts.core.hashing import input_hash, task_hash
+from scripts.core.settings import DatasetOptions
 from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull
 from scripts.model.models import record_data
 from scripts.queue import main
 from scripts.queueing.candidates import choose, entropy, informativeness, main_words
+from scripts.queueing.request import Request
+from scripts.queueing.tasks import _destination
 from scripts.sources.doccano import Doccano
 from scripts.sources.label_studio import LabelStudio
+from scripts.sources.prodigy_database import prodigy_database
 from scripts.sources.prodigy_jsonl import ProdigyJsonl
 from tests.prodigy import add_task, line, read, task, write_database
 from tests.project import CONFIG, TRAINING
@@ -432,3 +437,12 @@ def test_each_choice_is_the_most_informative_beside_those_before(candidates):
 def test_models_that_disagree_are_less_certain_than_each_of_them():
     one, other = np.array([[0.9, 0.1, 0, 0, 0]]), np.array([[0.1, 0.9, 0, 0, 0]])
     assert entropy((one + other) / 2)[0] > entropy(one)[0] == pytest.approx(entropy(other)[0])
+
+
+@pytest.mark.parametrize("options", [{"rename": {"ORG": "FIRM"}}, {"annotators": ["ana"]}])
+def test_answers_do_not_go_where_pull_would_not_take_them(options):
+    source = prodigy_database("prodigy.db", "org_2024", ["ORG"])
+    queue = SimpleNamespace(request=Request(label="ORG"))
+    for found, expected in ((DatasetOptions(), "org_2024"), (DatasetOptions(**options), "org_uncovered")):
+        name, block = _destination(queue, Path("001"), {"org": source}, {"org": found})
+        assert (name, block is None) == (expected, expected == "org_2024")

@@ -11,6 +11,7 @@ import pytest
 import spacy
 from spacy.tokens import DocBin
 
+from scripts.core.manifest import OUTCOMES
 from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull
 from scripts.sources.brat import Brat
@@ -19,7 +20,6 @@ from scripts.sources.docbin import DocBinFiles
 from scripts.sources.doccano import Doccano
 from scripts.sources.label_studio import LabelStudio
 from scripts.sources.prodigy_jsonl import ProdigyJsonl
-from scripts.sources.source import OUTCOMES
 from tests.prodigy import read
 
 

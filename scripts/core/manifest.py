@@ -9,6 +9,7 @@ import msgspec
 from scripts.core.files import read_json, write_json
 
 NAME = "manifest.json"
+OUTCOMES = ("kept", "other_labels", "other_annotators", "no_answer", "skipped")  # of a record, and of a span
 _MAX_LENGTH = 150  # of a file name; most file systems allow 255 bytes
 
 
@@ -23,6 +24,7 @@ class Entry(msgspec.Struct, kw_only=True):
     notes (dict[str, int]): Oddities by which nothing was lost, and the kinds of what is no answer.
     other_labels (dict[str, int]): Spans by label that are not taken, since their labels are not asked for.
     other_annotators (dict[str, int]): Answers by annotator that are not taken, since others are asked for.
+    renamed (dict[str, int]): Spans by the two names of their label, "PER → PERSON", where ours differs.
     missing_labels (list[str]): Labels of the source that are asked for and of which no answer has a span.
     missing_annotators (list[str]): Annotators who are asked for and have no answer.
     """
@@ -37,6 +39,7 @@ class Entry(msgspec.Struct, kw_only=True):
     notes: dict[str, int]
     other_labels: dict[str, int] = {}
     other_annotators: dict[str, int] = {}
+    renamed: dict[str, int] = {}
     missing_labels: list[str] = []
     missing_annotators: list[str] = []
 

@@ -171,7 +171,7 @@ def join_entries(entries: Sequence[Entry]) -> Entry:
     first = entries[0]
     sums = {
         name: sum((Counter(getattr(entry, name)) for entry in entries), Counter[str]())
-        for name in ("records", "spans", "reasons", "notes", "other_labels", "other_annotators")
+        for name in ("records", "spans", "reasons", "notes", "other_labels", "other_annotators", "renamed")
     }
     return Entry(
         file=first.file, sha256=hashlib.sha256("\n".join(entry.sha256 for entry in entries).encode()).hexdigest(),
@@ -180,7 +180,7 @@ def join_entries(entries: Sequence[Entry]) -> Entry:
         spans={outcome: sums["spans"][outcome] for outcome in first.spans},
         reasons=dict(sorted(sums["reasons"].items())), notes=dict(sorted(sums["notes"].items())),
         other_labels=dict(sorted(sums["other_labels"].items())),
-        other_annotators=dict(sorted(sums["other_annotators"].items())),
+        other_annotators=dict(sorted(sums["other_annotators"].items())), renamed=dict(sorted(sums["renamed"].items())),
         missing_labels=sorted(set.intersection(*({*entry.missing_labels} for entry in entries))),
         missing_annotators=sorted(set.intersection(*({*entry.missing_annotators} for entry in entries))),
     )  # fmt: skip

@@ -12,13 +12,13 @@ import msgspec
 
 from scripts.core.errors import UserError
 from scripts.core.files import code_digest, exclusive, whole_file, work_folder
-from scripts.core.manifest import Entry, Manifest, file_name, load, save
+from scripts.core.manifest import OUTCOMES, Entry, Manifest, file_name, load, save
 from scripts.core.settings import DatasetOptions
 from scripts.core.workers import spread
 from scripts.merging.sorting import sorted_blocks
 from scripts.sources.names import check_names
 from scripts.sources.options import read_answers
-from scripts.sources.source import OUTCOMES, Intake, Source
+from scripts.sources.source import Intake, Source
 
 _SKIPPED = "skipped"
 _ROOMS = Path(__file__).parent.parent
@@ -223,6 +223,7 @@ def read_source(job: ReadJob) -> Entry:
         notes=dict(sorted(intake.notes.items())),
         other_labels=dict(sorted(intake.labels.items())),
         other_annotators=dict(sorted(intake.annotators.items())),
+        renamed=dict(sorted(intake.renamed.items())),
         missing_labels=intake.missing_labels,
         missing_annotators=intake.missing_annotators,
     )

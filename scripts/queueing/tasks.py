@@ -9,6 +9,7 @@ import msgspec
 from rich.console import Console
 
 from scripts.core.answers import GoldText
+from scripts.core.settings import DatasetOptions
 from scripts.exporting.doccano import doccano_line
 from scripts.exporting.label_studio import interface, studio_task
 from scripts.exporting.prodigy import ProdigyTokens, prodigy_task
@@ -69,12 +70,15 @@ FORMATS = {
 }
 
 
-def print_way_back(console: Console, queue: Queue, folder: Path, sources: Mapping[str, Source], lang: str) -> None:
+def print_way_back(
+    console: Console, queue: Queue, folder: Path, sources: Mapping[str, Source],
+    options: Mapping[str, DatasetOptions], lang: str,
+) -> None:  # fmt: skip
     """Print what to do with the tasks in a folder, and the block of the config that reads the answers.
 
-    sources (Mapping[str, Source]): The datasets of the config.
+    sources (Mapping[str, Source]), options (Mapping[str, DatasetOptions]): The datasets of the config.
     """
-    name, block = _destination(queue, folder, sources)
+    name, block = _destination(queue, folder, sources, options)
     task_format = FORMATS[queue.request.format]
     tasks = (folder / task_format.name).as_posix()
     if queue.request.format == "prodigy":
@@ -93,20 +97,24 @@ def print_way_back(console: Console, queue: Queue, folder: Path, sources: Mappin
         console.print(str(block), soft_wrap=True)
 
 
-def _destination(queue: Queue, folder: Path, sources: Mapping[str, Source]) -> tuple[str, DatasetBlock | None]:
+def _destination(
+    queue: Queue, folder: Path, sources: Mapping[str, Source], options: Mapping[str, DatasetOptions]
+) -> tuple[str, DatasetBlock | None]:
     """Return the dataset that the answers go to, and the block that reads it unless the config has one."""
     request, task_format = queue.request, FORMATS[queue.request.format]
     if request.format != "prodigy":
         name = f"{slug(request.label)}_{request.kind}_{folder.name}"
         where = {"path": (folder / task_format.answers).as_posix(), "labels": [request.label]}
         return name, DatasetBlock(name, task_format.reader, where | task_format.settings)
-    prodigy = [source for source in sources.values() if isinstance(source, ProdigyDatabase | ProdigyServer)]
-    own = [source.dataset for source in prodigy if source.labels == [request.label]]
+    prodigy = {name: one for name, one in sources.items() if isinstance(one, ProdigyDatabase | ProdigyServer)}
+    # The answers will have our name of the label, and may be anybody's.
+    as_it_is = [name for name in prodigy if not options[name].rename and not options[name].annotators]
+    own = [prodigy[name].dataset for name in as_it_is if prodigy[name].labels == [request.label]]
     if own and request.kind == "uncovered":
         return own[0], None
     # A review needs a dataset of its own: Prodigy does not ask about a text that the dataset has.
     number = "" if request.kind == "uncovered" else f"_{folder.name}"
     name = f"{slug(request.label)}_{request.kind}{number}"
-    paths = [source.path for source in prodigy if isinstance(source, ProdigyDatabase)]
+    paths = [source.path for source in prodigy.values() if isinstance(source, ProdigyDatabase)]
     where = {"path": paths[0] if paths else _DEFAULT_DATABASE, "dataset": name, "labels": [request.label]}
     return name, None if name in sources else DatasetBlock(name, task_format.reader, where)

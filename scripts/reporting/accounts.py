@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from scripts.core.manifest import OUTCOMES
 from scripts.merging.account import ANSWERS
 from scripts.merging.rules import OTHER, UNCLEAR, UNTOLD
-from scripts.reporting.console import Console, as_sum, new_table, plural, print_counts, print_sums
-from scripts.sources.source import OUTCOMES
+from scripts.reporting.console import Console, as_sum, listed, new_table, plural, print_counts, print_sums
 
 if TYPE_CHECKING:  # importing spaCy takes half a second
     from scripts.core.manifest import Entry
@@ -24,6 +24,20 @@ def print_intake(console: Console, accounts: Mapping[str, Entry | Intake]) -> No
     print_sums(console, "dataset", rows, dict.fromkeys(("records", "spans"), OUTCOMES))
     print_counts(console, "Skipped", sum((Counter(account.reasons) for account in accounts.values()), Counter()))
     print_counts(console, "Noted", sum((Counter(account.notes) for account in accounts.values()), Counter()))
+
+
+def print_pulled(console: Console, entries: Mapping[str, Entry], warnings: Iterable[str]) -> None:
+    """The account of what was read, as `print_intake`; what the options of the datasets did; and warnings."""
+    print_intake(console, entries)
+    print_counts(console, "Renamed", sum((Counter(entry.renamed) for entry in entries.values()), Counter()))
+    others = sum((Counter(entry.other_annotators) for entry in entries.values()), Counter[str]())
+    named = {name or "an answer without a name": number for name, number in others.items()}
+    print_counts(console, "Other annotators", named)
+    empty = [name for name, entry in entries.items() if not entry.records["read"]]
+    if empty:
+        console.print(f"⚠ no records in {listed(empty)}")
+    for warning in warnings:
+        console.print(f"⚠ {warning}")
 
 
 def print_found(console: Console, datasets: Sequence[FoundDataset], said: Iterable[str]) -> None:

@@ -56,7 +56,9 @@ def _rename(
     sources: dict[str, set[str]] = {}
     for label in labels:
         sources.setdefault(options.rename.get(label, label), set()).add(label)
+    names = {old: f"{old} → {new}" for old, new in options.rename.items() if old != new}
     for tasks in answers:
+        intake.renamed.update(names[span.label] for task in tasks for span in task.spans if span.label in names)
         if renamed := [one for task in tasks for one in _renamed(task, options, sources, intake)]:
             yield renamed
         else:

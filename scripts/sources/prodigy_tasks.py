@@ -130,9 +130,7 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
         intake.skip(source, reason(err))
 
     def _read_record(self, record: TaskRecord, content: Any, source: str, intake: Intake) -> list[Task]:
-        kind = KIND_OF_VIEW.get(record.view_id)
-        if kind != "manual" or record.is_binary or record.versions is not None or self.kind != "auto":
-            kind = self._kind(record, content, intake)
+        kind = self._kind(record, content, intake)
         if not record.text or record.text.isspace():
             raise Unusable("text is empty")
         if record.meta and is_too_deep(record.meta):
@@ -298,10 +296,14 @@ def _single_out(task: Task, taken: list[SpanRecord], fitted: list[Span]) -> list
 
 
 def _binary_answers(record: TaskRecord, task: Task, taken: list[SpanRecord], fitted: list[Span]) -> list[Task]:
-    """Return an answer for each span: its own if it has one and not all of the record is ignored. RAISES (Unusable)."""
+    """Return an answer for each span: its own if it has one and not all of the record is ignored.
+
+    RAISES (Unusable): If it cannot be told which span is meant.
+    RAISES (NoAnswer): If there is none.
+    """
     spans = record.spans or []
     if not spans:
-        raise Unusable("binary answer without a span")
+        raise NoAnswer("yes or no without a span")
     if task.answer == "reject" and sum(span.answer is None for span in spans) > 1:
         raise Unusable("binary reject of several spans at once: which one is wrong is not known")
     answers = ["ignore" if task.answer == "ignore" else span.answer or task.answer for span in taken]

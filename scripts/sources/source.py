@@ -9,8 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 import msgspec
 
 from scripts.core.answers import Span, Task
-
-OUTCOMES = ("kept", "other_labels", "other_annotators", "no_answer", "skipped")  # of a record, and of a span
+from scripts.core.manifest import OUTCOMES
 
 
 @runtime_checkable
@@ -61,6 +60,7 @@ class Intake(msgspec.Struct):
         constant memory.
     labels (Counter[str]): Spans by label that are not taken, since their labels are not asked for.
     annotators (Counter[str]): Answers by annotator that are not taken, since others are asked for.
+    renamed (Counter[str]): Spans by the two names of their label, "PER → PERSON", where ours differs.
     missing_labels (list[str]), missing_annotators (list[str]): Those that are asked for and occur in no answer, sorted.
     """
 
@@ -71,6 +71,7 @@ class Intake(msgspec.Struct):
     notes: Counter[str] = msgspec.field(default_factory=Counter)
     labels: Counter[str] = msgspec.field(default_factory=Counter)
     annotators: Counter[str] = msgspec.field(default_factory=Counter)
+    renamed: Counter[str] = msgspec.field(default_factory=Counter)
     missing_labels: list[str] = []
     missing_annotators: list[str] = []
 
