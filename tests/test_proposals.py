@@ -207,6 +207,8 @@ def test_several_answers_about_a_text_are_counted_by_what_they_are_about(importe
     assert any("(9 cannot be told)" in said for said in unclear.said)
     assert '# repeats = "unite"' in str(unclear.blocks[0])
     assert options()["c"].repeats == "auto"
+    same = imported(export(tmp_path, "d.jsonl", answers(TEXTS, city) + answers(TEXTS, city)), "replace")
+    assert not any("several answers" in said for said in same.said)
 
 
 # ---- Splits of a corpus
@@ -218,15 +220,18 @@ def conll(folder, **texts):
         (folder / f"{name}.conll").write_text("".join(f"{word} {tag}\n\n" for word, tag in words.items()))
 
 
-def test_published_splits_have_blocks_of_their_own_with_all_labels(imported, tmp_path):
+def test_published_splits_are_said_and_kept_if_each_is_imported(imported, tmp_path):
     words = {"Ada": "B-PER", "Graz": "B-LOC", "met": "O"}
     conll(tmp_path / "corpus", train=words, dev={"Bob": "B-PER", "sat": "O"}, test=words)
-    plan = imported(tmp_path / "corpus")
+    plan = imported(tmp_path / "corpus", "nothing")
+    assert any("published splits by the names of its files: dev (dev.conll), test (test" in said for said in plan.said)
+    for name in ("train", "dev", "test"):
+        plan = imported(tmp_path / "corpus" / f"{name}.conll")
     config = settings.load(Path("datasets.cfg"))
-    assert config.split.test_datasets == ["corpus_test_loc", "corpus_test_per"]
-    assert config.split.dev_datasets == ["corpus_dev_loc", "corpus_dev_per"]
-    assert config.datasets["corpus_dev_loc"].labels == ["LOC"]
-    assert any("[split] test_datasets has corpus_test_loc to corpus_test_per" in said for said in plan.said)
+    assert config.split.test_datasets == ["test_loc", "test_per"]
+    assert config.split.dev_datasets == ["dev_loc", "dev_per"]
+    assert config.datasets["dev_loc"].labels == ["LOC"]
+    assert any("[split] test_datasets has test_loc to test_per" in said for said in plan.said)
 
 
 def test_a_file_has_the_labels_of_the_other_splits_beside_it(imported, tmp_path):
@@ -243,13 +248,20 @@ def test_a_file_has_the_labels_of_the_other_splits_beside_it(imported, tmp_path)
     assert (config.split.dev_datasets, config.split.test_datasets) == (["dev_loc", "dev_per"], [])
 
 
-def test_splits_of_other_formats(imported, tmp_path):
-    (tmp_path / "c").mkdir()
-    for name in ("train", "test"):
-        rows = [["Ada met Bob.", {"entities": [[0, 3, "PER"]]}]]
-        (tmp_path / "c" / f"{name}.json").write_text(json.dumps(rows))
-    imported(tmp_path / "c")
-    assert settings.load(Path("datasets.cfg")).split.test_datasets == ["c_test"]
+@pytest.mark.parametrize("name", ["test.json", "test"])
+def test_splits_of_other_formats_and_folders_of_splits(name, imported, tmp_path):
+    for split in ("train", "test"):
+        place = tmp_path / "c" / name.replace("test", split)
+        place = place if place.suffix else place / "a.json"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps([["Ada met Bob.", {"entities": [[0, 3, "PER"]]}]]))
+    imported(tmp_path / "c" / name)
+    assert settings.load(Path("datasets.cfg")).split.test_datasets == ["test"]
+
+
+def test_a_split_alone_is_no_published_one(imported, tmp_path):
+    imported(export(tmp_path, "test.jsonl", answers(TEXTS, city)))
+    assert settings.load(Path("datasets.cfg")).split.test_datasets == []
 
 
 def test_lists_of_a_section_get_more_names():
@@ -337,8 +349,8 @@ def test_a_path_that_was_divided_at_its_spaces_is_found(tmp_path, monkeypatch):
 
 
 def test_a_folder_of_prodigy_exports_is_a_dataset_a_file(imported, tmp_path):
-    (tmp_path / "exports").mkdir()
-    export(tmp_path / "exports", "city.jsonl", answers(TEXTS, city))
+    (tmp_path / "exports" / "old").mkdir(parents=True)
+    export(tmp_path / "exports" / "old", "city.jsonl", answers(TEXTS, city))
     export(tmp_path / "exports", "people.jsonl", answers(TEXTS, person))
     imported(tmp_path / "exports")
     assert {name: source.labels for name, source in settings.load(Path("datasets.cfg")).datasets.items()} == {

@@ -79,7 +79,7 @@ class Sample(Generic[_T]):
 class Evidence(msgspec.Struct):
     """What the answers of a dataset tell.
 
-    texts (Sample[Sampled]): Accepted answers by input hash.
+    texts (Sample[Sampled]): Answers by input hash, without those that ignore or reject the text.
     pieces (Sample[None]): Hashes of the sentences and lines of texts that have several.
     answers (Counter[str]): Complete answers by annotator.
     spans (Counter[tuple[str, str]]): Of complete answers, by annotator and label.
@@ -111,15 +111,16 @@ class Evidence(msgspec.Struct):
                 self.times = [min([task.timestamp, *self.times[:1]]), max([task.timestamp, *self.times[1:]])]
             if self.read <= _MAX_READ:
                 self._count_scripts(task.text)
-            if task.answer == "accept":
-                self._add_accepted(task)
+            if task.answer == "accept" or (task.answer == "reject" and task.kind == "binary"):
+                self._add_answer(task)
 
-    def _add_accepted(self, task: Task) -> None:
+    def _add_answer(self, task: Task) -> None:
         if task.kind != "binary":
             self.answers[task.annotator] += 1
             self.spans.update((task.annotator, span.label) for span in task.spans)
         if self.texts.takes(task.input_hash):
-            spans = frozenset((span.start, span.end, span.label) for span in task.spans)
+            found = task.spans if task.answer == "accept" else ()
+            spans = frozenset((span.start, span.end, span.label) for span in found)
             labels = frozenset({span.label for span in task.spans}.union(task.other_labels))
             self.texts.add(task.input_hash, Sampled((task.timestamp or 0, _number(task)), task.kind, labels, spans))
         for piece in pieces_of(task.text):
@@ -144,8 +145,8 @@ def _number(task: Task) -> int:
 
 
 class Repeats(NamedTuple):
-    """Sampled texts with several complete answers in a dataset: the next is about other labels, about the same again,
-    or one of them is without spans, so that it cannot be told. `merge` decides by the same.
+    """Sampled texts with several complete answers in a dataset that differ: the next is about other labels, about the
+    same again, or one of them is without spans, so that it cannot be told. `merge` decides by the same.
     """
 
     other: int = 0
@@ -159,8 +160,9 @@ def find_repeats(evidence: Evidence) -> Repeats:
     for answers in evidence.texts.items.values():
         complete = sorted((answer for answer in answers if answer.kind == "manual"), key=lambda one: one.order)
         if len(complete) > 1:
-            kinds = {_relation(one, other) for one, other in pairwise(complete)}
-            found[next(kind for kind in ("again", "other", "unclear") if kind in kinds)] += 1
+            # Equal answers say nothing.
+            kinds = {_relation(one, other) for one, other in pairwise(complete) if one[2:] != other[2:]}
+            found.update([kind for kind in ("again", "other", "unclear") if kind in kinds][:1])
     return Repeats(found["other"], found["again"], found["unclear"])
 
 

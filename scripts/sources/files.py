@@ -24,6 +24,7 @@ from scripts.sources.folders import split_of
 from scripts.sources.offsets import Offsets, Unit, UnitEvidence
 from scripts.sources.source import Intake, Source, SourcePart
 
+PUBLISHED_SPLITS = "published splits by the names of its files"
 NamedFile = tuple[Path, str]  # with its name within the folder
 
 
@@ -70,7 +71,7 @@ class Files(msgspec.Struct, frozen=True):
         """Tell `import` what the files hold beside labels: sentences, with the setting that takes it otherwise."""
         splits = self.split_paths()
         names = [f"{split} ({Path(path).name})" for split, path in splits.items()]
-        return [f"published splits by the names of its files: {', '.join(names)}"] if names else []
+        return [f"{PUBLISHED_SPLITS}: {', '.join(names)}"] if names else []
 
     def split_paths(self) -> dict[str, str]:
         """Return the paths of "train", "dev" and "test" where the names of all files or folders in it say so."""

@@ -6,6 +6,7 @@ import inspect
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from scripts.sources.folders import split_of
 from scripts.sources.source import Intake
 
 # A registered function. What it returns can be imported if it has `labels_found()`, the number of spans of each label,
-# and, with a path, `recognizes()`. It can have `datasets()`, the names of those in it, `findings()`, sentences about
-# what else is in it, and `split_paths()`, see `Files`.
+# and, with a path, `recognizes()`. It can have `datasets()`, the names of those in it, and `findings()`, sentences
+# about what else is in it.
 Reader = Callable[..., Any]
 
 _PRODIGY = "prodigyjsonl"
@@ -34,7 +35,7 @@ class FoundDataset:
     intake (Intake): The account of reading it.
     spans (Counter[str]), texts (Counter[str]): Of each label, the number of its spans and of records that have one.
     findings (list[str]): What the reader tells beside labels.
-    split (str): "train", "dev" or "test", if it is a published split.
+    split (str): "train", "dev" or "test", if it is one of the splits of a corpus, the others beside it.
     """
 
     name: str
@@ -80,26 +81,19 @@ def find_datasets(format_name: str, path: str, options: Mapping[str, Any]) -> li
 
 
 def _list_datasets(reader: Reader, reader_name: str, path: str, options: Mapping[str, Any]) -> Iterator[FoundDataset]:
-    """Yield what is at a path, not read yet: datasets of a database, splits, files of a folder, or all as one."""
+    """Yield what is at a path, not read yet: datasets of a database, files of a folder, or all as one."""
     where = {_path_option(reader): path}
     source = _make_source(reader, [], {**where, **options})
     name = str(options.get("dataset") or Path(path).expanduser().resolve().name.split(".")[0])
     if hasattr(source, "datasets") and "dataset" not in options:
         for dataset in source.datasets():
             yield FoundDataset(dataset, reader_name, {**where, "dataset": dataset, **options})
-    elif splits := _split_paths(source):
-        for split, part in splits.items():
-            yield FoundDataset(f"{name}_{split}", reader_name, {"path": part, **options}, split=split)
     elif reader_name.split(".")[1].lower() == _PRODIGY and Path(path).expanduser().is_dir():
         for file in _prodigy_files(path):
             yield FoundDataset(file.name.split(".")[0], reader_name, {"path": str(file), **options})
     else:
         split = split_of(Path(path).name) if "path" in where and _sibling_splits(path) else ""
         yield FoundDataset(name, reader_name, {**where, **options}, split=split)
-
-
-def _split_paths(source: Any) -> dict[str, str]:
-    return source.split_paths() if hasattr(source, "split_paths") else {}
 
 
 def make_blocks(datasets: Iterable[FoundDataset], taken: Iterable[str], prefix: str = "") -> list[DatasetBlock]:
@@ -165,15 +159,9 @@ def _recognize(readers: Mapping[str, Reader], path: str) -> str:
     """Return the format of what is at a path. RAISES (UserError): If it looks like none, or like several."""
     if not Path(path).expanduser().exists():
         raise UserError(f"{path}: no such file or folder; say with --vars.path where the annotations are")
-    found = []
-    for name, reader in readers.items():
-        if _path_option(reader) != "path":
-            continue
-        try:
-            found += [name] if _make_source(reader, [], {"path": path}).recognizes() else []
-        except (OSError, UserError):  # a folder where a file is expected, bytes where text is
-            continue
-    found = [name for name in found if not getattr(readers[name], "is_fallback", False)] or found
+    fallbacks = {name: reader for name, reader in readers.items() if getattr(reader, "is_fallback", False)}
+    found = _recognizing({name: reader for name, reader in readers.items() if name not in fallbacks}, path)
+    found = found or _recognizing(fallbacks, path)
     if len(found) < 2 and (files := _prodigy_files(path)):
         sources = (_make_source(readers[_PRODIGY], [], {"path": str(file)}) for file in files)
         found = [_PRODIGY] if all(source.recognizes() for source in sources) else found
@@ -181,6 +169,16 @@ def _recognize(readers: Mapping[str, Reader], path: str) -> str:
         return found[0]
     what = f"looks like {' and like '.join(found)}" if found else f"looks like no format that can be read{_why(path)}"
     raise UserError(f"{path}: {what}; say which it is with --vars.format, one of {', '.join(readers)}")
+
+
+def _recognizing(readers: Mapping[str, Reader], path: str) -> list[str]:
+    """Return the formats whose readers recognize what is at a path."""
+    found = []
+    for name, reader in readers.items():
+        if _path_option(reader) == "path":
+            with suppress(OSError, UserError):  # a folder where a file is expected, bytes where text is
+                found += [name] if _make_source(reader, [], {"path": path}).recognizes() else []
+    return found
 
 
 def _why(path: str) -> str:
@@ -197,7 +195,7 @@ def _why(path: str) -> str:
 
 def _prodigy_files(path: str) -> list[Path]:
     """The files of a folder that may be exports of Prodigy, a dataset each."""
-    files = (file for ending in ("jsonl", "jsonl.gz") for file in Path(path).expanduser().glob(f"*.{ending}"))
+    files = (file for ending in ("jsonl", "jsonl.gz") for file in Path(path).expanduser().rglob(f"*.{ending}"))
     return sorted(files) if Path(path).expanduser().is_dir() else []
 
 

@@ -11,6 +11,7 @@ from scripts.core import settings
 from scripts.core.errors import UserError
 from scripts.core.settings import PullSection, Settings
 from scripts.sources.blocks import DatasetBlock, Proposal, add_blocks, block_names, remove_blocks, set_split
+from scripts.sources.files import PUBLISHED_SPLITS
 from scripts.sources.importing import FoundDataset, make_blocks
 from scripts.sources.proposals import in_config, propose, said_of_language, said_of_repeats
 
@@ -48,7 +49,7 @@ def plan_import(found: Sequence[FoundDataset], config: Path, write: Write, prefi
     splits = _published_splits(found, blocks)
     content = add_blocks(set_split(kept, splits) if splits else kept, blocks)
     said = [
-        *(f"{dataset.name}: {finding}" for dataset in found for finding in dataset.findings),
+        *(f"{dataset.name}: {finding}{_what_to_do(finding)}" for dataset in found for finding in dataset.findings),
         *_said_of_datasets(found, (current.pull if current else PullSection()).max_skipped),
         *_said_of_blocks(blocks),
         *_said_of_splits(splits),
@@ -80,6 +81,11 @@ def _published_splits(found: Iterable[FoundDataset], blocks: Iterable[DatasetBlo
     return names
 
 
+def _what_to_do(finding: str) -> str:
+    is_about_splits = finding.startswith(PUBLISHED_SPLITS)
+    return "; to keep them, import each by its own path, and [split] will name it" if is_about_splits else ""
+
+
 def _said_of_datasets(found: Iterable[FoundDataset], max_skipped: float) -> Iterator[str]:
     for dataset in found:
         if repeats := said_of_repeats(dataset):
@@ -94,11 +100,16 @@ def _said_of_datasets(found: Iterable[FoundDataset], max_skipped: float) -> Iter
 
 
 def _said_of_blocks(blocks: Iterable[DatasetBlock]) -> Iterator[str]:
+    names: dict[str, list[str]] = {}
     for block in blocks:
         if block.doubt:
-            yield f"{block.name} is written as a comment: {block.doubt}"
+            names.setdefault(f"is a comment: {block.doubt}", []).append(block.name)
         else:
-            yield from (f"{block.name}: {one} {_how(one)}: {one.evidence}" for one in block.proposals)
+            for one in block.proposals:
+                names.setdefault(f"{one} {_how(one)}: {one.evidence}", []).append(block.name)
+    for sentence, some in names.items():
+        more = f" and {len(some) - 1} more" if len(some) > 1 else ""
+        yield f"{some[0]}{more}: {sentence}"
 
 
 def _how(proposal: Proposal) -> str:

@@ -14,7 +14,7 @@ from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files
 from scripts.sources.offsets import UNITS, Mark, Offsets, Unit, UnitEvidence, differs, is_inside_word
 from scripts.sources.source import Intake
-from scripts.sources.training_rows import RowSpan, TrainingRow, training_rows
+from scripts.sources.training_rows import PRODIGY, RowSpan, TrainingRow, training_rows
 
 _MIN_CUT, _MAX_CUT = 5, 0.25  # spans that end inside a word, and their share
 
@@ -58,11 +58,13 @@ class TrainingData(Files, frozen=True):
 
     def recognizes(self) -> bool:
         """Whether a row has spans."""
-        rows = (row for path, name in self.files() for _, row in training_rows(path, name))
-        return any(
-            isinstance(row, TrainingRow) and any(not span.fault for spans in row.spans.values() for span in spans)
-            for row in rows
-        )
+        is_found = False
+        for path, name in self.files():
+            for _, row in training_rows(path, name):
+                if row == PRODIGY:
+                    return False
+                is_found |= isinstance(row, TrainingRow) and _has_spans(row)
+        return is_found
 
     def first_look(self, intake: Intake) -> tuple[TrainingData, UnitEvidence]:
         """Return the source with the key that has most spans and the ends that fit, and what tells the unit."""
@@ -136,6 +138,10 @@ class TrainingData(Files, frozen=True):
                     if len(filled) > 1:
                         beside.setdefault(key, Counter()).update(span.label for span in row.spans[key])
         return _Evidence(keys, beside, ends, special)
+
+
+def _has_spans(row: TrainingRow) -> bool:
+    return any(not span.fault for spans in row.spans.values() for span in spans)
 
 
 # ---- Ends

@@ -43,6 +43,8 @@ _INCLUSIVE = ("points", "endPos")
 _TOKENS = ("tokens", "words", "tokenized_text")
 _TAGS = ("ner_tags", "tags", "ner", "labels", "label", "entities")
 _NO_SPANS = {*_TOKENS, "sents", "relations", "meta", "metadata"}
+_OF_PRODIGY = {"_input_hash", "_task_hash", "_view_id", "_session_id", "_is_binary", "_timestamp"}
+PRODIGY = "a task of Prodigy: save the file as JSONL, one task a line"
 _MAX_DEPTH = 4  # of a list of spans in a row, and of a row in a file
 _MAX_PYTHON = 2**26  # bytes
 _PYTHON = re.compile(rb"\s*(?:[A-Za-z_#\"']|\(|\[\s*\(|\[?\s*[\[{]\s*')")
@@ -194,8 +196,8 @@ def _pair(pair: Sequence[Any]) -> TrainingRow | str:
 
 def _row(value: dict[str, Any]) -> TrainingRow | str | None:
     """Read an object with a text or tokens; None if it has neither."""
-    if isinstance(value.get("_input_hash"), int) and "_task_hash" in value:
-        return "a task of Prodigy: save the file as JSONL, one task a line"
+    if not _OF_PRODIGY.isdisjoint(value):
+        return PRODIGY
     tagged = _tagged(value)
     if tagged is not None:
         return tagged
