@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from random import Random
 from types import SimpleNamespace
 
 import pytest
@@ -364,3 +365,79 @@ def test_quotes_of_brat_tell_the_unit(tmp_path, unit, counted, beginning):
     assert (covered(tasks), skipped) == (set(WORDS), [])
     assert set(intake.notes) <= {f"text whose offsets count {unit}, as its spans tell"}
     assert bool(intake.notes) == (unit != "codepoints")
+
+
+# In any language, no unit is taken that gives other spans than the annotated ones: it is found, or asked for
+
+COUNTS = {
+    "codepoints": lambda _, offset: offset,
+    "utf16": units,
+    "codepoints_crlf": of_lines,
+    "utf16_crlf": of_browsers,
+    "graphemes": lambda text, offset: len(regex.findall(r"\X", text[:offset])),
+    "bytes": of_bytes,
+}
+LANGUAGES = {
+    "mixed": (
+        " ",
+        [
+            "the",
+            "hotel",
+            "Ada",
+            "Lovelace",
+            "left",
+            "Köln",
+            "near",
+            "Größe",
+            "of",
+            "I",
+            "résumé",
+            "10",
+            "2024",
+            "Porto",
+            "in",
+            "x",
+        ],
+    ),
+    "Hindi": (" ", ["नरेंद्र", "मोदी", "दिल्ली", "में", "है"]),
+    "Arabic": (" ", ["محمد", "في", "القاهرة", "إلى"]),
+    "Chinese": ("", list("李明在北京大学学习，他去了东京。")),
+    "Thai": ("", ["กรุงเทพ", "เพื่อน", "ไป", "ที่"]),
+}
+ODD = {"emoji": ["😀", "👍🏽", FAMILY, "🇩🇪"], "line ends": ["\r\n"], "accents": ["e\u0301te\u0301"]}
+
+
+def random_document(language, odd, random):
+    """A text with odd characters in it, and some of its words as spans."""
+    between, words = LANGUAGES[language]
+    text, places = "", []
+    for _ in range(random.randint(6, 25)):
+        if random.random() < 0.2:
+            text += random.choice(ODD[odd]) + between
+            continue
+        word = random.choice(words)
+        if random.random() < 0.3:
+            places.append((len(text), len(text) + len(word)))
+        text += word + between
+    return text, places
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("unit", COUNTS)
+def test_the_unit_is_found_or_asked_for(language, odd, unit):
+    random = Random(f"{language} {odd} {unit}")
+    evidence = UnitEvidence()
+    documents = []
+    for _ in range(30):
+        text, places = random_document(language, odd, random)
+        marks = [Mark(COUNTS[unit](text, start), COUNTS[unit](text, end), "X") for start, end in places]
+        documents.append((text, places, marks))
+        evidence.add(text, marks)
+    found = [
+        (text, places, marks, unit_of(text, marks, evidence.units("codepoints"))) for text, places, marks in documents
+    ]
+    for text, places, marks, taken in found:
+        assert taken is None or [mark[:2] for mark in convert(text, marks, taken)] == places
+    if LANGUAGES[language][0]:
+        assert all(taken for *_, taken in found)

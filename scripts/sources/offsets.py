@@ -22,7 +22,7 @@ Offsets = Literal["auto", "codepoints", "utf16", "codepoints_crlf", "utf16_crlf"
 
 UNITS: tuple[Unit, ...] = get_args(Unit)
 AMBIGUOUS = (
-    "emoji or line ends of Windows, and nothing that tells how offsets count them: "
+    "emoji, accents or line ends that units count differently, and nothing that tells the unit of the offsets: "
     f"set offsets to {', '.join(UNITS[:-1])} or {UNITS[-1]}"
 )
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
@@ -100,7 +100,7 @@ def is_inside_word(text: str, position: int) -> bool:
         return True
     if not (before.isalnum() and after.isalnum() and before.isdigit() == after.isdigit()):
         return False
-    return before.isascii() or after.isascii() or not _UNSPACED.match(before + after)
+    return (before.isascii() and after.isascii()) or not (is_unspaced(before) or is_unspaced(after))
 
 
 def is_unspaced(character: str) -> bool:
@@ -206,10 +206,12 @@ class UnitEvidence:
             best = max(_ordered(usual), key=lambda unit: _fitting(self._quoted, unit))
             return (best if 2 * _fitting(self._quoted, best) > self._quoted.total() else usual,)
         best = max(_ordered(usual), key=lambda unit: _fitting(self._unquoted, unit))
-        if _fitting(self._unquoted, best) < 0.9 * self._unquoted.total():
-            best = usual
-        others = (unit for unit in UNITS if unit != best and unit not in _CAUSE_NO_DOUBT)
-        return (best, *(unit for unit in others if not self._is_worse(unit, best)))
+        others = [unit for unit in UNITS if unit != best and unit not in _CAUSE_NO_DOUBT]
+        if _fitting(self._unquoted, best) >= 0.9 * self._unquoted.total():
+            return (best, *(unit for unit in others if not self._is_worse(unit, best)))
+        if best != usual and self._is_worse(usual, best):
+            return (usual, *(unit for unit in UNITS if unit != usual))  # neither fits
+        return (usual, *(unit for unit in others if unit != usual and not self._is_worse(unit, usual)))
 
     def _is_worse(self, unit: Unit, best: Unit) -> bool:
         """Whether clearly fewer of the spans that are others in both fit in it than in the best unit, or none is."""
