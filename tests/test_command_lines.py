@@ -17,7 +17,7 @@ LINES = [(command["name"], line) for command in PROJECT["commands"] for line in 
 OTHERS = {
     "run": "ner_trf", "seed": 7, "seeds": 3, "gpu": 0, "vectors": "en_core_web_md", "label": "ORG", "version": "1.2.3",
     "path": "my/brat", "format": "prodigy", "write": "replace", "kind": "suspects", "texts": "dev", "prefill": "model",
-    "limit": 5,
+    "limit": 5, "hash": -12,
 }  # fmt: skip
 
 

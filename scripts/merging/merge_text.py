@@ -60,6 +60,13 @@ def merge_text(tasks: Iterable[Task], rules: MergeRules, account: Account) -> tu
     return text.gold, text.conflicts
 
 
+def outcomes_of(tasks: Iterable[Task], rules: MergeRules) -> list[tuple[Task, str]]:
+    """Return all answers about one text in their order, each with its outcome: the first of `ANSWERS` for a label."""
+    text = _TextMerge([Numbered(*pair) for pair in enumerate(in_order(tasks))], rules)
+    text.merge()
+    return [(task, text.outcome(number)) for number, task in text.answers]
+
+
 _LATER = "the later answer counts"
 
 
@@ -361,10 +368,14 @@ class _TextMerge:
         )  # fmt: skip
         self.conflicts.append(found)
 
+    def outcome(self, number: int) -> str:
+        """The outcome of an answer: the first of `ANSWERS` that it has for one of its labels."""
+        return next(outcome for outcome in ANSWERS if outcome in self.outcomes[number])
+
     def count(self, account: Account) -> None:
-        """Count all outcomes: of an answer the first of `ANSWERS` that it has for one of its labels."""
+        """Count all outcomes."""
         for number, task in self.answers:
-            outcome = next(outcome for outcome in ANSWERS if outcome in self.outcomes[number])
+            outcome = self.outcome(number)
             account.answers[task.dataset, "read"] += 1
             account.answers[task.dataset, outcome] += 1
             for label in task.labels:
