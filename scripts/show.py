@@ -2,21 +2,20 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from scripts import functions  # noqa: F401 (registers what models are made of)
 from scripts.building.corpus import CorpusPlan, nlp_block, whole_splitter
 from scripts.core import manifest, settings
-from scripts.core.answers import Span
 from scripts.core.errors import UserError, run_step
 from scripts.merging.merged import annotated_labels, gold_as_merged
-from scripts.model.models import BEST, load_model
+from scripts.model.models import BEST
 from scripts.reporting.console import plain_console
 from scripts.reporting.one_text import (
     demand_found,
     find_texts,
     known_text,
+    predictions,
     print_found,
     print_known,
     print_predictions,
@@ -52,15 +51,7 @@ def main() -> None:
     known = known_text(text, merged, manifest.load(args.annotations), args.annotations, args.corpus)
     print_known(console, known, annotated_labels(merged), whole_splitter(plan, gold).split_of(text) or "none")
     for path in sorted(args.models.glob(f"seed-*/{BEST}")):
-        print_predictions(console, str(path), text.text, _predictions(path, text.text))
-
-
-def _predictions(path: Path, text: str) -> Iterator[tuple[Span, float | None]]:
-    doc = load_model(path)(text)
-    group = doc.spans.get("predicted", doc.ents)
-    scores = getattr(group, "attrs", {}).get("scores", [None] * len(group))
-    for span, score in zip(group, scores, strict=True):
-        yield Span(span.start_char, span.end_char, span.label_), None if score is None else float(score)
+        print_predictions(console, str(path), text.text, predictions(path, text.text))
 
 
 if __name__ == "__main__":

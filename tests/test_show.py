@@ -71,7 +71,7 @@ def test_all_about_one_text(how, project):
         return
     said = done.stdout
     assert said.startswith(f"{TEXT}\n\nhash {input_hash(TEXT)}, {len(TEXT)} characters, split ")
-    assert "person, person.jsonl:1: accept, replaced\n    Ada (PER 10–13)\n" in said
+    assert "person, 2025-01-01 00:00:00, person.jsonl:1: accept, replaced\n    Ada (PER 10–13)\n" in said
     assert "person_correct, ana, 2023-11-14 22:13:20, person_correct.jsonl:1: accept, kept" in said
     assert "PER   covered     Ada Lovelace 10–22" in said
     assert "ORG   not covered –" in said

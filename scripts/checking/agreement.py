@@ -12,7 +12,7 @@ from operator import itemgetter
 
 import msgspec
 
-from scripts.sources.offsets import is_unspaced
+from scripts.core.words import is_unspaced
 
 Ranges = frozenset[tuple[int, int]]  # [start, end) of the spans of a label
 

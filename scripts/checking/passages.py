@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from scripts.checking.review import Suspect
 from scripts.core.answers import Coverage, Range, Span
+from scripts.core.words import is_unspaced
 from scripts.merging.fingerprints import Fingerprints, Numbers
 from scripts.merging.survey import Block, lines
-from scripts.sources.offsets import is_unspaced
 
 Flags = NDArray[np.bool_]
 

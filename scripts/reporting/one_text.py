@@ -21,6 +21,7 @@ from scripts.merging.duplicates import Duplicates
 from scripts.merging.merge_text import outcomes_of
 from scripts.merging.merged import MergeRecord, read_gold
 from scripts.merging.rules import MergeRules, all_corrected
+from scripts.model.models import load_model
 from scripts.reporting.console import Console, listed, new_table, plural, ratio
 
 MOST_FOUND = 10  # texts that are listed where several have what was asked for
@@ -140,7 +141,7 @@ def print_known(console: Console, known: KnownText, labels: Iterable[str], split
         console.print(f"Rejected: {_spans(gold.text, gold.rejected)}")
     for conflict in known.conflicts:
         said = "; ".join(
-            f"{each.dataset} {each.annotator}: {_spans(gold.text, each.spans)}" for each in conflict.answers
+            f"{each.source} ({each.dataset}): {_spans(gold.text, each.spans)}" for each in conflict.answers
         )
         console.print(f"\nConflict: {conflict.kind}, {listed(conflict.labels)}: {conflict.decision}. {said}")
     _print_others(console, known)
@@ -156,6 +157,15 @@ def _print_others(console: Console, known: KnownText) -> None:
     for group in known.duplicates:
         others = (str(each.input_hash) for each in group.texts if each.text != known.gold.text)
         console.print(f"\nEqual but for {group.differ}: {listed(others)}")
+
+
+def predictions(model: Path, text: str) -> Iterator[tuple[Span, float | None]]:
+    """Yield the spans that a model predicts in a text, with their probabilities if it has any."""
+    doc = load_model(model)(text)
+    group = doc.spans.get("predicted", doc.ents)
+    scores = getattr(group, "attrs", {}).get("scores", [None] * len(group))
+    for span, score in zip(group, scores, strict=True):
+        yield Span(span.start_char, span.end_char, span.label_), None if score is None else float(score)
 
 
 def print_predictions(console: Console, name: str, text: str, predicted: Iterable[tuple[Span, float | None]]) -> None:

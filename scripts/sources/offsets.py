@@ -9,13 +9,13 @@ Quoted texts tell the unit; without them, boundaries inside words do, see `UnitE
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Literal, NamedTuple, get_args
 
 from scripts.core.errors import UserError
+from scripts.core.words import is_inside_word
 
 Unit = Literal["codepoints", "utf16", "codepoints_crlf", "utf16_crlf", "graphemes", "bytes"]
 Offsets = Literal["auto", "codepoints", "utf16", "codepoints_crlf", "utf16_crlf", "graphemes", "bytes"]
@@ -74,38 +74,6 @@ class Mark(NamedTuple):
 def _unescaped(quote: str) -> str:
     r"""Return a quote in which Label Studio wrote the ends of lines as a backslash and an n."""
     return re.sub(r"\\[nrt]", " ", quote)
-
-
-# ---- Words
-
-# Scripts that put no space between words, and Korean, whose particles are written to the name: a boundary between two
-# of their characters is no sign of anything.
-_UNSPACED = re.compile(
-    "[\u0e00-\u109f\u1100-\u11ff\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u2e80-\ua4cf\ua960-\ua9df\uaa00-\uaadf"
-    "\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef\U00016fe0-\U00018cff\U0001aff0-\U0001b2ff\U00020000-\U0003ffff]"
-)
-
-_JOINER = "\u200d"  # between emoji that are one
-_JOINED = {_JOINER, *map(chr, range(0x1F3FB, 0x1F400))}  # and skin tones
-
-
-def is_inside_word(text: str, position: int) -> bool:
-    """Whether the characters before and after a position belong to one word: both letters, or both digits; or to one
-    character, as a letter and its accent do. Letters of scripts without spaces between words never do.
-    """
-    if not 0 < position < len(text):
-        return False
-    before, after = text[position - 1], text[position]
-    if after in _JOINED or (after > "\u02ff" and unicodedata.category(after).startswith("M")) or before == _JOINER:
-        return True
-    if not (before.isalnum() and after.isalnum() and before.isdigit() == after.isdigit()):
-        return False
-    return (before.isascii() and after.isascii()) or not (is_unspaced(before) or is_unspaced(after))
-
-
-def is_unspaced(character: str) -> bool:
-    """Whether a character is of a script that puts no space between words, or particles to them, as Korean does."""
-    return bool(_UNSPACED.match(character))
 
 
 def has_boundary_inside_word(text: str, start: int, end: int) -> bool:

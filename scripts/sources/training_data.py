@@ -10,9 +10,10 @@ from typing import ClassVar, Literal, NamedTuple
 from msgspec.structs import replace
 
 from scripts.core.settings import registry
+from scripts.core.words import is_inside_word
 from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files
-from scripts.sources.offsets import UNITS, Mark, Offsets, Unit, UnitEvidence, differs, is_inside_word
+from scripts.sources.offsets import UNITS, Mark, Offsets, Unit, UnitEvidence, differs
 from scripts.sources.source import Intake
 from scripts.sources.training_rows import PRODIGY, RowSpan, TrainingRow, training_rows
 
