@@ -135,7 +135,7 @@ def train(job: Job, gold: list[GoldText], labels: list[str]) -> tuple[Any, float
     path = _CONFIGS.get(job.system, _CONFIGS[NER])
     config = spacy.util.load_config(path, {"training.max_steps": job.steps, **dict(job.settings)}, interpolate=True)
     fix_random_seed(job.seed)
-    nlp = spacy.util.load_model_from_config(config)
+    nlp = spacy.util.load_model_from_config(config, auto_fill=True)
     loop = registry.resolve({name: config["training"][name] for name in _LOOP})
     examples = _examples(nlp, gold, labels)
     nlp.config["initialize"]["components"] = {}
