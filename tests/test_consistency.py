@@ -22,6 +22,7 @@ from scripts.checking.surface_forms import KINDS, FormFinder, annotated_forms, f
 from scripts.core import manifest as manifests
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
+from scripts.core.settings import DatasetOptions
 from scripts.merging import survey
 from scripts.merging.merge import Resources, merge
 from tests.annotated import task, write
@@ -48,10 +49,10 @@ def all_occurrences(texts, labels=LABELS):
     return sorted(result)
 
 
-def made(folder, tasks, policy="majority"):
+def made(folder, tasks, policy="majority", **options):
     """Pulled, merged, and checked."""
     manifest = write(folder / "annotations", tasks)
-    merge(manifest, folder / "annotations", folder / "corpus", policy, Resources(256, 1))
+    merge(manifest, folder / "annotations", folder / "corpus", policy, Resources(256, 1), options=options)
     return consistency.check(folder / "corpus", folder / "annotations", manifest, 1)
 
 
@@ -408,6 +409,44 @@ def test_agreement_between_annotators(tmp_path):
     assert (pair.annotators, pair.texts, pair.both, pair.first, pair.second) == (("ada", "bob"), 2, 2, 1, 0)
     assert agreement.f == pair.f == pytest.approx(4 / 5)
     assert agreement.texts == 2
+
+
+BOTH = ("LOC", "ORG")
+
+
+def in_passes(number):
+    """Ana answers for ORG, then for LOC; Ben for both at once. They agree."""
+    text = f"IBM moved to Rome, {number}"
+    org, loc = (0, 3, "ORG"), (13, 17, "LOC")
+    return [
+        task(text, org, labels=BOTH, annotator="ana", timestamp=1),
+        task(text, loc, labels=BOTH, annotator="ana", timestamp=2),
+        task(text, org, loc, labels=BOTH, annotator="ben", dataset="second"),
+    ]
+
+
+def test_passes_for_one_label_after_the_other_are_no_disagreement(tmp_path):
+    found = made(tmp_path, numbered([one for number in range(5) for one in in_passes(number)]))
+    assert {label: (one.texts, one.f) for label, one in found.agreement.items()} == {"LOC": (5, 1.0), "ORG": (5, 1.0)}
+
+
+def test_who_makes_a_pass_for_one_label_does_not_disagree_about_another(tmp_path):
+    tasks = [
+        task(f"IBM moved to Rome, {number}", span, labels=BOTH, annotator=name)
+        for number in range(5)
+        for name, span in (("ana", (0, 3, "ORG")), ("ben", (13, 17, "LOC")))
+    ]
+    assert made(tmp_path, numbered(tasks), data=DatasetOptions(repeats="unite")).agreement == {}
+
+
+def test_a_dataset_that_corrects_another_is_no_second_opinion(tmp_path):
+    tasks = [
+        task("IBM moved", (0, 3, "ORG"), annotator="ana"), task("IBM moved", annotator="ben", dataset="second"),
+        task("SAP moved", (0, 3, "ORG"), annotator="ana"), task("SAP moved", annotator="cyn"),
+    ]  # fmt: skip
+    found = made(tmp_path, numbered(tasks), second=DatasetOptions(corrects=["data"]))
+    (pair,) = found.agreement["ORG"].pairs
+    assert (pair.annotators, pair.texts) == (("ana", "cyn"), 1)
 
 
 def test_words_of_several_answers_are_counted_once():

@@ -1,4 +1,8 @@
-"""Compares the answers of annotators about the same texts, and records who alone answered for a label in a text."""
+"""Compares the answers of annotators about the same texts, and records who alone answered for a label in a text.
+
+Which answers count, and for which labels, goes by the rules of the merge: passes for one label after the other are no
+second opinions, nor is the dataset that corrects another.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
 from time import gmtime, strftime
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -19,12 +23,14 @@ from numpy.typing import NDArray
 from scripts.checking.agreement import Agreement, AgreementCounts, find_words
 from scripts.checking.passages import CoveredText
 from scripts.checking.rates import GroupComparison, Names, RateSums, compare_groups
-from scripts.core.answers import Answer, Kind, Span, annotator_of, recency
+from scripts.core.answers import Answer, Kind, Span, Task, annotator_of, recency
 from scripts.core.manifest import Manifest
 from scripts.core.workers import spread
 from scripts.merging.buckets import ALL, MOST_BUCKETS, Range
 from scripts.merging.buckets import groups as same_hash
 from scripts.merging.fingerprints import Numbers, looked_up
+from scripts.merging.merged import MergeRecord
+from scripts.merging.rules import MergeRules, Numbered, all_corrected, corrected, current_answer
 
 UNATTRIBUTED = 0  # instead of an annotator's number: nobody, or several
 _MOST_ANNOTATORS = 2**15 - 1  # more than that are unattributed
@@ -33,7 +39,7 @@ _BYTES = 4 * 2**20  # of answers that are compared together
 
 
 class PulledAnswer(msgspec.Struct, gc=False):
-    """The fields of a Task that are compared."""
+    """The fields of a Task that are compared, and those that the rules of the merge go by."""
 
     input_hash: int = msgspec.field(name="_input_hash")
     text: str
@@ -45,6 +51,7 @@ class PulledAnswer(msgspec.Struct, gc=False):
     timestamp: int | None
     dataset: str
     source: str
+    other_labels: list[str] = msgspec.field(default_factory=list)
 
 
 _decode = msgspec.json.Decoder(PulledAnswer).decode
@@ -57,16 +64,16 @@ class SoleAnswers(NamedTuple):
     names: list[str]
 
 
-AnswerJob = tuple[tuple[Path, ...], Range, tuple[str, ...]]  # files of answers, their hashes, all labels
+AnswerJob = tuple[tuple[Path, ...], Range, tuple[str, ...], MergeRules]  # files of answers, their hashes, all labels
 AnswerCounts = tuple[dict[str, AgreementCounts], dict[tuple[str, Names], RateSums], SoleAnswers]  # see `_count`
 
 
 def compare_answers(
-    folder: Path, manifest: Manifest, labels: tuple[str, ...], work: Path, processes: int
+    folder: Path, manifest: Manifest, merged: MergeRecord, labels: tuple[str, ...], work: Path, processes: int
 ) -> tuple[dict[str, Agreement], list[GroupComparison], Path]:
     """Compare all complete answers that accept a text; of an annotator's answers about one, the latest.
 
-    folder (Path), manifest (Manifest): The answers that were merged.
+    folder (Path), manifest (Manifest), merged (MergeRecord): The answers that were merged, and by which rules.
     labels (tuple[str, ...]): All labels of the gold. work (Path): A folder for the file of annotators.
     RETURNS: Agreement by label that several annotators answered for in a text; comparisons of datasets, annotators and
         periods, where there are several; and a file of who alone answered, see `annotators_of`.
@@ -77,9 +84,10 @@ def compare_answers(
     ranges = ALL.split(min(MOST_BUCKETS, max(1, math.ceil(size / _BYTES))))
     agreement: dict[str, AgreementCounts] = defaultdict(AgreementCounts)
     rates: dict[tuple[str, Names], RateSums] = defaultdict(RateSums)
+    rules = _rules_of(merged)
 
     def added() -> Iterator[SoleAnswers]:
-        jobs: list[AnswerJob] = [(paths, hashes, labels) for hashes in ranges]
+        jobs: list[AnswerJob] = [(paths, hashes, labels, rules) for hashes in ranges]
         for agreement_counts, rate_sums, sole in spread(_count, jobs, processes, "Comparing answers"):
             for label, counts in agreement_counts.items():
                 agreement[label].add(counts)
@@ -94,7 +102,7 @@ def compare_answers(
 
 def _count(job: AnswerJob) -> AnswerCounts:
     """Counts of agreement by label, sums of rates by label and names, and who alone answered."""
-    paths, hashes, labels = job
+    paths, hashes, labels, rules = job
     agreement: dict[str, AgreementCounts] = defaultdict(AgreementCounts)
     columns = AnswerColumns(labels)
     for lines in same_hash(paths, hashes, _BYTES * 16):
@@ -103,20 +111,24 @@ def _count(job: AnswerJob) -> AnswerCounts:
             if answer.answer == "accept" and answer.kind == "manual" and answer.text:
                 texts[answer.text].append(answer)
         for _, answers in sorted(texts.items()):
-            _count_text(answers, agreement, columns)
+            _count_text(answers, rules, agreement, columns)
     return dict(agreement), columns.sums(), columns.sole_answers()
 
 
-def _count_text(answers: list[PulledAnswer], agreement: dict[str, AgreementCounts], columns: AnswerColumns) -> None:
-    if len(answers) == 1:  # the usual case
+def _rules_of(merged: MergeRecord) -> MergeRules:
+    replaced = (name for name, repeats in merged.repeats.items() if repeats == "replace")
+    passes = dict.fromkeys(merged.passes, frozenset[str]())
+    return MergeRules(merged.policy, all_corrected(merged.corrects), passes, frozenset(replaced))
+
+
+def _count_text(
+    answers: list[PulledAnswer], rules: MergeRules, agreement: dict[str, AgreementCounts], columns: AnswerColumns
+) -> None:
+    if len(answers) == 1 and answers[0].dataset not in rules.passes:  # the usual case
         columns.add(answers[0], answers[0].labels, is_sole=True)
         return
-    latest: dict[str, dict[tuple[str, str], PulledAnswer]] = defaultdict(dict)  # by label and annotator
-    for answer in sorted(answers, key=recency):
-        for label in answer.labels:
-            latest[label][annotator_of(answer)] = answer
     words = None  # found only if needed: often, each label has one annotator
-    for label, by_annotator in latest.items():
+    for label, by_annotator in _current_answers(answers, rules).items():
         for answer in by_annotator.values():
             columns.add(answer, [label], is_sole=len(by_annotator) == 1)
         if len(by_annotator) > 1:
@@ -126,6 +138,28 @@ def _count_text(answers: list[PulledAnswer], agreement: dict[str, AgreementCount
                 for annotator, answer in by_annotator.items()
             }
             agreement[label].count(ranges, words)
+
+
+def _current_answers(answers: list[PulledAnswer], rules: MergeRules) -> dict[str, dict[tuple[str, str], PulledAnswer]]:
+    """By label and annotator, the answer that counts."""
+    own: dict[tuple[str, tuple[str, str], str], list[Numbered]] = defaultdict(list)
+    for number, answer in enumerate(sorted(answers, key=recency)):
+        for label in answer.labels:
+            numbered = Numbered(number, cast(Task, answer))  # it has the fields that the rules read
+            own[label, annotator_of(answer), answer.dataset].append(numbered)
+    by_label: dict[str, list[Numbered]] = defaultdict(list)
+    for (label, _, dataset), same in own.items():
+        mode = rules.mode(dataset)
+        current = same[0] if len(same) == 1 and mode != "passes" else current_answer(same, label, mode)
+        if current is not None:
+            by_label[label].append(current)
+    latest: dict[str, dict[tuple[str, str], PulledAnswer]] = defaultdict(dict)
+    for label, found in by_label.items():
+        dropped = corrected(found, rules.corrects) if rules.corrects else ()
+        for number, task in sorted(found):
+            if number not in dropped:
+                latest[label][annotator_of(task)] = cast(PulledAnswer, task)
+    return latest
 
 
 def _name(annotator: tuple[str, str]) -> str:

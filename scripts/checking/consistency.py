@@ -113,7 +113,7 @@ def check(corpus: Path, annotations: Path, manifest: Manifest, processes: int) -
     merged, gold = gold_as_merged(corpus)
     labels = tuple(annotated_labels(merged))
     with exclusive(corpus / FOLDER), work_folder(corpus / FOLDER) as work:
-        agreement, groups, annotators = compare_answers(annotations, manifest, labels, work, processes)
+        agreement, groups, annotators = compare_answers(annotations, manifest, merged, labels, work, processes)
         forms = _FormComparison(gold, labels, annotators, work, processes)
         result = Consistency(
             gold=merged.outputs[gold.name], texts=merged.totals["texts"], labels=forms.by_label(),
