@@ -245,6 +245,15 @@ def test_a_column_that_the_config_names_is_taken_as_it_is(corpus):
     assert [text for text, _ in spans([first])[0]] == ["EU", "German call"]
 
 
+def test_files_of_other_widths_in_a_folder(corpus, tmp_path):
+    """The last column is the last one in each, and another has its number."""
+    corpus(CONLL_2003 * 3, name="train.conll")
+    corpus("Ada B-PER\nmet O\n", name="dev.conll")
+    source = Conll(str(tmp_path), ["ORG", "PER"])
+    assert source.labels_found() == {"ORG": 3, "MISC": 3, "PER": 4}
+    assert read(source)[1].notes["span in column 3, which has tags too: tag = 3 takes it"] == 12
+
+
 def test_columns_are_looked_for_beyond_the_first_lines(corpus):
     """Tags of a column that is empty for long, beside one that is not."""
     content = "a O O\n" * 1500 + "Ada B-PER O\n" * 40 + "b O O\n" * 20

@@ -130,6 +130,31 @@ def test_the_emerging_entities(shared_data, tmp_path):
     assert (sentences, spans, astral) == (5690, 3890, 89)
 
 
+def test_the_emerging_entities_as_a_folder(shared_data, tmp_path):
+    """All three files, whatever their endings, with one label set; prose beside them is not read."""
+    source = Conll(str(shared_data / "conll-wnut17"), [])
+    assert source.recognizes()
+    names = {"train": "wnut17train.conll", "dev": "emerging.dev.conll", "test": "emerging.test.annotated"}
+    assert source.split_paths() == {split: str(shared_data / "conll-wnut17" / name) for split, name in names.items()}
+    assert source.labels_found().total() == 3890
+
+
+def test_nested_entities_in_columns(shared_data, tmp_path):
+    """LitBank has a column for each depth: the outermost entities are read, the others counted."""
+    folder = shared_data / "brat-litbank" / "entities" / "tsv"
+    columns = [Counter(), Counter(), Counter(), Counter()]
+    for path in folder.glob("*.tsv"):
+        for line in path.read_text("utf8").splitlines():
+            for found, tag in zip(columns, line.split("\t")[1:], strict=False):
+                found.update([tag[2:]] if tag.startswith("B-") else [])
+    source = Conll(str(folder), sorted(columns[0]))
+    account = taken(source, columns[0], tmp_path)
+    assert (account.records["kept"], account.spans["kept"]) == (8562, columns[0].total())
+    others = {f"span in column {n}, which has tags too: tag = {n} takes it": columns[n - 2].total() for n in (3, 4, 5)}
+    assert others.items() <= account.notes.items()
+    assert len(source.findings()) == 1
+
+
 def test_wikigold(shared_data, tmp_path):
     path = next((shared_data / "conll-wikigold").rglob("*.conll.txt"))
     found, texts = entities(path.read_text("utf8"), " ")

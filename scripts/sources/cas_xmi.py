@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
-from scripts.sources.cas import NO_TYPES, Annotation, Layers, TypeSystem, parse_cas, parse_types
+from scripts.sources.cas import NAMED_ENTITY, NO_TYPES, Annotation, Layers, TypeSystem, parse_cas, parse_types
 from scripts.sources.cas_files import INITIAL, Origin, XmiFile, is_project, project_files, types_beside, xmi_files
 from scripts.sources.documents import Document, Record, Unusable
 from scripts.sources.files import Files, NamedFile
@@ -72,8 +72,11 @@ class CasXmi(Files, frozen=True):
         """Tell of layers and features with texts."""
         layers = self._layers()
         layer, feature = layers.choose(self.layer, self.feature)
+        others = layers.others(layer, feature)
+        if not others and layer == NAMED_ENTITY:
+            return Files.findings(self)
         taken = f'labels are taken from layer = "{layer}" with feature = "{feature}"'
-        return [*Files.findings(self), "; ".join([taken, *map(str, layers.others(layer, feature))])]
+        return [*Files.findings(self), "; ".join([taken, *map(str, others)])]
 
     def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
         """Stream the texts in a file."""

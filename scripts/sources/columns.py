@@ -110,7 +110,9 @@ class Columns(NamedTuple):
 
 
 def find_columns(paths: Iterable[Path], all_lines: bool = False) -> Columns:
-    """Find the columns of files by their first lines, or by all of them. Only files of the usual width count."""
+    """Find the columns of files by their first lines, or by all of them. The usual number of columns counts; in files
+    with another, the columns of the same number are the same, and the last ones are.
+    """
     rows: dict[int, _Rows] = {}
     read = 0
     for path in paths:
@@ -122,7 +124,12 @@ def find_columns(paths: Iterable[Path], all_lines: bool = False) -> Columns:
             read += 1
             found.add(line, columns_of(line, layout.separator))
     most = max(rows.values(), key=lambda one: one.number, default=_Rows(0))
-    return most.columns()
+    columns = most.columns()
+    by_number = {column.number: column for column in columns.tags}
+    for column, width in ((column, one.width) for one in rows.values() if one != most for column in one.columns().tags):
+        number = columns.width if column.number == width else column.number
+        by_number.setdefault(number, TagColumn(number, Counter())).spans.update(column.spans)
+    return columns._replace(tags=list(by_number.values()))
 
 
 def is_tag(value: str) -> bool:
@@ -157,7 +164,7 @@ class _Rows:
 
     def __init__(self, width: int) -> None:
         self.number = 0
-        self._width = width
+        self.width = width
         self._tags = [0] * width
         self._tagged = [0] * width
         self._spans = [Counter[str]() for _ in range(width)]
@@ -167,8 +174,8 @@ class _Rows:
 
     def add(self, line: bytes, columns: list[str]) -> None:
         """Count a line; other lines than rows end a sentence."""
-        if len(columns) != self._width or columns[0].startswith(DOCSTART) or line.startswith(b"#"):
-            self._before = [("", "")] * self._width
+        if len(columns) != self.width or columns[0].startswith(DOCSTART) or line.startswith(b"#"):
+            self._before = [("", "")] * self.width
             self._in_sentence *= bool(columns)
             return
         self.number += 1
@@ -187,17 +194,17 @@ class _Rows:
 
     def has_enough(self) -> bool:
         """Whether a column that holds tags only has some other than "O"."""
-        places = range(self._width)
+        places = range(self.width)
         return any(self._tagged[place] >= _ENOUGH and self._holds_tags(place) for place in places)
 
     def columns(self) -> Columns:
-        token = 2 if self._width > 2 and self._numbered > _MIN_TAGS * self.number else 1
+        token = 2 if self.width > 2 and self._numbered > _MIN_TAGS * self.number else 1
         tags = [
             TagColumn(place + 1, spans)
             for place, spans in enumerate(self._spans)
             if place + 1 != token and self._holds_tags(place)
         ]
-        return Columns(self._width, token, tags)
+        return Columns(self.width, token, tags)
 
     def _holds_tags(self, place: int) -> bool:
         return self._tags[place] > _MIN_TAGS * self.number

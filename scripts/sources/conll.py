@@ -195,7 +195,7 @@ class Conll(Files, frozen=True):
             return []
         found = find_columns(paths, all_lines=True)
         taken = self._with_columns().tag
-        return [column for column in found.tags if column.number != (taken if taken > 0 else found.width)]
+        return [one for one in found.tags if one.spans and one.number != (taken if taken > 0 else found.width)]
 
     def _copied(self) -> CopiedFiles | None:
         """Find files with the same texts. Those that begin alike are read as a whole."""
