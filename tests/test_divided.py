@@ -11,7 +11,10 @@ from contextlib import closing
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 
+from scripts.core.settings import DatasetOptions
+from scripts.merging.pull import ReadJob, read_source
 from scripts.sources.brat import Brat
 from scripts.sources.conll import Conll
 from scripts.sources.json_records import json_lines
@@ -104,3 +107,34 @@ def test_folders_are_divided_by_files(size, tmp_path):
     for number in range(5):
         (tmp_path / f"{number}.conll").write_text("IBM B-ORG\nmet O\nAda B-PER\n\n" * (number + 1))
     assert is_divided(Conll(str(tmp_path), ["ORG", "PER", "LOC"]), size) == (size < 10**9)
+
+
+def test_the_accounts_of_parts_add_up_to_that_of_the_whole(tmp_path):
+    """With all that the options of a block count, and what never occurs in any part."""
+    pytest.importorskip("distributed", reason="pip install -r requirements-dask.txt")
+    from scripts.engines.pull import join_entries
+
+    more = [task(f"Bob met {n}", [(0, 3, "LOC")], _session_id=f"a-{'ben' if n % 2 else 'ana'}") for n in range(40)]
+    choice = task("Bob", _view_id="choice", _session_id="a-ana")
+    (tmp_path / "a.jsonl").write_text("\n".join([*map(line, [*TASKS, *more, choice]), "{"]), "utf8")
+    source = ProdigyJsonl(str(tmp_path / "a.jsonl"), ["LOC", "ORG"])
+    options = DatasetOptions(annotators=["ana", "cleo"], rename={"LOC": "PLACE"})
+
+    def read_into(name, part):
+        (tmp_path / name).mkdir()
+        entry = read_source(ReadJob("a", part, options, tmp_path / name))
+        return {key: value for key, value in asdict(entry).items() if key != "sha256"}, entry
+
+    whole, _ = read_into("whole", source)
+    parts = source.parts(5000)
+    assert len(parts) > 3
+    before = 0
+    entries = []
+    for number, part in enumerate(parts):
+        entries.append(read_into(f"part-{number}", part.after(before))[1])
+        before += part.records_inside()
+    joined = {key: value for key, value in asdict(join_entries(entries)).items() if key != "sha256"}
+    assert joined == whole
+    assert (whole["missing_labels"], whole["missing_annotators"]) == (["ORG"], ["cleo"])
+    assert (whole["renamed"], whole["other_annotators"]) == ({"LOC → PLACE": 20}, {"": 40, "ben": 20})
+    assert whole["records"]["no_answer"] == 1

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from scripts.core.answers import Span
 from scripts.core.settings import DatasetOptions
@@ -10,7 +13,9 @@ from scripts.merging.pull import pull
 from scripts.reporting.accounts import print_pulled
 from scripts.reporting.console import plain_console
 from scripts.sources.brat import Brat
+from scripts.sources.documents import Document, DocumentReader, Record
 from scripts.sources.label_studio import LabelStudio
+from scripts.sources.offsets import Mark
 from scripts.sources.options import read_answers
 from scripts.sources.prodigy_jsonl import ProdigyJsonl
 from tests.prodigy import line, read, task
@@ -128,3 +133,41 @@ def test_the_screen_of_pull_says_what_the_options_did(export, tmp_path, capsys):
         "Other annotators: 1 × ben",
         "⚠ ner: no answer of zoe",
     ]
+
+
+LABELS = ["A", "B", "C"]
+NAMES = st.sampled_from(["A", "B", "X", "Y"])
+PLACES = st.tuples(st.integers(0, 3), st.integers(4, 7), st.sampled_from([*LABELS, "OTHER"]))
+
+
+@st.composite
+def documents(draw):
+    """Documents of several annotators, some of them incomplete."""
+    marks = [Mark(*place) for place in draw(st.lists(PLACES, max_size=4, unique=True))]
+    complete = draw(st.none() | st.lists(st.sampled_from(LABELS), unique=True))
+    return Document("a text about Ada", marks, complete=complete, annotator=draw(st.sampled_from(["ana", "ben", ""])))
+
+
+@given(
+    st.lists(st.lists(documents(), min_size=1, max_size=3), min_size=1, max_size=4),
+    st.lists(st.sampled_from(["ana", "ben", "cleo"]), unique=True),
+    st.dictionaries(st.sampled_from(LABELS), NAMES, max_size=3),
+)
+def test_whatever_the_options_the_account_adds_up_and_no_span_is_lost(records, annotators, rename):
+    class Made:
+        labels = LABELS
+
+        def read(self, dataset, intake):
+            found = [Record(f"r:{number}", one) for number, one in enumerate(records, 1)]
+            return DocumentReader(dataset, LABELS).read(found, intake)
+
+    plain, _, _ = read(Made())
+    tasks, _, _ = read(Taken(Made(), annotators=annotators, rename=rename))
+    wanted = [one for one in plain if not annotators or one.annotator in annotators]
+    spans = {(one.source, one.annotator, span) for one in wanted for span in one.spans}
+    expected = {(*place, replace(span, label=rename.get(span.label, span.label))) for *place, span in spans}
+    assert {(one.source, one.annotator, span) for one in tasks for span in one.spans} == expected
+    for one in tasks:
+        if one.kind == "manual":
+            sources = {label for label in LABELS if rename.get(label, label) in one.labels}
+            assert any(sources <= {*found.labels} for found in wanted if found.source == one.source)

@@ -94,8 +94,21 @@ def kinds(tasks):
         ({"video": "a.mp4", "_input_hash": 3, "answer": "accept"}, "video"),
         # before tasks named their interface
         ({"text": TEXT, "label": "SPORTS", "answer": "reject"}, "category"),
-        ({"text": TEXT, "label": "SPORTS", "spans": [{"start": 0, "end": 3, "text": "Ada"}], "score": 0.5}, "category"),
+        (
+            {
+                "text": TEXT,
+                "label": "SPORTS",
+                "spans": [{"start": 0, "end": 3, "text": "Ada"}],
+                "score": 0.5,
+                "answer": "accept",
+            },
+            "category",
+        ),
         ({"text": TEXT, "options": OPTIONS, "accept": ["TRAVEL"], "answer": "accept"}, "choice"),
+        # nobody has answered
+        (without(bare(spans=[ADA], llm={"response": "Ada"}), "answer"), "prediction"),
+        (without(task(TEXT, [ADA], openai={"response": "Ada"}), "answer", "_view_id", "_is_binary"), "prediction"),
+        (without(teach(), "answer"), "prediction"),
         # several interfaces, or one of somebody's own, none of which marked spans
         (without(bare(_view_id="blocks", options=OPTIONS, user_input="why"), "spans"), "blocks"),
         (bare(spans=[ADA], _view_id="blocks", options=OPTIONS), "blocks"),
@@ -177,6 +190,7 @@ def test_a_review_of_yes_and_no_is_about_its_span(dataset):
         bare(spans=[{"start": 0, "end": 3, "label": "PER", "text": "Ada", "priority": 0.5, "pattern": 14}]),
         bare(spans=[ADA], meta={"score": 0.3}),
         bare(spans=[ADA], meta={"pattern": 2}),
+        bare(spans=[ADA], score=0.3, priority=0.3),
         bare(spans=[{"start": 0, "end": 3, "label": "PER", "answer": "accept"}]),
         bare(spans=[ADA], _is_binary=True),
     ],
@@ -204,6 +218,33 @@ def test_tasks_with_tokens_were_marked_whatever_the_others_of_their_dataset_are(
     tasks, intake, _ = read(dataset(teach(), teach(BOB), gold))
     assert [one.kind for one in tasks] == ["binary", "binary", "manual"]
     assert not any("does not tell" in note for note in intake.notes)
+
+
+def test_spans_of_patterns_that_were_corrected_are_complete(dataset):
+    """ner.manual with patterns, of which somebody took the keys that begin with an underscore."""
+    record = without(task(TEXT, [ADA, BOB], meta={"pattern": "4, 5"}), "_view_id", "_is_binary")
+    record["spans"][0] |= {"text": "Ada", "pattern": 4}
+    tasks, _, _ = read(dataset(*[record] * 3))
+    assert [(one.kind, len(one.spans)) for one in tasks] == [("manual", 2)] * 3
+
+
+def test_somebody_s_own_score_of_a_text_is_no_question_about_its_spans(dataset):
+    record = without(task(TEXT, [ADA, BOB], meta={"score": 0.4}, score=0.4), "_view_id", "_is_binary")
+    assert [one.kind for one in read(dataset(record))[0]] == ["manual"]
+
+
+def test_spans_with_answers_need_none_of_the_task(dataset):
+    judged = [{"start": 0, "end": 3, "label": "PER", "answer": "reject"}]
+    tasks, _, _ = read(dataset(without(bare(spans=judged), "answer")))
+    assert kinds(tasks) == [("binary", "reject", [Span(*ADA)])]
+
+
+def test_spans_with_scores_are_asked_about_though_there_are_tokens(dataset):
+    """ner.teach of today, without the keys that begin with an underscore."""
+    record = without(task(TEXT, [ADA], meta={"score": 0.4}), "_view_id", "_is_binary")
+    record["spans"][0] |= {"score": 0.4, "source": "core_web_sm"}
+    tasks, _, _ = read(dataset(*[record, record | {"answer": "reject"}]))
+    assert [(one.kind, one.answer) for one in tasks] == [("binary", "accept"), ("binary", "reject")]
 
 
 def test_a_dataset_that_asks_one_by_one_and_is_often_rejected_is_binary(dataset):

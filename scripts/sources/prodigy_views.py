@@ -53,12 +53,15 @@ class _SpanMarks(msgspec.Struct, gc=False):
     input_hash: Any = None
 
     @property
+    def is_judged(self) -> bool:
+        """Whether it was accepted or rejected by itself, or a model suggested it for that."""
+        return any(value is not None for value in (self.answer, self.score, self.rank))
+
+    @property
     def is_suggested(self) -> bool:
-        """Whether a model or a pattern suggested it, to be accepted or rejected by itself."""
-        suggested = (self.answer, self.score, self.rank, self.priority, self.pattern)
-        return any(value is not None for value in suggested) or (
-            self.source is not None and self.input_hash is not None
-        )
+        """Whether a model or a pattern suggested it."""
+        by_model = self.source is not None and self.input_hash is not None
+        return self.is_judged or by_model or any(value is not None for value in (self.priority, self.pattern))
 
 
 class _VersionMarks(msgspec.Struct, gc=False):
@@ -74,6 +77,9 @@ class TaskMarks(msgspec.Struct, gc=False):
     input_hash: Any = msgspec.field(name="_input_hash", default=None)
     answer: Any = None
     meta: Any = None
+    score: Any = None
+    rank: Any = None
+    priority: Any = None
     label: Any = None
     tokens: msgspec.Raw = msgspec.Raw()
     raw_spans: msgspec.Raw = msgspec.field(name="spans", default=msgspec.Raw())
@@ -86,6 +92,8 @@ class TaskMarks(msgspec.Struct, gc=False):
     accept: msgspec.Raw = msgspec.Raw()
     relations: msgspec.Raw = msgspec.Raw()
     arcs: msgspec.Raw = msgspec.Raw()
+    llm: msgspec.Raw = msgspec.Raw()
+    openai: msgspec.Raw = msgspec.Raw()
 
     def spans(self) -> list[_SpanMarks]:
         """The spans, if they are objects."""
@@ -107,9 +115,21 @@ class TaskMarks(msgspec.Struct, gc=False):
 
     @property
     def is_suggestion(self) -> bool:
-        """Whether it asks about a span that a model or a pattern suggested."""
+        """Whether it asks about a span that a model or a pattern suggested, as ner.teach and ner.match do. Where it has
+        tokens, spans of patterns may have been shown to be corrected.
+        """
+        if self.has_tokens:
+            return any(span.is_judged for span in self.spans())
         meta = self.meta if isinstance(self.meta, dict) else {}
-        return any(key in meta for key in ("score", "pattern")) or any(span.is_suggested for span in self.spans())
+        own = (self.score, self.rank, self.priority, meta.get("score"), meta.get("pattern"))
+        return any(value is not None for value in own) or any(span.is_suggested for span in self.spans())
+
+    @property
+    def is_prediction(self) -> bool:
+        """Whether a model made it, and nobody has answered it, as the output of ner.llm.fetch."""
+        if self.answer is not None or self.view is not None or any(span.answer is not None for span in self.spans()):
+            return False
+        return self.has("llm") or self.has("openai") or self.is_suggestion
 
     def reviewed_view(self) -> Any:
         """The interface of the answers that a review shows."""
@@ -190,6 +210,8 @@ def other_subject(marks: TaskMarks, setting: KindSetting = "auto", evidence: Evi
     if view in KIND_OF_VIEW:
         return ""
     spans = marks.spans()
+    if marks.is_prediction and setting == "auto":
+        return "prediction"
     if view is None:
         if any(span.label is not None and span.start is not None for span in spans) or (
             is_given(marks.raw_spans) and marks.has_tokens
