@@ -353,3 +353,10 @@ def test_the_page_has_a_column_for_them_and_examples(evaluated):
     assert "tokenizer<br><small>FN</small>" in page
     assert "k-tokenizer" in page
     assert "Tokenizer <span" in page  # a group of examples
+
+
+def test_a_config_that_keeps_another_tokenizer_than_its_language_has_is_told(tmp_path):
+    corpus, _ = merged(tmp_path, "zh", 60)
+    pinned = plan("zh")._replace(nlp={"lang": "zh", "tokenizer": {"@tokenizers": "spacy.Tokenizer.v1"}})
+    with pytest.raises(UserError, match=r"without that line it is spacy\.zh\.ChineseTokenizer"):
+        build(corpus, pinned, 1, max_misaligned=0.1)

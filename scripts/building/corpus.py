@@ -224,10 +224,21 @@ def demand_aligned(corpus: Corpus, plan: CorpusPlan, limit: float) -> None:
     more = f" and {len(most) - _LABELS_NAMED} more labels" if len(most) > _LABELS_NAMED else ""
     raise UserError(
         f"{off:,} of {total:,} spans ({off / total:.1%}) are not on token boundaries ({named}{more}), more than [docs] "
-        f"max_misaligned = {limit:g}. If the texts are not in the language of the tokenizer, set [nlp] lang in the "
+        f"max_misaligned = {limit:g}. {_pinned_tokenizer(plan.nlp)}If the texts are not in the language of the tokenizer, set [nlp] lang in the "
         f'training config (it is "{plan.nlp.get("lang")}"; "zh" and "ja" need no whitespace, "xx" is for any language '
         "that has it); if the offsets are wrong, mend them in the datasets; if both are right, raise max_misaligned"
     )
+
+
+def _pinned_tokenizer(nlp: Mapping[str, Any]) -> str:
+    """Say that a config sets another tokenizer than that of its language, if it does."""
+    if not nlp.get("tokenizer"):
+        return ""
+    from spacy.util import get_lang_class  # takes a second, and this is for errors alone
+
+    usual = get_lang_class(nlp["lang"]).default_config["nlp"]["tokenizer"]["@tokenizers"]
+    pinned = nlp["tokenizer"].get("@tokenizers")
+    return "" if pinned == usual else f"[nlp] tokenizer is {pinned}; without that line it is {usual}. "
 
 
 class MisalignedCount(NamedTuple):
