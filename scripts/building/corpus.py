@@ -224,7 +224,8 @@ def demand_aligned(corpus: Corpus, plan: CorpusPlan, limit: float) -> None:
     more = f" and {len(most) - _LABELS_NAMED} more labels" if len(most) > _LABELS_NAMED else ""
     raise UserError(
         f"{off:,} of {total:,} spans ({off / total:.1%}) are not on token boundaries ({named}{more}), more than [docs] "
-        f"max_misaligned = {limit:g}. {_pinned_tokenizer(plan.nlp)}If the texts are not in the language of the tokenizer, set [nlp] lang in the "
+        f"max_misaligned = {limit:g}. {_pinned_tokenizer(plan.nlp)}"
+        "If the texts are not in the language of the tokenizer, set [nlp] lang in the "
         f'training config (it is "{plan.nlp.get("lang")}"; "zh" and "ja" need no whitespace, "xx" is for any language '
         "that has it); if the offsets are wrong, mend them in the datasets; if both are right, raise max_misaligned"
     )
