@@ -259,6 +259,20 @@ def test_each_control_of_json_min_is_read(export):
     assert export(one_of_them).labels_found() == {"LOC": 1}
 
 
+def test_controls_of_json_min_that_are_no_spans_of_text_say_so(export):
+    page = {"start": "/p[1]/text()[1]", "end": "/p[1]/text()[1]", "startOffset": 0, "endOffset": 3}
+    minimal = {
+        "text": TEXT, "id": 9, "annotation_id": 1, "ner": [page | {"hypertextlabels": ["PER"]}],
+        "mood": [{"start": 3, "end": 6, "text": "Ada", "choices": ["calm"]}],
+    }  # fmt: skip
+    source = export(minimal)
+    assert source.labels_found() == {"PER": 1}
+    tasks, intake, skipped = read(source)
+    assert not tasks
+    assert skipped[0].reason == "HyperText is not read: only spans of plain text are"
+    assert intake.notes["results of type choices are not read"] == 1
+
+
 def test_a_task_of_json_min_that_nobody_annotated(export):
     about = {"annotator": None, "annotation_id": None, "updated_at": None}
     tasks, intake, _ = read(export({"text": TEXT, "id": 9} | about))

@@ -225,26 +225,33 @@ def _other_task(content: bytes) -> _LabeledTask:
 
 def _min_task(record: dict[str, Any]) -> _LabeledTask:
     """Read JSON-MIN: the data, and beside it the spans of each control; a record an annotation."""
-    controls = {name for name, value in record.items() if _is_regions(value)}
+    kinds = {name: kind for name, value in record.items() if (kind := _kind_of_control(value))}
     if isinstance(record.get("label"), list):
-        controls.add("label")
-    regions = []
-    for name in sorted(controls):
-        values = msgspec.convert(record[name], _Regions)
-        regions += [Region(name, mark) for mark in _marks(values)]
+        kinds.setdefault("label", "labels")
+    regions: list[Region] = []
+    other: Counter[str] = Counter()
+    for name, kind in sorted(kinds.items()):
+        if kind == "labels":
+            regions += [Region(name, mark) for mark in _marks(msgspec.convert(record[name], _Regions))]
+        elif kind in _SPANS_ELSEWHERE:
+            regions += [Region(name, mark) for value in record[name] for mark in _marks_elsewhere(kind, value)]
+        else:
+            other[kind] += len(record[name])
     about = _Annotation(
         completed_by=record.get("annotator"), created_at=record.get("created_at"), updated_at=record.get("updated_at")
     )
-    data = {name: value for name, value in record.items() if name not in _ABOUT | controls}
+    data = {name: value for name, value in record.items() if name not in _ABOUT and name not in kinds}
     # A task that nobody has annotated is exported too, without the id of an annotation.
     is_annotated = "annotation_id" not in record or record["annotation_id"] is not None
-    return _LabeledTask(data, [_Answer(regions, Counter(), about)] if is_annotated else [], record.get("id"))
+    return _LabeledTask(data, [_Answer(regions, other, about)] if is_annotated else [], record.get("id"))
 
 
-def _is_regions(value: Any) -> bool:
-    """Whether a value of JSON-MIN is a list of spans."""
-    items = value if isinstance(value, list) else []
-    return any(isinstance(item, dict) and {"start", "end", "labels"} <= set(item) for item in items)
+def _kind_of_control(value: Any) -> str:
+    """Return the type of the control whose results are a value of JSON-MIN, if they are of places in an object."""
+    keys = {key for item in value if isinstance(item, dict) for key in item} if isinstance(value, list) else set()
+    if {"start", "end", "labels"} <= keys:
+        return "labels"
+    return next((kind for kind in (*_SPANS_ELSEWHERE, *sorted(_OTHER)) if kind in keys and "start" in keys), "")
 
 
 def _answer(annotation: _Annotation) -> _Answer:
@@ -255,7 +262,8 @@ def _answer(annotation: _Annotation) -> _Answer:
         if result.type == "labels":
             regions += [Region(to_name, mark) for mark in _marks([_decode_value(result.value)])]
         elif result.type in _SPANS_ELSEWHERE:
-            regions += [Region(to_name, mark) for mark in _marks_elsewhere(result)]
+            value = msgspec.json.decode(result.value) if result.value else {}
+            regions += [Region(to_name, mark) for mark in _marks_elsewhere(result.type, value)]
         else:
             other[result.type] += 1
     return _Answer(regions, other, annotation)
@@ -272,12 +280,11 @@ def _marks(values: Iterable[_Value]) -> Iterator[Mark]:
                 yield Mark(0, 0, label, fault=_not_read("HyperText" if isinstance(value.start, str) else "Audio"))
 
 
-def _marks_elsewhere(result: _Result) -> Iterator[Mark]:
+def _marks_elsewhere(kind: str, value: Any) -> Iterator[Mark]:
     """Yield a mark, with a fault, for each label of a region of another object than text."""
-    value = msgspec.json.decode(result.value) if result.value else {}
-    labels = value.get(result.type) if isinstance(value, dict) else None
+    labels = value.get(kind) if isinstance(value, dict) else None
     for label in labels if isinstance(labels, list) and labels else [""]:
-        yield Mark(0, 0, label if isinstance(label, str) else "", fault=_not_read(_SPANS_ELSEWHERE[result.type]))
+        yield Mark(0, 0, label if isinstance(label, str) else "", fault=_not_read(_SPANS_ELSEWHERE[kind]))
 
 
 def _not_read(what: str) -> str:
@@ -288,7 +295,7 @@ def _is_label_studio(record: Mapping[str, Any]) -> bool:
     """Whether a record has what only Label Studio's have."""
     is_stored = isinstance(record.get("task"), dict) and isinstance(record.get("result"), list)
     is_whole = isinstance(record.get("data"), dict) and ("annotations" in record or "completions" in record)
-    return is_stored or is_whole or "annotation_id" in record or any(map(_is_regions, record.values()))
+    return is_stored or is_whole or "annotation_id" in record or "labels" in map(_kind_of_control, record.values())
 
 
 # ---- What is said about an annotation
