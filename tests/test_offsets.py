@@ -330,6 +330,18 @@ def test_tasks_with_shifted_offsets_are_stopped_and_the_unit_is_named(tmp_path, 
     assert intake.notes[INSIDE_WORD] >= 12
 
 
+def test_spans_of_other_labels_do_not_hide_those_that_are_shifted(tmp_path):
+    rows = doccano_rows(units, "Hi 😀😀 all ", 6)
+    others = [spans(0, 2, "Y")] * 60
+    tasks = [
+        {"text": row["text"], "_input_hash": 1, "spans": [spans(*one) for one in row["label"]] + others} for row in rows
+    ]
+    path = tmp_path / "ner.jsonl"
+    path.write_text("\n".join(map(json.dumps, tasks)), "utf8")
+    with pytest.raises(UserError, match="of 18 spans seem to be shifted"):
+        read(ProdigyJsonl(str(path), ["X"]))
+
+
 def test_tasks_as_prodigy_writes_them_are_not_stopped(tmp_path):
     for beginning in ("Hi 😀😀 all ", "Monday\r\nand\r\n", "Größe ß "):
         tasks, intake, _ = read(prodigy(tmp_path, lambda _, offset: offset, beginning))

@@ -95,7 +95,9 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
             if tasks := self.answers(content, source, intake):
                 yield tasks
         if self.offsets == "auto":
-            self._boundaries.check(self.origin, intake.spans["read"])
+            spans = intake.spans
+            taken = spans["read"] - spans["other_labels"] - spans["no_answer"] - spans["skipped"]
+            self._boundaries.check(self.origin, taken)
 
     def answers(self, content: Any, source: str, intake: Intake) -> list[Task]:
         """Return the answers in one task: usually one, one a span for binary tasks, none if it is skipped.
