@@ -138,6 +138,14 @@ def test_a_folder_of_users_files_names_its_annotators(tmp_path):
     assert task.annotator == "me"
 
 
+def test_a_folder_for_each_user(tmp_path):
+    for name, spans in (("ada", PAIRS[:1]), ("bob", PAIRS[1:2])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "all.jsonl").write_text(json.dumps({"text": TEXT, "label": spans}))
+    tasks, _, _ = read(Doccano(str(tmp_path), ["PER"]))
+    assert [(task.annotator, task.source) for task in tasks] == [("ada", "ada/all.jsonl:1"), ("bob", "bob/all.jsonl:1")]
+
+
 @pytest.mark.parametrize(
     ("who", "annotator"),
     [({"username": "ada", "metadata": {}}, "ada"), ({"user": 3}, "3"), ({"username": "all"}, "me"),

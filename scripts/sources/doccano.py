@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from scripts.core.settings import registry
 from scripts.sources.documents import Document, Record, WithoutSpans
-from scripts.sources.files import Files
+from scripts.sources.files import Files, NamedFile
 from scripts.sources.folders import split_of
 from scripts.sources.json_records import UNREADABLE, any_record, is_too_deep, json_records, reason
 from scripts.sources.offsets import Mark, Offsets, Unit, UnitEvidence
@@ -120,10 +120,15 @@ class Doccano(Files, frozen=True):
             told.append(f'{without:,} × text without spans, not annotated yet: without_spans = "annotated" if they are')
         return Files.findings(self) + told
 
-    def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
-        """Stream the rows."""
-        user = path.name.split(".")[0] if len(self.files()) > 1 and not split_of(path.name) else ""
-        for source, content in json_records(str(path)):
+    def _all_records(self, files: Iterable[NamedFile], intake: Intake) -> Iterator[Record]:
+        """Stream the rows of files; of several, each is named as its user, unless it is a split."""
+        several = len(self.files()) > 1
+        for path, name in files:
+            yield from self._records(path, name, _user_of(name) if several else "", intake)
+
+    def _records(self, path: Path, name: str, user: str, intake: Intake) -> Iterator[Record]:
+        for place, content in json_records(str(path)):
+            source = f"{name}:{place.rpartition(':')[2]}"
             try:
                 record = _decode(content)
                 if other := _other_subject(record):
@@ -171,6 +176,15 @@ class Doccano(Files, frozen=True):
         if not name and isinstance(label, int):
             intake.note(LABEL_ID)
         return "" if user is None else str(user), Mark(start, end, name or str(label))
+
+
+def _user_of(name: str) -> str:
+    """Return the user whose file it is, or whose folder, where the file is called as that of all."""
+    *folders, file = name.split("/")
+    stem = file.split(".")[0]
+    if split_of(stem):
+        return ""
+    return folders[-1] if folders and stem in _NOBODY else stem
 
 
 def _name(user: Any) -> str:

@@ -154,7 +154,8 @@ class LabelStudio(Files, frozen=True):
 
     def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
         """Stream the tasks."""
-        for source, content in json_records(str(path)):
+        for place, content in json_records(str(path)):
+            source = f"{name}:{place.rpartition(':')[2]}"
             try:
                 yield self._record(_read_task(content), source, intake)
             except UNREADABLE as err:
