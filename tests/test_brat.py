@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
@@ -10,6 +11,8 @@ import pytest
 
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
+from scripts.merging.merge import Resources, merge
+from scripts.merging.pull import pull
 from scripts.sources.brat import Brat
 from tests.prodigy import read
 
@@ -384,6 +387,47 @@ def test_texts_in_a_folder_of_their_own(folder):
     (found,), intake, _ = read(source(path))
     assert (found.text, len(found.spans)) == (TEXT, 2)
     assert not intake.notes
+
+
+def test_annotators_beside_one_text(folder):
+    path = folder(ADA, name="1")
+    for who, line in (("ana", ADA), ("ben", CHARLES)):
+        (path / f"1.{who}.ann").write_text(f"{line}\n")
+    (path / "1.ann").unlink()
+    tasks, _, _ = read(source(path))
+    assert [(task.annotator, task.text, len(task.spans)) for task in tasks] == [("ana", TEXT, 1), ("ben", TEXT, 1)]
+
+
+def merged(path, folder, labels=BOTH, **settings):
+    """The gold of a source with a dataset for each label, as `import` writes it: spans, and the labels covered."""
+    sources = {label.lower(): source(path, [label], **settings) for label in labels}
+    manifest, _ = pull(sources, folder / "annotations", 0.2, 1)
+    merge(manifest, folder / "annotations", folder / "corpus", "majority", Resources(512, 1))
+    lines = (folder / "corpus" / "gold.jsonl").read_text("utf8").splitlines()
+    return [
+        ([text["text"][span["start"] : span["end"]] for span in text["spans"]], text["covered"], text["unresolved"])
+        for text in map(json.loads, lines)
+    ]
+
+
+def test_of_three_annotators_the_majority_decides(folder, tmp_path):
+    path = copies(folder, {"ana/1": [ADA, LONDON], "ben/1": [ADA], "cleo/1": [CHARLES, LONDON]})
+    assert merged(path, tmp_path) == [(["Ada Lovelace", "London"], ["PERSON", "PLACE"], [])]
+
+
+def test_an_annotator_who_has_not_begun_has_no_vote(folder, tmp_path):
+    path = copies(folder, {"ana/1": [ADA], "ben/1": [ADA], "cleo/1": []})
+    assert merged(path, tmp_path) == [(["Ada Lovelace"], ["PERSON", "PLACE"], [])]
+
+
+def test_a_folder_a_label_gives_all_labels(folder, tmp_path):
+    path = copies(folder, {"person/1": [ADA, CHARLES], "place/1": [LONDON]})
+    assert merged(path, tmp_path) == [(["Ada Lovelace", "Charles Babbage", "London"], ["PERSON", "PLACE"], [])]
+
+
+def test_the_gold_folder_overrules_its_annotators(folder, tmp_path):
+    path = copies(folder, {"ana/1": [ADA], "ben/1": [ADA], "gold/1": [CHARLES, LONDON]})
+    assert merged(path, tmp_path) == [(["Charles Babbage", "London"], ["PERSON", "PLACE"], [])]
 
 
 def test_published_splits_are_told(folder):

@@ -10,6 +10,8 @@ import pytest
 
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
+from scripts.merging.merge import Resources, merge
+from scripts.merging.pull import pull
 from scripts.sources.cas import NAMED_ENTITY
 from scripts.sources.cas_xmi import CasXmi
 from scripts.sources.importing import find_datasets
@@ -261,6 +263,22 @@ def test_a_curated_document_decides(tmp_path):
     assert {task.annotator: (task.kind, task.versions) for task in tasks} == {
         "ada": ("manual", []), "bob": ("manual", []), "CURATION_USER": ("review", [])
     }  # fmt: skip
+
+
+def test_the_gold_is_what_the_curator_says(tmp_path):
+    """Both annotators took Bob for a person; the curator has the place, and a document that only one annotated."""
+    files = {
+        ("ada", "a.txt"): [BOB], ("bob", "a.txt"): [BOB], ("CURATION_USER", "a.txt"): [ADA, KOELN],
+    }  # fmt: skip
+    path = project(tmp_path, files, curation={"a.txt": "CURATION_FINISHED"}, ada={"a.txt": "FINISHED"})
+    sources = {label.lower(): CasXmi(path, [label]) for label in ("PER", "LOC")}
+    manifest, _ = pull(sources, tmp_path / "annotations", 0.2, 1)
+    merge(manifest, tmp_path / "annotations", tmp_path / "corpus", "majority", Resources(512, 1))
+    (text,) = map(json.loads, (tmp_path / "corpus" / "gold.jsonl").read_text("utf8").splitlines())
+    assert [(span["start"], span["end"], span["label"]) for span in text["spans"]] == [(0, 3, "PER"), (17, 21, "LOC")]
+    assert (text["covered"], text["unresolved"]) == (["LOC", "PER"], [])
+    lines = (tmp_path / "corpus" / "conflicts.jsonl").read_text("utf8").splitlines()
+    assert {conflict["kind"] for conflict in map(json.loads, lines)} == {"replacement"}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
+from scripts.sources import columns
 from scripts.sources.conll import Conll
 from scripts.sources.tags import TaggedEntity, entities, find_scheme
 from tests.prodigy import read
@@ -260,6 +261,15 @@ def test_columns_are_looked_for_beyond_the_first_lines(corpus):
     assert corpus(content).labels_found() == {"PER": 40}
 
 
+def test_a_long_file_of_another_format_is_not_read_to_its_end(corpus, monkeypatch):
+    source = corpus('{"text": "Ada met Bob", "spans": []}\n' * 20_000, name="all.jsonl")
+    lines = []
+    split = columns.columns_of
+    monkeypatch.setattr(columns, "columns_of", lambda *line: lines.append(line) or split(*line))
+    assert not source.recognizes()
+    assert 0 < len(lines) < 5000
+
+
 # Folders
 
 
@@ -333,6 +343,7 @@ def test_what_breaks_the_scheme_costs_its_label_the_sentence(corpus):
         (b"Ada", "line without a column for the token and one for the tag"),
         ("\u00a0 B-PER".encode(), "token is empty"),
         (b"\xff B-PER", "not UTF-8"),
+        (b"New York B-PER", "line with more columns than the others: of which is its token?"),
     ],
 )
 def test_a_line_that_cannot_be_used_costs_its_sentence(corpus, line, reason):
@@ -368,6 +379,6 @@ def test_what_is_wrong_before_reading(tmp_path):
         Conll(str(tmp_path), ["PER"]).check()
 
 
-@pytest.mark.parametrize("content", ["Ada met Bob\nin Köln .\n", "Ada\n", "", "{}\n", "a,b\n"])
+@pytest.mark.parametrize("content", ["Ada met Bob\nin Köln .\n", "Ada\n", "", "\n\n", "{}\n", "a,b\n"])
 def test_prose_is_not_taken_for_tags(corpus, content):
     assert not corpus(content).recognizes()

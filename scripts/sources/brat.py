@@ -205,10 +205,13 @@ class _Layout:
         self._given = frozenset(label for path in first for label in _labels_in(path)) if is_partial else None
 
     def text_of(self, path: Path) -> Path:
-        """Return the .txt beside a file, or else the only one of its name in any folder."""
+        """Return the .txt beside a file, also `1.txt` beside `1.ana.ann`, or else the only one of its name anywhere."""
         beside = path.with_suffix(".txt")
-        named = self._by_stem.get(path.stem, ())
-        return named[0] if beside not in self.texts and len(named) == 1 else beside
+        if beside in self.texts:
+            return beside
+        shorter = path.with_name(path.stem).with_suffix(".txt")
+        named = [shorter] if shorter in self.texts else self._by_stem.get(path.stem, [])
+        return named[0] if len(named) == 1 else beside
 
     def texts_without_annotations(self) -> set[Path]:
         return self.texts - {self.text_of(path) for path, _ in self.files}

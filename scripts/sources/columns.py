@@ -174,7 +174,7 @@ class _Rows:
 
     def add(self, line: bytes, columns: list[str]) -> None:
         """Count a line; other lines than rows end a sentence."""
-        if len(columns) != self.width or columns[0].startswith(DOCSTART) or line.startswith(b"#"):
+        if not columns or len(columns) != self.width or columns[0].startswith(DOCSTART) or line.startswith(b"#"):
             self._before = [("", "")] * self.width
             self._in_sentence *= bool(columns)
             return
@@ -193,9 +193,9 @@ class _Rows:
             self._before[place] = (prefix, label)
 
     def has_enough(self) -> bool:
-        """Whether a column that holds tags only has some other than "O"."""
-        places = range(self.width)
-        return any(self._tagged[place] >= _ENOUGH and self._holds_tags(place) for place in places)
+        """Whether a column that holds tags has some other than "O", or none holds tags."""
+        tagged = [self._tagged[place] for place in range(self.width) if self._holds_tags(place)]
+        return not tagged or max(tagged) >= _ENOUGH
 
     def columns(self) -> Columns:
         token = 2 if self.width > 2 and self._numbered > _MIN_TAGS * self.number else 1

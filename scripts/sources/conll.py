@@ -23,6 +23,7 @@ from scripts.sources.source import Intake
 from scripts.sources.tags import SchemeSetting, check_scheme, find_scheme, tagged_text
 
 _WEBANNO = b"#FORMAT=WebAnno TSV"
+_RECOGNIZED = 20  # files of a folder at most: it may have thousands of another format
 _ALIKE = 20  # sentences: files that begin with the same ones are compared as a whole
 _GENERAL = (".tsv", ".txt")  # may hold anything
 _ENDINGS = (
@@ -59,10 +60,12 @@ class Conll(Files, frozen=True):
         check_scheme(self.scheme)
 
     def recognizes(self) -> bool:
-        """Whether the first lines of the file, or of all files in a folder that have columns, are tagged."""
-        source = self._with_columns()
-        readable = self._readable_files()
-        return bool(readable) and all(source._is_tagged(path) or _is_webanno(path) for path, _ in readable)
+        """Whether the first lines of the file, or of some files in a folder that have columns, are tagged."""
+        files = self.files()
+        some = [path for path, _ in self._readable(files[:: len(files) // _RECOGNIZED + 1])]
+        found = find_columns(some)
+        source = replace(self, token=self.token or found.token, tag=self.tag or found.tag)
+        return bool(some) and all(source._is_tagged(path) or _is_webanno(path) for path in some)
 
     def first_look(self, intake: Intake) -> tuple[Conll, UnitEvidence]:
         """Return the source with the columns that its first lines tell."""
@@ -157,7 +160,7 @@ class Conll(Files, frozen=True):
                     sentence = _Sentence()
                 sentence.starts_document |= begins
                 continue
-            row = self._row(line, columns)
+            row = self._row(line, columns, layout.width)
             if layout.is_comment(line, columns, row.tag, not sentence.rows):
                 sentence.comments += 1
             else:
@@ -166,7 +169,9 @@ class Conll(Files, frozen=True):
         if sentence.rows:
             yield sentence
 
-    def _row(self, line: bytes, columns: list[str]) -> _TaggedToken:
+    def _row(self, line: bytes, columns: list[str], width: int) -> _TaggedToken:
+        if width == 2 < len(columns):
+            return _TaggedToken("", columns[-1], "line with more columns than the others: of which is its token?")
         token, tag = (column - 1 if column > 0 else len(columns) + column for column in (self.token, self.tag))
         if token == tag or not (0 <= token < len(columns) and 0 <= tag < len(columns)):
             return _TaggedToken("", "O", "line without a column for the token and one for the tag")
@@ -178,10 +183,12 @@ class Conll(Files, frozen=True):
 
     def _readable_files(self) -> list[NamedFile]:
         """The files, but for those in a folder that may hold anything and have no columns, as a README.txt."""
-        found = self.files()
+        return self._readable(self.files())
+
+    def _readable(self, files: list[NamedFile]) -> list[NamedFile]:
         if Path(self.path).expanduser().is_file():
-            return found
-        return [(path, name) for path, name in found if not _is_general(name) or Layout.of(path).is_regular]
+            return files
+        return [(path, name) for path, name in files if not _is_general(name) or Layout.of(path).is_regular]
 
     def _is_tagged(self, path: Path) -> bool:
         rows = [row for sentence in islice(self._sentences(path), 50) for row in sentence.rows]
