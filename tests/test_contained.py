@@ -21,7 +21,7 @@ DOCUMENT = "Ada Lovelace was born in London. She worked with Charles Babbage.\nH
 SENTENCES = ["Ada Lovelace was born in London.", "She worked with Charles Babbage.", "He lived in London, too 🦆."]
 
 
-def merged(tasks, folder, rule="keep", **resources):
+def merged(tasks, folder, rule="auto", **resources):
     shutil.rmtree(folder, ignore_errors=True)
     manifest = write(folder / "in", tasks)
     return merge(manifest, folder / "in", folder / "out", "majority", RESOURCES._replace(**resources), rule)[0]
@@ -122,7 +122,7 @@ TEACH = [
 
 
 def test_answers_about_sentences_are_moved_to_their_document(tmp_path):
-    account = merged([task(DOCUMENT, labels=["ORG"], dataset="org"), *TEACH], tmp_path, "map")
+    account = merged([task(DOCUMENT, labels=["ORG"], dataset="org"), *TEACH], tmp_path)
     (gold,) = lines(tmp_path, "gold.jsonl")
     assert gold["text"] == DOCUMENT
     assert gold["covered"] == ["ORG"]
@@ -133,7 +133,7 @@ def test_answers_about_sentences_are_moved_to_their_document(tmp_path):
     assert texts["accepted"] == [("Ada Lovelace", "PER"), ("Charles Babbage", "PER"), ("London", "GPE")]
     assert texts["rejected"] == [("London", "PER")]
     assert gold["accepted"][2]["start"] == DOCUMENT.rindex("London")
-    assert account.totals["answers moved"] == 5
+    assert account.moved == {"teach": {"texts": 3, "sentences": 3, "moved": 5}}
     assert account.answers["teach"]["read"] == 7  # two were skipped before
     assert account.answers["teach"]["ignored"] == 1
     assert account.totals["contained"] == 0
@@ -141,7 +141,7 @@ def test_answers_about_sentences_are_moved_to_their_document(tmp_path):
 
 def test_moved_answers_are_checked_against_the_answers_about_the_document(tmp_path):
     per = task(DOCUMENT, (0, 12, "PER"), labels=["PER"], dataset="per")
-    merged([per, *TEACH], tmp_path, "map")
+    merged([per, *TEACH], tmp_path)
     kinds = [(conflict["kind"], conflict["labels"]) for conflict in lines(tmp_path, "conflicts.jsonl")]
     assert kinds == [("binary", ["PER"])]  # Babbage was accepted, and is not in the complete answer
 
@@ -150,30 +150,49 @@ def test_kept_contained_texts_stay_texts_of_their_own(tmp_path):
     account = merged([task(DOCUMENT, dataset="org"), *TEACH], tmp_path, "keep")
     assert len(lines(tmp_path, "gold.jsonl")) == 4
     assert account.totals["contained"] == 3
-    assert "answers moved" not in account.totals
+    assert not account.moved
 
 
-def test_what_may_be_in_several_places_and_complete_answers_are_not_moved(tmp_path):
+def test_what_may_be_in_several_places_stays_a_text(tmp_path):
     twice = "The same again and again. The same again and again."
     again = teach("The same again and again.", "same", source="x:9")
-    manual = task(SENTENCES[0], (0, 12, "PER"), labels=["PER"], dataset="manual")
-    account = merged([task(twice), task(DOCUMENT), again, manual], tmp_path, "map")
-    assert account.totals["answers moved"] == 0
-    assert sorted(line["occurrences"] for line in lines(tmp_path, "contained.jsonl")) == [1, 2]
+    account = merged([task(twice), task(DOCUMENT), again, *TEACH], tmp_path)
+    assert account.moved == {"teach": {"texts": 4, "sentences": 3, "moved": 5}}
+    assert [line["occurrences"] for line in lines(tmp_path, "contained.jsonl")] == [2]
 
 
-@pytest.mark.parametrize("rule", ["keep", "map"])
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["She worked with Charles", "Lovelace was born in", "He lived in London, too 🦆."],  # parts of sentences
+        [SENTENCES[0], "A sentence of its own, here.", "Another that is in no document."],  # most are in no other text
+    ],
+)
+def test_texts_of_a_dataset_that_is_not_made_of_sentences_stay_texts(texts, tmp_path):
+    tasks = [task(text, dataset="short", source=f"x:{number}") for number, text in enumerate(texts)]
+    account = merged([task(DOCUMENT, dataset="documents"), *tasks], tmp_path)
+    assert not account.moved
+    assert len(lines(tmp_path, "gold.jsonl")) == 4
+
+
+def test_a_dataset_that_has_documents_and_sentences_of_them_alone_stays_as_it_is(tmp_path):
+    account = merged([task(text, source=f"x:{n}") for n, text in enumerate([DOCUMENT, *SENTENCES])], tmp_path)
+    assert not account.moved
+    assert account.totals["contained"] == 3
+
+
+@pytest.mark.parametrize("rule", ["keep", "auto"])
 def test_the_same_bytes_for_any_buckets_processes_and_order(rule, tmp_path):
     texts = [f"Letter {number} says that {DOCUMENT} {number} times." for number in range(40)]
     tasks = [task(text, labels=["ORG"], dataset="org", source=f"x:{n}") for n, text in enumerate(texts)]
-    tasks += [teach(f"Letter {number} says that Ada", "Ada", source=f"x:{number}") for number in range(40)]
+    tasks += [teach(f"Letter {number} says that {SENTENCES[0]}", "Ada", source=f"x:{number}") for number in range(40)]
     made = []
     for name, some, resources in [("a", tasks, {}), ("b", tasks[::-1], {"buckets": 64, "processes": 2})]:
         account = merged(some, tmp_path / name, rule, **resources)
         made.append(
             {p.name: p.read_bytes() for p in (tmp_path / name / "out").glob("[!.]*.[jc]s*") if p.name != "merge.json"}
         )
-        assert account.totals.get("answers moved", 40) == 40
+        assert account.moved == ({"teach": {"texts": 40, "sentences": 40, "moved": 40}} if rule == "auto" else {})
     assert made[0] == made[1]
     assert len(made[0]) == 5
 

@@ -603,10 +603,21 @@ def test_a_missing_scheduler_is_an_error(folder):
 
 
 def test_moving_answers_on_a_cluster_is_an_error(folder, workers):
+    texts = {json.loads(line)["text"] for line in (folder / f"{GROWS}.jsonl").read_text().splitlines()}
+    config = folder / "datasets.cfg"
+    blocks = config.read_text()
+    sentences = [{"text": f"It was found in box {n} of the cellar.", "spans": []} for n in range(9)]
+    documents = [{"text": f"{each['text']} {sorted(texts)[0]}", "spans": []} for each in sentences]
+    for name, lines in (("sentences", sentences), ("documents", documents)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(line | {"answer": "accept"}) + "\n" for line in lines))
+        block = f'@readers = "labelwise.ProdigyJsonl.v1"\npath = "{folder}/{name}.jsonl"\nlabels = ["ORG"]'
+        blocks += f"\n[datasets.{name}]\n{block}\n"
+    config.unlink()  # it is a link to that of all tests
+    config.write_text(blocks)
     options = pulled(folder, workers)
-    assert 'contained = "map": labelwise.Dask.v1 moves no answers' in fail(
-        folder, "merge", *options, "--merge.contained", "map"
-    )
+    said = fail(folder, "merge", *options)
+    assert "sentences: made of texts that are contained in others, and labelwise.Dask.v1 moves no answers" in said
+    assert 'set [merge] contained = "keep"' in said
 
 
 def test_without_dask_the_error_names_what_to_install_and_one_machine_needs_none(folder, tmp_path):

@@ -21,7 +21,6 @@ POLICIES = {
     "union": ["--merge.between_annotators", "union"],
     "intersection": ["--merge.between_annotators", "intersection"],
     "latest": ["--merge.between_annotators", "latest"],
-    "map": ["--merge.contained", "map"],
 }
 
 

@@ -126,9 +126,9 @@ def test_options_can_be_set_from_the_command_line(tmp_path):
 
 def test_what_the_features_do_is_set_beside_the_rules(tmp_path):
     text = f'[suspects]\nfolds = 3\nsteps = 200\n[queue]\norder = "random"\n[datasets]\n{BLOCK}'
-    config = load(tmp_path, text, suspects__models=4, docs__misaligned="skip", merge__contained="map")
+    config = load(tmp_path, text, suspects__models=4, docs__misaligned="skip", merge__contained="keep")
     assert (config.suspects.folds, config.suspects.models, config.suspects.steps) == (3, 4, 200)
-    assert (config.queue.order, config.docs.misaligned, config.merge.contained) == ("random", "skip", "map")
+    assert (config.queue.order, config.docs.misaligned, config.merge.contained) == ("random", "skip", "keep")
     defaults = load(tmp_path, f"[datasets]\n{BLOCK}")
     assert (defaults.suspects.folds, defaults.suspects.models, defaults.suspects.steps) == (5, 2, "half")
     assert defaults.queue.order == "informative"

@@ -96,14 +96,14 @@ class MergeSection(ConfigSection):
     """[merge]
 
     between_annotators (str): The policy where annotators disagree, see `decide`.
-    contained (str): Texts that are contained in others, as the sentences of ner.teach, are kept as texts of their own,
-        or binary answers about them are mapped to the container.
+    contained (str): "auto": where a dataset is made of texts that are contained in others, as the sentences that
+        ner.teach and ner.correct make, its answers move to the container. "keep": such texts are texts of their own.
     memory_mb (int): For all processes together, in MB of 1024 * 1024 bytes.
     buckets (int): Number of parts in which the texts are merged; 0: by the size of the data and the memory.
     """
 
     between_annotators: Literal["majority", "union", "intersection", "latest"] = "majority"
-    contained: Literal["keep", "map"] = "keep"
+    contained: Literal["auto", "keep"] = "auto"
     memory_mb: int = Field(default=512, ge=128)
     buckets: int = Field(default=0, ge=0, le=1024)
 

@@ -27,6 +27,7 @@ from scripts.merging.contained import compare_texts
 from scripts.merging.decide import Policy
 from scripts.merging.merge import OUTPUTS, Merger, merge
 from scripts.merging.merged import ContainedRule, MergeRecord, load
+from scripts.merging.moved import made_of_contained
 from scripts.merging.rules import MergeRules
 
 NAME = "shards.json"
@@ -94,10 +95,6 @@ def merge_on(
     resources (Resources): Processes that compare the texts on this machine; and the least number of buckets.
     RAISES (UserError): If the storage does not hold what the manifest names, or cannot do what is asked for.
     """
-    if contained == "map":
-        raise UserError(
-            '[merge] contained = "map": labelwise.Dask.v1 moves no answers; use labelwise.Local.v1, or "keep"'
-        )
     merger = DaskMerger(engine, manifest, annotations, resources)
     merged, is_new = merge(manifest, annotations, corpus, policy, resources, contained, merger, options)
     if is_new:
@@ -136,7 +133,14 @@ class DaskMerger(Merger):
             bring(self.storage, shards.gold, work / "gold.jsonl")
             bring(self.storage, shards.conflicts, work / "conflicts.jsonl")
             with Workers(self.resources.processes) as workers:
-                account.totals.update(compare_texts(work, work / "compared", workers)[0])
+                found = compare_texts(work, work / "compared", workers)
+                moved = made_of_contained(work / "gold.jsonl", found, workers) if request.contained == "auto" else {}
+            if moved:
+                raise UserError(
+                    f"{', '.join(moved)}: made of texts that are contained in others, and labelwise.Dask.v1 moves no "
+                    'answers to these; use labelwise.Local.v1, or set [merge] contained = "keep"'
+                )
+            account.totals.update(found.counts)
         return account
 
     def _merge_buckets(self, plan: MergePlan) -> tuple[Account, Shards]:

@@ -5,15 +5,13 @@ which the beginning of another text has the same rolling hash is checked for eve
 nearly all positions the first 16 characters show that no text begins there. The time is proportional to the length of
 all texts; the table in memory holds some of the texts at a time.
 
-Binary answers can be moved to the container: that a span is an entity, or is not, is as true there. A complete answer
-says nothing of the rest of the container, so it stays with its own text.
+`moved` moves answers about them to the container, where a dataset is made of contained texts.
 """
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,18 +19,17 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.core.answers import Span, Task, hash_of_line
-from scripts.core.files import BUFFER
 from scripts.core.workers import Workers
 from scripts.merging.duplicates import write_duplicates
 from scripts.merging.fingerprints import Fingerprints, Hashes, Numbers, keys, looked_up, with_lengths
-from scripts.merging.sorting import sorted_blocks
-from scripts.merging.survey import LEVELS, Block, SourcedText, TextRows, blocks, survey, text_at, texts
+from scripts.merging.survey import LEVELS, Block, TextRows, blocks, survey, text_at, texts
 
 SHORTEST = LEVELS[0]  # in code points; what is shorter can stand in a longer text by chance
 MOST_CONTAINERS = 100  # that are listed
 _AT_A_TIME = 2**20  # texts in the table, of some 60 bytes each; and positions that are checked together
 _BLOCK = 2**18  # bytes of gold whose arrays stay in a processor's cache; with larger blocks it takes half as long again
+_NEAR = 200  # code points around a contained text that show whether it is a sentence
+_SENTENCE_ENDS = frozenset(".!?…:;。！？；।۔؟\"'”’»)]}")
 _MOST_BITS = 25  # of the hashes in the sieve, which has a byte for each value
 _MATCH = np.dtype([("contained", "i8"), ("container", "i8"), ("start", "i8")])
 _PAIR = np.dtype([("contained", "i8"), ("container", "i8")])
@@ -66,6 +63,20 @@ class ContainedText(msgspec.Struct):
     container: Container
 
 
+class ComparedTexts(NamedTuple):
+    """Contained texts and duplicates.
+
+    counts (dict[str, int]): Numbers of texts in contained.jsonl and duplicates.jsonl.
+    rows (TextRows), containments (Containments): All texts; those that are contained in longer ones.
+    sentences (Counter[str]): By dataset, its texts that are sentences of a text of another dataset, in one place.
+    """
+
+    counts: dict[str, int]
+    rows: TextRows
+    containments: Containments
+    sentences: Counter[str]
+
+
 class Containment(NamedTuple):
     """Row numbers of a contained text and of its first container, its start there, and all its occurrences."""
 
@@ -75,22 +86,23 @@ class Containment(NamedTuple):
     occurrences: int
 
 
-def compare_texts(folder: Path, work: Path, workers: Workers) -> tuple[dict[str, int], TextRows, Containments]:
+def compare_texts(folder: Path, work: Path, workers: Workers) -> ComparedTexts:
     """Write contained.jsonl and duplicates.jsonl beside gold.jsonl.
 
     work (Path): A folder to be made, for temporary files; the rows are in it.
-    RETURNS (tuple[dict[str, int], TextRows, Containments]): Numbers of texts in both; all texts; contained ones.
+    RETURNS (ComparedTexts): What was found.
     """
     work.mkdir()
     gold = folder / "gold.jsonl"
     parts = blocks(gold, _BLOCK)
     rows, firsts = survey(parts, work / "rows", workers)
     containments, containers = _find_contained(parts, rows, firsts, work, workers)
+    sentences: Counter[str] = Counter()
     counts = {
-        "contained": _write_contained(gold, rows, containments, containers, folder / "contained.jsonl"),
+        "contained": _write_contained(gold, rows, containments, containers, folder / "contained.jsonl", sentences),
         "duplicates": write_duplicates(gold, rows, folder / "duplicates.jsonl"),
     }
-    return counts, rows, containments
+    return ComparedTexts(counts, rows, containments, sentences)
 
 
 def _find_contained(
@@ -109,12 +121,15 @@ def _find_contained(
     return _outermost_containers(path, len(rows))
 
 
-def _write_contained(gold: Path, rows: TextRows, containments: Containments, containers: Pairs, path: Path) -> int:
+def _write_contained(
+    gold: Path, rows: TextRows, containments: Containments, containers: Pairs, path: Path, sentences: Counter[str]
+) -> int:
+    """Write contained.jsonl. RETURNS (int): The number of contained texts; `sentences` are counted."""
     encode = msgspec.json.Encoder().encode_lines
     count = 0
     edges = np.searchsorted(containers["contained"], [*containments["contained"], len(rows)])
     with gold.open("rb") as file, path.open("wb") as out:
-        for found, first, stop in zip(_unpacked(containments), edges[:-1], edges[1:], strict=True):
+        for found, first, stop in zip(unpacked(containments), edges[:-1], edges[1:], strict=True):
             text = text_at(file, int(rows["offset"][found.contained]))
             container = text_at(file, int(rows["offset"][found.container]))
             end = found.start + len(text.text)
@@ -124,10 +139,22 @@ def _write_contained(gold: Path, rows: TextRows, containments: Containments, con
                 line = ContainedText(text.input_hash, text.text, text.sources, found.occurrences, hashes, where)
                 out.write(encode([line]))
                 count += 1
+                if found.occurrences == 1 and _is_sentence(container.text, found.start, end):
+                    others = set(container.sources)
+                    sentences.update(dataset for dataset in text.sources if others != {dataset})
     return count
 
 
-def _unpacked(containments: Containments) -> Iterator[Containment]:
+def _is_sentence(text: str, start: int, end: int) -> bool:
+    """Whether a part of a text is one sentence of it or several: these begin and end at punctuation or a new line."""
+    before, after = text[max(0, start - _NEAR) : start], text[end : end + _NEAR]
+    gap = before[len(before.rstrip()) :]
+    begins = not before.rstrip() or "\n" in gap or before.rstrip()[-1] in _SENTENCE_ENDS
+    gap = after[: len(after) - len(after.lstrip())]
+    return begins and (not after.lstrip() or "\n" in gap or text[start:end].rstrip()[-1:] in _SENTENCE_ENDS)
+
+
+def unpacked(containments: Containments) -> Iterator[Containment]:
     return (Containment(*row.item()) for row in containments)
 
 
@@ -267,67 +294,3 @@ def _first_pairs(matches: Any, numbers: Numbers, listed: Numbers) -> Pairs:
     place = np.arange(len(rows)) - np.repeat(first, times) + listed[rows]
     listed[which] += times
     return pairs[place < 2 * MOST_CONTAINERS]  # some more, since a container can be in two parts of the matches
-
-
-# ---- Answers moved to the container
-
-_decode = msgspec.json.Decoder(Task).decode
-_encode = msgspec.json.Encoder().encode
-TextOfRow = Callable[[int], SourcedText]
-
-
-def map_contained(
-    paths: Sequence[Path], gold: Path, rows: TextRows, containments: Containments, work: Path
-) -> tuple[list[Path], int]:
-    """Move binary answers about contained texts to their containers, where a text occurs only once.
-
-    paths (Sequence[Path]): Files of answers, sorted by hash. They stay as they are.
-    work (Path): A folder for new files.
-    RETURNS (tuple[list[Path], int]): The files to read instead, sorted too, and the number of answers moved.
-    """
-    moved: Counter[Path] = Counter()
-    mapped = []
-    single = containments[containments["occurrences"] == 1]
-    with gold.open("rb") as file:
-        for number, path in enumerate(paths):
-            new = work / f"{number}.jsonl"
-            lines = _moved_lines(path, lambda row: text_at(file, int(rows["offset"][row])), single, moved)
-            with new.open("wb") as out:
-                for block in sorted_blocks(lines, work / f"{number}.sorted"):
-                    out.write(block)
-            mapped.append(new if moved[path] else path)
-    return mapped, moved.total()
-
-
-def _moved_lines(
-    path: Path, text_of: TextOfRow, single: Containments, moved: Counter[Path]
-) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file with their hashes, after answers were moved; these are counted."""
-    never: tuple[int, list[Containment]] = (2**31, [])  # larger than all hashes
-    hashed = groupby(_unpacked(single), lambda found: text_of(found.contained).input_hash)  # texts can share one
-    by_hash = ((input_hash, list(group)) for input_hash, group in hashed)
-    contained_hash, containments = next(by_hash, never)
-    with path.open("rb", BUFFER) as lines:
-        for line in lines:
-            input_hash = hash_of_line(line)
-            while contained_hash < input_hash:  # both are sorted by hash
-                contained_hash, containments = next(by_hash, never)
-            if contained_hash == input_hash and (task := _in_container(_decode(line), containments, text_of)):
-                moved[path] += 1
-                input_hash, line = task.input_hash, _encode(task) + b"\n"
-            yield input_hash, line
-
-
-def _in_container(task: Task, containments: Sequence[Containment], text_of: TextOfRow) -> Task | None:
-    """The answer about the container of its text, if it is one that can be moved."""
-    if task.kind != "binary":
-        return None
-    found = next((each for each in containments if text_of(each.contained).text == task.text), None)
-    if found is None:
-        return None
-    container = text_of(found.container)
-    if container.text[found.start : found.start + len(task.text)] != task.text:
-        return None
-    spans = [Span(span.start + found.start, span.end + found.start, span.label) for span in task.spans]
-    # Its meta is about the contained text: where it was, the model's score.
-    return msgspec.structs.replace(task, input_hash=container.input_hash, text=container.text, spans=spans, meta={})

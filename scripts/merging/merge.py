@@ -30,7 +30,7 @@ def merge(
     corpus: Path,
     policy: Policy,
     resources: Resources,
-    contained: ContainedRule = "keep",
+    contained: ContainedRule = "auto",
     merger: Merger | None = None,
     options: Mapping[str, DatasetOptions] | None = None,
 ) -> tuple[MergeRecord, bool]:
@@ -39,7 +39,7 @@ def merge(
 
     manifest (Manifest), annotations (Path): The results of `pull`.
     corpus (Path): The folder for the results. They are replaced together, when everything is merged.
-    contained (ContainedRule): Whether binary answers about contained texts stay there or move to the container.
+    contained (ContainedRule): Whether answers about contained texts move to the container, see `moved`.
     merger (Merger | None): Another engine than this machine.
     options (Mapping[str, DatasetOptions] | None): By dataset; the defaults for those that are missing.
     RETURNS (tuple[MergeRecord, bool]): The content of merge.json, and whether it is new.
@@ -86,20 +86,21 @@ class Merger:
 
     def merge(self, request: MergeRecord, work: Path) -> Account:
         """Write the outputs, but for coverage.csv. RAISES (UserError): If an input is not as it was pulled."""
-        from scripts.merging.contained import compare_texts, map_contained  # NumPy takes longer than to find no work
+        from scripts.merging.contained import compare_texts  # NumPy takes longer than to find no work
+        from scripts.merging.moved import made_of_contained, move_answers
 
-        paths = [self.annotations / entry.file for entry in self.manifest.datasets.values()]
+        paths = {name: self.annotations / entry.file for name, entry in self.manifest.datasets.items()}
         with Workers(self.resources.processes) as workers:
             self._verify(workers)
             account, rules = self.by_evidence(request, lambda rules: self._merge_files(paths, work, rules, workers))
-            counts, rows, found = compare_texts(work, work / "compared", workers)
-            if request.contained == "map":
-                mapped, moved = map_contained(paths, work / "gold.jsonl", rows, found, work / "compared")
-                if moved:  # all again, since answers are about other texts now
-                    account = self._merge_files(mapped, work, rules, workers)
-                    counts, *_ = compare_texts(work, work / "compared again", workers)
-                account.totals["answers moved"] = moved
-        account.totals.update(counts)
+            found = compare_texts(work, work / "compared", workers)
+            gold = work / "gold.jsonl"
+            if request.contained == "auto" and (moved := made_of_contained(gold, found, workers)):
+                paths = move_answers(paths, moved, gold, found, work / "compared")
+                account = self._merge_files(paths, work, rules, workers)  # all again: answers are about other texts now
+                found = compare_texts(work, work / "compared again", workers)
+                request.moved = moved
+        account.totals.update(found.counts)
         return account
 
     def by_evidence(
@@ -140,8 +141,9 @@ class Merger:
         for _ in workers.spread(_verify_file, files, "Verifying"):
             pass
 
-    def _merge_files(self, paths: list[Path], work: Path, rules: MergeRules, workers: Workers) -> Account:
+    def _merge_files(self, files: Mapping[str, Path], work: Path, rules: MergeRules, workers: Workers) -> Account:
         """Merge files of answers, sorted by hash, into gold.jsonl and conflicts.jsonl of a folder."""
+        paths = list(files.values())
         gold, conflicts = work / "gold.jsonl", work / "conflicts.jsonl"
         for path in (gold, conflicts):
             path.write_bytes(b"")

@@ -8,21 +8,22 @@
 3. Binary answers add single spans to labels that are not covered, and are checked against those that are; those of a
    dataset that corrects the ones that cover it decide.
 
+Complete answers about a range of the text, see `ranged`, go through 1 and 2 for each range on its own.
+
 Each rule, see `rules`, returns the answers that it drops; their outcome is noted, and all outcomes are counted once, at
 the end. What a replacement changes is listed among the conflicts.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Iterable
 
-import msgspec
-
-from scripts.core.answers import GoldText, Span, Task, annotator_of
-from scripts.merging.account import ANSWERS, Account
-from scripts.merging.conflicts import REPLACEMENT, Conflict, ConflictAnswer
+from scripts.core.answers import GoldText, Range, Span, Task, annotator_of
+from scripts.merging.account import Account
+from scripts.merging.conflicts import REPLACEMENT, Conflict
 from scripts.merging.decide import Decision, Spans, Vote, decide, longest_first
+from scripts.merging.ranged import RangedLabel, Voice, decide_ranges
 from scripts.merging.rules import (
     UNTOLD,
     Answers,
@@ -44,6 +45,7 @@ from scripts.merging.rules import (
     replaced_binary,
     spans_of,
 )
+from scripts.merging.text_record import TextRecord
 
 
 def merge_text(tasks: Iterable[Task], rules: MergeRules, account: Account) -> tuple[GoldText, list[Conflict]]:
@@ -70,32 +72,14 @@ def outcomes_of(tasks: Iterable[Task], rules: MergeRules) -> list[tuple[Task, st
 _LATER = "the later answer counts"
 
 
-class _TextMerge:
-    """The merge of one text: the answers, and the gold, the conflicts and the outcomes as they become known."""
-
-    def __init__(self, answers: Answers, rules: MergeRules) -> None:
-        first = answers[0].task
-        self.answers = answers
-        self.rules = rules
-        self.gold = GoldText(
-            input_hash=first.input_hash, text=first.text, spans=[], covered=[], accepted=[], rejected=[],
-            unresolved=[], sources=[], meta={},
-        )  # fmt: skip
-        self.conflicts: list[Conflict] = []
-        self.complete: dict[str, list[Numbered]] = defaultdict(list)  # by label
-        self.outcomes: list[set[str]] = [set() for _ in answers]  # by number: one for each label
-        self.span_outcomes: Counter[tuple[int, str, str]] = Counter()  # by number, label and outcome
-        self.covered_by: dict[str, set[str]] = {}  # by label: datasets
-        # By the numbers of the answers that accept or reject the text: the labels for which some do either.
-        self.contested: dict[tuple[int, ...], list[str]] = defaultdict(list)
-        self.repeats: Counter[tuple[str, str]] = Counter()  # by dataset and kind, see `evidence_of_passes`
-        self.passes: Counter[str] = Counter()  # by dataset that was made in passes: complete answers
+class _TextMerge(TextRecord):
+    """The merge of one text."""
 
     def merge(self) -> None:
         """Apply all rules."""
         answers = self.without(ignored(self.answers), self.answers, "ignored")
         if self.rules.passes:
-            self.passes.update(task.dataset for _, task in answers if is_plain(task))
+            self.passes.update((task.dataset, task.range) for _, task in answers if is_plain(task))
         if not have_one_label_each(answers):
             answers = self.without(repeated(answers), answers, "duplicates")
             self.repeats = evidence_of_passes(answers)
@@ -103,14 +87,20 @@ class _TextMerge:
         for answer in answers:
             for label in answer.task.labels:
                 (binary if answer.task.kind == "binary" else self.complete)[label].append(answer)
+        merge_label = self.merge_ranges if any(task.range for _, task in answers) else self.merge_label
         for label in sorted(self.complete):
-            self.merge_label(label, self.complete[label])
+            merge_label(label, self.complete[label])
         for label in sorted(binary):
             self.merge_binary(label, binary[label])
         self.finish()
 
     def merge_label(self, label: str, answers: Answers) -> None:
         """Merge the complete answers for a label."""
+        if accepting := self.counting(label, answers):
+            self.decide_label(label, accepting)
+
+    def counting(self, label: str, answers: Answers) -> Answers:
+        """The complete answers that count beside each other, of those about the text or about one range of it."""
         if len(answers) > 1 or answers[0].task.dataset in self.rules.passes:
             answers = self.current_of_datasets(label, answers)
             if self.rules.corrects:
@@ -120,8 +110,7 @@ class _TextMerge:
         accepting = self.without(rejecting(answers), answers, "rejected", label)
         if 0 < len(accepting) < len(answers):
             self.contested[tuple(number for number, _ in answers)].append(label)
-        if accepting:
-            self.decide_label(label, accepting)
+        return accepting
 
     def current_of_datasets(self, label: str, answers: Answers) -> Answers:
         """The answers that count in their datasets: of each annotator the latest that is about the label."""
@@ -143,11 +132,12 @@ class _TextMerge:
             by_annotator[annotator_of(answer.task)].append(answer)
         current = {annotator: current_answer(found, label, mode) for annotator, found in by_annotator.items()}
         if mode == "passes" and not any(current.values()):
-            if self.passes[own[0].task.dataset] >= len(self.rules.passes[own[0].task.dataset]):
+            dataset = own[0].task.dataset
+            if self.passes[dataset, own[0].task.range] >= len(self.rules.passes[dataset]):
                 last = [answer for answer in own if is_plain(answer.task)][-1:]
                 current |= {annotator_of(answer.task): answer for answer in last}  # each label had its pass
             else:
-                self.repeats[own[0].task.dataset, UNTOLD] += 1
+                self.repeats[dataset, UNTOLD] += 1
         for annotator, found in by_annotator.items():
             standing = current[annotator]
             dropped = [answer for answer in found if answer is not standing]
@@ -173,22 +163,6 @@ class _TextMerge:
                 spans = sorted({span for each in now for span in each})
                 self.conflict(REPLACEMENT, [label], decision, spans, [*changed, *standing])
         return left
-
-    def without(self, dropped: set[int], answers: Answers, outcome: str, label: str | None = None) -> Answers:
-        """The answers without those that are dropped, whose outcome is noted for one label or for all of theirs."""
-        if not dropped:
-            return answers
-        for number in dropped:
-            task = self.answers[number].task
-            self.outcomes[number].add(outcome)
-            for each in task.labels if label is None else [label]:
-                self.note(number, each, outcome, spans_of(task, each))
-        return [answer for answer in answers if answer.number not in dropped]
-
-    def note(self, number: int, label: str, outcome: str, spans: Collection[Span]) -> None:
-        """Note the outcome of some spans of an answer."""
-        if spans:
-            self.span_outcomes[number, label, outcome] += len(spans)
 
     # Complete answers
 
@@ -225,12 +199,57 @@ class _TextMerge:
             self.gold.unresolved.append(label)
             self.gold.accepted.extend(decision.spans)
 
+    # Complete answers about ranges
+
+    def merge_ranges(self, label: str, answers: Answers) -> None:
+        """Merge the complete answers for a label, some of which are about a range only."""
+        by_range: dict[Range | None, list[Numbered]] = defaultdict(list)
+        for answer in answers:
+            by_range[answer.task.range].append(answer)
+        whole = by_range.pop(None, [])
+        if not by_range:
+            self.merge_label(label, whole)
+            return
+        voices = self.voices(label, whole)
+        ranged = {where: found for where, own in by_range.items() if where and (found := self.voices(label, own))}
+        if voices or ranged:
+            self.add_ranges(
+                label, decide_ranges(self.gold.text, voices, ranged, self.rules), [voices, *ranged.values()]
+            )
+
+    def voices(self, label: str, answers: Answers) -> list[Voice]:
+        """The complete answers about the text or about one range that count, without overlaps."""
+        counting = self.counting(label, answers) if answers else []
+        return [Voice(number, task, self.without_overlaps(label, number, task)) for number, task in counting]
+
+    def add_ranges(self, label: str, found: RangedLabel, voices: Iterable[Iterable[Voice]]) -> None:
+        """Put what was decided into the gold, note what the spans became, and list what was corrected or disputed."""
+        every = [voice for some in voices for voice in some]
+        if found.is_covered:
+            self.gold.covered.append(label)
+            self.gold.spans.extend(found.entities)
+            self.covered_by[label] = {voice.task.dataset for voice in every}
+        elif found.ranges:
+            self.gold.covered_ranges[label] = found.ranges
+            self.gold.accepted.extend(sorted({*found.entities, *found.agreed}))
+        else:
+            self.gold.unresolved.append(label)
+            self.gold.accepted.extend(found.agreed)
+        for voice in every:
+            is_replaced = any(voice in each.replaced for each in found.decided)
+            self.outcomes[voice.number].add("replaced" if is_replaced else "kept")
+            for span in voice.spans:
+                self.note(voice.number, label, found.outcome(voice, span), [span])
+        for conflict in found.conflicts(self.rules.policy):
+            shown = [Numbered(voice.number, voice.task) for voice in conflict.voices]
+            self.conflict(conflict.kind, [label], conflict.decision, conflict.spans, shown, conflict.range)
+
     # Binary answers
 
     def merge_binary(self, label: str, answers: Answers) -> None:
         """Merge the answers that judge single spans of a label."""
-        is_covered = label in self.gold.covered
-        decided = {span for span in (self.gold.spans if is_covered else self.gold.accepted) if span.label == label}
+        known = self.gold.spans if label in self.gold.covered else self.gold.accepted
+        decided = {span for span in known if span.label == label}
         by_span: dict[Span, list[Numbered]] = defaultdict(list)
         for answer in answers:
             by_span[answer.task.spans[0]].append(answer)
@@ -239,6 +258,7 @@ class _TextMerge:
             current = self.without(replaced_binary(by_span[span]), by_span[span], "replaced", label)
             for number, _ in current:
                 self.outcomes[number].add("kept")
+            is_covered = self.gold.covers(label, span.start, span.end)
             correcting = self.correcting(label, current) if is_covered and self.rules.corrects else []
             if correcting:
                 self.correct(span, correcting, current)
@@ -250,9 +270,9 @@ class _TextMerge:
 
     def correcting(self, label: str, answers: Answers) -> Answers:
         """The binary answers of datasets that correct all those by which a label is covered."""
-        covering = self.covered_by[label]
+        covering = self.covered_by.get(label)
         corrects = self.rules.corrects
-        return [answer for answer in answers if covering <= corrects.get(answer.task.dataset, frozenset())]
+        return [answer for answer in answers if covering and covering <= corrects.get(answer.task.dataset, frozenset())]
 
     def correct(self, span: Span, correcting: Answers, answers: Answers) -> None:
         """Let binary answers decide whether a span is an entity of a label that is covered."""
@@ -319,86 +339,3 @@ class _TextMerge:
                 self.gold.accepted.append(span)
             else:
                 self.conflict("overlap within a label", [label], "the longest span stays", sorted(kept), answers)
-
-    # The end
-
-    def finish(self) -> None:
-        """Put the gold in order, and list the conflicts that concern several labels."""
-        gold = self.gold
-        kept = [answer.task for answer in self.answers if "kept" in self.outcomes[answer.number]]
-        gold.sources = sorted({task.dataset for task in kept})
-        for task in kept:
-            for key, value in task.meta.items():
-                gold.meta.setdefault(key, value)
-        gold.covered.sort()
-        for spans in (gold.spans, gold.accepted, gold.rejected):
-            spans.sort()
-        self.list_overlapping_labels()
-        for numbers, labels in self.contested.items():
-            answers = [self.answers[number] for number in numbers]
-            self.conflict("rejected text", labels, "the answers that accept it count", [], answers)
-        if len(self.conflicts) > 1:
-            self.conflicts.sort(key=lambda c: msgspec.json.encode((c.kind, c.labels, c.spans, c.answers)))
-
-    def list_overlapping_labels(self) -> None:
-        """List spans of different labels that overlap. Both are kept."""
-        open_spans: list[Span] = []
-        for span in self.gold.spans:
-            open_spans = [other for other in open_spans if other.end > span.start]
-            for other in open_spans:
-                labels = sorted({span.label, other.label})
-                answers = {a.number: a for s in (other, span) for a in self.complete[s.label] if s in a.task.spans}
-                self.conflict("overlap between labels", labels, "both are kept", [other, span], answers.values())
-            open_spans.append(span)
-
-    def conflict(
-        self, kind: str, labels: list[str], decision: str, spans: Iterable[Span], answers: Iterable[Numbered]
-    ) -> None:
-        """List a conflict, with its answers in the order of their numbers."""
-        shown = [
-            ConflictAnswer(
-                task.dataset, task.annotator, task.timestamp, task.source, task.kind, task.answer,
-                [span for span in task.spans if span.label in labels],
-            )
-            for _, task in sorted(answers, key=lambda answer: answer.number)
-        ]  # fmt: skip
-        found = Conflict(
-            input_hash=self.gold.input_hash, text=self.gold.text, kind=kind, labels=labels, decision=decision,
-            spans=list(spans), answers=shown,
-        )  # fmt: skip
-        self.conflicts.append(found)
-
-    def outcome(self, number: int) -> str:
-        """The outcome of an answer: the first of `ANSWERS` that it has for one of its labels."""
-        return next(outcome for outcome in ANSWERS if outcome in self.outcomes[number])
-
-    def count(self, account: Account) -> None:
-        """Count all outcomes."""
-        for number, task in self.answers:
-            outcome = self.outcome(number)
-            account.answers[task.dataset, "read"] += 1
-            account.answers[task.dataset, outcome] += 1
-            for label in task.labels:
-                account.spans[task.dataset, label, "read"] += len(spans_of(task, label))
-        for (number, label, outcome), spans in self.span_outcomes.items():
-            account.spans[self.answers[number].task.dataset, label, outcome] += spans
-        self.count_states(account)
-        account.repeats.update(self.repeats)
-        for found in self.conflicts:
-            account.totals[f"conflicts: {found.kind}"] += 1
-        account.totals["texts"] += 1
-        for kind in ("spans", "accepted", "rejected"):
-            account.totals[kind] += len(getattr(self.gold, kind))
-
-    def count_states(self, account: Account) -> None:
-        """Count the state of each label in this text."""
-        gold, coverage = self.gold, account.coverage
-        for label, datasets in self.covered_by.items():
-            for dataset in ("", *datasets):
-                coverage[label, dataset, "covered"] += 1
-        for span in gold.spans:
-            coverage[span.label, "", "spans"] += 1
-        for label in gold.unresolved:
-            coverage[label, "", "unresolved"] += 1
-        for label in {span.label for span in (*gold.accepted, *gold.rejected)}.difference(gold.unresolved):
-            coverage[label, "", "partly_covered"] += 1

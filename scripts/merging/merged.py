@@ -13,7 +13,7 @@ from scripts.core.settings import Repeats
 from scripts.merging.decide import Policy
 
 NAME = "merge.json"
-ContainedRule = Literal["keep", "map"]  # for binary answers about contained texts: see `map_contained`
+ContainedRule = Literal["auto", "keep"]  # for answers about contained texts: see `moved`
 _decode = msgspec.json.Decoder(GoldText).decode
 
 
@@ -24,14 +24,16 @@ class MergeRecord(msgspec.Struct, kw_only=True):
     corrects (dict[str, list[str]]): By dataset: those that it corrects, see `DatasetOptions`.
     repeats (dict[str, Repeats]): By dataset, where the config sets it: see `DatasetOptions`.
     passes (list[str]): Datasets that were made in passes, by their answers or by `repeats`.
-    contained (str): Whether binary answers about contained texts were moved to their containers.
+    contained (str): Whether answers about contained texts move to their containers.
+    moved (dict[str, dict[str, int]]): By dataset that is made of contained texts: its "texts", those of them that are
+        "sentences" of others, and its answers that were "moved".
     code (str): Digest of the modules that merged.
     manifest (str): Digest of the manifest.
     inputs (dict[str, str]): Digests of the datasets' files, by dataset.
     outputs (dict[str, str]): Digests of the files beside it.
     repeated (dict[str, dict[str, int]]): By dataset: texts with several complete answers, see `Account.repeats`.
     labels (list[str]): All labels of the datasets, sorted.
-    totals (dict[str, int]): Texts, spans of the gold, conflicts by kind, contained texts, duplicates, answers moved.
+    totals (dict[str, int]): Texts, spans of the gold, conflicts by kind, contained texts, duplicates.
     answers (dict[str, dict[str, int]]): By dataset: "read" and its outcomes, see `account`.
     spans (dict[str, dict[str, dict[str, int]]]): By dataset and label: "read" and its outcomes.
     coverage (dict[str, dict[str, int]]): By label: texts by state, and spans of the gold.
@@ -46,6 +48,7 @@ class MergeRecord(msgspec.Struct, kw_only=True):
     corrects: dict[str, list[str]] = {}
     repeats: dict[str, Repeats] = {}
     passes: list[str] = []
+    moved: dict[str, dict[str, int]] = {}
     repeated: dict[str, dict[str, int]] = {}
     labels: list[str] = []
     totals: dict[str, int] = {}

@@ -128,12 +128,14 @@ def span_labels(task: Task) -> set[str]:
 
 
 def evidence_of_passes(answers: Answers) -> Counter[tuple[str, str]]:
-    """Count for each dataset in which an annotator has several answers whether they are about the same labels."""
+    """Count for each dataset in which an annotator has several answers, about the text or about one range, whether they
+    are about the same labels.
+    """
     found: Counter[tuple[str, str]] = Counter()
-    by_dataset: dict[str, dict[tuple[str, str], list[Numbered]]] = defaultdict(lambda: defaultdict(list))
+    by_dataset: dict[str, dict[Any, list[Numbered]]] = defaultdict(lambda: defaultdict(list))
     for answer in answers:
         if is_plain(answer.task):
-            by_dataset[answer.task.dataset][annotator_of(answer.task)].append(answer)
+            by_dataset[answer.task.dataset][annotator_of(answer.task), answer.task.range].append(answer)
     for dataset, by_annotator in by_dataset.items():
         pairs = (pair for own in by_annotator.values() if len(own) > 1 for pair in pairwise(in_time(own)))
         if kinds := {_relation(*pair) for pair in pairs}:

@@ -76,7 +76,12 @@ def lines(block: Block) -> Iterator[tuple[int, bytes]]:
 
 def texts(block: Block) -> list[str]:
     """The texts of a block."""
-    return [_decode(line).text for _, line in lines(block)]
+    return [text.text for text in sourced_texts(block)]
+
+
+def sourced_texts(block: Block) -> Iterator[SourcedText]:
+    """The texts of a block with their datasets."""
+    return (_decode(line) for _, line in lines(block))
 
 
 def text_at(file: IO[bytes], offset: int) -> SourcedText:

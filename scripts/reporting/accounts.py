@@ -81,6 +81,12 @@ def print_merge(console: Console, merged: MergeRecord) -> None:
         print_counts(console, "Conflicts", conflicts)
     _print_repeated(console, merged)
     _print_longest(console, merged)
+    for dataset, counts in merged.moved.items():
+        texts = f"{counts['sentences']:,} of {plural(counts['texts'], 'text')}"
+        moved = plural(counts["moved"], "answer")
+        console.print(
+            f'{dataset}: {texts} are sentences of longer ones; {moved} moved there ([merge] contained = "auto")'
+        )
     _print_compared_texts(console, merged.totals)
 
 
@@ -136,9 +142,6 @@ def _print_compared_texts(console: Console, totals: Mapping[str, int]) -> None:
     if "contained" not in totals:
         console.print("Contained texts and duplicates are found only in a gold.jsonl on this machine: fetch = true")
         return
-    if "answers moved" in totals:
-        moved = plural(totals["answers moved"], "binary answer")
-        console.print(f"{moved} about contained texts moved to their containers")
     if contained := totals["contained"]:
         verb = "is contained in a longer one" if contained == 1 else "are contained in longer ones"
         console.print(f"⚠ {plural(contained, 'text')} {verb}: contained.jsonl lists them")

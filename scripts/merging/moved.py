@@ -1,0 +1,116 @@
+"""Answers about contained texts, moved to the container, for datasets that are made of such texts.
+
+`ner.teach` and `ner.correct` split documents into sentences, so that a dataset is full of texts that nobody else has.
+That a span is an entity, or is not, is as true in the document. A complete answer is complete in the range of its
+sentence there, and says nothing of the rest: it gets a `range`.
+
+A dataset is made of contained texts if most of its texts are sentences of texts of other datasets, in one place each.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import msgspec
+
+from scripts.core.answers import Span, Task, hash_of_line
+from scripts.core.files import BUFFER
+from scripts.core.workers import Workers
+from scripts.merging.contained import SHORTEST, ComparedTexts, Containment, Containments, unpacked
+from scripts.merging.sorting import sorted_blocks
+from scripts.merging.survey import Block, SourcedText, blocks, sourced_texts, text_at
+
+_decode = msgspec.json.Decoder(Task).decode
+_encode = msgspec.json.Encoder().encode
+TextOfRow = Callable[[int], SourcedText]
+Moved = dict[str, dict[str, int]]
+
+
+def made_of_contained(gold: Path, found: ComparedTexts, workers: Workers) -> Moved:
+    """The datasets that are made of contained texts.
+
+    RETURNS (Moved): By dataset: the number of its "texts", and of those that are "sentences" of texts of others. Texts
+        of less than `SHORTEST` code points do not count: they are not looked for.
+    """
+    if not found.sentences:
+        return {}
+    texts: Counter[str] = Counter()
+    for some in workers.spread(_texts_by_dataset, blocks(gold), "Counting"):
+        texts.update(some)
+    return {
+        dataset: {"texts": texts[dataset], "sentences": sentences}
+        for dataset, sentences in sorted(found.sentences.items())
+        if 2 * sentences > texts[dataset]
+    }
+
+
+def _texts_by_dataset(block: Block) -> Counter[str]:
+    long = (text for text in sourced_texts(block) if len(text.text) >= SHORTEST)
+    return Counter(dataset for text in long for dataset in text.sources)
+
+
+def move_answers(
+    paths: Mapping[str, Path], chosen: Moved, gold: Path, found: ComparedTexts, work: Path
+) -> dict[str, Path]:
+    """Move the answers of some datasets about contained texts to their containers, where a text occurs only once.
+
+    paths (Mapping[str, Path]): Files of answers by dataset, sorted by hash. They stay as they are.
+    chosen (Moved): The datasets; gets the number of their answers that were "moved".
+    work (Path): A folder for new files.
+    RETURNS (dict[str, Path]): The files to read instead, sorted too.
+    """
+    result = dict(paths)
+    single = found.containments[found.containments["occurrences"] == 1]
+    with gold.open("rb") as file:
+        for number, (dataset, counts) in enumerate(chosen.items()):
+            counts["moved"] = 0
+            new = work / f"moved-{number}.jsonl"
+            lines = _moved_lines(
+                paths[dataset], lambda row: text_at(file, int(found.rows["offset"][row])), single, counts
+            )
+            with new.open("wb") as out:
+                for block in sorted_blocks(lines, work / f"moved-{number}.sorted"):
+                    out.write(block)
+            result[dataset] = new
+    return result
+
+
+def _moved_lines(
+    path: Path, text_of: TextOfRow, single: Containments, counts: dict[str, int]
+) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file with their hashes, after answers were moved; these are counted."""
+    never: tuple[int, list[Containment]] = (2**31, [])  # larger than all hashes
+    hashed = groupby(unpacked(single), lambda found: text_of(found.contained).input_hash)  # texts can share one
+    by_hash = ((input_hash, list(group)) for input_hash, group in hashed)
+    contained_hash, containments = next(by_hash, never)
+    with path.open("rb", BUFFER) as lines:
+        for line in lines:
+            input_hash = hash_of_line(line)
+            while contained_hash < input_hash:  # both are sorted by hash
+                contained_hash, containments = next(by_hash, never)
+            if contained_hash == input_hash and (task := _in_container(_decode(line), containments, text_of)):
+                counts["moved"] += 1
+                input_hash, line = task.input_hash, _encode(task) + b"\n"
+            yield input_hash, line
+
+
+def _in_container(task: Task, containments: Sequence[Containment], text_of: TextOfRow) -> Task | None:
+    """The answer about the container of its text; None if it is contained in none."""
+    found = next((each for each in containments if text_of(each.contained).text == task.text), None)
+    if found is None:
+        return None
+    container, end = text_of(found.container), found.start + len(task.text)
+    if container.text[found.start : end] != task.text:
+        return None
+    spans, *versions = (
+        [Span(span.start + found.start, span.end + found.start, span.label) for span in each]
+        for each in (task.spans, *task.versions)
+    )
+    place = None if task.kind == "binary" else (found.start, end)
+    # Its meta is about the contained text: where it was, the model's score.
+    return msgspec.structs.replace(
+        task, input_hash=container.input_hash, text=container.text, spans=spans, versions=versions, range=place, meta={}
+    )
