@@ -6,9 +6,11 @@ import importlib
 import re
 import shlex
 from argparse import ArgumentParser
+from pathlib import Path
 
 import pytest
 import srsly
+from weasel.util import split_command
 
 from tests.imports import ROOT
 
@@ -70,3 +72,21 @@ def test_a_var_reaches_the_step(name, var, line, monkeypatch):
     changed = [value for option, value in after.items() if value != before[option]]
     assert changed
     assert all(str(OTHERS[var]) in value for value in changed)
+
+
+@pytest.mark.parametrize("path", ["assets/My Data", "Users/Ada L/a b.jsonl", "a  b", "x/New folder (2)/é ü"])
+def test_a_path_with_spaces_reaches_import(path, tmp_path, monkeypatch):
+    """As weasel divides a command."""
+    importing = importlib.import_module("scripts.import")
+    (line,) = (line for name, line in LINES if name == "import")
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / path
+    place.mkdir(parents=True)
+    found = []
+    monkeypatch.setattr(importing, "find_datasets", lambda format_name, path, options: found.append(path) or exit())
+    filled = line.replace("${vars.path}", path)
+    _, _, module, *arguments = split_command(re.sub(r"\$\{vars\.(\w+)\}", lambda m: str(PROJECT["vars"][m[1]]), filled))
+    monkeypatch.setattr("sys.argv", [module, *arguments])
+    with pytest.raises(SystemExit):
+        importing.main()
+    assert [Path(one) for one in found] == [Path(path)]

@@ -38,12 +38,16 @@ _Place = tuple[int, int, str]  # of a span: start, end, label
 
 
 class Sampled(NamedTuple):
-    """An answer about a sampled text; order: by time, then place; labels: of all its spans, taken or not."""
+    """An answer about a sampled text; order: by time, then place; labels: of all its spans, taken or
+    not; about: what it is complete for.
+    """
 
+    annotator: str
     order: tuple[int, int]
     kind: str
     labels: frozenset[str]
     spans: frozenset[_Place]
+    about: frozenset[str]
 
 
 class Sample(Generic[_T]):
@@ -122,7 +126,9 @@ class Evidence(msgspec.Struct):
             found = task.spans if task.answer == "accept" else ()
             spans = frozenset((span.start, span.end, span.label) for span in found)
             labels = frozenset({span.label for span in task.spans}.union(task.other_labels))
-            self.texts.add(task.input_hash, Sampled((task.timestamp or 0, _number(task)), task.kind, labels, spans))
+            about = frozenset(task.labels)
+            answer = Sampled(task.annotator, (task.timestamp or 0, _number(task)), task.kind, labels, spans, about)
+            self.texts.add(task.input_hash, answer)
         for piece in pieces_of(task.text):
             self.pieces.add(input_hash(piece), None)
 
@@ -145,8 +151,8 @@ def _number(task: Task) -> int:
 
 
 class Repeats(NamedTuple):
-    """Sampled texts with several complete answers in a dataset that differ: the next is about other labels, about the
-    same again, or one of them is without spans, so that it cannot be told. `merge` decides by the same.
+    """Sampled texts with several complete answers of one annotator in a dataset that differ: the next is about other
+    labels, about the same again, or one of them is without spans, so that it cannot be told. `merge` decides so too.
     """
 
     other: int = 0
@@ -155,14 +161,16 @@ class Repeats(NamedTuple):
 
 
 def find_repeats(evidence: Evidence) -> Repeats:
-    """Count the texts with several complete answers."""
+    """Count the texts with several complete answers; equal ones say nothing."""
     found: Counter[str] = Counter()
     for answers in evidence.texts.items.values():
-        complete = sorted((answer for answer in answers if answer.kind == "manual"), key=lambda one: one.order)
-        if len(complete) > 1:
-            # Equal answers say nothing.
-            kinds = {_relation(one, other) for one, other in pairwise(complete) if one[2:] != other[2:]}
-            found.update([kind for kind in ("again", "other", "unclear") if kind in kinds][:1])
+        complete = sorted((answer for answer in answers if answer.kind == "manual"), key=lambda answer: answer[:2])
+        kinds = {
+            _relation(one, other)
+            for one, other in pairwise(complete)
+            if one.annotator == other.annotator and one.about & other.about and one[2:] != other[2:]
+        }
+        found.update([kind for kind in ("again", "other", "unclear") if kind in kinds][:1])
     return Repeats(found["other"], found["again"], found["unclear"])
 
 

@@ -20,6 +20,7 @@ from scripts.sources.blocks import DatasetBlock, Proposal
 from scripts.sources.evidence import Evidence, find_repeats
 from scripts.sources.importing import FoundDataset
 from scripts.sources.options import read_answers
+from scripts.sources.similar import same_names, synonyms
 from scripts.sources.source import Intake
 
 _MAX_ANSWERS = 500_000  # read of each dataset that is in the config already
@@ -31,13 +32,11 @@ _STRAY = 0.05  # of a dataset's texts, and of the spans of its main label, at mo
 _STRAY_ALONE = 0.02  # where neither the name nor another dataset tells what was annotated
 _MIN_EXPECTED = 5.0  # spans of a label that an annotator would have who looked for it
 _MIN_SAME = 5  # spans in the same place that show that two labels mean the same
-_MEANINGS = [
-    {"per", "pers", "person", "people", "human", "persname"}, {"loc", "location", "place", "locname"},
-    {"org", "organization", "organisation", "orgname"}, {"misc", "miscellaneous"}, {"gpe", "geopoliticalentity"},
-    {"fac", "facility"}, {"prod", "product"}, {"evt", "event"}, {"dat", "date"}, {"tim", "time"},
-    {"mon", "money"}, {"num", "number", "cardinal"}, {"pct", "percent", "percentage"}, {"lang", "language"},
-    {"addr", "address"}, {"tel", "phone", "phonenumber", "telephone"}, {"mail", "email", "emailaddress"},
-    {"dis", "disease"}, {"chem", "chemical"}, {"geo", "geography"},
+_ALSO_MEAN = [  # besides `synonyms`
+    {"location", "place"}, {"product", "prod"}, {"event", "evt"}, {"date", "dat"}, {"time", "tim"}, {"money", "mon"},
+    {"number", "num"}, {"percent", "pct", "percentage"}, {"language", "lang"}, {"facility", "fac"},
+    {"phone", "tel", "telephone", "phonenumber"}, {"email", "mail", "emailaddress"}, {"disease", "dis"},
+    {"chemical", "chem"}, {"address", "addr"},
 ]  # fmt: skip
 
 
@@ -183,8 +182,9 @@ def _renames(one: Known, label: str, others: Iterable[Known]) -> Iterator[Propos
 
 
 def _mean_the_same(one: str, other: str) -> bool:
-    first, second = _simple(one), _simple(other)
-    return first == second or any({first, second} <= meaning for meaning in _MEANINGS)
+    if same_names(one, [other]) or synonyms(one, [other]):
+        return True
+    return any({_simple(one), _simple(other)} <= meaning for meaning in _ALSO_MEAN)
 
 
 def _simple(name: str) -> str:
@@ -277,8 +277,8 @@ def _repeats(evidence: Evidence) -> Iterator[Proposal]:
     """Propose how to take several answers about a text, where most texts do not tell."""
     repeats = find_repeats(evidence)
     if repeats.unclear > repeats.other + repeats.again:
-        said = f"{repeats.unclear:,} texts have several answers, one of them without spans: later ones replace earlier "
-        yield Proposal("repeats", "unite", f"{said}ones, unless each was about labels of its own", is_active=False)
+        said = f"{repeats.unclear:,} × several answers about a text, one of them without spans: the later one replaces "
+        yield Proposal("repeats", "unite", f"{said}the earlier, unless each was for its own labels", is_active=False)
 
 
 def said_of_repeats(dataset: FoundDataset) -> str:
@@ -294,8 +294,9 @@ def said_of_repeats(dataset: FoundDataset) -> str:
     counts = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number)
     taken = "each is for its own labels" if repeats.other > repeats.again else "the later one replaces the earlier"
     about = "" if dataset.evidence.texts.is_whole else "about "
+    texts = f"{sum(repeats):,} text{'s' * (sum(repeats) > 1)}"
     setting = "replace" if repeats.other > repeats.again else "unite"
-    return f'{about}{sum(repeats):,} texts with several answers ({counts}): {taken}; repeats = "{setting}" if not'
+    return f'{about}{texts} with several answers of one annotator ({counts}): {taken}; repeats = "{setting}" if not'
 
 
 # ---- Languages
