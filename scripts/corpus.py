@@ -31,7 +31,7 @@ def main() -> None:
     else:
         corpus, kept = build(args.folder, plan, config.processes, config.docs.max_misaligned)
     console = plain_console()
-    print_corpus(console, corpus, args.folder)
+    print_corpus(console, corpus, args.folder, config.docs.max_misaligned)
     unchanged = f", {kept} of them unchanged" if kept else ""
     console.print(f"✔ {where}: {plural(len(corpus.shards), 'shard')}{unchanged}")
 

@@ -16,6 +16,7 @@ from spacy.training import Example
 from scripts.building.corpus import CorpusPlan, build
 from scripts.building.documents import DocMaker, tokenizer
 from scripts.building.reading import read_docs, split_doc
+from scripts.building.splits import Corpus
 from scripts.core import answers
 from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
@@ -360,3 +361,18 @@ def test_a_config_that_keeps_another_tokenizer_than_its_language_has_is_told(tmp
     pinned = plan("zh")._replace(nlp={"lang": "zh", "tokenizer": {"@tokenizers": "spacy.Tokenizer.v1"}})
     with pytest.raises(UserError, match=r"without that line it is spacy\.zh\.ChineseTokenizer"):
         build(corpus, pinned, 1, max_misaligned=0.1)
+
+
+def test_a_label_that_is_off_by_itself_is_a_warning():
+    from rich.console import Console
+
+    from scripts.reporting.corpus import print_corpus
+
+    outcomes = {"PER": {"read": 90, "exact": 90}, "LOC": {"read": 9, "exact": 4, "snapped": 5}}
+    total = {"read": 99, "exact": 94, "snapped": 5}
+    splits = {"train": 1, "dev": 1, "test": 1}
+    corpus = Corpus(digest="", texts=splits, tokens=splits, outcomes=total, outcomes_by_label=outcomes)
+    corpus.read = {"spans": 99, "accepted": 0, "rejected": 0}
+    console = Console(record=True, width=100)
+    print_corpus(console, corpus, ROOT, 0.1)
+    assert "more than 10% of the spans of LOC" in console.export_text()

@@ -8,6 +8,8 @@ import msgspec
 import numpy as np
 import pytest
 import spacy
+from hypothesis import given
+from hypothesis import strategies as st
 from spacy.tokens import DocBin, Span
 from spacy.training import Example
 
@@ -292,3 +294,63 @@ def test_prefilled_predictions_do_not_contradict_a_range():
     candidate = Candidate(0.0, 0, text, {}, predicted)
     item = _item(candidate, Request(label="PER", order="random", prefill="model"))
     assert [(span.start, span.end) for span in item.spans] == [(0, 3), (23, 26)]
+
+
+# As by characters, whatever the tokens
+
+
+WORDS = ["Ada", "IBMs", "Main/Elm", "don't", "(x)", "of", "3km", "e-mail", "北京"]
+
+
+@st.composite
+def annotated_texts(draw):
+    """A text, whether PER is covered in all of it, ranges of whole words, and spans that are apart."""
+    words = draw(st.lists(st.sampled_from(WORDS), min_size=1, max_size=12))
+    text = " ".join(words)
+    edges = np.cumsum([0, *(len(word) + 1 for word in words)]).tolist()
+    cuts = sorted(draw(st.sets(st.integers(0, len(words)), max_size=4)))
+    ranges = [(edges[first], edges[last] - 1) for first, last in zip(cuts[::2], cuts[1::2], strict=False)]
+    places = sorted(draw(st.sets(st.integers(0, len(text)), max_size=8)))
+    spans = [
+        (start, end, "PER")
+        for start, end in zip(places[::2], places[1::2], strict=False)
+        if text[start:end].strip() == text[start:end]
+    ]
+    return text, draw(st.booleans()), ranges, spans
+
+
+@given(annotated_texts(), st.sampled_from(["snap", "skip"]), st.data())
+def test_counts_are_those_by_characters(drawn, policy, data):
+    text, is_covered, ranges, spans = drawn
+    if is_covered:
+        reference = gold(*spans, covered=["PER"], ranges={}, text=text)
+        ranges = [(0, len(text))]
+    else:
+        reference = gold(covered=[], accepted=spans, ranges={"PER": ranges} if ranges else {}, text=text)
+    doc = NLP.make_doc(text)
+    places = sorted(data.draw(st.sets(st.integers(0, len(doc)), max_size=6)))
+    found = [
+        (doc[start].idx, doc[end - 1].idx + len(doc[end - 1]))
+        for start, end in zip(places[::2], places[1::2], strict=False)
+    ]
+    predicted = [(start, end, "PER") for start, end in zip(places[::2], places[1::2], strict=False)]
+
+    def inside(start, end):
+        return any(first <= start and end <= last for first, last in ranges)
+
+    made_doc = made(reference, policy)
+    right = {(start, end) for start, end, _ in spans if inside(start, end)}
+    said = {place for place in found if inside(*place)}
+    counts = counted(made_doc, *predicted)
+    if any(not inside(start, end) for start, end, _ in spans) or touches_an_edge(made_doc, spans, ranges):
+        return  # decided spans beside a range make it larger by their tokens
+    if ranges:
+        assert counts == [len(right & said), len(said - right), len(right - said)]
+    else:
+        assert counts is None
+
+
+def touches_an_edge(doc, spans, ranges):
+    """Whether a span's tokens reach beyond the range that it is in."""
+    tokens = [doc.char_span(start, end, alignment_mode="expand") for start, end, _ in spans]
+    return any(not any(first <= span.start_char and span.end_char <= last for first, last in ranges) for span in tokens)

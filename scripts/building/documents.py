@@ -19,6 +19,8 @@ from scripts.core import answers
 from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
 
+# The id of spans in doc.spans["covered"] that are ranges, even if nothing but one entity is in them.
+RANGE = 1
 # Keys of doc.spans. `label_heads` has copies: it is packaged without this module.
 GOLD, COVERED, INCORRECT, MISALIGNED = "gold", "covered", "incorrect_spans", "misaligned"
 SpanOutcome = Literal["snapped", "skipped", "overlapping", "too long", "no split"]
@@ -252,7 +254,8 @@ def _covered_ranges(doc: Doc, text: GoldText, holes: dict[str, set[int]]) -> Ite
         for start, end in ranges:
             if (inside := doc.char_span(start, end, label, alignment_mode="contract")) is not None:
                 outside = {*range(inside.start), *range(inside.end, len(doc)), *holes.get(label, ())}
-                yield from (Span(doc, first, last, label) for first, last in _complement(doc, outside))
+                pieces = _complement(doc, outside)
+                yield from (Span(doc, first, last, label, span_id=RANGE) for first, last in pieces)
 
 
 def _is_within(span: Span, covered: Iterable[Span]) -> bool:

@@ -158,8 +158,10 @@ def _find_cut(doc: Doc, start: int, max_length: int) -> int:
 def _slice_doc(doc: Doc, start: int, end: int) -> Doc:
     result = doc[start:end].as_doc()
     for key, group in doc.spans.items():
-        clipped = ((max(span.start, start), min(span.end, end), span.label) for span in group)
-        result.spans[key] = [Span(result, a - start, z - start, label) for a, z, label in clipped if a < z]
+        clipped = ((max(span.start, start), min(span.end, end), span) for span in group)
+        result.spans[key] = [
+            Span(result, a - start, z - start, span.label, span_id=span.id) for a, z, span in clipped if a < z
+        ]
     if MISALIGNED in doc.spans:
         group, offset = doc.spans[MISALIGNED], doc[start].idx
         annotated = [

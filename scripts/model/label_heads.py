@@ -628,8 +628,9 @@ class Covered(NamedTuple):
     """The ranges of one text in which one label is scored, and the entities in them as annotated, in characters.
 
     gold (frozenset[Range]): Entities that lie in these ranges.
-    covered (list[Range]): Sorted and apart from each other. A range in which nothing but one entity is decided is not
-        among them, unless it is the whole text: no prediction could be a false positive there.
+    covered (list[Range]): Sorted and apart from each other. A covered span that is the same as an entity, and has no
+        id, is not among them, unless it is the whole text: the entity was accepted by itself, and no prediction could
+        be a false positive there.
     misaligned (frozenset[Range]): Of the entities, those that are not on token boundaries.
     """
 
@@ -659,10 +660,13 @@ def covered_of(doc: Doc) -> dict[str, Covered]:
     demand_coverage(doc)
     gold: dict[str, list[Range]] = defaultdict(list)
     covered: dict[str, list[Range]] = defaultdict(list)
+    ranges: dict[str, set[Range]] = defaultdict(set)
     misaligned: dict[str, list[_Misaligned]] = defaultdict(list)
     for key, by_label in ((GOLD, gold), (COVERED, covered)):
         for span in doc.spans.get(key, []):
             by_label[span.label_].append((span.start, span.end))
+            if key == COVERED and span.id:
+                ranges[span.label_].add((span.start, span.end))
     if MISALIGNED in doc.spans:
         group = doc.spans[MISALIGNED]
         for span, (start, end, is_gold) in zip(group, group.attrs["annotated"], strict=True):
@@ -670,19 +674,22 @@ def covered_of(doc: Doc) -> dict[str, Covered]:
     # A range ends where the next token starts: it includes whitespace, so that neighbors touch.
     starts = [*(token.idx for token in doc), len(doc.text)]
     return {
-        label: _in_characters(doc, starts, gold.get(label, []), covered.get(label, []), misaligned.get(label, []))
+        label: _in_characters(
+            doc, starts, gold.get(label, []), covered.get(label, []), ranges[label], misaligned.get(label, [])
+        )
         for label in dict.fromkeys([*covered, *misaligned])
     }
 
 
 def _in_characters(
-    doc: Doc, starts: Sequence[int], gold: Sequence[Range], covered: Sequence[Range], misaligned: Sequence[_Misaligned]
-) -> Covered:
+    doc: Doc, starts: Sequence[int], gold: Sequence[Range], covered: Sequence[Range], whole: Collection[Range],
+    misaligned: Sequence[_Misaligned],
+) -> Covered:  # fmt: skip
     touched = [entity.tokens for entity in misaligned]
     # The tokens of an entity that was skipped are a hole for training, but not for scoring.
     ranges = join_ranges([*covered, *touched])
     if ranges != [(0, len(doc))]:
-        judged = [span for span in covered if span not in gold and span not in touched]
+        judged = [span for span in covered if span in whole or (span not in gold and span not in touched)]
         ranges = [span for span in ranges if any(_is_within(inside, [span]) for inside in judged)]
     snapped = {entity.tokens for entity in misaligned if entity.is_gold}
     exact = [span for span in gold if span not in snapped and _is_within(span, ranges)]

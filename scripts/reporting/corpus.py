@@ -18,10 +18,11 @@ _PAIRS_SHOWN = 3
 _WIDTH = 70  # characters of each text
 
 
-def print_corpus(console: Console, corpus: Corpus, folder: Path) -> None:
+def print_corpus(console: Console, corpus: Corpus, folder: Path, max_misaligned: float = 1.0) -> None:
     """Print spans by label and split, tokens and texts by split, and the outcomes of misaligned spans.
 
     folder (Path): Of the corpus. An example of a snapped span is shown on a terminal: elsewhere, output may be kept.
+    max_misaligned (float): As a share; the step has stopped if all labels together have more, so a label is warned of.
     """
     table = new_table("label", *SPLITS, gap=2)
     for label, spans in corpus.spans.items():
@@ -29,7 +30,7 @@ def print_corpus(console: Console, corpus: Corpus, folder: Path) -> None:
     for name, counts in (("tokens", corpus.tokens), ("texts", corpus.texts)):
         table.add_row(name, *(f"{counts[split]:,}" for split in SPLITS), style="bold")
     console.print(table)
-    _print_spans(console, corpus, folder)
+    _print_spans(console, corpus, folder, max_misaligned)
     if corpus.too_long:
         console.print(f"⚠ {plural(corpus.too_long, 'text')} skipped: too long for the pipeline")
     _print_placed(console, corpus.placed)
@@ -37,7 +38,7 @@ def print_corpus(console: Console, corpus: Corpus, folder: Path) -> None:
         console.print("⚠ no text in test: nothing can be evaluated")
 
 
-def _print_spans(console: Console, corpus: Corpus, folder: Path) -> None:
+def _print_spans(console: Console, corpus: Corpus, folder: Path, max_misaligned: float) -> None:
     """Spans of the gold and what became of them: those that are not on token boundaries by label."""
     if binary := decided_apart(corpus.read):
         console.print(binary)
@@ -49,6 +50,8 @@ def _print_spans(console: Console, corpus: Corpus, folder: Path) -> None:
     if most:
         shares = (f"{label} {found.off:,} of {found.total:,}" for label, found in most)
         console.print(f"Not on token boundaries: {listed(shares, 8)}")
+    if above := [label for label, found in most if found.off > max_misaligned * found.total]:
+        console.print(f"⚠ more than {max_misaligned:.0%} of the spans of {listed(above)}: check their offsets")
     if example := _snapped_example(folder) if console.is_terminal else "":
         console.print(f"For example {example}")
 
