@@ -188,6 +188,14 @@ def test_no_model(project, evaluate):
     assert "train a model first: weasel run train" in one_line(step(project, "scripts.evaluate", *OPTIONS))
 
 
+def test_a_model_of_other_labels_is_not_scored(project, evaluate):
+    """As the demo's is, after a first training on one's own annotations was stopped."""
+    (project / "corpus/labels.json").write_text('["COMPOUND", "DOSE"]')
+    said = one_line(evaluate(project))
+    assert "knows no label of the corpus (COMPOUND, DOSE): weasel run train" in said
+    assert not (project / "metrics").exists() or not list((project / "metrics").glob("*/run.json"))
+
+
 def test_no_corpus(project, evaluate):
     shutil.rmtree(project / "corpus")
     assert "make the corpus first: weasel run corpus" in one_line(evaluate(project))
@@ -247,14 +255,14 @@ def test_a_seed_of_earlier_data_is_skipped(project, succeed):
 )
 def test_what_makes_a_config_another(old, new, is_same, tmp_path):
     folder = write_model(tmp_path, {"PER": ["Ada"]})
-    (before,), _ = find_models(folder, "")
+    (before,), _ = find_models(folder, "", ())
     config = folder / "seed-0" / "model-best" / "config.cfg"
     text = config.read_text()
     assert old in text
     config.write_text(text.replace(old, new, 1))
     if "seed" in old:
         (folder / "seed-0").rename(folder / "seed-1")
-    (after,), _ = find_models(folder, "")
+    (after,), _ = find_models(folder, "", ())
     assert (after.config == before.config) is is_same
 
 

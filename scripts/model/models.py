@@ -3,7 +3,7 @@
 import hashlib
 import platform
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -98,14 +98,18 @@ class TrainedModel(NamedTuple):
     path: Path
     seed: int
     config: str
+    labels: frozenset[str]
     provenance: Provenance | None
 
 
-def find_models(folder: Path, corpus: str, seeds: Sequence[int] = ()) -> tuple[list[TrainedModel], list[str]]:
+def find_models(
+    folder: Path, corpus: str, labels: Collection[str], seeds: Sequence[int] = ()
+) -> tuple[list[TrainedModel], list[str]]:
     """Find the models `seed-<n>/model-best` of a run.
 
     folder (Path): The run's models, for example training/ner.
     corpus (str): Digest of the corpus. If some of the models were trained on it, those are the run.
+    labels (Collection[str]): Of the corpus. A model that knows none of them is of another project, as the demo's.
     seeds (Sequence[int]): Seeds that must be there; none for all that are.
     RETURNS (tuple[list[TrainedModel], list[str]]): By seed; and folders that are not part of the run, with the reason.
     RAISES (UserError): If a model is missing, cannot be read or has another seed than its folder, or if models differ
@@ -119,6 +123,9 @@ def find_models(folder: Path, corpus: str, seeds: Sequence[int] = ()) -> tuple[l
     models = [_read_model(path / BEST, seed) for seed, path in chosen.items() if (path / BEST).is_dir()]
     if not models:
         raise UserError(f"{folder}: has no seed-<n>/{BEST}; train a model first: weasel run train")
+    if labels and all(model.labels.isdisjoint(labels) for model in models):
+        some = ", ".join(sorted(labels)[:3])
+        raise UserError(f"{folder}: knows no label of the corpus ({some}{', …' * (len(labels) > 3)}): weasel run train")
     skipped = [f"{path}: has no {BEST}" for path in chosen.values() if not (path / BEST).is_dir()]
     # Models of another corpus are of an earlier run, unless there are no others.
     current = [model for model in models if model.provenance and model.provenance.corpus == corpus] or models
@@ -151,7 +158,9 @@ def _read_model(path: Path, seed: int) -> TrainedModel:
         raise UserError(f"{path}: its config or meta cannot be read ({err}); train it again") from err
     if used != seed:
         raise UserError(f"{path}: was trained with seed {used}, not {seed}; name its folder seed-{used}")
-    return TrainedModel(path, seed, _without_paths_and_seeds(config), provenance(meta))
+    by_pipe = meta.get("labels")
+    labels = {label for of_pipe in by_pipe.values() for label in of_pipe} if isinstance(by_pipe, dict) else set()
+    return TrainedModel(path, seed, _without_paths_and_seeds(config), frozenset(labels), provenance(meta))
 
 
 def _without_paths_and_seeds(config: Config) -> str:

@@ -54,7 +54,7 @@ def queue(request: Request, corpus: Path, models: Path, output: Path, plan: Corp
         digest = ""
         if request.kind == "uncovered" and request.order == "informative":
             digest = read_corpus(corpus / "split.json").digest
-            trained = find_models(models, digest)[0]
+            trained = find_models(models, digest, labels)[0]
         if request.kind == "uncovered":
             tagger = Tagger(trained, request.label) if trained else None
             texts = merged.totals["texts"]

@@ -146,7 +146,7 @@ def evaluate_run(name: str, folder: Path, corpus: Path, seeds: Sequence[int] = (
     split, labels = read_corpus(corpus / "split.json"), sorted(read_labels(corpus / "labels.json"))
     if not split.texts.get("test"):
         raise UserError(f"{corpus}/test: no text to evaluate with; raise test in [split] and make the corpus again")
-    found, skipped = find_models(folder, split.digest, seeds)
+    found, skipped = find_models(folder, split.digest, labels, seeds)
     record = found[0].provenance
     forms = None
     if record and record.corpus == split.digest:
