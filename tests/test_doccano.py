@@ -91,6 +91,28 @@ def test_label_ids_are_said_to_be_ids(export):
     assert not intake.notes
 
 
+def test_of_several_fields_with_spans_one_is_taken_and_the_others_are_named(export):
+    before = [[0, 3, "LOC"], [8, 11, "LOC"]]  # as they were imported
+    rows = [{"text": TEXT, "label": PAIRS, "entities": before}, {"text": f"{TEXT}!", "label": [], "entities": before}]
+    (task,), intake, _ = read(export(*rows))
+    assert task.spans == [ADA, BOB]
+    assert intake.notes["spans under entities are not taken: set keys"] == 4
+    found, intake, _ = read(export(*rows, keys=["entities"], labels=("LOC",)))
+    assert [len(task.spans) for task in found] == [2, 2]
+    with_relations = [row | {"relations": []} for row in rows]
+    assert export(*with_relations).labels_found() == {"LOC": 4}
+    categories = {"text": TEXT, "label": ["greeting"], "entities": PAIRS}
+    (task,), _, _ = read(export(categories))
+    assert task.spans == [ADA, BOB]
+
+
+def test_exports_of_several_versions_in_one_file(export):
+    rows = [{"text": f"{TEXT} {key}", key: PAIRS} for key in ("label", "labels", "entities")]
+    tasks, intake, _ = read(export(*rows, {"text": "Ada", "annotations": [OBJECTS[0]]}))
+    assert [task.spans for task in tasks] == [[ADA, BOB]] * 3 + [[ADA]]
+    assert not [note for note in intake.notes if "not taken" in note]
+
+
 # Who annotated
 
 
@@ -228,6 +250,8 @@ def test_metadata_is_kept_wherever_a_version_puts_it(export):
         ({"label": PAIRS}, "Expected `str`, got `null`"),
         ({"text": 3, "label": PAIRS}, "Expected `str`, got `int`"),
         ({"text": TEXT, "label": ["sports", 3]}, "Expected `object | array`, got `str`"),
+        ({"text": TEXT, "label": {"spans": PAIRS}}, "Expected `array"),
+        ({"text": TEXT, "labels": 3}, "Expected `array"),
         ({"text": TEXT, "label": [[0, 3]]}, "Expected `array` of length 3"),
         ({"text": TEXT, "label": [["0", 3, "PER"]]}, "Expected `int`, got `str`"),
         ({"text": " ", "label": PAIRS}, "text is empty"),

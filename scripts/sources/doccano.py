@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -24,7 +25,8 @@ from scripts.sources.offsets import Mark, Offsets, Unit, UnitEvidence
 from scripts.sources.source import Intake
 
 _TEXT = ("text", "data")
-_SPANS = ("label", "labels", "entities", "annotations")
+_ENTITIES = "entities"
+_SPANS = ("label", "labels", _ENTITIES, "annotations")
 _USER = ("username", "user")
 _APPROVER = "annotation_approver"
 _NO_META = {*_TEXT, *_SPANS, *_USER, _APPROVER, "relations", "meta", "metadata", "Comments", "comments", "cats"}
@@ -64,6 +66,8 @@ class Doccano(Files, frozen=True):
     label_names (dict[str, str]): The names of labels, in exports that have their ids: `{"3": "ORG"}`.
     users (str): Where spans have the ids of users, those of a text are "one" answer, since its users share a project,
         or an answer of "each"; "auto": of each if several mark the same places.
+    keys (list[str]): The fields of the spans; of a row that has several, the first is taken. If not given, those that
+        have spans, `entities` first where there are relations or categories, else `label`.
     """
 
     endings: ClassVar[tuple[str, ...]] = (".jsonl", ".json", ".json1")
@@ -71,6 +75,7 @@ class Doccano(Files, frozen=True):
     offsets: Offsets = "auto"
     label_names: Mapping[str, str] | None = None
     users: Literal["auto", "one", "each"] = "auto"
+    keys: Sequence[str] = ()
 
     def offset_units(self) -> tuple[Offsets, Unit]:
         """As set; doccano itself counts code points."""
@@ -81,24 +86,39 @@ class Doccano(Files, frozen=True):
         return any_record(self.files(), _is_doccano)
 
     def first_look(self, intake: Intake) -> tuple[Doccano, UnitEvidence]:
-        """Return the source with users that are "one" or "each", and the evidence of its spans."""
+        """Return the source with its keys and users that are "one" or "each", and the evidence of its spans."""
+        source = self if self.keys else replace(self, keys=self._find_keys())
         evidence = UnitEvidence()
         together = apart = 0  # texts
-        for path, _ in self.files():
-            for _, content in json_records(str(path)):
-                if content.isascii() and b"\\" not in content and b'"user"' not in content:
-                    continue  # all units are the same in it, and nothing tells its users
-                try:
-                    documents = self._documents(_decode(content), "", Intake(lambda _: None))
-                except UNREADABLE:
-                    continue
-                for document in documents:
-                    evidence.add(document.text, document.marks)
-                if len(documents) > 1:
-                    is_apart = _mark_the_same(documents)
-                    together, apart = together + (not is_apart), apart + is_apart
+        for content in self._contents():
+            if content.isascii() and b"\\" not in content and b'"user"' not in content:
+                continue  # all units are the same in it, and nothing tells its users
+            try:
+                documents = source._documents(_decode(content), "", Intake(lambda _: None))
+            except UNREADABLE:
+                continue
+            for document in documents:
+                evidence.add(document.text, document.marks)
+            if len(documents) > 1:
+                is_apart = _mark_the_same(documents)
+                together, apart = together + (not is_apart), apart + is_apart
         users: Literal["one", "each"] = "each" if apart > together else "one"
-        return (replace(self, users=users) if self.users == "auto" else self), evidence
+        return (replace(source, users=users) if self.users == "auto" else source), evidence
+
+    def _find_keys(self) -> list[str]:
+        """Return the fields that have spans, the preferred one first."""
+        found: set[str] = set()
+        is_mixed = False
+        for content in self._contents():
+            with suppress(*UNREADABLE):
+                record = _decode(content)
+                found.update(_keys_with_spans(record))
+                is_mixed = is_mixed or "relations" in record or "cats" in record
+        order = (_ENTITIES, *_SPANS) if is_mixed else _SPANS
+        return [key for key in dict.fromkeys(order) if key in found]
+
+    def _contents(self) -> Iterator[bytes]:
+        return (content for path, _ in self.files() for _, content in json_records(str(path)))
 
     def findings(self) -> list[str]:
         """Tell which labels are ids, and what texts without spans are taken for."""
@@ -151,7 +171,12 @@ class Doccano(Files, frozen=True):
         user (str): Of the file.
         """
         text = msgspec.convert(next((record[key] for key in _TEXT if key in record), None), str)
-        spans = msgspec.convert(next((record[key] for key in _SPANS if record.get(key)), None), _Spans) or ()
+        taken = next((key for key in self.keys if record.get(key) is not None), "")
+        malformed = (record[key] for key in _SPANS if record.get(key) and not isinstance(record[key], list))
+        spans = msgspec.convert(record.get(taken) if taken else next(malformed, None), _Spans) or ()
+        for key in _keys_with_spans(record):
+            if key != taken:
+                intake.note(f"spans under {key} are not taken: set keys", len(record[key]))
         by_user: dict[str, list[Mark]] = defaultdict(list)
         for span in spans:
             of, mark = self._mark(span, intake)
@@ -199,23 +224,30 @@ def _mark_the_same(documents: Sequence[Document]) -> bool:
     return any(users > 1 for users in marked.values())
 
 
+def _keys_with_spans(record: Mapping[str, Any]) -> list[str]:
+    """Return the fields of a row that have something else than names of categories."""
+    found = ((key, record.get(key)) for key in _SPANS)
+    return [key for key, value in found if isinstance(value, list) and any(not isinstance(one, str) for one in value)]
+
+
 def _other_subject(record: Mapping[str, Any]) -> str:
     """Return what a row is about, if not about spans: labels that are names or texts are of projects for
     classification, translation or summaries.
     """
-    found = next((record[key] for key in _SPANS if record.get(key)), None)
-    if isinstance(found, str) or (isinstance(found, list) and all(isinstance(label, str) for label in found)):
+    if _keys_with_spans(record):
+        return ""
+    if any(record.get(key) for key in _SPANS if isinstance(record.get(key), (str, list))):
         return "category or text, no spans"
     return "definition of a label" if _LABEL_DEFINITION & set(record) else ""
 
 
 def _is_doccano(record: Mapping[str, Any]) -> bool:
     """Whether a row has a text and spans as doccano writes them."""
-    found = next((record[key] for key in _SPANS if record.get(key)), None)
-    try:
-        return any(isinstance(record.get(key), str) for key in _TEXT) and bool(msgspec.convert(found, _Spans))
-    except msgspec.ValidationError:
-        return False
+    has_text = any(isinstance(record.get(key), str) for key in _TEXT)
+    keys = _keys_with_spans(record) if has_text else []
+    with suppress(msgspec.ValidationError):
+        return any(msgspec.convert(record[key], _Spans) for key in keys)
+    return False
 
 
 def _meta(record: dict[str, Any]) -> dict[str, Any]:
