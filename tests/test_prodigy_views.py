@@ -143,6 +143,23 @@ def test_the_setting_takes_spans_that_were_marked_beside_something_else(dataset)
     assert (found.kind, found.spans) == ("manual", [Span(*ADA)])
 
 
+@pytest.mark.parametrize("unanswered", [bare(), bare(spans=[ADA]), task(TEXT, [ADA]), task("Ada")])
+def test_a_task_without_an_answer_among_others_with_one_is_not_answered_yet(dataset, unanswered):
+    """Lines of the input, or predictions, in the same file."""
+    source = dataset(without(unanswered, "answer"), task(TEXT, [BOB]))
+    (found,), intake, _ = read(source)
+    assert found.spans == [Span(*BOB)]
+    assert intake.notes == {"no answer about spans: not answered, as others are; kind takes it": 1}
+    assert source.labels_found() == {"PER": 1}
+    assert len(read(dataset(without(unanswered, "answer"), task(TEXT, [BOB]), kind="manual"))[0]) == 2
+
+
+def test_where_no_task_has_an_answer_they_are_accepted(dataset):
+    tasks, intake, _ = read(dataset(*[without(task(TEXT, spans), "answer") for spans in ([ADA], [])]))
+    assert [one.answer for one in tasks] == ["accept", "accept"]
+    assert intake.notes == {"has no answer: taken for accepted": 2}
+
+
 # Answers about spans
 
 

@@ -23,6 +23,7 @@ from scripts.sources.prodigy_views import (
     KIND_OF_VIEW,
     Evidence,
     KindSetting,
+    TaskMarks,
     find_evidence,
     kind_of,
     marks_of,
@@ -62,6 +63,8 @@ def labels_in(
     for content in islice(contents(), limit):
         with suppress(*UNREADABLE):
             record = decode(content)
+            if record.answer is None and kind == "auto" and evidence.has_answers:
+                continue
             if record.view_id in KIND_OF_VIEW or not other_subject(marks_of(content), kind, evidence):
                 found.update(span.label for span in record.spans or () if span.label)
     return found
@@ -161,17 +164,25 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
         """Return the kind of an answer. RAISES (NoAnswer): If it is not about spans."""
         kind = KIND_OF_VIEW.get(record.view_id)
         if kind is None:
-            marks = marks_of(content)
-            if subject := other_subject(marks, self.kind, self._evidence):
-                raise NoAnswer(subject)
-            kind, note = kind_of(marks, self.kind, self._evidence)
+            kind = self._kind_by_marks(marks_of(content), intake)
+        elif record.versions is not None:
+            kind = "review"
+        elif self.kind != "auto":
+            kind = self.kind
+        elif record.is_binary:
+            kind = "binary"
+        if record.answer is None and self.kind == "auto" and self._evidence.has_answers:
+            raise NoAnswer("not answered, as others are; kind takes it")
+        return kind
+
+    def _kind_by_marks(self, marks: TaskMarks, intake: Intake) -> Kind:
+        """Return the kind of an answer whose interface does not tell it. RAISES (NoAnswer)."""
+        if subject := other_subject(marks, self.kind, self._evidence):
+            raise NoAnswer(subject)
+        kind, note = kind_of(marks, self.kind, self._evidence)
+        if marks.answer is not None or not self._evidence.has_answers:
             intake.note(note, bool(note))
-            return kind
-        if record.versions is not None:
-            return "review"
-        if self.kind != "auto":
-            return self.kind
-        return "binary" if record.is_binary else kind
+        return kind
 
     @cached_property
     def _converts(self) -> bool:
@@ -269,6 +280,8 @@ def _in_codepoints(text: str, spans: Iterable[SpanRecord], unit: Any) -> list[Sp
 
 
 def _note_oddities(record: TaskRecord, current_hash: int, old_hash: int, intake: Intake) -> None:
+    if record.answer is None:
+        intake.note("has no answer: taken for accepted")
     if record.meta is not None and not isinstance(record.meta, dict):
         intake.note("meta that is no object dropped")
     stored = record.input_hash

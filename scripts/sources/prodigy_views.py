@@ -164,28 +164,32 @@ class Evidence(NamedTuple):
     unmarked (dict[bool, Kind]): The kind of tasks that have no mark of it, without tokens and with them, where it can
         be told.
     views_with_spans (frozenset[str]): The interfaces in which somebody marked spans.
+    has_answers (bool): Whether there are tasks with an answer: then one without was not answered yet.
     """
 
     unmarked: dict[bool, Kind]
     views_with_spans: frozenset[str]
+    has_answers: bool
 
 
-NO_EVIDENCE = Evidence({}, frozenset())
+NO_EVIDENCE = Evidence({}, frozenset(), False)
 
 
 def find_evidence(contents: Iterable[Any]) -> Evidence:
     """Look for evidence in the JSON of some tasks."""
     views = set()
+    has_answers = False
     unmarked: dict[bool, list[TaskMarks]] = {False: [], True: []}
     for content in contents:
         with suppress(*UNREADABLE):
             marks = marks_of(content)
+            has_answers |= marks.answer is not None
             if marks.view is not None and is_given(marks.raw_spans):
                 views.add(str(marks.view))
             elif marks.view is None and marks.is_binary is None and not other_subject(marks):
                 unmarked[marks.has_tokens].append(marks)
     kinds = ((has_tokens, _kind_of_all(tasks, has_tokens)) for has_tokens, tasks in unmarked.items())
-    return Evidence({has_tokens: kind for has_tokens, kind in kinds if kind}, frozenset(views))
+    return Evidence({has_tokens: kind for has_tokens, kind in kinds if kind}, frozenset(views), has_answers)
 
 
 def _kind_of_all(tasks: Sequence[TaskMarks], has_tokens: bool) -> Kind | None:
