@@ -181,6 +181,16 @@ def test_sentences_of_one_label_leave_the_others_as_they_are():
     assert gold.spans == [ADA, PORTO, BOB, LYON]
 
 
+def test_a_review_of_the_text_decides_between_what_it_shows():
+    versions = [[PORTO, LYON], [PORTO, LYON, GRAZ]]
+    review = answer(PORTO, LYON, GRAZ, dataset="review", kind="review", versions=versions, at=9)
+    whole, sentence = answer(PORTO, LYON, GRAZ, at=5), part(LYON, within=SECOND)
+    gold, conflicts, account = merged(whole, sentence, review)
+    assert (gold.covered, gold.spans) == (["CITY"], [PORTO, LYON, GRAZ])
+    assert [c.kind for c in conflicts] == ["replacement"]
+    assert account.answers["city_correct", "replaced"] == 1
+
+
 def test_a_rejected_sentence_says_nothing():
     gold, _, account = merged(answer(PORTO, LYON), part(within=SECOND, answer="reject"), **CORRECTS)
     assert (gold.covered, gold.spans) == (["CITY"], [PORTO, LYON])

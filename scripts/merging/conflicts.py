@@ -2,7 +2,7 @@
 
 import msgspec
 
-from scripts.core.answers import Answer, Kind, Span
+from scripts.core.answers import Answer, Kind, Range, Span
 
 REPLACEMENT = "replacement"  # is no dispute: what counts is known
 
@@ -19,7 +19,7 @@ class ConflictAnswer(msgspec.Struct):
     spans: list[Span]
 
 
-class Conflict(msgspec.Struct, kw_only=True):
+class Conflict(msgspec.Struct, omit_defaults=True, kw_only=True):
     """Answers that cannot all be right; a line of `corpus/conflicts.jsonl`.
 
     kind (str): "disagreement", "rejected text", "binary", "overlap within a label", "overlap between labels", or
@@ -28,6 +28,8 @@ class Conflict(msgspec.Struct, kw_only=True):
     decision (str): How it was decided, in words.
     spans (list[Span]): The spans that were decided on.
     answers (list[ConflictAnswer]): The answers in conflict.
+    range (Range | None): The part of the text that it is about, if it is not all of it: the answers' spans are those
+        inside.
     """
 
     input_hash: int = msgspec.field(name="_input_hash")
@@ -37,3 +39,4 @@ class Conflict(msgspec.Struct, kw_only=True):
     decision: str
     spans: list[Span]
     answers: list[ConflictAnswer]
+    range: Range | None = None

@@ -164,9 +164,20 @@ def _is_corrected(whole: Voice, voices: Sequence[Voice], rules: MergeRules) -> b
 
 def _replaces(whole: Voice, voice: Voice, rules: MergeRules) -> bool:
     """Whether an answer about the whole text replaces one about a range."""
-    if voice.task.dataset in rules.corrects.get(whole.task.dataset, ()):
+    if voice.task.dataset in rules.corrects.get(whole.task.dataset, ()) or _overrules(whole, voice):
         return True
     return annotator_of(whole.task) == annotator_of(voice.task) and _is_later(whole.task, voice.task)
+
+
+def _overrules(whole: Voice, voice: Voice) -> bool:
+    """Whether an answer about the whole text is a review that showed the one about a range."""
+    if whole.task.kind != "review" or not voice.task.range:
+        return False
+    if not whole.task.versions:  # a curation, a ground truth
+        return whole.task.dataset == voice.task.dataset
+    (label,) = {span.label for span in (*voice.spans, *whole.spans)} or {""}
+    versions = ([s for s in version if s.label == label] for version in whole.task.versions)
+    return any(_spans_within(version, voice.task.range) == voice.spans for version in versions)
 
 
 def _is_later(task: Task, other: Task) -> bool:
@@ -207,7 +218,11 @@ def _without_contradictions(decided: list[DecidedRange]) -> list[DecidedRange]:
 
 
 def _within(voice: Voice, where: Range) -> Spans:
-    return tuple(span for span in voice.spans if _is_inside(span, where))
+    return _spans_within(voice.spans, where)
+
+
+def _spans_within(spans: Iterable[Span], where: Range) -> Spans:
+    return tuple(span for span in spans if _is_inside(span, where))
 
 
 def _is_inside(span: Span, where: Range) -> bool:

@@ -96,7 +96,7 @@ class TextRecord:
         ]  # fmt: skip
         found = Conflict(
             input_hash=self.gold.input_hash, text=self.gold.text, kind=kind, labels=labels, decision=decision,
-            spans=list(spans), answers=shown,
+            spans=list(spans), answers=shown, range=within,
         )  # fmt: skip
         self.conflicts.append(found)
 

@@ -127,9 +127,13 @@ def _review_suspects(text: GoldText, suspects: list[Suspect], label: str) -> Ran
 def _review_conflicts(text: GoldText, conflicts: list[Conflict], label: str) -> RankedItem:
     current = spans_of(text.spans, label) or spans_of(text.accepted, label)
     proposed_by: dict[tuple[Span, ...], set[str]] = defaultdict(set)
-    for answer in (answer for conflict in conflicts for answer in conflict.answers):
+    for conflict, answer in ((each, answer) for each in conflicts for answer in each.answers):
         spans = spans_of(answer.spans, label)
-        if answer.kind == "binary":  # it judges its one span; the rest is as it is
+        if conflict.range:  # the rest of the text is as it is
+            start, end = conflict.range
+            rest = [span for span in current if span.start < start or end < span.end]
+            spans = sorted([*without_overlap(rest, spans), *spans])
+        elif answer.kind == "binary":  # it judges its one span; the rest is as it is
             rest = without_overlap(current, spans)
             spans = sorted([*rest, *spans]) if answer.answer == "accept" else rest
         proposed_by[tuple(spans)].add(answer.annotator or answer.dataset)
