@@ -12,6 +12,7 @@ from scripts.core.errors import UserError
 from scripts.sources.doccano import Doccano
 from scripts.sources.offsets import AMBIGUOUS
 from tests.prodigy import read
+from tests.test_divided import is_divided
 
 TEXT = "Ada met Bob in Köln"
 ADA, BOB = Span(0, 3, "PER"), Span(8, 11, "PER")
@@ -158,6 +159,13 @@ def test_a_folder_of_users_files_names_its_annotators(tmp_path):
         (tmp_path / f"{name}.jsonl").unlink()
     (task,), _, _ = read(source)  # a file alone may be called anything
     assert task.annotator == "me"
+
+
+def test_a_folder_in_parts_gives_what_the_whole_gives(tmp_path):
+    for name, user in (("ada", 1), ("bob", 2), ("eve", 3)):
+        rows = [by_users(user, user, 7) | {"text": f"{TEXT} {name} 👍🏽 {number}"} for number in range(3)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert is_divided(Doccano(str(tmp_path), ["PER", "LOC"]), 100)
 
 
 def test_a_folder_for_each_user(tmp_path):

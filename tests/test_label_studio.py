@@ -14,6 +14,7 @@ from scripts.sources.documents import MISQUOTED
 from scripts.sources.label_studio import LabelStudio
 from scripts.sources.offsets import AMBIGUOUS
 from tests.prodigy import read
+from tests.test_divided import is_divided
 
 TEXT = "🦆 Ada met Bob"
 ADA, BOB = Span(2, 5, "PER"), Span(10, 13, "PER")
@@ -377,6 +378,12 @@ def test_spans_of_other_objects_say_what_they_are(export, kind, value, reason):
     assert source.labels_found() == {"PER": 1}
     tasks, _, (skip, _) = read(source)
     assert (tasks, skip.reason) == ([], f"{reason} is not read: only spans of plain text are")
+
+
+def test_a_folder_in_parts_gives_what_the_whole_gives(tmp_path):
+    for number in range(3):
+        (tmp_path / f"{number}.json").write_text(json.dumps([two_texts(number, region(), IN_HEADLINE)]))
+    assert is_divided(LabelStudio(str(tmp_path), ["PER"]), 100)
 
 
 def test_a_file_of_a_target_storage_and_a_folder_of_them(export, tmp_path):

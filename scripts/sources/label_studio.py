@@ -210,7 +210,7 @@ def _read_task(content: bytes) -> _LabeledTask:
     task = _decode(content)
     if task.data is None:
         return _other_task(content)
-    annotations = task.completions if task.annotations is None else task.annotations
+    annotations = task.annotations or task.completions
     answers = [_answer(annotation) for annotation in annotations or ()]
     return _LabeledTask(task.data, answers, task.id, len(task.predictions or ()), len(task.drafts or ()))
 
