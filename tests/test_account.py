@@ -42,6 +42,16 @@ labels = ["LOC"]
 without_spans = "annotated"
 offsets = "codepoints"
 
+[datasets.documents]
+@readers = "labelwise.ProdigyJsonl.v1"
+path = "documents.jsonl"
+labels = ["NUM"]
+
+[datasets.sentences]
+@readers = "labelwise.ProdigyJsonl.v1"
+path = "sentences.jsonl"
+labels = ["GPE"]
+
 [pull]
 max_skipped = 0.9
 
@@ -91,7 +101,15 @@ def everything(folder):
     teach += [binary("Eve left Bonn.", (0, 3, "PER"), "accept")]
     loc = [{"text": text, "label": [[17, 21, "LOC"]]} for text in texts[8:16]]
     loc += [{"text": f"A longer one: {texts[9]} It goes on.", "label": []}]  # contains a text
-    rows = {"org": org, "per": per, "teach": teach, "loc": loc}
+    documents, sentences = [], []
+    for number in range(12):
+        parts = [f"Ada met Bob of Rome in {number}.", f"She left {number} Bonn for Kiel.", "It was nice there."]
+        documents.append(answer(" ".join(parts), (23, 24 + (number > 9), "NUM")))
+        sentences += [
+            answer(parts[0], (15, 19, "GPE")),
+            answer(parts[1], *((at, at + 4, "GPE") for at in (parts[1].index("Bonn"), parts[1].index("Kiel")))),
+        ]
+    rows = {"org": org, "per": per, "teach": teach, "loc": loc, "documents": documents, "sentences": sentences}
     for name, lines in rows.items():
         (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf8")
     (folder / "datasets.cfg").write_text(CONFIG)
@@ -247,6 +265,28 @@ WRITTEN = {
 def test_the_files_of_an_export_have_the_spans_that_it_says(name, project):
     folder = project / "exports" / name / "all"
     assert WRITTEN[name](folder) == read(folder / "export.json")["spans"]["written"]
+
+
+def test_ranges_of_sentences_are_in_the_docs_and_in_the_exports(project):
+    if project.name == "generated":
+        return
+    texts = [text for text in gold_of(project) if text.get("covered_ranges")]
+    assert len(texts) == 12
+    assert all(sorted(text["covered_ranges"]) == ["GPE"] for text in texts)
+    assert sum(span["label"] == "GPE" for text in texts for span in text["accepted"]) == 36
+    by_text = {text["text"]: text for text in texts}
+    seen = 0
+    for path in (project / "corpus").glob("*/*.spacy"):
+        for doc in DocBin().from_disk(path).get_docs(spacy.blank("xx").vocab):
+            if doc.text in by_text:
+                seen += 1
+                found = [(s.start_char, s.end_char) for s in doc.spans["covered"] if s.label_ == "GPE"]
+                assert found[0][0] == by_text[doc.text]["covered_ranges"]["GPE"][0][0]
+                assert found[-1][1] == by_text[doc.text]["covered_ranges"]["GPE"][-1][1]
+    assert seen == 12
+    exported = lines_of(project / "exports/prodigy/all/GPE.jsonl")
+    assert sum(len(task["spans"]) for task in exported) == 36
+    assert not any(task["_is_binary"] for task in exported)
 
 
 def test_each_outcome_occurs_in_the_set_with_everything(project):

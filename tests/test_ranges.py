@@ -28,8 +28,10 @@ from scripts.model.label_heads import covered_of, masked_loss, predictions, read
 from scripts.queueing.candidates import Candidate, Tagger, _item
 from scripts.queueing.request import Request
 from scripts.scoring.counts import Tally
+from scripts.sources.docbin import DocBinFiles
 from scripts.suspecting.cross_validation import SpanProbability, TextPrediction
 from scripts.suspecting.ensemble import compare
+from tests.prodigy import read
 
 NLP = spacy.blank("en")
 LABELS = ["ORG", "PER"]
@@ -354,3 +356,10 @@ def touches_an_edge(doc, spans, ranges):
     """Whether a span's tokens reach beyond the range that it is in."""
     tokens = [doc.char_span(start, end, alignment_mode="expand") for start, end, _ in spans]
     return any(not any(first <= span.start_char and span.end_char <= last for first, last in ranges) for span in tokens)
+
+
+def test_a_docbin_read_again_says_that_its_ranges_are_not(tmp_path):
+    exported(gold(*IBM, accepted=[EVE]), "docbin", tmp_path / "out")
+    tasks, intake, _ = read(DocBinFiles(str(tmp_path / "out"), ["ORG", "PER"]))
+    assert intake.notes["range in which a label is covered, of which only the entities are taken"] == 1
+    assert [(found.kind, found.labels) for found in tasks] == [("manual", ["ORG"]), ("binary", ["PER"])]

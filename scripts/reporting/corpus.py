@@ -51,7 +51,7 @@ def _print_spans(console: Console, corpus: Corpus, folder: Path, max_misaligned:
         shares = (f"{label} {found.off:,} of {found.total:,}" for label, found in most)
         console.print(f"Not on token boundaries: {listed(shares, 8)}")
     if above := [label for label, found in most if found.off > max_misaligned * found.total]:
-        console.print(f"⚠ more than {max_misaligned:.0%} of the spans of {listed(above)}: check their offsets")
+        console.print(f"⚠ more than {max_misaligned:.0%} of the spans of {listed(above)} are not: check their offsets")
     if example := _snapped_example(folder) if console.is_terminal else "":
         console.print(f"For example {example}")
 

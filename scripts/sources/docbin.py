@@ -70,6 +70,9 @@ class DocBinFiles(Files, frozen=True):
     def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
         """Stream the Docs of a file."""
         for number, doc in enumerate(_docs(path), 1):
+            for span in doc.spans.get(_COVERED, ()):
+                if span.id and (span.start, span.end) != (0, len(doc)):  # as `corpus` and `export` write them
+                    intake.note("range in which a label is covered, of which only the entities are taken")
             yield Record(f"{name}:{number}", [self._document(doc)])
 
     def _document(self, doc: Doc) -> Document:
