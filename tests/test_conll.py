@@ -73,6 +73,25 @@ def test_what_breaks_the_rules_of_a_scheme_has_a_fault(scheme, tags, found):
     assert list(entities(tags.split(), scheme)) == [TaggedEntity(*entity) for entity in found]
 
 
+@pytest.mark.parametrize(
+    "tags",
+    ["B_PER I_PER O B_LOC", "B:PER I:PER O B:LOC", "PER-B PER-I O LOC-B", "PER_B PER_E O LOC_S"],
+)
+def test_other_ways_to_write_tags(corpus, tags):
+    rows = "".join(f"{token} {tag}\n" for token, tag in zip(["New", "Porto", "and", "Rome"], tags.split(), strict=True))
+    source = corpus((rows + "are O\nfar O\n") * 3)
+    assert (source.recognizes(), source.labels_found()) == (True, {"PER": 3, "LOC": 3})
+    assert spans(read(source)[0][:1])[0][:2] == [("New Porto", "PER"), ("Rome", "LOC")]
+
+
+@pytest.mark.parametrize("tags", ["B_CELL I_BAND O O", "E_coli S_aureus O O", "PER PER O LOC"])
+def test_labels_that_look_like_prefixes(corpus, tags):
+    rows = "".join(f"{token} {tag}\n" for token, tag in zip(["a", "b", "c", "d"], tags.split(), strict=True))
+    source = corpus(rows + "e O\n")
+    assert source.recognizes()
+    assert set(source.labels_found()) == set(tags.split()) - {"O"}
+
+
 # Files
 
 

@@ -20,6 +20,9 @@ _SAMPLE = 1000  # lines that tell the separator of the columns, and which hold t
 _ENOUGH = 20  # tagged tokens: a file in which the first lines have fewer is read on
 _MAX_SAMPLE = 100_000  # lines of all files
 _MIN_TAGS = 0.95  # of the values of a column are tags
+_MIN_OUTSIDE = 0.3  # of the values of a column of tags without prefixes are "O"
+_MAX_VALUES = 2000  # that are counted: other columns do not have as many tags
+_MAX_DIFFERENT = 100  # values of such a column
 _WHITESPACE = b" \t\r\n"
 _TAG = re.compile(r"O|[BILUESM]-.+", re.DOTALL)
 # "# sent_id = 3", "# id 1f0c domain=en", "# newdoc", "#begin document (bc/cctv); part 000"
@@ -137,6 +140,13 @@ def is_tag(value: str) -> bool:
     return _TAG.fullmatch(value.strip()) is not None
 
 
+def are_tags(values: Counter[str]) -> bool:
+    """Whether nearly all values look like tags, or are few different ones, many of them "O"."""
+    tags = sum(number for value, number in values.items() if is_tag(value))
+    total = values.total()
+    return tags > _MIN_TAGS * total or (len(values) <= _MAX_DIFFERENT and values["O"] > _MIN_OUTSIDE * total)
+
+
 def starts_document(line: bytes, columns: list[str]) -> bool:
     """Whether a line is no token, but begins a document."""
     return bool(columns) and (
@@ -165,8 +175,7 @@ class _Rows:
     def __init__(self, width: int) -> None:
         self.number = 0
         self.width = width
-        self._tags = [0] * width
-        self._tagged = [0] * width
+        self._values = [Counter[str]() for _ in range(width)]
         self._spans = [Counter[str]() for _ in range(width)]
         self._before = [("", "")] * width
         self._numbered = 0
@@ -181,21 +190,19 @@ class _Rows:
         self.number += 1
         self._in_sentence += 1
         self._numbered += columns[0] in (str(self._in_sentence), str(self._in_sentence - 1))
-        for place, value in enumerate(columns):
-            if not is_tag(value):
-                self._before[place] = ("", "")
+        for place, value in enumerate(map(str.strip, columns)):
+            if len(self._values[place]) > _MAX_VALUES:  # tokens
                 continue
-            prefix, label = split(value.strip())
-            self._tags[place] += 1
-            self._tagged[place] += bool(label)
+            self._values[place][value] += 1
+            prefix, label = split(value)
             if label and (prefix in ("B", "U") or self._before[place][1] != label):
                 self._spans[place][label] += 1
             self._before[place] = (prefix, label)
 
     def has_enough(self) -> bool:
         """Whether a column that holds tags has some other than "O", or none holds tags."""
-        tagged = [self._tagged[place] for place in range(self.width) if self._holds_tags(place)]
-        return not tagged or max(tagged) >= _ENOUGH
+        values = [self._values[place] for place in range(self.width) if self._holds_tags(place)]
+        return not values or any(counts.total() - counts["O"] >= _ENOUGH for counts in values)
 
     def columns(self) -> Columns:
         token = 2 if self.width > 2 and self._numbered > _MIN_TAGS * self.number else 1
@@ -207,4 +214,4 @@ class _Rows:
         return Columns(self.width, token, tags)
 
     def _holds_tags(self, place: int) -> bool:
-        return self._tags[place] > _MIN_TAGS * self.number
+        return len(self._values[place]) <= _MAX_VALUES and are_tags(self._values[place])

@@ -14,13 +14,13 @@ from msgspec.structs import replace
 
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
-from scripts.sources.columns import Layout, TagColumn, columns_of, find_columns, is_tag, read_lines, starts_document
+from scripts.sources.columns import Layout, TagColumn, are_tags, columns_of, find_columns, read_lines, starts_document
 from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files, NamedFile
 from scripts.sources.folders import CopiedFiles, Copies, Role, find_copies
 from scripts.sources.offsets import UnitEvidence
 from scripts.sources.source import Intake
-from scripts.sources.tags import SchemeSetting, check_scheme, find_scheme, tagged_text
+from scripts.sources.tags import SchemeSetting, check_scheme, find_scheme, tagged_text, usual_tags
 
 _WEBANNO = b"#FORMAT=WebAnno TSV"
 _RECOGNIZED = 20  # files of a folder at most: it may have thousands of another format
@@ -116,14 +116,19 @@ class Conll(Files, frozen=True):
         """Stream the texts. The file is read twice, first to find its scheme."""
         if _is_webanno(path):
             raise UserError(f"{path}: is WebAnno TSV, which is not read; export it as UIMA CAS XMI")
-        scheme = find_scheme(self.scheme, ([row.tag for row in one.rows] for one in self._sentences(path)))
+        usual = usual_tags({row.tag for sentence in self._sentences(path) for row in sentence.rows})
+        tags = ([usual.get(row.tag, row.tag) for row in sentence.rows] for sentence in self._sentences(path))
+        scheme = find_scheme(self.scheme, tags)
         intake.note(f"file with tags read as {scheme}")
         document = 0
         for sentences in self._texts(path):
             intake.note("lines of comment are not read", sum(sentence.comments for sentence in sentences))
             document += sentences[0].starts_document
             meta = {"document": f"{name}:{document}"} if document else {}
-            tagged = [([row.token for row in one.rows], [row.tag for row in one.rows]) for one in sentences]
+            tagged = [
+                ([row.token for row in one.rows], [usual.get(row.tag, row.tag) for row in one.rows])
+                for one in sentences
+            ]
             text, marks = tagged_text(tagged, scheme)
             fault = next((row.fault for sentence in sentences for row in sentence.rows if row.fault), "")
             found = Document(
@@ -192,8 +197,7 @@ class Conll(Files, frozen=True):
 
     def _is_tagged(self, path: Path) -> bool:
         rows = [row for sentence in islice(self._sentences(path), 50) for row in sentence.rows]
-        tagged = sum(not row.fault and is_tag(row.tag) for row in rows)
-        return tagged > 0.95 * len(rows)
+        return not any(row.fault for row in rows) and are_tags(Counter(row.tag for row in rows))
 
     def _other_columns(self) -> list[TagColumn]:
         """The columns with tags that are not taken, with all their spans; none if the config says which is taken."""

@@ -16,6 +16,11 @@ SchemeSetting = Literal["auto", "iob1", "iob2", "biluo", "io"]
 SCHEMES = get_args(SchemeSetting)
 
 _PREFIXED = re.compile(r"([BILUESM])-(.+)", re.DOTALL)
+# Other ways to write B-PER
+_STYLES = (
+    re.compile(r"(?P<prefix>[BILUESM])[_:](?P<label>.+)"),
+    re.compile(r"(?P<label>.+)[-_:](?P<prefix>[BILUESM])"),
+)
 _SYNONYMS = {"E": "L", "S": "U", "M": "I"}  # as BIOES and BMES call what BILUO calls L, U and I
 _OUTSIDE = "O"
 
@@ -55,6 +60,20 @@ def find_scheme(scheme: SchemeSetting, sentences: Iterable[Sequence[str]]) -> Sc
     if not has_begin:
         return "io"
     return "iob2" if not_iob1 >= not_iob2 else "iob1"
+
+
+def usual_tags(tags: Iterable[str]) -> dict[str, str]:
+    """Return, for tags that are all written as B_PER or PER-B, what they are usually written as: B-PER.
+
+    None is, if no label is there with two prefixes: B_CELL and I_BAND may be labels.
+    """
+    entity_tags = {tag for tag in tags if tag and tag != _OUTSIDE}
+    for style in _STYLES:
+        found = {tag: match for tag in entity_tags if (match := style.fullmatch(tag))}
+        labels = [match["label"] for match in found.values()]
+        if len(found) == len(entity_tags) and len(set(labels)) < len(labels):
+            return {tag: f"{match['prefix']}-{match['label']}" for tag, match in found.items()}
+    return {}
 
 
 def split(tag: str) -> tuple[str, str]:
