@@ -163,6 +163,17 @@ def test_the_elements_of_an_array_whatever_they_are_and_however_they_are_read(ro
     assert json.dumps(found) == json.dumps(rows)
 
 
+@given(lists(st.dictionaries(texts, jsons, max_size=3), min_size=1, max_size=4), st.sampled_from([1, 2, 7, 1000]))
+def test_objects_with_a_line_for_each_key(rows, buffer):
+    rows = [{"first": 1} | row for row in rows]
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("scripts.sources.json_records.BUFFER", buffer)
+        path = Path(folder, "export.json")
+        path.write_text("\n".join(json.dumps(row, indent=2) for row in rows), encoding="utf8")
+        found = [json.loads(record) for _, record in json_records(str(path))]
+    assert json.dumps(found) == json.dumps(rows)
+
+
 known = ["O", "B-PERSON", "I-PERSON", "L-PERSON", "U-ORG", "B-ORG", "S-OTHER", "ORG", "", "B-", "-"]
 tags = st.sampled_from(known) | texts
 pairs = st.builds("{}{}{}".format, texts, st.sampled_from([" ", "\t", "  ", ""]), tags)

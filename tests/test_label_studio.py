@@ -421,6 +421,16 @@ def test_a_record_that_is_no_task_is_skipped(export, task):
     assert intake.records == {"read": 1, "skipped": 1}
 
 
+def test_tasks_with_a_line_for_each_key(tmp_path):
+    path = tmp_path / "tasks.json"
+    tasks = [made(annotation(region(found))) for found in (ADA, BOB)]
+    path.write_text("\n".join(json.dumps(task, indent=2) for task in tasks) + "\n{\n")
+    found, _, (skip,) = read(LabelStudio(str(path), ["PER"]))
+    assert [(task.spans, task.source) for task in found] == [([ADA], "tasks.json:1"), ([BOB], "tasks.json:2")]
+    assert skip.place == "tasks.json:3"
+    assert LabelStudio(str(path), ["PER"]).recognizes()
+
+
 # Quotes and offsets, as the browser makes them
 
 

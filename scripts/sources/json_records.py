@@ -25,7 +25,7 @@ def json_lines(path: str) -> Iterator[tuple[str, bytes]]:
 
 
 def json_records(path: str) -> Iterator[tuple[str, bytes]]:
-    """Stream place and JSON of each record: the elements of the array that the file is, or else its lines.
+    """Stream place and JSON of each record: the elements of the array that the file is, its objects, or its lines.
 
     RAISES (UserError): If the file is UTF-16, gzipped and damaged, or an array that does not end.
     """
@@ -33,12 +33,16 @@ def json_records(path: str) -> Iterator[tuple[str, bytes]]:
         start = b""
         while not start.strip() and (block := file.read(BUFFER)):
             start = block.removeprefix(codecs.BOM_UTF8)
-        if not start.lstrip().startswith(b"["):
+        if start.lstrip().startswith(b"["):
+            records = _elements(path, file, start)
+        elif start.lstrip().split(b"\n", 1)[0].strip() == b"{":  # objects with a line for each key, as `jq` writes them
+            records = _objects(file, start)
+        else:
             file.seek(0)
             yield from _lines(path, file)
             return
-        for number, element in enumerate(_elements(path, file, start), 1):
-            yield f"{Path(path).name}:{number}", element
+        for number, record in enumerate(records, 1):
+            yield f"{Path(path).name}:{number}", record
 
 
 def any_record(files: Iterable[tuple[Path, str]], looks_right: Callable[[dict[str, Any]], bool]) -> bool:
@@ -103,10 +107,24 @@ def _elements(path: str, file: IO[bytes], block: bytes) -> Iterator[bytes]:
     raise UserError(f"{path}: ends inside a JSON array: it is cut off, or no JSON")
 
 
-class _PartialArray:
-    """An array as far as it is read, divided by its brackets alone: errors inside are found by whoever decodes it."""
+def _objects(file: IO[bytes], block: bytes) -> Iterator[bytes]:
+    """Stream the objects in a file, of which the first block has been read; at last what is no whole one."""
+    objects = _PartialArray(is_array=False)
+    while block:
+        yield from objects.feed(block)
+        block = file.read(max(BUFFER, len(objects.rest)))
+    if objects.rest.strip():
+        yield objects.rest.strip()
 
-    def __init__(self) -> None:
+
+class _PartialArray:
+    """An array as far as it is read, divided by its brackets alone: errors inside are found by whoever decodes it.
+
+    is_array (bool): Else objects without anything between them.
+    """
+
+    def __init__(self, is_array: bool = True) -> None:
+        self.is_array = is_array
         self.rest = b""  # from the first element that is not complete yet
         self.ended = False
         self._position = 0  # in the rest: what stands before is known
@@ -119,7 +137,7 @@ class _PartialArray:
         start = 0
         for end in self._ends_of_elements():
             element = self.rest[start:end].strip()
-            start = end + 1
+            start = end + self.is_array  # the comma
             if element:  # none before the first bracket, nor in an empty array
                 yield element
         self.rest = self.rest[start:]
@@ -141,7 +159,9 @@ class _PartialArray:
         depths = self._depth + np.cumsum(np.isin(found, list(b"[{")).astype(np.int64) - np.isin(found, list(b"]}")))
         is_end = depths == 0
         ends = places[is_end | ((depths == 1) & np.isin(found, list(b",[")))]
-        if is_end.any():
+        if not self.is_array:
+            ends = places[is_end & (found == ord("}"))] + 1
+        elif is_end.any():
             self.ended = True
             return (ends[ends <= places[is_end.argmax()]] + self._position).tolist()
         if len(new):
