@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
@@ -131,6 +133,14 @@ def test_what_python_prints_is_read(content, stored):
     assert task.spans == ALL
 
 
+def test_what_json_cannot_have_in_python(stored):
+    links = "{(0, 3): {'Q1': 1.0}}"
+    pair = f"('\\ud800 {TEXT}', {{'entities': [(2, 5, 'PER')], 'links': {links}}})"
+    content = f"DATA = [{pair}, {{'text': 'a', 'x': {10**30}}}]"
+    (task,), _, _ = read(stored(content, "data.py"))
+    assert (task.text, task.spans) == (f"? {TEXT}", [Span(2, 5, "PER")])
+
+
 def test_a_text_without_spans_has_none_and_one_without_a_list_is_not_annotated(stored):
     rows = [{"text": NONE, "entities": []}, {"text": TEXT, "entities": OBJECTS}, {"text": "Who?"}, None]
     tasks, intake, _ = read(stored(rows))
@@ -208,3 +218,52 @@ def test_what_cannot_be_read_is_counted(stored):
     assert list(read(stored([task]))[1].reasons) == ["a task of Prodigy: save the file as JSONL, one task a line"]
     with pytest.raises(UserError, match="neither JSON nor Python"):
         read(stored("TRAIN_DATA = [(", "cut.py"))
+
+
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 30),
+    st.floats(0, 9),
+    st.sampled_from(["", "PER", TEXT, "5", "O"]),
+)
+KEYS = st.sampled_from([
+    "text", "content", "entities", "spans", "labels", "label", "annotation", "annotations", "points", "start", "end",
+    "paragraphs", "sentences", "tokens", "raw", "orth", "ner", "ner_tags", "tokenized_text", "tag", "length", "x",
+])  # fmt: skip
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(KEYS, inner, max_size=4)),
+    max_leaves=25,
+)
+
+
+@given(st.lists(VALUES, min_size=1, max_size=4), st.sampled_from(["array", "lines", "object", "python"]))
+def test_whatever_a_file_holds_the_account_adds_up(tmp_path_factory, values, form):
+    path = tmp_path_factory.mktemp("any") / ("any.py" if form == "python" else "any.json")
+    good = [TEXT, {"entities": TRIPLES}]
+    content = {
+        "array": json.dumps([good, *values]),
+        "lines": "\n".join(map(json.dumps, [good, *values])),
+        "object": json.dumps({"x": [good, *values]}, indent=1),
+        "python": f"DATA = {[good, *values]!r}",
+    }[form]
+    path.write_text(content, "utf8")
+    source = TrainingData(str(path), ["LOC", "PER"])
+    source.recognizes()
+    source.findings()
+    tasks, intake, _ = read(source)
+    assert tasks
+    assert intake.records["read"] >= 1
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", "[[[[[[[[]]]]]]]]", "null", "5", '"a"', "[" * 200, "\ufeff[]", "x = 1", "(" * 300]
+)
+def test_files_without_rows_are_none(content, stored):
+    source = stored(content)
+    try:
+        assert source.recognizes() is False
+        assert read(source)[0] == []
+    except UserError as err:
+        assert "\n" not in str(err)

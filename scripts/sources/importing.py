@@ -168,7 +168,8 @@ def _recognize(readers: Mapping[str, Reader], path: str) -> str:
     if len(found) == 1:
         return found[0]
     what = f"looks like {' and like '.join(found)}" if found else f"looks like no format that can be read{_why(path)}"
-    raise UserError(f"{path}: {what}; say which it is with --vars.format, one of {', '.join(readers)}")
+    where = " or give the path of one of its folders" if len(found) > 1 and Path(path).expanduser().is_dir() else ""
+    raise UserError(f"{path}: {what}; say which it is with --vars.format, one of {', '.join(readers)}{where}")
 
 
 def _recognizing(readers: Mapping[str, Reader], path: str) -> list[str]:

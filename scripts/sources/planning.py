@@ -100,16 +100,17 @@ def _said_of_datasets(found: Iterable[FoundDataset], max_skipped: float) -> Iter
 
 
 def _said_of_blocks(blocks: Iterable[DatasetBlock]) -> Iterator[str]:
-    names: dict[str, list[str]] = {}
+    groups: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
     for block in blocks:
         if block.doubt:
-            names.setdefault(f"is a comment: {block.doubt}", []).append(block.name)
-        else:
-            for one in block.proposals:
-                names.setdefault(f"{one} {_how(one)}: {one.evidence}", []).append(block.name)
-    for sentence, some in names.items():
-        more = f" and {len(some) - 1} more" if len(some) > 1 else ""
-        yield f"{some[0]}{more}: {sentence}"
+            yield f"{block.name} is a comment: {block.doubt}"
+            continue
+        for one in block.proposals:
+            groups.setdefault((one.key, _how(one), one.evidence), []).append((block.name, str(one)))
+    for (_, how, evidence), found in groups.items():
+        name, proposal = found[0]
+        more = f" (and so for {len(found) - 1} more of its labels)" if len(found) > 1 else ""
+        yield f"{name}: {proposal} {how}{more}: {evidence}"
 
 
 def _how(proposal: Proposal) -> str:

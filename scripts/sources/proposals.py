@@ -175,8 +175,10 @@ def _renames(one: Known, label: str, others: Iterable[Known]) -> Iterator[Propos
             same, total = _same_places(one.evidence, label, other.evidence, name)
             is_same = same >= _MIN_SAME and same >= 0.8 * total
             if _mean_the_same(label, name) or (is_same and same >= 0.9 * total):
-                told = f"{same:,} of {total:,} spans are where {other.block} has {name}" if total else "by their names"
-                said = f"{label} may be what {other.block} calls {name}: {told}"
+                told = (
+                    f"{same:,} of {total:,} spans are where {other.dataset} has {name}" if total else "by their names"
+                )
+                said = f"{label} may be what {other.dataset} calls {name}: {told}"
                 yield Proposal("rename", {label: name}, said, is_same and _mean_the_same(label, name))
                 return
 
@@ -223,7 +225,9 @@ def _corrects(one: Known, others: Iterable[Known], new: Iterable[Known]) -> Iter
             continue
         is_apart = not named and later and _annotate_apart(one.evidence, other.evidence)
         why = ["its name"] * named + ["all its answers are later"] * later + ["annotators differ"] * is_apart
-        said = f"{shared:,} of {texts:,} texts {how} {other.block}, with the same label{''.join(f'; {w}' for w in why)}"
+        said = (
+            f"{shared:,} of {texts:,} texts {how} {other.dataset}, with the same label{''.join(f'; {w}' for w in why)}"
+        )
         found.append((other.block, said, shared >= _MOST * texts and (named or later) and not is_apart))
     for is_active in (True, False):
         if some := [(block, said) for block, said, active in found if active == is_active]:

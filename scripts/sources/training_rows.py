@@ -138,7 +138,22 @@ def _python_values(path: Path) -> Iterator[Any]:
             with suppress(ValueError, TypeError, MemoryError, RecursionError):
                 value = ast.literal_eval(statement.value)
                 if _has_rows([value]) or _has_rows(value):
-                    yield value
+                    yield _as_json(value)
+
+
+def _as_json(value: Any) -> Any:
+    """Return a literal as JSON would have it. A key that is no text, as in `links` of spaCy, becomes one."""
+    if isinstance(value, dict):
+        return {str(key): _as_json(found) for key, found in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_json(found) for found in value]
+    if isinstance(value, str):
+        return value.encode("utf8", "replace").decode("utf8")  # without halves of surrogate pairs
+    return value if value is None or isinstance(value, (bool, float)) or _is_small(value) else str(value)
+
+
+def _is_small(value: Any) -> bool:
+    return isinstance(value, int) and abs(value) < 2**63
 
 
 def _rows_in(value: Any, depth: int = _MAX_DEPTH) -> Iterator[TrainingRow | str | None]:
