@@ -269,7 +269,8 @@ def test_a_mixed_source_is_read_document_by_document_where_the_documents_tell(tm
     ("text", "name"),
     [("李明在北京大学学习。", "北京大学"), ("彼は東京に行く", "東京"), ("เขาไปกรุงเทพกับเพื่อน", "กรุงเทพ"),
      ("서울에서 만났다", "서울"),
-     ("Helsingissä sataa", "Helsing"), ("w Krakowie", "Krakow"), ("10mg of it", "10"), ("Ada's hat", "Ada")],
+     ("Helsingissä sataa", "Helsing"), ("w Krakowie", "Krakow"), ("10mg of it", "10"), ("Ada's hat", "Ada"),
+     ("הוא גר בירושלים היום", "ירושלים"), ("ذهب والقاهرة جميلة", "القاهرة"), ("#NewYork", "NewYork")],
 )  # fmt: skip
 def test_names_that_end_inside_words_are_no_sign_of_shifted_offsets(tmp_path, text, name):
     start = text.index(name)

@@ -172,13 +172,13 @@ class UnitEvidence:
         """
         if self._quoted:
             best = max(_ordered(usual), key=lambda unit: _fitting(self._quoted, unit))
-            return (best if 2 * _fitting(self._quoted, best) > self._quoted.total() else usual,)
+            return (best,) if 2 * _fitting(self._quoted, best) > self._quoted.total() else tuple(_ordered(usual))
         best = max(_ordered(usual), key=lambda unit: _fitting(self._unquoted, unit))
         others = [unit for unit in UNITS if unit != best and unit not in _CAUSE_NO_DOUBT]
         if _fitting(self._unquoted, best) >= 0.9 * self._unquoted.total():
             return (best, *(unit for unit in others if not self._is_worse(unit, best)))
         if best != usual and self._is_worse(usual, best):
-            return (usual, *(unit for unit in UNITS if unit != usual))  # neither fits
+            return tuple(_ordered(usual))  # neither fits
         return (usual, *(unit for unit in others if unit != usual and not self._is_worse(unit, usual)))
 
     def _is_worse(self, unit: Unit, best: Unit) -> bool:
