@@ -71,6 +71,11 @@ SHAPES = {
         {"start": s, "end": e, "value": TEXT[s:e], "tag": label} for s, e, label in TRIPLES]}]},
     "Ground Truth": {"source": TEXT, "a-job": {"annotations": {"entities": [
         {"label": label, "startOffset": s, "endOffset": e} for s, e, label in TRIPLES]}}, "a-job-metadata": {}},
+    "UBIAI": [{"documentName": "a", "document": TEXT, "tokens": [
+        {"text": TEXT[s:e], "start": s, "end": e, "entityLabel": label} for s, e, label in TRIPLES], "relations": []}],
+    "Argilla": [{"text": TEXT, "tokens": ["Ada", "met"], "status": "Validated", "prediction": [["LOC", 4, 7, 0.3]],
+        "annotation": [[label, s, e] for s, e, label in TRIPLES]}],
+    "objects by name": {"a.txt": {"text": TEXT, "entities": OBJECTS}},
     "a length in place of an end": [{"text": TEXT, "entities": [
         {"offset": s, "length": e - s, "category": label} for s, e, label in TRIPLES]}],
 }  # fmt: skip
@@ -148,6 +153,20 @@ def test_a_text_without_spans_has_none_and_one_without_a_list_is_not_annotated(s
     assert intake.records == {"read": 4, "kept": 2, "answers": 2, "no_answer": 2}
     turks = [{"content": NONE, "annotation": None}, *SHAPES["Dataturks"]]
     assert read(stored(turks))[1].records == {"read": 2, "kept": 1, "answers": 1, "no_answer": 1}
+
+
+def test_predictions_and_what_nobody_submitted_are_no_answers(stored):
+    predicted = [["LOC", 4, 7, 0.3]]
+    rows = [
+        {"text": TEXT, "annotation": None, "prediction": predicted, "status": "Default"},
+        {"text": f"{TEXT} 2", "predictions": OBJECTS},
+        {"text": f"{TEXT} 3", "entities": OBJECTS, "status": "Discarded"},
+        {"text": f"{TEXT} 4", "annotation": [["PER", 0, 3]], "status": "draft"},
+        {"text": f"{TEXT} 5", "entities": OBJECTS},
+    ]
+    tasks, intake, _ = read(stored(rows))
+    assert [(task.text[-1], task.answer) for task in tasks] == [("3", "ignore"), ("5", "accept")]
+    assert intake.records["no_answer"] == 3
 
 
 def test_tags_without_a_raw_text_and_tags_that_are_missing(stored):

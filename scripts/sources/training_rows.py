@@ -38,11 +38,17 @@ _START = (
     "start", "start_offset", "startOffset", "start_char", "start_idx", "start_index", "begin", "startPos", "offset"
 )  # fmt: skip
 _END = ("end", "end_offset", "endOffset", "end_char", "end_idx", "end_index", "stop", "endPos")
-_LABEL = ("label", "labels", "type", "entity", "tag", "entity_type", "entity_group", "class", "category")
+_LABEL = ("label", "labels", "type", "entity", "tag", "entity_type", "entity_group", "entityLabel", "class", "category")
 _INCLUSIVE = ("points", "endPos")
 _TOKENS = ("tokens", "words", "tokenized_text")
 _TAGS = ("ner_tags", "tags", "ner", "labels", "label", "entities")
-_NO_SPANS = {*_TOKENS, "sents", "relations", "meta", "metadata"}
+_PREDICTIONS = {
+    "prediction", "predictions", "predicted", "pred", "preds", "suggestion", "suggestions", "candidates", "drafts"
+}  # fmt: skip
+_NO_SPANS = {*_TOKENS, *_PREDICTIONS, "sents", "relations", "meta", "metadata"}
+_ANSWERS: dict[str, Answer] = {"reject": "reject", "ignore": "ignore"}
+_DISCARDED: dict[str, Answer] = {"Discarded": "ignore", "discarded": "ignore"}
+_UNFINISHED = ("Default", "draft", "pending")  # status of a row of Argilla that nobody has submitted
 _OF_PRODIGY = {"_input_hash", "_task_hash", "_view_id", "_session_id", "_is_binary", "_timestamp"}
 PRODIGY = "a task of Prodigy: save the file as JSONL, one task a line"
 _MAX_DEPTH = 4  # of a list of spans in a row, and of a row in a file
@@ -186,7 +192,7 @@ def _rows_in_object(value: dict[str, Any], depth: int) -> Iterator[TrainingRow |
 def _has_rows(value: Any, depth: int = _MAX_DEPTH) -> bool:
     """Whether a value is a list with a row in it, or has such a one inside."""
     if isinstance(value, dict):
-        return depth > 0 and any(_has_rows(found, depth - 1) for found in value.values())
+        return depth > 0 and (_is_row(value) or any(_has_rows(found, depth - 1) for found in value.values()))
     items = value if isinstance(value, (list, tuple)) else ()
     return any(_is_pair(item) or (isinstance(item, dict) and _is_row(item)) for item in items)
 
@@ -219,8 +225,8 @@ def _row(value: dict[str, Any]) -> TrainingRow | str | None:
     key = next((key for key in _TEXT if isinstance(value.get(key), str)), "")
     if not key:
         return None
-    answer = value.get("answer")
-    spans = _span_lists(value)
+    answer = _DISCARDED.get(str(value.get("status")), _ANSWERS.get(str(value.get("answer")), "accept"))
+    spans = {} if value.get("status") in _UNFINISHED else _span_lists(value)
     is_inclusive = any(
         isinstance(item, dict) and any(key in item for key in _INCLUSIVE)
         for found in value.values()
@@ -330,7 +336,7 @@ def _span_lists(value: Mapping[str, Any], prefix: str = "", depth: int = _MAX_DE
     found: dict[str, list[RowSpan]] = {}
     for key, inside in value.items():
         name = f"{prefix}{key}"
-        if key in _NO_SPANS:
+        if key in _NO_SPANS and not _are_labeled_tokens(inside):
             continue
         if isinstance(inside, dict) and depth:
             found.update(_span_lists(inside, f"{name}.", depth - 1))
@@ -341,6 +347,11 @@ def _span_lists(value: Mapping[str, Any], prefix: str = "", depth: int = _MAX_DE
     ordered = sorted(found, key=lambda name: (name not in _SPANS, _SPANS.index(name) if name in _SPANS else 0))
     filled = [name for name in ordered if found[name]]
     return {name: found[name] for name in (filled or ordered)}
+
+
+def _are_labeled_tokens(value: Any) -> bool:
+    """Whether a list called tokens has spans, as that of UBIAI."""
+    return _are(dict, value) and all("entityLabel" in item for item in value)
 
 
 def _spans(item: Any) -> list[RowSpan]:
