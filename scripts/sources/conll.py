@@ -20,7 +20,7 @@ from scripts.sources.files import Files, NamedFile
 from scripts.sources.folders import CopiedFiles, Copies, Role, find_copies
 from scripts.sources.offsets import UnitEvidence
 from scripts.sources.source import Intake
-from scripts.sources.tags import SchemeSetting, check_scheme, find_scheme, tagged_text, usual_tags
+from scripts.sources.tags import Scheme, SchemeSetting, check_scheme, find_scheme, tagged_text, usual_tags
 
 _WEBANNO = b"#FORMAT=WebAnno TSV"
 _RECOGNIZED = 20  # files of a folder at most: it may have thousands of another format
@@ -116,9 +116,7 @@ class Conll(Files, frozen=True):
         """Stream the texts. The file is read twice, first to find its scheme."""
         if _is_webanno(path):
             raise UserError(f"{path}: is WebAnno TSV, which is not read; export it as UIMA CAS XMI")
-        usual = usual_tags({row.tag for sentence in self._sentences(path) for row in sentence.rows})
-        tags = ([usual.get(row.tag, row.tag) for row in sentence.rows] for sentence in self._sentences(path))
-        scheme = find_scheme(self.scheme, tags)
+        scheme, usual = self._scheme(path)
         intake.note(f"file with tags read as {scheme}")
         document = 0
         for sentences in self._texts(path):
@@ -140,6 +138,25 @@ class Conll(Files, frozen=True):
                 decides=role.decides,
             )
             yield Record(f"{name}:{sentences[0].line}", [found], fault)
+
+    def _scheme(self, path: Path) -> tuple[Scheme, dict[str, str]]:
+        """Return the scheme of a file, and what its tags are usually written as, see `usual_tags`."""
+        seen: set[str] = set()
+        scheme = find_scheme(self.scheme, self._tags(path, seen))
+        if self.scheme != "auto":
+            seen.update(tag for tags in self._tags(path, set()) for tag in tags)
+        usual = usual_tags(seen)
+        if usual:
+            scheme = find_scheme(
+                self.scheme, ([usual.get(tag, tag) for tag in tags] for tags in self._tags(path, seen))
+            )
+        return scheme, usual
+
+    def _tags(self, path: Path, seen: set[str]) -> Iterator[list[str]]:
+        for sentence in self._sentences(path):
+            tags = [row.tag for row in sentence.rows]
+            seen.update(tags)
+            yield tags
 
     def _texts(self, path: Path) -> Iterator[list[_Sentence]]:
         """Group the sentences of each text."""
