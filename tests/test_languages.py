@@ -20,14 +20,19 @@ from scripts.building.splits import Corpus
 from scripts.core import answers
 from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
+from scripts.exporting.exporting import export
 from scripts.exporting.package import _requirements
 from scripts.merging.merge import Resources, merge
+from scripts.merging.merged import read_gold
 from scripts.model.label_heads import covered_of, predictions
 from scripts.scoring import counts
 from scripts.scoring.counts import Tally
 from scripts.scoring.evaluation import ErrorSums
 from scripts.scoring.metrics import metrics
+from scripts.sources.conll import Conll
+from scripts.sources.tags import gaps
 from tests.annotated import task, write
+from tests.prodigy import read
 from tests.project import ROOT
 from tests.scored import one_line, step, write_model
 
@@ -376,3 +381,45 @@ def test_a_label_that_is_off_by_itself_is_a_warning():
     console = Console(record=True, width=100)
     print_corpus(console, corpus, ROOT, 0.1)
     assert "more than 10% of the spans of LOC" in console.export_text()
+
+
+# Tokens of scripts without spaces
+
+
+TAGGED = [
+    ("我住在北京。", "我 O|住 O|在 O|北 B-LOC|京 I-LOC|。 O", "北京"),
+    ("在IBM工作2年", "在 O|I B-ORG|B I-ORG|M I-ORG|工 O|作 O|2 O|年 O", "IBM"),  # a character a token
+    ("华为Mate 60发布", "华为 B-ORG|Mate O|60 O|发布 O", "华为"),
+    ("田中さんは東京に行った", "田中 B-PER|さん O|は O|東京 B-LOC|に O|行っ O|た O", "田中"),
+    ("ผมอยู่กรุงเทพ", "ผม O|อยู่ O|กรุงเทพ B-LOC", "กรุงเทพ"),
+    ("서울 에 산다", "서울 B-LOC|에 O|산다 O", "서울"),
+    ("met 漢字 Ltd. in Rome", "met O|漢字 B-ORG|Ltd. I-ORG|in O|Rome B-LOC", "漢字 Ltd."),
+]
+
+
+@pytest.mark.parametrize(("text", "rows", "first"), TAGGED)
+def test_tokens_of_conll_are_joined_as_their_script_is_written(text, rows, first, tmp_path):
+    lines = "\n".join(row.replace(" ", "\t") for row in rows.split("|"))
+    (tmp_path / "a.conll").write_text(f"{lines}\n\n", "utf8")
+    found, intake, _ = read(Conll(str(tmp_path / "a.conll"), ["LOC", "ORG", "PER"]))
+    assert [each.text for each in found] == [text]
+    span = found[0].spans[0]
+    assert found[0].text[span.start : span.end] == first
+    is_unspaced = not any(word in text for word in ("서울", "Rome"))
+    assert any("without spaces between words" in note for note in intake.notes) is is_unspaced
+
+
+def test_gaps_between_tokens():
+    assert gaps([]) == []
+    assert gaps(["one", "two"]) == [" ", ""]
+    assert gaps(["华为", "Mate", "60", "发布"]) == ["", " ", "", ""]
+    assert gaps(["I", "see", "北京"]) == [" ", " ", ""]
+
+
+def test_chinese_goes_out_to_conll_and_comes_back(tmp_path):
+    corpus, _ = merged(tmp_path, "zh", 40)
+    export(corpus, tmp_path / "out", "conll", "", {"lang": "zh"})
+    found, _, skipped = read(Conll(str(tmp_path / "out/conll/all/complete.conll"), ["LOC", "PER"]))
+    assert skipped == []
+    before = {text.text: text.spans for text in read_gold(corpus / "gold.jsonl")}
+    assert {each.text: each.spans for each in found} == before

@@ -31,3 +31,21 @@ def is_inside_word(text: str, position: int) -> bool:
 def is_unspaced(character: str) -> bool:
     """Whether a character is of a script that puts no space between words, or particles to them, as Korean does."""
     return bool(_UNSPACED.match(character))
+
+
+_HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff\uffa0-\uffdc]")
+
+
+def is_written_together(text: str) -> bool:
+    """Whether more of a text are letters of a script without spaces between words (not Korean, which has them) than
+    words of others.
+    """
+    if text.isascii():
+        return False
+    letters = [character for character in text if character.isalpha() and _is_together(character)]
+    others = "".join(" " if _is_together(character) else character for character in text).split()
+    return len(letters) > sum(any(map(str.isalnum, word)) for word in others)
+
+
+def _is_together(character: str) -> bool:
+    return is_unspaced(character) and not _HANGUL.match(character)

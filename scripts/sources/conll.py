@@ -14,13 +14,14 @@ from msgspec.structs import replace
 
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
+from scripts.core.words import is_written_together
 from scripts.sources.columns import Layout, TagColumn, are_tags, columns_of, find_columns, read_lines, starts_document
 from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files, NamedFile
 from scripts.sources.folders import CopiedFiles, Copies, Role, find_copies
 from scripts.sources.offsets import UnitEvidence
 from scripts.sources.source import Intake
-from scripts.sources.tags import Scheme, SchemeSetting, check_scheme, find_scheme, tagged_text, usual_tags
+from scripts.sources.tags import JOINED, Scheme, SchemeSetting, check_scheme, find_scheme, tagged_text, usual_tags
 
 _WEBANNO = b"#FORMAT=WebAnno TSV"
 _RECOGNIZED = 20  # files of a folder at most: it may have thousands of another format
@@ -34,7 +35,8 @@ _ENDINGS = (
 
 @registry.readers("labelwise.Conll.v1")
 class Conll(Files, frozen=True):
-    """Read tokens and their tags. The text is the tokens with a space between them, since no more is known of it.
+    """Read tokens and their tags. The text is the tokens with a space between them, since no more is known of it;
+    without, in scripts that have none between words.
     Columns are separated by tabs where there are tabs, and then tokens may contain spaces.
 
     path (str): The file, or a folder with files *.conll, *.iob, *.bio, *.tsv, *.txt and the like.
@@ -128,6 +130,8 @@ class Conll(Files, frozen=True):
                 for one in sentences
             ]
             text, marks = tagged_text(tagged, scheme)
+            if is_written_together(text):
+                intake.note(JOINED)
             fault = next((row.fault for sentence in sentences for row in sentence.rows if row.fault), "")
             found = Document(
                 text,

@@ -14,12 +14,13 @@ from msgspec.structs import replace
 
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
+from scripts.core.words import is_written_together
 from scripts.sources.columns import are_phrases, is_tag, list_labels
 from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files
 from scripts.sources.offsets import UnitEvidence
 from scripts.sources.source import Intake
-from scripts.sources.tags import Scheme, SchemeSetting, check_scheme, entities, find_scheme, tagged_text
+from scripts.sources.tags import JOINED, Scheme, SchemeSetting, check_scheme, entities, find_scheme, tagged_text
 
 if TYPE_CHECKING:  # an extra
     from pyarrow import RecordBatch, Schema
@@ -30,7 +31,8 @@ _TOKENS, _TAGS = "tokens", "ner_tags"  # as nearly all of them are called
 
 @registry.readers("labelwise.HuggingFace.v1")
 class HuggingFace(Files, frozen=True):
-    """Read tokens and their tags. The text is the tokens with a space between them, since no more is known of it.
+    """Read tokens and their tags. The text is the tokens with a space between them, since no more is known of it;
+    without, in scripts that have none between words.
     It needs `pip install -r requirements-arrow.txt`.
 
     path (str): A .parquet or .arrow file, or a folder with such files in it or below.
@@ -109,7 +111,10 @@ class HuggingFace(Files, frozen=True):
         scheme = find_scheme(self.scheme, (tags for tokens, tags in self._rows(path) if not _fault(tokens, tags)))
         intake.note(f"file with tags read as {scheme}")
         for number, (tokens, tags) in enumerate(self._rows(path), 1):
-            yield self._record(f"{name}:{number}", tokens, tags, scheme)
+            record = self._record(f"{name}:{number}", tokens, tags, scheme)
+            if any(is_written_together(document.text) for document in record.documents):
+                intake.note(JOINED)
+            yield record
 
     def _record(self, source: str, tokens: Any, tags: Any, scheme: Scheme) -> Record:
         fault = _fault(tokens, tags)

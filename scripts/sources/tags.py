@@ -6,14 +6,17 @@ IO none.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple, get_args
 
 from scripts.core.errors import UserError
+from scripts.core.words import is_unspaced, is_written_together
 from scripts.sources.offsets import Mark
 
 Scheme = Literal["iob1", "iob2", "biluo", "io"]
 SchemeSetting = Literal["auto", "iob1", "iob2", "biluo", "io"]
 SCHEMES = get_args(SchemeSetting)
+JOINED = "text of a script without spaces between words: none is put between its tokens"
 
 _PREFIXED = re.compile(r"([BILUESM])-(.+)", re.DOTALL)
 # Other ways to write B-PER
@@ -105,19 +108,36 @@ def entities(tags: Iterable[str], scheme: Scheme) -> Iterator[TaggedEntity]:
 
 
 def tagged_text(sentences: Sequence[tuple[Sequence[str], Sequence[str]]], scheme: Scheme) -> tuple[str, list[Mark]]:
-    """Return the text of tokens and as many tags, a space between tokens and a line a sentence, and its spans."""
+    """Return the text of tokens and as many tags, a line a sentence, and its spans. See `gaps`."""
     lines: list[str] = []
     marks = []
     position = 0
     for tokens, tags in sentences:
         offsets = []
-        for token in tokens:
+        between = gaps(tokens)
+        for token, gap in zip(tokens, between, strict=True):
             offsets.append((position, position + len(token)))
-            position += len(token) + 1
-        lines.append(" ".join(tokens))
+            position += len(token) + len(gap)
+        position += 1
+        lines.append("".join(token + gap for token, gap in zip(tokens, between, strict=True)))
         for start, end, label, fault in entities(tags, scheme):
             marks.append(Mark(offsets[start][0], offsets[end - 1][1], label, fault=fault))
     return "\n".join(lines), marks
+
+
+def gaps(tokens: Sequence[str]) -> list[str]:
+    """Return what stands after each token of a sentence: a space, as far as anybody can know, and nothing at the end.
+
+    In Chinese, Japanese or Thai, nothing stands beside a token of that script; nor beside others, if each token is a
+    character, as in many Chinese corpora.
+    """
+    by_character = all(len(token) == 1 for token in tokens)
+    if not is_written_together(("" if by_character else " ").join(tokens)):
+        return [" "] * (len(tokens) - 1) + [""] * bool(tokens)
+    return [
+        "" if by_character or is_unspaced(left[-1:]) or is_unspaced(right[:1]) else " "
+        for left, right in pairwise(tokens)
+    ] + [""]
 
 
 def _continues(entity: TaggedEntity, prefix: str, label: str, scheme: Scheme) -> bool:
