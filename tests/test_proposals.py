@@ -159,6 +159,14 @@ def test_labels_that_mean_the_same_get_the_name_that_is_there(label, imported, t
     assert options()["b"].rename == {label: "PERSON"}
 
 
+def test_a_label_that_another_dataset_has_too_keeps_its_name(imported, tmp_path):
+    for name, label in (("a", "PERSON"), ("b", "PER"), ("c", "PER")):
+        imported(export(tmp_path, f"{name}.jsonl", answers(TEXTS, labelled(label))))
+    assert [options()[name].rename for name in "abc"] == [{}, {"PER": "PERSON"}, {"PER": "PERSON"}]
+    write_database(tmp_path / "p.db", {"a": answers(TEXTS, person), "b": answers(TEXTS, person)})
+    assert not any("rename" in said for said in imported("p.db", "replace").said)
+
+
 def test_names_alone_or_places_alone_are_a_comment(imported, tmp_path):
     imported(export(tmp_path, "a.jsonl", answers(TEXTS[:20], person)))
     imported(export(tmp_path, "b.jsonl", answers(TEXTS[20:], labelled("PER"))))
@@ -188,6 +196,12 @@ def test_where_another_dataset_is_about_it_a_label_is_stray_too(imported, tmp_pa
     assert list(options()) == ["x_city", "y"]
 
 
+def test_a_pass_that_was_begun_is_a_claim(imported, tmp_path):
+    plan = imported(export(tmp_path, "city.jsonl", answers(TEXTS, city) + answers(TEXTS[:2], person)))
+    assert list(options()) == ["city_city", "city_person"]
+    assert not any(block.doubt for block in plan.blocks)
+
+
 def test_a_rare_label_of_a_corpus_stays(imported, tmp_path):
     tasks = answers(TEXTS[1:], city, person) + answers(TEXTS[:1], city, lambda text: span(text, "Acme", "FIRM"))
     imported(export(tmp_path, "corpus.jsonl", tasks))
@@ -203,7 +217,8 @@ def test_several_answers_about_a_text_are_counted_by_what_they_are_about(importe
         'its own labels; repeats = "replace" if not') for said in passes.said)  # fmt: skip
     again = imported(export(tmp_path, "b.jsonl", answers(TEXTS, city) + answers(TEXTS[:9], city, person)))
     assert any(
-        "9 texts with several answers of one annotator (9 with the same again): the later one" in said
+        "9 texts with several answers of one annotator (9 with the same again): the later one replaces the "
+        "earlier (without times, by file and line: a guess)" in said
         for said in again.said
     )
     unclear = imported(export(tmp_path, "c.jsonl", answers(TEXTS, city) + answers(TEXTS[:9])))

@@ -9,7 +9,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 import msgspec
@@ -31,6 +31,7 @@ _CORRECTING = re.compile(
 _STRAY = 0.05  # of a dataset's texts, and of the spans of its main label, at most
 _STRAY_ALONE = 0.02  # where neither the name nor another dataset tells what was annotated
 _MIN_EXPECTED = 5.0  # spans of a label that an annotator would have who looked for it
+_MAX_COMPARED = 100  # blocks before another one, up to which places are compared of labels with other names
 _MIN_SAME = 5  # spans in the same place that show that two labels mean the same
 _ALSO_MEAN = [  # besides `synonyms`
     {"location", "place"}, {"product", "prod"}, {"event", "evt"}, {"date", "dat"}, {"time", "tim"}, {"money", "mon"},
@@ -128,6 +129,9 @@ def stray_labels(
         return dataset.spans[label] <= share * dataset.spans[main] and dataset.texts[label] <= share * records
 
     rare = [label for label in dataset.labels if is_rare(label)]
+    repeats = find_repeats(dataset.evidence)
+    if repeats.other > repeats.again:  # a pass for the label, not finished
+        return {}
     if dataset.split or len(dataset.labels) - len(rare) > 1:
         return {}
     return {
@@ -166,20 +170,20 @@ def _annotators(evidence: Evidence, label: str) -> Iterator[Proposal]:
 
 def _renames(one: Known, label: str, others: Iterable[Known]) -> Iterator[Proposal]:
     """Propose the name of a label that is called otherwise in another dataset: of those before it, the first."""
-    for other in others:
-        if other.block == one.block:
-            return
+    before = list(takewhile(lambda other: other.block != one.block, others))
+    if any(label in other.labels for other in before):
+        return
+    for other in before:
         for name in sorted(other.labels):
-            if name == label or name in one.labels or other.evidence is one.evidence:
+            is_meant = _mean_the_same(label, name)
+            if other.evidence is one.evidence or not (is_meant or len(before) < _MAX_COMPARED):
                 continue
             same, total = _same_places(one.evidence, label, other.evidence, name)
             is_same = same >= _MIN_SAME and same >= 0.8 * total
-            if _mean_the_same(label, name) or (is_same and same >= 0.9 * total):
-                told = (
-                    f"{same:,} of {total:,} spans are where {other.dataset} has {name}" if total else "by their names"
-                )
-                said = f"{label} may be what {other.dataset} calls {name}: {told}"
-                yield Proposal("rename", {label: name}, said, is_same and _mean_the_same(label, name))
+            if is_meant or (is_same and same >= 0.9 * total):
+                places = f"{same:,} of {total:,} spans are where {other.dataset} has {name}"
+                said = f"{label} may be what {other.dataset} calls {name}: {places if total else 'by their names'}"
+                yield Proposal("rename", {label: name}, said, is_same and is_meant)
                 return
 
 
@@ -296,10 +300,14 @@ def said_of_repeats(dataset: FoundDataset) -> str:
         "cannot be told": repeats.unclear,
     }
     counts = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number)
-    taken = "each is for its own labels" if repeats.other > repeats.again else "the later one replaces the earlier"
+    are_passes = repeats.other > repeats.again
+    order = " (without times, by file and line: a guess)" if dataset.evidence.untimed else ""
+    taken = "each is for its own labels" if are_passes else f"the later one replaces the earlier{order}"
     about = "" if dataset.evidence.texts.is_whole else "about "
     texts = f"{sum(repeats):,} text{'s' * (sum(repeats) > 1)}"
-    setting = "replace" if repeats.other > repeats.again else "unite"
+    setting = "replace" if are_passes else "unite"
+    order = "" if not dataset.evidence.untimed else " (without times, by file and line: a guess)"
+    taken += order if repeats.other <= repeats.again else ""
     return f'{about}{texts} with several answers of one annotator ({counts}): {taken}; repeats = "{setting}" if not'
 
 
