@@ -354,6 +354,16 @@ def test_a_file_of_the_curator_decides(folder, name):
     assert {task.annotator: task.kind for task in tasks} == {"ana": "manual", "ben": "manual", name: "review"}
 
 
+@pytest.mark.parametrize("name", ["v{}/1", "1_v{}", "Version {}/1", "rev{}/1"])
+def test_of_versions_the_last_counts(folder, tmp_path, name):
+    path = copies(folder, {name.format(1): [ADA, LONDON], name.format(2): [ADA, CHARLES]})
+    tasks, intake, _ = read(source(path))
+    assert {task.annotator for task in tasks} == {""}
+    assert [note.partition(":")[0] for note in intake.notes] == ["text in several files, taken as those of versions"]
+    found = merged(path, tmp_path)
+    assert found == [(["Ada Lovelace", "Charles Babbage"], ["PERSON", "PLACE"], [])]
+
+
 def test_copies_can_be_set(folder):
     path = copies(folder, {"a/1": [ADA], "b/1": [LONDON]})
     assert len(complete(read(source(path))[0])) == 2

@@ -52,8 +52,9 @@ class Brat(Files, frozen=True):
         annotated it yet ("unannotated"). "auto": a file of 0 bytes is not annotated yet, since brat shows only texts
         that have an .ann, so that people make empty ones beforehand; one with other lines is annotated.
     copies (str): Several files about the same text, as `ana/1.ann` and `ben/1.ann`, are of several "annotators", or
-        each is complete for other "labels", or the last of these "versions" counts. "auto": labels, if each label has
-        its spans in files of its own, else annotators; a file named `gold`, `curated` or `adjudicated` decides.
+        each is complete for other "labels", or the last of these "versions" counts. "auto": versions, if they are
+        called v1, v2; labels, if each label has its spans in files of its own; else annotators, of whom a file named
+        `gold`, `curated` or `adjudicated` decides.
     """
 
     endings: ClassVar[tuple[str, ...]] = (".ann", ".a1", ".a2")

@@ -47,8 +47,9 @@ class Conll(Files, frozen=True):
         that breaks its rules is skipped.
     text (str): A text is a "sentence", or a "document": all sentences up to the next -DOCSTART-, a line each.
     copies (str): Several files with the same texts, as `ana.conll` and `ben.conll`, are of several "annotators", or
-        each is complete for other "labels", or the last of these "versions" counts. "auto": labels, if each label has
-        its spans in files of its own, else annotators.
+        each is complete for other "labels", or the last of these "versions" counts. "auto": versions, if they are
+        called v1, v2; labels, if each label has its spans in files of its own; else annotators, of whom a file named
+        `gold` decides.
     """
 
     endings: ClassVar[tuple[str, ...]] = (*_ENDINGS, *(f"{ending}.gz" for ending in _ENDINGS))

@@ -26,6 +26,7 @@ _SPLITS = {
     **dict.fromkeys(("test", "testing", "testb", "eval", "evaluation"), "test"),
 }
 _SPLIT = re.compile(f"(?<![^\\W\\d_])({'|'.join(sorted(_SPLITS, key=len, reverse=True))})(?![^\\W\\d_])")
+_VERSION = re.compile(r"(v|ver|version|rev|revision)[ _.-]?[0-9]+", re.IGNORECASE)
 _DECIDING = re.compile(
     "gold.*|curat(ed|ion|or)|adjudicat(ed|ion|or)|consensus|harmoni[sz]ed|reconciled|final|corrected", re.IGNORECASE
 )
@@ -49,7 +50,7 @@ class CopiedFiles(msgspec.Struct, frozen=True):
 
     roles (dict[str, Role]): By the name of the file.
     words (list[str]): The words that tell the copies apart, sorted.
-    kind (str): "annotators" or "labels".
+    kind (str): "annotators", "labels" or "versions".
     texts (int): Number of texts, or of files of texts, that have copies.
     """
 
@@ -78,8 +79,8 @@ def find_copies(
 
     content_of (Callable[[str], Hashable]): By the name of a file: its text, or a digest of it. None: unknown.
     labels_of (Callable[[str], Mapping[str, int]]): Number of its spans by label.
-    copies (Copies): "auto": labels, if each of them has its spans in files of its own, else annotators; "versions":
-        of one annotator, so that there is nothing to tell.
+    copies (Copies): "auto": versions, if they are called so (v1, v2), labels, if each of them has its spans in files
+        of its own, else annotators. "versions": of one annotator, so that there is nothing to tell.
     """
     if copies == "versions" or len(names) < 2:
         return None
@@ -94,6 +95,8 @@ def find_copies(
     spans: dict[str, Counter[str]] = {word: Counter() for word in sorted(set(word_of.values()))}
     for name, word in word_of.items():
         spans[word].update(labels_of(name))
+    if copies == "auto" and all(map(_VERSION.fullmatch, spans)):
+        return CopiedFiles({}, list(spans), "versions", texts)
     shared_by = _labels_of_words(spans)
     are_labels = copies == "labels" or (copies == "auto" and len(set(filter(None, shared_by.values()))) > 1)
     words = list(spans)
