@@ -161,6 +161,26 @@ def test_what_may_be_in_several_places_stays_a_text(tmp_path):
     assert [line["occurrences"] for line in lines(tmp_path, "contained.jsonl")] == [2]
 
 
+def test_the_shortest_sentences_are_moved_too_if_they_are_in_one_place(tmp_path):
+    document = 'Ada left. "Call Bob!" Dr. Ho did. Why not? Nobody knew why it had been like that.\nWhy not? It rained.'
+    said = [
+        "Ada left.",
+        "Dr. Ho did.",
+        "Why not?",
+        "It rained.",
+        "Nobody knew why it had been like that.",
+        '"Call Bob!"',
+    ]
+    tasks = [task(text, dataset="sentences", source=f"x:{number}") for number, text in enumerate([*said, "No text."])]
+    account = merged([task(document, dataset="documents", labels=["PER"]), *tasks], tmp_path)
+    assert account.moved == {"sentences": {"texts": 1, "sentences": 1, "moved": 5}}
+    gold = {line["text"]: line for line in lines(tmp_path, "gold.jsonl")}
+    assert gold.keys() == {document, "Why not?", "No text."}  # the one is there twice, the other nowhere
+    assert [document[start:end] for start, end in gold[document]["covered_ranges"]["ORG"]] == [
+        'Ada left. "Call Bob!" Dr. Ho did.', "Nobody knew why it had been like that.", "It rained.",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "texts",
     [

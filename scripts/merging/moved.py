@@ -5,16 +5,20 @@ That a span is an entity, or is not, is as true in the document. A complete answ
 sentence there, and says nothing of the rest: it gets a `range`.
 
 A dataset is made of contained texts if most of its texts are sentences of texts of other datasets, in one place each.
+Then its shortest texts too, which `contained` does not look for, are found among the sentences of all texts.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
 from scripts.core.answers import Span, Task, hash_of_line
 from scripts.core.files import BUFFER
@@ -23,6 +27,8 @@ from scripts.merging.contained import SHORTEST, ComparedTexts, Containment, Cont
 from scripts.merging.sorting import sorted_blocks
 from scripts.merging.survey import Block, SourcedText, blocks, sourced_texts, text_at
 
+_SENTENCE = re.compile(r"[^.!?…。！？\n]*(?:[.!?…。！？\"'”’»)\]]+|\n|$)")  # with what ends it
+_MOST_TOGETHER = 4  # of them that a short text may have: "Dr. A. Ho left."
 _decode = msgspec.json.Decoder(Task).decode
 _encode = msgspec.json.Encoder().encode
 TextOfRow = Callable[[int], SourcedText]
@@ -53,7 +59,7 @@ def _texts_by_dataset(block: Block) -> Counter[str]:
 
 
 def move_answers(
-    paths: Mapping[str, Path], chosen: Moved, gold: Path, found: ComparedTexts, work: Path
+    paths: Mapping[str, Path], chosen: Moved, gold: Path, found: ComparedTexts, work: Path, workers: Workers
 ) -> dict[str, Path]:
     """Move the answers of some datasets about contained texts to their containers, where a text occurs only once.
 
@@ -64,6 +70,7 @@ def move_answers(
     """
     result = dict(paths)
     single = found.containments[found.containments["occurrences"] == 1]
+    single = np.sort(np.concatenate([single, _short_sentences(gold, found, set(chosen), workers)]), order="contained")
     with gold.open("rb") as file:
         for number, (dataset, counts) in enumerate(chosen.items()):
             counts["moved"] = 0
@@ -76,6 +83,58 @@ def move_answers(
                     out.write(block)
             result[dataset] = new
     return result
+
+
+# ---- Short sentences
+
+
+class ShortJob(NamedTuple):
+    """A block, the number of its first row, and the texts that are looked for, each with its row."""
+
+    block: Block
+    first: int
+    wanted: dict[str, int]
+
+
+def _short_sentences(gold: Path, found: ComparedTexts, chosen: set[str], workers: Workers) -> Containments:
+    """Texts of some datasets, shorter than `SHORTEST`, that are one sentence or several in one place of all texts."""
+    wanted = {}
+    with gold.open("rb") as file:
+        for row in np.flatnonzero(found.rows["length"] < SHORTEST).tolist():
+            text = text_at(file, int(found.rows["offset"][row]))
+            if not chosen.isdisjoint(text.sources):
+                wanted[text.text] = row
+    if not wanted:
+        return found.containments[:0]
+    parts = blocks(gold)
+    firsts = np.searchsorted(found.rows["offset"], [part.start for part in parts]).tolist()
+    jobs = [ShortJob(part, first, wanted) for part, first in zip(parts, firsts, strict=True)]
+    places = [place for some in workers.spread(_find_short, jobs, "Finding short texts") for place in some]
+    contained = set(found.containments["contained"].tolist())
+    places = [place for place in places if place[1] not in contained]
+    times = Counter(row for row, *_ in places)
+    return np.array([place for place in places if times[place[0]] == 1], found.containments.dtype)
+
+
+def _find_short(job: ShortJob) -> set[tuple[int, int, int, int]]:
+    """Wanted texts among the sentences of a block: rows of the text and of its container, start, and 1."""
+    places = set()
+    for row, text in enumerate(sourced_texts(job.block), job.first):
+        if len(text.text) < SHORTEST:
+            continue
+        ends = [match.end() for match in _SENTENCE.finditer(text.text)]
+        starts = [0, *ends[:-1]]
+        for number, start in enumerate(starts):
+            for end in ends[number : number + _MOST_TOGETHER]:
+                piece = text.text[start:end]
+                if len(piece) > 2 * SHORTEST:
+                    break
+                if (contained := job.wanted.get(piece.strip())) is not None:
+                    places.add((contained, row, start + len(piece) - len(piece.lstrip()), 1))
+    return places
+
+
+# ---- Moving
 
 
 def _moved_lines(
