@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scripts.building import containers
 from scripts.building.corpus import CorpusPlan, build, splitter, whole_splitter
 from scripts.building.splits import SPLITS
+from scripts.core.errors import UserError
 from scripts.core.hashing import normalized
 from scripts.merging.merge import Resources, merge
 from scripts.merging.merged import read_gold
@@ -172,6 +173,13 @@ def test_the_same_bytes_with_more_processes_and_only_changed_shards_are_made_aga
     assert kept == len(made.shards)
     corpus_of(tmp_path, documents(range(60)) + parts, processes=2)
     assert before == {str(path): path.read_bytes() for path in (tmp_path / "out").rglob("*.spacy")}
+
+
+def test_a_list_of_contained_texts_that_is_not_as_merged_stops(tmp_path):
+    corpus_of(tmp_path, documents(range(60)))
+    (tmp_path / "out/contained.jsonl").unlink()
+    with pytest.raises(UserError, match=r"contained\.jsonl: is not as it was merged; merge again"):
+        build(tmp_path / "out", PLAN, 1)
 
 
 def test_a_queue_knows_the_splits_of_the_corpus(tmp_path):

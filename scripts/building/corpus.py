@@ -28,7 +28,7 @@ from scripts.core.errors import UserError
 from scripts.core.files import code_digest, exclusive, sha256, work_folder, write_json
 from scripts.core.workers import Workers, spread
 from scripts.merging.buckets import ALL
-from scripts.merging.merged import annotated_labels, gold_as_merged, read_gold
+from scripts.merging.merged import MergeRecord, annotated_labels, gold_as_merged, read_gold
 
 if TYPE_CHECKING:
     from scripts.building.containers import Placements
@@ -80,6 +80,7 @@ def build(folder: Path, plan: CorpusPlan, processes: int, max_misaligned: float 
         rules, made_by = shard_rules(plan, labels, gold)
         bits = splits.hash_bits(gold.stat().st_size)
         ranges = list(splits.gold_ranges(gold, bits))
+        validate_contained(merged, folder)
         placements = placements_of(gold, rules.splitter, processes)
         placed = {name: placed_within(placements, hashes) for name, hashes in splits.shards_within(*ALL, bits).items()}
         kept = _unchanged_shards(folder, made_by, ranges, placed)
@@ -121,6 +122,14 @@ def placements_of(gold: Path, splitter: Splitter, processes: int) -> Placements 
 
     with Workers(processes) as workers:
         return place_texts(gold, splitter, workers)
+
+
+def validate_contained(merged: MergeRecord, folder: Path) -> None:
+    """RAISES (UserError): If the list of contained texts is missing or has changed."""
+    path = folder / "contained.jsonl"
+    expected = merged.outputs.get(path.name)
+    if expected and not has_digest(path, expected):
+        raise UserError(f"{path}: is not as it was merged; merge again")
 
 
 def placed_within(placements: Placements | None, hashes: tuple[int, int] = ALL) -> Placed:

@@ -18,6 +18,7 @@ from scripts.building.corpus import (
     placed_within,
     placements_of,
     shard_rules,
+    validate_contained,
 )  # fmt: skip
 from scripts.building.documents import tokenizer
 from scripts.building.shards import make_shard
@@ -81,6 +82,7 @@ def build_on(engine: Dask, folder: Path, plan: CorpusPlan, max_misaligned: float
         labels = annotated_labels(merged)
         here = _gold_here(merged, folder, plan)
         rules, made_by = shard_rules(plan, labels, here)
+        validate_contained(merged, folder)
         placements = placements_of(here, rules.splitter, 1)
         place = f"{_FOLDER}/{made_by[:32]}"
         jobs = list(_jobs(storage, gold, place, placements))

@@ -81,12 +81,7 @@ def print_merge(console: Console, merged: MergeRecord) -> None:
         print_counts(console, "Conflicts", conflicts)
     _print_repeated(console, merged)
     _print_longest(console, merged)
-    for dataset, counts in merged.moved.items():
-        texts = f"{counts['sentences']:,} of {plural(counts['texts'], 'text')}"
-        moved = plural(counts["moved"], "answer")
-        console.print(
-            f'{dataset}: {texts} are sentences of longer ones; {moved} moved there ([merge] contained = "auto")'
-        )
+    _print_moved(console, merged)
     _print_compared_texts(console, merged.totals)
 
 
@@ -135,6 +130,19 @@ def _print_longest(console: Console, merged: MergeRecord) -> None:
     if lost := +lost:
         by_label = ", ".join(f"{label} {number:,}" for label, number in sorted(lost.items()))
         console.print(f"⚠ Shorter spans that overlap one of their label, which stays: {by_label}")
+
+
+def _print_moved(console: Console, merged: MergeRecord) -> None:
+    """Datasets that are made of contained texts, and their spans that contradict answers about the containers."""
+    for dataset, counts in merged.moved.items():
+        texts = f"{counts['sentences']:,} of {plural(counts['texts'], 'text')}"
+        moved = plural(counts["moved"], "answer")
+        console.print(
+            f'{dataset}: {texts} are sentences of longer ones; {moved} moved there ([merge] contained = "auto")'
+        )
+        if spans := sum(outcomes["unresolved"] for outcomes in merged.spans[dataset].values()):
+            what = f"{plural(spans, 'span')} not decided against answers about the longer texts"
+            console.print(f'⚠ {dataset}: {what}; if they correct these, name their dataset: corrects = ["…"]')
 
 
 def _print_compared_texts(console: Console, totals: Mapping[str, int]) -> None:
