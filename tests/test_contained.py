@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scripts.merging import contained
-from scripts.merging.fingerprints import Fingerprints
 from scripts.merging.merge import Resources, merge
+from scripts.merging.survey import Fingerprints
 from tests.annotated import task, write
 
 RESOURCES = Resources(memory_mb=512, processes=1)

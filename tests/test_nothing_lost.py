@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from scripts.core.settings import load
 from scripts.merging.buckets import Resources
-from scripts.merging.conflicts import Conflict
 from scripts.merging.merge import merge
 from scripts.merging.merged import read_gold
 from scripts.merging.pull import pull
+from scripts.merging.text_record import Conflict
 
 TEXTS = ["Lena flew to Porto with Acme", "Omar left Turin for Borel", "Rita stayed"]
 LABELS = ("CITY", "FIRM", "PERSON")

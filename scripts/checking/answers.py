@@ -28,9 +28,9 @@ from scripts.core.manifest import Manifest
 from scripts.core.workers import spread
 from scripts.merging.buckets import ALL, MOST_BUCKETS, Range
 from scripts.merging.buckets import groups as same_hash
-from scripts.merging.fingerprints import Numbers, looked_up
 from scripts.merging.merged import MergeRecord
 from scripts.merging.rules import MergeRules, Numbered, all_corrected, corrected, current_answer
+from scripts.merging.survey import Numbers, looked_up
 
 UNATTRIBUTED = 0  # instead of an annotator's number: nobody, or several
 _MOST_ANNOTATORS = 2**15 - 1  # more than that are unattributed

@@ -24,9 +24,8 @@ from scripts.core.files import BUFFER, exclusive, whole_file, write_json
 from scripts.core.manifest import Manifest
 from scripts.core.workers import spread
 from scripts.merging.duplicates import BANDS, group_near_duplicates, shingles, signature
-from scripts.merging.fingerprints import Hashes, Numbers
 from scripts.merging.merged import annotated_labels, gold_as_merged
-from scripts.merging.survey import Block, blocks, lines, text_at
+from scripts.merging.survey import Block, Hashes, Numbers, blocks, lines, text_at
 from scripts.reporting.console import Console, amount, count, listed, new_table, plural
 
 NAME = "coverage.json"

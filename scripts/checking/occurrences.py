@@ -19,8 +19,7 @@ from scripts.checking.answers import annotators_of
 from scripts.checking.passages import CoveredText, Passage, read_passage, read_texts
 from scripts.checking.surface_forms import ANNOTATED, KINDS, UNSUMMED, FormFinder, FormTable, find_occurrences
 from scripts.core.workers import spread
-from scripts.merging.fingerprints import Hashes, Numbers, keys, looked_up
-from scripts.merging.survey import Block
+from scripts.merging.survey import Block, Hashes, Numbers, keys, looked_up
 
 Counts = NDArray[np.int64]  # rows × kinds
 SOME, ALL = 1, 2  # which occurrences of a form and kind are wanted

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from scripts.checking.review import Suspect
 from scripts.core.answers import Coverage, Range, Span
 from scripts.core.words import is_unspaced
-from scripts.merging.fingerprints import Fingerprints, Numbers
-from scripts.merging.survey import Block, lines
+from scripts.merging.survey import Block, Fingerprints, Numbers, lines
 
 Flags = NDArray[np.bool_]
 

@@ -14,8 +14,7 @@ import numpy as np
 
 from scripts.checking.passages import LabelOverlap, Passage, find_overlaps, read_passage, sum_overlaps
 from scripts.core.workers import spread
-from scripts.merging.fingerprints import Hashes, Numbers, keys, looked_up, with_lengths
-from scripts.merging.survey import Block
+from scripts.merging.survey import Block, Hashes, Numbers, keys, looked_up, with_lengths
 
 # key: of the form. first: of its first word. length: in code points. label: its number. count: spans.
 FORM = np.dtype([("key", "u8"), ("first", "u8"), ("length", "i4"), ("label", "i4"), ("count", "i4")])

@@ -21,8 +21,21 @@ from numpy.typing import NDArray
 
 from scripts.core.workers import Workers
 from scripts.merging.duplicates import write_duplicates
-from scripts.merging.fingerprints import Fingerprints, Hashes, Numbers, keys, looked_up, with_lengths
-from scripts.merging.survey import LEVELS, Block, TextRows, blocks, survey, text_at, texts
+from scripts.merging.survey import (
+    LEVELS,
+    Block,
+    Fingerprints,
+    Hashes,
+    Numbers,
+    TextRows,
+    blocks,
+    keys,
+    looked_up,
+    survey,
+    text_at,
+    texts,
+    with_lengths,
+)
 
 SHORTEST = LEVELS[0]  # in code points; what is shorter can stand in a longer text by chance
 MOST_CONTAINERS = 100  # that are listed

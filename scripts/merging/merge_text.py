@@ -21,7 +21,6 @@ from collections.abc import Iterable
 
 from scripts.core.answers import GoldText, Range, Span, Task, annotator_of
 from scripts.merging.account import Account
-from scripts.merging.conflicts import REPLACEMENT, Conflict
 from scripts.merging.decide import Decision, Spans, Vote, decide, longest_first
 from scripts.merging.ranged import RangedLabel, Voice, decide_ranges
 from scripts.merging.rules import (
@@ -45,7 +44,7 @@ from scripts.merging.rules import (
     replaced_binary,
     spans_of,
 )
-from scripts.merging.text_record import TextRecord
+from scripts.merging.text_record import REPLACEMENT, Conflict, TextRecord
 
 
 def merge_text(tasks: Iterable[Task], rules: MergeRules, account: Account) -> tuple[GoldText, list[Conflict]]:

@@ -18,9 +18,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from scripts.core.answers import Range, Span, Task, annotator_of, place
-from scripts.merging.conflicts import REPLACEMENT
 from scripts.merging.decide import Decision, Policy, Spans, Vote, decide, longest_first
 from scripts.merging.rules import MergeRules
+from scripts.merging.text_record import REPLACEMENT
 
 
 class Voice(NamedTuple):

@@ -13,8 +13,8 @@ from scripts.core.answers import GoldText, Span, hash_of_line
 from scripts.core.errors import UserError
 from scripts.core.files import BUFFER
 from scripts.core.ledger import Ledger
-from scripts.merging.conflicts import REPLACEMENT, Conflict
 from scripts.merging.decide import longest_first
+from scripts.merging.text_record import REPLACEMENT, Conflict
 from scripts.queueing.request import QueueItem, Request, Selection, question_key, spans_of, without_overlap
 
 SOURCES = {"suspects.jsonl": "suspects", "consistency.jsonl": "consistency"}  # lists, and the steps that write them

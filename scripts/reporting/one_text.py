@@ -15,12 +15,12 @@ from scripts.core.answers import GoldText, Span, Task
 from scripts.core.errors import UserError
 from scripts.core.files import BUFFER
 from scripts.core.manifest import Manifest
-from scripts.merging.conflicts import Conflict
 from scripts.merging.contained import ContainedText
 from scripts.merging.duplicates import Duplicates
 from scripts.merging.merge_text import outcomes_of
 from scripts.merging.merged import MergeRecord, read_gold
 from scripts.merging.rules import MergeRules, all_corrected
+from scripts.merging.text_record import Conflict
 from scripts.model.models import load_model
 from scripts.reporting.console import Console, listed, new_table, plural, ratio
 
