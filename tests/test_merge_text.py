@@ -286,7 +286,12 @@ def test_a_third_answer_about_a_first_label_leaves_the_second_alone():
 
 @pytest.mark.parametrize(
     ("earlier", "later"),
-    [("a.jsonl:200", "b.jsonl:3"), ("a.jsonl:9", "a.jsonl:10"), ("one/doc.ann:5", "two/doc.ann:1")],
+    [
+        ("a.jsonl:200", "b.jsonl:3"),
+        ("a.jsonl:9", "a.jsonl:10"),
+        ("one/doc.ann:5", "two/doc.ann:1"),
+        ("round9/1.ann:1", "round10/1.ann:1"),
+    ],
 )
 def test_without_times_answers_are_ordered_by_file_then_line(earlier, later):
     first, second = answer(FIRST, at=None), answer(ADA, at=None)

@@ -1,5 +1,6 @@
 """The records of the pipeline: an answer (Task), and a text with all its labels (GoldText)."""
 
+import re
 from collections.abc import Iterable
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -9,6 +10,7 @@ Answer = Literal["accept", "reject", "ignore"]
 Kind = Literal["manual", "binary", "review"]
 
 _HASH_FIRST = b'{"_input_hash":'
+_NUMBER = re.compile(r"\d+")
 
 
 Range = tuple[int, int]  # [start, end) in code points
@@ -132,10 +134,10 @@ def annotator_of(answer: AnswerOrigin) -> tuple[str, str]:
 def place(answer: AnswerOrigin) -> tuple[str, int]:
     """Return the file of an answer and its number in it: by these, answers of a dataset that have no time are ordered.
 
-    Within a file the number grows with time. That a later file is a later answer is a guess.
+    Within a file the number grows with time. That a later file is a later answer is a guess; round9 is before round10.
     """
     file, _, number = answer.source.rpartition(":")
-    return file, int(number)
+    return _NUMBER.sub(lambda digits: digits[0].zfill(12), file), int(number)
 
 
 def recency(answer: AnswerOrigin) -> tuple[int, str, str, int]:
