@@ -20,6 +20,8 @@ from tests.prodigy import read, task, write_database
 from tests.project import ROOT
 from tests.servers import engine, fill, temporary_database
 
+HASHES = {"_input_hash": 1, "_task_hash": 2}
+SPAN = {"start": 0, "end": 3, "label": "PERSON"}
 TASKS = {
     "people": [
         task("Ada met Bob 🦆 in Köln .", [(0, 3, "PERSON"), (8, 11, "PERSON")], _session_id="people-eve"),
@@ -30,6 +32,12 @@ TASKS = {
         task("Ada Ada .", [(0, 3, "PERSON"), (4, 7, "OTHER")]),
     ],
     "places": [task("Köln .", [(0, 4, "PLACE")])],
+    # of an old ner.teach, some without marks, and a category
+    "old": [
+        {"text": "Ada .", "spans": [SPAN | {"score": 0.5}], "meta": {"score": 0.5}, "answer": "accept", **HASHES},
+        {"text": "Bob .", "spans": [SPAN], "answer": "reject", **HASHES},
+        {"text": "Nobody .", "label": "EMPTY", "answer": "accept", **HASHES},
+    ],
 }
 SESSIONS = {"people-eve": "people"}
 
@@ -57,7 +65,10 @@ def test_the_same_bytes_as_from_sqlite(address, tmp_path):
     path = str(write_database(tmp_path / "prodigy.db", TASKS, SESSIONS))
     sqlite = {name: prodigy_database(path, name, ["PERSON"]) for name in TASKS}
     there = {name: prodigy_server(name, ["PERSON"], address) for name in TASKS}
-    pull(sqlite, tmp_path / "sqlite", 0.5, 1)
+    found, _ = pull(sqlite, tmp_path / "sqlite", 0.5, 1)
+    assert found.datasets["old"].records["no_answer"] == 1
+    old = [json.loads(answer) for answer in (tmp_path / "sqlite/old.jsonl").read_text("utf8").splitlines()]
+    assert [answer["kind"] for answer in old] == ["binary", "binary"]
     pull(there, tmp_path / "server", 0.5, 1)
     assert contents(tmp_path / "server") == contents(tmp_path / "sqlite")
     assert len((tmp_path / "server" / "people.jsonl").read_bytes().splitlines()) == 4
@@ -66,15 +77,15 @@ def test_the_same_bytes_as_from_sqlite(address, tmp_path):
 def test_what_did_not_change_is_not_read_again(url, address, tmp_path):
     sources = {name: prodigy_server(name, ["PERSON"], address) for name in TASKS}
     assert pull(sources, tmp_path, 0.5, 1).unchanged == []
-    assert pull(sources, tmp_path, 0.5, 1).unchanged == ["people", "places"]
+    assert pull(sources, tmp_path, 0.5, 1).unchanged == list(TASKS)
     with engine(url).begin() as database:
         database.exec_driver_sql("INSERT INTO example (input_hash, task_hash, content) VALUES (1, 1, '{}')")
         database.exec_driver_sql("INSERT INTO link (example_id, dataset_id) SELECT max(example.id), max(dataset.id) "
                                  "FROM example, dataset WHERE name = 'places'")  # fmt: skip
-    assert pull(sources, tmp_path, 0.5, 1).unchanged == ["people"]
+    assert pull(sources, tmp_path, 0.5, 1).unchanged == ["people", "old"]
     with engine(url).begin() as database:
         database.exec_driver_sql("DELETE FROM link WHERE id = (SELECT * FROM (SELECT max(id) FROM link) AS newest)")
-    assert pull(sources, tmp_path, 0.5, 1).unchanged == ["people"]
+    assert pull(sources, tmp_path, 0.5, 1).unchanged == ["people", "old"]
 
 
 def test_content_as_text(address, url, tmp_path):

@@ -224,3 +224,10 @@ def test_the_options_of_a_block_are_applied_and_its_source_is_read_again_if_they
     assert pulled(rename={"PER": "HUMAN"}).unchanged == ["org"]
     with pytest.raises(UserError, match="no answer of ana; its answers name no annotator"):
         pulled(annotators=["ana"])
+
+
+def test_what_is_no_answer_does_not_hide_that_answers_are_skipped(tmp_path):
+    tasks = [line("Ada", _view_id="choice")] * 90 + [line("Ada met Bob.", (0, 3, "PER"))] * 7 + ["no JSON"] * 3
+    (tmp_path / "per.jsonl").write_text("\n".join(tasks))
+    with pytest.raises(UserError, match=r"\[datasets.per\] 3 of 10 records cannot be used"):
+        pull({"per": ProdigyJsonl(str(tmp_path / "per.jsonl"), ["PER"])}, tmp_path / "out", 0.2, 1)

@@ -248,13 +248,14 @@ def _validate(entries: Entries, folder: Path, work: Path, max_skipped: float) ->
     """RAISES (UserError): If too much is skipped; the list of skipped records is put in place all the same."""
     for name, entry in sorted(entries.items()):
         for unit, counts in (("records", entry.records), ("spans", entry.spans)):
-            if counts["skipped"] > max_skipped * counts["read"]:
+            asked = counts["read"] - counts["no_answer"] - counts["other_annotators"]
+            if counts["skipped"] > max_skipped * asked:
                 listed = skipped_file(folder, entry)
                 if skipped_file(work, entry).exists():
                     _replace(skipped_file(work, entry), listed)
                 reason = max(entry.reasons, key=lambda reason: entry.reasons[reason])
                 raise UserError(
-                    f"[datasets.{name}] {counts['skipped']:,} of {counts['read']:,} {unit} cannot be used, most often "
+                    f"[datasets.{name}] {counts['skipped']:,} of {asked:,} {unit} cannot be used, most often "
                     f"since: {reason}. More than {max_skipped:.0%} ([pull] max_skipped) stops the step; {listed} lists "
                     "them all"
                 )
