@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from scripts.core.errors import UserError
 from scripts.sources.brat import Brat
+from scripts.sources.cas_xmi import CasXmi
 from scripts.sources.doccano import Doccano
 from scripts.sources.documents import Document, DocumentReader, Record
 from scripts.sources.offsets import AMBIGUOUS, INSIDE_WORD, UNITS, Mark, UnitEvidence, convert, to_codepoints, unit_of
@@ -454,3 +455,21 @@ def test_the_unit_is_found_or_asked_for(language, odd, unit):
         assert taken is None or [mark[:2] for mark in convert(text, marks, taken)] == places
     if LANGUAGES[language][0]:
         assert all(taken for *_, taken in found)
+
+
+# UIMA counts UTF-16; some programs that write its XMI count code points
+
+
+@pytest.mark.parametrize(("less", "unit"), [(0, ""), (1, "codepoints")])
+def test_xmi_counts_utf16_unless_several_spans_tell_otherwise(tmp_path, less, unit):
+    from tests.test_cas_xmi import TYPES, xmi
+
+    (tmp_path / "TypeSystem.xml").write_text(TYPES)
+    for number in range(4):
+        content = xmi((11 - less, 14 - less, "X"), (18 - less, 22 - less, "X"))
+        (tmp_path / f"{number}.xmi").write_text(content.replace("Ada met", f"{number}da met"), "utf8")
+    tasks, intake, _ = read(CasXmi(str(tmp_path), ["X"]))
+    assert covered(tasks) == {"Bob", "Köln"}
+    assert intake.notes == ({f"text whose offsets count {unit}, as its spans tell": 4} if unit else {})
+    tasks, intake, _ = read(CasXmi(str(tmp_path), ["X"], offsets="utf16"))
+    assert bool(intake.notes[INSIDE_WORD]) == bool(less)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -17,6 +19,9 @@ from scripts.sources.documents import Document, Record, Unusable
 from scripts.sources.files import Files, NamedFile
 from scripts.sources.offsets import Mark, Offsets, Unit, UnitEvidence
 from scripts.sources.source import Intake, whole_seconds
+
+_COUNTED_DIFFERENTLY = re.compile(rb"[\xf0-\xf4]|&#(?:\d{5}|x[\da-fA-F]{4}|13;|xD;)")  # beyond U+FFFF; carriage returns
+_MIN_SPANS = 5  # that tell another unit than UIMA's
 
 
 @registry.readers("labelwise.CasXmi.v1")
@@ -34,16 +39,23 @@ class CasXmi(Files, frozen=True):
     unfinished (str): A document that its annotator has not finished: "skip" it, take its "spans" one by one, or take it
         as "complete".
     annotator (str): Who annotated, where nothing says it.
+    offsets (str): Their unit: "utf16", as UIMA counts, "codepoints", as some programs in Python do, "codepoints_crlf",
+        "utf16_crlf", "graphemes", "bytes", or "auto": UTF-16, unless the boundaries of words tell another.
     """
 
     endings: ClassVar[tuple[str, ...]] = (".xmi", ".zip")
     layer: str = ""
     feature: str = ""
     unfinished: Literal["skip", "spans", "complete"] = "skip"
+    offsets: Offsets = "auto"
 
     def offset_units(self) -> tuple[Offsets, Unit]:
-        """As Java counts."""
-        return "utf16", "utf16"
+        """As set; UIMA counts as Java does."""
+        return self.offsets, "utf16"
+
+    def likely_units(self, evidence: UnitEvidence, usual: Unit) -> tuple[Unit, ...]:
+        """Return UTF-16, unless several spans tell otherwise: the format says what its offsets count."""
+        return evidence.units(usual)[:1] if evidence.spans >= _MIN_SPANS else (usual,)
 
     def all_files(self) -> list[NamedFile]:
         """The files, and those with their types and their states."""
@@ -61,12 +73,24 @@ class CasXmi(Files, frozen=True):
     def first_look(self, intake: Intake) -> tuple[CasXmi, UnitEvidence]:
         """Return the source with the layer and the feature that hold labels."""
         if self.layer and self.feature:
-            return self, UnitEvidence()
+            return self, self._evidence()
         layers = self._layers()
         layer, feature = layers.choose(self.layer, self.feature)
         for other in layers.others(layer, feature):
             intake.note(f"label in another layer or feature: {other.setting} takes it", other.labels.total())
-        return replace(self, layer=layer, feature=feature), UnitEvidence()
+        source = replace(self, layer=layer, feature=feature)
+        return source, source._evidence()
+
+    def _evidence(self) -> UnitEvidence:
+        """Return what the texts tell of the unit of the offsets; most have no character that is counted differently."""
+        evidence = UnitEvidence()
+        for path, name in self.files() if self.offsets == "auto" else ():
+            for xmi in xmi_files(path, name, self._root()):
+                if _COUNTED_DIFFERENTLY.search(xmi.content):
+                    with suppress(Unusable):
+                        document = self._document(xmi)
+                        evidence.add(document.text, document.marks)
+        return evidence
 
     def findings(self) -> list[str]:
         """Tell of layers and features with texts."""

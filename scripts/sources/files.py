@@ -110,7 +110,7 @@ class Files(msgspec.Struct, frozen=True):
         """Stream the answers in a range of the files."""
         source, evidence = self.first_look(intake if first == 0 else Intake(lambda _: None))
         offsets, usual = self.offset_units()
-        units = (evidence.units(usual), usual) if offsets == "auto" else ((offsets,), None)
+        units = (self.likely_units(evidence, usual), usual) if offsets == "auto" else ((offsets,), None)
         reader = DocumentReader(dataset, self.labels, self.without_spans, *units)
         yield from reader.read(source._all_records(self.files()[first:stop], intake), intake)
         if reader.usual:
@@ -129,6 +129,10 @@ class Files(msgspec.Struct, frozen=True):
                 for document in record.documents:
                     evidence.add(document.text, [*document.marks, *document.wrong])
         return self, evidence
+
+    def likely_units(self, evidence: UnitEvidence, usual: Unit) -> tuple[Unit, ...]:
+        """Return the units that the offsets may count, the most likely one first."""
+        return evidence.units(usual)
 
     def parts(self, size: int) -> Sequence[Source]:
         """Ranges of the files of about a size in bytes each."""

@@ -160,6 +160,11 @@ class UnitEvidence:
                 pattern = tuple((number, _fits(text, mark)) for number, mark in zip(numbers, readings, strict=True))
                 (self._unquoted if readings[0].quote is None else self._quoted)[pattern] += 1
 
+    @property
+    def spans(self) -> int:
+        """Number of spans that tell something."""
+        return self._quoted.total() + self._unquoted.total()
+
     def update(self, other: UnitEvidence) -> None:
         """Add the evidence of other documents."""
         self._quoted.update(other._quoted)
