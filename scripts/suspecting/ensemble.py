@@ -225,7 +225,8 @@ def _new_entities(
     gold_spans = {(gold.start, gold.end, gold.span.label) for gold in annotated}
     found: dict[Span, list[float]] = defaultdict(list)
     for entity in (entity for prediction in predictions for entity in prediction.entities):
-        if (entity.start, entity.end, entity.label) not in gold_spans:  # their labels are covered there
+        is_known = (entity.start, entity.end, entity.label) in gold_spans
+        if not is_known and text.covers(entity.label, entity.start, entity.end):
             found[Span(entity.start, entity.end, entity.label)].append(entity.probability)
     entities = [
         _NewEntity(span, len(probabilities), sum(probabilities) / len(predictions))
