@@ -17,13 +17,14 @@ from scripts.core.settings import registry
 from scripts.core.words import is_written_together
 from scripts.sources.columns import Layout, TagColumn, are_tags, columns_of, find_columns, read_lines, starts_document
 from scripts.sources.documents import Document, Record
-from scripts.sources.files import Files, NamedFile
+from scripts.sources.files import Files, NamedFile, opened
 from scripts.sources.folders import CopiedFiles, Copies, Role, find_copies
 from scripts.sources.offsets import UnitEvidence
 from scripts.sources.source import Intake
 from scripts.sources.tags import JOINED, Scheme, SchemeSetting, check_scheme, find_scheme, tagged_text, usual_tags
 
 _WEBANNO = b"#FORMAT=WebAnno TSV"
+_LONG_LINE = 2**16  # bytes
 _RECOGNIZED = 20  # files of a folder at most: it may have thousands of another format
 _ALIKE = 20  # sentences: files that begin with the same ones are compared as a whole
 _GENERAL = (".tsv", ".txt")  # may hold anything
@@ -65,7 +66,7 @@ class Conll(Files, frozen=True):
     def recognizes(self) -> bool:
         """Whether the first lines of the file, or of some files in a folder that have columns, are tagged."""
         files = self.files()
-        some = [path for path, _ in self._readable(files[:: len(files) // _RECOGNIZED + 1])]
+        some = [path for path, _ in self._readable(files[:: len(files) // _RECOGNIZED + 1]) if _has_lines(path)]
         found = find_columns(some)
         source = replace(self, token=self.token or found.token, tag=self.tag or found.tag)
         return bool(some) and all(source._is_tagged(path) or _is_webanno(path) for path in some)
@@ -255,6 +256,13 @@ class Conll(Files, frozen=True):
     def _labels_in(self, path: Path) -> Counter[str]:
         records = self._records(path, path.name, Role(), Intake(lambda _: None))
         return Counter(mark.label for record in records for document in record.documents for mark in document.marks)
+
+
+def _has_lines(path: Path) -> bool:
+    """Whether a file ends its first lines early, which JSON in one line does not."""
+    with opened(path) as file:
+        start = file.read(_LONG_LINE)
+    return b"\n" in start or len(start) < _LONG_LINE
 
 
 class _TaggedToken(NamedTuple):

@@ -130,7 +130,7 @@ class TrainingData(Files, frozen=True):
             for _, row in training_rows(path, name):
                 if not isinstance(row, TrainingRow):
                     continue
-                if len(special) < _MAX_SPECIAL and any(differs(row.text, unit) for unit in UNITS):
+                if len(special) < _MAX_SPECIAL and _is_special(row.text):
                     special.append(row)
                 filled = [key for key, spans in row.spans.items() if spans]
                 for key in filled:
@@ -139,6 +139,11 @@ class TrainingData(Files, frozen=True):
                     if len(filled) > 1:
                         beside.setdefault(key, Counter()).update(span.label for span in row.spans[key])
         return _Evidence(keys, beside, ends, special)
+
+
+def _is_special(text: str) -> bool:
+    """Whether a text has characters that are one or several, by the unit."""
+    return not (text.isascii() and "\r" not in text) and any(differs(text, unit) for unit in UNITS)
 
 
 def _has_spans(row: TrainingRow) -> bool:
@@ -167,7 +172,8 @@ class _Ends:
             self._spans += 1
             for inclusive in (False, True):
                 end = span.end + inclusive
-                self._quoted[inclusive] += Mark(span.start, end, span.label, span.quote).quotes(text)
+                if span.quote is not None:
+                    self._quoted[inclusive] += Mark(span.start, end, span.label, span.quote).quotes(text)
                 self._cut[inclusive] += is_inside_word(text, end)
 
     def usual(self) -> Literal["exclusive", "inclusive"]:
@@ -188,6 +194,8 @@ class _Ends:
 def _mark(text: str, span: RowSpan, is_inclusive: bool) -> Mark:
     """Return a span with an exclusive end; where its quote fits with the other reading of the end alone, with that."""
     start, end, label, quote, is_quote, fault = span
+    if quote is None:
+        return Mark(start, end + is_inclusive, label, fault=fault)
     marks = [Mark(start, end + inclusive, label, quote, fault) for inclusive in (is_inclusive, not is_inclusive)]
     fitting = next((mark for mark in marks if mark.quotes(text)), None)
     return fitting or (marks[0] if is_quote else marks[0]._replace(quote=None))
