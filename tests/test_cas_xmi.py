@@ -416,3 +416,34 @@ def test_xml_of_version_1_1_and_its_control_characters(stored):
     content = xmi(ADA).replace('version="1.0"', 'version="1.1"', 1).replace("Bob&#10;", "Bob&#x1;")
     (task,), _, _ = read(stored(content))
     assert (task.text, task.spans) == (TEXT.replace("\n", "\ufffd"), [Span(0, 3, "PER")])
+
+
+def test_types_that_derive_are_one_layer(stored):
+    names = ("Person", "Place")
+    derived = "".join(
+        f"<typeDescription><name>{NAMED_ENTITY[:-11]}{name}</name><supertypeName>{NAMED_ENTITY}</supertypeName>"
+        "</typeDescription>"
+        for name in names
+    )
+    content = xmi(ADA, KOELN)
+    for name in names:
+        content = content.replace("type:NamedEntity", f"type:{name}", 1)
+    source = stored(content, TYPES.replace("</types>", f"{derived}</types>"))
+    assert source.labels_found() == {"PER": 1, "LOC": 1}
+    assert source.findings() == []
+
+
+@pytest.mark.parametrize("name", ["{}/1", "1_{}"])
+def test_files_with_the_same_text_are_of_annotators(tmp_path, name):
+    for who, spans in {"ana": [ADA], "ben": [ADA, BOB], "gold": [BOB]}.items():
+        path = tmp_path / f"{name.format(who)}.xmi"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(xmi(*spans), "utf8")
+    (tmp_path / "TypeSystem.xml").write_text(TYPES)
+    source = CasXmi(str(tmp_path), ["PER"])
+    tasks, intake, _ = read(source)
+    assert [(task.annotator, task.kind, len(task.spans)) for task in tasks] == [
+        ("ana", "manual", 1), ("ben", "manual", 2), ("gold", "review", 1)
+    ]  # fmt: skip
+    assert intake.notes == {"text in several files, taken as those of annotators: ana, ben, gold": 1}
+    assert len(source.findings()) == 1

@@ -174,16 +174,22 @@ class Layers:
     """The layers of a source, and the features that may be labels: those with texts in them."""
 
     def __init__(self) -> None:
-        self.annotations: Counter[str] = Counter()  # by type
         self._labels: dict[tuple[str, str], Counter[str]] = {}
 
     def add(self, annotation: Annotation) -> None:
-        self.annotations[annotation.type] += 1
         if _NO_ENTITIES.match(annotation.type) or _RELATION & annotation.features.keys():
             return
         for feature, value in annotation.features.items():
             if value and not value.isdecimal():  # a number is a reference
                 self._labels.setdefault((annotation.type, feature), Counter())[value] += 1
+
+    def update(self, other: Layers) -> None:
+        """Add the layers of another document."""
+        for names, labels in other._labels.items():
+            self._labels.setdefault(names, Counter()).update(labels)
+
+    def labels(self, layer: str, feature: str) -> Counter[str]:
+        return self._labels.get((layer, feature), Counter())
 
     def found(self) -> list[Layer]:
         """All layers with texts in a feature: NamedEntity and its value first, then by number of annotations."""

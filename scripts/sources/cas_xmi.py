@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 from msgspec.structs import replace
 
@@ -17,6 +18,7 @@ from scripts.sources.cas import NAMED_ENTITY, NO_TYPES, Annotation, Layers, Type
 from scripts.sources.cas_files import INITIAL, Origin, XmiFile, is_project, project_files, types_beside, xmi_files
 from scripts.sources.documents import Document, Record, Unusable
 from scripts.sources.files import Files, NamedFile
+from scripts.sources.folders import CopiedFiles, Copies, Role, find_copies
 from scripts.sources.offsets import Mark, Offsets, Unit, UnitEvidence
 from scripts.sources.source import Intake, whole_seconds
 
@@ -41,6 +43,8 @@ class CasXmi(Files, frozen=True):
     annotator (str): Who annotated, where nothing says it.
     offsets (str): Their unit: "utf16", as UIMA counts, "codepoints", as some programs in Python do, "codepoints_crlf",
         "utf16_crlf", "graphemes", "bytes", or "auto": UTF-16, unless the boundaries of words tell another.
+    copies (str): Several files with the same text outside of the export of a project, as `ana/1.xmi` and `ben/1.xmi`:
+        as in brat.
     """
 
     endings: ClassVar[tuple[str, ...]] = (".xmi", ".zip")
@@ -48,6 +52,7 @@ class CasXmi(Files, frozen=True):
     feature: str = ""
     unfinished: Literal["skip", "spans", "complete"] = "skip"
     offsets: Offsets = "auto"
+    copies: Copies = "auto"
 
     def offset_units(self) -> tuple[Offsets, Unit]:
         """As set; UIMA counts as Java does."""
@@ -74,7 +79,7 @@ class CasXmi(Files, frozen=True):
         """Return the source with the layer and the feature that hold labels."""
         if self.layer and self.feature:
             return self, self._evidence()
-        layers = self._layers()
+        layers = self._survey().layers
         layer, feature = layers.choose(self.layer, self.feature)
         for other in layers.others(layer, feature):
             intake.note(f"label in another layer or feature: {other.setting} takes it", other.labels.total())
@@ -88,27 +93,43 @@ class CasXmi(Files, frozen=True):
             for xmi in xmi_files(path, name, self._root()):
                 if _COUNTED_DIFFERENTLY.search(xmi.content):
                     with suppress(Unusable):
-                        document = self._document(xmi)
+                        document = self._document(xmi, Role())
                         evidence.add(document.text, document.marks)
         return evidence
 
     def findings(self) -> list[str]:
-        """Tell of layers and features with texts."""
-        layers = self._layers()
+        """Tell of layers and features with texts, and of copies."""
+        layers = self._survey().layers
         layer, feature = layers.choose(self.layer, self.feature)
         others = layers.others(layer, feature)
-        if not others and layer == NAMED_ENTITY:
-            return Files.findings(self)
-        taken = f'labels are taken from layer = "{layer}" with feature = "{feature}"'
-        return [*Files.findings(self), "; ".join([taken, *map(str, others)])]
+        found = Files.findings(self)
+        if others or layer != NAMED_ENTITY:
+            taken = f'labels are taken from layer = "{layer}" with feature = "{feature}"'
+            found.append("; ".join([taken, *map(str, others)]))
+        if copied := self._copied():
+            found.append(str(copied))
+        return found
+
+    def note_unread(self, intake: Intake) -> None:
+        """Note copies."""
+        if copied := self._copied():
+            intake.note(copied.note(), copied.texts)
 
     def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
         """Stream the texts in a file."""
+        return self._records(path, name, {}, intake)
+
+    def _all_records(self, files: Iterable[NamedFile], intake: Intake) -> Iterator[Record]:
+        copied = self._copied()
+        for path, name in files:
+            yield from self._records(path, name, copied.roles if copied else {}, intake)
+
+    def _records(self, path: Path, name: str, roles: Mapping[str, Role], intake: Intake) -> Iterator[Record]:
         for xmi in xmi_files(path, name, self._root()):
             if xmi.types is None and not xmi.fault:
                 intake.note(_NO_TYPES)
             try:
-                yield Record(f"{xmi.name}:1", [self._document(xmi)])
+                yield Record(f"{xmi.name}:1", [self._document(xmi, roles.get(xmi.name, Role()))])
             except Unusable as err:
                 yield Record(f"{xmi.name}:1", fault=str(err))
 
@@ -116,10 +137,20 @@ class CasXmi(Files, frozen=True):
         place = Path(self.path).expanduser()
         return place if place.is_dir() else place.parent
 
-    def _layers(self) -> Layers:
-        return _find_layers(replace(self, labels=()), self.fingerprint())
+    def _survey(self) -> _Survey:
+        return _make_survey(self.path, self.fingerprint())
 
-    def _document(self, xmi: XmiFile) -> Document:
+    def _copied(self) -> CopiedFiles | None:
+        survey = self._survey()
+        layer, feature = survey.layers.choose(self.layer, self.feature)
+        return find_copies(
+            list(survey.texts),
+            survey.texts.__getitem__,
+            lambda name: survey.by_file[name].labels(layer, feature),
+            self.copies,
+        )
+
+    def _document(self, xmi: XmiFile, role: Role) -> Document:
         if xmi.fault:
             raise Unusable(xmi.fault)
         types = NO_TYPES if xmi.types is None else parse_types(xmi.types)
@@ -130,11 +161,11 @@ class CasXmi(Files, frozen=True):
         return Document(
             cas.text,
             [self._mark(found) for found in cas.annotations if types.is_a(found.type, self.layer)],
-            complete=() if origin.is_unfinished and self.unfinished == "spans" else None,
-            annotator=origin.user or self.annotator,
+            complete=() if origin.is_unfinished and self.unfinished == "spans" else role.labels,
+            annotator=origin.user or role.annotator or self.annotator,
             timestamp=whole_seconds(origin.timestamp),
             meta={"document": xmi.name.removesuffix(".xmi")},
-            decides=origin.is_curated,
+            decides=origin.is_curated or role.decides,
             no_answer=no_answer,
         )
 
@@ -172,19 +203,41 @@ class CasXmi(Files, frozen=True):
 _NO_TYPES = "no TypeSystem.xml beside an .xmi: types that derive from the layer are not known"
 
 
+class _Survey(NamedTuple):
+    """The layers of a source; by the name of an XMI that no project says the user of, a digest of its text, and its
+    layers.
+    """
+
+    layers: Layers
+    texts: dict[str, bytes]
+    by_file: dict[str, Layers]
+
+
 @lru_cache(maxsize=8)
-def _find_layers(source: CasXmi, fingerprint: str) -> Layers:
-    """Find the layers of a source. RAISES (UserError): If no XMI is in it."""
-    layers = Layers()
+def _make_survey(path: str, fingerprint: str) -> _Survey:
+    """Read a source that has a fingerprint. RAISES (UserError): If no XMI is in it."""
+    source = CasXmi(path, [])
+    survey = _Survey(Layers(), {}, {})
     is_empty = True
-    for path, name in source.files():
-        for xmi in xmi_files(path, name, source._root()):
+    for file, name in source.files():
+        for xmi in xmi_files(file, name, source._root()):
             is_empty = False
-            try:
-                for annotation in parse_cas(xmi.content).annotations if not xmi.fault else ():
-                    layers.add(annotation)
-            except Unusable:
-                continue
+            with suppress(Unusable):
+                _add_to_survey(survey, xmi)
     if is_empty and source.files():
-        raise UserError(f"{source.path}: no .xmi in it: export it as UIMA CAS XMI")
-    return layers
+        raise UserError(f"{path}: no .xmi in it: export it as UIMA CAS XMI")
+    return survey
+
+
+def _add_to_survey(survey: _Survey, xmi: XmiFile) -> None:
+    """RAISES (Unusable): If it cannot be read."""
+    types = parse_types(xmi.types) if xmi.types else NO_TYPES
+    cas = parse_cas(xmi.content)
+    layers = Layers()
+    for annotation in cas.annotations:
+        is_entity = types.is_a(annotation.type, NAMED_ENTITY)
+        layers.add(annotation._replace(type=NAMED_ENTITY) if is_entity else annotation)
+    survey.layers.update(layers)
+    if not xmi.origin.user:
+        survey.texts[xmi.name] = hashlib.sha256(cas.text.encode("utf8", "surrogatepass")).digest()
+        survey.by_file[xmi.name] = layers
