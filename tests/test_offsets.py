@@ -259,6 +259,23 @@ def test_a_source_whose_offsets_fit_in_no_unit_is_stopped_unless_they_are_set(tm
     assert intake.notes["span that starts or ends inside a word"] == 12
 
 
+def test_ends_that_are_inclusive_stop_the_source(tmp_path):
+    text = "Monday Ada Lovelace left Köln for Grace"
+    spans = [[text.index(word) + 2, text.index(word) + 2 + len(word) - 1, "X"] for word in WORDS]
+    rows = [{"text": f"{number} {text}", "label": spans} for number in range(6)]
+    said = '18 of 18 spans end one character before the end of a word, as "Ada Lovelac" in'
+    with pytest.raises(UserError, match=said):
+        read(doccano(tmp_path, rows))
+    tasks, _, _ = read(doccano(tmp_path, rows, offsets="codepoints"))
+    assert covered(tasks) == {"Ada Lovelac", "Köl", "Grac"}
+    with pytest.raises(UserError, match="ends must be exclusive"):
+        read(prodigy(tmp_path, lambda text, offset: offset - (offset in ends_of(text))))
+
+
+def ends_of(text):
+    return {text.index(word) + len(word) for word in WORDS}
+
+
 def test_a_mixed_source_is_read_document_by_document_where_the_documents_tell(tmp_path):
     one, two = (doccano_rows(counted, "Monday\r\nand\r\n") for counted in (of_lines, lambda _, offset: offset))
     tasks, intake, _ = read(doccano(tmp_path, one + two))

@@ -114,7 +114,7 @@ class Files(msgspec.Struct, frozen=True):
         reader = DocumentReader(dataset, self.labels, self.without_spans, *units)
         yield from reader.read(source._all_records(self.files()[first:stop], intake), intake)
         if reader.usual:
-            reader.boundaries.check(self.path)
+            reader.boundaries.check(self.path, ends_set=self.are_ends_set())
         if first == 0:
             self.note_unread(intake)
 
@@ -129,6 +129,10 @@ class Files(msgspec.Struct, frozen=True):
                 for document in record.documents:
                     evidence.add(document.text, [*document.marks, *document.wrong])
         return self, evidence
+
+    def are_ends_set(self) -> bool:
+        """Whether a setting says if ends are exclusive."""
+        return False
 
     def likely_units(self, evidence: UnitEvidence, usual: Unit) -> tuple[Unit, ...]:
         """Return the units that the offsets may count, the most likely one first."""

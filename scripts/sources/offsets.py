@@ -83,18 +83,22 @@ def has_boundary_inside_word(text: str, start: int, end: int) -> bool:
 
 INSIDE_WORD = "span that starts or ends inside a word"
 _MIN_SHIFTED = 5
+_MAX_CUT = 0.8  # as a share
 _MAX_SHIFTED = 0.25  # as a share; in corpora whose offsets are right it is below .002
 
 
 class Boundaries:
     """Counts spans whose offsets seem to be shifted: a boundary inside a word, and the other one too, or whitespace or
     punctuation beside it. Where people mark stems, or names without their prefix, only one boundary is inside a word.
+    Spans that end one character before the end of a word are counted too: their ends are inclusive, if nearly all do.
     """
 
     def __init__(self) -> None:
         self.spans = 0
         self._shifted = 0
         self._example = ""
+        self._cut = 0
+        self._cut_example = ""
         self._evidence = UnitEvidence()
 
     def add(self, text: str, mark: Mark, place: str) -> bool:
@@ -106,6 +110,9 @@ class Boundaries:
         if seems_shifted and not mark.quotes(text):
             self._shifted += 1
             self._example = self._example or f'"{text[start:end][:40]}" in {place}'
+        elif ends and not starts and not is_inside_word(text, end + 1) and not mark.quotes(text):
+            self._cut += 1
+            self._cut_example = self._cut_example or f'"{text[start:end][:40]}" in {place}'
         return starts or ends
 
     def add_all(self, text: str, marks: Sequence[Mark], place: str) -> None:
@@ -114,12 +121,19 @@ class Boundaries:
             self.add(text, mark, place)
         self._evidence.add(text, marks)
 
-    def check(self, source: str, spans: int = 0) -> None:
+    def check(self, source: str, spans: int = 0, ends_set: bool = False) -> None:
         """RAISES (UserError): If so many spans seem to be shifted that their offsets must be counted otherwise.
 
         spans (int): All spans of the source, if not all were counted.
+        ends_set (bool): Ends are as they are by a setting.
         """
         spans = spans or self.spans
+        if not ends_set and self._cut >= _MIN_SHIFTED and self._cut > _MAX_CUT * spans:
+            what = (
+                f"{self._cut:,} of {spans:,} spans end one character before the end of a word, as {self._cut_example}"
+            )
+            fix = "ends must be exclusive; set offsets, to codepoints, to take them as they are"
+            raise UserError(f"{source}: {what}: {fix}")
         if self._shifted < _MIN_SHIFTED or self._shifted <= _MAX_SHIFTED * spans:
             return
         unit = self._evidence.units("codepoints")[0]

@@ -57,6 +57,10 @@ class TrainingData(Files, frozen=True):
         """As set; spaCy itself counts code points."""
         return self.offsets, "codepoints"
 
+    def are_ends_set(self) -> bool:
+        """Whether it is set that ends are exclusive, or inclusive."""
+        return self.ends != "auto"
+
     def recognizes(self) -> bool:
         """Whether a row has spans."""
         is_found = False
