@@ -196,6 +196,17 @@ def test_where_another_dataset_is_about_it_a_label_is_stray_too(imported, tmp_pa
     assert list(options()) == ["x_city", "y"]
 
 
+def test_a_block_that_is_a_comment_is_not_corrected(imported, tmp_path):
+    write_database(tmp_path / "p.db", {
+        "city": answers(TEXTS[2:], city) + answers(TEXTS[:2], city, person),
+        "city_correct": answers(TEXTS, city, person),
+    })  # fmt: skip
+    imported("p.db")
+    assert {name: found.corrects for name, found in options().items()} == {
+        "city_city": [], "city_correct_city": ["city_city"], "city_correct_person": []
+    }  # fmt: skip
+
+
 def test_a_pass_that_was_begun_is_a_claim(imported, tmp_path):
     plan = imported(export(tmp_path, "city.jsonl", answers(TEXTS, city) + answers(TEXTS[:2], person)))
     assert list(options()) == ["city_city", "city_person"]

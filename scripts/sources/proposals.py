@@ -95,12 +95,13 @@ def propose(
         for block, (dataset, label) in zip(blocks, pairs, strict=True)
     ]
     dismissed = {id(dataset): stray_labels(dataset, datasets, others) for dataset in datasets}
+    written = [one for one, (dataset, label) in zip(known, pairs, strict=True) if label not in dismissed[id(dataset)]]
     proposed = []
     for block, one, (dataset, label) in zip(blocks, known, pairs, strict=True):
         found = [
             *_annotators(dataset.evidence, label),
-            *_renames(one, label, [*others, *known]),
-            *_corrects(one, others, known),
+            *_renames(one, label, [*others, *written]),
+            *_corrects(one, others, written),
             *_repeats(dataset.evidence),
         ]
         doubt = dismissed[id(dataset)].get(label, "")
