@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import spacy
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from spacy.tokens import DocBin
 
 from scripts.building.containers import SHORTEST
+from scripts.core.settings import DatasetOptions
+from scripts.merging.merge import Resources, merge
 from scripts.merging.merged import load, read_gold
 from scripts.queueing.disputes import choose_conflicts
 from scripts.queueing.request import Request
+from tests.annotated import task, write
 from tests.before import json_lines, run_step
 
 SURGEONS, DRUGS, WARDS = ("Okafor", "Lindqvist", "Marchetti"), ("heparin", "aspirin", "warfarin"), ("A3", "B12", "C7")
@@ -214,3 +220,72 @@ def test_without_the_key_what_contradicts_is_open_in_its_sentence_and_a_review_s
         versions = [[(span.start, span.end, span.label) for span in spans] for spans, _ in item.versions]
         assert find(item.text.text, "DRUG") in versions
         assert all(find(item.text.text, "DRUG")[-1] in version for version in versions)
+
+
+CITIES = ["Turin", "Graz", "Oslo", "Bergen"]
+clauses = st.lists(
+    st.sampled_from(["Ada saw {}", "so {} it is", "they left {} in the long winter of that year", "no city here"]),
+    min_size=1, max_size=2,
+)  # fmt: skip
+
+
+@st.composite
+def written(draw):
+    """Documents as lists of sentences, of which some are short and some stand in several documents."""
+    made = []
+    for _ in range(draw(st.integers(1, 4))):
+        document = [
+            " ".join(draw(clauses)).format(*draw(st.permutations(CITIES))) + draw(st.sampled_from(".!?"))
+            for _ in range(draw(st.integers(2, 5)))
+        ]  # fmt: skip
+        made.append(document)
+    return made
+
+
+def cities(text):
+    return [(at, at + len(city), "CITY") for city in CITIES for at in range(len(text)) if text.startswith(city, at)]
+
+
+@settings(max_examples=settings.default.max_examples // 3)
+@given(documents=written(), data=st.data(), timed=st.booleans(), corrects=st.booleans())
+def test_corrected_sentences_stand_in_every_document(documents, data, timed, corrects, tmp_path):
+    """Documents with some cities missed, then corrected by sentences: what is moved counts, in its range alone."""
+    texts = [f"Nr {number}. {' '.join(found)}" for number, found in enumerate(documents)]
+    whole = {text: [span for span in cities(text) if data.draw(st.booleans())] for text in texts}
+    sentences = sorted({sentence for found in documents for sentence in found})
+    chosen = [sentence for sentence in sentences if data.draw(st.integers(0, 3))]
+    tasks = [
+        task(text, *spans, labels=["CITY"], dataset="city", source=f"d:{n}", timestamp=5 if timed else None)
+        for n, (text, spans) in enumerate(whole.items())
+    ]
+    tasks += [
+        task(text, *cities(text), labels=["CITY"], dataset="correct", source=f"s:{n}", timestamp=9 if timed else None)
+        for n, text in enumerate(chosen)
+    ]
+    shutil.rmtree(tmp_path, ignore_errors=True)
+    manifest = write(tmp_path / "in", tasks)
+    options = {"correct": DatasetOptions(corrects=["city"])} if corrects else {}
+    merged, _ = merge(manifest, tmp_path / "in", tmp_path / "out", "majority", Resources(512, 1), options=options)
+    gold = {text.text: text for text in read_gold(tmp_path / "out/gold.jsonl")}
+    assert gold.keys() >= set(texts)
+    if not merged.moved:
+        assert gold.keys() == {*texts, *chosen}
+        return
+    moved = sorted(set(chosen) - gold.keys())
+    assert merged.moved["correct"]["moved"] == len(moved)
+    for text in texts:
+        # Each is in one place: after the end of another sentence.
+        places = [max(text.find(f"{mark} {sentence}") for mark in ".!?") + 2 for sentence in moved]
+        corrected = [(at, at + len(sentence)) for at, sentence in zip(places, moved, strict=True) if at > 1]
+        inside = {span for span in cities(text) if any(start <= span[0] and span[1] <= end for start, end in corrected)}
+        outside = {span for span in whole[text] if not any(s <= span[0] and span[1] <= e for s, e in corrected)}
+        found = gold[text]
+        if timed or corrects:
+            assert found.covered == ["CITY"]
+            assert set(spans_of(found, "spans")) == inside | outside
+        else:  # where they contradict each other, nothing is taken for "none"
+            for start, end in corrected:
+                here = [{s for s in spans if start <= s[0] and s[1] <= end} for spans in (cities(text), whole[text])]
+                agree = here[0] == here[1]
+                assert found.covers("CITY", start, end) == agree
+            assert outside <= set(spans_of(found, "spans", "accepted"))
