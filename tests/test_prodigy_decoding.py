@@ -8,8 +8,10 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 
 from scripts.sources.prodigy_decoding import decode, decode_whole, find_tokens
+from scripts.sources.prodigy_views import is_given, marks_of
 
 # Strings that look like the ends and beginnings that are searched for.
 STRINGS = st.one_of(
@@ -102,3 +104,11 @@ def test_a_text_is_the_same_when_it_comes_again(text, start):
 def test_of_two_texts_in_a_task_the_last_counts(second):
     content = b'{"text":"a","tokens":[{"text":"a"}],"text":' + second + b"}"
     assert outcome(decode, content) == outcome(decode_whole, content)
+
+
+@given(st.dictionaries(st.sampled_from(["text", "tokens", "spans", "versions", "_view_id", "a"]) | STRINGS, ANY))
+def test_what_a_task_is_about_is_told_without_its_tokens_too(record):
+    for separators in ((",", ":"), (", ", ": ")):
+        content = json.dumps(record, separators=separators).encode()
+        cut, whole = (asdict(marks_of(one)) for one in (content, content.decode()))
+        assert (is_given(cut.pop("tokens")), cut) == (is_given(whole.pop("tokens")), whole)

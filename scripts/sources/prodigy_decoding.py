@@ -44,7 +44,7 @@ _TOKENS = b'"tokens":[{'
 _SPACED_TOKENS = b'"tokens": [{'
 _END_AND_KEY = re.compile(rb'\}\], ?"\w+":')
 _CUT = 7_046_029_254  # stands for the tokens, and for the text
-_CUT_TOKENS = b'"tokens":%d' % _CUT
+CUT_TOKENS = b'"tokens":%d' % _CUT
 _TEXT = b'{"text":'
 _SPACED_TEXT = b'{"text": '
 _CUT_TEXT = b'{"text":%d' % _CUT
@@ -74,7 +74,7 @@ def decode(content: Any) -> TaskRecord:
         if tokens:
             beginning = _CUT_TEXT if text_end else b""
             try:
-                record = _decode_cut(beginning + content[text_end:tokens] + _CUT_TOKENS + content[tokens_end:])
+                record = _decode_cut(beginning + content[text_end:tokens] + CUT_TOKENS + content[tokens_end:])
                 if record.text == _CUT:
                     record.text = _cached_text(content[text:text_end])
             except (msgspec.DecodeError, UnicodeError, RecursionError):

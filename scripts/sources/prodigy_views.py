@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from scripts.core.answers import Kind
 from scripts.sources.json_records import UNREADABLE
+from scripts.sources.prodigy_decoding import CUT_TOKENS, find_tokens
 
 KindSetting = Literal["auto", "manual", "binary"]
 
@@ -68,7 +70,7 @@ class _VersionMarks(msgspec.Struct, gc=False):
     view_id: Any = msgspec.field(name="_view_id", default=None)
 
 
-class TaskMarks(msgspec.Struct, gc=False):
+class TaskMarks(msgspec.Struct, dict=True):
     """Keys by which a task tells what it is about. All of any JSON object can be decoded as one."""
 
     view: Any = msgspec.field(name="_view_id", default=None)
@@ -95,6 +97,7 @@ class TaskMarks(msgspec.Struct, gc=False):
     llm: msgspec.Raw = msgspec.Raw()
     openai: msgspec.Raw = msgspec.Raw()
 
+    @cached_property
     def spans(self) -> list[_SpanMarks]:
         """The spans, if they are objects."""
         return _list_of(self.raw_spans, _SpanMarks)
@@ -113,21 +116,21 @@ class TaskMarks(msgspec.Struct, gc=False):
         """Whether it has tokens."""
         return is_given(self.tokens)
 
-    @property
+    @cached_property
     def is_suggestion(self) -> bool:
         """Whether it asks about a span that a model or a pattern suggested, as ner.teach and ner.match do. Where it has
         tokens, spans of patterns may have been shown to be corrected.
         """
         if self.has_tokens:
-            return any(span.is_judged for span in self.spans())
+            return any(span.is_judged for span in self.spans)
         meta = self.meta if isinstance(self.meta, dict) else {}
         own = (self.score, self.rank, self.priority, meta.get("score"), meta.get("pattern"))
-        return any(value is not None for value in own) or any(span.is_suggested for span in self.spans())
+        return any(value is not None for value in own) or any(span.is_suggested for span in self.spans)
 
     @property
     def is_prediction(self) -> bool:
         """Whether a model made it, and nobody has answered it, as the output of ner.llm.fetch."""
-        if self.answer is not None or self.view is not None or any(span.answer is not None for span in self.spans()):
+        if self.answer is not None or self.view is not None or any(span.answer is not None for span in self.spans):
             return False
         return self.has("llm") or self.has("openai") or self.is_suggestion
 
@@ -155,6 +158,12 @@ def is_given(value: msgspec.Raw) -> bool:
 
 def marks_of(content: Any) -> TaskMarks:
     """Decode the keys by which a task tells what it is about. RAISES (UNREADABLE): If it is no JSON object."""
+    start, end = find_tokens(content) if isinstance(content, bytes) else (0, 0)
+    if start:
+        with suppress(*UNREADABLE):
+            marks = _decode(content[:start] + CUT_TOKENS + content[end:])
+            if is_given(marks.tokens):  # else it was the tokens of something inside the task
+                return marks
     return _decode(content)
 
 
@@ -213,7 +222,7 @@ def other_subject(marks: TaskMarks, setting: KindSetting = "auto", evidence: Evi
     view = marks.reviewed_view() if marks.view == "review" else marks.view
     if view in KIND_OF_VIEW:
         return ""
-    spans = marks.spans()
+    spans = marks.spans
     if marks.is_prediction and setting == "auto":
         return "prediction"
     if view is None:
@@ -249,7 +258,7 @@ def kind_of(marks: TaskMarks, setting: KindSetting, evidence: Evidence) -> tuple
 
 
 def _kind_without_view(marks: TaskMarks, evidence: Evidence) -> tuple[Kind, str]:
-    if any(span.answer is not None for span in marks.spans()):
+    if any(span.answer is not None for span in marks.spans):
         return "binary", ""
     if marks.is_binary is not None:
         return "manual", ""
