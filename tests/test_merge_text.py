@@ -223,6 +223,20 @@ def test_the_same_place_with_another_label_is_a_correction():
     assert account.repeats == {("person", "again"): 1}
 
 
+def test_a_relabelled_place_is_a_correction_also_if_its_new_label_is_not_taken():
+    """As in a block of one label on a dataset with several."""
+    answers = [
+        answer(ADA, place=1, at=None),
+        answer(place=2, at=None, other_labels=["PLACE"], other_places=[(0, 12)]),
+    ]
+    gold, (conflict,), account = merged(*answers)
+    assert (gold.spans, gold.covered) == ([], ["PERSON"])
+    assert conflict.kind == "replacement"
+    assert account.repeats == {("person", "again"): 1}
+    gold, conflicts, _ = merged(*answers, passes={"person": frozenset(BOTH)})  # a place can have two labels
+    assert (gold.spans, conflicts) == ([ADA], [])
+
+
 def test_labels_that_are_not_taken_tell_that_an_answer_is_about_others():
     """A block of one label on a dataset into which the datasets of three labels were merged."""
     gold, conflicts, account = merged(

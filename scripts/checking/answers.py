@@ -52,6 +52,7 @@ class PulledAnswer(msgspec.Struct, gc=False):
     dataset: str
     source: str
     other_labels: list[str] = msgspec.field(default_factory=list)
+    other_places: list[tuple[int, int]] = msgspec.field(default_factory=list)
 
 
 _decode = msgspec.json.Decoder(PulledAnswer).decode

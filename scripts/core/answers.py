@@ -38,6 +38,7 @@ class Task(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     range (Range | None): Where it is complete; None: everywhere. Only while contained texts are merged with their
         containers.
     other_labels (list[str]): Labels of its spans that are not taken, since its dataset is not asked for them; sorted.
+    other_places (list[Range]): Their places, sorted: a later answer may have another label there.
     """
 
     input_hash: int = msgspec.field(name="_input_hash")
@@ -54,6 +55,7 @@ class Task(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     versions: list[list[Span]] = []
     range: Range | None = None
     other_labels: list[str] = []
+    other_places: list[Range] = []
 
 
 class CoveredAnnotations(Protocol):

@@ -91,7 +91,8 @@ def _all_fields(task: Task) -> tuple[Any, ...]:
     meta = msgspec.json.encode(task.meta, order="sorted") if task.meta else b""
     return (
         task.dataset, time, *place(task), task.kind, task.answer, task.labels, task.spans, task.annotator,
-        task.versions, task.range or (), task.other_labels, meta,
+        task.versions, task.range or (), task.other_labels,
+        task.other_places, meta,
     )  # fmt: skip
 
 
@@ -111,7 +112,8 @@ def repeated(answers: Answers) -> set[int]:
     latest: dict[Any, int] = {}
     for number, task in sorted(answers, key=lambda answer: recency(answer.task)):
         versions = tuple(map(tuple, task.versions))
-        content = (tuple(task.spans), versions, task.range, tuple(task.other_labels))
+        others = (tuple(task.other_labels), tuple(task.other_places))
+        content = (tuple(task.spans), versions, task.range, others)
         same = (tuple(task.labels), annotator_of(task), task.kind, task.answer, *content)
         if same in latest:
             dropped.add(latest[same])
@@ -125,6 +127,11 @@ def repeated(answers: Answers) -> set[int]:
 def span_labels(task: Task) -> set[str]:
     """The labels of an answer's spans, taken or not."""
     return {span.label for span in task.spans}.union(task.other_labels)
+
+
+def _span_places(task: Task) -> set[tuple[int, int]]:
+    """The places of an answer's spans, taken or not."""
+    return {(span.start, span.end) for span in task.spans}.union(task.other_places)
 
 
 def evidence_of_passes(answers: Answers) -> Counter[tuple[str, str]]:
@@ -157,8 +164,7 @@ def _relation(one: Numbered, other: Numbered) -> str:
         return UNCLEAR
     if labels & others:
         return AGAIN
-    places = {(span.start, span.end) for span in one.task.spans}
-    return AGAIN if any((span.start, span.end) in places for span in other.task.spans) else OTHER
+    return OTHER if _span_places(one.task).isdisjoint(_span_places(other.task)) else AGAIN
 
 
 def in_time(own: Answers) -> list[Numbered]:
@@ -183,8 +189,14 @@ def current_answer(own: Answers, label: str, mode: Mode) -> Numbered | None:
         return None if mode == "passes" else ordered[-1]
     latest = with_label[-1]
     later = ordered[ordered.index(latest) + 1 :]
-    same = (AGAIN,) if mode == "passes" else (AGAIN, UNCLEAR)
-    return next((answer for answer in reversed(later) if _relation(latest, answer) in same), latest)
+    return next((answer for answer in reversed(later) if _is_again(latest, answer, mode)), latest)
+
+
+def _is_again(one: Numbered, other: Numbered, mode: Mode) -> bool:
+    """Whether a later answer is about the labels of an earlier one. In passes the same place can have two labels."""
+    if mode == "passes" and is_plain(one.task) and is_plain(other.task):
+        return not span_labels(one.task).isdisjoint(span_labels(other.task))
+    return _relation(one, other) in (AGAIN, UNCLEAR)
 
 
 def is_about_others(answer: Numbered, label: str, current: Numbered | None, mode: Mode) -> bool:

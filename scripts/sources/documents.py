@@ -137,7 +137,8 @@ class DocumentReader(msgspec.Struct, frozen=True):
         is_usable = not incomplete
         if document.complete is not None:
             incomplete |= set(self.labels) - set(document.complete)
-        tasks = self._answers(document, source, spans, rejected, incomplete)
+        others = [mark for mark in right if mark.label and mark.label not in self.labels]
+        tasks = self._answers(document, source, spans, rejected, incomplete, others)
         if not tasks and not is_usable:
             raise Unusable("no label of it could be read completely")
         return tasks
@@ -183,8 +184,9 @@ class DocumentReader(msgspec.Struct, frozen=True):
         return places, incomplete
 
     def _answers(
-        self, document: Document, source: str, spans: dict[Span, str], rejected: Iterable[Span], incomplete: set[str]
-    ) -> list[Task]:
+        self, document: Document, source: str, spans: dict[Span, str], rejected: Iterable[Span], incomplete: set[str],
+        others: Sequence[Mark],
+    ) -> list[Task]:  # fmt: skip
         """Return an answer that is complete for its labels, and one for each span of the others."""
         complete = Task(
             input_hash=input_hash(document.text),
@@ -198,9 +200,10 @@ class DocumentReader(msgspec.Struct, frozen=True):
             dataset=self.dataset,
             source=source,
             meta=document.meta,
-            other_labels=sorted({mark.label for mark in document.marks if mark.label} - set(self.labels)),
+            other_labels=sorted({mark.label for mark in others}),
+            other_places=sorted({(mark.start, mark.end) for mark in others}),
         )
-        alone = replace(complete, kind="binary", other_labels=[])
+        alone = replace(complete, kind="binary", other_labels=[], other_places=[])
         tasks = [complete] if complete.labels else []
         for span, place in spans.items():
             if span.label in incomplete:

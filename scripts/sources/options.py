@@ -85,6 +85,6 @@ def _renamed(task: Task, options: DatasetOptions, sources: dict[str, set[str]], 
         spans=[span for span in distinct if span.label in labels],
         versions=[sorted({Span(s.start, s.end, ours.get(s.label, s.label)) for s in v}) for v in task.versions],
     )
-    alone = replace(whole, kind="binary", versions=[], other_labels=[])
+    alone = replace(whole, kind="binary", versions=[], other_labels=[], other_places=[])
     others = [span for span in distinct if span.label not in labels]
     return [whole] * bool(labels) + [replace(alone, labels=[span.label], spans=[span]) for span in others]

@@ -155,7 +155,7 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
             for _ in range(len(taken) - sum(len(one.spans) for one in tasks)):
                 intake.skip_span(source, "span repeated in the same task")
         if others or not tasks:
-            intake.other_labels(others, whole_record=not tasks)
+            intake.other_labels([span.label for span in others], whole_record=not tasks)
         intake.note(TRIMMED, trimmed)
         _note_oddities(record, current_hash, old_hash, intake)
         return tasks
@@ -197,12 +197,13 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
         return find_evidence(islice(self.sample(), SAMPLE))
 
     def _complete_answers(
-        self, record: TaskRecord, task: Task, taken: list[SpanRecord], fitted: list[Span], others: list[str]
+        self, record: TaskRecord, task: Task, taken: list[SpanRecord], fitted: list[Span], others: list[SpanRecord]
     ) -> list[Task]:
         """Return the complete answer, and those about single spans of it that have an answer of their own."""
         task.spans = fitted if are_apart(fitted) else sorted(set(fitted))
         if others:
-            task.other_labels = sorted(set(others))
+            task.other_labels = sorted({span.label for span in others})
+            task.other_places = sorted({(span.start, span.end) for span in others})
         if task.kind == "review":
             task.versions = [self._version(record.text, version) for version in record.versions or ()]
         for span in taken:
@@ -212,8 +213,8 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
 
     def _fit_spans(
         self, text: str, spans: Iterable[SpanRecord]
-    ) -> tuple[list[SpanRecord], list[Span], list[str], int, list[Mark]]:
-        """Return the spans of the labels that are taken, the same fitted into the text, the labels of the other spans,
+    ) -> tuple[list[SpanRecord], list[Span], list[SpanRecord], int, list[Mark]]:
+        """Return the spans of the labels that are taken, the same fitted into the text, the other spans,
         the number of trimmed ones, and those that start or end inside a word.
 
         RAISES (Unusable): If one cannot be used.
@@ -237,7 +238,7 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
                 taken.append(span)
                 fitted.append(fits)
             else:
-                others.append(label)
+                others.append(span)
         return taken, fitted, others, trimmed, inside
 
     def _task(self, record: TaskRecord, kind: Kind, source: str, input_hash: int) -> Task:
@@ -299,7 +300,7 @@ def _single_out(task: Task, taken: list[SpanRecord], fitted: list[Span]) -> list
         if answers.get(fits) != "reject":
             answers[fits] = span.answer or "accept"
     untold = {span.label for span, answer in answers.items() if answer == "ignore"}
-    alone = msgspec.structs.replace(task, kind="binary", versions=[], other_labels=[])
+    alone = msgspec.structs.replace(task, kind="binary", versions=[], other_labels=[], other_places=[])
     task.labels = [label for label in task.labels if label not in untold]
     task.spans = sorted(span for span, answer in answers.items() if answer == "accept" and span.label not in untold)
     complete = set(task.spans)

@@ -307,8 +307,6 @@ def said_of_repeats(dataset: FoundDataset) -> str:
     about = "" if dataset.evidence.texts.is_whole else "about "
     texts = f"{sum(repeats):,} text{'s' * (sum(repeats) > 1)}"
     setting = "replace" if are_passes else "unite"
-    order = "" if not dataset.evidence.untimed else " (without times, by file and line: a guess)"
-    taken += order if repeats.other <= repeats.again else ""
     return f'{about}{texts} with several answers of one annotator ({counts}): {taken}; repeats = "{setting}" if not'
 
 
