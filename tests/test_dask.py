@@ -407,7 +407,7 @@ def test_gold_that_changed_since_merge_is_an_error(merged, folder):
 
 
 def test_another_version_of_spacy_on_a_worker_is_an_error(tmp_path):
-    job = CorpusJob(Storage(f"file://{tmp_path}"), [], 0, "rules.json", "docbins", "3.0.0")
+    job = CorpusJob(Storage(f"file://{tmp_path}"), [], 0, "rules.json", "docbins", "3.0.0", {})
     with pytest.raises(UserError, match=r"a worker has spaCy .*, and here it is 3\.0\.0: install the same"):
         make_shards(job)
 

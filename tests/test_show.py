@@ -13,6 +13,9 @@ from tests.prodigy import line, task
 from tests.project import ROOT, TRAINING, succeed
 
 CONFIG = """
+[merge]
+contained = "keep"
+
 [datasets]
 
 [datasets.person]

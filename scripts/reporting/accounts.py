@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from scripts.core.manifest import OUTCOMES
 from scripts.merging.account import ANSWERS
-from scripts.merging.rules import OTHER, UNCLEAR, UNTOLD
+from scripts.merging.rules import AGAIN, OTHER, UNCLEAR, UNTOLD
 from scripts.reporting.console import Console, as_sum, listed, new_table, plural, print_counts, print_sums
 
 if TYPE_CHECKING:  # importing spaCy takes half a second
@@ -100,16 +100,22 @@ def _print_spans(console: Console, merged: MergeRecord) -> None:
 
 
 def _print_repeated(console: Console, merged: MergeRecord) -> None:
-    """Datasets with several complete answers about a text, where these are not all about the same labels."""
+    """Datasets with several complete answers about a text, where these are not all about the same labels; those of
+    which the same is to be said on one line.
+    """
+    kinds = {AGAIN: "about the same labels", OTHER: "about other labels", UNCLEAR: "not told, since one has no span"}
+    said: dict[str, list[str]] = {}
     for dataset, counts in merged.repeated.items():
-        kinds = {"about other labels": counts.get(OTHER, 0), "not told": counts.get(UNCLEAR, 0)}
-        if not any(kinds.values()):
-            continue
-        said = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number)
-        texts = plural(sum(number for kind, number in counts.items() if kind != UNTOLD), "text")
-        console.print(f"⚠ {dataset}: {texts} with several complete answers, {said}. {_taken(merged, dataset)}")
+        texts = {kind: number for kind, number in counts.items() if kind in kinds}
+        if texts.get(OTHER) or texts.get(UNCLEAR):
+            found = ", ".join(f"{texts[kind]:,} {name}" for kind, name in kinds.items() if kind in texts)
+            what = f"{plural(sum(texts.values()), 'text')} with several complete answers of one annotator: {found}"
+            said.setdefault(f"{what}. {_taken(merged, dataset)}", []).append(dataset)
         if untold := counts.get(UNTOLD):
-            console.print(f"⚠ {dataset}: {plural(untold, 'text × label pair')} not covered, since no answer tells")
+            pairs = plural(untold, "text × label pair")
+            said.setdefault(f"{pairs} where no answer tells whether the label was looked for", []).append(dataset)
+    for what, datasets in said.items():
+        console.print(f"⚠ {listed(datasets, 2)}: {what}")
 
 
 def _taken(merged: MergeRecord, dataset: str) -> str:
@@ -118,7 +124,9 @@ def _taken(merged: MergeRecord, dataset: str) -> str:
         return 'Taken for passes, each for its own labels (repeats = "unite")'
     if merged.repeats.get(dataset) == "replace":
         return 'The later one replaces the earlier (repeats = "replace")'
-    return 'An answer without spans is taken for a correction; in passes, one a label: repeats = "unite"'
+    if merged.repeated[dataset].get(UNCLEAR):
+        return 'One without spans is taken for a correction; if each was for a label of its own: repeats = "unite"'
+    return 'They unite; if the later one is a correction: repeats = "replace"'
 
 
 def _print_longest(console: Console, merged: MergeRecord) -> None:
