@@ -121,7 +121,79 @@ def test_other_texts_or_labels_are_no_correction(second, mark, imported, tmp_pat
     assert not any(block.proposals for block in plan.blocks)
 
 
+def config_text():
+    return Path("datasets.cfg").read_text()
+
+
+WEEK = 7 * 86_400
+
+
+@pytest.mark.parametrize("names", [("city_ana", "city_ben"), ("ana-city", "ben-city")])
+def test_names_of_two_annotators_are_no_correction(names, imported, tmp_path):
+    for number, name in enumerate(names):
+        imported(export(tmp_path, f"{name}.jsonl", answers(TEXTS, city, start=1_700_000_000 + number * WEEK)))
+    assert [found.corrects for found in options().values()] == [[], []]
+    assert "# corrects = [" in config_text()
+    assert "all its answers about them are later; by their names, they may be of two annotators" in config_text()
+
+
+@pytest.mark.parametrize("names", [
+    ("city_2023", "city_2024"), ("city_v1", "city_v2"), ("city_round_1", "city_round_2"), ("city", "city_again"),
+    ("city_ana", "city_final"), ("city_ben", "city_ben_correct"),
+])  # fmt: skip
+def test_versions_and_named_corrections_are_corrections(names, imported, tmp_path):
+    for number, name in enumerate(names):
+        imported(export(tmp_path, f"{name}.jsonl", answers(TEXTS, city, start=1_700_000_000 + number * WEEK)))
+    assert [found.corrects for found in options().values()] == [[], [names[0]]]
+
+
+def test_far_fewer_spans_are_no_correction(imported, tmp_path):
+    imported(export(tmp_path, "city.jsonl", answers(TEXTS, city)))
+    imported(export(tmp_path, "city_correct.jsonl", answers(TEXTS[:19], city) + answers(TEXTS[19:])))
+    assert options()["city_correct"].corrects == []
+    assert "it has 19 spans of the label in these texts, city 40" in config_text()
+
+
+def test_binary_corrections_need_no_spans(imported, tmp_path):
+    imported(export(tmp_path, "city.jsonl", answers(TEXTS, city)))
+    judged = answers(TEXTS, city, _view_id="ner", answer="reject")
+    judged[0]["answer"] = "accept"
+    imported(export(tmp_path, "city_correct.jsonl", judged))
+    assert options()["city_correct"].corrects == ["city"]
+
+
+def test_corrections_are_compared_under_the_new_names(imported, tmp_path):
+    imported(export(tmp_path, "a.jsonl", answers(TEXTS, labelled("city"), start=1_700_000_000)))
+    imported(export(tmp_path, "a_correct.jsonl", answers(TEXTS, labelled("City"), start=1_700_100_000)))
+    assert (options()["a_correct"].rename, options()["a_correct"].corrects) == ({"City": "city"}, ["a"])
+
+
+def test_times_are_compared_in_the_texts_that_both_have(imported, tmp_path):
+    before = answers(TEXTS, city, start=1_700_000_000) + answers(["Graz again."], city, start=1_800_000_000)
+    imported(export(tmp_path, "a.jsonl", before))
+    imported(export(tmp_path, "b.jsonl", answers(TEXTS, city, start=1_700_000_001)))
+    assert options()["b"].corrects == ["a"]
+    mixed = answers(TEXTS[1:], city, start=1_700_100_000) + answers(TEXTS[:1], city, start=1_600_000_000)
+    imported(export(tmp_path, "c.jsonl", mixed))
+    assert options()["c"].corrects == []
+
+
 # ---- annotators
+
+
+def test_where_answers_decide_annotators_are_a_comment(imported, tmp_path):
+    results = [(name, word, name == "cora") for name, word in [("ana", "Ada")] * 20 + [("cora", "Graz")] * 20]
+    tasks = [
+        {"id": number, "data": {"text": text}, "annotations": [{
+            "id": number, "completed_by": {"email": name}, "ground_truth": decides, "result": [{
+                "from_name": "l", "to_name": "t", "type": "labels", "value": {
+                    "start": text.index(word), "end": text.index(word) + len(word), "text": word, "labels": [word]}}],
+        }]}
+        for number, (text, (name, word, decides)) in enumerate(zip(TEXTS, results, strict=True))
+    ]  # fmt: skip
+    imported(stored_json(tmp_path, tasks))
+    assert all(found.annotators == [] for found in options().values())
+    assert "20 answers decide between annotators, as a curation or ground truth does" in config_text()
 
 
 def test_labels_that_annotators_shared_out_are_theirs(imported, tmp_path):
@@ -175,6 +247,23 @@ def test_names_alone_or_places_alone_are_a_comment(imported, tmp_path):
     config = Path("datasets.cfg").read_text()
     assert '# rename = {"PER": "PERSON"}' in config
     assert '# rename = {"Mensch": "PERSON"}' in config
+
+
+def test_datasets_of_one_database_get_the_same_name(imported, tmp_path):
+    write_database(tmp_path / "p.db", {name: answers(TEXTS, labelled(label)) for name, label in (
+        ("a", "PERSON"), ("b", "PER"), ("c", "PER"),
+    )})  # fmt: skip
+    imported("p.db")
+    assert [options()[name].rename for name in "abc"] == [{}, {"PER": "PERSON"}, {"PER": "PERSON"}]
+
+
+def test_labels_of_one_dataset_that_mean_the_same_are_a_comment(imported, tmp_path):
+    tasks = answers(TEXTS[:30], labelled("CITY")) + answers(TEXTS[30:], labelled("City"))
+    plan = imported(export(tmp_path, "a.jsonl", tasks))
+    assert all(found.rename == {} for found in options().values())
+    assert config_text().count('# rename = {"City": "CITY"}') == 1
+    said = '10 of City may mean the same as 30 of CITY: if so, labels = ["CITY", "City"] here'
+    assert said in str(plan.said)
 
 
 # ---- Labels that nobody looked for
@@ -240,6 +329,15 @@ def test_several_answers_about_a_text_are_counted_by_what_they_are_about(importe
     assert not any("several answers" in said for said in imported(export(tmp_path, "e.jsonl", apart), "replace").said)
     same = imported(export(tmp_path, "d.jsonl", answers(TEXTS, city) + answers(TEXTS, city)), "replace")
     assert not any("several answers" in said for said in same.said)
+
+
+def test_what_is_said_of_several_answers_fits_what_is_proposed(imported, tmp_path):
+    passes = answers(TEXTS, city) + answers(TEXTS[:5], person) + answers(TEXTS[5:20])
+    plan = imported(export(tmp_path, "a.jsonl", passes))
+    assert any('each is for its own labels; repeats = "replace" if not' in said for said in plan.said)
+    assert '# repeats = "replace"' in config_text()
+    assert '# repeats = "unite"' not in config_text()
+    assert "the later one replaces" not in "\n".join(plan.said)
 
 
 # ---- Splits of a corpus

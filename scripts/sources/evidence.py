@@ -91,6 +91,7 @@ class Evidence(msgspec.Struct):
     untimed (int): Answers without a time.
     numbers (list[int]): The first and the last number in the places of answers.
     scripts (Counter[str]): Characters by script.
+    reviews (int): Answers that decide between others.
     """
 
     texts: Sample[Sampled] = msgspec.field(default_factory=lambda: Sample(MAX_TEXTS))
@@ -101,6 +102,7 @@ class Evidence(msgspec.Struct):
     untimed: int = 0
     numbers: list[int] = []
     scripts: Counter[str] = msgspec.field(default_factory=Counter)
+    reviews: int = 0
     read: int = 0  # answers
 
     def add(self, tasks: Iterable[Task]) -> None:
@@ -119,6 +121,7 @@ class Evidence(msgspec.Struct):
                 self._add_answer(task)
 
     def _add_answer(self, task: Task) -> None:
+        self.reviews += task.kind == "review"
         if task.kind != "binary":
             self.answers[task.annotator] += 1
             self.spans.update((task.annotator, span.label) for span in task.spans)
@@ -136,6 +139,28 @@ class Evidence(msgspec.Struct):
         for name, characters in _SCRIPTS.items():
             if found := len(characters.findall(text)):
                 self.scripts[name] += found
+
+
+class Known(NamedTuple):
+    """A block with what its answers tell, already in the config or to be written.
+
+    dataset (str): The name of the dataset that it reads.
+    labels (frozenset[str]): Our names of them.
+    place (str): What numbers the answers, so that those of two blocks can be compared.
+    found (str): How its answers call its only label, if not as we do.
+    """
+
+    block: str
+    dataset: str
+    labels: frozenset[str]
+    evidence: Evidence
+    place: str = ""
+    found: str = ""
+
+
+def simple_name(name: str) -> str:
+    """Return the letters and digits of a name, in lower case."""
+    return re.sub(r"[\W_]", "", name.casefold())
 
 
 def pieces_of(text: str) -> Iterator[str]:
@@ -158,6 +183,11 @@ class Repeats(NamedTuple):
     other: int = 0
     again: int = 0
     unclear: int = 0
+
+    @property
+    def are_passes(self) -> bool:
+        """Whether the dataset was made in passes, one a label: by the rule of `merge`."""
+        return self.other > self.again
 
 
 def find_repeats(evidence: Evidence) -> Repeats:

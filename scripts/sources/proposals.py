@@ -5,29 +5,26 @@ A proposal is active where the evidence is in the data; else it is written as a 
 
 from __future__ import annotations
 
-import re
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice, takewhile
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any
 
 import msgspec
 
 from scripts.core.errors import UserError
 from scripts.core.settings import DatasetOptions, Settings
 from scripts.sources.blocks import DatasetBlock, Proposal
-from scripts.sources.evidence import Evidence, find_repeats
+from scripts.sources.corrections import find_corrected
+from scripts.sources.evidence import Evidence, Known, find_repeats, simple_name
 from scripts.sources.importing import FoundDataset
 from scripts.sources.options import read_answers
 from scripts.sources.similar import same_names, synonyms
 from scripts.sources.source import Intake
 
 _MAX_ANSWERS = 500_000  # read of each dataset that is in the config already
-_MOST = 0.5  # share of texts that are shared
-_CORRECTING = re.compile(
-    r"(.*?)[\W_]*(?:corr(?:ect(?:ed|ions?)?)?|final|gold|fixed|curated|adjudicated)", re.IGNORECASE
-)
 _STRAY = 0.05  # of a dataset's texts, and of the spans of its main label, at most
 _STRAY_ALONE = 0.02  # where neither the name nor another dataset tells what was annotated
 _MIN_EXPECTED = 5.0  # spans of a label that an annotator would have who looked for it
@@ -39,21 +36,6 @@ _ALSO_MEAN = [  # besides `synonyms`
     {"phone", "tel", "telephone", "phonenumber"}, {"email", "mail", "emailaddress"}, {"disease", "dis"},
     {"chemical", "chem"}, {"address", "addr"},
 ]  # fmt: skip
-
-
-class Known(NamedTuple):
-    """A block with what its answers tell, already in the config or to be written.
-
-    dataset (str): The name of the dataset that it reads.
-    labels (frozenset[str]): Our names of them.
-    place (str): What numbers the answers, so that those of two blocks can be compared.
-    """
-
-    block: str
-    dataset: str
-    labels: frozenset[str]
-    evidence: Evidence
-    place: str = ""
 
 
 def in_config(config: Settings | None) -> list[Known]:
@@ -95,13 +77,21 @@ def propose(
         for block, (dataset, label) in zip(blocks, pairs, strict=True)
     ]
     dismissed = {id(dataset): stray_labels(dataset, datasets, others) for dataset in datasets}
-    written = [one for one, (dataset, label) in zip(known, pairs, strict=True) if label not in dismissed[id(dataset)]]
+    written: list[Known] = []  # with the names that they get
+    renames: list[list[Proposal]] = []
+    for number, (one, (dataset, label)) in enumerate(zip(known, pairs, strict=True)):
+        renames.append(list(_renames(one, label, [*others, *written])))
+        if active := [proposal.value[label] for proposal in renames[-1] if proposal.is_active]:
+            known[number] = one._replace(labels=frozenset(active), found=label)
+        if label not in dismissed[id(dataset)]:
+            written.append(known[number])
     proposed = []
-    for block, one, (dataset, label) in zip(blocks, known, pairs, strict=True):
+    for block, one, (dataset, label), renamed in zip(blocks, known, pairs, renames, strict=True):
         found = [
             *_annotators(dataset.evidence, label),
-            *_renames(one, label, [*others, *written]),
-            *_corrects(one, others, written),
+            *renamed,
+            *_alike(dataset, label, one),
+            *find_corrected(one, others, written),
             *_repeats(dataset.evidence),
         ]
         doubt = dismissed[id(dataset)].get(label, "")
@@ -122,16 +112,15 @@ def stray_labels(
     main = max(dataset.labels, key=lambda label: dataset.spans[label], default="")
     elsewhere = {label for other in datasets if other is not dataset for label in _main_labels(other)}
     elsewhere |= {label for other in others for label in other.labels}
-    is_named = bool(main) and _simple(main) in _simple(dataset.name)
+    is_named = bool(main) and simple_name(main) in simple_name(dataset.name)
 
     def is_rare(label: str) -> bool:
-        is_other = label in elsewhere or (is_named and _simple(label) not in _simple(dataset.name))
+        is_other = label in elsewhere or (is_named and simple_name(label) not in simple_name(dataset.name))
         share = _STRAY if is_other else _STRAY_ALONE
         return dataset.spans[label] <= share * dataset.spans[main] and dataset.texts[label] <= share * records
 
     rare = [label for label in dataset.labels if is_rare(label)]
-    repeats = find_repeats(dataset.evidence)
-    if repeats.other > repeats.again:  # a pass for the label, not finished
+    if find_repeats(dataset.evidence).are_passes:  # a pass for the label, not finished
         return {}
     if dataset.split or len(dataset.labels) - len(rare) > 1:
         return {}
@@ -163,15 +152,18 @@ def _annotators(evidence: Evidence, label: str) -> Iterator[Proposal]:
         return
     answers = sum(evidence.answers[name] for name in others)
     said = f"{', '.join(others)}: no {label} in {answers:,} answers; {', '.join(looking)}: {sum(spans.values()):,}"
-    yield Proposal("annotators", looking, said, all(rate * evidence.answers[name] >= _MIN_EXPECTED for name in others))
+    are_many = all(rate * evidence.answers[name] >= _MIN_EXPECTED for name in others)
+    if evidence.reviews:
+        said += f"; {evidence.reviews:,} answers decide between annotators, as a curation or ground truth does: "
+        said += "they count only if those who gave them are listed"
+    yield Proposal("annotators", looking, said, are_many and not evidence.reviews)
 
 
 # ---- Labels that mean the same
 
 
-def _renames(one: Known, label: str, others: Iterable[Known]) -> Iterator[Proposal]:
+def _renames(one: Known, label: str, before: Sequence[Known]) -> Iterator[Proposal]:
     """Propose the name of a label that is called otherwise in another dataset: of those before it, the first."""
-    before = list(takewhile(lambda other: other.block != one.block, others))
     if any(label in other.labels for other in before):
         return
     for other in before:
@@ -179,7 +171,7 @@ def _renames(one: Known, label: str, others: Iterable[Known]) -> Iterator[Propos
             is_meant = _mean_the_same(label, name)
             if other.evidence is one.evidence or not (is_meant or len(before) < _MAX_COMPARED):
                 continue
-            same, total = _same_places(one.evidence, label, other.evidence, name)
+            same, total = _same_places(one.evidence, label, other.evidence, other.found or name)
             is_same = same >= _MIN_SAME and same >= 0.8 * total
             if is_meant or (is_same and same >= 0.9 * total):
                 places = f"{same:,} of {total:,} spans are where {other.dataset} has {name}"
@@ -188,14 +180,24 @@ def _renames(one: Known, label: str, others: Iterable[Known]) -> Iterator[Propos
                 return
 
 
+def _alike(dataset: FoundDataset, label: str, one: Known) -> Iterator[Proposal]:
+    """Propose to take labels of the same dataset that mean the same as one of more spans, in its block."""
+    size = {name: (dataset.spans[name], name) for name in dataset.labels}
+    same = [name for name in dataset.labels if name != label and _mean_the_same(label, name)]
+    if not same or any(size[name] > size[label] for name in same):
+        return
+    name = min(one.labels)
+    counts = ", ".join(f"{dataset.spans[other]:,} of {other}" for other in same)
+    together = json.dumps([label, *same], ensure_ascii=False)
+    said = f"{counts} may mean the same as {dataset.spans[label]:,} of {label}: if so, labels = {together} here"
+    own = {} if name == label else {label: name}
+    yield Proposal("rename", own | dict.fromkeys(same, name), f"{said}, and no block of their own", is_active=False)
+
+
 def _mean_the_same(one: str, other: str) -> bool:
     if same_names(one, [other]) or synonyms(one, [other]):
         return True
-    return any({_simple(one), _simple(other)} <= meaning for meaning in _ALSO_MEAN)
-
-
-def _simple(name: str) -> str:
-    return re.sub(r"[\W_]", "", name.casefold())
+    return any({simple_name(one), simple_name(other)} <= meaning for meaning in _ALSO_MEAN)
 
 
 def _same_places(one: Evidence, label: str, other: Evidence, name: str) -> tuple[int, int]:
@@ -212,82 +214,19 @@ def _same_places(one: Evidence, label: str, other: Evidence, name: str) -> tuple
     return same, total
 
 
-# ---- Datasets that correct others
-
-
-def _corrects(one: Known, others: Iterable[Known], new: Iterable[Known]) -> Iterator[Proposal]:
-    """Propose the datasets whose texts and label a dataset has, if it is later or its name says that it corrects."""
-    found: list[tuple[str, str, bool]] = []
-    for other, is_new in [(known, False) for known in others] + [(known, True) for known in new]:
-        if other.evidence is one.evidence or not other.labels & one.labels:
-            continue
-        shared, texts, how = _shared(one.evidence, other.evidence)
-        later, named = _is_later(one, other), _is_named_after(one.dataset, other.dataset)
-        earlier = _is_later(other, one) or (_is_named_after(other.dataset, one.dataset) and not named)
-        if not shared or earlier or not (named or shared >= _MOST * texts):
-            continue
-        if is_new and not (later or named):
-            continue
-        is_apart = not named and later and _annotate_apart(one.evidence, other.evidence)
-        why = ["its name"] * named + ["all its answers are later"] * later + ["annotators differ"] * is_apart
-        said = (
-            f"{shared:,} of {texts:,} texts {how} {other.dataset}, with the same label{''.join(f'; {w}' for w in why)}"
-        )
-        found.append((other.block, said, shared >= _MOST * texts and (named or later) and not is_apart))
-    for is_active in (True, False):
-        if some := [(block, said) for block, said, active in found if active == is_active]:
-            yield Proposal("corrects", [block for block, _ in some], ". ".join(said for _, said in some), is_active)
-
-
-def _shared(one: Evidence, other: Evidence) -> tuple[int, int, str]:
-    """Return how many of the sampled texts are those of another dataset, or contained in them, and of how many."""
-    limit = min(one.texts.limit, other.texts.limit)
-    mine = one.texts.below(limit)
-    shared = len(mine & other.texts.below(limit))
-    within = min(one.texts.limit, other.pieces.limit)
-    parts = one.texts.below(within)
-    contained = len(parts & other.pieces.below(within))
-    if contained > shared:
-        return contained, len(parts), "are parts of those of"
-    return shared, len(mine), "are those of"
-
-
-def _is_later(one: Known, other: Known) -> bool:
-    """Whether all answers of a dataset are later than those of another; of one database also by their numbers, if only
-    the other has no times, as after `db-in`.
-    """
-    mine, theirs = one.evidence, other.evidence
-    if not mine.times or mine.untimed:
-        return False
-    if theirs.times:
-        return not theirs.untimed and mine.times[0] > theirs.times[1]
-    is_comparable = bool(one.place) and one.place == other.place and bool(mine.numbers and theirs.numbers)
-    return is_comparable and mine.numbers[0] > theirs.numbers[1]
-
-
-def _is_named_after(name: str, other: str) -> bool:
-    """Whether the name of a dataset says that it corrects another."""
-    match = _CORRECTING.fullmatch(name)
-    return (
-        match is not None and (not match[1] or _simple(match[1]) in _simple(other)) and not _CORRECTING.fullmatch(other)
-    )
-
-
-def _annotate_apart(one: Evidence, other: Evidence) -> bool:
-    """Whether both name their annotators, and these are others."""
-    mine, theirs = set(one.answers), set(other.answers)
-    return "" not in mine | theirs and bool(mine) and bool(theirs) and not mine & theirs
-
-
 # ---- Several answers about a text
 
 
 def _repeats(evidence: Evidence) -> Iterator[Proposal]:
-    """Propose how to take several answers about a text, where most texts do not tell."""
+    """Propose how to take several answers about a text, where most texts do not tell: not as `merge` takes them."""
     repeats = find_repeats(evidence)
     if repeats.unclear > repeats.other + repeats.again:
-        said = f"{repeats.unclear:,} × several answers about a text, one of them without spans: the later one replaces "
-        yield Proposal("repeats", "unite", f"{said}the earlier, unless each was for its own labels", is_active=False)
+        said = f"{repeats.unclear:,} × several answers about a text, one of them without spans: "
+        if repeats.are_passes:
+            said += "each is for its own labels, unless the later one was to replace the earlier"
+        else:
+            said += "the later one replaces the earlier, unless each was for its own labels"
+        yield Proposal("repeats", "replace" if repeats.are_passes else "unite", said, is_active=False)
 
 
 def said_of_repeats(dataset: FoundDataset) -> str:
@@ -301,12 +240,11 @@ def said_of_repeats(dataset: FoundDataset) -> str:
         "cannot be told": repeats.unclear,
     }
     counts = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items() if number)
-    are_passes = repeats.other > repeats.again
     order = " (without times, by file and line: a guess)" if dataset.evidence.untimed else ""
-    taken = "each is for its own labels" if are_passes else f"the later one replaces the earlier{order}"
+    taken = "each is for its own labels" if repeats.are_passes else f"the later one replaces the earlier{order}"
     about = "" if dataset.evidence.texts.is_whole else "about "
     texts = f"{sum(repeats):,} text{'s' * (sum(repeats) > 1)}"
-    setting = "replace" if are_passes else "unite"
+    setting = "replace" if repeats.are_passes else "unite"
     return f'{about}{texts} with several answers of one annotator ({counts}): {taken}; repeats = "{setting}" if not'
 
 
