@@ -62,18 +62,19 @@ def test_spans_of_other_labels_are_not_taken(folder):
     assert (found.other_labels, intake.labels) == (["PLACE"], {"PLACE": 1})
 
 
-def test_a_file_of_no_bytes_is_not_annotated_yet(folder):
+@pytest.mark.parametrize("lines", [(), ("",), (" ", "\t"), ("\ufeff",)])
+def test_an_empty_file_is_not_annotated_yet(folder, lines):
     """brat shows only texts that have an .ann, so that people make empty ones beforehand."""
     folder(ADA, LONDON, name="done")
-    path = folder(name="new", text="Nobody looked at it.")
+    path = folder(*lines, name="new", text="Nobody looked at it.")
     (found,), intake, _ = read(source(path))
     assert found.source == "done.ann:1"
     assert +intake.records == {"read": 2, "kept": 1, "answers": 1, "no_answer": 1}
-    assert intake.notes == {'.ann of 0 bytes: not annotated yet, unless without_spans = "annotated"': 1}
-    assert source(path).findings() == ['1 .ann of 0 bytes is not annotated yet: without_spans = "annotated" if it is']
+    assert intake.notes == {'empty .ann: not annotated yet, unless without_spans = "annotated"': 1}
+    assert source(path).findings() == ['1 empty .ann is not annotated yet: without_spans = "annotated" if it is']
 
 
-@pytest.mark.parametrize("line", ["#1\tAnnotatorNotes T1\tnothing here", "R1\tKNOWS Arg1:T1 Arg2:T2", ""])
+@pytest.mark.parametrize("line", ["#1\tAnnotatorNotes T1\tnothing here", "R1\tKNOWS Arg1:T1 Arg2:T2"])
 def test_a_file_with_lines_and_no_span_is_annotated(folder, line):
     (found,), _, _ = read(source(folder(line)))
     assert (found.labels, found.spans) == (["PERSON", "PLACE"], [])
@@ -142,6 +143,13 @@ def test_a_discontinuous_span_is_skipped_and_its_label_is_not_covered(folder):
     assert [(skip.place, skip.reason, skip.what) for skip in skipped] == [("doc.ann:1", "discontinuous span", "span")]
     assert +intake.spans == {"read": 3, "kept": 2, "skipped": 1}
     assert intake.notes == {"labels not taken as complete in a text, since one of their spans is skipped": 1}
+
+
+def test_import_is_told_how_discontinuous_spans_are_taken(folder):
+    path = folder(GAP, "T2\tPERSON 25 32\tBabbage", "T3\tPERSON 17 24;25 32\tCharles Babbage")
+    (said,) = source(path).findings()
+    assert said.startswith('1 × discontinuous span, which is skipped: discontinuous = "cover" takes them from')
+    assert source(path, discontinuous="cover").findings() == []
 
 
 @pytest.mark.parametrize(
@@ -315,7 +323,9 @@ def test_files_about_the_same_text_are_of_annotators(folder, name):
 
 def test_files_that_share_no_label_were_annotated_for_one_each(folder):
     path = copies(folder, {"city/1": [LONDON], "person/1": [ADA, CHARLES]})
-    copies(folder, {"city/2": ["T1\tPLACE 0 4\tRome"], "person/2": [""]}, text="Rome is old.")
+    copies(
+        folder, {"city/2": ["T1\tPLACE 0 4\tRome"], "person/2": ["#1\tAnnotatorNotes T1\tnobody"]}, text="Rome is old."
+    )
     tasks, intake, _ = read(source(path, annotator="team"))
     assert complete(tasks) == [
         ("team", "PERSON", []),

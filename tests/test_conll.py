@@ -401,3 +401,15 @@ def test_what_is_wrong_before_reading(tmp_path):
 @pytest.mark.parametrize("content", ["Ada met Bob\nin Köln .\n", "Ada\n", "", "\n\n", "{}\n", "a,b\n"])
 def test_prose_is_not_taken_for_tags(corpus, content):
     assert not corpus(content).recognizes()
+
+
+def test_a_few_broken_lines_do_not_hide_the_format(tmp_path):
+    sentence = "Ada\tB-PER\nlives\tO\nin\tO\nGraz\tB-LOC\n.\tO\n\n"
+    broken = sentence.replace("lives\tO", "lives")
+    (tmp_path / "x.conll").write_text((sentence * 9 + broken) * 6, "utf8")
+    source = Conll(str(tmp_path / "x.conll"), ["PER", "LOC"])
+    tasks, intake, _ = read(source)
+    assert (source.recognizes(), len(tasks)) == (True, 54)
+    assert intake.reasons == {"line without a column for the token and one for the tag": 6}
+    (tmp_path / "x.conll").write_text(broken * 6, "utf8")
+    assert not source.recognizes()

@@ -27,7 +27,9 @@ _ANNOTATION = re.compile(r"T[0-9]+\t(\S+) (@ @(?:;@ @)*)\t(.*)".replace("@", "[0
 _LABEL = re.compile(r"T[0-9]+\s+(\S+)")
 _LABELS = re.compile(rb"^T[0-9]+\s+(\S+)", re.MULTILINE)
 _STARTS_ANNOTATION = re.compile(rb"^T[0-9]", re.MULTILINE)
+_SEVERAL_FRAGMENTS = re.compile(rb"^T[0-9]+\s+\S+ [0-9]+ [0-9]+;", re.MULTILINE)
 _STARTS_OTHER = re.compile(r"[EMARN][0-9]+\t|\*\t|#")
+_DISCONTINUOUS = "discontinuous span"
 _OTHERS = {
     "E": "event", "R": "relation", "*": "relation", "A": "attribute", "M": "attribute", "N": "normalization",
     "#": "note",
@@ -49,7 +51,7 @@ class Brat(Files, frozen=True):
         them are one span: so brat writes a span that crosses the end of a line.
     mismatch (str): "skip" or "keep" a span whose quoted text differs from the text at its offsets, whitespace aside.
     without_spans (str): An .ann without a T line means that the text has no entity ("annotated"), or that nobody has
-        annotated it yet ("unannotated"). "auto": a file of 0 bytes is not annotated yet, since brat shows only texts
+        annotated it yet ("unannotated"). "auto": an empty file is not annotated yet, since brat shows only texts
         that have an .ann, so that people make empty ones beforehand; one with other lines is annotated.
     copies (str): Several files about the same text, as `ana/1.ann` and `ben/1.ann`, are of several "annotators", or
         each is complete for other "labels", or the last of these "versions" counts. "auto": versions, if they are
@@ -98,10 +100,20 @@ class Brat(Files, frozen=True):
         found = Files.findings(self)
         if copied := layout.copied(self.copies):
             found.append(str(copied))
-        if self.without_spans == "auto" and (empty := sum(path.stat().st_size == 0 for path, _ in layout.files)):
+        if self.without_spans == "auto" and (empty := sum(_is_empty(path) for path, _ in layout.files)):
             verb, they = ("is", "it is") if empty == 1 else ("are", "they are")
-            found.append(f'{empty:,} .ann of 0 bytes {verb} not annotated yet: without_spans = "annotated" if {they}')
+            found.append(f'{empty:,} empty .ann {verb} not annotated yet: without_spans = "annotated" if {they}')
+        if skipped := self._discontinuous(layout):
+            takes = 'discontinuous = "cover" takes them from the first start to the last end, "split" each fragment'
+            found.append(f"{skipped:,} × {_DISCONTINUOUS}, which is skipped: {takes}")
         return found
+
+    def _discontinuous(self, layout: _Layout) -> int:
+        """Count the spans that are skipped since they are of several fragments."""
+        some = [one for one in layout.files if _SEVERAL_FRAGMENTS.search(one[0].read_bytes())]
+        records = (self._record(path, name, Role(), layout, Intake(lambda _: None)) for path, name in some)
+        marks = (mark for record in records for document in record.documents for mark in document.marks)
+        return sum(mark.fault == _DISCONTINUOUS for mark in marks)
 
     def _all_records(self, files: Iterable[NamedFile], intake: Intake) -> Iterator[Record]:
         """Stream the documents of files."""
@@ -125,7 +137,7 @@ class Brat(Files, frozen=True):
         marks = [
             mark for annotation in annotations for mark in self._marks(text, _join_fragments(text, annotation), intake)
         ]
-        is_new = self.without_spans == "auto" and all(not line for _, line in lines) and len(lines) == 1
+        is_new = self.without_spans == "auto" and _is_empty(path)
         found = Document(
             text,
             marks,
@@ -158,7 +170,7 @@ class Brat(Files, frozen=True):
         if not fragments:
             return "malformed annotation"
         if len(fragments) > 1 and self.discontinuous == "skip":
-            return "discontinuous span"
+            return _DISCONTINUOUS
         fitted = (fit_span(text, start, end, annotation.label) for start, end in fragments)
         reason = next((span for span in fitted if isinstance(span, str)), "")
         return reason or ("" if annotation.quotes(text) else MISQUOTED)
@@ -187,7 +199,7 @@ class _TextBound(NamedTuple):
         return self.quote.split() == " ".join(text[start:end] for start, end in self.fragments).split()
 
 
-_EMPTY = '.ann of 0 bytes: not annotated yet, unless without_spans = "annotated"'
+_EMPTY = 'empty .ann: not annotated yet, unless without_spans = "annotated"'
 
 
 class _Layout:
@@ -238,6 +250,12 @@ class _Layout:
 def _labels_in(path: Path) -> list[str]:
     """Return the label of each T line, for documents that are not read yet."""
     return [label.decode("utf8", "replace") for label in _LABELS.findall(path.read_bytes())]
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a file has nothing but whitespace, and is no .a1 with an .a2."""
+    has_second = path.suffix == _FIRST and path.with_suffix(_SECOND).is_file()
+    return not has_second and not path.read_bytes().removeprefix(codecs.BOM_UTF8).strip()
 
 
 def _decode(path: Path) -> str:

@@ -26,6 +26,7 @@ from scripts.sources.tags import JOINED, Scheme, SchemeSetting, check_scheme, fi
 _WEBANNO = b"#FORMAT=WebAnno TSV"
 _LONG_LINE = 2**16  # bytes
 _RECOGNIZED = 20  # files of a folder at most: it may have thousands of another format
+_MIN_SOUND = 0.9  # of the lines, in a file with tags: a few may be broken
 _ALIKE = 20  # sentences: files that begin with the same ones are compared as a whole
 _GENERAL = (".tsv", ".txt")  # may hold anything
 _ENDINGS = (
@@ -220,7 +221,8 @@ class Conll(Files, frozen=True):
 
     def _is_tagged(self, path: Path) -> bool:
         rows = [row for sentence in islice(self._sentences(path), 50) for row in sentence.rows]
-        return not any(row.fault for row in rows) and are_tags(Counter(row.tag for row in rows))
+        sound = [row.tag for row in rows if not row.fault]
+        return len(sound) >= _MIN_SOUND * len(rows) and are_tags(Counter(sound))
 
     def _other_columns(self) -> list[TagColumn]:
         """The columns with tags that are not taken, with all their spans; none if the config says which is taken."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,7 +16,8 @@ from scripts.core.errors import UserError
 from scripts.sources.blocks import DatasetBlock, slug, unique
 from scripts.sources.evidence import Evidence
 from scripts.sources.folders import split_of
-from scripts.sources.source import Intake
+from scripts.sources.separate import LabelsOfFiles
+from scripts.sources.source import Intake, Skipped
 
 # A registered function. What it returns can be imported if it has `labels_found()`, the number of spans of each label,
 # and, with a path, `recognizes()`. It can have `datasets()`, the names of those in it, and `findings()`, sentences
@@ -25,6 +26,7 @@ Reader = Callable[..., Any]
 
 _PRODIGY = "prodigyjsonl"
 _MAX_REASONS = 4
+_MAX_LOST = 10  # labels without a span, for which a dataset is read again
 
 
 @dataclass
@@ -36,6 +38,7 @@ class FoundDataset:
     spans (Counter[str]), texts (Counter[str]): Of each label, the number of its spans and of records that have one.
     findings (list[str]): What the reader tells beside labels.
     split (str): "train", "dev" or "test", if it is one of the splits of a corpus, the others beside it.
+    lost (dict[str, Counter[str]]): Of each label without a span that can be used, the reasons.
     """
 
     name: str
@@ -47,6 +50,8 @@ class FoundDataset:
     findings: list[str] = field(default_factory=list)
     split: str = ""
     evidence: Evidence = field(default_factory=Evidence)
+    files: LabelsOfFiles = field(default_factory=LabelsOfFiles)
+    lost: dict[str, Counter[str]] = field(default_factory=dict)
 
     @property
     def labels(self) -> list[str]:
@@ -258,8 +263,21 @@ def _read(reader: Reader, dataset: FoundDataset, labels: list[str]) -> None:
         dataset.spans.update(spans)
         dataset.texts.update(spans.keys())
         dataset.evidence.add(tasks)
+        dataset.files.add(tasks)
     dataset.intake.assert_adds_up()
     dataset.findings = getattr(source, "findings", list)()
+    if not dataset.split and dataset.intake.spans["skipped"]:
+        without = [label for label in labels if not dataset.spans[label]]
+        dataset.lost = {label: _reasons_of(reader, dataset, label) for label in without[:_MAX_LOST]}
+
+
+def _reasons_of(reader: Reader, dataset: FoundDataset, label: str) -> Counter[str]:
+    """Read a dataset again for a label, and return why its spans are skipped."""
+    skipped: list[Skipped] = []
+    with suppress(UserError):
+        deque(_make_source(reader, [label], dataset.options).read(dataset.name, Intake(skipped.append)), maxlen=0)
+    spans = Counter(skip.reason for skip in skipped if skip.what == "span")
+    return spans or Counter(skip.reason for skip in skipped)
 
 
 def _reasons(found: Iterable[FoundDataset]) -> str:

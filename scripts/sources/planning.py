@@ -14,6 +14,7 @@ from scripts.sources.blocks import DatasetBlock, Proposal, add_blocks, block_nam
 from scripts.sources.files import PUBLISHED_SPLITS
 from scripts.sources.importing import FoundDataset, make_blocks
 from scripts.sources.proposals import in_config, propose, said_of_language, said_of_repeats
+from scripts.sources.separate import said_of_separate
 
 Write = Literal["add", "replace", "nothing"]
 _LANG = re.compile(r'^\s*lang\s*=\s*"(\w+)"', re.MULTILINE)
@@ -51,6 +52,7 @@ def plan_import(found: Sequence[FoundDataset], config: Path, write: Write, prefi
     said = [
         *(f"{dataset.name}: {finding}{_what_to_do(finding)}" for dataset in found for finding in dataset.findings),
         *_said_of_datasets(found, (current.pull if current else PullSection()).max_skipped),
+        *_said_of_labels(found, blocks),
         *_said_of_blocks(blocks),
         *_said_of_splits(splits),
         said_of_language(found, _languages(config.parent)),
@@ -97,6 +99,18 @@ def _said_of_datasets(found: Iterable[FoundDataset], max_skipped: float) -> Iter
                     f"stop, since [pull] max_skipped = {max_skipped:g}"
                 )
                 break
+
+
+def _said_of_labels(found: Iterable[FoundDataset], blocks: Iterable[DatasetBlock]) -> Iterator[str]:
+    """Say which labels have no block, and which never stand in one text."""
+    in_order = iter(blocks)
+    for dataset in found:
+        for label, reasons in dataset.lost.items():
+            why = ", ".join(f"{number:,} × {what}" for what, number in reasons.most_common())
+            yield f"{dataset.name}: {label} has no block: {why or 'none of its spans is taken'}"
+        written = [label for label, block in zip(dataset.labels, in_order, strict=False) if not block.doubt]
+        if separate := said_of_separate(dataset.evidence, written, dataset.files):
+            yield f"{dataset.name}: {separate}"
 
 
 def _said_of_blocks(blocks: Iterable[DatasetBlock]) -> Iterator[str]:
