@@ -14,7 +14,7 @@ from scripts.core.errors import UserError
 from scripts.sources.blocks import set_split, write_config
 from scripts.sources.importing import find_datasets, find_path, path_and_options
 from scripts.sources.planning import plan_import
-from scripts.sources.proposals import find_language
+from scripts.sources.proposals import find_language, in_config
 from tests.prodigy import line, task, write_database
 
 TEXTS = [f"Number {number}: Ada moved to Graz and joined Acme." for number in range(40)]
@@ -168,6 +168,16 @@ def test_corrections_are_compared_under_the_new_names(imported, tmp_path):
     assert (options()["a_correct"].rename, options()["a_correct"].corrects) == ({"City": "city"}, ["a"])
 
 
+def test_parts_of_documents_are_compared_by_all_times(imported, tmp_path):
+    documents = [f"{text} It rained in Bern {number}." for number, text in enumerate(TEXTS[1:])]
+    first = answers(TEXTS[:1], city, start=1_700_000_000) + answers(documents, city, start=1_700_900_000)
+    imported(export(tmp_path, "documents.jsonl", first))
+    imported(export(tmp_path, "sentences.jsonl", answers(TEXTS, city, start=1_700_100_000)))
+    assert options()["sentences"].corrects == []
+    assert "39 of 40 texts are parts of those of documents" in config_text()
+    assert "later" not in config_text()
+
+
 def test_times_are_compared_in_the_texts_that_both_have(imported, tmp_path):
     before = answers(TEXTS, city, start=1_700_000_000) + answers(["Graz again."], city, start=1_800_000_000)
     imported(export(tmp_path, "a.jsonl", before))
@@ -264,6 +274,24 @@ def test_labels_of_one_dataset_that_mean_the_same_are_a_comment(imported, tmp_pa
     assert config_text().count('# rename = {"City": "CITY"}') == 1
     said = '10 of City may mean the same as 30 of CITY: if so, labels = ["CITY", "City"] here'
     assert said in str(plan.said)
+
+
+def test_a_rare_spelling_of_a_label_is_no_other_label(imported, tmp_path):
+    tasks = answers(TEXTS[1:], labelled("PERSON")) + answers(TEXTS[:1], labelled("People"))
+    plan = imported(export(tmp_path, "person.jsonl", tasks))
+    assert "beside 39 of PERSON: People may be another name of PERSON. See there" in str(plan.said)
+    assert '# rename = {"People": "PERSON"}' in config_text()
+
+
+def test_the_comment_for_labels_that_mean_the_same_can_be_taken(imported, tmp_path):
+    tasks = answers(TEXTS[:30], labelled("CITY")) + answers(TEXTS[30:], labelled("City"))
+    imported(export(tmp_path, "a.jsonl", tasks))
+    block = config_text().partition("[datasets.a_city_2]")[0]
+    block = block.replace('labels = ["CITY"]\n', 'labels = ["CITY", "City"]\n').replace("# rename", "rename")
+    Path("datasets.cfg").write_text(block)
+    (known,) = in_config(settings.load(Path("datasets.cfg")))
+    assert known.labels == {"CITY"}
+    assert known.evidence.spans == {("", "CITY"): 40}
 
 
 # ---- Labels that nobody looked for

@@ -28,14 +28,15 @@ def find_corrected(one: Known, others: Iterable[Known], new: Iterable[Known]) ->
     for other, is_new in [(known, False) for known in others] + [(known, True) for known in new]:
         if other.evidence is one.evidence or not other.labels & one.labels:
             continue
-        shared, texts, how = _shared(one.evidence, other.evidence)
-        later, named = _is_later(one, other), _is_named_after(one.dataset, other.dataset)
-        earlier = _is_later(other, one) or (_is_named_after(other.dataset, one.dataset) and not named)
+        shared, texts, are_parts = _shared(one.evidence, other.evidence)
+        later, named = _is_later(one, other, are_parts), _is_named_after(one.dataset, other.dataset)
+        earlier = _is_later(other, one, are_parts) or (_is_named_after(other.dataset, one.dataset) and not named)
         if not shared or earlier or not (named or shared >= _MOST * texts) or (is_new and not (later or named)):
             continue
         why = ["its name"] * named + ["all its answers about them are later"] * later
-        doubts = list(_doubts(one, other, named))
+        doubts = list(_doubts(one, other, named, are_parts))
         ways = "".join(f"; {reason}" for reason in why + doubts)
+        how = "are parts of those of" if are_parts else "are those of"
         said = f"{shared:,} of {texts:,} texts {how} {other.dataset}, with the same label{ways}"
         found.append((other.block, said, shared >= _MOST * texts and (named or later) and not doubts))
     for is_active in (True, False):
@@ -43,19 +44,21 @@ def find_corrected(one: Known, others: Iterable[Known], new: Iterable[Known]) ->
             yield Proposal("corrects", [block for block, _ in some], ". ".join(said for _, said in some), is_active)
 
 
-def _doubts(one: Known, other: Known, named: bool) -> Iterator[str]:
+def _doubts(one: Known, other: Known, named: bool, are_parts: bool) -> Iterator[str]:
     """Yield what speaks against a correction."""
     if not named and _annotate_apart(one.evidence, other.evidence):
         yield "annotators differ"
     elif not named and _are_of_two(one.dataset, other.dataset):
         yield "by their names, they may be of two annotators"
-    mine, theirs = _count_spans(one, other)
+    mine, theirs = (0, 0) if are_parts else _count_spans(one, other)
     if mine < _FEW * theirs:
         yield f"it has {mine:,} spans of the label in these texts, {other.dataset} {theirs:,}"
 
 
-def _shared(one: Evidence, other: Evidence) -> tuple[int, int, str]:
-    """Return how many of the sampled texts are those of another dataset, or contained in them, and of how many."""
+def _shared(one: Evidence, other: Evidence) -> tuple[int, int, bool]:
+    """Return how many of the sampled texts are those of another dataset, of how many, and whether these are parts of
+    its texts.
+    """
     limit = min(one.texts.limit, other.texts.limit)
     mine = one.texts.below(limit)
     shared = len(mine & other.texts.below(limit))
@@ -63,8 +66,8 @@ def _shared(one: Evidence, other: Evidence) -> tuple[int, int, str]:
     parts = one.texts.below(within)
     contained = len(parts & other.pieces.below(within))
     if contained > shared:
-        return contained, len(parts), "are parts of those of"
-    return shared, len(mine), "are those of"
+        return contained, len(parts), True
+    return shared, len(mine), False
 
 
 def _shared_answers(one: Evidence, other: Evidence) -> Iterator[tuple[list[Sampled], list[Sampled]]]:
@@ -98,15 +101,15 @@ def _spans_in(answers: Iterable[Sampled], known: Known, labels: frozenset[str]) 
 # ---- Times
 
 
-def _is_later(one: Known, other: Known) -> bool:
-    """Whether all answers of a dataset are later than those of another about the same text; where they share only parts
-    of texts, than all of the other.
+def _is_later(one: Known, other: Known, are_parts: bool) -> bool:
+    """Whether all answers of a dataset are later than those of another about the same text; if its texts are parts of
+    the other's, than all of the other.
 
     In one database it goes by their numbers if only the other has no times, as after `db-in`.
     """
-    pairs = list(_shared_answers(one.evidence, other.evidence))
     by_number = not other.evidence.times and bool(one.place) and one.place == other.place
-    if pairs:
+    if not are_parts:
+        pairs = _shared_answers(one.evidence, other.evidence)
         return all(_are_later(here, there, by_number) for here, there in pairs)
     mine, theirs = one.evidence, other.evidence
     if not mine.times or mine.untimed:

@@ -124,11 +124,17 @@ def stray_labels(
         return {}
     if dataset.split or len(dataset.labels) - len(rare) > 1:
         return {}
-    return {
-        label: f"{dataset.spans[label]:,} spans in {dataset.texts[label]:,} of {records:,} texts, beside "
-        f"{dataset.spans[main]:,} of {main}: {label} was probably not annotated here. Take the block if it was"
-        for label in rare
-    }
+    return {label: _say_stray(dataset, label, main) for label in rare}
+
+
+def _say_stray(dataset: FoundDataset, label: str, main: str) -> str:
+    counts = (
+        f"{dataset.spans[label]:,} spans in {dataset.texts[label]:,} of {dataset.intake.records['kept']:,} texts, "
+        f"beside {dataset.spans[main]:,} of {main}"
+    )
+    if _mean_the_same(label, main):
+        return f"{counts}: {label} may be another name of {main}. See there"
+    return f"{counts}: {label} was probably not annotated here. Take the block if it was"
 
 
 def _main_labels(dataset: FoundDataset) -> list[str]:
