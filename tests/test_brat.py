@@ -339,6 +339,25 @@ def test_files_that_share_no_label_were_annotated_for_one_each(folder):
     assert intake.records["other_labels"] == 2
 
 
+@pytest.mark.parametrize(
+    "change", [lambda text: text.replace("\n", "\r\n"), lambda text: f"{text}\n", lambda text: text]
+)
+def test_copies_are_found_whose_line_ends_differ(folder, change):
+    """They stay different texts, and each is complete for its own labels."""
+    for number in range(6):
+        text = f"Text {number}.\nAda is in Rome.\nShe is at home."
+        start = text.index("Ada")
+        folder(f"T1\tPERSON {start} {start + 3}\tAda", text=text, name=f"person/{number}")
+        start = change(text).index("Rome")
+        path = folder(f"T1\tPLACE {start} {start + 4}\tRome", text=change(text), name=f"city/{number}")
+    tasks, intake, _ = read(source(path))
+    assert [(task.labels, len(task.spans)) for task in tasks] == [(["PLACE"], 1)] * 6 + [(["PERSON"], 1)] * 6
+    assert intake.notes["text in several files, taken as those of labels: city, person"] == 6
+    said = [one for one in source(path).findings() if "whose copies differ in line ends" in one]
+    assert len(said) == (change("\n") != "\n")
+    assert all(one.startswith("6 × text") for one in said)
+
+
 def test_labels_shared_out_between_several_annotators_each(folder):
     """Two annotated people, one places: nobody who looked for places alone says that there are no people."""
     path = copies(folder, {"ana/1": [ADA], "ben/1": [CHARLES], "cleo/1": [LONDON], "dan/1": [""]})

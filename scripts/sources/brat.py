@@ -100,6 +100,10 @@ class Brat(Files, frozen=True):
         found = Files.findings(self)
         if copied := layout.copied(self.copies):
             found.append(str(copied))
+            if unlike := layout.unlike_copies():
+                what = "text whose copies differ in line ends, or in a newline at the end, and so stay different texts"
+                do = "give all copies the same newline at the end; line ends are counted by the offsets: leave them"
+                found.append(f"{unlike:,} × {what}: {do}")
         if self.without_spans == "auto" and (empty := sum(_is_empty(path) for path, _ in layout.files)):
             verb, they = ("is", "it is") if empty == 1 else ("are", "they are")
             found.append(f'{empty:,} empty .ann {verb} not annotated yet: without_spans = "annotated" if {they}')
@@ -234,17 +238,34 @@ class _Layout:
         return self._given if path in self._without_second else None
 
     def copied(self, copies: Copies) -> CopiedFiles | None:
-        """Find files with annotations of the same text. Of the texts, those of the same size are read."""
+        """Find files with annotations of the same text, line ends aside."""
         paths = {name: path for path, name in self.files}
-        texts = {name: self.text_of(path) for name, path in paths.items()}
+        contents = self._contents()
+        return find_copies(list(paths), contents.get, lambda name: Counter(_labels_in(paths[name])), copies)
+
+    def _contents(self) -> dict[str, bytes]:
+        """Return digests of the texts without their line ends, by the name of the file with annotations. Of the texts,
+        those are read that have the size or the name of another.
+        """
+        texts = {name: self.text_of(path) for path, name in self.files}
         sizes = {name: text.stat().st_size for name, text in texts.items() if text.is_file()}
-        numbers = Counter(sizes.values())
-        return find_copies(
-            list(texts),
-            lambda name: hashlib.sha256(texts[name].read_bytes()).digest() if numbers[sizes.get(name, 0)] > 1 else None,
-            lambda name: Counter(_labels_in(paths[name])),
-            copies,
-        )
+        by_size = Counter(sizes.values())
+        by_name = Counter(text.name for text in set(texts.values()))
+        some = [name for name, size in sizes.items() if by_size[size] > 1 or by_name[texts[name].name] > 1]
+        return {name: hashlib.sha256(_with_newlines(texts[name].read_bytes())).digest() for name in some}
+
+    def unlike_copies(self) -> int:
+        """Count the texts that have copies with other line ends."""
+        texts = {name: self.text_of(path) for path, name in self.files}
+        found: dict[bytes, set[bytes]] = defaultdict(set)
+        for name, content in self._contents().items():
+            found[content].add(hashlib.sha256(texts[name].read_bytes().removeprefix(codecs.BOM_UTF8)).digest())
+        return sum(len(digests) > 1 for digests in found.values())
+
+
+def _with_newlines(text: bytes) -> bytes:
+    r"""Return a text with "\n" as the only line end, and none after the last line."""
+    return text.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").rstrip(b"\n")
 
 
 def _labels_in(path: Path) -> list[str]:
