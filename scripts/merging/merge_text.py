@@ -17,12 +17,12 @@ the end. What a replacement changes is listed among the conflicts.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from scripts.core.answers import GoldText, Range, Span, Task, annotator_of
 from scripts.merging.account import Account
 from scripts.merging.decide import Decision, Spans, Vote, decide, longest_first
-from scripts.merging.ranged import RangedLabel, Voice, decide_ranges
+from scripts.merging.ranged import LabelAnswer, RangedLabel, decide_ranges
 from scripts.merging.rules import (
     UNTOLD,
     Answers,
@@ -209,38 +209,38 @@ class _TextMerge(TextRecord):
         if not by_range:
             self.merge_label(label, whole)
             return
-        voices = self.voices(label, whole)
-        ranged = {where: found for where, own in by_range.items() if where and (found := self.voices(label, own))}
-        if voices or ranged:
-            self.add_ranges(
-                label, decide_ranges(self.gold.text, voices, ranged, self.rules), [voices, *ranged.values()]
-            )
+        about_all = self.label_answers(label, whole)
+        ranged = {
+            where: found for where, own in by_range.items() if where and (found := self.label_answers(label, own))
+        }
+        if about_all or ranged:
+            decided = decide_ranges(self.gold.text, about_all, ranged, self.rules)
+            self.add_ranges(label, decided, [answer for some in (about_all, *ranged.values()) for answer in some])
 
-    def voices(self, label: str, answers: Answers) -> list[Voice]:
+    def label_answers(self, label: str, answers: Answers) -> list[LabelAnswer]:
         """The complete answers about the text or about one range that count, without overlaps."""
         counting = self.counting(label, answers) if answers else []
-        return [Voice(number, task, self.without_overlaps(label, number, task)) for number, task in counting]
+        return [LabelAnswer(number, task, self.without_overlaps(label, number, task)) for number, task in counting]
 
-    def add_ranges(self, label: str, found: RangedLabel, voices: Iterable[Iterable[Voice]]) -> None:
+    def add_ranges(self, label: str, found: RangedLabel, answers: Sequence[LabelAnswer]) -> None:
         """Put what was decided into the gold, note what the spans became, and list what was corrected or disputed."""
-        every = [voice for some in voices for voice in some]
         if found.is_covered:
             self.gold.covered.append(label)
             self.gold.spans.extend(found.entities)
-            self.covered_by[label] = {voice.task.dataset for voice in every}
+            self.covered_by[label] = {answer.task.dataset for answer in answers}
         elif found.ranges:
             self.gold.covered_ranges[label] = found.ranges
             self.gold.accepted.extend(sorted({*found.entities, *found.agreed}))
         else:
             self.gold.unresolved.append(label)
             self.gold.accepted.extend(found.agreed)
-        for voice in every:
-            is_replaced = any(voice in each.replaced for each in found.decided)
-            self.outcomes[voice.number].add("replaced" if is_replaced else "kept")
-            for span in voice.spans:
-                self.note(voice.number, label, found.outcome(voice, span), [span])
+        for answer in answers:
+            is_replaced = any(answer in each.replaced for each in found.decided)
+            self.outcomes[answer.number].add("replaced" if is_replaced else "kept")
+            for span in answer.spans:
+                self.note(answer.number, label, found.outcome(answer, span), [span])
         for conflict in found.conflicts(self.rules.policy):
-            shown = [Numbered(voice.number, voice.task) for voice in conflict.voices]
+            shown = [Numbered(answer.number, answer.task) for answer in conflict.answers]
             self.conflict(conflict.kind, [label], conflict.decision, conflict.spans, shown, conflict.range)
 
     # Binary answers

@@ -23,7 +23,7 @@ from scripts.merging.rules import MergeRules
 from scripts.merging.text_record import REPLACEMENT
 
 
-class Voice(NamedTuple):
+class LabelAnswer(NamedTuple):
     """A complete answer about a label: its number, and its spans of the label without overlaps."""
 
     number: int
@@ -36,16 +36,16 @@ class DecidedRange(NamedTuple):
 
     range (Range): Without the entities of the whole text that reach into it, which stay.
     decision (Decision): As `decide` gives it.
-    voices (list[Voice]): The answers that count: those about the range, and those about the whole text.
-    corrected (list[Voice]): Answers about the whole text that are corrected here.
-    replaced (list[Voice]): Answers about the range that those about the whole text replace.
+    answers (list[LabelAnswer]): The answers that count: those about the range, and those about the whole text.
+    corrected (list[LabelAnswer]): Answers about the whole text that are corrected here.
+    replaced (list[LabelAnswer]): Answers about the range that those about the whole text replace.
     """
 
     range: Range
     decision: Decision
-    voices: list[Voice]
-    corrected: list[Voice]
-    replaced: list[Voice]
+    answers: list[LabelAnswer]
+    corrected: list[LabelAnswer]
+    replaced: list[LabelAnswer]
 
 
 class RangedLabel(NamedTuple):
@@ -56,7 +56,7 @@ class RangedLabel(NamedTuple):
     entities (Spans): Where it is covered.
     agreed (Spans): Elsewhere: the spans that all annotators agree on.
     decided (list[DecidedRange]): All ranges for which an answer counts.
-    whole (Decision | None): Of the answers about the whole text alone. whole_voices (list[Voice]): These.
+    whole (Decision | None): Of the answers about the whole text alone. whole_answers (list[LabelAnswer]): These.
     """
 
     is_covered: bool
@@ -65,41 +65,41 @@ class RangedLabel(NamedTuple):
     agreed: Spans
     decided: list[DecidedRange]
     whole: Decision | None
-    whole_voices: list[Voice]
+    whole_answers: list[LabelAnswer]
 
-    def outcome(self, voice: Voice, span: Span) -> str:
+    def outcome(self, answer: LabelAnswer, span: Span) -> str:
         """The outcome of a span of an answer, see `SPANS` in `account`."""
         if span in self.entities:
             return "gold" if self.is_covered else "partial"
         if span in self.agreed:
             return "partial"
         around = [each for each in self.decided if _is_inside(span, each.range)]
-        if any(voice in each.corrected or voice in each.replaced for each in around):
+        if any(answer in each.corrected or answer in each.replaced for each in around):
             return "replaced"
         if around:
             is_open = any(not each.decision.resolved for each in around)
         else:  # outside of all ranges, or reaching into one
-            is_open = voice.task.range is not None or not (self.whole and self.whole.resolved)
+            is_open = answer.task.range is not None or not (self.whole and self.whole.resolved)
         return "unresolved" if is_open else "outvoted"
 
     def conflicts(self, policy: Policy) -> Iterator[RangeConflict]:
         """What was corrected, and what was not agreed on."""
-        for where, decision, voices, corrected, replaced in self.decided:
+        for where, decision, answers, corrected, replaced in self.decided:
             dropped = [*corrected, *replaced]
-            if any(_within(voice, where) != decision.spans for voice in dropped):
+            if any(_within(answer, where) != decision.spans for answer in dropped):
                 how = (
                     "corrected in this part of the text"
                     if corrected
                     else "the later answer about the whole text counts"
                 )
-                yield RangeConflict(where, REPLACEMENT, how, decision.spans, [*dropped, *voices])
-            if len({_within(voice, where) for voice in voices}) > 1 or not decision.resolved:
+                yield RangeConflict(where, REPLACEMENT, how, decision.spans, [*dropped, *answers])
+            if len({_within(answer, where) for answer in answers}) > 1 or not decision.resolved:
                 part = "unresolved in this part of the text: only what all agree on is taken"
                 how = f"by {policy}" if decision.resolved else part
-                yield RangeConflict(where, "disagreement", how, decision.spans, voices)
-        if len({voice.spans for voice in self.whole_voices}) > 1 and self.whole:
+                yield RangeConflict(where, "disagreement", how, decision.spans, answers)
+        if len({answer.spans for answer in self.whole_answers}) > 1 and self.whole:
             how = f"by {policy}" if self.whole.resolved else "unresolved: only what all agree on is taken"
-            yield RangeConflict(None, "disagreement", how, self.whole.spans, self.whole_voices)
+            yield RangeConflict(None, "disagreement", how, self.whole.spans, self.whole_answers)
 
 
 class RangeConflict(NamedTuple):
@@ -109,19 +109,19 @@ class RangeConflict(NamedTuple):
     kind: str
     decision: str
     spans: Spans
-    voices: list[Voice]
+    answers: list[LabelAnswer]
 
 
 def decide_ranges(
-    text: str, whole: Sequence[Voice], ranged: Mapping[Range, Sequence[Voice]], rules: MergeRules
+    text: str, whole: Sequence[LabelAnswer], ranged: Mapping[Range, Sequence[LabelAnswer]], rules: MergeRules
 ) -> RangedLabel:
     """Decide a label of a text, of which there are complete answers about ranges.
 
-    whole (Sequence[Voice]): The answers about the whole text that count beside each other.
-    ranged (Mapping[Range, Sequence[Voice]]): Those about ranges; at least one.
+    whole (Sequence[LabelAnswer]): The answers about the whole text that count beside each other.
+    ranged (Mapping[Range, Sequence[LabelAnswer]]): Those about ranges; at least one.
     """
     base = decide(_votes(whole), rules.policy) if whole else None
-    found = [_decide_range(place_, voices, whole, rules) for place_, voices in sorted(ranged.items())]
+    found = [_decide_range(place_, answers, whole, rules) for place_, answers in sorted(ranged.items())]
     decided = _without_contradictions([_beside(each, base) for each in found])
     closed = [each for each in decided if each.decision.resolved]
     entities = [span for each in closed for span in each.decision.spans]
@@ -141,43 +141,45 @@ def decide_ranges(
     return RangedLabel(is_covered, [] if is_covered else ranges, kept, outside, decided, base, list(whole))
 
 
-def _votes(voices: Iterable[Voice]) -> list[Vote]:
-    return [Vote(voice.task.timestamp, voice.spans) for voice in voices]
+def _votes(answers: Iterable[LabelAnswer]) -> list[Vote]:
+    return [Vote(answer.task.timestamp, answer.spans) for answer in answers]
 
 
-def _decide_range(where: Range, voices: Sequence[Voice], whole: Sequence[Voice], rules: MergeRules) -> DecidedRange:
+def _decide_range(
+    where: Range, answers: Sequence[LabelAnswer], whole: Sequence[LabelAnswer], rules: MergeRules
+) -> DecidedRange:
     """Decide one range, of answers about it and about the whole text."""
-    corrected = [other for other in whole if _is_corrected(other, voices, rules)]
+    corrected = [other for other in whole if _is_corrected(other, answers, rules)]
     against = [other for other in whole if other not in corrected]
-    current = [voice for voice in voices if not any(_replaces(other, voice, rules) for other in against)]
+    current = [answer for answer in answers if not any(_replaces(other, answer, rules) for other in against)]
     restricted = [other._replace(spans=_within(other, where)) for other in against]
     deciding = [*restricted, *current]
-    replaced = [voice for voice in voices if voice not in current]
+    replaced = [answer for answer in answers if answer not in current]
     return DecidedRange(where, decide(_votes(deciding), rules.policy), [*against, *current], corrected, replaced)
 
 
-def _is_corrected(whole: Voice, voices: Sequence[Voice], rules: MergeRules) -> bool:
+def _is_corrected(whole: LabelAnswer, answers: Sequence[LabelAnswer], rules: MergeRules) -> bool:
     """Whether answers about a range correct one about the whole text."""
-    by_dataset = any(whole.task.dataset in rules.corrects.get(voice.task.dataset, ()) for voice in voices)
-    return by_dataset or all(_is_later(voice.task, whole.task) for voice in voices)
+    by_dataset = any(whole.task.dataset in rules.corrects.get(answer.task.dataset, ()) for answer in answers)
+    return by_dataset or all(_is_later(answer.task, whole.task) for answer in answers)
 
 
-def _replaces(whole: Voice, voice: Voice, rules: MergeRules) -> bool:
+def _replaces(whole: LabelAnswer, answer: LabelAnswer, rules: MergeRules) -> bool:
     """Whether an answer about the whole text replaces one about a range."""
-    if voice.task.dataset in rules.corrects.get(whole.task.dataset, ()) or _overrules(whole, voice):
+    if answer.task.dataset in rules.corrects.get(whole.task.dataset, ()) or _overrules(whole, answer):
         return True
-    return annotator_of(whole.task) == annotator_of(voice.task) and _is_later(whole.task, voice.task)
+    return annotator_of(whole.task) == annotator_of(answer.task) and _is_later(whole.task, answer.task)
 
 
-def _overrules(whole: Voice, voice: Voice) -> bool:
+def _overrules(whole: LabelAnswer, answer: LabelAnswer) -> bool:
     """Whether an answer about the whole text is a review that showed the one about a range."""
-    if whole.task.kind != "review" or not voice.task.range:
+    if whole.task.kind != "review" or not answer.task.range:
         return False
     if not whole.task.versions:  # a curation, a ground truth
-        return whole.task.dataset == voice.task.dataset
-    (label,) = {span.label for span in (*voice.spans, *whole.spans)} or {""}
+        return whole.task.dataset == answer.task.dataset
+    (label,) = {span.label for span in (*answer.spans, *whole.spans)} or {""}
     versions = ([s for s in version if s.label == label] for version in whole.task.versions)
-    return any(_spans_within(version, voice.task.range) == voice.spans for version in versions)
+    return any(_spans_within(version, answer.task.range) == answer.spans for version in versions)
 
 
 def _is_later(task: Task, other: Task) -> bool:
@@ -217,8 +219,8 @@ def _without_contradictions(decided: list[DecidedRange]) -> list[DecidedRange]:
     return [each._replace(decision=Decision(False, ())) if each.range in open_ranges else each for each in decided]
 
 
-def _within(voice: Voice, where: Range) -> Spans:
-    return _spans_within(voice.spans, where)
+def _within(answer: LabelAnswer, where: Range) -> Spans:
+    return _spans_within(answer.spans, where)
 
 
 def _spans_within(spans: Iterable[Span], where: Range) -> Spans:
