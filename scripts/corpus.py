@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from scripts.building.corpus import CorpusPlan, build, nlp_block
+from scripts.building.corpus import build, plan_of
 from scripts.core import settings
 from scripts.core.errors import run_step
 from scripts.engines.engine import Dask
@@ -17,11 +17,7 @@ def main() -> None:
     parser.add_argument("training", type=Path, help="training config, whose [nlp] tokenizes: configs/ner.cfg")
     parser.add_argument("folder", type=Path, help="has gold.jsonl and gets the shards: corpus")
     args, config = settings.parse(parser)
-    split = config.split
-    plan = CorpusPlan(
-        nlp_block(args.training), split.dev, split.test, split.document, split.dev_datasets, split.test_datasets,
-        config.docs.misaligned,
-    )  # fmt: skip
+    plan = plan_of(config, args.training)
     where = args.folder
     if isinstance(config.engine, Dask):
         from scripts.engines.corpus import build_on  # Dask is not installed everywhere

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from scripts import functions  # noqa: F401 (registers what models are made of)
-from scripts.building.corpus import CorpusPlan, nlp_block
+from scripts.building.corpus import plan_of
 from scripts.core import settings
 from scripts.core.errors import run_step
 from scripts.queueing.queue import print_queue, queue
@@ -28,10 +28,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=100, help="number of tasks, default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of random samples, default: %(default)s")
     args, config = settings.parse(parser)
-    split, nlp = config.split, nlp_block(args.training)
-    plan = CorpusPlan(
-        nlp, split.dev, split.test, split.document, split.dev_datasets, split.test_datasets, config.docs.misaligned
-    )
+    plan = plan_of(config, args.training)
     request = Request(
         label=args.label, kind=args.kind, format=args.format or "prodigy", texts=args.texts,
         order=config.queue.order, prefill=args.prefill, limit=args.limit, seed=args.seed,
@@ -42,7 +39,7 @@ def main() -> None:
     if queued.folder is None:
         console.print("✔ nothing is left to ask")
         return
-    print_way_back(console, queued.queue, queued.folder, config.datasets, config.options, nlp["lang"])
+    print_way_back(console, queued.queue, queued.folder, config.datasets, config.options, plan.nlp["lang"])
     console.print(f"✔ {queued.folder}: {plural(queued.queue.tasks, 'task')}")
 
 

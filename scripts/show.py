@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from scripts import functions  # noqa: F401 (registers what models are made of)
-from scripts.building.corpus import CorpusPlan, nlp_block, whole_splitter
+from scripts.building.corpus import plan_of, whole_splitter
 from scripts.core import manifest, settings
 from scripts.core.errors import UserError, run_step
 from scripts.merging.merged import annotated_labels, gold_as_merged
@@ -43,13 +43,9 @@ def main() -> None:
         print_found(console, exact)
         return
     text = exact[0]
-    split = config.split
-    plan = CorpusPlan(
-        nlp_block(args.training), split.dev, split.test, split.document, split.dev_datasets, split.test_datasets,
-        config.docs.misaligned,
-    )  # fmt: skip
+    splitter = whole_splitter(plan_of(config, args.training), gold)
     known = known_text(text, merged, manifest.load(args.annotations), args.annotations, args.corpus)
-    print_known(console, known, annotated_labels(merged), whole_splitter(plan, gold).split_of(text) or "none")
+    print_known(console, known, annotated_labels(merged), splitter.split_of(text) or "none")
     for path in sorted(args.models.glob(f"seed-*/{BEST}")):
         print_predictions(console, str(path), text.text, predictions(path, text.text))
 

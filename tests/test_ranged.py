@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 
 from scripts.core.answers import Span, Task
 from scripts.core.hashing import input_hash
-from scripts.merging.account import Account
-from scripts.merging.merge_text import merge_text
-from scripts.merging.rules import MergeRules
+from tests.test_merge_text import merged
 
 TEXT = "Ada lives in Porto. Bob went to Lyon, then Graz. Cleo stays."
 FIRST, SECOND, THIRD = (0, 19), (20, 48), (49, 60)
@@ -37,17 +35,6 @@ def part(*spans, within, dataset="city_correct", **fields):
 
 
 CORRECTS = {"corrects": {"city_correct": frozenset(["city"])}}
-
-
-def merged(*tasks, policy="majority", **rules):
-    """Merge in every order (of up to 4 answers); the result is the same, and the account adds up."""
-    results = []
-    for order in itertools.islice(itertools.permutations(tasks), 24):
-        account = Account()
-        results.append((*merge_text(order, MergeRules(policy, **rules), account), account))
-        account.assert_adds_up()
-    assert all(result == results[0] for result in results)
-    return results[0]
 
 
 def test_without_an_answer_about_the_text_its_sentences_are_covered():

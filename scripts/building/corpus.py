@@ -26,6 +26,7 @@ from scripts.building.splits import (
 )  # fmt: skip
 from scripts.core.errors import UserError
 from scripts.core.files import code_digest, exclusive, sha256, work_folder, write_json
+from scripts.core.settings import Settings
 from scripts.core.workers import Workers, spread
 from scripts.merging.buckets import ALL
 from scripts.merging.merged import MergeRecord, annotated_labels, gold_as_merged, read_gold
@@ -54,6 +55,14 @@ class CorpusPlan(NamedTuple):
     dev_datasets: list[str]
     test_datasets: list[str]
     misaligned: MisalignedPolicy
+
+
+def plan_of(config: Settings, training: Path) -> CorpusPlan:
+    """The plan that configs/datasets.cfg and a training config make. RAISES (UserError): See `nlp_block`."""
+    split, nlp = config.split, nlp_block(training)
+    return CorpusPlan(
+        nlp, split.dev, split.test, split.document, split.dev_datasets, split.test_datasets, config.docs.misaligned
+    )
 
 
 def nlp_block(path: Path) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from scripts.core.workers import spread
 from scripts.merging.buckets import ALL, MOST_BUCKETS, Range
 from scripts.merging.buckets import groups as same_hash
 from scripts.merging.merged import MergeRecord
-from scripts.merging.rules import MergeRules, Numbered, all_corrected, corrected, current_answer
+from scripts.merging.rules import MergeRules, Numbered, corrected, current_answer
 from scripts.merging.survey import Numbers, looked_up
 
 UNATTRIBUTED = 0  # instead of an annotator's number: nobody, or several
@@ -85,7 +85,7 @@ def compare_answers(
     ranges = ALL.split(min(MOST_BUCKETS, max(1, math.ceil(size / _BYTES))))
     agreement: dict[str, AgreementCounts] = defaultdict(AgreementCounts)
     rates: dict[tuple[str, Names], RateSums] = defaultdict(RateSums)
-    rules = _rules_of(merged)
+    rules = merged.rules(manifest)
 
     def added() -> Iterator[SoleAnswers]:
         jobs: list[AnswerJob] = [(paths, hashes, labels, rules) for hashes in ranges]
@@ -114,12 +114,6 @@ def _count(job: AnswerJob) -> AnswerCounts:
         for _, answers in sorted(texts.items()):
             _count_text(answers, rules, agreement, columns)
     return dict(agreement), columns.sums(), columns.sole_answers()
-
-
-def _rules_of(merged: MergeRecord) -> MergeRules:
-    replaced = (name for name, repeats in merged.repeats.items() if repeats == "replace")
-    passes = dict.fromkeys(merged.passes, frozenset[str]())
-    return MergeRules(merged.policy, all_corrected(merged.corrects), passes, frozenset(replaced))
 
 
 def _count_text(

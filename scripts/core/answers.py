@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
@@ -145,6 +146,26 @@ def place(answer: AnswerOrigin) -> tuple[str, int]:
 def recency(answer: AnswerOrigin) -> tuple[int, str, str, int]:
     """Return a key that sorts the answers of one annotator by time; those without a time come first."""
     return (-1 if answer.timestamp is None else answer.timestamp, answer.dataset, *place(answer))
+
+
+# How a later complete answer about a text, in the same dataset, relates to an earlier one.
+AGAIN, OTHER, UNCLEAR = "again", "other", "unclear"
+
+
+def relation(
+    labels: AbstractSet[str],
+    places: AbstractSet[Range],
+    later_labels: AbstractSet[str],
+    later_places: AbstractSet[Range],
+) -> str:
+    """Tell whether two complete answers in one dataset are about the same labels, by all of their spans.
+
+    RETURNS (str): `AGAIN`: they have a label in common, or the same place has another label. `OTHER`: neither is so.
+        `UNCLEAR`: one has no span.
+    """
+    if not labels or not later_labels:
+        return UNCLEAR
+    return OTHER if labels.isdisjoint(later_labels) and places.isdisjoint(later_places) else AGAIN
 
 
 def are_apart(spans: Iterable[Span]) -> bool:

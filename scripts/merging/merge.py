@@ -18,7 +18,7 @@ from scripts.merging.buckets import ALL, Bucket, Resources, largest_bucket, merg
 from scripts.merging.decide import Policy
 from scripts.merging.merged import NAME, ContainedRule, MergeRecord, load
 from scripts.merging.pull import is_as_pulled, load_fingerprints
-from scripts.merging.rules import MergeRules, all_corrected, made_in_passes
+from scripts.merging.rules import MergeRules, made_in_passes
 
 OUTPUTS = ("gold.jsonl", "conflicts.jsonl", "coverage.csv", "contained.jsonl", "duplicates.jsonl")
 _CODE = (Path(__file__).parent, Path(__file__).parent.parent / "core")
@@ -110,25 +110,14 @@ class Merger:
 
         request (MergeRecord): Gets the datasets that were made in passes.
         """
-        labels = {name: {*entry.labels, *entry.other_labels} for name, entry in self.manifest.datasets.items()}
-        rules = MergeRules(
-            request.policy,
-            all_corrected(request.corrects),
-            {name: frozenset(labels[name]) for name, how in request.repeats.items() if how == "unite"},
-            frozenset(name for name, how in request.repeats.items() if how == "replace"),
-        )
-        account = merge_all(rules)
+        request.passes = sorted(name for name, repeats in request.repeats.items() if repeats == "unite")
+        account = merge_all(request.rules(self.manifest))
         evidence: dict[str, dict[str, int]] = account.to_dict()["repeated"]
-        passes = {
-            name: frozenset(labels[name])
-            for name, counts in evidence.items()
-            if name not in request.repeats and made_in_passes(counts)
-        }
-        if passes:
-            rules = replace(rules, passes=rules.passes | passes)
-            account = merge_all(rules)
-        request.passes = sorted(rules.passes)
-        return account, rules
+        found = [name for name in evidence if name not in request.repeats and made_in_passes(evidence[name])]
+        if found:
+            request.passes = sorted([*request.passes, *found])
+            account = merge_all(request.rules(self.manifest))
+        return account, request.rules(self.manifest)
 
     def _verify(self, workers: Workers) -> None:
         """RAISES (UserError): If a file is not as it was pulled. Those that are by size and time are not read."""

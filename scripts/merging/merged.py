@@ -9,8 +9,10 @@ import msgspec
 from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
 from scripts.core.files import read_json, sha256
+from scripts.core.manifest import Manifest
 from scripts.core.settings import Repeats
 from scripts.merging.decide import Policy
+from scripts.merging.rules import MergeRules, all_corrected
 
 NAME = "merge.json"
 ContainedRule = Literal["auto", "keep"]  # for answers about contained texts: see `moved`
@@ -55,6 +57,16 @@ class MergeRecord(msgspec.Struct, kw_only=True):
     answers: dict[str, dict[str, int]] = {}
     spans: dict[str, dict[str, dict[str, int]]] = {}
     coverage: dict[str, dict[str, int]] = {}
+
+    def rules(self, manifest: Manifest) -> MergeRules:
+        """The rules that do not lie in the answers. Manifest is that of the answers."""
+        passes = {
+            name: frozenset([*entry.labels, *entry.other_labels])
+            for name, entry in manifest.datasets.items()
+            if name in self.passes
+        }
+        replaced = (name for name, repeats in self.repeats.items() if repeats == "replace")
+        return MergeRules(self.policy, all_corrected(self.corrects), passes, frozenset(replaced))
 
 
 def load(corpus: Path) -> MergeRecord:

@@ -20,12 +20,10 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from scripts.core.answers import Span, Task, annotator_of, place, recency
+from scripts.core.answers import AGAIN, OTHER, UNCLEAR, Span, Task, annotator_of, place, recency, relation
 from scripts.merging.decide import Policy
 
 Mode = Literal["passes", "replace", "text"]  # of several complete answers in a dataset, see `MergeRules`
-# Evidence: texts with several answers in which the later is about the same labels, about others, or it is not told.
-AGAIN, OTHER, UNCLEAR = "again", "other", "unclear"
 UNTOLD = "untold"  # texts and labels of a dataset made in passes of which no answer tells whether they were looked for
 
 _dataset = attrgetter("dataset")
@@ -159,12 +157,8 @@ def _relation(one: Numbered, other: Numbered) -> str:
     """Whether two complete answers in one dataset are about the same labels."""
     if not (is_plain(one.task) and is_plain(other.task)):
         return AGAIN
-    labels, others = span_labels(one.task), span_labels(other.task)
-    if not labels or not others:
-        return UNCLEAR
-    if labels & others:
-        return AGAIN
-    return OTHER if _span_places(one.task).isdisjoint(_span_places(other.task)) else AGAIN
+    first, second = one.task, other.task
+    return relation(span_labels(first), _span_places(first), span_labels(second), _span_places(second))
 
 
 def in_time(own: Answers) -> list[Numbered]:

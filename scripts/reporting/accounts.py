@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from scripts.core.answers import AGAIN, OTHER, UNCLEAR
 from scripts.core.manifest import OUTCOMES
 from scripts.merging.account import ANSWERS
-from scripts.merging.rules import AGAIN, OTHER, UNCLEAR, UNTOLD
+from scripts.merging.rules import UNTOLD
 from scripts.reporting.console import Console, as_sum, listed, new_table, plural, print_counts, print_sums
 
 if TYPE_CHECKING:  # importing spaCy takes half a second

@@ -19,7 +19,6 @@ from scripts.merging.contained import ContainedText
 from scripts.merging.duplicates import Duplicates
 from scripts.merging.merge_text import outcomes_of
 from scripts.merging.merged import MergeRecord, read_gold
-from scripts.merging.rules import MergeRules, all_corrected
 from scripts.merging.text_record import Conflict
 from scripts.model.models import load_model
 from scripts.reporting.console import Console, listed, new_table, plural, ratio
@@ -62,11 +61,6 @@ def known_text(text: GoldText, merged: MergeRecord, manifest: Manifest, annotati
         for task in _lines_of_hash(annotations / entry.file, text.input_hash, Task)
         if task.text == text.text
     ]
-    labels = {name: frozenset([*entry.labels, *entry.other_labels]) for name, entry in manifest.datasets.items()}
-    rules = MergeRules(
-        merged.policy, all_corrected(merged.corrects), {name: labels[name] for name in merged.passes},
-        frozenset(name for name, how in merged.repeats.items() if how == "replace"),
-    )  # fmt: skip
     contained = [
         each
         for each in _lines(corpus / "contained.jsonl", ContainedText)
@@ -76,7 +70,7 @@ def known_text(text: GoldText, merged: MergeRecord, manifest: Manifest, annotati
     duplicates = _lines(corpus / "duplicates.jsonl", Duplicates)
     return KnownText(
         text,
-        outcomes_of(answers, rules) if answers else [],
+        outcomes_of(answers, merged.rules(manifest)) if answers else [],
         [each for each in conflicts if each.text == text.text],
         contained,
         [each for each in duplicates if any(one.text == text.text for one in each.texts)],

@@ -13,7 +13,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from scripts.core.answers import Task
+from scripts.core.answers import AGAIN, OTHER, UNCLEAR, Range, Task, relation
 from scripts.core.hashing import input_hash
 
 MAX_TEXTS = 10_000
@@ -190,22 +190,19 @@ class Repeats(NamedTuple):
         return self.other > self.again
 
 
+def _places(answer: Sampled) -> set[Range]:
+    return {(start, end) for start, end, _ in answer.spans}
+
+
 def find_repeats(evidence: Evidence) -> Repeats:
     """Count the texts with several complete answers; equal ones say nothing."""
     found: Counter[str] = Counter()
     for answers in evidence.texts.items.values():
         complete = sorted((answer for answer in answers if answer.kind == "manual"), key=lambda answer: answer[:2])
         kinds = {
-            _relation(one, other)
+            relation(one.labels, _places(one), other.labels, _places(other))
             for one, other in pairwise(complete)
             if one.annotator == other.annotator and one.about & other.about and one[2:] != other[2:]
         }
-        found.update([kind for kind in ("again", "other", "unclear") if kind in kinds][:1])
-    return Repeats(found["other"], found["again"], found["unclear"])
-
-
-def _relation(one: Sampled, other: Sampled) -> str:
-    if not one.labels or not other.labels:
-        return "unclear"
-    is_relabelled = {span[:2] for span in one.spans} & {span[:2] for span in other.spans}
-    return "again" if one.labels & other.labels or is_relabelled else "other"
+        found.update([kind for kind in (AGAIN, OTHER, UNCLEAR) if kind in kinds][:1])
+    return Repeats(found[OTHER], found[AGAIN], found[UNCLEAR])

@@ -56,7 +56,7 @@ def said_of_separate(evidence: Evidence, labels: Iterable[str], files: LabelsOfF
     labels (Iterable[str]): Those that blocks are written for.
     """
     repeats = find_repeats(evidence)
-    if repeats.other > repeats.again:  # made in passes: an answer is only about the labels of its spans
+    if repeats.are_passes:  # an answer is only about the labels of its spans
         return ""
     texts = list(_texts(evidence))
     having = Counter(label for found, _ in texts for label in found)
