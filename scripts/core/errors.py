@@ -3,10 +3,8 @@
 import errno
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from io import TextIOWrapper
-from pathlib import Path
 
 # Controls, and marks that change the direction of text (https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters).
 _HIDDEN = [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
@@ -15,17 +13,6 @@ _SHOWN = {code: ascii(chr(code))[1:-1] for code in _HIDDEN if chr(code) not in "
 
 class UserError(Exception):
     """Something the user can mend: one line with the place, what is wrong there, and what is allowed."""
-
-
-@contextmanager
-def committing(place: Path) -> Iterator[None]:
-    """Put outputs in place. RAISES (UserError): If that is interrupted, since then not all is unchanged."""
-    try:
-        yield
-    except (KeyboardInterrupt, OSError) as err:
-        why = f" ({err.strerror or err})" if isinstance(err, OSError) else ""
-        said = "some outputs are new, others are the previous ones; run the step again, which completes them"
-        raise UserError(f"{place}: stopped while outputs were put in place{why}: {said}") from err
 
 
 def run_step(step: Callable[[], None]) -> None:

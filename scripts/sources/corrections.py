@@ -128,7 +128,7 @@ def _are_later(answers: Sequence[Sampled], others: Sequence[Sampled], by_number:
     if not first[0]:
         return False
     if by_number:
-        return min(answer.order[1] for answer in answers) > max(answer.order[1] for answer in others)
+        return min(answer.order[-1] for answer in answers) > max(answer.order[-1] for answer in others)
     times = [answer.order[0] for answer in others]
     return all(times) and first[0] > max(times)
 

@@ -13,7 +13,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from scripts.core.answers import AGAIN, OTHER, UNCLEAR, Range, Task, relation
+from scripts.core.answers import AGAIN, OTHER, UNCLEAR, Range, Task, place, relation
 from scripts.core.hashing import input_hash
 
 MAX_TEXTS = 10_000
@@ -43,7 +43,7 @@ class Sampled(NamedTuple):
     """
 
     annotator: str
-    order: tuple[int, int]
+    order: tuple[int, str, int]
     kind: str
     labels: frozenset[str]
     spans: frozenset[_Place]
@@ -109,7 +109,7 @@ class Evidence(msgspec.Struct):
         """Take the evidence of the answers of one record."""
         for task in tasks:
             self.read += 1
-            number = _number(task)
+            _, number = place(task)
             self.numbers = [min([number, *self.numbers[:1]]), max([number, *self.numbers[1:]])]
             if task.timestamp is None:
                 self.untimed += 1
@@ -130,7 +130,7 @@ class Evidence(msgspec.Struct):
             spans = frozenset((span.start, span.end, span.label) for span in found)
             labels = frozenset({span.label for span in task.spans}.union(task.other_labels))
             about = frozenset(task.labels)
-            answer = Sampled(task.annotator, (task.timestamp or 0, _number(task)), task.kind, labels, spans, about)
+            answer = Sampled(task.annotator, (task.timestamp or 0, *place(task)), task.kind, labels, spans, about)
             self.texts.add(task.input_hash, answer)
         for piece in pieces_of(task.text):
             self.pieces.add(input_hash(piece), None)
@@ -168,11 +168,6 @@ def pieces_of(text: str) -> Iterator[str]:
     pieces = [piece.strip() for piece in _PIECE.split(text)]
     if len(pieces) > 1:
         yield from filter(None, pieces)
-
-
-def _number(task: Task) -> int:
-    """Return the number in the place of an answer."""
-    return int(task.source.rpartition(":")[2])
 
 
 class Repeats(NamedTuple):
