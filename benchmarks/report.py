@@ -24,7 +24,7 @@ from scripts.checking import consistency, coverage
 from scripts.core.files import write_json
 from scripts.merging.merge import Resources, merge
 from scripts.model.label_heads import Covered
-from scripts.page.inputs import load
+from scripts.page.contents import load
 from scripts.page.page import render
 from scripts.queueing import recommendation as deciding
 from scripts.reporting.comparison import MAX_RUNS

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from scripts.core.errors import run_step
 from scripts.core.files import whole_file
-from scripts.page.inputs import load
+from scripts.page.contents import load
 from scripts.page.page import render
 from scripts.reporting.console import plain_console, plural
 

@@ -16,7 +16,7 @@ from scripts.checking import consistency, coverage
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
 from scripts.core.files import write_json
-from scripts.page import inputs
+from scripts.page import contents
 from scripts.page.errors import group_errors, mark_spans
 from scripts.page.page import breakable, render, stack
 from scripts.queueing import recommendation as deciding
@@ -49,7 +49,7 @@ def many(tmp_path_factory):
 
 
 def load(folder, with_texts=True):
-    return inputs.load(folder / "metrics", folder / "corpus", with_texts)
+    return contents.load(folder / "metrics", folder / "corpus", with_texts)
 
 
 @pytest.fixture(scope="module")

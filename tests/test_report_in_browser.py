@@ -11,7 +11,7 @@ import shutil
 import pytest
 
 from benchmarks.report import LABELS, generate
-from scripts.page import inputs
+from scripts.page import contents
 from scripts.page.page import render
 from tests.test_report import HOSTILE, NAMES
 
@@ -33,7 +33,7 @@ def pages(tmp_path_factory):
         ("odd", [*NAMES, *long, "x" * 70], HOSTILE),
     ):
         generate(folder / name, 3, labels, texts=20, words=words)
-        found = inputs.load(folder / name / "metrics", folder / name / "corpus", with_texts=True)
+        found = contents.load(folder / name / "metrics", folder / name / "corpus", with_texts=True)
         (folder / f"{name}.html").write_bytes(render(found))
     return folder
 

@@ -33,10 +33,10 @@ from scripts.suspecting.cross_validation import (
     PredictedEntity,
     SpanProbability,
     TextPrediction,
+    assign_folds,
     write_folds,
 )
 from scripts.suspecting.ensemble import compare, confirm, text_key
-from scripts.suspecting.folds import assign_folds
 from scripts.suspecting.suspects import load
 from scripts.suspects import main
 from tests import annotated

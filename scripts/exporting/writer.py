@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from scripts.core.answers import GoldText, Span
-from scripts.core.ledger import Ledger
 from scripts.exporting.tokens import Token, Tokens, cut
+from scripts.merging.account import Ledger
 
 
 class Writer(ABC):

@@ -1,4 +1,4 @@
-"""The outcome of every answer and every span, by dataset and label."""
+"""Outcomes of all that was read: counts that add up, and those of answers and spans by dataset and label."""
 
 from __future__ import annotations
 
@@ -23,6 +23,23 @@ SPANS = (
 _Triples = dict[tuple[str, str, str], int]
 _Pairs = dict[tuple[str, str], int]
 _decode = msgspec.msgpack.Decoder(tuple[_Pairs, _Triples, _Triples, dict[str, int], _Pairs]).decode
+
+
+class Ledger(Counter[str]):
+    """Texts, spans or others by outcome: "read" is the sum of all other counts, most of which are reasons to skip."""
+
+    def fill(self, outcome: str) -> None:
+        """Count under an outcome what has none yet."""
+        self[outcome] = 2 * self["read"] - self.total()
+
+    def to_dict(self, done: str) -> dict[str, int]:
+        """Return "read", then the outcome that is the aim, then those that occurred, by name.
+
+        RAISES (AssertionError): If something that was read has no outcome, or two.
+        """
+        assert 2 * self["read"] == self.total(), dict(self)
+        reasons = sorted(outcome for outcome in self if outcome not in ("read", done) and self[outcome])
+        return {outcome: self[outcome] for outcome in ("read", done, *reasons)}
 
 
 class Account(msgspec.Struct):

@@ -13,9 +13,9 @@ from markupsafe import Markup
 
 from scripts.checking import consistency_views as consistency
 from scripts.checking.coverage import unmeasured
-from scripts.page import history
+from scripts.page import contents
+from scripts.page.contents import Inputs
 from scripts.page.errors import confusion_matrix, group_errors
-from scripts.page.inputs import Inputs
 from scripts.queueing.recommendation import COLUMNS, cells
 from scripts.queueing.rules import ACTIONS, RULES
 from scripts.reporting.comparison import f_cell, interval, list_differences, list_notes, mark, rows_of
@@ -45,12 +45,12 @@ def _environment() -> Environment:
         "ratio": ratio, "count": count, "at": position, "share": percent, "interval": interval, "mark": mark,
         "listed": listed, "plural": plural, "visible": visible, "breakable": breakable, "when": minute,
         "log2": math.log2, "amount": amount, "unmeasured": unmeasured, "cells": cells,
-        "by_kind": history.errors_by_kind,
+        "by_kind": contents.errors_by_kind,
         **consistency.FILTERS,
     }  # fmt: skip
     environment.globals |= {
         "stack": stack,
-        "changes_reach": history.changes_reach,
+        "changes_reach": contents.changes_reach,
         "rows_of": rows_of,
         "f_cell": f_cell,
         "kinds": {kind: kind.replace("_", " + ") for kind in ERROR_KINDS},
@@ -68,18 +68,18 @@ def _environment() -> Environment:
 
 
 def _context(found: Inputs) -> dict[str, Any]:
-    newest, compared = found.runs[-1], history.newest_comparison(found)
+    newest, compared = found.runs[-1], contents.newest_comparison(found)
     comparisons = found.comparisons if compared else None
     return found._asdict() | {
         "newest": newest,
-        "cautions": history.cautions(found, compared),
-        "weakest": history.weakest_labels(newest),
+        "cautions": contents.cautions(found, compared),
+        "weakest": contents.weakest_labels(newest),
         "most_errors": max((score.error_count for score in newest.metrics.labels.values()), default=0),
         "compared": compared,
         "baseline": comparisons.baseline if comparisons else None,
         "differences": list_differences(compared) if compared else [],
         "notes": list(list_notes(compared, comparisons.variance_seeds)) if compared and comparisons else [],
-        "history": history.run_history(found),
+        "history": contents.run_history(found),
         "matrix": confusion_matrix(found.confusion) if found.confusion and found.confusion.seeds else None,
         "errors": None if found.errors is None else group_errors(found.errors, newest.metrics),
         "curve_floor": _curve_floor(found.curve),

@@ -20,8 +20,8 @@ from scripts.building.splits import Splitter
 from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError
 from scripts.core.hashing import fraction
-from scripts.core.ledger import Ledger
 from scripts.core.workers import with_progress
+from scripts.merging.account import Ledger
 from scripts.merging.duplicates import NearDuplicates
 from scripts.merging.merged import read_gold
 from scripts.model.label_heads import OUT, find_entities, log_softmax

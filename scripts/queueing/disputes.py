@@ -12,7 +12,7 @@ from scripts.checking.review import FOLDER, Suspect
 from scripts.core.answers import GoldText, Span, hash_of_line
 from scripts.core.errors import UserError
 from scripts.core.files import BUFFER
-from scripts.core.ledger import Ledger
+from scripts.merging.account import Ledger
 from scripts.merging.decide import longest_first
 from scripts.merging.text_record import REPLACEMENT, Conflict
 from scripts.queueing.request import QueueItem, Request, Selection, question_key, spans_of, without_overlap

@@ -10,7 +10,7 @@ import msgspec
 from scripts.building.splits import SplitName
 from scripts.core.answers import GoldText, Span
 from scripts.core.files import read_json_if_there
-from scripts.core.ledger import Ledger
+from scripts.merging.account import Ledger
 
 NAME = "queue.json"
 QueueKind = Literal["uncovered", "suspects", "conflicts"]

@@ -27,11 +27,12 @@ from scripts.model.models import versions
 from scripts.suspecting.cross_validation import (
     CrossValidation,
     Ensemble,
+    Folds,
     TextPrediction,
+    assign_folds,
     cross_validate,
     read_predictions,
 )
-from scripts.suspecting.folds import Folds, assign_folds
 from scripts.suspecting.suspects import NAME, SUSPECTS, Suspects
 
 _ROOMS = Path(__file__).parent.parent
