@@ -5,7 +5,7 @@ from pathlib import Path
 
 from scripts.core.errors import UserError, run_step
 from scripts.core.settings import overrides
-from scripts.reporting.accounts import print_found
+from scripts.reporting.accounts import print_found, said_of_blocks
 from scripts.reporting.console import plain_console, plural
 from scripts.sources.blocks import write_config
 from scripts.sources.importing import find_datasets, find_path, path_and_options
@@ -33,11 +33,18 @@ def main() -> None:
     if args.write == "nothing":
         console.print("\n" + "\n".join(map(str, plan.blocks)))
         return
-    write_config(args.config, plan.config)
+    if any(block.state == "new" for block in plan.blocks):
+        write_config(args.config, plan.config)
     if plan.others:
         console.print(f"{plural(len(plan.others), 'other block')} unchanged; --vars.write replace takes them out.")
-    written = [block for block in plan.blocks if not block.doubt]
-    console.print(f"✔ {args.config}: {plural(len(written), 'block')}, {written[0].name} to {written[-1].name}")
+    done = f"{args.config}: {said_of_blocks(plan.blocks)}"
+    if taken := [block for block in plan.blocks if block.state == "taken"]:
+        said = f"[datasets.{taken[0].name}] reads another source ({taken[0].difference})"
+        raise UserError(
+            f"{done}; {plural(len(taken), 'block')} not added, since their names are taken: {said}. "
+            "python -m scripts.import --name gives other names, --vars.write replace takes all blocks out"
+        )
+    console.print(f"✔ {done}")
 
 
 if __name__ == "__main__":

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import argparse
+import inspect
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scripts.core import settings
-from scripts.core.errors import UserError
+from scripts.core.settings import DatasetOptions, SplitSection
 from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull
-from scripts.sources.blocks import DatasetBlock, add_blocks, block_names, remove_blocks, slug
+from scripts.queueing.request import Queue, Request
+from scripts.queueing.tasks import print_way_back
+from scripts.reporting.console import plain_console
+from scripts.sources.blocks import (
+    DatasetBlock,
+    Proposal,
+    add_blocks,
+    block_names,
+    remove_blocks,
+    set_split,
+    slug,
+    write_config,
+)
 from scripts.sources.brat import Brat
 from scripts.sources.importing import FoundDataset, find_datasets, make_blocks
 from tests.prodigy import line, task, write_database
@@ -130,11 +148,60 @@ def test_a_config_is_made_where_there_is_none(project):
     assert (project / "datasets.cfg").read_text() == "[datasets]\n" + NEW
 
 
-def test_names_that_are_taken_are_an_error(project):
+def test_what_is_missing_is_added_and_nothing_twice(project):
+    said = succeed(project, "exports/the brat")
+    content = (project / "datasets.cfg").read_bytes()
+    said = succeed(project, "./exports/the brat/", "--format", "brat")
+    assert said.endswith("2 other blocks unchanged; --vars.write replace takes them out. "
+                         "✔ datasets.cfg: no block added; 2 there already")  # fmt: skip
+    assert (project / "datasets.cfg").read_bytes() == content
+    with (project / "exports" / "the brat" / "a.ann").open("a") as file:
+        file.write("T4\tORG 0 3\tAda\n")
+    assert succeed(project, "exports/the brat").endswith("✔ datasets.cfg: 1 block, the_brat_org; 2 there already")
+    added = NEW.partition("\n\n")[0].replace("_loc", "_org").replace("LOC", "ORG") + "\n"
+    assert (project / "datasets.cfg").read_bytes() == content + added.encode()
+
+
+def test_a_block_that_its_owner_has_changed_stays(project):
+    changed = '# Eve annotated.\nannotator = "eve"\nlabels = [\n  "GPE",\n  "LOC"]\nrename = {"LOC": "X"}'
+    theirs = CONFIG + NEW.replace("the_brat_per]", "people]").replace('labels = ["LOC"]', changed)
+    theirs = theirs.replace("\n", "\r\n")
+    (project / "datasets.cfg").write_bytes(("\ufeff" + theirs).encode())
+    said = succeed(project, "exports/the brat")
+    assert '⚠ the_brat_loc is there and stays as it is: annotator = "eve", not ""' in said
+    assert said.endswith(
+        "✔ datasets.cfg: no block added; 1 there already; 1 there with other settings, left as they are"
+    )
+    assert (project / "datasets.cfg").read_bytes() == ("\ufeff" + theirs).encode()
+    with (project / "exports" / "the brat" / "a.ann").open("a") as file:
+        file.write("T4\tORG 0 3\tAda\n")
     succeed(project, "exports/the brat")
-    assert "there is a [datasets.the_brat_loc] already" in fail(project, "exports/the brat")
-    assert "Brat-2_loc" not in succeed(project, "exports/the brat", "--name", "Brat 2")
-    assert block_names((project / "datasets.cfg").read_text())[-2:] == ["brat_2_loc", "brat_2_per"]
+    raw = (project / "datasets.cfg").read_bytes()
+    assert raw.startswith(("\ufeff" + theirs).encode())
+    assert raw.count(b"\n") == raw.count(b"\r\n")
+    loaded = settings.load(project / "datasets.cfg")
+    assert list(loaded.datasets) == ["old", "older", "the_brat_loc", "people", "the_brat_org"]
+
+
+def test_the_name_of_a_block_of_another_source_is_taken(project):
+    theirs = CONFIG + NEW.replace("[datasets.the_brat_loc]", "[datasets.The_brat_loc]").replace(
+        "exports/the brat", "exports/another"
+    )
+    (project / "datasets.cfg").write_text(theirs)
+    said = fail(project, "exports/the brat")
+    assert (
+        "datasets.cfg: no block added; 2 blocks not added, since their names are taken: [datasets.The_brat_loc] "
+        in said
+    )
+    assert 'reads another source (path = "exports/another"). python -m scripts.import --name gives other names' in said
+    with (project / "exports" / "the brat" / "a.ann").open("a") as file:
+        file.write("T4\tORG 0 3\tAda\n")
+    done = run(project, "exports/the brat")
+    assert (done.returncode, done.stderr[:37]) == (1, "✘ datasets.cfg: 1 block, the_brat_org")
+    assert (project / "datasets.cfg").read_text().startswith(theirs)
+    assert "there already" not in succeed(project, "exports/the brat", "--name", "Brat 2")
+    assert block_names((project / "datasets.cfg").read_text())[-3:] == ["brat_2_loc", "brat_2_org", "brat_2_per"]
+    assert succeed(project, "exports/the brat", "--name", "Brat 2").endswith("no block added; 3 there already")
 
 
 def test_options_of_the_reader_are_used_and_written(project):
@@ -163,6 +230,9 @@ def test_options_of_the_reader_are_used_and_written(project):
         (["exports", "--format", "conll", "--reader.scheme", "odd"], "scheme = 'odd': must be one of auto"),
         (["exports", "odd"], "exports odd: no such file or folder"),
         (["postgresql://u:hush@h/d", "--format", "prodigyserver"], "never the URL itself"),
+        (["postgresql://u:hush@h/d"], "never the URL itself"),
+        (["https://u:hush@h/the", "file.jsonl"], "a URL is no path"),
+        (["exports", "--reader.annotator=x", "--reader.path", "s3://u:hush@h/d"], "a URL is no path"),
     ],
 )
 def test_what_cannot_be_imported_is_one_line(project, words, said):
@@ -234,25 +304,68 @@ def test_readers_of_training_data_are_no_formats():
     assert "labelwise.Brat.v1" in settings.readers()
 
 
-@given(st.lists(st.text(min_size=1), min_size=1, max_size=6, unique=True), st.text())
-def test_any_label_and_path_survive_the_config(tmp_path, labels, path):
-    path = path.replace("\ud800", "")
-    new = [
-        DatasetBlock(f"b{n}", "labelwise.Doccano.v1", {"path": path, "labels": [label]})
-        for n, label in enumerate(labels)
+HOSTILE = [
+    "$", "$$", "${", "${a.b}", "$${a.b}", "${paths.x}", "${datasets}", "%", "%(x)s", '"', "'", "'x'", "\\", "\\u0024",
+    "a\nb", "\n[split]\ndev = 0", "a\r\nb", "a\u2028[split]\u2028b", "a\x85[split]", "a\x1c[split]", "]", "[", "[x]",
+    "#", "# x", ";", "=", ":", " x ", "a  b", "\t", "ß", "ss", "ORG", "org", "\u00e9", "e\u0301", "\u0130", "i",
+    "x" * 300, "null", "None", "1", "1e5", "true", "True", "[]", "{}", '["a"]', "NaN", "\U0001f986", "\u202ex",
+    "\u2066", "\x1b[31m", "\0", "\ufeff", "__SECTION__:datasets", "a __SECTION__:nothing.x", "@readers", "*", "a.b",
+    "-", "--x", "$(reboot)", "<script>",
+]  # fmt: skip
+pieces = st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+hostile = st.lists(pieces, min_size=1, max_size=3).map("".join).filter(bool)
+OVERRIDES = {"merge.memory_mb": 1024}  # another way through confection
+
+
+def new_sources(blocks):
+    return {block.name: settings.readers()[block.reader](**block.options) for block in blocks}
+
+
+@given(
+    reader=st.sampled_from(sorted(settings.readers())), values=st.sampled_from([{}, OVERRIDES]),
+    names=st.lists(hostile, min_size=1, max_size=3, unique=True), path=hostile, said=hostile,
+)  # fmt: skip
+@example("labelwise.Doccano.v1", {}, HOSTILE, "\udcff", "${paths.x}")  # a file whose name is not UTF-8
+@example("labelwise.ProdigyDatabase.v1", OVERRIDES, HOSTILE, "$(x) ${y}", "\n[datasets.x]")
+def test_what_import_writes_is_read_back_equal(tmp_path, reader, values, names, path, said):
+    allowed = inspect.signature(settings.readers()[reader]).parameters
+    given = {"path": path, "connection": "DATABASE", "dataset": path, "annotator": path}
+    fixed = {key: value for key, value in given.items() if key in allowed}
+    proposals = (
+        Proposal("rename", {names[0]: said}, said, is_active=True),
+        Proposal("annotators", names, said, is_active=True),
+        Proposal("corrects", names, said, is_active=False),
+    )
+    blocks = [DatasetBlock(f"b{n}", reader, {**fixed, "labels": [name]}) for n, name in enumerate(names)]
+    blocks = [replace(blocks[0], proposals=proposals), *blocks[1:]]
+    config = tmp_path / "datasets.cfg"
+    renamed = Proposal("rename", {names[0]: said}, f"said: {said}", is_active=True)
+    doubtful = DatasetBlock("c", reader, {**fixed, "labels": names}, (renamed,), f"said: {said}")
+    write_config(config, set_split(add_blocks(CONFIG, [*blocks, doubtful]), {"dev_datasets": ["b0"]}))
+    loaded = settings.load(config, values)
+    assert {name: loaded.datasets[name] for name in loaded.datasets if name[0] == "b"} == new_sources(blocks)
+    assert list(loaded.datasets) == ["old", "older", *(block.name for block in blocks)]
+    assert loaded.options["b0"] == DatasetOptions(rename={names[0]: said}, annotators=names)
+    assert loaded.split == SplitSection(dev_datasets=["b0"])
+    content = config.read_text("utf8")
+    assert re.findall(r"(?m)^\[.*", remove_blocks(content)) == [
+        "[paths]",
+        "[merge]",
+        "[datasets]",
+        "[system]",
+        "[split]",
     ]
-    try:
-        (tmp_path / "datasets.cfg").write_text(add_blocks("", new), "utf8")
-    except UnicodeEncodeError:
-        return
-    loaded = settings.load(tmp_path / "datasets.cfg").datasets
-    assert [(source.path, source.labels) for source in loaded.values()] == [(path, [label]) for label in labels]
+    taken = re.sub(r"(?m)^# (?!said:)", "", content[content.index("# [datasets.c]") :])
+    config.write_text(f"[datasets]\n\n{taken}".partition("[split]\ndev_d")[0], "utf8")
+    loaded = settings.load(config, values)
+    assert loaded.datasets == new_sources([doubtful])
+    assert loaded.options["c"].rename == {names[0]: said}
 
 
 @given(st.lists(st.text(max_size=8), max_size=5))
 def test_names_of_blocks_are_names_and_no_two_are_the_same(labels):
     part = FoundDataset("File name.x", "labelwise.Brat.v1", {}, spans=Counter(label for label in labels if label))
-    names = [block.name for block in make_blocks([part, part], [])]
+    names = [block.name for block in make_blocks([part, part])]
     assert len(names) == 2 * len(part.spans)
     assert len({name.casefold() for name in names}) == len(names)
     assert all(name == slug(name) for name in names)
@@ -274,5 +387,23 @@ def test_blocks_of_a_label_each_merge_into_what_one_with_all_gives(project, monk
 def test_comments_above_a_section_that_stays_stay():
     config = "[a]\nx = 1\n# of b\n[datasets.b]\ny = 2\n\n# of c\n[c]\nz = 3\n# end\n[datasets.d]\nw = 1\n"
     assert remove_blocks(config) == "[a]\nx = 1\n# of b\n\n# of c\n[c]\nz = 3\n# end\n"
-    with pytest.raises(UserError, match="there is a"):
-        make_blocks([FoundDataset("A", "r", {}, spans=Counter(X=1))], ["a"])
+
+
+@pytest.mark.parametrize(
+    "label", ["O RG", "-", "--output=x", "$(reboot)", "`x`", "a;b", "'", '"', "a\\b", "#", "*", "é"]
+)
+def test_the_command_that_a_queue_prints_is_the_one_meant_in_a_shell(label, tmp_path):
+    name = f"data of {label}"
+    queue = Queue(
+        request=Request(label=label), gold="", models={}, unit="text", counts={}, tasks=1, informativeness=[], asked=[]
+    )
+    source = settings.readers()["labelwise.ProdigyDatabase.v1"](path="p.db", dataset=name, labels=[label])
+    console = plain_console(width=80)
+    with console.capture() as captured:
+        print_way_back(console, queue, Path("queues", "the label"), {"x": source}, {"x": DatasetOptions()}, "en")
+    command = next(line for line in captured.get().splitlines() if line.startswith("prodigy"))
+    words = shlex.split(command)
+    assert words[:5] == ["prodigy", "ner.manual", name, "blank:en", "queues/the label/tasks.jsonl"]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--label")
+    assert parser.parse_args(words[5:]).label == label

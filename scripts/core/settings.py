@@ -11,11 +11,12 @@ import importlib
 import inspect
 import json
 import pkgutil
+import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import catalogue
 import confection
@@ -289,16 +290,31 @@ def _discover() -> None:
     importlib.import_module("scripts.engines.engine")
 
 
-def _parse_config(text: str, values: dict[str, Any]) -> Config:
+# Text that confection would take for a variable or a section. In UTF-8, these characters do not occur.
+_TEXT = re.compile(r"(?<!\\)((?:\\\\)*)\\u0024|\$(?!\{)|(__SECTION__:)")
+_DOLLAR, _NO_SECTION = "\udc24", "\udc5f"
+
+
+def _parse_config(text: str, values: dict[str, Any]) -> dict[str, Any]:
+    text = _TEXT.sub(lambda m: f"_{_NO_SECTION}_SECTION__:" if m[2] else f"{m[1] or ''}{_DOLLAR}", text)
     written = Config().from_str(text, interpolate=False)
     for block in written.get("datasets", {}).values():
         if isinstance(block, dict) and isinstance(block.get("rename"), dict):
             # confection would write a section, of which a label such as "a=b" cannot be a key.
-            block["rename"] = json.dumps(block["rename"]).replace("$", "\\u0024")  # no variable
+            block["rename"] = json.dumps(block["rename"], ensure_ascii=False).replace("$", _DOLLAR)  # no variable
     # Overrides of a section that is not written are overrides of its defaults; confection knows none.
     for section in {key.partition(".")[0] for key in values} - set(written):
         written[section] = {"@misc": _LOCAL} if section == "engine" else {}
-    return Config().from_str(written.to_str(), overrides=values)
+    return cast("dict[str, Any]", _restore(Config().from_str(written.to_str(), overrides=values)))
+
+
+def _restore(value: Any) -> Any:
+    """Return a value of a config with the characters that `_TEXT` stands for."""
+    if isinstance(value, dict):
+        return {_restore(key): _restore(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_restore(inner) for inner in value]
+    return value.replace(_DOLLAR, "$").replace(_NO_SECTION, "") if isinstance(value, str) else value
 
 
 def _take_options(name: str, block: Any) -> DatasetOptions:

@@ -82,8 +82,8 @@ def print_way_back(
     task_format = FORMATS[queue.request.format]
     tasks = (folder / task_format.name).as_posix()
     if queue.request.format == "prodigy":
-        label = shlex.quote(queue.request.label)
-        console.print(f"\nprodigy ner.manual {name} blank:{lang} {tasks} --label {label}\n", soft_wrap=True)
+        words = ["prodigy", "ner.manual", name, f"blank:{lang}", tasks, *_label_option(queue.request.label)]
+        console.print(f"\n{shlex.join(words)}\n", soft_wrap=True)
     else:
         answers = (folder / task_format.answers).as_posix()
         exported = "the approved texts" if queue.request.format == "doccano" else "the answers, as JSON,"
@@ -95,6 +95,11 @@ def print_way_back(
     else:
         console.print("Add this to configs/datasets.cfg once there are answers:\n")
         console.print(str(block), soft_wrap=True)
+
+
+def _label_option(label: str) -> list[str]:
+    """Return the words of an option, of which a label like `-` is no option itself."""
+    return [f"--label={label}"] if label.startswith("-") else ["--label", label]
 
 
 def _destination(

@@ -15,6 +15,7 @@ from scripts.reporting.console import Console, as_sum, listed, new_table, plural
 if TYPE_CHECKING:  # importing spaCy takes half a second
     from scripts.core.manifest import Entry
     from scripts.merging.merged import MergeRecord
+    from scripts.sources.blocks import DatasetBlock
     from scripts.sources.importing import FoundDataset
     from scripts.sources.source import Intake
 
@@ -57,6 +58,18 @@ def print_found(console: Console, datasets: Sequence[FoundDataset], said: Iterab
     print_intake(console, {dataset.name: dataset.intake for dataset in datasets})
     for sentence in said:
         console.print(f"⚠ {sentence}")
+
+
+def said_of_blocks(blocks: Iterable[DatasetBlock]) -> str:
+    """Say how many blocks are added, and how many are there."""
+    blocks = list(blocks)
+    added = [block.name for block in blocks if block.is_written]
+    names = f", {added[0]} to {added[-1]}" if len(added) > 1 else f", {added[0]}" if added else ""
+    states = Counter(block.state for block in blocks)
+    said = [f"{plural(len(added), 'block')}{names}" if added else "no block added"]
+    said += [f"{states['same']:,} there already"] if states["same"] else []
+    said += [f"{states['differs']:,} there with other settings, left as they are"] if states["differs"] else []
+    return "; ".join(said)
 
 
 def print_merge(console: Console, merged: MergeRecord) -> None:

@@ -26,7 +26,7 @@ def find_corrected(one: Known, others: Iterable[Known], new: Iterable[Known]) ->
     """
     found: list[tuple[str, str, bool]] = []
     for other, is_new in [(known, False) for known in others] + [(known, True) for known in new]:
-        if other.evidence is one.evidence or not other.labels & one.labels:
+        if other.origin == one.origin or not other.labels & one.labels:
             continue
         shared, texts, are_parts = _shared(one.evidence, other.evidence)
         later, named = _is_later(one, other, are_parts), _is_named_after(one.dataset, other.dataset)

@@ -148,6 +148,7 @@ class Known(NamedTuple):
     labels (frozenset[str]): Our names of them.
     place (str): What numbers the answers, so that those of two blocks can be compared.
     found (str): How its answers call its only label, if not as we do.
+    origin (int): The same number for blocks that read the same dataset.
     """
 
     block: str
@@ -156,6 +157,7 @@ class Known(NamedTuple):
     evidence: Evidence
     place: str = ""
     found: str = ""
+    origin: int = 0
 
 
 def simple_name(name: str) -> str:

@@ -65,8 +65,16 @@ def find_datasets(format_name: str, path: str, options: Mapping[str, Any]) -> li
     format_name (str): The name of a reader, or the middle of it; empty to recognize it.
     path (str): A file or folder; for a database server, its `connection`.
     options (Mapping[str, Any]): Further options of the reader.
-    RAISES (UserError): If there is nothing, its format is not known, or no span is in it.
+    RAISES (UserError): If there is nothing, its format is not known, or no span is in it; or for a URL, which may hold
+        a password, so that the error does not repeat it.
     """
+    if any(
+        isinstance(value, str) and re.match(r"[A-Za-z][\w+.-]+:[/\\]", value) for value in (path, *options.values())
+    ):
+        raise UserError(
+            "a URL is no path: fetch the files first. For a database server, give the name of an environment variable, "
+            "and never the URL itself, which is a secret: --vars.format prodigyserver --vars.path DATABASE_URL"
+        )
     readers = settings.readers()
     formats = {name.split(".")[1].lower(): name for name in readers}
     full_names = {name.lower(): short for short, name in formats.items()}
@@ -101,12 +109,10 @@ def _list_datasets(reader: Reader, reader_name: str, path: str, options: Mapping
         yield FoundDataset(name, reader_name, {**where, **options}, split=split)
 
 
-def make_blocks(datasets: Iterable[FoundDataset], taken: Iterable[str], prefix: str = "") -> list[DatasetBlock]:
+def make_blocks(datasets: Iterable[FoundDataset], prefix: str = "") -> list[DatasetBlock]:
     """Make a block for each label of each dataset.
 
-    taken (Iterable[str]): The names of other blocks.
     prefix (str): Begins all names, instead of the name of the dataset.
-    RAISES (UserError): If a name is taken.
     """
     blocks: dict[str, DatasetBlock] = {}
     for dataset in datasets:
@@ -115,10 +121,6 @@ def make_blocks(datasets: Iterable[FoundDataset], taken: Iterable[str], prefix: 
             name = unique(slug("_".join(words)), blocks)
             first = {key: value for key, value in dataset.options.items() if key in ("path", "connection", "dataset")}
             blocks[name] = DatasetBlock(name, dataset.reader, first | {"labels": [label]} | dataset.options)
-    folded = {name.casefold() for name in taken}
-    if twice := [name for name in blocks if name in folded]:
-        instead = "--vars.write replace takes it out, python -m scripts.import --name gives these other names"
-        raise UserError(f"there is a [datasets.{twice[0]}] already: {instead}")
     return list(blocks.values())
 
 

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from scripts.core import settings
 from scripts.core.errors import UserError
 from scripts.core.settings import PullSection, Settings
-from scripts.sources.blocks import DatasetBlock, Proposal, add_blocks, block_names, remove_blocks, set_split
+from scripts.sources.blocks import (
+    DatasetBlock,
+    Proposal,
+    add_blocks,
+    block_names,
+    read_config,
+    remove_blocks,
+    set_split,
+)
+from scripts.sources.existing import compare_blocks, mark_origins
 from scripts.sources.files import PUBLISHED_SPLITS
 from scripts.sources.importing import FoundDataset, make_blocks
 from scripts.sources.proposals import in_config, propose, said_of_language, said_of_repeats
@@ -23,9 +33,9 @@ _LANG = re.compile(r'^\s*lang\s*=\s*"(\w+)"', re.MULTILINE)
 class ImportPlan(NamedTuple):
     """What an import does.
 
-    blocks (list[DatasetBlock]): The new blocks; those with a doubt are written as comments.
+    blocks (list[DatasetBlock]): Of all labels that were found. Those that are new are added; with a doubt, as comments.
     config (str): The new content of the config.
-    others (list[str]): The names of the blocks that stay.
+    others (list[str]): The names of the other blocks, which stay.
     said (list[str]): What to look at, a sentence each.
     """
 
@@ -38,26 +48,41 @@ class ImportPlan(NamedTuple):
 def plan_import(found: Sequence[FoundDataset], config: Path, write: Write, prefix: str = "") -> ImportPlan:
     """Plan what is written into a config for datasets.
 
+    write (str): "add" the blocks that are missing to those that are there, "replace" these, or write "nothing".
     prefix (str): Begins the names of the blocks, instead of the name of the dataset.
-    RAISES (UserError): If a name is taken.
+    RAISES (UserError): If the config has blocks and cannot be read.
     """
-    before = config.read_text("utf-8-sig") if config.exists() else ""
+    before = read_config(config)
     kept = remove_blocks(before) if write == "replace" else before
-    others = block_names(kept)
-    blocks = make_blocks(found, () if write == "nothing" else others, prefix)
+    names = block_names(kept)
     current = _load(config)
-    blocks = propose(found, blocks, in_config(current if others else None))
+    staying = current if names else None
+    blocks = make_blocks(found, prefix)
+    if write == "add":
+        if current is None and {block.name for block in blocks} & {*names}:
+            settings.load(config)  # raises
+        blocks = compare_blocks(blocks, staying, bool(prefix))
+    blocks = propose(found, blocks, mark_origins(in_config(staying), found, staying))
+    blocks = [replace(block, state="same") if _is_comment_of(block, kept) else block for block in blocks]
+    new = [block for block in blocks if block.state == "new"]
     splits = _published_splits(found, blocks)
-    content = add_blocks(set_split(kept, splits) if splits else kept, blocks)
+    others = [name for name in names if name not in {block.name for block in blocks}]
+    content = add_blocks(set_split(kept, splits) if splits else kept, new) if new else kept
     said = [
         *(f"{dataset.name}: {finding}{_what_to_do(finding)}" for dataset in found for finding in dataset.findings),
         *_said_of_datasets(found, (current.pull if current else PullSection()).max_skipped),
         *_said_of_labels(found, blocks),
-        *_said_of_blocks(blocks),
+        *_said_of_blocks(new),
         *_said_of_splits(splits),
+        *_said_of_existing(blocks),
         said_of_language(found, _languages(config.parent)),
     ]
     return ImportPlan(blocks, content, others, list(dict.fromkeys(filter(None, said))))
+
+
+def _is_comment_of(block: DatasetBlock, config: str) -> bool:
+    """Whether a block that is to be a comment is one already."""
+    return bool(block.doubt) and f"# [datasets.{block.name}]" in config.splitlines()
 
 
 def _load(config: Path) -> Settings | None:
@@ -78,7 +103,7 @@ def _published_splits(found: Iterable[FoundDataset], blocks: Iterable[DatasetBlo
     of_blocks = [dataset.split for dataset in found for _ in dataset.labels]
     names: dict[str, list[str]] = {}
     for split, block in zip(of_blocks, blocks, strict=True):
-        if split in ("dev", "test"):
+        if split in ("dev", "test") and block.is_written:
             names.setdefault(f"{split}_datasets", []).append(block.name)
     return names
 
@@ -125,6 +150,12 @@ def _said_of_blocks(blocks: Iterable[DatasetBlock]) -> Iterator[str]:
         name, proposal = found[0]
         more = f" (and so for {len(found) - 1} more of its labels)" if len(found) > 1 else ""
         yield f"{name}: {proposal} {how}{more}: {evidence}"
+
+
+def _said_of_existing(blocks: Iterable[DatasetBlock]) -> Iterator[str]:
+    for block in blocks:
+        if block.state == "differs":
+            yield f"{block.name} is there and stays as it is: {block.difference}"
 
 
 def _how(proposal: Proposal) -> str:

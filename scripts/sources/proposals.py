@@ -60,7 +60,9 @@ def _read_group(config: Any, names: Sequence[str]) -> Iterator[Known]:
         return
     for name in names:
         ours = frozenset(config.options[name].our_labels(config.datasets[name].labels))
-        yield Known(name, getattr(source, "dataset", "") or name, ours, evidence, getattr(source, "path", ""))
+        yield Known(
+            name, getattr(source, "dataset", "") or name, ours, evidence, getattr(source, "path", ""), "", id(evidence)
+        )
 
 
 def propose(
@@ -73,7 +75,7 @@ def propose(
     """
     pairs = [(dataset, label) for dataset in datasets for label in dataset.labels]
     known = [
-        Known(block.name, dataset.name, frozenset([label]), dataset.evidence, str(dataset.options.get("path", "")))
+        Known(block.name, dataset.name, frozenset([label]), *_of_dataset(dataset))
         for block, (dataset, label) in zip(blocks, pairs, strict=True)
     ]
     dismissed = {id(dataset): stray_labels(dataset, datasets, others) for dataset in datasets}
@@ -83,7 +85,7 @@ def propose(
         renames.append(list(_renames(one, label, [*others, *written])))
         if active := [proposal.value[label] for proposal in renames[-1] if proposal.is_active]:
             known[number] = one._replace(labels=frozenset(active), found=label)
-        if label not in dismissed[id(dataset)]:
+        if label not in dismissed[id(dataset)] and blocks[number].state == "new":
             written.append(known[number])
     proposed = []
     for block, one, (dataset, label), renamed in zip(blocks, known, pairs, renames, strict=True):
@@ -99,6 +101,11 @@ def propose(
     return proposed
 
 
+def _of_dataset(dataset: FoundDataset) -> tuple[Evidence, str, str, int]:
+    """Return what is the same for all blocks of a dataset, in the order of `Known`."""
+    return dataset.evidence, str(dataset.options.get("path", "")), "", id(dataset.evidence)
+
+
 # ---- Labels that nobody looked for
 
 
@@ -111,7 +118,7 @@ def stray_labels(
     records = dataset.intake.records["kept"]
     main = max(dataset.labels, key=lambda label: dataset.spans[label], default="")
     elsewhere = {label for other in datasets if other is not dataset for label in _main_labels(other)}
-    elsewhere |= {label for other in others for label in other.labels}
+    elsewhere |= {label for other in others if other.origin != id(dataset.evidence) for label in other.labels}
     is_named = bool(main) and simple_name(main) in simple_name(dataset.name)
 
     def is_rare(label: str) -> bool:
@@ -175,7 +182,7 @@ def _renames(one: Known, label: str, before: Sequence[Known]) -> Iterator[Propos
     for other in before:
         for name in sorted(other.labels):
             is_meant = _mean_the_same(label, name)
-            if other.evidence is one.evidence or not (is_meant or len(before) < _MAX_COMPARED):
+            if other.origin == one.origin or not (is_meant or len(before) < _MAX_COMPARED):
                 continue
             same, total = _same_places(one.evidence, label, other.evidence, other.found or name)
             is_same = same >= _MIN_SAME and same >= 0.8 * total
