@@ -13,7 +13,8 @@ shows the output of the last:
     ```
 
 Scores differ slightly from one processor to another: of commands that train or use a model, --check compares only the
-first line, which has the names of the columns. Times and digests are masked in all of them.
+first line, which has the names of the columns. Times and digests are masked in all of them. The last line of each step,
+with its duration and memory, is left out of the blocks.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ MASKS = (
     (re.compile(r"\b[\d,]+ words/s"), "… words/s"),
     (re.compile(r"-[0-9a-f]{8}\b"), "-…"),
 )
+USAGE = re.compile(r"^(?:[\d.]+ s|\d+ min \d+ s|\d+ h \d+ min)(?:, [\d,]+ MB(?: in \d+ processes)?)?\n", re.MULTILINE)
 COLOR = re.compile(r"\x1b\[[\d;]*m")
 WEASEL = re.compile(r"=+ .* =+|Running command: .*|ℹ .*")  # what weasel itself prints around a step
 
@@ -95,8 +97,13 @@ def output(command: str, project: Path) -> str:
     """Run the lines of a command one after the other. RETURNS (str): What the last one prints."""
     printed = ""
     for line in command.splitlines():
-        printed = shell(line, project)
+        printed = without_usage(shell(line, project) + "\n")
     return "\n".join(line.rstrip() for line in printed.strip("\n").splitlines()) + "\n"
+
+
+def without_usage(printed: str) -> str:
+    """Leave out the last line of each step: how long it took, and its peak memory."""
+    return USAGE.sub("", printed)
 
 
 def shell(command: str, folder: Path) -> str:

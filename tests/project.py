@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from docs.outputs import without_usage
 from tests.prodigy import line, task, write_database
 
 ROOT = Path(__file__).parent.parent
@@ -48,10 +49,10 @@ def run(folder, step, *options):
 
 
 def succeed(folder, step, *options):
-    """What a step says, on one line."""
+    """What a step says, on one line, without its duration and memory."""
     done = run(folder, step, *options)
     assert done.returncode == 0, done.stderr
-    return " ".join(done.stdout.split())
+    return " ".join(without_usage(done.stdout).split())
 
 
 def fail(folder, step, *options):

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from docs.outputs import without_usage
 from scripts.core.hashing import input_hash
 from tests.prodigy import line, task
 from tests.project import ROOT, TRAINING, succeed
@@ -69,7 +70,7 @@ def test_all_about_one_text(how, project):
     done = show(project, *arguments, text=f"{TEXT}\n" if how == "standard input" else "")
     assert done.returncode == 0, done.stderr
     if how == "piece":  # stands in two texts
-        found = [each.split(maxsplit=1)[0] for each in done.stdout.splitlines()]
+        found = [each.split(maxsplit=1)[0] for each in without_usage(done.stdout).splitlines()]
         assert found == ["hash", *map(str, sorted(map(input_hash, (TEXT, LONGER))))]
         return
     said = done.stdout

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from io import TextIOWrapper
 
+from scripts.core.usage import report
+
 # Controls, and marks that change the direction of text (https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters).
 _HIDDEN = [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _SHOWN = {code: ascii(chr(code))[1:-1] for code in _HIDDEN if chr(code) not in "\t\n"}
@@ -16,10 +18,14 @@ class UserError(Exception):
 
 
 def run_step(step: Callable[[], None]) -> None:
-    """Run a step so that an error a user can mend ends in one line and exit code 1, without a traceback."""
+    """Run a step so that an error a user can mend ends in one line and exit code 1, without a traceback.
+
+    The last line of a step that is done says how long it took, and its peak memory.
+    """
     _escape_what_cannot_be_encoded()
     try:
         step()
+        print(report())
         sys.stdout.flush()
     except UserError as err:
         _fail(str(err))

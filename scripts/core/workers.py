@@ -14,6 +14,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TypeVar
 
+from scripts.core import usage
 from scripts.core.errors import UserError
 
 In = TypeVar("In")
@@ -49,6 +50,7 @@ class Workers:
         self._max = processes
         self._number = 0
         self._pool: ProcessPoolExecutor | None = None
+        self._peaks: dict[int, float] = {}  # of the memory of each process, in MB
 
     def __enter__(self) -> Workers:
         return self
@@ -82,13 +84,20 @@ class Workers:
             self._pool = ProcessPoolExecutor(processes, context, initializer=_die_with_parent)
             self._number = processes
         chunk = min(_MAX_CHUNK, max(1, len(items) // (_MIN_CHUNKS * processes)))
-        return self._pool.map(work, items, chunksize=chunk)
+        return self._counted(self._pool.map(usage.measured(work), items, chunksize=chunk))
+
+    def _counted(self, results: Iterable[tuple[int, float, Out]]) -> Iterator[Out]:
+        for process, peak, result in results:
+            self._peaks[process] = max(peak, self._peaks.get(process, 0.0))
+            yield result
 
     def _stop(self, cancel: bool = False) -> None:
         if self._pool:
             self._pool.shutdown(cancel_futures=cancel)
             self._pool = None
             gc.unfreeze()
+            usage.add_workers(self._peaks.values())
+            self._peaks = {}
 
 
 def spread(work: Callable[[In], Out], items: Sequence[In], processes: int, title: str) -> Iterator[Out]:
