@@ -1,8 +1,33 @@
 """The project's steps, and the rooms they are made of."""
 
+import os
+import signal
 import sys
 import time
-from pathlib import Path
+
+
+def way_on() -> str:
+    """Say how the step that is at work is run again, and what it then has to do."""
+    words = sys.orig_argv
+    name = words[words.index("-m") + 1].rpartition(".")[2] if "-m" in words[:-1] else ""
+    if name == "train" and any("/" in word and word.endswith("-seeds") for word in words):
+        name = "seed_variance"
+    note = {"suspects": "; models that have predicted are not trained again"}
+    note |= dict.fromkeys(("train", "train_label", "seed_variance", "learning_curve"), "; training starts anew")
+    return f"To go on: weasel run {name.replace('_', '-')}{note.get(name, '')}"
+
+
+def stop_before_it_begins(number: int, _: object) -> None:
+    """For a signal while the step's modules are imported, which would end in a traceback of one of them."""
+    os.write(2, f"✘ stopped; previous outputs are unchanged. {way_on()}\n".encode())
+    os._exit(128 + number)
+
+
+if sys.argv[0] == "-m":  # so it is while Python looks for the module of a step, and neither in notebooks nor in tests
+    for _number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(_number, stop_before_it_begins)
+
+from pathlib import Path  # noqa: E402 (until now Ctrl-C would end in a traceback)
 
 STARTED = time.perf_counter()  # a step imports this first
 

@@ -5,8 +5,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from scripts.core.errors import run_step
-from scripts.core.files import exclusive
+from scripts.core.errors import note_new, run_step
+from scripts.core.files import exclusive, remove
 from scripts.reporting.console import plain_console
 from scripts.scoring.runs import load_all
 from scripts.sources.importing import find_datasets
@@ -24,9 +24,10 @@ def main() -> None:
     for path in made_by_steps(args.project):
         if path.is_dir():
             with exclusive(path):  # no step is at work there
+                note_new(path)
                 shutil.rmtree(path)
         else:
-            path.unlink()
+            remove(path)
         console.print(f"✔ {path}: removed")
 
 

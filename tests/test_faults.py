@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -106,6 +107,54 @@ def _fields(stat):
         return stat.read_text().rpartition(")")[2].split()
     except OSError:
         return []
+
+
+# Ctrl-C reaches all processes of a terminal; `kill` and a cluster's scheduler end the step's own.
+
+
+@pytest.mark.parametrize("seed", range(KILLS))
+def test_ctrl_c_at_any_moment_is_one_line_and_harms_nothing(seed, two_states):
+    """While modules are imported too, from the first one of ours on."""
+    folder, states = two_states
+    rng = random.Random(f"stop {seed}")
+    source, expected = states[seed % 2]
+    (folder / "per.jsonl").write_bytes(source)
+    victim, number = rng.choice(list(STEPS)), signal.SIGTERM if seed % 4 == 3 else signal.SIGINT
+    for step in STEPS:
+        before = visible(folder)
+        if step == victim:
+            said, code = _stop(start(folder, step), number, rng.uniform(0, 2.5 if step == "corpus" else 1.2))
+            after = visible(folder)
+            assert not leftovers(folder)
+            assert all(content in (before.get(name), expected.get(name)) for name, content in after.items())
+            if code:
+                _is_the_one_line(said, code, step, number)
+                assert after == before or "previous outputs are unchanged" not in said
+        succeed(folder, step)
+    assert visible(folder) == expected
+
+
+def _stop(process, number, after):
+    """Stop a step some seconds after it has its handler of signals. RETURNS: What it says on stderr, and its code."""
+    _wait_for_step(process.pid)
+    time.sleep(after)
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    _wait_for_workers(process.pid)
+    return said, process.returncode
+
+
+def _wait_for_step(process):
+    """Until it handles SIGTERM, which Python itself does not."""
+    caught = 0
+    while not caught & 1 << signal.SIGTERM - 1:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+        caught = next((int(line.split()[1], 16) for line in lines if line.startswith("SigCgt")), 1 << 14)
+
+
+def _is_the_one_line(said, code, step, number):
+    assert code == 128 + number
+    assert re.fullmatch(rf"✘ stopped; .*\. To go on: weasel run {step}.*\n", said), said
 
 
 @pytest.mark.parametrize("step", STEPS)

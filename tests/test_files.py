@@ -132,3 +132,68 @@ def test_an_error_shows_control_characters_escaped():
     code = "from scripts.core.errors import *\ndef step(): raise UserError('label \\x1b[2J\\u202e x')\nrun_step(step)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf8")
     assert done.stderr == "✘ label \\x1b[2J\\u202e x\n"
+
+
+# Ctrl-C, and a disk that is full, while several outputs are put in place
+
+STEP = """
+import errno, os, signal, sys
+from pathlib import Path
+from scripts.core.errors import committing, run_step
+from scripts.core.files import exclusive, put, whole_file, work_folder
+sys.orig_argv = ["python", "-m", "scripts.merge"]
+folder = Path(sys.argv[1])
+def step():
+    with exclusive(folder), work_folder(folder) as work:
+        for name in "ab":
+            (work / name).write_text("new")
+        {before}
+        with committing():
+            put(work / "a", folder / "a")
+            {amid}
+            put(work / "b", folder / "b")
+        {after}
+        print("not reached")
+run_step(step)
+"""
+STOP, TERM = "os.kill(os.getpid(), signal.SIGINT)", "os.kill(os.getpid(), signal.SIGTERM)"
+FULL = "raise OSError(errno.ENOSPC, 'No space left on device', 'b')"
+AS_BEFORE, WHOLE = "previous outputs are unchanged", "b and 1 more are new, other outputs are unchanged"
+AGAIN = "To go on: weasel run merge"
+
+
+@pytest.mark.parametrize(
+    ("when", "what", "code", "said", "left"),
+    [
+        ("before", STOP, 130, f"stopped; {AS_BEFORE}. {AGAIN}", "old old"),
+        ("before", TERM, 143, f"stopped; {AS_BEFORE}. {AGAIN}", "old old"),
+        ("amid", STOP, 130, f"stopped; {WHOLE}. {AGAIN}", "new new"),
+        ("amid", TERM, 143, f"stopped; {WHOLE}. {AGAIN}", "new new"),
+        ("after", STOP, 130, f"stopped; {WHOLE}. {AGAIN}", "new new"),
+        ("before", FULL, 1, f"b: the disk is full; {AS_BEFORE}. Free some space and run again", "old old"),
+        ("amid", FULL, 1, "b: the disk is full; a is new, other outputs are unchanged. Free some space and run again",
+         "new old"),
+    ],
+)  # fmt: skip
+def test_what_ends_a_step_says_which_outputs_are_new(when, what, code, said, left, tmp_path):
+    for name in "ab":
+        (tmp_path / name).write_text("old")
+    places = dict.fromkeys(("before", "amid", "after"), "pass") | {when: what}
+    command = [sys.executable, "-c", STEP.format(**places), "."]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, encoding="utf8", env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", f"✘ {said}\n")
+    assert " ".join((tmp_path / name).read_text() for name in "ab") == left
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "a", "b"]
+
+
+def test_a_second_ctrl_c_ends_a_step_that_still_cleans_up(tmp_path):
+    """With the one line of the first."""
+    code = (
+        "import os, signal\nfrom scripts.core.errors import run_step\n"
+        "def step():\n    try:\n        os.kill(os.getpid(), signal.SIGINT)\n    finally:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n        print('not reached', flush=True)\nrun_step(step)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf8")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (130, "", 1)

@@ -1,15 +1,23 @@
 """Errors that a user can mend, and how a step reports them."""
 
 import errno
+import os
+import signal
 import sqlite3
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
+from pathlib import Path
+from typing import ClassVar
 
+from scripts import stop_before_it_begins, way_on
 from scripts.core.usage import report
 
 # Controls, and marks that change the direction of text (https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters).
 _HIDDEN = [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+_PATIENCE = 10  # seconds for a step that was stopped to remove its temporary files; else the next run does
 _SHOWN = {code: ascii(chr(code))[1:-1] for code in _HIDDEN if chr(code) not in "\t\n"}
 
 
@@ -17,29 +25,116 @@ class UserError(Exception):
     """Something the user can mend: one line with the place, what is wrong there, and what is allowed."""
 
 
+class _Step:
+    """The step at work.
+
+    process (int): Its process: a worker that was forked is another.
+    stopped (int): The signal that stops it; 0 for none.
+    is_told (bool): Whether its last line was printed.
+    commits (int): Blocks of `committing` that it is in.
+    new (list[Path]): Outputs that it has put in place.
+    """
+
+    process = stopped = commits = 0
+    is_told = False
+    new: ClassVar[list[Path]] = []
+
+
 def run_step(step: Callable[[], None]) -> None:
-    """Run a step so that an error a user can mend ends in one line and exit code 1, without a traceback.
+    """Run a step so that an error a user can mend, and Ctrl-C, end in one line, without a traceback.
 
     The last line of a step that is done says how long it took, and its peak memory.
+    RAISES (SystemExit): With 1 after an error, with 128 + the signal if it was stopped.
     """
     _escape_what_cannot_be_encoded()
+    _Step.process = os.getpid()
+    previous = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        _report_errors(step)
+    except BaseException:
+        if not _Step.stopped:
+            raise
+    finally:  # what Python still has to do is short, and a signal then would end in a traceback
+        for number, handler in previous.items():
+            signal.signal(number, signal.SIG_IGN if handler is stop_before_it_begins else handler)
+    if _Step.stopped:
+        _tell_stopped()
+        sys.exit(128 + _Step.stopped)
+
+
+def _report_errors(step: Callable[[], None]) -> None:
     try:
         step()
         print(report())
         sys.stdout.flush()
     except UserError as err:
         _fail(str(err))
-    except KeyboardInterrupt:
-        _fail("stopped; previous outputs are unchanged")
     except BrokenPipeError:  # `weasel run compare | head`
         sys.exit(1)
     except OSError as err:
         place = f"{err.filename}: " if err.filename else ""
         if err.errno == errno.ENOSPC:
-            _fail(f"{place}the disk is full; previous outputs are unchanged. Free some space and run again")
+            _fail(f"{place}the disk is full; {_outputs()}. Free some space and run again")
         _fail(f"{place}{err.strerror or err}")
     except sqlite3.Error as err:
         _fail(f"SQLite: {err}")
+
+
+def _outputs() -> str:
+    """Say which outputs are new."""
+    if not _Step.new:
+        return "previous outputs are unchanged"
+    others = len(_Step.new) - 1
+    more = f" and {others} more are" if others else " is"
+    return f"{_Step.new[-1]}{more} new, other outputs are unchanged"
+
+
+def note_new(output: Path) -> None:
+    """Note that an output was put in place, or removed: if the step does not come to its end, it says so."""
+    if output not in _Step.new and not any(part.startswith(".") for part in output.parts):
+        _Step.new.append(output)
+
+
+@contextmanager
+def committing() -> Iterator[None]:
+    """Put outputs in place that belong together, or clean up: Ctrl-C waits until that is done."""
+    _Step.commits += 1
+    try:
+        yield
+    finally:
+        _Step.commits -= 1
+    if _Step.stopped and not _Step.commits:
+        _give_up()
+
+
+def _stop(number: int, _: object) -> None:
+    """For a signal: end the workers, say it, and leave each block in order. The second time: end at once."""
+    if os.getpid() != _Step.process or _Step.stopped:
+        os._exit(128 + number)
+    _Step.stopped = number
+    if not _Step.commits:
+        _give_up()
+
+
+def _give_up() -> None:
+    """RAISES (KeyboardInterrupt): Always. What else is raised from now on is of no use to anyone."""
+    sys.unraisablehook = lambda _: None
+    threading.excepthook = lambda _: None
+    if workers := sys.modules.get("multiprocessing"):
+        for worker in workers.active_children():
+            worker.kill()
+    _tell_stopped()  # first of all: who has started the step, as weasel, may kill it soon
+    end = threading.Timer(_PATIENCE, os._exit, (128 + _Step.stopped,))
+    end.daemon = True
+    end.start()
+    raise KeyboardInterrupt
+
+
+def _tell_stopped() -> None:
+    if not _Step.is_told:
+        _Step.is_told = True
+        with suppress(RuntimeError, OSError):  # it is writing just now, or nobody reads
+            print(f"✘ stopped; {_outputs()}. {way_on()}", file=sys.stderr, flush=True)
 
 
 def _escape_what_cannot_be_encoded() -> None:
@@ -55,5 +150,6 @@ def visible(text: str) -> str:
 
 
 def _fail(message: str) -> None:
-    print("✘", *map(visible, message.split()), file=sys.stderr)
+    if not _Step.stopped:
+        print("✘", *map(visible, message.split()), file=sys.stderr)
     sys.exit(1)

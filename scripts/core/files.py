@@ -12,7 +12,7 @@ from typing import IO, Any, TypeVar
 import msgspec
 from zc.lockfile import LockError, SimpleLockFile
 
-from scripts.core.errors import UserError
+from scripts.core.errors import UserError, committing, note_new
 
 T = TypeVar("T")
 BUFFER = 2**20  # bytes to read or write at a time: with Python's own 8 kB, lines of 20 kB take three times as long
@@ -50,7 +50,8 @@ def work_folder(folder: Path) -> Iterator[Path]:
     try:
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        with committing():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def replace_folder(new: Path, place: Path) -> None:
@@ -59,12 +60,27 @@ def replace_folder(new: Path, place: Path) -> None:
     new (Path): On the same disk.
     """
     previous = place.with_name(f"{_PREVIOUS}{place.name}")
-    try:
-        if place.exists():
-            place.rename(previous)
-        new.rename(place)
-    finally:
-        _settle(previous)
+    with committing():
+        try:
+            if place.exists():
+                place.rename(previous)
+            new.rename(place)
+            note_new(place)
+        finally:
+            _settle(previous)
+
+
+def put(new: Path, place: Path) -> Path:
+    """Put a new file or folder, on the same disk, in place of another file. RETURNS (Path): The place."""
+    new.replace(place)
+    note_new(place)
+    return place
+
+
+def remove(path: Path) -> None:
+    """Remove a file of the outputs, if it is there."""
+    path.unlink(missing_ok=True)
+    note_new(path)
 
 
 def _settle(previous: Path) -> None:
@@ -91,7 +107,7 @@ def whole_path(path: Path) -> Iterator[Path]:
             leftover.unlink(missing_ok=True)
     try:
         yield temporary
-        temporary.replace(path)
+        put(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TypeVar
@@ -81,10 +83,11 @@ class Workers:
             self._stop()
             gc.freeze()  # else the collector, which writes to all objects, makes a copy of them for each process
             context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-            self._pool = ProcessPoolExecutor(processes, context, initializer=_die_with_parent)
+            self._pool = ProcessPoolExecutor(processes, context, initializer=_obey_parent)
             self._number = processes
         chunk = min(_MAX_CHUNK, max(1, len(items) // (_MIN_CHUNKS * processes)))
-        return self._counted(self._pool.map(usage.measured(work), items, chunksize=chunk))
+        with _no_interrupts():
+            return self._counted(self._pool.map(usage.measured(work), items, chunksize=chunk))
 
     def _counted(self, results: Iterable[tuple[int, float, Out]]) -> Iterator[Out]:
         for process, peak, result in results:
@@ -93,6 +96,9 @@ class Workers:
 
     def _stop(self, cancel: bool = False) -> None:
         if self._pool:
+            if cancel:  # what they are at is of no use
+                for worker in multiprocessing.active_children():
+                    worker.kill()
             self._pool.shutdown(cancel_futures=cancel)
             self._pool = None
             gc.unfreeze()
@@ -118,8 +124,22 @@ def with_progress(items: Iterable[Out], number: int, title: str) -> Iterable[Out
     return track(items, title, number, console=console, transient=True)
 
 
-def _die_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Start processes that Ctrl-C, which all of a terminal's processes get, does not reach; here it waits meanwhile."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _obey_parent() -> None:
+    """Leave Ctrl-C to the parent, and end with it: a worker whose parent was killed would wait for work for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_exit_after, args=[parent], daemon=True).start()

@@ -10,8 +10,8 @@ import msgspec
 from packaging.version import InvalidVersion, Version
 from spacy.cli.package import package
 
-from scripts.core.errors import UserError
-from scripts.core.files import exclusive, work_folder, write_json
+from scripts.core.errors import UserError, committing
+from scripts.core.files import exclusive, put, work_folder, write_json
 from scripts.model import label_heads
 from scripts.model.models import Provenance, load_model, model_digest, provenance, without_seen_words
 from scripts.reporting.comparison import markdown_row
@@ -117,8 +117,11 @@ def build(model: Path, metrics: Path, output: Path, name: str, version: str) -> 
         write_json(work / "model" / "meta.json", meta | more)
         package(work / "model", work, code_paths=[_CODE], create_sdist=False, require_parent=True, silent=True)
         wheel = _wheel(work / f"{full_name}-{version}", work / "wheel")
-        (output / f"{wheel.name}.md").write_text(text, "utf8")
-        return wheel.replace(output / wheel.name)
+        described = work / "card.md"
+        described.write_text(text, "utf8")
+        with committing():
+            put(described, output / f"{wheel.name}.md")
+            return put(wheel, output / wheel.name)
 
 
 def _requirements(lang: str) -> list[str]:

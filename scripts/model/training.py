@@ -14,7 +14,7 @@ from spacy.util import walk_dict
 from scripts.building.documents import missing_language
 from scripts.building.reading import CorpusReader
 from scripts.building.splits import Corpus
-from scripts.core.errors import UserError
+from scripts.core.errors import UserError, note_new
 from scripts.core.files import exclusive, replace_folder, work_folder
 from scripts.core.workers import available_cores, available_mb, spread
 from scripts.model.models import BEST, save_model
@@ -146,7 +146,15 @@ def train_all(jobs: Sequence[TrainingJob], title: str) -> Iterator[dict[str, flo
     title (str): Of the progress bar. spaCy's output goes to train.log in each folder.
     RETURNS (Iterator[dict[str, float]]): The thresholds of each.
     """
-    yield from spread(_train_quietly, jobs, at_a_time(any(job.gpu >= 0 for job in jobs)), title)
+    note_new(jobs[0].folder.parent / f"*/{BEST} of what was trained to the end")
+    try:
+        yield from spread(_train_quietly, jobs, at_a_time(any(job.gpu >= 0 for job in jobs)), title)
+    except BaseException:
+        for job in jobs:
+            if job.folder.exists():
+                with exclusive(job.folder):  # which removes what workers left that were killed
+                    pass
+        raise
 
 
 def at_a_time(on_gpu: bool) -> int:

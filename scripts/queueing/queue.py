@@ -9,7 +9,7 @@ from rich.console import Console
 from scripts.building.corpus import CorpusPlan, whole_splitter
 from scripts.building.splits import SPLITS, read_corpus
 from scripts.core.errors import UserError
-from scripts.core.files import exclusive, work_folder, write_json
+from scripts.core.files import exclusive, put, work_folder, write_json
 from scripts.core.manifest import file_name
 from scripts.exporting.tokens import Tokens
 from scripts.merging.merged import annotated_labels, gold_as_merged
@@ -105,7 +105,7 @@ def _write(account: Queue, chosen: Selection, tokens: Tokens, work: Path, folder
     write_json(work / NAME, account)
     numbers = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
     folder.mkdir(exist_ok=True)
-    return work.replace(folder / f"{max(numbers, default=0) + 1:03}")
+    return put(work, folder / f"{max(numbers, default=0) + 1:03}")
 
 
 def print_queue(console: Console, queued: Queued) -> None:

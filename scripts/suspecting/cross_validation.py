@@ -29,7 +29,7 @@ from scripts.building.shards import DocWriter
 from scripts.building.splits import Corpus
 from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
-from scripts.core.files import BUFFER, exclusive, read_json_if_there, whole_file, work_folder, write_json
+from scripts.core.files import BUFFER, exclusive, read_json_if_there, remove, whole_file, work_folder, write_json
 from scripts.core.hashing import normalized
 from scripts.merging.duplicates import find_root
 from scripts.merging.merged import read_gold
@@ -225,7 +225,7 @@ def _remove_others(digest: str, folder: Path) -> None:
     """Remove the predictions of another digest."""
     if read_json_if_there(folder / DIGEST, dict[str, str], f"remove {folder}") != {"digest": digest}:
         for path in folder.glob("fold-*.jsonl"):
-            path.unlink()
+            remove(path)
         write_json(folder / DIGEST, {"digest": digest})
 
 
