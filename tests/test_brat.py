@@ -287,7 +287,7 @@ def test_a_file_name_that_is_no_utf_8(folder):
     path = folder(ADA)
     for suffix in ("ann", "txt"):
         (path / f"doc.{suffix}").rename(path / os.fsdecode(b"caf\xe9." + suffix.encode()))
-    assert source(path).fingerprint()
+    assert source(path).digest()
     (found,), _, _ = read(source(path))
     assert found.source == "caf\ufffd.ann:1"
 
@@ -542,15 +542,15 @@ def test_a_source_pickles_and_labels_named_twice_do_no_harm(folder):
     assert found.labels == ["PERSON"]
 
 
-def test_the_fingerprint_follows_every_file(folder):
+def test_the_digest_follows_every_file(folder):
     path = folder(ADA)
-    prints = [source(path).fingerprint()]
+    prints = [source(path).digest()]
     (path / "doc.txt").write_text(f"{TEXT} ")
-    prints.append(source(path).fingerprint())
+    prints.append(source(path).digest())
     (path / "doc.txt").rename(path / "other.txt")
-    prints.append(source(path).fingerprint())
+    prints.append(source(path).digest())
     (path / "notes.md").write_text("no matter")
-    prints.append(source(path).fingerprint())
+    prints.append(source(path).digest())
     assert len(set(prints)) == 3
     assert prints[2] == prints[3]
 

@@ -209,9 +209,9 @@ def test_types_may_be_in_a_folder_above_but_not_outside(tmp_path):
 
 def test_what_changes_the_types_changes_the_fingerprint(stored, tmp_path):
     source = stored(xmi(ADA))
-    before = source.fingerprint()
+    before = source.digest()
     (tmp_path / "TypeSystem.xml").write_text(TYPES + "\n")
-    assert source.fingerprint() != before
+    assert source.digest() != before
 
 
 def test_damaged_zips_and_too_large_files_are_refused(tmp_path, monkeypatch):
@@ -332,9 +332,9 @@ def test_the_project_says_when_a_document_was_annotated(tmp_path):
             archive.extractall(zipped_file.with_suffix(""))
         zipped_file.unlink()
     assert [(task.annotator, task.timestamp) for task in read(source)[0]] == [("ada", 1_700_000_000)]
-    before = source.fingerprint()
+    before = source.digest()
     (tmp_path / "unpacked" / "exportedproject_2024.json").write_text("{}")
-    assert source.fingerprint() != before
+    assert source.digest() != before
 
 
 def test_a_damaged_description_of_a_project_does_no_harm(tmp_path):

@@ -386,9 +386,9 @@ def test_all_files_of_a_folder(corpus, tmp_path):
     tasks, intake, _ = read(Conll(str(tmp_path), ["PER"]))
     assert [task.source for task in tasks] == ["a.iob:1", "b.conll:1"]
     assert intake.notes == {"file with tags read as io": 1, "file with tags read as iob2": 1}
-    before = Conll(str(tmp_path), ["PER"]).fingerprint()
+    before = Conll(str(tmp_path), ["PER"]).digest()
     corpus("Ada Lovelace B-PER\n", name="b.conll")
-    assert Conll(str(tmp_path), ["PER"]).fingerprint() != before
+    assert Conll(str(tmp_path), ["PER"]).digest() != before
 
 
 def test_what_is_wrong_before_reading(tmp_path):

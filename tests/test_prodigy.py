@@ -398,12 +398,12 @@ def test_a_missing_file_and_missing_labels_are_one_line(export, tmp_path):
         export(task(TEXT), labels=[]).check()
 
 
-def test_the_fingerprint_of_a_file_changes_with_it(export, tmp_path):
+def test_the_digest_of_a_file_changes_with_it(export, tmp_path):
     source = export(task(TEXT))
-    before = source.fingerprint()
-    assert source.fingerprint() == before
+    before = source.digest()
+    assert source.digest() == before
     (tmp_path / "people.jsonl").write_text("other")
-    assert source.fingerprint() != before
+    assert source.digest() != before
 
 
 def test_sources_pickle(export, tmp_path):
@@ -487,26 +487,26 @@ def test_a_dataset_without_tasks_is_empty(tmp_path):
     assert read(source)[1].records["read"] == 0
 
 
-def test_the_fingerprint_follows_the_dataset_alone(database):
-    before = people(database).fingerprint()
+def test_the_digest_follows_the_dataset_alone(database):
+    before = people(database).digest()
     with closing(sqlite3.connect(database)) as connection, connection:
         add_task(connection, [1], task("elsewhere"))
-    assert people(database).fingerprint() == before
+    assert people(database).digest() == before
     with closing(sqlite3.connect(database)) as connection, connection:
         add_task(connection, [2], task("here"))
-    assert people(database).fingerprint() != before
+    assert people(database).digest() != before
 
 
-def test_the_fingerprint_sees_a_dataset_that_was_dropped_and_imported_anew(tmp_path):
+def test_the_digest_sees_a_dataset_that_was_dropped_and_imported_anew(tmp_path):
     """With other answers of the same length, and so with the same ids, hashes and lengths."""
     path = write_database(tmp_path / "prodigy.db", {"people": [task(TEXT, [ADA], answer="accept")]})
-    before = people(path).fingerprint()
+    before = people(path).digest()
     with closing(sqlite3.connect(path)) as connection, connection:
         for table in ("link", "example", "dataset"):
             connection.execute(f"DELETE FROM {table}")
         add_task(connection, [add_dataset(connection, "people")], task(TEXT, [ADA], answer="reject"))
         connection.execute("UPDATE dataset SET created = created + 1")
-    assert people(path).fingerprint() != before
+    assert people(path).digest() != before
 
 
 def test_a_home_folder_is_meant_by_a_tilde(database, monkeypatch):
@@ -532,7 +532,7 @@ def whole(folder):
 
 def use(source):
     source.check()
-    source.fingerprint()
+    source.digest()
     return read(source)[0]
 
 
@@ -634,7 +634,7 @@ def test_no_database_at_all(tmp_path):
 def test_what_is_no_database_is_one_line(tmp_path, content):
     path = tmp_path / "prodigy.db"
     path.write_bytes(content)
-    for act in (people(path).check, people(path).fingerprint, lambda: read(people(path))):
+    for act in (people(path).check, people(path).digest, lambda: read(people(path))):
         with pytest.raises(
             UserError, match=r"prodigy\.db: (cannot be read as a|is no) Prodigy database|is cut off"
         ) as caught:

@@ -203,15 +203,15 @@ def test_it_pickles(reader):
     assert read(copy)[0] == read(source)[0]
 
 
-def test_its_fingerprint_changes_with_the_content_and_not_without(reader):
+def test_its_digest_changes_with_the_content_and_not_without(reader):
     first = reader()
-    fingerprint = first.fingerprint()
-    assert first.fingerprint() == pickle.loads(pickle.dumps(first)).fingerprint() == fingerprint
+    digest = first.digest()
+    assert first.digest() == pickle.loads(pickle.dumps(first)).digest() == digest
     read(first)
-    assert first.fingerprint() == fingerprint
+    assert first.digest() == digest
     time.sleep(0.02)  # longer than a file system's clock ticks
     second = reader("Eva")  # of the same length
-    assert second.fingerprint() != fingerprint
+    assert second.digest() != digest
     assert "Eva" in read(second)[0][0].text
 
 

@@ -360,7 +360,7 @@ def _resolve(section: str, block: Any, kind: str) -> Any:
         keys = ", ".join(inspect.signature(registry.get(kind, name)).parameters)
         common = f", and every dataset {', '.join(DatasetOptions.model_fields)}" if kind == "readers" else ""
         raise UserError(f"[{section}]: {_first_problem(err)}; {name} takes {keys}{common}") from err
-    if kind == "readers" and not hasattr(resolved, "fingerprint"):  # as spaCy's own readers
+    if kind == "readers" and not hasattr(resolved, "digest"):  # as spaCy's own readers
         raise UserError(f"[{section}]: {name} is no reader of annotations; there is {', '.join(ours)}")
     return resolved
 

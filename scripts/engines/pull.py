@@ -28,9 +28,13 @@ from scripts.merging.pull import (
     Pulled,
     Reader,
     ReadJob,
+    is_changed,
+    load_fingerprints,
     previous_entries,
+    prove,
     pull,
     read_source,
+    reading_digest,
     skipped_file,
     skips_listed,
 )
@@ -90,14 +94,21 @@ class DaskReader(Reader):
         self._stored: list[StoredFile] = []
 
     def read(
-        self, sources: Mapping[str, Source], options: Mapping[str, DatasetOptions], digests: Mapping[str, str],
-        folder: Path, work: Path,
-    ) -> tuple[Entries, list[str]]:  # fmt: skip
+        self, sources: Mapping[str, Source], options: Mapping[str, DatasetOptions], folder: Path, work: Path
+    ) -> tuple[Entries, list[str]]:
         """See `Reader.read`. Answers stay on the storage; lists of skipped records are copied to this machine."""
         self.storage.check()
+        before = {name: source.state() for name, source in sources.items()}
+        known = load_fingerprints(folder)
+        for name, source in sources.items():
+            cached = known[name].source if name in known else None
+            self.proofs[name] = prove(source, before[name], reading_digest(source, options[name]), cached)
         with connected(self.engine) as client:
-            jobs = list(self._jobs(client, sources, options, digests))
+            jobs = list(self._jobs(client, sources, options))
             pulled = in_order(client, read_part, jobs, "Pulling")
+        for name, source in sources.items():
+            if is_changed(source, before[name]) and source.digest() != self.proofs[name].content:
+                raise UserError(f"[datasets.{name}] was written to while it was read; run again when that is done")
         by_dataset = defaultdict(list)
         for job, (entry, was_there) in zip(jobs, pulled, strict=True):
             self._stored.append(StoredFile(job.name, entry.bytes, entry.sha256))
@@ -115,16 +126,16 @@ class DaskReader(Reader):
                 unchanged.append(name)
         return entries, unchanged
 
-    def commit(self, manifest: Manifest, digests: Mapping[str, str], folder: Path) -> None:
+    def commit(self, manifest: Manifest, folder: Path) -> None:
         """Write parts.json, and delete the files of other parts."""
+        super().commit(manifest, folder)
         self.storage.write_json(_NAME, StoredParts(manifest_digest(manifest), self._stored))
         wanted = {f"{part.name}{ending}" for part in self._stored for ending in _ENDINGS} | {_NAME}
         self.storage.sweep(_FOLDER, wanted)
 
     def _jobs(
-        self, client: Client, sources: Mapping[str, Source], options: Mapping[str, DatasetOptions],
-        digests: Mapping[str, str],
-    ) -> Iterator[PartJob]:  # fmt: skip
+        self, client: Client, sources: Mapping[str, Source], options: Mapping[str, DatasetOptions]
+    ) -> Iterator[PartJob]:
         size = max(1, int(self.engine.part_mb * 2**20))
         divided = {}
         for name, source in sorted(sources.items()):
@@ -135,7 +146,7 @@ class DaskReader(Reader):
         counts = dict(zip(map(id, numbered), records, strict=True))
         for name, parts in divided.items():
             for part in _numbered(parts, counts):
-                digest = hashlib.sha256(f"{name}\n{digests[name]}\n{part!r}".encode()).hexdigest()[:32]
+                digest = hashlib.sha256(f"{name}\n{self.proofs[name].identity}\n{part!r}".encode()).hexdigest()[:32]
                 place = f"{_FOLDER}/{file_name(name).removesuffix('.jsonl')}/{digest}"
                 yield PartJob(name, part, options[name], place, self.storage, self.fresh)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from scripts.merging.sorting import sorted_blocks
 from scripts.sources.names import check_names
 from scripts.sources.options import read_answers
 from scripts.sources.source import Intake, Source
+from scripts.sources.states import State
 
 _SKIPPED = "skipped"
 _ROOMS = Path(__file__).parent.parent
@@ -57,29 +59,25 @@ def pull(
         while a similar one does, or all sources are empty.
     """
     for name, source in sources.items():
-        try:
+        with _naming(name):
             source.check()
-        except UserError as err:
-            raise UserError(f"[datasets.{name}] {err}") from err
     options = {name: (options or {}).get(name, DatasetOptions()) for name in sources}
     reader = reader or Reader(processes, fresh)
     with exclusive(folder), work_folder(folder) as work:
-        # Before reading: a source that changes meanwhile is read again next time.
-        digests = {name: source_digest(source, options[name]) for name, source in sources.items()}
-        entries, unchanged = reader.read(sources, options, digests, folder, work)
+        entries, unchanged = reader.read(sources, options, folder, work)
         _validate(entries, folder, work, max_skipped)
         check_names(sources, options, entries)
         _commit(entries, unchanged, folder, work)
         manifest = Manifest(dict(sorted(entries.items())))
-        reader.commit(manifest, digests, folder)
+        reader.commit(manifest, folder)
         save(manifest, folder)
     return Pulled(manifest, unchanged)
 
 
-def source_digest(source: Source, options: DatasetOptions) -> str:
-    """Digest of everything that the answers read from a source depend on: settings, content and code."""
+def reading_digest(source: Source, options: DatasetOptions) -> str:
+    """Digest of all but its content that the answers read from a source depend on: settings and code."""
     taken = (options.annotators, options.rename)
-    return hashlib.sha256(f"{source!r}\n{taken}\n{source.fingerprint()}\n{_code()}".encode()).hexdigest()
+    return hashlib.sha256(f"{source!r}\n{taken}\n{_code()}".encode()).hexdigest()
 
 
 @cache
@@ -101,40 +99,46 @@ def skipped_file(folder: Path, entry: Entry) -> Path:
 
 
 class Reader:
-    """Reads all sources, in processes of this machine. Other engines override both methods."""
+    """Reads all sources, in processes of this machine. Other engines override `read`.
+
+    proofs (dict[str, Proof]): Of all sources, once they have been read.
+    """
 
     def __init__(self, processes: int, fresh: bool) -> None:
         self.processes, self.fresh = processes, fresh
+        self.proofs: dict[str, Proof] = {}
 
     def read(
-        self, sources: Mapping[str, Source], options: Mapping[str, DatasetOptions], digests: Mapping[str, str],
-        folder: Path, work: Path,
-    ) -> tuple[Entries, list[str]]:  # fmt: skip
+        self, sources: Mapping[str, Source], options: Mapping[str, DatasetOptions], folder: Path, work: Path
+    ) -> tuple[Entries, list[str]]:
         """Read sources into files of a work folder, see `read_source`.
 
         options (Mapping[str, DatasetOptions]): Of each.
-        digests (Mapping[str, str]): See `source_digest`.
         folder (Path): The results of the previous pull, which stay as they are.
         RETURNS (tuple[Entries, list[str]]): All datasets; and the unchanged ones, whose previous files stay.
         """
-        previous, cached = previous_entries(folder), load_fingerprints(folder)
-        unchanged = [
-            name
-            for name, digest in digests.items()
-            if not self.fresh and _is_unchanged(folder, previous.get(name), cached.get(name), digest)
-        ]
-        jobs = [ReadJob(name, sources[name], options[name], work) for name in sources if name not in unchanged]
-        entries = {name: previous[name] for name in unchanged}
-        for job, entry in zip(jobs, spread(read_source, jobs, self.processes, "Pulling"), strict=True):
-            entries[job.dataset] = entry
-        return entries, unchanged
+        previous = previous_entries(folder)
+        known = {} if self.fresh else _known_proofs(previous, folder)
+        self.proofs = {name: proof for name, proof in known.items() if name in sources}
+        jobs = []
+        for name, source in sources.items():
+            reading = reading_digest(source, options[name])
+            proof = known.get(name)
+            if proof is None or not proof.holds(reading, source.state()):
+                jobs.append(ReadJob(name, source, options[name], work, reading, proof))
+        entries = {name: previous[name] for name in self.proofs}
+        for job, (entry, proof) in zip(jobs, spread(read_if_changed, jobs, self.processes, "Pulling"), strict=True):
+            self.proofs[job.dataset] = proof
+            entries[job.dataset] = entry or previous[job.dataset]
+        return entries, [name for name in sources if name in known and entries[name] is previous[name]]
 
-    def commit(self, manifest: Manifest, digests: Mapping[str, str], folder: Path) -> None:
+    def commit(self, manifest: Manifest, folder: Path) -> None:
         """Note the files that the folder holds now, just before the manifest is written."""
         fingerprints = {}
         for name, entry in manifest.datasets.items():
-            stat = (folder / entry.file).stat()
-            fingerprints[name] = Fingerprint(digests[name], entry.sha256, stat.st_size, stat.st_mtime_ns)
+            path = folder / entry.file
+            size, changed = (path.stat().st_size, path.stat().st_mtime_ns) if path.exists() else (0, 0)
+            fingerprints[name] = Fingerprint(self.proofs[name], entry.sha256, size, changed)
         with whole_file(folder / _FINGERPRINTS) as file:
             file.write(msgspec.json.encode(fingerprints))
 
@@ -142,10 +146,46 @@ class Reader:
 _FINGERPRINTS = ".fingerprints.json"  # it can always be deleted
 
 
-class Fingerprint(msgspec.Struct):
-    """A dataset: the digest of its source, and the digest, size and time of change of its file."""
+class Proof(msgspec.Struct, frozen=True):
+    """What tells later on that a source is as it was when it was read.
 
-    source: str
+    reading (str): See `reading_digest`.
+    state (str): The value of its `State`; empty if a change might not show in it.
+    content (str): Its `digest`; empty where the state told enough, so that it was not taken.
+    """
+
+    reading: str
+    state: str
+    content: str
+
+    @property
+    def identity(self) -> str:
+        """A name of what was read."""
+        return f"{self.reading} {self.content or self.state}"
+
+    def holds(self, reading: str, state: State | None) -> bool:
+        """Whether the source is as it was, as far as its state tells."""
+        return self.reading == reading and state is not None and state.is_settled and state.value == self.state
+
+    def equals(self, other: Proof | None) -> bool:
+        """Whether the contents of a source are known to be equal."""
+        if other is None or not self.content:
+            return False
+        return (self.reading, self.content) == (other.reading, other.content)
+
+
+def prove(source: Source, state: State | None, reading: str, known: Proof | None) -> Proof:
+    """Take a proof of what a source holds. Its content is read where the state is none, or is another than before."""
+    if known and known.holds(reading, state):
+        return known
+    told = state.value if state and state.is_settled else ""
+    return Proof(reading, told, source.digest() if known or not told else "")
+
+
+class Fingerprint(msgspec.Struct):
+    """A dataset: the proof of its source, and the digest, size and time of change of its file."""
+
+    source: Proof
     sha256: str
     size: int
     changed: int
@@ -167,10 +207,14 @@ def is_as_pulled(path: Path, entry: Entry, cached: Fingerprint | None) -> bool:
     return (stat.st_size, stat.st_mtime_ns) == (cached.size, cached.changed)
 
 
-def _is_unchanged(folder: Path, entry: Entry | None, cached: Fingerprint | None, digest: str) -> bool:
-    if entry is None or cached is None or cached.source != digest:
-        return False
-    return skips_listed(folder, entry) and is_as_pulled(folder / entry.file, entry, cached)
+def _known_proofs(entries: Entries, folder: Path) -> dict[str, Proof]:
+    """Return the proofs of the datasets whose files are as they were pulled."""
+    cached = load_fingerprints(folder)
+    return {
+        name: cached[name].source
+        for name, entry in entries.items()
+        if is_as_pulled(folder / entry.file, entry, cached.get(name)) and skips_listed(folder, entry)
+    }
 
 
 def skips_listed(folder: Path, entry: Entry) -> bool:
@@ -180,14 +224,56 @@ def skips_listed(folder: Path, entry: Entry) -> bool:
 
 # ---- Reading a source
 
+_ATTEMPTS = 3  # at a source that others write to
+
 
 class ReadJob(NamedTuple):
-    """A source to read, the options of its dataset, and the folder for its files."""
+    """A source to read, the options of its dataset, and the folder for its files.
+
+    reading (str): See `reading_digest`.
+    known (Proof | None): Of what its previous files hold, if they can stay.
+    """
 
     dataset: str
     source: Source
     options: DatasetOptions
     folder: Path
+    reading: str = ""
+    known: Proof | None = None
+
+
+def read_if_changed(job: ReadJob) -> tuple[Entry | None, Proof]:
+    """Read a source, see `read_source`, unless it is as it was; again, if it is written to meanwhile.
+
+    RETURNS (tuple[Entry | None, Proof]): No entry if it is as it was.
+    RAISES (UserError): If it cannot be read to its end, or is written to all the time.
+    """
+    for left in reversed(range(_ATTEMPTS)):
+        with _naming(job.dataset):
+            before = job.source.state()
+        try:
+            with _naming(job.dataset):
+                proof = prove(job.source, before, job.reading, job.known)
+            if proof.equals(job.known):
+                return None, proof
+            entry, digest = _read(job)
+        except Exception:  # half a file can raise anything
+            if left and is_changed(job.source, before):
+                continue
+            raise
+        # Of a database in use, what was read is sound, and what was not shows in its state the next time.
+        if not is_changed(job.source, before) or (before and before.is_shared and not left):
+            return entry, msgspec.structs.replace(proof, content=digest or proof.content)
+    raise UserError(f"[datasets.{job.dataset}] was written to each time that it was read; run again when that is done")
+
+
+def is_changed(source: Source, before: State | None) -> bool:
+    """Whether a source is no longer in a state, or is gone; not known of one that has no state."""
+    try:
+        after = source.state()
+    except (UserError, OSError):
+        return True
+    return before is not None and (after is None or after.value != before.value)
 
 
 def read_source(job: ReadJob) -> Entry:
@@ -196,25 +282,40 @@ def read_source(job: ReadJob) -> Entry:
 
     RAISES (UserError): If it cannot be read to its end.
     """
+    return _read(job)[0]
+
+
+def _read(job: ReadJob) -> tuple[Entry, str]:
+    """See `read_source`. RETURNS (tuple[Entry, str]): The account, and the digest of the source if it gave one."""
     path = job.folder / file_name(job.dataset)
     listed = job.folder / _SKIPPED / path.name
     listed.parent.mkdir(exist_ok=True)
     digest = hashlib.sha256()
-    with path.open("wb") as out, listed.open("wb") as skipped:
+    with path.open("wb") as out, listed.open("wb") as skipped, _naming(job.dataset):
         intake = Intake(lambda skip: skipped.write(_ENCODER.encode_lines([skip])))
-        try:
-            for block in sorted_blocks(_hashed_lines(job, intake), path.with_suffix(".sorted")):
-                digest.update(block)
-                out.write(block)
-        except UserError as err:
-            raise UserError(f"[datasets.{job.dataset}] {err}") from err
+        for block in sorted_blocks(_hashed_lines(job, intake), path.with_suffix(".sorted")):
+            digest.update(block)
+            out.write(block)
     if not intake.reasons:
         listed.unlink()
     intake.assert_adds_up()
+    return _entry(job, intake, path, digest.hexdigest()), intake.digest
+
+
+@contextmanager
+def _naming(dataset: str) -> Iterator[None]:
+    """Say of which dataset an error is."""
+    try:
+        yield
+    except UserError as err:
+        raise UserError(f"[datasets.{dataset}] {err}") from err
+
+
+def _entry(job: ReadJob, intake: Intake, path: Path, digest: str) -> Entry:
     outcomes = ("read", *OUTCOMES)
     return Entry(
         file=path.name,
-        sha256=digest.hexdigest(),
+        sha256=digest,
         bytes=path.stat().st_size,
         labels=job.options.our_labels(job.source.labels),
         records={outcome: intake.records[outcome] for outcome in (*outcomes, "answers")},

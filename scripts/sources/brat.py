@@ -16,7 +16,7 @@ from typing import ClassVar, Literal, NamedTuple
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
 from scripts.sources.documents import MISQUOTED, Document, Record, Unusable, WithoutSpans
-from scripts.sources.files import Files, NamedFile, files
+from scripts.sources.files import Files, NamedFile, files, real_path
 from scripts.sources.folders import CopiedFiles, Copies, Role, find_copies
 from scripts.sources.offsets import UNITS, Mark, counted_otherwise, differs, to_codepoints
 from scripts.sources.source import Intake, fit_span
@@ -84,8 +84,10 @@ class Brat(Files, frozen=True):
         ]
 
     def all_files(self) -> list[NamedFile]:
-        """The files with annotations and the .txt files."""
-        return files(self.path, (*self.endings, ".txt"))
+        """The files with annotations and the .txt files, also those beside what links lead to."""
+        found = files(self.path, (*self.endings, ".txt"))
+        texts = ((_text_of_target(path), name) for path, name in found if path.is_symlink())
+        return [*found, *((text, f"{name}:.txt") for text, name in texts if text.is_file())]
 
     def note_unread(self, intake: Intake) -> None:
         """Note each .txt without an .ann, and copies."""
@@ -228,6 +230,8 @@ class _Layout:
             return beside
         shorter = path.with_name(path.stem).with_suffix(".txt")
         named = [shorter] if shorter in self.texts else self._by_stem.get(path.stem, [])
+        if not named and path.is_symlink():
+            return _text_of_target(path)
         return named[0] if len(named) == 1 else beside
 
     def texts_without_annotations(self) -> set[Path]:
@@ -261,6 +265,11 @@ class _Layout:
         for name, content in self._contents().items():
             found[content].add(hashlib.sha256(texts[name].read_bytes().removeprefix(codecs.BOM_UTF8)).digest())
         return sum(len(digests) > 1 for digests in found.values())
+
+
+def _text_of_target(path: Path) -> Path:
+    """Return where the .txt beside the file is that a link leads to."""
+    return real_path(path).with_suffix(".txt")
 
 
 def _with_newlines(text: bytes) -> bytes:

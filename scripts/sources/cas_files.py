@@ -17,6 +17,7 @@ from zipfile import BadZipFile, ZipFile
 import msgspec
 
 from scripts.sources.documents import Unusable
+from scripts.sources.files import real_path
 
 MAX_BYTES = 2**28  # unpacked: what is larger is no document, but made to fill the memory
 _MAX_DEPTH = 2  # of zips in zips
@@ -116,12 +117,20 @@ def xmi_files(path: Path, name: str, root: Path) -> Iterator[XmiFile]:
 
 
 def types_beside(path: Path, root: Path) -> Path | None:
-    """Return the TypeSystem.xml that is nearest to a file, in its folder or one above."""
+    """Return the TypeSystem.xml that is nearest to a file, in its folder or one above; of a link, that beside the file
+    that it leads to, if there is none.
+    """
     for folder in path.parents:
-        found = [file for file in sorted(folder.glob("*.xml")) if file.name.lower() == _TYPES]
-        if found or folder == root:
-            return found[0] if found else None
-    return None
+        if found := _types_in(folder):
+            return found
+        if folder == root:
+            break
+    return _types_in(real_path(path).parent) if path.is_symlink() else None
+
+
+def _types_in(folder: Path) -> Path | None:
+    found = (file for file in sorted(folder.glob("*.xml")) if file.name.lower() == _TYPES and file.is_file())
+    return next(found, None)
 
 
 def project_files(root: Path) -> list[Path]:

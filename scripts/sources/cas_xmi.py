@@ -138,7 +138,7 @@ class CasXmi(Files, frozen=True):
         return place if place.is_dir() else place.parent
 
     def _survey(self) -> _Survey:
-        return _make_survey(self.path, self.fingerprint())
+        return _make_survey(self.path, self.state().value)
 
     def _copied(self) -> CopiedFiles | None:
         survey = self._survey()
@@ -214,8 +214,8 @@ class _Survey(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def _make_survey(path: str, fingerprint: str) -> _Survey:
-    """Read a source that has a fingerprint. RAISES (UserError): If no XMI is in it."""
+def _make_survey(path: str, state: str) -> _Survey:
+    """Read a source that is in a state. RAISES (UserError): If no XMI is in it."""
     source = CasXmi(path, [])
     survey = _Survey(Layers(), {}, {})
     is_empty = True

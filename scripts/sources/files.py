@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import hashlib
 import os
 import zlib
 from collections import Counter
@@ -23,6 +22,7 @@ from scripts.sources.documents import DocumentReader, Record, WithoutSpans
 from scripts.sources.folders import split_of
 from scripts.sources.offsets import Offsets, Unit, UnitEvidence
 from scripts.sources.source import Intake, Source, SourcePart
+from scripts.sources.states import State, digest_of, state_of
 
 PUBLISHED_SPLITS = "published splits by the names of its files"
 NamedFile = tuple[Path, str]  # with its name within the folder
@@ -94,13 +94,13 @@ class Files(msgspec.Struct, frozen=True):
             found = ", ".join(sorted(self.labels_found()))
             raise UserError(f"{self.path}: labels is empty. There is {found or 'none'}")
 
-    def fingerprint(self) -> str:
-        """Digest over the names, sizes and times of change of all files."""
-        digest = hashlib.blake2b(digest_size=16)
-        for path, name in self.all_files():
-            stat = path.stat()
-            digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
-        return digest.hexdigest()
+    def state(self) -> State:
+        """The state of all files."""
+        return state_of(self.all_files())
+
+    def digest(self) -> str:
+        """Digest of the names and bytes of all files."""
+        return digest_of(self.all_files())
 
     def read(self, dataset: str, intake: Intake) -> Iterator[list[Task]]:
         """Stream the answers in the order of the files' names."""
@@ -174,10 +174,35 @@ def files(path: str, endings: tuple[str, ...]) -> list[NamedFile]:
     place = Path(path).expanduser()
     if place.is_file():
         return [(place, place.name)]
-    found = [file for file in place.rglob("*") if file.name.endswith(endings) and file.is_file()] if endings else []
+    found = [file for file in _files_below(place) if file.name.endswith(endings)] if endings else []
     # A name that is no UTF-8 gets replacement characters.
     named = [(file, os.fsencode(file.relative_to(place).as_posix()).decode("utf8", "replace")) for file in found]
     return sorted(named, key=lambda pair: pair[1])
+
+
+def _files_below(place: Path) -> Iterator[Path]:
+    """Stream the files in a folder and all folders below, also those that links lead to; each folder once."""
+    seen: set[tuple[int, int]] = set()
+    folders, links = [place] if place.is_dir() else [], list[Path]()
+    while folders or links:
+        folder = folders.pop() if folders else links.pop(0)  # last: a file is called by the folder that it is in
+        stat = folder.stat()
+        if (stat.st_dev, stat.st_ino) in seen:
+            continue
+        seen.add((stat.st_dev, stat.st_ino))
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                # An entry knows what it is, if it is no link; a path knows of links in a circle.
+                known = folder / entry.name if entry.is_symlink() else entry
+                if known.is_dir():
+                    (links if entry.is_symlink() else folders).append(folder / entry.name)
+                elif known.is_file():  # no pipe or device
+                    yield folder / entry.name
+
+
+def real_path(path: str | Path) -> Path:
+    """Return the path that links lead to; where they lead nowhere or in a circle, there is no file."""
+    return Path(os.path.realpath(Path(path).expanduser()))
 
 
 @contextmanager

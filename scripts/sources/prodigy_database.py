@@ -2,9 +2,9 @@
 
 import difflib
 import sqlite3
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -17,16 +17,20 @@ from msgspec.structs import replace
 from scripts.core.answers import Task
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
+from scripts.sources.files import real_path
 from scripts.sources.offsets import Offsets
 from scripts.sources.prodigy_tasks import SAMPLE, TaskReader, labels_in
 from scripts.sources.prodigy_views import KindSetting
 from scripts.sources.servers import check_name, connected, execute, has_table
 from scripts.sources.source import Intake, Source
+from scripts.sources.states import RowsDigest, State, state_of
 
 LAST = 2**63 - 1  # id of a link
 _TABLES = ("dataset", "example", "link")
 _PAGE = 200  # rows
 _HEADER = b"SQLite format 3\0"
+_HEADER_SIZE = 100  # bytes; 24 to 27 count the changes, see https://www.sqlite.org/fileformat.html
+_WAL_HEADER_SIZE = 32  # with salts that are new whenever the log begins anew
 
 # Runs SQL with named parameters, and gives the rows.
 Query = Callable[..., Iterator[Any]]
@@ -129,18 +133,16 @@ class ProdigyTables(msgspec.Struct, frozen=True, kw_only=True):
         """Count the spans of each label in the dataset, in its first tasks or in all."""
         return labels_in(self._contents, limit, self.kind)
 
-    def fingerprint(self) -> str:
-        """When the dataset was made, and count, newest id and sums over its links and examples, without reading their
-        content.
+    def state(self) -> State | None:
+        """Nothing tells whether a dataset changed, but its rows."""
+        return None
 
-        Prodigy only ever adds and drops whole examples. An example changed in place by other means, with its hashes
-        and length unchanged, is not noticed: `--fresh` reads everything.
-        """
-        sums = f"count(*), max(link.id), sum(link.example_id), sum(example.task_hash), sum({self.size_of_content})"
+    def digest(self) -> str:
+        """Digest of the ids of the dataset's links, and of the content of their examples."""
+        digest = RowsDigest()
         with self.open() as query:
-            found = self._find(query)
-            values = self._aggregate(query, sums, found[0])
-        return ":".join(str(value or 0) for value in (*found, *values))
+            deque(digest.watch(self.rows(query, self._find(query))), maxlen=0)
+        return digest.hexdigest()
 
     def read(self, dataset: str, intake: Intake) -> Iterator[list[Task]]:
         """Stream the dataset's tasks in the order they were linked."""
@@ -148,7 +150,11 @@ class ProdigyTables(msgspec.Struct, frozen=True, kw_only=True):
         labels = frozenset(self.labels)
         reader = TaskReader(dataset, labels, self.kind, self.dataset, self.annotator, whole._contents, self.offsets)
         with self.open() as query:
-            yield from reader.read(self.rows(query, self._find(query)[0]), intake)
+            yield from reader.read(self.watched(self.rows(query, self._find(query)), intake), intake)
+
+    def watched(self, rows: Iterator[tuple[str, Any]], intake: Intake) -> Iterator[tuple[str, Any]]:
+        """Yield the rows as they are read; a reader may take their digest on the way."""
+        return rows
 
     def parts(self, size: int) -> Sequence[Source]:
         """Ranges of the ids of links. Of a server, parts do not see the same moment: what is dropped meanwhile may be
@@ -156,21 +162,21 @@ class ProdigyTables(msgspec.Struct, frozen=True, kw_only=True):
         """
         sums = f"min(link.id), max(link.id), sum({self.size_of_content})"
         with self.open() as query:
-            first, last, total = self._aggregate(query, sums, self._find(query)[0])
+            first, last, total = self._aggregate(query, sums, self._find(query))
         return [replace(self, after=after, until=until) for after, until in ranges(first, last, total, size)]
 
     def _contents(self, limit: int | None = None) -> Iterator[Any]:
         """Stream the JSON of the tasks, the first or all."""
         with self.open() as query:
-            yield from (content for _, content in self.rows(query, self._find(query)[0], limit))
+            yield from (content for _, content in self.rows(query, self._find(query), limit))
 
     def _aggregate(self, query: Query, what: str, dataset: int) -> Any:
         join = "link JOIN example ON example.id = link.example_id"
         (row,) = query(f"SELECT {what} FROM {join} WHERE link.dataset_id = :dataset", dataset=dataset)  # noqa: S608
         return row
 
-    def _find(self, query: Query) -> tuple[int, int]:
-        """Return id and time of creation of the dataset. RAISES (UserError): If there is none; it names others."""
+    def _find(self, query: Query) -> int:
+        """Return the id of the dataset. RAISES (UserError): If there is none; it names others."""
         datasets = _named(query)
         if self.dataset in datasets:
             return datasets[self.dataset]
@@ -193,16 +199,36 @@ class ProdigyDatabase(ProdigyTables, frozen=True, kw_only=True):
 
     def recognizes(self) -> bool:
         """Whether it is an SQLite database."""
-        with self._file().open("rb") as file:
-            return file.read(len(_HEADER)) == _HEADER
+        return _beginning(self._file(), len(_HEADER)) == _HEADER
+
+    def state(self) -> State:
+        """The state of the file, and of the logs beside it: in WAL mode the file itself is written to now and then."""
+        path = self._file()
+        logs = [path.with_name(f"{path.name}{ending}") for ending in ("-wal", "-journal")]
+        beginnings = _beginning(path, _HEADER_SIZE) + _beginning(logs[0], _WAL_HEADER_SIZE)
+        files = [(path, str(path)), *((log, log.name) for log in logs if log.is_file())]
+        return state_of(files, beginnings, is_shared=not _is_immutable(path))
+
+    def watched(self, rows: Iterator[tuple[str, Any]], intake: Intake) -> Iterator[tuple[str, Any]]:
+        """Yield the rows as they are read, and take their digest: a file of many datasets changes all the time."""
+        digest = RowsDigest()
+        yield from digest.watch(rows)
+        intake.digest = digest.hexdigest()
 
     def rows(self, query: Query, dataset: int, limit: int | None = None) -> Iterator[tuple[str, Any]]:
-        """Stream the tasks page by page: while a query is open Prodigy cannot save, and gives up after five seconds."""
+        """Stream the tasks page by page: while a query is open Prodigy cannot save, and gives up after five seconds.
+
+        RAISES (UserError): If some were removed meanwhile, so that it is not known which have been read.
+        """
         sql = f"{_TASKS_SQL} LIMIT {_PAGE}"
-        last = self.after
+        last, number = self.after, 0
         while page := list(query(sql, dataset=dataset, after=last, until=self.until)):
+            number += len(page)
             for last, content in page:
                 yield f"link:{last}", content
+        ((there,),) = query(_COUNT_SQL, dataset=dataset, after=self.after, until=last)
+        if there != number:
+            raise UserError(f"{self.path}: was written to while it was read; run the step again")
 
     @contextmanager
     def open(self) -> Iterator[Query]:
@@ -224,16 +250,20 @@ class ProdigyDatabase(ProdigyTables, frozen=True, kw_only=True):
             raise UserError(f"{self.path}: was written to while it was read; run the step again")
 
     def _file(self) -> Path:
-        return Path(self.path).expanduser()
+        """Return the file that the path leads to: SQLite has its logs beside that."""
+        return real_path(self.path)
 
     def _check_tables(self, database: sqlite3.Connection, size: int) -> None:
-        found = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+        found = dict(database.execute("SELECT name, type FROM sqlite_master"))
         (page_size,) = database.execute("PRAGMA page_size").fetchone()
         if size % page_size:  # SQLite would take the rest of the last page for zeros
             raise UserError(f"{self.path}: is cut off: its last page is not whole. Copy it again")
         lacking = [name for name in _TABLES if name.encode() not in found]
         if lacking:
             raise UserError(f"{self.path}: is no Prodigy database: it lacks {', '.join(lacking)}")
+        views = [name for name in _TABLES if found[name.encode()] != b"table"]
+        if views:  # which can have rows without end
+            raise UserError(f"{self.path}: is no Prodigy database: {views[0]} is no table in it, but a view")
 
 
 class ProdigyServer(ProdigyTables, frozen=True, kw_only=True):
@@ -252,6 +282,15 @@ class ProdigyServer(ProdigyTables, frozen=True, kw_only=True):
         for link, content in query(sql, dataset=dataset, after=self.after, until=self.until):
             yield f"link:{link}", content
 
+    def digest(self) -> str:
+        """Digest of the rows, which the server makes, unless it has no MD5, as where only newer digests are allowed."""
+        with suppress(UserError), connected(self.connection) as database:
+            query = partial(execute, database)
+            sql = _DIGEST_SQL.format(number=_NUMBER_SQL[database.dialect.name])
+            ((rows, total),) = query(sql, dataset=self._find(query))
+            return f"{rows}:{total}"
+        return super().digest()
+
     @contextmanager
     def open(self) -> Iterator[Query]:
         """Begin a read-only transaction. RAISES (UserError): If there is none, or it breaks off."""
@@ -265,6 +304,16 @@ class ProdigyServer(ProdigyTables, frozen=True, kw_only=True):
 _TASKS_SQL = """
     SELECT link.id, example.content FROM link LEFT JOIN example ON example.id = link.example_id
     WHERE link.dataset_id = :dataset AND link.id > :after AND link.id <= :until ORDER BY link.id"""
+_COUNT_SQL = "SELECT count(*) FROM link WHERE dataset_id = :dataset AND id > :after AND id <= :until"
+# The sum of a number of 60 bits for each row, the beginning of its digest.
+_DIGEST_SQL = """
+    SELECT count(*), sum({number}) FROM
+    (SELECT substr(md5(concat_ws(' ', link.id, example.id, md5(example.content))), 1, 15) AS digest
+    FROM link LEFT JOIN example ON example.id = link.example_id WHERE link.dataset_id = :dataset) AS digests"""
+_NUMBER_SQL = {
+    "postgresql": "CAST(CAST('x' || digest AS bit(60)) AS bigint)",
+    "mysql": "CAST(conv(digest, 16, 10) AS unsigned)",
+}
 
 
 def ranges(first: int | None, last: int | None, total: int | None, size: int) -> list[tuple[int, int]]:
@@ -282,12 +331,20 @@ def ranges(first: int | None, last: int | None, total: int | None, size: int) ->
     return list(pairwise([*edges, LAST]))
 
 
-def _named(query: Query) -> dict[str, tuple[int, int]]:
-    """Return id and time of creation (seconds since 1970) of all datasets but those of sessions, by name."""
+def _named(query: Query) -> dict[str, int]:
+    """Return the ids of all datasets but those of sessions, by name."""
     # Whether `session` is a number or a boolean differs between systems.
-    rows = query("SELECT name, id, created, session FROM dataset ORDER BY name")
-    named = ((b"" if name is None else name, found) for name, *found, session in rows if not session)
-    return {n.decode("utf8", "replace") if isinstance(n, bytes) else str(n): (f[0], f[1]) for n, f in named}
+    rows = query("SELECT name, id, session FROM dataset ORDER BY name")
+    named = ((b"" if name is None else name, found) for name, found, session in rows if not session)
+    return {n.decode("utf8", "replace") if isinstance(n, bytes) else str(n): found for n, found in named}
+
+
+def _beginning(path: Path, size: int) -> bytes:
+    """Return the first bytes of a file; none if there is no file."""
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(size)
 
 
 def _is_immutable(path: Path) -> bool:
@@ -297,5 +354,4 @@ def _is_immutable(path: Path) -> bool:
     not, but nothing of a write-ahead log is seen: right where there is none, since then nobody is writing.
     Bytes 18 and 19 of the header are 2 in WAL mode, see https://www.sqlite.org/fileformat.html.
     """
-    with path.open("rb") as file:
-        return file.read(20)[18:20] == b"\x02\x02" and not path.with_name(f"{path.name}-wal").exists()
+    return _beginning(path, 20)[18:] == b"\x02\x02" and not path.with_name(f"{path.name}-wal").exists()

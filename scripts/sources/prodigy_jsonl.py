@@ -20,6 +20,7 @@ from scripts.sources.offsets import Offsets
 from scripts.sources.prodigy_tasks import SAMPLE, TaskReader, is_task, labels_in
 from scripts.sources.prodigy_views import KindSetting
 from scripts.sources.source import Intake, Source, SourcePart
+from scripts.sources.states import State, digest_of, state_of
 
 _GZIP = b"\x1f\x8b"
 
@@ -59,10 +60,13 @@ class ProdigyJsonl(msgspec.Struct, frozen=True):
         """Count the spans of each label, in the first lines or in all."""
         return labels_in(self._contents, limit, self.kind)
 
-    def fingerprint(self) -> str:
-        """Size and time of change."""
-        stat = self._file().stat()
-        return f"{stat.st_size}:{stat.st_mtime_ns}"
+    def state(self) -> State:
+        """The state of the file."""
+        return state_of([(self._file(), "")])
+
+    def digest(self) -> str:
+        """Digest of the file's bytes."""
+        return digest_of([(self._file(), "")])
 
     def read(self, dataset: str, intake: Intake) -> Iterator[list[Task]]:
         """Stream the file's tasks, a line each. Blank lines do not count."""

@@ -10,6 +10,7 @@ import msgspec
 
 from scripts.core.answers import Span, Task
 from scripts.core.manifest import OUTCOMES
+from scripts.sources.states import State
 
 
 @runtime_checkable
@@ -23,8 +24,14 @@ class Source(Protocol):
     def check(self) -> None:
         """Check that it can be read at all. RAISES (UserError): In one line, what is wrong and what there is."""
 
-    def fingerprint(self) -> str:
-        """Return a value, cheap to get, that changes whenever the answers may have changed."""
+    def state(self) -> State | None:
+        """Tell, without reading it, what changes whenever something in it does; None if nothing tells, as of a server.
+
+        RAISES (UserError, OSError): If it is not there.
+        """
+
+    def digest(self) -> str:
+        """Return a digest of all that the answers depend on, so that equal ones mean equal answers. All is read."""
 
     def read(self, dataset: str, intake: Intake) -> Iterator[list[Task]]:
         """Stream the answers: lists with those of one record, at least one.
@@ -62,6 +69,7 @@ class Intake(msgspec.Struct):
     annotators (Counter[str]): Answers by annotator that are not taken, since others are asked for.
     renamed (Counter[str]): Spans by the two names of their label, "PER → PERSON", where ours differs.
     missing_labels (list[str]), missing_annotators (list[str]): Those that are asked for and occur in no answer, sorted.
+    digest (str): As `Source.digest`, of what was read, if the reader takes it on its way.
     """
 
     on_skip: Callable[[Skipped], object]
@@ -74,6 +82,7 @@ class Intake(msgspec.Struct):
     renamed: Counter[str] = msgspec.field(default_factory=Counter)
     missing_labels: list[str] = []
     missing_annotators: list[str] = []
+    digest: str = ""
 
     def record(self, spans: int = 0) -> None:
         """Count a record and its spans as read."""
@@ -189,5 +198,8 @@ class SourcePart(msgspec.Struct, Generic[S], frozen=True):
     def check(self) -> None:
         self.whole.check()
 
-    def fingerprint(self) -> str:
-        return self.whole.fingerprint()
+    def state(self) -> State | None:
+        return self.whole.state()
+
+    def digest(self) -> str:
+        return self.whole.digest()
