@@ -18,6 +18,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from docs.outputs import without_usage
 from scripts.core import settings
 from scripts.core.settings import DatasetOptions, SplitSection
 from scripts.merging.merge import Resources, merge
@@ -92,7 +93,7 @@ def run(folder, *words, environment=None):
 def succeed(folder, *words, **fields):
     done = run(folder, *words, **fields)
     assert done.returncode == 0, done.stderr
-    return " ".join(done.stdout.split())
+    return " ".join(without_usage(done.stdout).split())
 
 
 def fail(folder, *words):

@@ -80,6 +80,20 @@ def test_a_page_is_quiet_fits_and_can_be_used_by_all(shown, tmp_path):
     assert asked == [page.url]
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_table_that_goes_on_to_the_right_has_a_shade_there_until_its_end(scheme, browser, pages):
+    page = browser.new_page(viewport={"width": 375, "height": 812}, color_scheme=scheme)
+    page.goto((pages / "odd.html").as_uri())
+    table = page.locator("div.scroll").first
+    assert table.evaluate("each => each.scrollWidth > each.clientWidth")
+    box = table.bounding_box()
+    edge = {"x": box["x"] + box["width"] - 3, "y": box["y"] + box["height"] - 3, "width": 2, "height": 2}
+    shade = page.screenshot(clip=edge, full_page=True)
+    table.evaluate("each => each.scrollLeft = each.scrollWidth")
+    assert page.screenshot(clip=edge, full_page=True) != shade
+    page.close()
+
+
 def test_it_can_be_read_by_keyboard(browser, pages):
     page = browser.new_page(viewport=SIZES["narrow"])
     page.goto((pages / "plain.html").as_uri())

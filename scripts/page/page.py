@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,13 @@ from scripts.page.errors import confusion_matrix, group_errors
 from scripts.queueing.recommendation import COLUMNS, cells
 from scripts.queueing.rules import ACTIONS, RULES
 from scripts.reporting.comparison import f_cell, interval, list_differences, list_notes, mark, rows_of
-from scripts.reporting.console import amount, count, listed, plural, ratio
+from scripts.reporting.console import BREAKS, amount, count, listed, plural, ratio
 from scripts.reporting.scores import metric_cells, variance_source
 from scripts.scoring.examples import ERROR_KINDS
 from scripts.scoring.learning_curve import LearningCurve
 from scripts.scoring.metrics import columns_of
 from scripts.suspecting.suspects import TIERS
 
-_BREAKS = re.compile(r"(?<=[_/.:-])(?=\w)|(?<=[a-z])(?=[A-Z])")
 TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -119,8 +117,8 @@ def visible(text: str) -> str:
 
 
 def breakable(text: str) -> Markup:
-    """Let a name break over lines: after `_`, `-` and the like, and before a capital."""
-    return Markup("<wbr>").join(_BREAKS.split(visible(text)))
+    """Let names break over lines: after `_`, `-` and the like, and before a capital."""
+    return Markup("<wbr>").join(BREAKS.split(visible(text))).replace(Markup(" <wbr>"), " ")
 
 
 def _curve_floor(curve: LearningCurve | None) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from scripts.reporting.console import escape_markdown, listed, new_table, plural, ratio
+from scripts.reporting.console import Name, escape_markdown, listed, new_table, plural, ratio
 from scripts.scoring.changes import NOT_COMPARABLE, Change
 from scripts.scoring.comparison import Comparisons, Differences, RunComparison, ValueChange
 from scripts.scoring.metrics import COLUMNS, columns_of
@@ -214,7 +214,7 @@ def _print_runs(console: Console, shown: Sequence[ScoredRun], found: Comparisons
         time = scored.run.time[5:16].replace("T", " ")
         is_baseline = scored.run.folder == found.baseline
         heading = f"{scored.run.folder}\n{time}\n{'baseline' if is_baseline else ''}"
-        table.add_column(heading, justify="right", no_wrap=len(scored.run.folder) <= 14)
+        table.add_column(Name(heading), justify="right", no_wrap=len(scored.run.folder) <= 14)
     for kind, name in rows_of(shown):
         cells = (f_cell(scored, found, kind, name) for scored in shown)
         table.add_row(name, *cells, style="" if kind == "label" else "bold")
