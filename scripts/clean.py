@@ -5,9 +5,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from scripts.core.errors import note_new, run_step
+from scripts.core.errors import note_new, plain_console, run_step
 from scripts.core.files import exclusive, remove
-from scripts.reporting.console import plain_console
 from scripts.scoring.runs import load_all
 from scripts.sources.importing import find_datasets
 

@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from scripts.core.errors import UserError, run_step
+from scripts.core.errors import UserError, plain_console, run_step
 from scripts.core.files import whole_file, write_json
 from scripts.reporting.comparison import MAX_RUNS, print_comparison, to_csv, to_markdown
-from scripts.reporting.console import plain_console, plural, print_skipped
+from scripts.reporting.console import plural, print_skipped
 from scripts.scoring.changes import drops
 from scripts.scoring.comparison import choose_baseline, choose_runs, compare_runs
 from scripts.scoring.runs import load_comparable, load_some

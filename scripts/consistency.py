@@ -7,9 +7,9 @@ from scripts.checking.consistency import SUSPECTS, check
 from scripts.checking.consistency_views import print_consistency
 from scripts.checking.review import FOLDER
 from scripts.core import manifest
-from scripts.core.errors import run_step
+from scripts.core.errors import plain_console, run_step
 from scripts.core.workers import available_cores
-from scripts.reporting.console import plain_console, plural
+from scripts.reporting.console import plural
 
 
 def main() -> None:

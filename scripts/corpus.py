@@ -5,9 +5,9 @@ from pathlib import Path
 
 from scripts.building.corpus import build, plan_of
 from scripts.core import settings
-from scripts.core.errors import run_step
+from scripts.core.errors import plain_console, run_step
 from scripts.engines.engine import Dask
-from scripts.reporting.console import plain_console, plural
+from scripts.reporting.console import plural
 from scripts.reporting.corpus import print_corpus
 
 

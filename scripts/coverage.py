@@ -6,9 +6,9 @@ from pathlib import Path
 from scripts.checking.coverage import TEXTS, check, print_coverage
 from scripts.checking.review import FOLDER
 from scripts.core import manifest
-from scripts.core.errors import run_step
+from scripts.core.errors import plain_console, run_step
 from scripts.core.workers import available_cores
-from scripts.reporting.console import plain_console, plural
+from scripts.reporting.console import plural
 
 
 def main() -> None:

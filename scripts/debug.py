@@ -6,9 +6,8 @@ from pathlib import Path
 from scripts import functions  # noqa: F401 (registers what the config names)
 from scripts.building.checks import check_corpus, debug_data
 from scripts.building.splits import read_corpus
-from scripts.core.errors import UserError, run_step
+from scripts.core.errors import UserError, plain_console, run_step
 from scripts.core.files import write_json
-from scripts.reporting.console import plain_console
 from scripts.reporting.corpus import print_warnings
 
 

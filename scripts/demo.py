@@ -24,12 +24,12 @@ import srsly
 from rich.console import Console
 
 from scripts.core.answers import Span
-from scripts.core.errors import UserError, run_step
+from scripts.core.errors import UserError, plain_console, run_step
 from scripts.core.files import whole_path
 from scripts.core.hashing import fraction, input_hash, normalized, task_hash
 from scripts.exporting.prodigy import ProdigyTokens
 from scripts.exporting.tokens import Tokens
-from scripts.reporting.console import new_table, plain_console
+from scripts.reporting.console import new_table
 
 RELEASE = "usaddress-0.5.16"
 REQUIREMENT = Path(__file__).parent.parent / "assets" / "demo.txt"

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from scripts import functions  # noqa: F401 (registers the parts of the models)
-from scripts.core.errors import run_step
+from scripts.core.errors import plain_console, run_step
 from scripts.core.files import write_json
-from scripts.reporting.console import plain_console, plural, print_skipped
+from scripts.reporting.console import plural, print_skipped
 from scripts.reporting.scores import print_errors, print_scores
 from scripts.scoring import runs
 from scripts.scoring.evaluation import evaluate_run

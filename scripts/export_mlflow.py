@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from scripts.core.errors import run_step
+from scripts.core.errors import plain_console, run_step
 from scripts.core.files import write_json
 from scripts.exporting.mlflow import export
-from scripts.reporting.console import plain_console, plural, print_skipped
+from scripts.reporting.console import plural, print_skipped
 from scripts.scoring.runs import load_some
 
 

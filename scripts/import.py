@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from scripts.core.errors import UserError, run_step
+from scripts.core.errors import UserError, plain_console, run_step
 from scripts.core.settings import overrides
 from scripts.reporting.accounts import print_found, said_of_blocks
-from scripts.reporting.console import plain_console, plural
+from scripts.reporting.console import plural
 from scripts.sources.blocks import write_config
 from scripts.sources.importing import find_datasets, find_path, path_and_options
 from scripts.sources.planning import plan_import

@@ -6,11 +6,10 @@ from pathlib import Path
 from scripts import functions  # noqa: F401 (registers the parts of the models)
 from scripts.building.reading import read_labels
 from scripts.building.splits import read_corpus
-from scripts.core.errors import UserError, run_step
+from scripts.core.errors import UserError, plain_console, run_step
 from scripts.core.files import write_json
 from scripts.core.settings import overrides
 from scripts.model.training import load_config
-from scripts.reporting.console import plain_console
 from scripts.reporting.scores import print_curve
 from scripts.scoring import seed_variance
 from scripts.scoring.learning_curve import NAME, curve, learn

@@ -4,11 +4,11 @@ import argparse
 from pathlib import Path
 
 from scripts.core import manifest, settings
-from scripts.core.errors import run_step
+from scripts.core.errors import plain_console, run_step
 from scripts.engines.engine import Dask
 from scripts.merging.merge import Resources, merge
 from scripts.reporting.accounts import print_merge
-from scripts.reporting.console import plain_console, plural
+from scripts.reporting.console import plural
 
 
 def main() -> None:

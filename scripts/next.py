@@ -3,10 +3,9 @@
 import argparse
 from pathlib import Path
 
-from scripts.core.errors import run_step
+from scripts.core.errors import plain_console, run_step
 from scripts.queueing.recommendation import NAME, decide, print_next
 from scripts.queueing.rules import ACTIONS
-from scripts.reporting.console import plain_console
 
 
 def main() -> None:

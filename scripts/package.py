@@ -4,9 +4,8 @@ import argparse
 from pathlib import Path
 
 from scripts import functions  # noqa: F401 (registers the parts of the model)
-from scripts.core.errors import run_step
+from scripts.core.errors import plain_console, run_step
 from scripts.exporting.package import build
-from scripts.reporting.console import plain_console
 
 
 def main() -> None:

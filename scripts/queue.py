@@ -6,11 +6,11 @@ from pathlib import Path
 from scripts import functions  # noqa: F401 (registers what models are made of)
 from scripts.building.corpus import plan_of
 from scripts.core import settings
-from scripts.core.errors import run_step
+from scripts.core.errors import plain_console, run_step
 from scripts.queueing.queue import print_queue, queue
 from scripts.queueing.request import Request
 from scripts.queueing.tasks import print_way_back
-from scripts.reporting.console import plain_console, plural
+from scripts.reporting.console import plural
 
 
 def main() -> None:

@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from scripts.core.errors import run_step
+from scripts.core.errors import plain_console, run_step
 from scripts.core.files import whole_file
 from scripts.page.contents import load
 from scripts.page.page import render
-from scripts.reporting.console import plain_console, plural
+from scripts.reporting.console import plural
 
 
 def main() -> None:

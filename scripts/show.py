@@ -7,10 +7,9 @@ from pathlib import Path
 from scripts import functions  # noqa: F401 (registers what models are made of)
 from scripts.building.corpus import plan_of, whole_splitter
 from scripts.core import manifest, settings
-from scripts.core.errors import UserError, run_step
+from scripts.core.errors import UserError, plain_console, run_step
 from scripts.merging.merged import annotated_labels, gold_as_merged
 from scripts.model.models import BEST
-from scripts.reporting.console import plain_console
 from scripts.reporting.one_text import (
     demand_found,
     find_texts,

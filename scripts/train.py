@@ -3,11 +3,9 @@
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from scripts import functions  # noqa: F401 (registers what the config names)
 from scripts.building.splits import read_corpus
-from scripts.core.errors import UserError, run_step, visible
+from scripts.core.errors import UserError, plain_console, run_step
 from scripts.core.settings import overrides
 from scripts.model.models import BEST
 from scripts.model.training import TrainingJob, load_config, train, train_all, uncovered_share
@@ -27,7 +25,7 @@ def main() -> None:
         raise UserError(f"--seeds {args.seeds}: must be 1 or more, the number of models to train")
     config, values = load_config(args.config, overrides(rest, "--training.max_steps 4000"), args.vectors)
     corpus = read_corpus(args.corpus / "split.json")
-    console = Console(markup=False, emoji=False, highlight=False)  # reporting/ would train anew when it changes
+    console = plain_console()
     if share := uncovered_share(config, corpus):
         console.print(
             f"⚠ spaCy's ner needs texts that are covered for all labels; {share:.1%} of the text × label pairs are not "
@@ -43,7 +41,7 @@ def main() -> None:
     for job, thresholds in zip(jobs, trained, strict=True):
         tuned = f", thresholds set on {corpus.texts.get('dev', 0):,} texts" if thresholds else ""
         said = f"✔ {job.folder / BEST}: trained on {corpus.texts.get('train', 0):,} texts{tuned}"
-        console.print(visible(said), soft_wrap=True)
+        console.print(said, soft_wrap=True)
 
 
 if __name__ == "__main__":

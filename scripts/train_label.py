@@ -5,10 +5,10 @@ from pathlib import Path
 
 from scripts import functions  # noqa: F401 (registers the model's functions)
 from scripts.building.reading import read_labels
-from scripts.core.errors import UserError, run_step
+from scripts.core.errors import UserError, plain_console, run_step
 from scripts.model.models import BEST
 from scripts.model.relearning import relearn
-from scripts.reporting.console import plain_console, plural, ratio
+from scripts.reporting.console import plural, ratio
 
 
 def main() -> None:

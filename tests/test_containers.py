@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 from scripts.building import containers
 from scripts.building.corpus import CorpusPlan, build, splitter, whole_splitter
 from scripts.building.splits import SPLITS
-from scripts.core.errors import UserError
+from scripts.core.errors import UserError, plain_console
 from scripts.core.hashing import normalized
 from scripts.merging.merge import Resources, merge
 from scripts.merging.merged import read_gold
-from scripts.reporting.console import plain_console
 from scripts.reporting.corpus import print_corpus
 from tests.annotated import task, write
 from tests.test_corpus import docs

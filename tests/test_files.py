@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from scripts.core.errors import plain_console
 from scripts.core.files import exclusive, replace_folder, whole_file, work_folder
-from scripts.reporting.console import new_table, plain_console
+from scripts.reporting.console import new_table
 from tests.project import ROOT
 
 
@@ -117,7 +118,7 @@ def test_a_console_shows_what_a_terminal_would_obey(name, capsys):
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "cp437", "cp932"])
 def test_a_step_ends_well_where_the_output_cannot_take_all_characters(encoding):
     code = (
-        "from scripts.core.errors import run_step\nfrom scripts.reporting.console import plain_console\n"
+        "from scripts.core.errors import plain_console, run_step\n"
         "run_step(lambda: plain_console().print('✔ ORG Łódź 東京 😀'))"
     )
     done = subprocess.run(
@@ -140,6 +141,7 @@ STEP = """
 import errno, os, signal, sys
 from pathlib import Path
 from scripts.core.errors import committing, run_step
+from scripts.core.errors import plain_console
 from scripts.core.files import exclusive, put, whole_file, work_folder
 sys.orig_argv = ["python", "-m", "scripts.merge"]
 folder = Path(sys.argv[1])
@@ -197,15 +199,3 @@ def test_a_second_ctrl_c_ends_a_step_that_still_cleans_up(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf8")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (130, "", 1)
-
-
-def test_what_a_step_forks_can_be_ended_at_once():
-    """As spaCy's console does with its spinner: a fork forgets a signal that comes while Python starts in it."""
-    code = (
-        "import multiprocessing, time\nfrom scripts.core.errors import run_step\n"
-        "fork = multiprocessing.get_context('fork').Process\ndef step():\n    for _ in range(40):\n"
-        "        one = fork(target=time.sleep, args=(9,))\n        one.start()\n        one.terminate()\n"
-        "        one.join(5)\n        assert one.exitcode == -15, one.exitcode\nrun_step(step)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf8")
-    assert (done.returncode, done.stderr) == (0, "")

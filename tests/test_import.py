@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 
 from docs.outputs import without_usage
 from scripts.core import settings
+from scripts.core.errors import plain_console
 from scripts.core.settings import DatasetOptions, SplitSection
 from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull
 from scripts.queueing.request import Queue, Request
 from scripts.queueing.tasks import print_way_back
-from scripts.reporting.console import plain_console
 from scripts.sources.blocks import (
     DatasetBlock,
     Proposal,

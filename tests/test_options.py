@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from scripts.core.answers import Span
+from scripts.core.errors import plain_console
 from scripts.core.settings import DatasetOptions
 from scripts.merging.pull import pull
 from scripts.reporting.accounts import print_pulled
-from scripts.reporting.console import plain_console
 from scripts.sources.brat import Brat
 from scripts.sources.documents import Document, DocumentReader, Record
 from scripts.sources.label_studio import LabelStudio

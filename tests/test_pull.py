@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 
 from scripts.core import manifest
 from scripts.core.answers import Task
-from scripts.core.errors import UserError
+from scripts.core.errors import UserError, plain_console
 from scripts.core.manifest import file_name
 from scripts.core.settings import DatasetOptions
 from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull
 from scripts.reporting.accounts import print_intake
-from scripts.reporting.console import plain_console
 from scripts.sources.prodigy_jsonl import ProdigyJsonl
 
 

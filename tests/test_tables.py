@@ -9,7 +9,8 @@ import sys
 import pytest
 from rich.cells import cell_len
 
-from scripts.reporting.console import broken, new_table, plain_console, print_sums
+from scripts.core.errors import plain_console
+from scripts.reporting.console import broken, new_table, print_sums
 from tests.prodigy import line, task
 from tests.project import ROOT, TRAINING
 from tests.scored import write_model

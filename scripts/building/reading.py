@@ -123,8 +123,10 @@ def read_docs(paths: Iterable[Path], vocab: Vocab) -> Iterator[Doc]:
     for path in paths:
         try:
             docs = list(DocBin().from_disk(path).get_docs(vocab))
-        except Exception as err:  # zlib, msgpack and spaCy each have their own
-            raise UserError(f"{path}: is damaged ({err}); make the corpus again: weasel run corpus") from err
+        except Exception as err:  # zlib, msgpack and spaCy each have their own, which may quote the text
+            raise UserError(
+                f"{path}: is damaged ({type(err).__name__}); make the corpus again: weasel run corpus"
+            ) from err
         yield from docs
 
 

@@ -1,4 +1,6 @@
-"""Errors that a user can mend, and how a step reports them."""
+"""Errors that a user can mend, how a step reports them, and the console of all steps."""
+
+from __future__ import annotations
 
 import errno
 import os
@@ -11,13 +13,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from scripts import stop_before_it_begins, way_on
 from scripts.core.usage import report
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
 # Controls, and marks that change the direction of text (https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters).
 _HIDDEN = [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+_PASSWORD = re.compile(r"(\w:/+[^\s/:@]*:)[^\s@]+(?=@)")  # in a URL
 _PATIENCE = 10  # seconds for a step that was stopped to remove its temporary files; else the next run does
 _SHOWN = {code: ascii(chr(code))[1:-1] for code in _HIDDEN if chr(code) not in "\t\n"}
 
@@ -48,7 +55,6 @@ def run_step(step: Callable[[], None]) -> None:
     RAISES (SystemExit): With 1 after an error, with 128 + the signal if it was stopped.
     """
     _escape_what_cannot_be_encoded()
-    _let_forks_be_terminated()
     _Step.process = os.getpid()
     previous = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -64,25 +70,6 @@ def run_step(step: Callable[[], None]) -> None:
         sys.exit(128 + _Step.stopped)
 
 
-def _let_forks_be_terminated() -> None:
-    """Give SIGTERM its meaning back in forks: one that was just made forgets a signal that has a handler in Python, and
-    who ends it, as spaCy's console its spinner, does so once.
-    """
-    if _Step.process or not hasattr(os, "register_at_fork"):  # there already, or Windows
-        return
-
-    def pass_on(to_fork: bool) -> None:
-        if to_fork:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-
-    os.register_at_fork(
-        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]),
-        after_in_parent=lambda: pass_on(to_fork=False),
-        after_in_child=lambda: pass_on(to_fork=True),
-    )
-
-
 def _report_errors(step: Callable[[], None]) -> None:
     try:
         step()
@@ -93,9 +80,7 @@ def _report_errors(step: Callable[[], None]) -> None:
     except BrokenPipeError:  # `weasel run compare | head`
         sys.exit(1)
     except OSError as err:
-        place = (
-            re.sub(r"\.tmp-\d+-", "", f"{err.filename}: ") if err.filename else ""
-        )  # of a file that is being written
+        place = f"{err.filename}: " if err.filename else ""
         if err.errno == errno.ENOSPC:
             _fail(f"{place}the disk is full; {_outputs()}. Free some space and run again")
         _fail(f"{place}{err.strerror or err}")
@@ -157,7 +142,7 @@ def _tell_stopped() -> None:
     if not _Step.is_told:
         _Step.is_told = True
         with suppress(RuntimeError, OSError):  # it is writing just now, or nobody reads
-            print(f"✘ stopped; {_outputs()}. {way_on()}", file=sys.stderr, flush=True)
+            print(visible(f"✘ stopped; {_outputs()}. {way_on()}"), file=sys.stderr, flush=True)
 
 
 def _escape_what_cannot_be_encoded() -> None:
@@ -172,7 +157,21 @@ def visible(text: str) -> str:
     return text if text.isascii() and text.isprintable() else text.translate(_SHOWN)
 
 
+def plain_console(width: int | None = None, stderr: bool = False) -> Console:
+    """Return a console that prints text as it is, in cells of tables, too: a label such as `[bold]` or `:bug:` is no
+    markup and no emoji, and what a terminal would obey is escaped, see `visible`.
+    """
+    from rich.console import Console  # takes a while, in which workers can begin
+
+    class PlainConsole(Console):
+        def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+            return super().render_str(visible(text), **options)
+
+    return PlainConsole(width=width, stderr=stderr, markup=False, emoji=False, highlight=False)
+
+
 def _fail(message: str) -> None:
     if not _Step.stopped:
-        print("✘", *map(visible, message.split()), file=sys.stderr)
+        shown = _PASSWORD.sub(r"\1***", message)
+        print("✘", *map(visible, shown.split()), file=sys.stderr)
     sys.exit(1)

@@ -3,11 +3,12 @@
 import gzip
 import hashlib
 import os
+import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Annotated, Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import msgspec
 from zc.lockfile import LockError, SimpleLockFile
@@ -15,10 +16,6 @@ from zc.lockfile import LockError, SimpleLockFile
 from scripts.core.errors import UserError, committing, note_new
 
 T = TypeVar("T")
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # in a file that a step has made; others are damage
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-# Raised by a file that is no file, or may not be read, or whose JSON is broken, of another type, or too deep.
-UNREADABLE = (OSError, EOFError, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 BUFFER = 2**20  # bytes to read or write at a time: with Python's own 8 kB, lines of 20 kB take three times as long
 TEMPORARY = ".tmp-"  # prefix of files that a step which died left behind, unless another holds the folder's lock
 _PREVIOUS = ".previous-"  # prefix of folders that are just being replaced
@@ -83,9 +80,8 @@ def put(new: Path, place: Path) -> Path:
 
 def remove(path: Path) -> None:
     """Remove a file of the outputs, if it is there."""
-    if path.exists():
-        path.unlink()
-        note_new(path)
+    path.unlink(missing_ok=True)
+    note_new(path)
 
 
 def _settle(previous: Path) -> None:
@@ -155,14 +151,8 @@ def read_json_if_there(path: Path, of: type[T], mend: str) -> T | None:
         return msgspec.json.decode(path.read_bytes(), type=of)
     except FileNotFoundError:
         return None
-    except UNREADABLE as err:
-        raise damaged(path, err, mend) from err
-
-
-def damaged(path: Path, err: BaseException, mend: str) -> UserError:
-    """An error for a file that cannot be read as what it should be."""
-    reason = err.strerror if isinstance(err, OSError) and err.strerror else err
-    return UserError(f"{path}: is damaged ({reason}); {mend}")
+    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+        raise UserError(f"{path}: is damaged ({err}); {mend}") from err
 
 
 def read_json(path: Path, of: type[T], make: str, mend: str) -> T:
@@ -177,17 +167,6 @@ def read_json(path: Path, of: type[T], make: str, mend: str) -> T:
     return found
 
 
-def demand_sum(counts: Mapping[str, int], total: str, parts: Iterable[str] | None = None) -> None:
-    """Check that counts add up, for the `__post_init__` of what is read from files.
-
-    parts (Iterable[str] | None): Those that make the total; None for all others.
-    RAISES (ValueError): If they do not.
-    """
-    found = sum(counts.get(part, 0) for part in (parts or counts.keys() - {total}))
-    if counts.get(total, 0) != found:
-        raise ValueError(f"{total} is {counts.get(total, 0)} and not {found}, the sum of the others")
-
-
 def open_maybe_gzip(path: Path) -> IO[bytes]:
     """Open a file to read bytes; if it starts like gzip it is unpacked, whatever its name."""
     file = path.open("rb", BUFFER)
@@ -196,6 +175,47 @@ def open_maybe_gzip(path: Path) -> IO[bytes]:
         return gzip.open(path, "rb")  # type: ignore[return-value]
     file.seek(0)
     return file
+
+
+def restrict(*inputs: Path) -> None:
+    """Give whatever this process, and those that it starts, make from now on no more readers than the inputs have: a
+    text is as private as the strictest file that it comes from.
+
+    inputs (Path): Files, and folders with all that is in them; those that do not exist say nothing.
+    """
+    hidden = 0
+    for path in inputs:
+        names = ((folder, name) for folder, _, names in os.walk(path) for name in names if name[0] != ".")
+        for place in (path, *(Path(*name) for name in names)):
+            with suppress(OSError):
+                mode = place.stat().st_mode
+                hidden |= sum(0o7 << shift for shift in (3, 0) if not mode & 0o4 << shift)  # of the group, of others
+    os.umask(os.umask(0o077) | hidden)
+
+
+def tighten(path: Path) -> None:
+    """Take the readers from a file that it would not get if it was made now, see `restrict`."""
+    hidden = os.umask(0o077)
+    os.umask(hidden)
+    mode = path.stat().st_mode
+    if mode & hidden & 0o044:
+        path.chmod(mode & 0o777 & ~hidden)
+
+
+_FORMULA = re.compile("'*[=+\\-@\t\r\n＝＋－＠]")
+
+
+def as_cell(text: str) -> str:
+    """Return a text for a cell of a CSV file that no spreadsheet runs as a formula; `of_cell` gives the text back.
+
+    See https://owasp.org/www-community/attacks/CSV_Injection.
+    """
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def of_cell(cell: str) -> str:
+    """Return the text that `as_cell` wrote."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def sha256(path: Path) -> str:

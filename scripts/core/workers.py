@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from scripts.core import usage
-from scripts.core.errors import UserError
+from scripts.core.errors import UserError, plain_console, visible
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -114,14 +114,13 @@ def spread(work: Callable[[In], Out], items: Sequence[In], processes: int, title
 
 def with_progress(items: Iterable[Out], number: int, title: str) -> Iterable[Out]:
     """Show a progress bar while items are taken; there is none where the output is no terminal."""
-    from rich.console import Console  # takes a while, in which the workers have begun
-
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     if not console.is_terminal:
         return items
-    from rich.progress import track  # takes a while, so only where it is shown
+    from rich.markup import escape  # takes a while, so only where it is shown
+    from rich.progress import track
 
-    return track(items, title, number, console=console, transient=True)
+    return track(items, escape(visible(title)), number, console=console, transient=True)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from scripts.scoring.runs import CONFUSION, COUNTS, METRICS, RUN, ScoredRun
 _TAG = "labelwise.run"
 _FILES = (RUN, METRICS, COUNTS, CONFUSION)  # not the examples of errors, which hold texts
 _MAX_LENGTH = 250  # characters of a value
+_MAX_LABEL = 200  # of the 250 characters of a metric's name
 
 
 def export(metrics: Path, runs: Sequence[ScoredRun], experiment: str) -> dict[str, str]:
@@ -54,7 +55,7 @@ def _export(client: Any, experiment: str, metrics: Path, scored: ScoredRun) -> s
     for name, value in params.items():
         client.log_param(made, _name(name), str(value)[:_MAX_LENGTH])
     for row, name, score in scored.rows():
-        prefix = f"label/{name}" if row == "label" else row  # "label/ORG/f", "micro/f", "macro/f"
+        prefix = f"label/{name_of(name)}" if row == "label" else row  # "label/ORG/f", "micro/f", "macro/f"
         for column in COLUMNS:
             if (number := column.of(score)) is not None:
                 client.log_metric(made, _name(f"{prefix}/{column.name}"), number, timestamp=stamp)
@@ -63,6 +64,11 @@ def _export(client: Any, experiment: str, metrics: Path, scored: ScoredRun) -> s
     client.set_tag(made, _TAG, folder)  # last: a run that was sent in part is sent again
     client.set_terminated(made, end_time=stamp)
     return str(made)
+
+
+def name_of(label: str) -> str:
+    """Return a label as a part of a metric's name; characters that MLflow does not allow there become their codes."""
+    return re.sub(r"[^\w\- .]|^\.|\.$", lambda match: f"_{ord(match[0]):02x}_", label)[:_MAX_LABEL]
 
 
 def _name(name: str) -> str:

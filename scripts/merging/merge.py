@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from scripts.core.errors import UserError
-from scripts.core.files import code_digest, exclusive, sha256, work_folder, write_json
+from scripts.core.files import as_cell, code_digest, exclusive, sha256, work_folder, write_json
 from scripts.core.manifest import Manifest, digest
 from scripts.core.settings import DatasetOptions
 from scripts.core.workers import Workers
@@ -218,4 +218,6 @@ def _coverage_csv(merged: MergeRecord, account: Account) -> bytes:
                 rows.append({"label": label, "dataset": dataset, "covered": covered, "spans": spans})
     states = ("texts", "covered", "partly_covered", "unresolved", "not_covered", "spans")
     table = pd.DataFrame(rows, columns=["label", "dataset", *states]).astype(dict.fromkeys(states, "Int64"))
+    table["label"] = table["label"].map(as_cell)
+    table["dataset"] = table["dataset"].map(as_cell)
     return table.to_csv(index=False, lineterminator="\n").encode()

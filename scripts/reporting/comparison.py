@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from scripts.core.files import as_cell
 from scripts.reporting.console import Name, escape_markdown, listed, new_table, plural, ratio
 from scripts.scoring.changes import NOT_COMPARABLE, Change
 from scripts.scoring.comparison import Comparisons, Differences, RunComparison, ValueChange
@@ -131,6 +132,7 @@ def to_csv(runs: Sequence[ScoredRun], found: Comparisons) -> bytes:
     changes = pd.DataFrame(rows, columns=["run", "row", "label", "baseline", *_CHANGE_COLUMNS])
     changes = changes.astype({"compared_support": "Int64", "compared_texts": "Int64"})
     table = frame.merge(changes, how="left", on=["run", "row", "label"])
+    table = table.map(lambda value: as_cell(value) if isinstance(value, str) else value)
     text: str = table.to_csv(index=False, lineterminator="\n")
     return text.encode()
 

@@ -1,4 +1,4 @@
-"""Console output that all screens share: the console, tables, account tables, and numbers and names as text."""
+"""Console output that all screens share: tables, account tables, and numbers and names as text."""
 
 from __future__ import annotations
 
@@ -20,19 +20,6 @@ BREAKS = re.compile(r"(?<=[\s_/.:-])(?=[^\s_/.:-])|(?<=[a-z])(?=[A-Z])")  # plac
 _INDENT = "  "  # of its further lines
 _ROOM = 12  # columns, from which there is room for that
 _MAX_ROOM = 28  # columns: names up to this length stay on one line, if headings of several lines allow it
-
-
-class _PlainConsole(Console):
-    """A console that shows what a terminal would obey, in cells of tables too."""
-
-    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
-        """Convert a string, see https://rich.readthedocs.io/en/stable/reference/console.html."""
-        return super().render_str(visible(text), **options)
-
-
-def plain_console(width: int | None = None) -> Console:
-    """Return a console that prints text as it is: labels such as `[bold]` or `:bug:` are neither markup nor emoji."""
-    return _PlainConsole(width=width, markup=False, emoji=False, highlight=False)
 
 
 class Name(NamedTuple):
@@ -209,5 +196,6 @@ def ratio(value: float | None, sign: bool = False) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Escape a text so that Markdown shows it as it is."""
-    return "".join(f"&#{ord(c)};" if c in "\\`*_{}[]<>()#+!|&\r\n" else c for c in text)
+    """Escape a text so that Markdown shows it as it is, and a terminal, too."""
+    shown = visible(text.replace("\n", "\\n"))
+    return "".join(f"&#{ord(c)};" if c in "\\`*_{}[]<>()#+!|&" else c for c in shown)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.core.errors import UserError
+from scripts.core.files import as_cell, of_cell
 from scripts.core.hashing import input_hash
 from scripts.scoring.alignment import BOUNDARY, HIT, LABEL, TEXT, TOKENIZER, Alignment, Rows, align, are_within
 
@@ -209,7 +210,7 @@ def pack(counts: Counts) -> bytes:
     lines.writerow(_COLUMNS)
     for row, column in np.argwhere(counts.is_scored).tolist():
         gold = counts.gold[row, column]
-        head = [counts.texts[row], counts.labels[column], f"{gold:x}" if gold != NOTHING else ""]
+        head = [counts.texts[row], as_cell(counts.labels[column]), f"{gold:x}" if gold != NOTHING else ""]
         for seed, values in zip(counts.seeds, counts.values[:, row, column].tolist(), strict=True):
             lines.writerow([*head, seed, *values])
     return gzip.compress(text.getvalue().encode(), mtime=0)
@@ -223,6 +224,8 @@ def load(path: Path) -> Counts:
         types = dict.fromkeys(_COLUMNS, "int64") | {"text": "category", "label": "category", "gold": "str"}
         content = io.BytesIO(gzip.decompress(path.read_bytes()))
         table = pd.read_csv(content, dtype=types, usecols=list(_COLUMNS), keep_default_na=False)
+        names = table["label"].cat.rename_categories(of_cell)
+        table["label"] = names.cat.reorder_categories(sorted(names.cat.categories))
         text, label = (table[name].cat.codes.to_numpy(np.int64) for name in ("text", "label"))
         texts, labels = ([str(name) for name in table[key].cat.categories] for key in ("text", "label"))
         found, seed = np.unique(table["seed"].to_numpy(np.int64), return_inverse=True)
@@ -230,8 +233,6 @@ def load(path: Path) -> Counts:
         values[seed, text, label] = table[["tp", "fp", "fn", "partial"]].to_numpy(np.int32)
         is_scored = np.zeros((len(texts), len(labels)), np.bool_)
         is_scored[text, label] = True
-        if len(table) != is_scored.sum() * len(found) or (values < 0).any():
-            raise ValueError("rows are missing, or a number is negative")
         gold = np.zeros(is_scored.shape, np.uint32)
         gold[text, label] = [int(digest, 16) if digest else NOTHING for digest in table["gold"]]
     except FileNotFoundError as err:

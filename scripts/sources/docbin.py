@@ -119,5 +119,5 @@ def _docs(path: Path) -> Iterator[Doc]:
     except OSError:
         raise
     except Exception as err:  # msgpack, zlib and numpy can raise anything on damaged data
-        message = f"{type(err).__name__}: {err}".split("\n")[0][:200]
-        raise UserError(f"{path}: is no DocBin of spaCy, or damaged ({message})") from err
+        # The error may quote the text.
+        raise UserError(f"{path}: is no DocBin of spaCy, or damaged ({type(err).__name__})") from err

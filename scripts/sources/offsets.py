@@ -109,10 +109,10 @@ class Boundaries:
         seems_shifted = (starts and (ends or not text[end - 1].isalnum())) or (ends and not text[start].isalnum())
         if seems_shifted and not mark.quotes(text):
             self._shifted += 1
-            self._example = self._example or f'"{text[start:end][:40]}" in {place}'
+            self._example = self._example or f"{start} to {end} in {place}"
         elif ends and not starts and not is_inside_word(text, end + 1) and not mark.quotes(text):
             self._cut += 1
-            self._cut_example = self._cut_example or f'"{text[start:end][:40]}" in {place}'
+            self._cut_example = self._cut_example or f"{start} to {end} in {place}"
         return starts or ends
 
     def add_all(self, text: str, marks: Sequence[Mark], place: str) -> None:
