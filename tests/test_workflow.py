@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -114,3 +115,38 @@ def test_a_change_of_the_model_trains_and_evaluates_again(project):
     assert {"merge", "coverage"} <= skipped
     assert not {"train", "evaluate", "report"} & skipped
     assert run_all(project) == steps(project) - ALWAYS
+
+
+def test_what_was_pushed_is_pulled_by_a_colleague_with_the_same_inputs_and_not_made_again(project, tmp_path):
+    remote = f"remotes:\n  default: {tmp_path / 'remote'}\n"
+    run_all(project)
+    made = ("annotations", "corpus", "training", "project.lock", "errors.jsonl.gz", ".pycache")
+    for name in ("same", "other"):
+        shutil.copytree(project, tmp_path / name, ignore=shutil.ignore_patterns(*made))
+        (tmp_path / name / "metrics.json").unlink()
+        with (tmp_path / name / "project.yml").open("a", encoding="utf8") as file:
+            file.write(remote)
+    pushed = call(project, "weasel", "push", str(tmp_path / "remote"))
+    assert "model-best" in pushed
+    with (tmp_path / "other/configs/datasets.cfg").open("a", encoding="utf8") as file:
+        file.write("# an edit\n")
+    call(tmp_path / "same", "weasel", "pull")
+    assert (tmp_path / "same/corpus/gold.jsonl").read_bytes() == (project / "corpus/gold.jsonl").read_bytes()
+    assert run_all(tmp_path / "same") >= {"merge", "corpus", "consistency", "coverage", "train", "evaluate"}
+    assert "corpus" not in call(tmp_path / "other", "weasel", "pull")
+    assert not list((tmp_path / "other").rglob("model-best"))
+
+
+def test_a_config_of_one_s_own_makes_a_run_of_its_own_that_is_compared(project):
+    before = {path.name for path in (project / "metrics").iterdir() if path.is_dir()}
+    model = project / "training/ner/seed-0/model-best/config.cfg"
+    (project / "configs/ours.cfg").write_text(
+        re.sub(r"^max_steps = .*", "max_steps = 20", (project / "configs/ner.cfg").read_text("utf8"), flags=re.M),
+        "utf8",
+    )
+    trained = model.stat().st_mtime_ns
+    printed = call(project, "weasel", "run", "all", ".", "--vars.run", "ours")
+    new = {path.name for path in (project / "metrics").iterdir() if path.is_dir()} - before
+    assert [name.partition("-")[0] for name in new] == ["ours"]
+    assert "training.max_steps 10 → 20" in " ".join(printed.split())
+    assert model.stat().st_mtime_ns == trained
