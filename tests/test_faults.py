@@ -17,16 +17,17 @@ from pathlib import Path
 
 import pytest
 
+from docs.outputs import copy_project
 from tests.prodigy import add_task, line, task
 from tests.project import ROOT, STEPS, fail, make, outputs, succeed
 
 KILLS = int(os.environ.get("LABELWISE_KILLS", "8"))
 
 
-def start(folder, step):
+def start(folder, step, *options):
     """A step in the background, in a process group of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", f"scripts.{step}", *STEPS[step]],
+        [sys.executable, "-m", f"scripts.{step}", *STEPS.get(step, []), *options],
         cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
         start_new_session=True, encoding="utf8",
     )  # fmt: skip
@@ -155,6 +156,69 @@ def _wait_for_step(process):
 def _is_the_one_line(said, code, step, number):
     assert code == 128 + number
     assert re.fullmatch(rf"✘ stopped; .*\. To go on: weasel run {step}.*\n", said), said
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_worker_that_is_killed_is_one_line_and_harms_nothing(number, tmp_path):
+    folder = make(tmp_path, texts=6000)
+    options = {"merge": ["--merge.buckets", "8"]}
+    for step in STEPS:
+        before = visible(folder)
+        process = start(folder, step, "--system.processes", "2", *options.get(step, []))
+        os.kill(_first_worker(process), number)
+        _, said = process.communicate()
+        assert (process.returncode, said.count("\n")) == (1, 1), said
+        assert said.startswith("✘ a worker process was killed")
+        assert visible(folder) == before
+        assert not leftovers(folder)
+        succeed(folder, step)
+
+
+def _first_worker(process):
+    found = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not (children := found.read_text().split()):
+        assert process.poll() is None
+    return int(children[0])
+
+
+def test_ctrl_c_while_workers_train_leaves_no_process_and_no_model(tmp_path):
+    """Several seeds at a time: in the workers, which import, train and save."""
+    folder = make(tmp_path)
+    config = (ROOT / "configs/ner.cfg").read_text()
+    (folder / "training.cfg").write_text(re.sub(r"(?m)^max_steps = .*", "max_steps = 100000", config))
+    for step in STEPS:
+        succeed(folder, step)
+    for after in (0, 0.5, 2):
+        command = ["train", "training.cfg", "--output", "training/ner", "--seeds", "2"]
+        process = start(folder, *command)
+        while not list(folder.glob("training/ner/seed-*/train.log")):
+            assert process.poll() is None, process.stderr.read()
+        said, code = _stop(process, signal.SIGINT, after)
+        _is_the_one_line(said, code, "train; training starts anew", signal.SIGINT)
+        assert not [path for path in folder.rglob("*") if path.name.startswith((".tmp-", "model-"))]
+        shutil.rmtree(folder / "training")
+
+
+def test_ctrl_c_reaches_a_step_that_weasel_runs(tmp_path):
+    """With the step's line, and no process left."""
+    folder = copy_project(tmp_path)
+    make(folder, texts=3000)
+    (folder / "configs/datasets.cfg").write_text((folder / "datasets.cfg").read_text())
+    for after in (0, 0.3, 0.6):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "weasel", "run", "pull"], cwd=folder, start_new_session=True, encoding="utf8",
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        step = _first_worker(process)
+        _wait_for_step(step)
+        time.sleep(after)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+        _wait_for_workers(process.pid)
+        assert process.returncode
+        assert "✘ stopped; previous outputs are unchanged. To go on: weasel run pull\n" in said
+        assert "Traceback" not in said
+        assert not (folder / "assets/annotations/manifest.json").exists()
 
 
 @pytest.mark.parametrize("step", STEPS)

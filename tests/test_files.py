@@ -199,3 +199,15 @@ def test_a_second_ctrl_c_ends_a_step_that_still_cleans_up(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf8")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (130, "", 1)
+
+
+def test_what_a_step_forks_can_be_ended_at_once():
+    """As spaCy's console does with its spinner: a fork forgets a signal that comes while Python starts in it."""
+    code = (
+        "import multiprocessing, time\nfrom scripts.core.errors import run_step\n"
+        "fork = multiprocessing.get_context('fork').Process\ndef step():\n    for _ in range(40):\n"
+        "        one = fork(target=time.sleep, args=(9,))\n        one.start()\n        one.terminate()\n"
+        "        one.join(5)\n        assert one.exitcode == -15, one.exitcode\nrun_step(step)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf8")
+    assert (done.returncode, done.stderr) == (0, "")

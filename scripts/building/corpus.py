@@ -25,7 +25,7 @@ from scripts.building.splits import (
     digest_of_placed,
 )  # fmt: skip
 from scripts.core.errors import UserError
-from scripts.core.files import code_digest, exclusive, sha256, work_folder, write_json
+from scripts.core.files import UNREADABLE, code_digest, exclusive, sha256, work_folder, write_json
 from scripts.core.settings import Settings
 from scripts.core.workers import Workers, spread
 from scripts.merging.buckets import ALL
@@ -165,7 +165,7 @@ def _unchanged_shards(
     """The shards of the previous build with the same rules, gold, placed texts and files."""
     try:
         previous = msgspec.json.decode((folder / splits.NAME).read_bytes(), type=Corpus)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return {}
     return {
         part.name: shard

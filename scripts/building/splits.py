@@ -12,7 +12,7 @@ import msgspec
 
 from scripts.core.answers import GoldText, hash_of_line
 from scripts.core.errors import UserError
-from scripts.core.files import read_json, restrict
+from scripts.core.files import Count, demand_sum, read_json, restrict
 from scripts.core.hashing import fraction, normalized
 
 SplitName = Literal["train", "dev", "test"]
@@ -173,15 +173,15 @@ class CorpusShard(msgspec.Struct):
     gold: str
     placed: str = ""
     files: dict[str, str] = {}
-    texts: dict[SplitName, int] = {}
-    tokens: dict[SplitName, int] = {}
-    spans: dict[SplitName, dict[str, int]] = {}
-    covered: dict[SplitName, dict[str, int]] = {}
-    read: dict[str, int] = {}
-    rejected: int = 0
-    outcomes: dict[str, dict[str, int]] = {}
-    too_long: int = 0
-    no_split: int = 0
+    texts: dict[SplitName, Count] = {}
+    tokens: dict[SplitName, Count] = {}
+    spans: dict[SplitName, dict[str, Count]] = {}
+    covered: dict[SplitName, dict[str, Count]] = {}
+    read: dict[str, Count] = {}
+    rejected: Count = 0
+    outcomes: dict[str, dict[str, Count]] = {}
+    too_long: Count = 0
+    no_split: Count = 0
 
 
 class Corpus(msgspec.Struct, kw_only=True):
@@ -205,19 +205,26 @@ class Corpus(msgspec.Struct, kw_only=True):
     """
 
     digest: str
-    texts: dict[SplitName, int] = {}
-    tokens: dict[SplitName, int] = {}
-    spans: dict[str, dict[SplitName, int]] = {}
-    covered: dict[str, dict[SplitName, int]] = {}
-    read: dict[str, int] = {}
-    rejected: int = 0
-    outcomes: dict[str, int] = {}
-    outcomes_by_label: dict[str, dict[str, int]] = {}
-    too_long: int = 0
-    no_split: int = 0
-    placed: dict[str, int] | None = None
+    texts: dict[SplitName, Count] = {}
+    tokens: dict[SplitName, Count] = {}
+    spans: dict[str, dict[SplitName, Count]] = {}
+    covered: dict[str, dict[SplitName, Count]] = {}
+    read: dict[str, Count] = {}
+    rejected: Count = 0
+    outcomes: dict[str, Count] = {}
+    outcomes_by_label: dict[str, dict[str, Count]] = {}
+    too_long: Count = 0
+    no_split: Count = 0
+    placed: dict[str, Count] | None = None
     made_by: str = ""
     shards: dict[str, CorpusShard] = {}
+
+    def __post_init__(self) -> None:
+        """RAISES (ValueError): If the counts do not add up."""
+        demand_sum(self.outcomes, "read")
+        for split, texts in self.texts.items() if self.shards else ():
+            if texts != sum(shard.texts.get(split, 0) for shard in self.shards.values()):
+                raise ValueError(f"texts of {split} are not those of the shards")
 
 
 class StoredShards(msgspec.Struct):

@@ -12,6 +12,7 @@ from operator import itemgetter
 
 import msgspec
 
+from scripts.core.files import Count
 from scripts.core.words import is_unspaced
 
 Ranges = frozenset[tuple[int, int]]  # [start, end) of the spans of a label
@@ -23,17 +24,17 @@ class PairAgreement(msgspec.Struct):
     """Two annotators: spans of a label that both marked, or one alone. f: of exact spans; None if there are none."""
 
     annotators: tuple[str, str]
-    texts: int
-    both: int
-    first: int
-    second: int
+    texts: Count
+    both: Count
+    first: Count
+    second: Count
     f: float | None
 
 
 class Agreement(msgspec.Struct):
     """Agreement on a label."""
 
-    texts: int  # with several annotators
+    texts: Count  # with several annotators
     f: float | None  # of exact spans, over all pairs of annotators; None if nobody marked any
     alpha: float | None  # Krippendorff's, over words inside or outside of a span. 1 is agreement, 0 chance
     pairs: list[PairAgreement]  # by annotators

@@ -29,7 +29,7 @@ from scripts.checking.ranking import TIERS, FormEvidence, rank
 from scripts.checking.rates import GroupComparison
 from scripts.checking.review import FOLDER, Suspect, SuspectKind, load_current, stream_suspects
 from scripts.checking.surface_forms import ANNOTATED, KINDS, NONE, PARTIAL, RELABELED, FormTable, collect_forms
-from scripts.core.files import exclusive, whole_file, work_folder, write_json
+from scripts.core.files import Count, demand_sum, exclusive, whole_file, work_folder, write_json
 from scripts.core.manifest import Manifest
 from scripts.merging.merged import annotated_labels, gold_as_merged
 from scripts.merging.survey import blocks
@@ -45,27 +45,32 @@ class SurfaceForm(msgspec.Struct, kw_only=True):
     """A surface form of a label, and what is annotated where it occurs."""
 
     surface_form: str  # its wording
-    occurrences: int  # where the label is covered; the sum of the next six
-    annotated: int  # this and the next five: see `KINDS`
-    inside: int
-    partial: int
-    relabeled: int
-    overlapped: int
-    none: int
+    occurrences: Count  # where the label is covered; the sum of the next six
+    annotated: Count  # this and the next five: see `KINDS`
+    inside: Count
+    partial: Count
+    relabeled: Count
+    overlapped: Count
+    none: Count
     examples: dict[str, list[Excerpt]]  # by kind, the first few occurrences
+
+    def __post_init__(self) -> None:
+        """RAISES (ValueError): If the counts do not add up."""
+        kinds = ("annotated", "inside", "partial", "relabeled", "overlapped", "none")
+        demand_sum({name: getattr(self, name) for name in ("occurrences", *kinds)}, "occurrences", kinds)
 
 
 class LabelConsistency(msgspec.Struct, kw_only=True):
     """The consistency of a label."""
 
-    texts: int  # in which it is covered, in the whole or in a range
-    spans: int  # in these
-    inside_words: int  # spans that begin or end inside a word, whose surface forms are not searched for
-    surface_forms: int  # distinct ones of the other spans
-    occurrences: dict[str, int]  # of these, by kind, see `KINDS`. Those annotated and `inside_words` add up to spans
-    inconsistent: int  # surface forms that are annotated in some places and not in others
-    suspects: dict[str, int] = {}  # by kind
-    tiers: dict[str, int] = {}  # the same by tier
+    texts: Count  # in which it is covered, in the whole or in a range
+    spans: Count  # in these
+    inside_words: Count  # spans that begin or end inside a word, whose surface forms are not searched for
+    surface_forms: Count  # distinct ones of the other spans
+    occurrences: dict[str, Count]  # of these, by kind, see `KINDS`. Those annotated and `inside_words` add up to spans
+    inconsistent: Count  # surface forms that are annotated in some places and not in others
+    suspects: dict[str, Count] = {}  # by kind
+    tiers: dict[str, Count] = {}  # the same by tier
     most_inconsistent: list[SurfaceForm] = []  # those whose occurrences differ most
 
 
@@ -73,7 +78,7 @@ class AmbiguousForm(msgspec.Struct):
     """A surface form with several labels."""
 
     surface_form: str
-    labels: dict[str, int]  # spans by label, the most frequent first
+    labels: dict[str, Count]  # spans by label, the most frequent first
     examples: dict[str, Excerpt]  # one of each
 
 
@@ -81,15 +86,15 @@ class Consistency(msgspec.Struct, kw_only=True):
     """corpus/review/consistency.json."""
 
     gold: str  # digest of the gold
-    texts: int  # of it
+    texts: Count  # of it
     labels: dict[str, LabelConsistency]  # sorted
     ambiguous: list[AmbiguousForm]  # surface forms with several labels, the most evenly divided first
-    ambiguous_total: int  # their number, of which `ambiguous` has the first
+    ambiguous_total: Count  # their number, of which `ambiguous` has the first
     overlaps: list[LabelOverlap]  # spans of different labels that overlap
     agreement: dict[str, Agreement]  # of labels that several annotators answered for in a text
     groups: list[GroupComparison]  # rates of datasets, annotators and periods, where there are several
-    candidates: int  # occurrences that may be wrong
-    suspects: int  # those listed in consistency.jsonl
+    candidates: Count  # occurrences that may be wrong
+    suspects: Count  # those listed in consistency.jsonl
 
 
 def load(corpus: Path) -> Consistency | None:

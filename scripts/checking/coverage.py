@@ -20,7 +20,7 @@ from scripts.checking.passages import Flags, covered_labels, decode_text
 from scripts.checking.review import FOLDER, load_current
 from scripts.core.answers import Kind
 from scripts.core.errors import UserError
-from scripts.core.files import BUFFER, exclusive, of_cell, whole_file, write_json
+from scripts.core.files import BUFFER, Count, demand_sum, exclusive, of_cell, whole_file, write_json
 from scripts.core.manifest import Manifest
 from scripts.core.workers import spread
 from scripts.merging.duplicates import BANDS, group_near_duplicates, shingles, signature
@@ -38,36 +38,41 @@ _ADVICE = "check again: weasel run coverage"
 class Speed(msgspec.Struct):
     """The time that an answer about a label takes."""
 
-    gaps: int  # between an annotator's consecutive answers, without pauses
+    gaps: Count  # between an annotator's consecutive answers, without pauses
     seconds: float | None  # their median; None if they are no measure
     reason: str = ""  # why they are none
-    labels_at_once: int = 1  # that are annotated together, at most, in the datasets that were measured
+    labels_at_once: Count = 1  # that are annotated together, at most, in the datasets that were measured
 
 
 class LabelCoverage(msgspec.Struct, kw_only=True):
     """The coverage of a label."""
 
-    texts: int  # the sum of those covered, partly_covered, unresolved and not_covered
-    covered: int
-    partly_covered: int
-    unresolved: int
-    not_covered: int
-    to_annotate: int  # texts that are not completely covered
-    words: int  # in these, see `count_words`
-    near_duplicates: int  # of these, texts after the first of a group of near-duplicates, none of which is covered
-    near_duplicates_of_covered: int  # of these, near-duplicates of a covered text
+    texts: Count  # the sum of those covered, partly_covered, unresolved and not_covered
+    covered: Count
+    partly_covered: Count
+    unresolved: Count
+    not_covered: Count
+    to_annotate: Count  # texts that are not completely covered
+    words: Count  # in these, see `count_words`
+    near_duplicates: Count  # of these, texts after the first of a group of near-duplicates, none of which is covered
+    near_duplicates_of_covered: Count  # of these, near-duplicates of a covered text
     speed: Speed  # of answers so far
     hours: float | None  # for all of these, at that speed
+
+    def __post_init__(self) -> None:
+        """RAISES (ValueError): If the counts do not add up."""
+        states = ("covered", "partly_covered", "unresolved", "not_covered")
+        demand_sum({name: getattr(self, name) for name in ("texts", *states)}, "texts", states)
 
 
 class Coverage(msgspec.Struct, kw_only=True):
     """corpus/review/coverage.json."""
 
     gold: str  # digest of the gold
-    texts: int  # of it
-    complete: int  # of these, covered for all labels
+    texts: Count  # of it
+    complete: Count  # of these, covered for all labels
     labels: dict[str, LabelCoverage]  # sorted
-    near_duplicates: int  # texts after the first of a group of near-duplicates
+    near_duplicates: Count  # texts after the first of a group of near-duplicates
 
 
 class TextToAnnotate(msgspec.Struct, kw_only=True):

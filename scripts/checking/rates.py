@@ -16,7 +16,10 @@ from typing import Literal, get_args
 
 import msgspec
 
+from scripts.core.files import Count
+
 Grouping = Literal["dataset", "annotator", "period"]
+
 LEVEL = 0.05  # the probability that any of a report's differences is due to chance
 _FEWEST_TEXTS, _FEWEST_SPANS = 10, 5  # of a group that is compared; spans are those expected of it
 _MOST_MONTHS = 12
@@ -26,9 +29,9 @@ class GroupRate(msgspec.Struct):
     """A group: its texts, their characters, spans of the label in them, and spans in 1,000 characters."""
 
     name: str
-    texts: int
-    characters: int
-    spans: int
+    texts: Count
+    characters: Count
+    spans: Count
     rate: float
     is_tested: bool  # whether it has enough of both to be compared
 

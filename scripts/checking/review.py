@@ -10,7 +10,7 @@ import msgspec
 
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
-from scripts.core.files import BUFFER, read_json_if_there
+from scripts.core.files import BUFFER, UNREADABLE, damaged, read_json_if_there
 from scripts.merging import merged
 
 FOLDER = "review"  # in corpus/
@@ -73,5 +73,5 @@ def stream_suspects(path: Path, advice: str) -> Iterator[Suspect]:
             yield from map(decode, lines)
     except FileNotFoundError as err:
         raise UserError(f"{path}: no such file; {advice}") from err
-    except (msgspec.DecodeError, UnicodeDecodeError) as err:
-        raise UserError(f"{path}: is damaged ({err}); {advice}") from err
+    except UNREADABLE as err:
+        raise damaged(path, err, advice) from err

@@ -55,6 +55,7 @@ def run_step(step: Callable[[], None]) -> None:
     RAISES (SystemExit): With 1 after an error, with 128 + the signal if it was stopped.
     """
     _escape_what_cannot_be_encoded()
+    _let_forks_be_terminated()
     _Step.process = os.getpid()
     previous = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -70,6 +71,25 @@ def run_step(step: Callable[[], None]) -> None:
         sys.exit(128 + _Step.stopped)
 
 
+def _let_forks_be_terminated() -> None:
+    """Give SIGTERM its meaning back in forks: one that was just made forgets a signal that has a handler in Python, and
+    who ends it, as spaCy's console its spinner, does so once.
+    """
+    if _Step.process or not hasattr(os, "register_at_fork"):  # there already, or Windows
+        return
+
+    def pass_on(to_fork: bool) -> None:
+        if to_fork:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]),
+        after_in_parent=lambda: pass_on(to_fork=False),
+        after_in_child=lambda: pass_on(to_fork=True),
+    )
+
+
 def _report_errors(step: Callable[[], None]) -> None:
     try:
         step()
@@ -80,7 +100,9 @@ def _report_errors(step: Callable[[], None]) -> None:
     except BrokenPipeError:  # `weasel run compare | head`
         sys.exit(1)
     except OSError as err:
-        place = f"{err.filename}: " if err.filename else ""
+        place = (
+            re.sub(r"\.tmp-\d+-", "", f"{err.filename}: ") if err.filename else ""
+        )  # of a file that is being written
         if err.errno == errno.ENOSPC:
             _fail(f"{place}the disk is full; {_outputs()}. Free some space and run again")
         _fail(f"{place}{err.strerror or err}")

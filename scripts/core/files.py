@@ -5,10 +5,10 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Annotated, Any, TypeVar
 
 import msgspec
 from zc.lockfile import LockError, SimpleLockFile
@@ -16,6 +16,10 @@ from zc.lockfile import LockError, SimpleLockFile
 from scripts.core.errors import UserError, committing, note_new
 
 T = TypeVar("T")
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # in a file that a step has made; others are damage
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+# Raised by a file that is no file, or may not be read, or whose JSON is broken, of another type, or too deep.
+UNREADABLE = (OSError, EOFError, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 BUFFER = 2**20  # bytes to read or write at a time: with Python's own 8 kB, lines of 20 kB take three times as long
 TEMPORARY = ".tmp-"  # prefix of files that a step which died left behind, unless another holds the folder's lock
 _PREVIOUS = ".previous-"  # prefix of folders that are just being replaced
@@ -80,8 +84,9 @@ def put(new: Path, place: Path) -> Path:
 
 def remove(path: Path) -> None:
     """Remove a file of the outputs, if it is there."""
-    path.unlink(missing_ok=True)
-    note_new(path)
+    if path.exists():
+        path.unlink()
+        note_new(path)
 
 
 def _settle(previous: Path) -> None:
@@ -151,8 +156,14 @@ def read_json_if_there(path: Path, of: type[T], mend: str) -> T | None:
         return msgspec.json.decode(path.read_bytes(), type=of)
     except FileNotFoundError:
         return None
-    except (msgspec.DecodeError, UnicodeDecodeError) as err:
-        raise UserError(f"{path}: is damaged ({err}); {mend}") from err
+    except UNREADABLE as err:
+        raise damaged(path, err, mend) from err
+
+
+def damaged(path: Path, err: BaseException, mend: str) -> UserError:
+    """An error for a file that cannot be read as what it should be."""
+    reason = err.strerror if isinstance(err, OSError) and err.strerror else err
+    return UserError(f"{path}: is damaged ({reason}); {mend}")
 
 
 def read_json(path: Path, of: type[T], make: str, mend: str) -> T:
@@ -165,6 +176,17 @@ def read_json(path: Path, of: type[T], make: str, mend: str) -> T:
     if found is None:
         raise UserError(f"{path}: no such file; {make}")
     return found
+
+
+def demand_sum(counts: Mapping[str, int], total: str, parts: Iterable[str] | None = None) -> None:
+    """Check that counts add up, for the `__post_init__` of what is read from files.
+
+    parts (Iterable[str] | None): Those that make the total; None for all others.
+    RAISES (ValueError): If they do not.
+    """
+    found = sum(counts.get(part, 0) for part in (parts or counts.keys() - {total}))
+    if counts.get(total, 0) != found:
+        raise ValueError(f"{total} is {counts.get(total, 0)} and not {found}, the sum of the others")
 
 
 def open_maybe_gzip(path: Path) -> IO[bytes]:

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from scripts.core.files import read_json, restrict, write_json
+from scripts.core.files import Count, demand_sum, read_json, restrict, write_json
 
 NAME = "manifest.json"
 OUTCOMES = ("kept", "other_labels", "other_annotators", "no_answer", "skipped")  # of a record, and of a span
@@ -31,17 +31,24 @@ class Entry(msgspec.Struct, kw_only=True):
 
     file: str
     sha256: str
-    bytes: int
+    bytes: Count
     labels: list[str]
-    records: dict[str, int]
-    spans: dict[str, int]
-    reasons: dict[str, int]
-    notes: dict[str, int]
-    other_labels: dict[str, int] = {}
-    other_annotators: dict[str, int] = {}
-    renamed: dict[str, int] = {}
+    records: dict[str, Count]
+    spans: dict[str, Count]
+    reasons: dict[str, Count]
+    notes: dict[str, Count]
+    other_labels: dict[str, Count] = {}
+    other_annotators: dict[str, Count] = {}
+    renamed: dict[str, Count] = {}
     missing_labels: list[str] = []
     missing_annotators: list[str] = []
+
+    def __post_init__(self) -> None:
+        """RAISES (ValueError): If the counts do not add up, or the file is elsewhere."""
+        for counts in (self.records, self.spans):
+            demand_sum(counts, "read", OUTCOMES)
+        if "/" in self.file or "\\" in self.file:
+            raise ValueError(f"{self.file} is not beside it")
 
 
 class Manifest(msgspec.Struct):

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
-from scripts.core.files import exclusive, replace_folder, sha256, work_folder, write_json
+from scripts.core.files import UNREADABLE, exclusive, replace_folder, sha256, work_folder, write_json
 from scripts.core.manifest import file_name
 from scripts.core.workers import with_progress
 from scripts.exporting.brat import BratWriter
@@ -118,7 +118,7 @@ def _demand_unchanged(folder: Path) -> None:
         return
     try:
         exported = msgspec.json.decode((folder / NAME).read_bytes(), type=Exported).digest
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         exported = ""
     if exported != _digest(folder):
         raise UserError(f"{folder}: was changed since it was exported, and is not overwritten; move it away")

@@ -11,7 +11,7 @@ from packaging.version import InvalidVersion, Version
 from spacy.cli.package import package
 
 from scripts.core.errors import UserError, committing
-from scripts.core.files import exclusive, put, work_folder, write_json
+from scripts.core.files import UNREADABLE, exclusive, put, work_folder, write_json
 from scripts.model import label_heads
 from scripts.model.models import Provenance, load_model, model_digest, provenance, without_seen_words
 from scripts.reporting.comparison import markdown_row
@@ -97,7 +97,7 @@ def build(model: Path, metrics: Path, output: Path, name: str, version: str) -> 
         raise UserError(f"{version!r}: is no version; use one like 0.1.0") from err
     try:
         meta = msgspec.json.decode((model / "meta.json").read_bytes(), type=dict[str, object])
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as err:
+    except UNREADABLE as err:
         raise UserError(f"{model}: is no trained model ({err}); train one first: weasel run train") from err
     record = provenance(meta)
     if record is None:

@@ -8,7 +8,7 @@ import msgspec
 
 from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
-from scripts.core.files import read_json, restrict, sha256
+from scripts.core.files import Count, demand_sum, read_json, restrict, sha256
 from scripts.core.manifest import Manifest
 from scripts.core.settings import Repeats
 from scripts.merging.decide import Policy
@@ -50,13 +50,21 @@ class MergeRecord(msgspec.Struct, kw_only=True):
     corrects: dict[str, list[str]] = {}
     repeats: dict[str, Repeats] = {}
     passes: list[str] = []
-    moved: dict[str, dict[str, int]] = {}
-    repeated: dict[str, dict[str, int]] = {}
+    moved: dict[str, dict[str, Count]] = {}
+    repeated: dict[str, dict[str, Count]] = {}
     labels: list[str] = []
-    totals: dict[str, int] = {}
-    answers: dict[str, dict[str, int]] = {}
-    spans: dict[str, dict[str, dict[str, int]]] = {}
-    coverage: dict[str, dict[str, int]] = {}
+    totals: dict[str, Count] = {}
+    answers: dict[str, dict[str, Count]] = {}
+    spans: dict[str, dict[str, dict[str, Count]]] = {}
+    coverage: dict[str, dict[str, Count]] = {}
+
+    def __post_init__(self) -> None:
+        """RAISES (ValueError): If the counts do not add up."""
+        of_labels = (counts for by_label in self.spans.values() for counts in by_label.values())
+        for counts in (*self.answers.values(), *of_labels):
+            demand_sum(counts, "read")
+        for counts in self.coverage.values():
+            demand_sum(counts, "texts", ("covered", "partly_covered", "unresolved", "not_covered"))
 
     def rules(self, manifest: Manifest) -> MergeRules:
         """The rules that do not lie in the answers. Manifest is that of the answers."""

@@ -11,8 +11,18 @@ from typing import NamedTuple
 
 import msgspec
 
-from scripts.core.errors import UserError
-from scripts.core.files import code_digest, exclusive, restrict, tighten, whole_file, work_folder
+from scripts.core.errors import UserError, committing
+from scripts.core.files import (
+    UNREADABLE,
+    code_digest,
+    exclusive,
+    put,
+    remove,
+    restrict,
+    tighten,
+    whole_file,
+    work_folder,
+)
 from scripts.core.manifest import OUTCOMES, Entry, Manifest, file_name, load, save
 from scripts.core.settings import DatasetOptions
 from scripts.core.workers import spread
@@ -68,12 +78,13 @@ def pull(
         entries, unchanged = reader.read(sources, options, folder, work)
         _validate(entries, folder, work, max_skipped)
         check_names(sources, options, entries)
-        _commit(entries, unchanged, folder, work)
         for name in unchanged:
             tighten(folder / entries[name].file)
         manifest = Manifest(dict(sorted(entries.items())))
-        reader.commit(manifest, folder)
-        save(manifest, folder)
+        with committing():
+            _commit(entries, unchanged, folder, work)
+            reader.commit(manifest, folder)
+            save(manifest, folder)
     return Pulled(manifest, unchanged)
 
 
@@ -198,7 +209,7 @@ def load_fingerprints(folder: Path) -> dict[str, Fingerprint]:
     """Fingerprints of a folder's datasets; none if there is no such file, or it is damaged."""
     try:
         return msgspec.json.decode((folder / _FINGERPRINTS).read_bytes(), type=dict[str, Fingerprint])
-    except (OSError, msgspec.DecodeError):
+    except UNREADABLE:
         return {}
 
 
@@ -376,13 +387,13 @@ def _commit(entries: Entries, unchanged: Collection[str], folder: Path, work: Pa
     wanted = {entry.file for entry in entries.values()}
     for path in (*folder.glob("*.jsonl"), *folder.glob(f"{_SKIPPED}/*.jsonl")):
         if path.name not in wanted:
-            path.unlink()
+            remove(path)
 
 
 def _replace(new: Path, place: Path) -> None:
     """Put a new file in place of another; if there is no new one, delete the other."""
     if new.exists():
         place.parent.mkdir(exist_ok=True)
-        new.replace(place)
+        put(new, place)
     else:
-        place.unlink(missing_ok=True)
+        remove(place)

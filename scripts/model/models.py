@@ -17,7 +17,7 @@ from spacy.strings import StringStore
 
 from scripts.building.splits import SplitName, read_corpus
 from scripts.core.errors import UserError
-from scripts.core.files import code_digest, sha256
+from scripts.core.files import UNREADABLE, code_digest, sha256
 
 KEY = "labelwise"  # in meta.json
 BEST = "model-best"  # spaCy's name for the folder of the model with the best score on the dev texts
@@ -154,7 +154,7 @@ def _read_model(path: Path, seed: int) -> TrainedModel:
         config = Config().from_disk(path / "config.cfg", interpolate=False)
         used = config.interpolate().get("training", {}).get("seed")
         meta = msgspec.json.decode((path / "meta.json").read_bytes(), type=dict[str, Any])
-    except (OSError, ValueError, ConfigValidationError, msgspec.DecodeError) as err:
+    except (*UNREADABLE, ValueError, ConfigValidationError) as err:
         raise UserError(f"{path}: its config or meta cannot be read ({err}); train it again") from err
     if used != seed:
         raise UserError(f"{path}: was trained with seed {used}, not {seed}; name its folder seed-{used}")

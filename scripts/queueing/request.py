@@ -9,7 +9,7 @@ import msgspec
 
 from scripts.building.splits import SplitName
 from scripts.core.answers import GoldText, Span
-from scripts.core.files import read_json_if_there
+from scripts.core.files import Count, demand_sum, read_json_if_there
 from scripts.merging.account import Ledger
 
 NAME = "queue.json"
@@ -55,10 +55,14 @@ class Queue(msgspec.Struct, kw_only=True):
     gold: str  # digest
     models: dict[str, str]  # digests of the models that ranked the texts, by folder
     unit: str  # of the counts: text, suspect or conflict
-    counts: dict[str, int]  # read = queued + the others, by reason
-    tasks: int  # one a text, so that several suspects can be in one
+    counts: dict[str, Count]  # read = queued + the others, by reason
+    tasks: Count  # one a text, so that several suspects can be in one
     informativeness: list[float]  # of the first and the last text, if models ranked them
     asked: list[str]  # keys of what was asked, sorted; later queues leave it out
+
+    def __post_init__(self) -> None:
+        """RAISES (ValueError): If the counts do not add up."""
+        demand_sum(self.counts, "read")
 
 
 def spans_of(spans: Iterable[Span], label: str) -> list[Span]:

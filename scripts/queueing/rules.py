@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from scripts.core.files import Count
 from scripts.scoring.learning_curve import HELPS
 
 Action = Literal["annotate", "guideline", "redefine", "review", "inspect", "leave"]
@@ -29,14 +30,14 @@ LOW_F = 0.9
 class Signals(msgspec.Struct, kw_only=True):
     """The measurements of a label. None: not measured, or undefined."""
 
-    texts: int
-    covered: int  # texts
+    texts: Count
+    covered: Count  # texts
     hours: float | None = None  # to annotate the label in the other texts, at the speed so far
-    spans: int | None = None  # annotated
-    suspects: int | None = None  # of the first tier, by the step `suspects` if it was run, else by `consistency`
+    spans: Count | None = None  # annotated
+    suspects: Count | None = None  # of the first tier, by the step `suspects` if it was run, else by `consistency`
     agreement: float | None = None  # F between annotators on exact spans
-    agreement_spans: int = 0  # that any of them marked
-    support: int | None = None  # entities in the test texts
+    agreement_spans: Count = 0  # that any of them marked
+    support: Count | None = None  # entities in the test texts
     f: float | None = None  # of the newest run
     low: float | None = None  # of the 95 % interval of F
     high: float | None = None
@@ -54,7 +55,7 @@ class Recommendation(msgspec.Struct):
     """What to do about a label: the action, the number of the rule (from 1), and the measurements that it rests on."""
 
     action: Action
-    rule: int
+    rule: Count
     reason: str
 
 

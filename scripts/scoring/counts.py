@@ -233,6 +233,8 @@ def load(path: Path) -> Counts:
         values[seed, text, label] = table[["tp", "fp", "fn", "partial"]].to_numpy(np.int32)
         is_scored = np.zeros((len(texts), len(labels)), np.bool_)
         is_scored[text, label] = True
+        if len(table) != is_scored.sum() * len(found) or (values < 0).any():
+            raise ValueError("rows are missing, or a number is negative")
         gold = np.zeros(is_scored.shape, np.uint32)
         gold[text, label] = [int(digest, 16) if digest else NOTHING for digest in table["gold"]]
     except FileNotFoundError as err:

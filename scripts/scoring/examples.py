@@ -2,6 +2,7 @@
 
 import gzip
 import heapq
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +12,7 @@ import msgspec
 import numpy as np
 
 from scripts.core.answers import Span
-from scripts.core.errors import UserError
+from scripts.core.files import UNREADABLE, damaged
 from scripts.core.hashing import fraction
 from scripts.scoring.alignment import END, KINDS, START, TEXT, Rows
 from scripts.scoring.counts import AlignedChunk, text_id
@@ -122,5 +123,5 @@ def load(path: Path) -> list[ErrorExample]:
         return msgspec.json.Decoder(ErrorExample).decode_lines(gzip.decompress(path.read_bytes()))
     except FileNotFoundError:
         return []
-    except (OSError, EOFError, msgspec.DecodeError) as err:
-        raise UserError(f"{path}: is damaged ({err}); evaluate again") from err
+    except (*UNREADABLE, zlib.error) as err:
+        raise damaged(path, err, "evaluate again: weasel run evaluate") from err

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from scripts.building.splits import Corpus
 from scripts.core.errors import UserError
-from scripts.core.files import exclusive, read_json_if_there, work_folder
+from scripts.core.files import Count, exclusive, read_json_if_there, work_folder
 from scripts.core.hashing import fraction, normalized
 from scripts.scoring import bootstrap
 from scripts.scoring.bootstrap import Floats, adjusted_p_values, p_values, rounded
@@ -32,8 +32,8 @@ class CurvePoint(msgspec.Struct):
     """Scores with a share of the training texts, on all test texts; means over seeds."""
 
     share: float  # from 0 to 1
-    texts: int  # number of training texts
-    entities: dict[str, int]  # in them, by label
+    texts: Count  # number of training texts
+    entities: dict[str, Count]  # in them, by label
     labels: dict[str, Score]
     micro: Score
     macro: Macro

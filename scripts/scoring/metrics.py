@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.core.files import Count
 from scripts.scoring import bootstrap
 from scripts.scoring.bootstrap import Floats
 from scripts.scoring.seed_variance import seed_spread
@@ -87,13 +88,20 @@ class Score(msgspec.Struct, omit_defaults=True):
     tp: float  # true positives, a whole number for one seed, as the next two
     fp: float  # false positives
     fn: float  # false negatives
-    support: int  # tp + fn
-    texts: int  # that are scored; for all labels together, those that are for any
+    support: Count  # tp + fn
+    texts: Count  # that are scored; for all labels together, those that are for any
     partial: PartialScore
     errors: Errors | None = None
     seen: Recall | None = None  # of entities whose surface form their label has in the training texts, if at hand
     unseen: Recall | None = None  # of the others
     sd: float | None = None  # of F over seeds; None for one
+
+    def __post_init__(self) -> None:
+        """RAISES (ValueError): If the counts do not add up, or a score is none."""
+        if min(self.tp, self.fp, self.fn) < 0 or abs(self.tp + self.fn - self.support) > 1:  # means are rounded
+            raise ValueError(f"support is {self.support} and not {self.tp} + {self.fn}")
+        if any(score is not None and not 0 <= score <= 1 for score in (self.p, self.r, self.f)):
+            raise ValueError("a score is not from 0 to 1")
 
     @property
     def error_count(self) -> float:
@@ -105,7 +113,7 @@ class Macro(msgspec.Struct, omit_defaults=True):
     """Mean F1 of the labels that have support, their number, its 95 % interval, and its SD over seeds."""
 
     f: float | None
-    labels: int
+    labels: Count
     low: float | None = None
     high: float | None = None
     sd: float | None = None

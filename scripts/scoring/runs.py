@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import msgspec
 
 from scripts.core.errors import UserError
-from scripts.core.files import whole_file, write_json
+from scripts.core.files import UNREADABLE, Count, damaged, whole_file, write_json
 from scripts.scoring import counts as counting
 from scripts.scoring import examples
 from scripts.scoring.counts import Counts
@@ -54,9 +54,9 @@ class RunCode(msgspec.Struct):
 class TrainingData(msgspec.Struct):
     """Numbers of training texts of a run, of those in which a label is covered, and of each label's entities."""
 
-    texts: int
-    covered: dict[str, int]
-    entities: dict[str, int]  # empty if the corpus has changed since
+    texts: Count
+    covered: dict[str, Count]
+    entities: dict[str, Count]  # empty if the corpus has changed since
 
 
 class Confusion(msgspec.Struct):
@@ -67,7 +67,13 @@ class Confusion(msgspec.Struct):
     """
 
     labels: list[str]  # sorted
-    seeds: dict[str, list[list[int]]]
+    seeds: dict[str, list[list[Count]]]
+
+    def __post_init__(self) -> None:
+        """RAISES (ValueError): If a table has other rows or columns."""
+        size = len(self.labels) + 1
+        if any({len(table), *map(len, table)} != {size} for table in self.seeds.values()):
+            raise ValueError(f"a table has not {size} rows and columns")
 
 
 class TrainingConfig(msgspec.Struct):
@@ -91,12 +97,12 @@ class Run(msgspec.Struct, kw_only=True):
     data: RunData
     code: RunCode
     models: dict[str, str]  # digests of the models' files, by seed
-    model_bytes: int  # of the first
+    model_bytes: Count  # of the first
     versions: dict[str, dict[str, str]]  # of Python and packages, in "training" and "evaluation"
     tests: dict[str, str]
     config: TrainingConfig
     trained: TrainingData | None = None  # None if the models have no record of it
-    words_per_second: dict[str, int] = {}  # by seed, at the first evaluation: tokens of the raw texts
+    words_per_second: dict[str, Count] = {}  # by seed, at the first evaluation: tokens of the raw texts
 
     @property
     def folder(self) -> str:
@@ -212,10 +218,10 @@ def _share_labels(one: set[str], other: set[str]) -> bool:
 def _read(path: Path, type_: type[T]) -> T:
     try:
         return msgspec.json.decode(path.read_bytes(), type=type_)
-    except OSError as err:
+    except FileNotFoundError as err:
         raise UserError(f"{path}: {err.strerror}") from err
-    except (msgspec.DecodeError, UnicodeDecodeError) as err:
-        raise UserError(f"{path}: is damaged ({err})") from err
+    except UNREADABLE as err:
+        raise damaged(path, err, "evaluate again, or remove the folder") from err
 
 
 def frame(folder: str | Path) -> pd.DataFrame:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.core.errors import UserError
-from scripts.core.files import read_json_if_there
+from scripts.core.files import Count, read_json_if_there
 from scripts.scoring import bootstrap
 from scripts.scoring.bootstrap import Floats, rounded
 
@@ -39,7 +39,7 @@ class LabelVariance(msgspec.Struct):
 
     sd: float | None
     f: float | None
-    support: int  # entities in the test texts
+    support: Count  # entities in the test texts
 
 
 class SeedVariance(msgspec.Struct, kw_only=True):

@@ -10,6 +10,7 @@ from typing import get_args
 import msgspec
 
 from scripts.checking.review import FOLDER, Suspect, SuspectKind, load_current, stream_suspects
+from scripts.core.files import Count
 from scripts.reporting.console import Console, plural, print_sums
 
 NAME, SUSPECTS = "suspects.json", "suspects.jsonl"
@@ -31,13 +32,13 @@ class Suspects(msgspec.Struct, kw_only=True):
     consistency: str | None  # digest of consistency.jsonl; None if there was none
     run: str  # the name of the config
     label: str | None  # the only label of the suspects; None for all labels
-    folds: int
+    folds: Count
     seeds: list[int]  # a model each, for each fold
-    texts: int  # of the gold, in all folds
-    too_long: int = 0  # of these, texts that the pipeline does not take
+    texts: Count  # of the gold, in all folds
+    too_long: Count = 0  # of these, texts that the pipeline does not take
     unseen: float = 0.0  # the share of entities whose surface form is in no other fold
-    suspects: int = 0  # lines of suspects.jsonl
-    labels: dict[str, dict[SuspectKind, dict[int, int]]] = {}  # suspects by label, kind and tier
+    suspects: Count = 0  # lines of suspects.jsonl
+    labels: dict[str, dict[SuspectKind, dict[Count, Count]]] = {}  # suspects by label, kind and tier
 
     def count(self, numbers: Counter[tuple[str, SuspectKind, int]]) -> None:
         """Set the counts, from those by label, kind and tier."""
