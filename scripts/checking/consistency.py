@@ -29,7 +29,7 @@ from scripts.checking.ranking import TIERS, FormEvidence, rank
 from scripts.checking.rates import GroupComparison
 from scripts.checking.review import FOLDER, Suspect, SuspectKind, load_current, stream_suspects
 from scripts.checking.surface_forms import ANNOTATED, KINDS, NONE, PARTIAL, RELABELED, FormTable, collect_forms
-from scripts.core.files import Count, demand_sum, exclusive, whole_file, work_folder, write_json
+from scripts.core.files import Count, demand_sum, exclusive, sha256, whole_file, work_folder, write_json
 from scripts.core.manifest import Manifest
 from scripts.merging.merged import annotated_labels, gold_as_merged
 from scripts.merging.survey import blocks
@@ -95,6 +95,7 @@ class Consistency(msgspec.Struct, kw_only=True):
     groups: list[GroupComparison]  # rates of datasets, annotators and periods, where there are several
     candidates: Count  # occurrences that may be wrong
     suspects: Count  # those listed in consistency.jsonl
+    listed: str = ""  # digest of consistency.jsonl
 
 
 def load(corpus: Path) -> Consistency | None:
@@ -128,6 +129,7 @@ def check(corpus: Path, annotations: Path, manifest: Manifest, processes: int) -
         )  # fmt: skip
         with whole_file(corpus / FOLDER / SUSPECTS) as file:
             file.write(msgspec.json.Encoder().encode_lines(forms.suspects))
+    result.listed = sha256(corpus / FOLDER / SUSPECTS)
     write_json(corpus / FOLDER / NAME, result)
     return result
 

@@ -10,7 +10,7 @@ import msgspec
 
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
-from scripts.core.files import BUFFER, UNREADABLE, damaged, read_json_if_there
+from scripts.core.files import BUFFER, UNREADABLE, damaged, read_json_if_there, sha256
 from scripts.merging import merged
 
 FOLDER = "review"  # in corpus/
@@ -65,8 +65,20 @@ def load_current(path: Path, of: type[T], corpus: Path, advice: str) -> T | None
     return result
 
 
+class _Listed(msgspec.Struct):
+    """The digest of the list, in the result beside it."""
+
+    listed: str
+
+
 def stream_suspects(path: Path, advice: str) -> Iterator[Suspect]:
-    """The suspects of a file, in its order. RAISES (UserError): If there is none, or it is damaged."""
+    """The suspects of a file, in its order.
+
+    RAISES (UserError): If there is none, it is damaged, or it is not the one that the result beside it was made with.
+    """
+    result = read_json_if_there(path.with_suffix(".json"), _Listed, advice)
+    if result and path.is_file() and sha256(path) != result.listed:
+        raise UserError(f"{path}: is not as it was made; {advice}")
     decode = msgspec.json.Decoder(Suspect).decode
     try:
         with path.open("rb", BUFFER) as lines:

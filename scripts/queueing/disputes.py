@@ -3,15 +3,16 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from scripts.checking.review import FOLDER, Suspect
+from scripts.checking.review import FOLDER, Suspect, stream_suspects
 from scripts.core.answers import GoldText, Span, hash_of_line
 from scripts.core.errors import UserError
-from scripts.core.files import BUFFER
+from scripts.core.files import BUFFER, UNREADABLE, damaged
 from scripts.merging.account import Ledger
 from scripts.merging.decide import longest_first
 from scripts.merging.text_record import REPLACEMENT, Conflict
@@ -34,7 +35,8 @@ def choose_suspects(corpus: Path, request: Request, before: frozenset[str]) -> S
         steps = " or ".join(f"weasel run {step}" for step in SOURCES.values())
         raise UserError(f"{corpus / FOLDER}: has no list of suspects; make one first: {steps}")
     counts = Ledger()
-    suspects = _by_text((suspect for path in paths for suspect in _lines(path, Suspect)), request, before, counts)
+    lists = (stream_suspects(path, f"weasel run {SOURCES[path.name]}") for path in paths if path.exists())
+    suspects = _by_text(chain.from_iterable(lists), request, before, counts)
     items = []
     for text in _texts(corpus / "gold.jsonl", suspects):
         listed = suspects.pop(text.text)
@@ -75,8 +77,8 @@ def _lines(path: Path, of: type[T]) -> Iterator[T]:
             yield from map(msgspec.json.Decoder(of).decode, lines)
     except FileNotFoundError:
         return
-    except (msgspec.DecodeError, UnicodeDecodeError) as err:
-        raise UserError(f"{path}: is damaged ({err}); make it again") from err
+    except UNREADABLE as err:
+        raise damaged(path, err, "merge again: weasel run merge") from err
 
 
 def _by_text(disputes: Iterable[T], request: Request, before: frozenset[str], counts: Ledger) -> dict[str, list[T]]:

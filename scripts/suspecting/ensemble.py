@@ -106,6 +106,7 @@ def _write(folder: Path, account: Suspects, suspects: Iterable[Suspect]) -> None
                     lines.seek(start)
                     file.write(lines.read(size))
         account.count(counts)
+        account.listed = sha256(folder / SUSPECTS)
         write_json(folder / NAME, account)
 
 

@@ -38,6 +38,7 @@ class Suspects(msgspec.Struct, kw_only=True):
     too_long: Count = 0  # of these, texts that the pipeline does not take
     unseen: float = 0.0  # the share of entities whose surface form is in no other fold
     suspects: Count = 0  # lines of suspects.jsonl
+    listed: str = ""  # digest of suspects.jsonl
     labels: dict[str, dict[SuspectKind, dict[Count, Count]]] = {}  # suspects by label, kind and tier
 
     def count(self, numbers: Counter[tuple[str, SuspectKind, int]]) -> None:
