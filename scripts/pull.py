@@ -22,11 +22,14 @@ def main() -> None:
     if isinstance(config.engine, Dask):
         from scripts.engines.pull import pull_on  # takes a second, and is for clusters alone
 
-        manifest, unchanged = pull_on(config.engine, config.datasets, args.output, limit, args.fresh, config.options)
+        manifest, unchanged = pull_on(
+            config.engine, config.datasets, args.output, limit, args.fresh, config.options, config.pull.max_record_mb
+        )
     else:
         manifest, unchanged = pull(
-            config.datasets, args.output, limit, config.processes, args.fresh, options=config.options
-        )
+            config.datasets, args.output, limit, config.processes, args.fresh,
+            options=config.options, max_record_mb=config.pull.max_record_mb,
+        )  # fmt: skip
     console = plain_console()
     print_pulled(console, manifest.datasets, name_warnings(config.datasets, manifest.datasets))
     if any(entry.reasons for entry in manifest.datasets.values()):

@@ -15,6 +15,7 @@ from scripts.merging.pull import pull
 from scripts.sources.cas import NAMED_ENTITY
 from scripts.sources.cas_xmi import CasXmi
 from scripts.sources.importing import find_datasets
+from scripts.sources.limits import record_limit
 from tests.prodigy import read
 
 TEXT = "Ada met 🦆 Bob\nin Köln."
@@ -214,7 +215,7 @@ def test_what_changes_the_types_changes_the_fingerprint(stored, tmp_path):
     assert source.digest() != before
 
 
-def test_damaged_zips_and_too_large_files_are_refused(tmp_path, monkeypatch):
+def test_damaged_zips_and_too_large_files_are_refused(tmp_path):
     good = both("ada", ADA)
     (tmp_path / "a.zip").write_bytes(good)
     (tmp_path / "b.zip").write_bytes(good[:-40])
@@ -222,8 +223,9 @@ def test_damaged_zips_and_too_large_files_are_refused(tmp_path, monkeypatch):
     tasks, _, skipped = read(CasXmi(str(tmp_path), ["PER"]))
     assert [skip.reason for skip in skipped] == ["damaged zip"] * 2
     assert len(tasks) == 1
-    monkeypatch.setattr("scripts.sources.cas_files.MAX_BYTES", 100)
-    assert read(CasXmi(str(tmp_path / "a.zip"), ["PER"]))[2][0].reason == "larger than 0 MiB"
+    with record_limit(0):
+        (skipped,) = read(CasXmi(str(tmp_path / "a.zip"), ["PER"]))[2]
+    assert skipped.reason == "larger than 0 MiB, see [pull] max_record_mb"
 
 
 def test_import_recognizes_it(stored, tmp_path):

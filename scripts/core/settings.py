@@ -51,8 +51,7 @@ class registry(confection.registry):  # noqa: N801 (as spaCy's)
         # Only now, since each search goes through all packages that are installed: with twenty datasets that would be
         # a tenth of a step's start.
         packages = catalogue.create("spacy", registry_name, entry_points=True)
-        function = packages.get_entry_point(func_name)
-        if function:
+        if function := packages.get_entry_point(func_name):
             packages.register(func_name, func=function)
         return function is not None
 
@@ -88,9 +87,12 @@ class DatasetOptions(ConfigSection):
 
 
 class PullSection(ConfigSection):
-    """[pull] max_skipped (float): The step stops if more of a dataset's records, or spans, cannot be used."""
+    """[pull] max_skipped (float): The step stops if more of a dataset's records, or spans, cannot be used.
+    max_record_mb (int): A record that is larger is skipped; in MB of 1024 * 1024 bytes.
+    """
 
     max_skipped: float = Field(default=0.2, ge=0, le=1)
+    max_record_mb: int = Field(default=64, ge=1)
 
 
 class MergeSection(ConfigSection):
@@ -256,8 +258,7 @@ def load(path: Path, values: dict[str, Any] | None = None) -> Settings:
     try:
         config = _parse_config(path.read_text("utf-8-sig"), values or {})
         _discover()
-        blocks = config.get("datasets")
-        if not blocks:
+        if not (blocks := config.get("datasets")):
             raise UserError("names no dataset; add a [datasets.<name>] block for each")
         options = {name: _take_options(name, block) for name, block in blocks.items()}
         datasets = {name: _resolve(f"datasets.{name}", block, "readers") for name, block in blocks.items()}

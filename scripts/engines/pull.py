@@ -28,16 +28,16 @@ from scripts.merging.pull import (
     Pulled,
     Reader,
     ReadJob,
-    is_changed,
     load_fingerprints,
     previous_entries,
-    prove,
     pull,
     read_source,
     reading_digest,
     skipped_file,
     skips_listed,
 )
+from scripts.sources.limits import DEFAULT_MB, max_record
+from scripts.sources.proofs import is_changed, prove
 from scripts.sources.source import Divisible, NumberedPart, Source
 
 CELLS = 2**14  # ranges of hashes, all of a width, whose offsets are stored with each sorted file
@@ -59,6 +59,7 @@ class PartJob(NamedTuple):
     name: str
     storage: Storage
     fresh: bool
+    max_record_mb: int
 
 
 class StoredFile(msgspec.Struct):
@@ -78,10 +79,10 @@ class StoredParts(msgspec.Struct):
 
 def pull_on(
     engine: Dask, sources: Mapping[str, Source], folder: Path, max_skipped: float, fresh: bool,
-    options: Mapping[str, DatasetOptions] | None = None,
+    options: Mapping[str, DatasetOptions] | None = None, max_record_mb: int = DEFAULT_MB,
 ) -> Pulled:  # fmt: skip
     """Read all sources into sorted files on the engine's storage. See `scripts.merging.pull.pull`."""
-    return pull(sources, folder, max_skipped, 1, fresh, DaskReader(engine, fresh), options)
+    return pull(sources, folder, max_skipped, 1, fresh, DaskReader(engine, fresh), options, max_record_mb)
 
 
 class DaskReader(Reader):
@@ -148,7 +149,7 @@ class DaskReader(Reader):
             for part in _numbered(parts, counts):
                 digest = hashlib.sha256(f"{name}\n{self.proofs[name].identity}\n{part!r}".encode()).hexdigest()[:32]
                 place = f"{_FOLDER}/{file_name(name).removesuffix('.jsonl')}/{digest}"
-                yield PartJob(name, part, options[name], place, self.storage, self.fresh)
+                yield PartJob(name, part, options[name], place, self.storage, self.fresh, max_record() // 2**20)
 
 
 def stored_parts(manifest: Manifest, storage: Storage) -> list[StoredFile]:
@@ -209,7 +210,8 @@ def read_part(job: PartJob) -> tuple[Entry, bool]:
     if not job.fresh and (done := job.storage.read_if_there(f"{job.name}.json", Entry)):
         return done, True
     with scratch() as folder:
-        entry = read_source(ReadJob(job.dataset, job.source, job.options, folder))
+        reading = ReadJob(job.dataset, job.source, job.options, folder, max_record_mb=job.max_record_mb)
+        entry = read_source(reading)
         path = folder / entry.file
         job.storage.write(f"{job.name}.offsets", _offsets(path))
         job.storage.put(path, f"{job.name}.jsonl")

@@ -27,10 +27,11 @@ from scripts.core.manifest import OUTCOMES, Entry, Manifest, file_name, load, sa
 from scripts.core.settings import DatasetOptions
 from scripts.core.workers import spread
 from scripts.merging.sorting import sorted_blocks
+from scripts.sources.limits import DEFAULT_MB, max_record, record_limit
 from scripts.sources.names import check_names
 from scripts.sources.options import read_answers
+from scripts.sources.proofs import Proof, is_changed, prove
 from scripts.sources.source import Intake, Source
-from scripts.sources.states import State
 
 _SKIPPED = "skipped"
 _ROOMS = Path(__file__).parent.parent
@@ -55,6 +56,7 @@ def pull(
     fresh: bool = False,
     reader: Reader | None = None,
     options: Mapping[str, DatasetOptions] | None = None,
+    max_record_mb: int = DEFAULT_MB,
 ) -> Pulled:
     """Read all sources into a folder. Nothing there changes before all of them have been read.
 
@@ -65,6 +67,7 @@ def pull(
     fresh (bool): Read unchanged sources too.
     reader (Reader | None): Another engine than this machine.
     options (Mapping[str, DatasetOptions] | None): By dataset; the defaults for those that are missing.
+    max_record_mb (int): A record that is larger is skipped.
     RAISES (UserError): If a source cannot be read, too much of it is skipped, a label that is asked for never occurs
         while a similar one does, or all sources are empty.
     """
@@ -74,7 +77,7 @@ def pull(
     options = {name: (options or {}).get(name, DatasetOptions()) for name in sources}
     reader = reader or Reader(processes, fresh)
     restrict(*{Path(path).expanduser() for source in sources.values() if (path := getattr(source, "path", ""))})
-    with exclusive(folder), work_folder(folder) as work:
+    with exclusive(folder), work_folder(folder) as work, record_limit(max_record_mb):
         entries, unchanged = reader.read(sources, options, folder, work)
         _validate(entries, folder, work, max_skipped)
         check_names(sources, options, entries)
@@ -91,7 +94,7 @@ def pull(
 def reading_digest(source: Source, options: DatasetOptions) -> str:
     """Digest of all but its content that the answers read from a source depend on: settings and code."""
     taken = (options.annotators, options.rename)
-    return hashlib.sha256(f"{source!r}\n{taken}\n{_code()}".encode()).hexdigest()
+    return hashlib.sha256(f"{source!r}\n{taken}\n{max_record()}\n{_code()}".encode()).hexdigest()
 
 
 @cache
@@ -139,7 +142,7 @@ class Reader:
             reading = reading_digest(source, options[name])
             proof = known.get(name)
             if proof is None or not proof.holds(reading, source.state()):
-                jobs.append(ReadJob(name, source, options[name], work, reading, proof))
+                jobs.append(ReadJob(name, source, options[name], work, reading, proof, max_record() // 2**20))
         entries = {name: previous[name] for name in self.proofs}
         for job, (entry, proof) in zip(jobs, spread(read_if_changed, jobs, self.processes, "Pulling"), strict=True):
             self.proofs[job.dataset] = proof
@@ -158,42 +161,6 @@ class Reader:
 
 
 _FINGERPRINTS = ".fingerprints.json"  # it can always be deleted
-
-
-class Proof(msgspec.Struct, frozen=True):
-    """What tells later on that a source is as it was when it was read.
-
-    reading (str): See `reading_digest`.
-    state (str): The value of its `State`; empty if a change might not show in it.
-    content (str): Its `digest`; empty where the state told enough, so that it was not taken.
-    """
-
-    reading: str
-    state: str
-    content: str
-
-    @property
-    def identity(self) -> str:
-        """A name of what was read."""
-        return f"{self.reading} {self.content or self.state}"
-
-    def holds(self, reading: str, state: State | None) -> bool:
-        """Whether the source is as it was, as far as its state tells."""
-        return self.reading == reading and state is not None and state.is_settled and state.value == self.state
-
-    def equals(self, other: Proof | None) -> bool:
-        """Whether the contents of a source are known to be equal."""
-        if other is None or not self.content:
-            return False
-        return (self.reading, self.content) == (other.reading, other.content)
-
-
-def prove(source: Source, state: State | None, reading: str, known: Proof | None) -> Proof:
-    """Take a proof of what a source holds. Its content is read where the state is none, or is another than before."""
-    if known and known.holds(reading, state):
-        return known
-    told = state.value if state and state.is_settled else ""
-    return Proof(reading, told, source.digest() if known or not told else "")
 
 
 class Fingerprint(msgspec.Struct):
@@ -246,6 +213,7 @@ class ReadJob(NamedTuple):
 
     reading (str): See `reading_digest`.
     known (Proof | None): Of what its previous files hold, if they can stay.
+    max_record_mb (int): See `pull`.
     """
 
     dataset: str
@@ -254,6 +222,7 @@ class ReadJob(NamedTuple):
     folder: Path
     reading: str = ""
     known: Proof | None = None
+    max_record_mb: int = DEFAULT_MB
 
 
 def read_if_changed(job: ReadJob) -> tuple[Entry | None, Proof]:
@@ -266,10 +235,10 @@ def read_if_changed(job: ReadJob) -> tuple[Entry | None, Proof]:
         with _naming(job.dataset):
             before = job.source.state()
         try:
-            with _naming(job.dataset):
+            with _naming(job.dataset), record_limit(job.max_record_mb):
                 proof = prove(job.source, before, job.reading, job.known)
-            if proof.equals(job.known):
-                return None, proof
+                if proof.equals(job.known):
+                    return None, proof
             entry, digest = _read(job)
         except Exception:  # half a file can raise anything
             if left and is_changed(job.source, before):
@@ -279,15 +248,6 @@ def read_if_changed(job: ReadJob) -> tuple[Entry | None, Proof]:
         if not is_changed(job.source, before) or (before and before.is_shared and not left):
             return entry, msgspec.structs.replace(proof, content=digest or proof.content)
     raise UserError(f"[datasets.{job.dataset}] was written to each time that it was read; run again when that is done")
-
-
-def is_changed(source: Source, before: State | None) -> bool:
-    """Whether a source is no longer in a state, or is gone; not known of one that has no state."""
-    try:
-        after = source.state()
-    except (UserError, OSError):
-        return True
-    return before is not None and (after is None or after.value != before.value)
 
 
 def read_source(job: ReadJob) -> Entry:
@@ -305,7 +265,8 @@ def _read(job: ReadJob) -> tuple[Entry, str]:
     listed = job.folder / _SKIPPED / path.name
     listed.parent.mkdir(exist_ok=True)
     digest = hashlib.sha256()
-    with path.open("wb") as out, listed.open("wb") as skipped, _naming(job.dataset):
+    reading = record_limit(job.max_record_mb)
+    with path.open("wb") as out, listed.open("wb") as skipped, _naming(job.dataset), reading:
         intake = Intake(lambda skip: skipped.write(_ENCODER.encode_lines([skip])))
         for block in sorted_blocks(_hashed_lines(job, intake), path.with_suffix(".sorted")):
             digest.update(block)

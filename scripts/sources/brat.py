@@ -18,6 +18,7 @@ from scripts.core.settings import registry
 from scripts.sources.documents import MISQUOTED, Document, Record, Unusable, WithoutSpans
 from scripts.sources.files import Files, NamedFile, files, real_path
 from scripts.sources.folders import CopiedFiles, Copies, Role, find_copies
+from scripts.sources.limits import Oversized, TooLarge, max_record, read_file
 from scripts.sources.offsets import UNITS, Mark, counted_otherwise, differs, to_codepoints
 from scripts.sources.source import Intake, fit_span
 
@@ -116,7 +117,7 @@ class Brat(Files, frozen=True):
 
     def _discontinuous(self, layout: _Layout) -> int:
         """Count the spans that are skipped since they are of several fragments."""
-        some = [one for one in layout.files if _SEVERAL_FRAGMENTS.search(one[0].read_bytes())]
+        some = [one for one in layout.files if _SEVERAL_FRAGMENTS.search(_bytes(one[0]))]
         records = (self._record(path, name, Role(), layout, Intake(lambda _: None)) for path, name in some)
         marks = (mark for record in records for document in record.documents for mark in document.marks)
         return sum(mark.fault == _DISCONTINUOUS for mark in marks)
@@ -135,7 +136,7 @@ class Brat(Files, frozen=True):
             text = _decode(layout.text_of(path))
             lines = _lines(path, name)
         except Unusable as err:
-            lost = len(_STARTS_ANNOTATION.findall(path.read_bytes().removeprefix(codecs.BOM_UTF8)))
+            lost = len(_STARTS_ANNOTATION.findall(_bytes(path).removeprefix(codecs.BOM_UTF8)))
             return Record(f"{name}:1", [Document("", [Mark(0, 0, "")] * lost)], str(err))
         annotations = list(_parse(lines, intake))
         text, shift = _as_counted(text, annotations)
@@ -253,17 +254,18 @@ class _Layout:
         """
         texts = {name: self.text_of(path) for path, name in self.files}
         sizes = {name: text.stat().st_size for name, text in texts.items() if text.is_file()}
+        sizes = {name: size for name, size in sizes.items() if size <= max_record()}
         by_size = Counter(sizes.values())
         by_name = Counter(text.name for text in set(texts.values()))
         some = [name for name, size in sizes.items() if by_size[size] > 1 or by_name[texts[name].name] > 1]
-        return {name: hashlib.sha256(_with_newlines(texts[name].read_bytes())).digest() for name in some}
+        return {name: hashlib.sha256(_with_newlines(_bytes(texts[name]))).digest() for name in some}
 
     def unlike_copies(self) -> int:
         """Count the texts that have copies with other line ends."""
         texts = {name: self.text_of(path) for path, name in self.files}
         found: dict[bytes, set[bytes]] = defaultdict(set)
         for name, content in self._contents().items():
-            found[content].add(hashlib.sha256(texts[name].read_bytes().removeprefix(codecs.BOM_UTF8)).digest())
+            found[content].add(hashlib.sha256(_bytes(texts[name]).removeprefix(codecs.BOM_UTF8)).digest())
         return sum(len(digests) > 1 for digests in found.values())
 
 
@@ -279,21 +281,31 @@ def _with_newlines(text: bytes) -> bytes:
 
 def _labels_in(path: Path) -> list[str]:
     """Return the label of each T line, for documents that are not read yet."""
-    return [label.decode("utf8", "replace") for label in _LABELS.findall(path.read_bytes())]
+    return [label.decode("utf8", "replace") for label in _LABELS.findall(_bytes(path))]
 
 
 def _is_empty(path: Path) -> bool:
     """Whether a file has nothing but whitespace, and is no .a1 with an .a2."""
     has_second = path.suffix == _FIRST and path.with_suffix(_SECOND).is_file()
-    return not has_second and not path.read_bytes().removeprefix(codecs.BOM_UTF8).strip()
+    content = _bytes(path)
+    is_blank = not isinstance(content, Oversized) and not content.removeprefix(codecs.BOM_UTF8).strip()
+    return is_blank and not has_second
+
+
+def _bytes(path: Path) -> bytes:
+    """Return the bytes of a file, if it is not too large."""
+    try:
+        return read_file(path)
+    except TooLarge:
+        return Oversized()
 
 
 def _decode(path: Path) -> str:
-    """RAISES (Unusable): If there is no such file, or it is not UTF-8."""
+    """RAISES (Unusable): If there is no such file, or it is too large, or not UTF-8."""
+    if not path.is_file():
+        raise Unusable(f"no {path.suffix} beside it")
     try:
-        return path.read_bytes().decode("utf8")  # line ends as they are: offsets count "\r\n" as two
-    except FileNotFoundError as err:
-        raise Unusable(f"no {path.suffix} beside it") from err
+        return read_file(path).decode("utf8")  # line ends as they are: offsets count "\r\n" as two
     except UnicodeDecodeError as err:
         raise Unusable(f"{path.suffix} is not UTF-8") from err
 

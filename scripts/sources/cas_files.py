@@ -17,9 +17,9 @@ from zipfile import BadZipFile, ZipFile
 import msgspec
 
 from scripts.sources.documents import Unusable
-from scripts.sources.files import real_path
+from scripts.sources.files import files, real_path
+from scripts.sources.limits import read_bounded, read_file
 
-MAX_BYTES = 2**28  # unpacked: what is larger is no document, but made to fill the memory
 _MAX_DEPTH = 2  # of zips in zips
 _TYPES = "typesystem.xml"
 # Errors of zips that are damaged, cut off, encrypted, or packed in a way that Python does not know.
@@ -110,8 +110,8 @@ def xmi_files(path: Path, name: str, root: Path) -> Iterator[XmiFile]:
             return
         try:
             beside = types_beside(path, root)
-            types = beside.read_bytes() if beside else None
-            yield XmiFile(name, _read_limited(file), types, project=_project_above(path, root))
+            types = read_file(beside) if beside else None
+            yield XmiFile(name, read_bounded(file), types, project=_project_above(path, root))
         except Unusable as err:
             yield XmiFile(name, fault=str(err))
 
@@ -135,7 +135,7 @@ def _types_in(folder: Path) -> Path | None:
 
 def project_files(root: Path) -> list[Path]:
     """The exportedproject.json in a folder and all folders below."""
-    return sorted(path for path in root.rglob("*.json") if _PROJECT.fullmatch(path.name))
+    return [path for path, _ in files(str(root), (".json",)) if _PROJECT.fullmatch(path.name)]
 
 
 def is_project(path: Path) -> bool:
@@ -149,9 +149,9 @@ def is_project(path: Path) -> bool:
 
 def _project_above(path: Path, root: Path) -> Project:
     for folder in path.parents:
-        found = [file for file in sorted(folder.glob("*.json")) if _PROJECT.fullmatch(file.name)]
+        found = [file for file in sorted(folder.glob("*.json")) if _PROJECT.fullmatch(file.name) and file.is_file()]
         if found or folder == root:
-            return _project(found[0].read_bytes()) if found else Project()
+            return _project(read_file(found[0])) if found else Project()
     return Project()
 
 
@@ -205,13 +205,6 @@ def _types_entry(archive: ZipFile, entry: str) -> str:
 def _read_entry(archive: ZipFile, entry: str) -> bytes:
     try:
         with archive.open(entry) as file:
-            return _read_limited(file)
+            return read_bounded(file)
     except _DAMAGED as err:
         raise Unusable("damaged zip") from err
-
-
-def _read_limited(file: IO[bytes]) -> bytes:
-    content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise Unusable(f"larger than {MAX_BYTES // 2**20} MiB")
-    return content

@@ -13,10 +13,12 @@ from typing import NamedTuple
 import msgspec
 
 from scripts.sources.files import opened
+from scripts.sources.limits import lines
 from scripts.sources.tags import split
 
 DOCSTART = "-DOCSTART-"  # in AIDA's files, with the name of the document after it
 _SAMPLE = 1000  # lines that tell the separator of the columns, and which hold tags
+_LONG_LINE = 2**16  # bytes: of longer ones the beginning tells
 _ENOUGH = 20  # tagged tokens: a file in which the first lines have fewer is read on
 _MAX_SAMPLE = 100_000  # lines of all files
 _MIN_TAGS = 0.95  # of the values of a column are tags
@@ -46,11 +48,12 @@ class Layout(NamedTuple):
 
     @classmethod
     def of(cls, path: Path) -> Layout:
-        lines = [line for _, line in islice(read_lines(path), _SAMPLE) if line.strip(_WHITESPACE)]
-        separator = "\t" if 2 * sum(b"\t" in line for line in lines) > len(lines) else None
-        widths = Counter(len(columns_of(line, separator)) for line in lines)
+        first = (line[:_LONG_LINE] for _, line in islice(read_lines(path), _SAMPLE))
+        sample = [line for line in first if line.strip(_WHITESPACE)]
+        separator = "\t" if 2 * sum(b"\t" in line for line in sample) > len(sample) else None
+        widths = Counter(len(columns_of(line, separator)) for line in sample)
         width = max(widths, key=lambda width: (widths[width], width), default=0)
-        rows = sum(not line.startswith(b"#") for line in lines)
+        rows = sum(not line.startswith(b"#") for line in sample)
         return cls(separator, width, width > 1 and widths[width] > 0.9 * rows)
 
     def is_comment(self, line: bytes, columns: list[str], tag: str, starts_sentence: bool) -> bool:
@@ -157,7 +160,7 @@ def starts_document(line: bytes, columns: list[str]) -> bool:
 def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Stream the lines of a file with their numbers, without a byte order mark."""
     with opened(path) as file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(lines(file), 1):
             yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
 
 

@@ -19,6 +19,7 @@ from scripts.sources.columns import Layout, TagColumn, are_tags, columns_of, fin
 from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files, NamedFile, opened
 from scripts.sources.folders import CopiedFiles, Copies, Role, find_copies
+from scripts.sources.limits import Oversized, TooLarge, max_record
 from scripts.sources.offsets import UnitEvidence
 from scripts.sources.source import Intake
 from scripts.sources.tags import JOINED, Scheme, SchemeSetting, check_scheme, find_scheme, tagged_text, usual_tags
@@ -168,11 +169,16 @@ class Conll(Files, frozen=True):
     def _texts(self, path: Path) -> Iterator[list[_Sentence]]:
         """Group the sentences of each text."""
         gathered: list[_Sentence] = []
+        size = 0
         for sentence in self._sentences(path):
             if gathered and (self.text == "sentence" or sentence.starts_document):
                 yield gathered
-                gathered = []
+                gathered, size = [], 0
+            size += sentence.size
             gathered.append(sentence)
+            if size > max_record():
+                gathered[0].mark_too_large()
+                del gathered[1:]
         if gathered:
             yield gathered
 
@@ -181,6 +187,11 @@ class Conll(Files, frozen=True):
         layout = Layout.of(path)
         sentence = _Sentence()
         for number, line in read_lines(path):
+            sentence.size += len(line)
+            if isinstance(line, Oversized) or (sentence.size > max_record() and not line.isspace()):
+                sentence.line = sentence.line or number
+                sentence.mark_too_large()
+                continue
             columns = columns_of(line, layout.separator)
             begins = starts_document(line, columns)
             if not columns or begins:
@@ -274,12 +285,18 @@ class _TaggedToken(NamedTuple):
 
 
 class _Sentence(msgspec.Struct):
-    """The rows of a sentence, the line at which it begins, and whether -DOCSTART- is before it."""
+    """The rows of a sentence, the line at which it begins, whether -DOCSTART- is before it, and its bytes."""
 
     rows: list[_TaggedToken] = []
     line: int = 0
     starts_document: bool = False
     comments: int = 0
+    size: int = 0
+
+    def mark_too_large(self) -> None:
+        """Keep the reason instead of the rows; what is added does not count any more."""
+        self.rows = [_TaggedToken("", "O", str(TooLarge()))]
+        self.size = max_record() + 1
 
 
 def _is_webanno(path: Path) -> bool:

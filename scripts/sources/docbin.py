@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING, ClassVar
 from msgspec.structs import replace
 
 from scripts.core.errors import UserError
+from scripts.core.files import BUFFER
 from scripts.core.settings import registry
 from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files
+from scripts.sources.limits import max_record
 from scripts.sources.offsets import Mark, UnitEvidence
 from scripts.sources.source import Intake
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:  # a config that names no .spacy file is read without spaCy
 
 _WRONG = "incorrect_spans"  # as spaCy's config of `ner` calls them
 _COVERED = "covered"
+_RECORDS = 16  # of the largest size, in a file
+_MAX_RATIO = 1032  # of zlib's, see https://zlib.net/zlib_tech.html
 _OURS = ("gold", "misaligned")  # keys of our own Docs, whose entities are these spans without overlaps
 
 
@@ -109,14 +114,32 @@ def _labelled(labels: Counter[str]) -> str:
     return f"{labels.total():,} spans ({', '.join(names[:5])}{', …' if len(names) > 5 else ''})"
 
 
+def _check_size(path: Path) -> None:
+    """RAISES (UserError): If the Docs of a file, which are unpacked at once, may be made to fill the memory."""
+    limit = _RECORDS * max_record()
+    if path.stat().st_size * _MAX_RATIO <= limit:
+        return
+    unpacked, size = zlib.decompressobj(), 0
+    with path.open("rb") as file:
+        while block := unpacked.unconsumed_tail or file.read(BUFFER):
+            size += len(unpacked.decompress(block, BUFFER))
+            if size > limit:
+                mb = limit // 2**20
+                raise UserError(
+                    f"{path}: unpacked, it is larger than {mb:,} MiB, {_RECORDS} times [pull] max_record_mb; save its "
+                    "Docs in several files"
+                )
+
+
 def _docs(path: Path) -> Iterator[Doc]:
     """RAISES (UserError): If it is no DocBin, or damaged."""
     import spacy
     from spacy.tokens import DocBin
 
     try:
+        _check_size(path)
         yield from DocBin().from_disk(path).get_docs(spacy.blank("xx").vocab)
-    except OSError:
+    except (OSError, UserError):
         raise
     except Exception as err:  # msgpack, zlib and numpy can raise anything on damaged data
         # The error may quote the text.

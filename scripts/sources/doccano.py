@@ -21,6 +21,7 @@ from scripts.sources.documents import Document, Record, WithoutSpans
 from scripts.sources.files import Files, NamedFile
 from scripts.sources.folders import split_of
 from scripts.sources.json_records import UNREADABLE, any_record, is_too_deep, json_records, reason
+from scripts.sources.limits import sized
 from scripts.sources.offsets import Mark, Offsets, Unit, UnitEvidence
 from scripts.sources.source import Intake
 
@@ -150,7 +151,7 @@ class Doccano(Files, frozen=True):
         for place, content in json_records(str(path)):
             source = f"{name}:{place.rpartition(':')[2]}"
             try:
-                record = _decode(content)
+                record = _decode(sized(content))
                 if other := _other_subject(record):
                     yield Record(source, [Document("", (), no_answer=other)])
                     continue

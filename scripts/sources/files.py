@@ -20,6 +20,7 @@ from scripts.core.errors import UserError
 from scripts.core.files import open_maybe_gzip
 from scripts.sources.documents import DocumentReader, Record, WithoutSpans
 from scripts.sources.folders import split_of
+from scripts.sources.limits import demand_regular
 from scripts.sources.offsets import Offsets, Unit, UnitEvidence
 from scripts.sources.source import Intake, Source, SourcePart
 from scripts.sources.states import State, digest_of, state_of
@@ -207,7 +208,8 @@ def real_path(path: str | Path) -> Path:
 
 @contextmanager
 def opened(path: str | Path) -> Iterator[IO[bytes]]:
-    """Open for reading bytes, plain or gzipped. RAISES (UserError): If it is UTF-16, or gzipped and damaged."""
+    """Open for reading bytes, plain or gzipped. RAISES (UserError): If it is no file, UTF-16, or damaged gzip."""
+    demand_regular(Path(path).expanduser())
     try:
         with open_maybe_gzip(Path(path).expanduser()) as file:
             if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):

@@ -214,7 +214,7 @@ def _batches(path: Path, columns: tuple[str, ...] | None) -> Iterator[tuple[Sche
                 wanted = _list_columns(file.schema_arrow) if columns is None else list(columns)
                 yield file.schema_arrow, file.iter_batches(_BATCH, columns=wanted)
         else:
-            with arrow.memory_map(str(path)) as source:
+            with arrow.OSFile(str(path)) as source:  # no map of its memory: to cut the file would kill the process
                 schema, batches = _ipc(source, ipc, arrow.ArrowInvalid)
                 _check_columns(path, schema, columns or ())
                 yield schema, batches

@@ -15,7 +15,9 @@ from scripts.core import settings
 from scripts.core.errors import UserError
 from scripts.sources.blocks import DatasetBlock, slug, unique
 from scripts.sources.evidence import Evidence
+from scripts.sources.files import files
 from scripts.sources.folders import split_of
+from scripts.sources.limits import demand_regular
 from scripts.sources.separate import LabelsOfFiles
 from scripts.sources.source import Intake, Skipped
 
@@ -75,6 +77,7 @@ def find_datasets(format_name: str, path: str, options: Mapping[str, Any]) -> li
             "a URL is no path: fetch the files first. For a database server, give the name of an environment variable, "
             "and never the URL itself, which is a secret: --vars.format prodigyserver --vars.path DATABASE_URL"
         )
+    demand_regular(Path(path).expanduser(), is_folder_allowed=True)
     readers = settings.readers()
     formats = {name.split(".")[1].lower(): name for name in readers}
     full_names = {name.lower(): short for short, name in formats.items()}
@@ -203,8 +206,7 @@ def _why(path: str) -> str:
 
 def _prodigy_files(path: str) -> list[Path]:
     """The files of a folder that may be exports of Prodigy, a dataset each."""
-    files = (file for ending in ("jsonl", "jsonl.gz") for file in Path(path).expanduser().rglob(f"*.{ending}"))
-    return sorted(files) if Path(path).expanduser().is_dir() else []
+    return [file for file, _ in files(path, (".jsonl", ".jsonl.gz"))] if Path(path).expanduser().is_dir() else []
 
 
 def _sibling_splits(path: str) -> list[Path]:

@@ -11,8 +11,9 @@ import msgspec
 from scripts.core.errors import UserError
 from scripts.core.files import BUFFER
 from scripts.sources.files import opened
+from scripts.sources.limits import Oversized, TooLarge, lines, max_record
 
-UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError, TypeError)
+UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError, TypeError, TooLarge)
 _MAX_DEPTH = 100
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 _BACKSLASH = ord("\\")
@@ -62,6 +63,8 @@ def any_record(files: Iterable[tuple[Path, str]], looks_right: Callable[[dict[st
 
 def reason(err: Exception) -> str:
     """Return the reason why a record cannot be read: the same words for the same fault."""
+    if isinstance(err, TooLarge):
+        return str(err)
     if isinstance(err, RecursionError):
         return "JSON is nested too deeply"
     if isinstance(err, UnicodeError):
@@ -87,8 +90,8 @@ def is_too_deep(value: Any, depth: int = _MAX_DEPTH) -> bool:
 
 def _lines(path: str, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
     name = Path(path).name
-    for number, line in enumerate(file, 1):
-        if number == 1:
+    for number, line in enumerate(lines(file), 1):
+        if number == 1 and line.startswith(codecs.BOM_UTF8):
             line = line.removeprefix(codecs.BOM_UTF8)
         if not line.isspace():
             yield f"{name}:{number}", line
@@ -113,7 +116,9 @@ def _objects(file: IO[bytes], block: bytes) -> Iterator[bytes]:
     while block:
         yield from objects.feed(block)
         block = file.read(max(BUFFER, len(objects.rest)))
-    if objects.rest.strip():
+    if objects.is_oversized:
+        yield Oversized()
+    elif objects.rest.strip():
         yield objects.rest.strip()
 
 
@@ -130,6 +135,7 @@ class _PartialArray:
         self._position = 0  # in the rest: what stands before is known
         self._depth = 0
         self._in_string = False
+        self.is_oversized = False  # the first element that is not complete yet
 
     def feed(self, block: bytes) -> Iterator[bytes]:
         """Yield the elements that are complete now."""
@@ -138,9 +144,17 @@ class _PartialArray:
         for end in self._ends_of_elements():
             element = self.rest[start:end].strip()
             start = end + self.is_array  # the comma
-            if element:  # none before the first bracket, nor in an empty array
+            if self.is_oversized or len(element) > max_record():
+                self.is_oversized = False
+                yield Oversized()
+            elif element:  # none before the first bracket, nor in an empty array
                 yield element
         self.rest = self.rest[start:]
+        if len(self.rest) > max_record():
+            self.is_oversized = True
+        if self.is_oversized:  # all that counts is whether the next character is escaped
+            backslashes = len(self.rest) - len(self.rest.rstrip(b"\\"))
+            self.rest = b"\\" * (backslashes % 2)
         self._position = len(self.rest)
 
     def _ends_of_elements(self) -> list[int]:

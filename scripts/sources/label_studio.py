@@ -21,6 +21,7 @@ from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files
 from scripts.sources.json_records import UNREADABLE, any_record, json_records, reason
 from scripts.sources.label_studio_texts import Region, TextsFound
+from scripts.sources.limits import sized
 from scripts.sources.offsets import Mark, Offsets, Unit, UnitEvidence
 from scripts.sources.source import Intake, whole_seconds
 
@@ -207,7 +208,7 @@ def _beside_own_truth(documents: list[Document], intake: Intake) -> list[Documen
 
 def _read_task(content: bytes) -> _LabeledTask:
     """Read a task in any of the formats. RAISES (UNREADABLE): If it is none."""
-    task = _decode(content)
+    task = _decode(sized(content))
     if task.data is None:
         return _other_task(content)
     annotations = task.annotations or task.completions

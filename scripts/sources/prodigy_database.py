@@ -18,6 +18,7 @@ from scripts.core.answers import Task
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
 from scripts.sources.files import real_path
+from scripts.sources.limits import Oversized, max_record
 from scripts.sources.offsets import Offsets
 from scripts.sources.prodigy_tasks import SAMPLE, TaskReader, labels_in
 from scripts.sources.prodigy_views import KindSetting
@@ -28,6 +29,7 @@ from scripts.sources.states import RowsDigest, State, state_of
 LAST = 2**63 - 1  # id of a link
 _TABLES = ("dataset", "example", "link")
 _PAGE = 200  # rows
+_PAGE_BYTES = 2**24
 _HEADER = b"SQLite format 3\0"
 _HEADER_SIZE = 100  # bytes; 24 to 27 count the changes, see https://www.sqlite.org/fileformat.html
 _WAL_HEADER_SIZE = 32  # with salts that are new whenever the log begins anew
@@ -170,6 +172,9 @@ class ProdigyTables(msgspec.Struct, frozen=True, kw_only=True):
         with self.open() as query:
             yield from (content for _, content in self.rows(query, self._find(query), limit))
 
+    def _tasks_sql(self) -> str:
+        return _TASKS_SQL.format(size=self.size_of_content)
+
     def _aggregate(self, query: Query, what: str, dataset: int) -> Any:
         join = "link JOIN example ON example.id = link.example_id"
         (row,) = query(f"SELECT {what} FROM {join} WHERE link.dataset_id = :dataset", dataset=dataset)  # noqa: S608
@@ -189,8 +194,8 @@ class ProdigyTables(msgspec.Struct, frozen=True, kw_only=True):
 class ProdigyDatabase(ProdigyTables, frozen=True, kw_only=True):
     """See `prodigy_database`."""
 
-    # The length of a blob is known without reading it.
-    size_of_content: ClassVar[str] = "CASE typeof(example.content) WHEN 'blob' THEN length(example.content) END"
+    # In bytes, without reading it; SQLite before 3.43 knows that of blobs, as Prodigy stores them, and reads a text.
+    size_of_content: ClassVar[str] = f"{'octet_' * (sqlite3.sqlite_version_info >= (3, 43))}length(example.content)"
     path: str
 
     def place(self) -> str:
@@ -220,12 +225,12 @@ class ProdigyDatabase(ProdigyTables, frozen=True, kw_only=True):
 
         RAISES (UserError): If some were removed meanwhile, so that it is not known which have been read.
         """
-        sql = f"{_TASKS_SQL} LIMIT {_PAGE}"
+        sql = f"{self._tasks_sql()} LIMIT {_PAGE}"
         last, number = self.after, 0
-        while page := list(query(sql, dataset=dataset, after=last, until=self.until)):
+        while page := _take_page(query(sql, dataset=dataset, after=last, until=self.until, most=max_record())):
             number += len(page)
-            for last, content in page:
-                yield f"link:{last}", content
+            for last, is_larger, content in page:
+                yield f"link:{last}", Oversized() if is_larger else content
         ((there,),) = query(_COUNT_SQL, dataset=dataset, after=self.after, until=last)
         if there != number:
             raise UserError(f"{self.path}: was written to while it was read; run the step again")
@@ -278,9 +283,10 @@ class ProdigyServer(ProdigyTables, frozen=True, kw_only=True):
 
     def rows(self, query: Query, dataset: int, limit: int | None = None) -> Iterator[tuple[str, Any]]:
         """Stream the tasks from a cursor on the server."""
-        sql = f"{_TASKS_SQL} LIMIT {limit}" if limit else _TASKS_SQL
-        for link, content in query(sql, dataset=dataset, after=self.after, until=self.until):
-            yield f"link:{link}", content
+        sql = f"{self._tasks_sql()} LIMIT {limit}" if limit else self._tasks_sql()
+        values = {"dataset": dataset, "after": self.after, "until": self.until, "most": max_record()}
+        for link, is_larger, content in query(sql, **values):
+            yield f"link:{link}", Oversized() if is_larger else content
 
     def digest(self) -> str:
         """Digest of the rows, which the server makes, unless it has no MD5, as where only newer digests are allowed."""
@@ -302,7 +308,8 @@ class ProdigyServer(ProdigyTables, frozen=True, kw_only=True):
 
 
 _TASKS_SQL = """
-    SELECT link.id, example.content FROM link LEFT JOIN example ON example.id = link.example_id
+    SELECT link.id, {size} > :most, CASE WHEN {size} > :most THEN NULL ELSE example.content END
+    FROM link LEFT JOIN example ON example.id = link.example_id
     WHERE link.dataset_id = :dataset AND link.id > :after AND link.id <= :until ORDER BY link.id"""
 _COUNT_SQL = "SELECT count(*) FROM link WHERE dataset_id = :dataset AND id > :after AND id <= :until"
 # The sum of a number of 60 bits for each row, the beginning of its digest.
@@ -337,6 +344,18 @@ def _named(query: Query) -> dict[str, int]:
     rows = query("SELECT name, id, session FROM dataset ORDER BY name")
     named = ((b"" if name is None else name, found) for name, found, session in rows if not session)
     return {n.decode("utf8", "replace") if isinstance(n, bytes) else str(n): found for n, found in named}
+
+
+def _take_page(rows: Any) -> list[Any]:
+    """Take rows from a cursor until they are large enough for a page, and close it."""
+    page, size = [], 0
+    with closing(rows):
+        for row in rows:
+            page.append(row)
+            size += len(row[-1]) if isinstance(row[-1], bytes) else 0
+            if size > _PAGE_BYTES:
+                break
+    return page
 
 
 def _beginning(path: Path, size: int) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from scripts.core.answers import Answer
+from scripts.sources.limits import sized
 
 
 class SpanRecord(msgspec.Struct, gc=False):
@@ -82,6 +83,7 @@ def decode(content: Any) -> TaskRecord:
             # Else it was the tokens of something inside the task, or its text is a number.
             if record.tokens == _CUT and isinstance(record.text, str):
                 return record
+        sized(content)
     return decode_whole(content)
 
 

@@ -16,6 +16,7 @@ from scripts.core.files import BUFFER
 from scripts.core.settings import registry
 from scripts.sources.files import opened
 from scripts.sources.json_records import json_lines
+from scripts.sources.limits import read_line
 from scripts.sources.offsets import Offsets
 from scripts.sources.prodigy_tasks import SAMPLE, TaskReader, is_task, labels_in
 from scripts.sources.prodigy_views import KindSetting
@@ -132,11 +133,14 @@ def lines_in(path: str, span: ByteRange) -> Iterator[tuple[str, bytes]]:
     with opened(path) as file:
         file.seek(max(span.start - 1, 0))  # a line begins after a newline
         if span.start:
-            file.readline()
+            read_line(file)
         position = file.tell()
         number = span.lines_before
-        while position < span.stop and (line := file.readline()):
-            position += len(line)
+        while position < span.stop:
+            line, length = read_line(file)
+            if not length:
+                return
+            position += length
             number += 1
             if number == 1:
                 line = line.removeprefix(codecs.BOM_UTF8)

@@ -29,6 +29,7 @@ from scripts.core.answers import Answer
 from scripts.core.errors import UserError
 from scripts.sources.files import opened
 from scripts.sources.json_records import UNREADABLE, json_lines, json_records, reason
+from scripts.sources.limits import TooLarge, read_bounded, sized
 from scripts.sources.tags import find_scheme, tagged_text
 
 _TEXT = ("text", "content", "raw", "source", "sentence", "document", "data", "body")
@@ -113,8 +114,11 @@ def _values(path: Path) -> Iterator[tuple[str, Any]]:
     is_whole = isinstance(first, Exception) and start.lstrip().startswith(b"{")
     if is_whole:
         with opened(path) as file:
-            whole = _decoded(file.read().removeprefix(codecs.BOM_UTF8))
-        if not isinstance(whole, Exception):
+            try:
+                whole = _decoded(read_bounded(file).removeprefix(codecs.BOM_UTF8))
+            except TooLarge as err:
+                whole = err
+        if not isinstance(whole, Exception) or (isinstance(whole, TooLarge) and b"\n" not in start):
             yield f"{path.name}:1", whole
             return
     is_lines = is_whole or not start.lstrip().startswith(b"[") or _is_pair(first)
@@ -124,7 +128,7 @@ def _values(path: Path) -> Iterator[tuple[str, Any]]:
 
 def _decoded(content: bytes) -> Any:
     try:
-        return msgspec.json.decode(content)
+        return msgspec.json.decode(sized(content))
     except UNREADABLE as err:
         return err
 
