@@ -25,7 +25,9 @@ from benchmarks.measure import measure, write_results
 from benchmarks.partial import test, thin
 from scripts import functions  # noqa: F401 (registers)
 from scripts.building.documents import DocMaker
+from scripts.building.splits import Corpus, CorpusShard, SplitName, write_account
 from scripts.core.answers import GoldText
+from scripts.core.files import sha256
 
 LABELS = {"protocols": ("Reagent", "Time", "Device"), "addresses": ("StreetName", "PlaceName", "StateName")}
 HALF = 0.5
@@ -50,9 +52,13 @@ def write(folder: Path, splits: Splits, labels: list[str]) -> None:
         (folder / split).mkdir(parents=True, exist_ok=True)
         for start in range(0, len(docs), SHARD):
             DocBin(docs=docs[start : start + SHARD]).to_disk(folder / split / f"{start:06}.spacy")
-    (folder / "labels.json").write_text(json.dumps(labels))
-    counts = {split: len(gold) for split, gold in splits.items()}
-    (folder / "split.json").write_text(json.dumps({"digest": folder.name, "texts": counts}))
+    files = {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.glob("*/*.spacy"))}
+    counts: dict[SplitName, int] = {split: len(gold) for split, gold in splits.items()}
+    write_account(
+        folder,
+        labels,
+        Corpus(digest=folder.name, texts=counts, shards={"0": CorpusShard("", files=files, texts=counts)}),
+    )
 
 
 def run(*words: str) -> float:

@@ -21,8 +21,9 @@ from rich.console import Console
 
 from benchmarks.measure import machine, measure, write_results
 from scripts.checking import consistency, coverage
-from scripts.core.files import write_json
+from scripts.core.files import sha256, write_json
 from scripts.merging.merge import Resources, merge
+from scripts.merging.merged import load as merged_record
 from scripts.model.label_heads import Covered
 from scripts.page.contents import load
 from scripts.page.page import render
@@ -162,6 +163,9 @@ def _write_coverage(corpus: Path, labels: Sequence[str]) -> None:
         for position, label in enumerate(sorted(labels)):
             rows.writerow((label, "*", 2_000, 800 + 10 * position, 30, 10, 1_160 - 10 * position, 900))
             rows.writerow((label, f"set {label}", "", 800 + 10 * position, "", "", "", 900))
+    merged = merged_record(corpus)
+    merged.outputs["coverage.csv"] = sha256(corpus / "coverage.csv")
+    write_json(corpus / "merge.json", merged)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import sys
 import spacy
 from spacy.tokens import DocBin, Span
 
+from scripts.core.files import sha256
 from tests.project import ROOT
 
 
@@ -36,9 +37,19 @@ def write_corpus(folder, docs, digest="d" * 8, per_shard=3, **splits):
             DocBin(docs=found[start : start + per_shard]).to_disk(folder / name / f"{start:04}.spacy")
     labels = {span.label_ for found in splits.values() for doc in found for span in doc.spans["covered"]}
     (folder / "labels.json").write_text(json.dumps(sorted(labels)))
-    split = {"digest": digest, "texts": {name: len(found) for name, found in splits.items()}}
-    (folder / "split.json").write_text(json.dumps(split))
+    sign(folder, digest=digest, texts={name: len(found) for name, found in splits.items()})
     return folder
+
+
+def sign(folder, **account):
+    """Write into split.json what `account` says, and the digests of the files as they are now."""
+    path = folder / "split.json"
+    split = json.loads(path.read_text()) if path.exists() else {}
+    shards = {str(shard.relative_to(folder)): sha256(shard) for shard in sorted(folder.glob("*/*.spacy"))}
+    files = {"labels.json": sha256(folder / "labels.json")}
+    split |= account
+    shard = {"gold": "", "files": shards, "texts": split["texts"]}
+    path.write_text(json.dumps(split | {"files": files, "shards": {"0000": shard}}))
 
 
 def write_model(folder, patterns, split=None, seed=0):

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import spacy
 
-from tests.scored import covered_doc, write_corpus, write_model
+from tests.scored import covered_doc, sign, write_corpus, write_model
 
 GOLDEN = Path(__file__).parent / "golden"
 NLP = spacy.blank("en")
@@ -126,10 +126,8 @@ def scored(tmp_path_factory):
         covered_doc(NLP, "IBM called .", [], ["PER"]),
     ]  # fmt: skip
     write_corpus(folder / "corpus", test, train=[train])
-    split = json.loads((folder / "corpus/split.json").read_text())
-    split["spans"] = {"LOC": {"train": 1}, "ORG": {"train": 1}, "PER": {"train": 0}}
-    split["covered"] = {label: {"train": 1} for label in ("LOC", "ORG", "PER")}
-    (folder / "corpus/split.json").write_text(json.dumps(split))
+    spans = {"LOC": {"train": 1}, "ORG": {"train": 1}, "PER": {"train": 0}}
+    sign(folder / "corpus", spans=spans, covered={label: {"train": 1} for label in ("LOC", "ORG", "PER")})
     common = {"ORG": ["IBM", "Apple"], "PER": ["hired"]}
     places = {"one": ["Rome", "Bonn"], "two": ["New Rome", "New Bonn"]}
     with pytest.MonkeyPatch.context() as patch:

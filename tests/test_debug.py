@@ -13,7 +13,7 @@ from scripts.building.checks import check_corpus, odd_boundaries
 from scripts.building.splits import read_corpus
 from scripts.merging.duplicates import shingles, similarity
 from tests.project import ROOT
-from tests.scored import covered_doc, one_line, step, write_corpus
+from tests.scored import covered_doc, one_line, sign, step, write_corpus
 
 NLP = spacy.blank("en")
 CONFIG = ROOT / "configs" / "ner_transition.cfg"
@@ -31,9 +31,7 @@ def project(tmp_path):
     dev = [doc("Nothing in here at all"), doc("Bob - likes honey", (0, 2, "PER"))]
     test = [doc(f"{LONG} again"), doc("Rome is old", (0, 1, "LOC"), labels=("LOC",))]
     write_corpus(tmp_path / "corpus", test, train=train, dev=dev)
-    split = json.loads((tmp_path / "corpus/split.json").read_text())
-    split["spans"] = {"ORG": {"train": 30}, "PER": {"train": 30, "dev": 1}, "LOC": {"test": 1}}
-    (tmp_path / "corpus/split.json").write_text(json.dumps(split))
+    sign(tmp_path / "corpus", spans={"ORG": {"train": 30}, "PER": {"train": 30, "dev": 1}, "LOC": {"test": 1}})
     return tmp_path
 
 
@@ -71,6 +69,7 @@ def test_a_corpus_that_spacy_stumbles_over_is_still_checked(project):
     done = debug(project, "--config", ROOT / "configs/ner.cfg", "--components.odd", 1)
     assert done.returncode == 2  # an option there is not
     (project / "corpus/labels.json").write_text("{")
+    sign(project / "corpus")
     done = debug(project)
     assert done.returncode == 0, done.stderr
     assert "⚠ spaCy's checks stopped" in done.stdout

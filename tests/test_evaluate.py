@@ -13,7 +13,7 @@ import spacy
 from scripts.core.errors import run_step
 from scripts.evaluate import main
 from scripts.model.models import find_models
-from tests.scored import covered_doc, one_line, step, write_corpus, write_model
+from tests.scored import covered_doc, one_line, sign, step, write_corpus, write_model
 
 NLP = spacy.blank("en")
 
@@ -191,6 +191,7 @@ def test_no_model(project, evaluate):
 def test_a_model_of_other_labels_is_not_scored(project, evaluate):
     """As the demo's is, after a first training on one's own annotations was stopped."""
     (project / "corpus/labels.json").write_text('["COMPOUND", "DOSE"]')
+    sign(project / "corpus")
     said = one_line(evaluate(project))
     assert "knows no label of the corpus (COMPOUND, DOSE): weasel run train" in said
     assert not (project / "metrics").exists() or not list((project / "metrics").glob("*/run.json"))
@@ -208,6 +209,8 @@ def test_no_texts(project, evaluate):
 
 def test_a_damaged_shard(project, evaluate):
     (project / "corpus" / "test" / "0000.spacy").write_bytes(b"odd")
+    assert "corpus/test/0000.spacy: is not as it was made; make the corpus again" in one_line(evaluate(project))
+    sign(project / "corpus")
     assert "corpus/test/0000.spacy: is damaged" in one_line(evaluate(project))
     assert not (project / "metrics").exists()
 

@@ -16,7 +16,7 @@ from spacy.training import Example
 from scripts.building.corpus import CorpusPlan, build
 from scripts.building.documents import DocMaker, tokenizer
 from scripts.building.reading import read_docs, split_doc
-from scripts.building.splits import Corpus
+from scripts.building.splits import SPLITS, Corpus, shard_files
 from scripts.core import answers
 from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
@@ -289,7 +289,7 @@ def test_boundaries_as_annotated_survive_shards_and_splitting(tmp_path):
     merge(manifest, tmp_path / "annotations", tmp_path / "corpus", "majority", Resources(512, 1))
     made_corpus, _ = build(tmp_path / "corpus", plan("en"), 1, max_misaligned=0.5)
     assert made_corpus.outcomes_by_label == {"ORG": {"exact": 40, "read": 80, "snapped": 40}}
-    for doc in read_docs(sorted(tmp_path.glob("corpus/*/*.spacy")), NLP.vocab):
+    for doc in read_docs([shard for split in SPLITS for shard in shard_files(tmp_path / "corpus" / split)], NLP.vocab):
         offset = doc.text.index("IBM")
         assert covered_of(doc)["ORG"].gold == {(0, 3), (offset, offset + 3)}
         first, second = split_doc(doc, 3)

@@ -10,7 +10,7 @@ import zipfile
 import pytest
 import spacy
 
-from tests.scored import one_line, step
+from tests.scored import one_line, sign, step
 from tests.test_train import SECRET, TEXTS, doc, found, train, write_corpus
 
 PACKAGE = ("--metrics", "metrics", "--output", "packages", "--name", "people", "--version", "1.2.0")
@@ -23,8 +23,7 @@ def project(tmp_path_factory):
     docs = [doc(number) for number in range(60)]
     write_corpus(folder / "corpus", docs[:10], dev=docs[10:20], train=docs[20:])
     covered = {label: {"train": 40, "dev": 10, "test": 10} for label in ("LOC", "ORG", "PER")}
-    split = json.loads((folder / "corpus/split.json").read_text()) | {"covered": covered}
-    (folder / "corpus/split.json").write_text(json.dumps(split))
+    sign(folder / "corpus", covered=covered)
     assert train(folder).returncode == 0
     done = step(folder, "scripts.evaluate", "--run", "ner", "--models", "training/ner")
     assert done.returncode == 0, done.stderr

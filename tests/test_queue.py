@@ -22,6 +22,7 @@ from thinc.api import Adam
 from scripts import functions  # noqa: F401 (label heads are registered)
 from scripts.building.corpus import CorpusPlan, build
 from scripts.building.reading import read_docs
+from scripts.building.splits import shard_files
 from scripts.checking.review import Suspect
 from scripts.core import settings
 from scripts.core.answers import GoldText, Span
@@ -91,7 +92,7 @@ def teach(folder, seed, labels=("ORG", "PER")):
                "embed_size": 500, "window_size": 1, "maxout_pieces": 2, "subword_features": True}  # fmt: skip
     model = {"@architectures": "labelwise.LabelHeads.v1", "hidden_width": 16, "maxout_pieces": 2, "tok2vec": tok2vec}
     pipe = nlp.add_pipe("label_heads", config={"model": model})
-    docs = list(read_docs(sorted((folder / "corpus/train").glob("*.spacy")), nlp.vocab))
+    docs = list(read_docs(shard_files(folder / "corpus/train"), nlp.vocab))
     examples = [Example(nlp.make_doc(doc.text), doc) for doc in docs]
     pipe.initialize(lambda: examples, nlp=nlp, labels=list(labels))
     optimizer = Adam(0.003)

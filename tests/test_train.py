@@ -14,7 +14,7 @@ from docs.outputs import without_usage
 from scripts import functions  # noqa: F401 (registers)
 from scripts.model.models import provenance
 from tests.project import ROOT
-from tests.scored import covered_doc, one_line, step, write_corpus
+from tests.scored import covered_doc, one_line, sign, step, write_corpus
 
 CONFIG = ROOT / "configs" / "ner.cfg"
 TRANSITION = ROOT / "configs" / "ner_transition.cfg"
@@ -40,6 +40,7 @@ def project(tmp_path):
     train = [doc(number, ["ORG", "PER"] if number % 2 else ["ORG"]) for number in range(20, 60)]
     write_corpus(tmp_path / "corpus", [doc(n) for n in range(10)], train=train, dev=[doc(n) for n in range(10, 20)])
     (tmp_path / "corpus/labels.json").write_text('["ORG", "PER"]')
+    sign(tmp_path / "corpus")
     return tmp_path
 
 
@@ -100,9 +101,8 @@ def test_with_epochs_that_end_patience_and_epochs_mean_what_they_say(project):
 
 
 def test_transition_based_training_warns_with_numbers_where_not_all_is_covered(project):
-    split = {"digest": "d", "texts": {"train": 40, "dev": 10, "test": 10}, "covered": {}}
-    split["covered"] = {"ORG": {"train": 40, "dev": 10, "test": 10}, "PER": {"train": 20, "dev": 10, "test": 10}}
-    (project / "corpus/split.json").write_text(json.dumps(split))
+    covered = {"ORG": {"train": 40, "dev": 10, "test": 10}, "PER": {"train": 20, "dev": 10, "test": 10}}
+    sign(project / "corpus", covered=covered)
     done = train(project, config=TRANSITION)
     assert done.returncode == 0, done.stderr
     assert "25.0% of the text × label pairs are not covered" in " ".join(done.stdout.split())
@@ -139,6 +139,7 @@ def test_a_failure_leaves_the_model_there_was(project):
     before = {path: path.read_bytes() for path in model.rglob("*") if path.is_file()}
     for path in (project / "corpus/dev").iterdir():
         path.write_bytes(b"odd")
+    sign(project / "corpus")
     assert "is damaged" in one_line(train(project))
     assert {path: path.read_bytes() for path in model.rglob("*") if path.is_file()} == before
 
@@ -238,6 +239,7 @@ def test_what_cannot_be_learned_alone_is_one_line(trained):
     DocBin(docs=docs).to_disk(trained / "corpus/train/0000.spacy")
     for path in sorted((trained / "corpus/train").iterdir())[1:]:
         path.unlink()
+    sign(trained / "corpus")
     assert "no text is annotated for LOC" in one_line(relearn(trained, "LOC"))
     assert train(trained, config=TRANSITION).returncode == 0
     assert "has no label heads" in one_line(relearn(trained, "ORG"))

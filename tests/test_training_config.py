@@ -98,7 +98,8 @@ def test_what_training_needs_of_the_corpus_is_named(name, project):
     (project / "corpus" / name).unlink()
     done = train(project)
     assert done.returncode == 1
-    assert f"corpus/{name}: no such file" in done.stdout
+    assert f"corpus/{name}: {'is missing' if name == 'labels.json' else 'no such file'}" in done.stdout
+    assert "weasel run corpus" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
 

@@ -13,7 +13,7 @@ from spacy.util import get_lang_class, load_config
 
 from scripts.building.documents import GOLD
 from scripts.building.reading import read_docs
-from scripts.building.splits import SPLITS, Corpus, SplitName
+from scripts.building.splits import SPLITS, Corpus, SplitName, shard_files
 from scripts.core.hashing import input_hash
 from scripts.merging.duplicates import NearDuplicates
 
@@ -76,7 +76,7 @@ def check_corpus(folder: Path, corpus: Corpus) -> CorpusWarnings:
     boundaries: list[OddBoundary] = []
     vocab = spacy.blank("xx").vocab
     for split in SPLITS:
-        for doc in read_docs(sorted((folder / split).glob("*.spacy")), vocab):
+        for doc in read_docs(shard_files(folder / split), vocab):
             splits.append(split)
             texts.append(doc.text)
             boundaries += (

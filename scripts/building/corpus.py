@@ -24,12 +24,12 @@ from scripts.building.splits import (
     Splitter,
     digest_of_placed,
 )  # fmt: skip
-from scripts.core.errors import UserError
-from scripts.core.files import UNREADABLE, code_digest, exclusive, sha256, work_folder, write_json
+from scripts.core.errors import UserError, committing
+from scripts.core.files import UNREADABLE, code_digest, exclusive, has_digest, put, remove, work_folder, write_json
 from scripts.core.settings import Settings
 from scripts.core.workers import Workers, spread
 from scripts.merging.buckets import ALL
-from scripts.merging.merged import MergeRecord, annotated_labels, gold_as_merged, read_gold
+from scripts.merging.merged import annotated_labels, gold_as_merged, load, read_gold
 
 if TYPE_CHECKING:
     from scripts.building.containers import Placements
@@ -89,7 +89,6 @@ def build(folder: Path, plan: CorpusPlan, processes: int, max_misaligned: float 
         rules, made_by = shard_rules(plan, labels, gold)
         bits = splits.hash_bits(gold.stat().st_size)
         ranges = list(splits.gold_ranges(gold, bits))
-        validate_contained(merged, folder)
         placements = placements_of(gold, rules.splitter, processes)
         placed = {name: placed_within(placements, hashes) for name, hashes in splits.shards_within(*ALL, bits).items()}
         kept = _unchanged_shards(folder, made_by, ranges, placed)
@@ -126,19 +125,17 @@ def whole_splitter(plan: CorpusPlan, gold: Path) -> Splitter:
 
 
 def placements_of(gold: Path, splitter: Splitter, processes: int) -> Placements | None:
-    """The texts that are not in the split of their hash. See `place_texts`."""
+    """The texts that are not in the split of their hash, see `place_texts`.
+
+    RAISES (UserError): If the lists of contained texts and of duplicates are not as they were merged.
+    """
     from scripts.building.containers import place_texts  # NumPy takes longer than a corpus that has not changed
 
+    merged = load(gold.parent)
+    for name in ("contained.jsonl", "duplicates.jsonl"):
+        merged.validate(gold.with_name(name))
     with Workers(processes) as workers:
         return place_texts(gold, splitter, workers)
-
-
-def validate_contained(merged: MergeRecord, folder: Path) -> None:
-    """RAISES (UserError): If the list of contained texts is missing or has changed."""
-    path = folder / "contained.jsonl"
-    expected = merged.outputs.get(path.name)
-    if expected and not has_digest(path, expected):
-        raise UserError(f"{path}: is not as it was merged; merge again")
 
 
 def placed_within(placements: Placements | None, hashes: tuple[int, int] = ALL) -> Placed:
@@ -175,11 +172,6 @@ def _unchanged_shards(
         and (shard.gold, shard.placed) == (part.sha256, digest_of_placed(placed[part.name]))
         and all(has_digest(folder / name, digest) for name, digest in shard.files.items())
     }
-
-
-def has_digest(path: Path, digest: str) -> bool:
-    """Whether a file exists and has this digest."""
-    return path.is_file() and sha256(path) == digest
 
 
 def account_for(
@@ -284,23 +276,36 @@ def _by_label(shards: Sequence[Mapping[Any, Mapping[str, int]]], labels: list[st
 def commit(
     corpus: Corpus, labels: list[str], work: Path, folder: Path, stored: splits.StoredShards | None = None
 ) -> None:
-    """Put the shards in place, with labels.json and split.json, and remove those of the previous build.
+    """Put the shards in place, with labels.json, and remove those of the previous build. split.json, which has all
+    digests, goes first and comes last. If nothing was made and nothing changes, nothing is written.
 
     work (Path): A folder on the disk of `folder` that has the files of new shards.
     stored (StoredShards | None): Where the shards are if they stay elsewhere; then none are kept here.
     """
     wanted = set() if stored else {name for shard in corpus.shards.values() for name in shard.files}
-    if stored:
-        write_json(folder / splits.STORED, stored)
-    for name in sorted(wanted):
-        if (work / name).exists():
+    made = [name for name in sorted(wanted) if (work / name).exists()]
+    if not made and not stored and _is_in_place(corpus, folder):
+        return
+    with committing():
+        remove(folder / splits.NAME)
+        if stored:
+            write_json(folder / splits.STORED, stored)
+        for name in made:
             (folder / name).parent.mkdir(exist_ok=True)
-            (work / name).replace(folder / name)
-    for place in (*SPLITS, "misaligned"):
-        for path in folder.glob(f"{place}/*"):
-            if f"{place}/{path.name}" not in wanted:
-                path.unlink()
-    write_json(folder / "labels.json", labels)
-    write_json(folder / splits.NAME, corpus)
-    if not stored:
-        (folder / splits.STORED).unlink(missing_ok=True)
+            put(work / name, folder / name)
+        others = (path for place in (*SPLITS, "misaligned") for path in folder.glob(f"{place}/*"))
+        for path in list(others):
+            if f"{path.parent.name}/{path.name}" not in wanted and not path.is_dir():
+                remove(path)
+        if not stored and (folder / splits.STORED).exists():
+            remove(folder / splits.STORED)
+        splits.write_account(folder, labels, corpus)
+
+
+def _is_in_place(corpus: Corpus, folder: Path) -> bool:
+    """Whether the folder holds this corpus, and all its files."""
+    try:
+        found = splits.read_corpus(folder / splits.NAME)
+    except UserError:
+        return False
+    return msgspec.structs.replace(found, files={}) == corpus

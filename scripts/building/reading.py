@@ -17,6 +17,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 
 from scripts.building.documents import COVERED, MISALIGNED
+from scripts.building.splits import ShardFile, check_labels, shard_files
 from scripts.core.errors import UserError
 from scripts.core.files import read_json
 
@@ -44,10 +45,12 @@ def ner_labels(path: str) -> dict[int, Counter[str]]:
 
 
 def read_labels(path: Path) -> list[str]:
-    """Read corpus/labels.json. RAISES (UserError): If it is missing or damaged."""
-    return read_json(
+    """Read corpus/labels.json. RAISES (UserError): If it is missing or damaged, or not as the corpus was made."""
+    labels = read_json(
         path, list[str], "make the corpus first: weasel run corpus", "make the corpus again: weasel run corpus"
     )
+    check_labels(path)
+    return labels
 
 
 @spacy.registry.readers("labelwise.Corpus.v1")
@@ -64,7 +67,8 @@ class CorpusReader:
         and never inside a span. All spans are carried over.
     buffer (int): Tokens that are kept in memory and shuffled.
     augmenter (Optional[Callable]): Makes variants of examples: https://spacy.io/api/data-formats#augmenters
-    RAISES (ConfigValidationError): If there is no shard; `spacy train` shows it without a traceback.
+    RAISES (ConfigValidationError): If there is no shard, or one is not as the corpus was made; `spacy train` shows it
+        without a traceback.
     """
 
     path: str | Path
@@ -75,14 +79,19 @@ class CorpusReader:
     augmenter: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
-        if not any(Path(self.path).glob("*.spacy")):
-            desc = f"{self.path}: has no .spacy files; make the corpus first: weasel run corpus"
-            raise ConfigValidationError(title="No corpus", desc=desc, show_config=False)
+        try:
+            self._shards = shard_files(Path(self.path))
+            if not self._shards:
+                raise UserError(f"{self.path}: has no .spacy files; make the corpus first: weasel run corpus")
+            for shard in self._shards:  # now, not after hours of training
+                shard.read()
+        except UserError as err:
+            raise ConfigValidationError(title="No corpus", desc=str(err), show_config=False) from err
         self._epoch = 0
         self._cached: tuple[Language, list[Example]] | None = None  # for the last pipeline, if all fits the buffer
 
     def __call__(self, nlp: Language) -> Iterator[Example]:
-        """The examples of one epoch. RAISES (UserError): If a shard cannot be read."""
+        """The examples of one epoch. RAISES (UserError): If a shard is damaged, or was changed meanwhile."""
         shuffled = None if self.seed is None else random.Random(f"{self.seed} {self._epoch}")  # noqa: S311
         self._epoch += 1
         for window in self._windows(nlp, shuffled):
@@ -95,12 +104,12 @@ class CorpusReader:
         if self._cached and self._cached[0] is nlp:
             yield list(self._cached[1])
             return
-        paths = sorted(Path(self.path).glob("*.spacy"))
+        shards = list(self._shards)
         if shuffled and not self.limit:
-            shuffled.shuffle(paths)
+            shuffled.shuffle(shards)
         window: list[Example] = []
         tokens, is_first = 0, True
-        for example in self._read_examples(nlp, paths):
+        for example in self._read_examples(nlp, shards):
             if tokens + len(example.reference) > self.buffer and window:
                 is_first = False
                 yield window
@@ -111,21 +120,22 @@ class CorpusReader:
             self._cached = nlp, list(window)  # a copy: the window is shuffled in place
         yield window
 
-    def _read_examples(self, nlp: Language, paths: Iterable[Path]) -> Iterator[Example]:
-        docs = (doc for doc in read_docs(paths, nlp.vocab) if len(doc))
+    def _read_examples(self, nlp: Language, shards: Iterable[ShardFile]) -> Iterator[Example]:
+        docs = (doc for doc in read_docs(shards, nlp.vocab) if len(doc))
         for doc in islice(docs, self.limit or None):
             for reference in split_doc(doc, self.max_length):
                 yield Example(nlp.make_doc(reference.text), reference)
 
 
-def read_docs(paths: Iterable[Path], vocab: Vocab) -> Iterator[Doc]:
-    """Stream the Docs of shards. RAISES (UserError): If one is damaged."""
-    for path in paths:
+def read_docs(shards: Iterable[ShardFile], vocab: Vocab) -> Iterator[Doc]:
+    """Stream the Docs of shards, see `shard_files`. RAISES (UserError): If one has changed or is damaged."""
+    for shard in shards:
+        content = shard.read()
         try:
-            docs = list(DocBin().from_disk(path).get_docs(vocab))
+            docs = list(DocBin().from_bytes(content).get_docs(vocab))
         except Exception as err:  # zlib, msgpack and spaCy each have their own, which may quote the text
             raise UserError(
-                f"{path}: is damaged ({type(err).__name__}); make the corpus again: weasel run corpus"
+                f"{shard.path}: is damaged ({type(err).__name__}); make the corpus again: weasel run corpus"
             ) from err
         yield from docs
 

@@ -12,13 +12,15 @@ import msgspec
 
 from scripts.core.answers import GoldText, hash_of_line
 from scripts.core.errors import UserError
-from scripts.core.files import Count, demand_sum, read_json, restrict
+from scripts.core.files import Count, demand_sum, has_digest, read_json, restrict, sha256, write_json
 from scripts.core.hashing import fraction, normalized
 
 SplitName = Literal["train", "dev", "test"]
 Placed = dict[int, SplitName | None]  # by wording, the split of a text that is not in that of its hash; None: in none
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 NAME = "split.json"
+LABELS = "labels.json"
+_MERGED = "merge.json"  # beside them, where `corpus` makes them
 STORED = "docbins.json"  # beside split.json if the shards are elsewhere: says where
 MisalignedPolicy = Literal["snap", "skip"]
 _SHARD_BYTES = 2**17  # of gold, on average, at most
@@ -200,6 +202,7 @@ class Corpus(msgspec.Struct, kw_only=True):
     no_split (int): Texts in no split.
     placed (dict[str, int] | None): Texts that are not in the split of their own hash, see `Placements`; None if
         contained texts were not looked for.
+    files (dict[str, str]): The digest of labels.json, by its name.
     made_by (str): Digest of all that a shard depends on but its gold: settings, code, version of spaCy.
     shards (dict[str, CorpusShard]): By name.
     """
@@ -216,6 +219,7 @@ class Corpus(msgspec.Struct, kw_only=True):
     too_long: Count = 0
     no_split: Count = 0
     placed: dict[str, Count] | None = None
+    files: dict[str, str] = {}
     made_by: str = ""
     shards: dict[str, CorpusShard] = {}
 
@@ -226,6 +230,11 @@ class Corpus(msgspec.Struct, kw_only=True):
             if texts != sum(shard.texts.get(split, 0) for shard in self.shards.values()):
                 raise ValueError(f"texts of {split} are not those of the shards")
 
+    def digests(self, split: str) -> dict[str, str]:
+        """Digests of the shards of a split, by file name."""
+        paths = {Path(name): digest for shard in self.shards.values() for name, digest in shard.files.items()}
+        return {path.name: digest for path, digest in paths.items() if path.parent.name == split}
+
 
 class StoredShards(msgspec.Struct):
     """corpus/docbins.json, if the shards are not beside it: URL of the storage, and the folder of each shard there."""
@@ -234,14 +243,87 @@ class StoredShards(msgspec.Struct):
     folders: dict[str, str]
 
 
-def read_corpus(path: Path) -> Corpus:
-    """Read corpus/split.json, and let what is made of the corpus be as private as it is.
+def write_account(folder: Path, labels: list[str], corpus: Corpus) -> None:
+    """Write labels.json, and last split.json, which gets its digest: whoever finds it checks the files by it."""
+    write_json(folder / LABELS, labels)
+    corpus.files = {LABELS: sha256(folder / LABELS)}
+    write_json(folder / NAME, corpus)
 
-    RAISES (UserError): If it is missing or damaged, or the shards are elsewhere.
+
+# ---- Who reads a corpus checks its files
+
+
+class ShardFile(NamedTuple):
+    """A file of Docs, and its digest in split.json; empty if it is of no corpus that the step made."""
+
+    path: Path
+    sha256: str
+
+    def read(self) -> bytes:
+        """Its bytes. RAISES (UserError): If they are not as they were made."""
+        content = self.path.read_bytes()
+        if self.sha256 and hashlib.sha256(content).hexdigest() != self.sha256:
+            raise _other_file(self.path, "is not as it was made")
+        return content
+
+
+def read_corpus(path: Path) -> Corpus:
+    """Read corpus/split.json, and check labels.json and all shards against it; what is made of the corpus is to be as
+    private as it is.
+
+    RAISES (UserError): If one of them is missing, has changed or is of another corpus, or the shards are elsewhere.
     """
     restrict(path)
+    corpus = _read_account(path)
+    for name, digest in corpus.files.items():
+        if not has_digest(path.with_name(name), digest):
+            problem = "is not as it was made" if path.with_name(name).exists() else "is missing"
+            raise _other_file(path.with_name(name), problem)
+    for split in SPLITS:
+        for shard in _shards_of(corpus, path.with_name(split)):
+            shard.read()
+    return corpus
+
+
+def shard_files(folder: Path) -> list[ShardFile]:
+    """The .spacy files of a split, sorted, to be read with `ShardFile.read`. Without split.json beside the folder, they
+    are somebody's own.
+
+    RAISES (UserError): If one is missing or of another corpus, or the corpus is incomplete.
+    """
+    corpus = _corpus_around(folder)
+    if corpus is None or folder.name not in SPLITS:
+        return [ShardFile(path, "") for path in sorted(folder.glob("*.spacy"))]
+    return _shards_of(corpus, folder)
+
+
+def check_labels(path: Path) -> None:
+    """Check labels.json against split.json beside it. RAISES (UserError): If it was changed."""
+    corpus = _corpus_around(path)
+    if corpus and path.name == LABELS and not has_digest(path, corpus.files.get(LABELS, "")):
+        raise _other_file(path, "is not as it was made")
+
+
+def _read_account(path: Path) -> Corpus:
     if path.with_name(STORED).exists():
         raise UserError(f"{path.parent}: its shards stayed on the storage; bring them: fetch = true, weasel run corpus")
     return read_json(
         path, Corpus, "make the corpus first: weasel run corpus", "make the corpus again: weasel run corpus"
     )
+
+
+def _corpus_around(path: Path) -> Corpus | None:
+    """The corpus that a path is in; None in a folder that was never merged into."""
+    account = path.with_name(NAME)
+    return _read_account(account) if account.exists() or path.with_name(_MERGED).exists() else None
+
+
+def _shards_of(corpus: Corpus, folder: Path) -> list[ShardFile]:
+    expected, found = corpus.digests(folder.name), {path.name for path in folder.glob("*.spacy")}
+    for name in sorted(expected.keys() ^ found):
+        raise _other_file(folder / name, "is missing" if name in expected else "is of another corpus")
+    return [ShardFile(folder / name, digest) for name, digest in sorted(expected.items())]
+
+
+def _other_file(path: Path, problem: str) -> UserError:
+    return UserError(f"{path}: {problem}; make the corpus again: weasel run corpus")

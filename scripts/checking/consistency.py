@@ -31,6 +31,7 @@ from scripts.checking.review import FOLDER, Suspect, SuspectKind, load_current, 
 from scripts.checking.surface_forms import ANNOTATED, KINDS, NONE, PARTIAL, RELABELED, FormTable, collect_forms
 from scripts.core.files import Count, demand_sum, exclusive, sha256, whole_file, work_folder, write_json
 from scripts.core.manifest import Manifest
+from scripts.merging.merge import validate_answers
 from scripts.merging.merged import annotated_labels, gold_as_merged
 from scripts.merging.survey import blocks
 
@@ -117,6 +118,7 @@ def check(corpus: Path, annotations: Path, manifest: Manifest, processes: int) -
     RAISES (UserError): If the gold or the answers are missing or have changed.
     """
     merged, gold = gold_as_merged(corpus)
+    validate_answers(annotations, manifest, merged)
     labels = tuple(annotated_labels(merged))
     with exclusive(corpus / FOLDER), work_folder(corpus / FOLDER) as work:
         agreement, groups, annotators = compare_answers(annotations, manifest, merged, labels, work, processes)

@@ -19,12 +19,13 @@ import numpy as np
 from scripts.checking.passages import Flags, covered_labels, decode_text
 from scripts.checking.review import FOLDER, load_current
 from scripts.core.answers import Kind
-from scripts.core.errors import UserError
 from scripts.core.files import BUFFER, Count, demand_sum, exclusive, of_cell, whole_file, write_json
 from scripts.core.manifest import Manifest
 from scripts.core.workers import spread
 from scripts.merging.duplicates import BANDS, group_near_duplicates, shingles, signature
+from scripts.merging.merge import validate_answers
 from scripts.merging.merged import annotated_labels, gold_as_merged
+from scripts.merging.merged import load as load_merged
 from scripts.merging.survey import Block, Hashes, Numbers, blocks, lines, text_at
 from scripts.reporting.console import Console, amount, count, listed, new_table, plural
 
@@ -98,6 +99,7 @@ def check(corpus: Path, annotations: Path, manifest: Manifest, processes: int) -
     RAISES (UserError): If the gold is missing or has changed.
     """
     merged, gold = gold_as_merged(corpus)
+    validate_answers(annotations, manifest, merged)
     labels = annotated_labels(merged)
     with exclusive(corpus / FOLDER):
         texts = _survey(gold, tuple(labels), processes)
@@ -257,21 +259,19 @@ class CoverageMatrix(NamedTuple):
 
 
 def read_matrix(path: Path) -> CoverageMatrix | None:
-    """Read coverage.csv; None if there is none. RAISES (UserError): If it is damaged."""
+    """Read coverage.csv; None if there is none. RAISES (UserError): If it is not as it was merged."""
     rows: dict[str, CoverageRow] = {}
-    try:
-        with path.open(encoding="utf8", newline="") as file:
-            for row in csv.DictReader(file):
-                label, dataset = of_cell(row["label"]), of_cell(row["dataset"])
-                if dataset == "*":
-                    states = {state: int(row[state]) for state in STATES}
-                    rows[label] = CoverageRow(label, int(row["texts"]), int(row["spans"]), states, {})
-                else:
-                    rows[label].datasets[dataset] = int(row["covered"])
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (KeyError, ValueError, TypeError, csv.Error) as err:
-        raise UserError(f"{path}: is damaged ({type(err).__name__}); merge again: weasel run merge") from err
+    load_merged(path.parent).validate(path)
+    with path.open(encoding="utf8", newline="") as file:
+        for row in csv.DictReader(file):
+            label, dataset = of_cell(row["label"]), of_cell(row["dataset"])
+            if dataset == "*":
+                states = {state: int(row[state]) for state in STATES}
+                rows[label] = CoverageRow(label, int(row["texts"]), int(row["spans"]), states, {})
+            else:
+                rows[label].datasets[dataset] = int(row["covered"])
     return CoverageMatrix(list(rows.values()), sorted({name for row in rows.values() for name in row.datasets}))
 
 

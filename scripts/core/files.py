@@ -249,6 +249,11 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def has_digest(path: Path, digest: str) -> bool:
+    """Whether a file exists and has this digest."""
+    return path.is_file() and sha256(path) == digest
+
+
 def code_digest(*places: Path) -> str:
     """Hex digest of modules, and of all modules in folders: it changes with the code that made a result."""
     digest = hashlib.sha256()

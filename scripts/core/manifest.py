@@ -73,7 +73,9 @@ def load(folder: Path) -> Manifest:
     RAISES (UserError): If there is none, or it is damaged.
     """
     restrict(folder / NAME)
-    return read_json(folder / NAME, Manifest, "pull the annotations first", "pull the annotations again")
+    return read_json(
+        folder / NAME, Manifest, "pull the annotations first: weasel run pull", "pull again: weasel run pull"
+    )
 
 
 def digest(manifest: Manifest) -> str:

@@ -14,11 +14,9 @@ from scripts.building.corpus import (
     account_for,
     commit,
     demand_aligned,
-    has_digest,
     placed_within,
     placements_of,
     shard_rules,
-    validate_contained,
 )  # fmt: skip
 from scripts.building.documents import tokenizer
 from scripts.building.shards import make_shard
@@ -35,7 +33,7 @@ from scripts.building.splits import (
     shards_within,
 )  # fmt: skip
 from scripts.core.errors import UserError
-from scripts.core.files import exclusive, sha256, work_folder
+from scripts.core.files import exclusive, has_digest, sha256, work_folder
 from scripts.engines.cluster import connected, in_order
 from scripts.engines.engine import Dask
 from scripts.engines.merge import bring, merged_shards
@@ -82,7 +80,6 @@ def build_on(engine: Dask, folder: Path, plan: CorpusPlan, max_misaligned: float
         labels = annotated_labels(merged)
         here = _gold_here(merged, folder, plan)
         rules, made_by = shard_rules(plan, labels, here)
-        validate_contained(merged, folder)
         placements = placements_of(here, rules.splitter, 1)
         place = f"{_FOLDER}/{made_by[:32]}"
         jobs = list(_jobs(storage, gold, place, placements))

@@ -184,7 +184,7 @@ def bring(storage: Storage, shards: Sequence[StoredFile], path: Path) -> None:
     """Join shards in a file of this machine. RAISES (UserError): If one has changed."""
     for shard in shards:
         if storage.append_to(path, [shard.name]) != shard.sha256:
-            raise UserError(f"{storage.url}/{shard.name}: is not as it was merged; merge again")
+            raise UserError(f"{storage.url}/{shard.name}: is not as it was merged; merge again: weasel run merge")
 
 
 def merged_shards(engine: Dask, corpus: Path) -> tuple[MergeRecord, list[StoredFile]]:
@@ -192,12 +192,14 @@ def merged_shards(engine: Dask, corpus: Path) -> tuple[MergeRecord, list[StoredF
     merged = load(corpus)
     path = corpus / NAME
     if NAME not in merged.outputs:
-        raise UserError(f"{corpus}: was merged by another engine than labelwise.Dask.v1; merge again")
+        raise UserError(f"{corpus}: was merged by another engine than labelwise.Dask.v1; merge again: weasel run merge")
     if not path.is_file() or sha256(path) != merged.outputs[NAME]:
-        raise UserError(f"{path}: is not as it was merged; merge again")
+        raise UserError(f"{path}: is not as it was merged; merge again: weasel run merge")
     shards = msgspec.json.decode(path.read_bytes(), type=Shards)
     if shards.storage != engine.storage:
-        raise UserError(f"[engine] storage = {engine.storage}: the gold is on {shards.storage}; merge again")
+        raise UserError(
+            f"[engine] storage = {engine.storage}: the gold is on {shards.storage}; merge again: weasel run merge"
+        )
     return merged, shards.gold
 
 

@@ -156,7 +156,7 @@ def stored_parts(manifest: Manifest, storage: Storage) -> list[StoredFile]:
     """The parts that belong to a manifest. RAISES (UserError): If they are not on the storage."""
     found = storage.read_if_there(_NAME, StoredParts)
     if found is None or found.manifest != manifest_digest(manifest):
-        raise UserError(f"{storage.url}: does not hold what the manifest names; pull again")
+        raise UserError(f"{storage.url}: does not hold what the manifest names; pull again: weasel run pull")
     return found.parts
 
 

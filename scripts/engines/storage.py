@@ -84,7 +84,7 @@ class Storage:
         found = files.cat_ranges([f"{root}/{name}" for name in names], list(starts), list(stops), on_error="raise")
         for (name, start, stop), content in zip(pieces, found, strict=True):
             if len(content) != stop - start:
-                raise UserError(f"{self.url}/{name}: is not as it was written; pull again")
+                raise UserError(f"{self.url}/{name}: is not as it was written; pull again: weasel run pull")
         return found
 
     def append_to(self, path: Path, names: Sequence[str]) -> str:

@@ -8,8 +8,18 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from scripts.core.errors import UserError
-from scripts.core.files import as_cell, code_digest, exclusive, sha256, work_folder, write_json
+from scripts.core.errors import UserError, committing
+from scripts.core.files import (
+    as_cell,
+    code_digest,
+    exclusive,
+    has_digest,
+    put,
+    remove,
+    sha256,
+    work_folder,
+    write_json,
+)
 from scripts.core.manifest import Manifest, digest
 from scripts.core.settings import DatasetOptions
 from scripts.core.workers import Workers
@@ -121,13 +131,7 @@ class Merger:
 
     def _verify(self, workers: Workers) -> None:
         """RAISES (UserError): If a file is not as it was pulled. Those that are by size and time are not read."""
-        cached = load_fingerprints(self.annotations)
-        files = [
-            (self.annotations / entry.file, entry.sha256)
-            for name, entry in self.manifest.datasets.items()
-            if not is_as_pulled(self.annotations / entry.file, entry, cached.get(name))
-        ]
-        for _ in workers.spread(_verify_file, files, "Verifying"):
+        for _ in workers.spread(validate_file, files_to_validate(self.annotations, self.manifest), "Verifying"):
             pass
 
     def _merge_files(self, files: Mapping[str, Path], work: Path, rules: MergeRules, workers: Workers) -> Account:
@@ -156,10 +160,31 @@ class Merger:
         return account
 
 
-def _verify_file(file: tuple[Path, str]) -> None:
-    path, expected = file
-    if not path.is_file() or sha256(path) != expected:
-        raise UserError(f"{path}: is not as it was pulled; pull again")
+# ---- Who reads answers checks them
+
+
+def files_to_validate(folder: Path, manifest: Manifest) -> list[tuple[Path, str]]:
+    """The datasets' files that may not be as they were pulled, by size and time of change, with their digests."""
+    cached = load_fingerprints(folder)
+    return [
+        (folder / entry.file, entry.sha256)
+        for name, entry in manifest.datasets.items()
+        if not is_as_pulled(folder / entry.file, entry, cached.get(name))
+    ]
+
+
+def validate_file(file: tuple[Path, str]) -> None:
+    """RAISES (UserError): If a file has not this digest."""
+    if not has_digest(*file):
+        raise UserError(f"{file[0]}: is not as it was pulled; pull again: weasel run pull")
+
+
+def validate_answers(folder: Path, manifest: Manifest, merged: MergeRecord) -> None:
+    """Check that the answers in a folder are those that were merged. RAISES (UserError): If they are not."""
+    if digest(manifest) != merged.manifest:
+        raise UserError(f"{folder}: was pulled after the merge; merge again: weasel run merge")
+    for file in files_to_validate(folder, manifest):
+        validate_file(file)
 
 
 # ---- The account, and the results in place
@@ -168,18 +193,20 @@ def _verify_file(file: tuple[Path, str]) -> None:
 def _commit(
     request: MergeRecord, account: Account, manifest: Manifest, work: Path, corpus: Path, outputs: Sequence[str]
 ) -> MergeRecord:
-    """Move the outputs into the corpus; merge.json comes last.
+    """Move the outputs into the corpus. merge.json, which has their digests, goes first and comes last.
 
     RAISES (AssertionError): If an answer that was pulled, or a span, is missing.
     """
     merged = _accounted(request, account, manifest)
     (work / "coverage.csv").write_bytes(_coverage_csv(merged, account))
     merged.outputs = {name: sha256(work / name) for name in outputs}
-    for name in set(OUTPUTS) - set(outputs):  # of a previous merge, by another engine
-        (corpus / name).unlink(missing_ok=True)
-    for name in outputs:
-        (work / name).replace(corpus / name)
-    write_json(corpus / NAME, merged)
+    with committing():
+        remove(corpus / NAME)
+        for name in set(OUTPUTS) - set(outputs):  # of a previous merge, by another engine
+            remove(corpus / name)
+        for name in outputs:
+            put(work / name, corpus / name)
+        write_json(corpus / NAME, merged)
     return merged
 
 

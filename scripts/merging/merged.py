@@ -8,7 +8,7 @@ import msgspec
 
 from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
-from scripts.core.files import Count, demand_sum, read_json, restrict, sha256
+from scripts.core.files import Count, demand_sum, has_digest, read_json, restrict
 from scripts.core.manifest import Manifest
 from scripts.core.settings import Repeats
 from scripts.merging.decide import Policy
@@ -66,6 +66,16 @@ class MergeRecord(msgspec.Struct, kw_only=True):
         for counts in self.coverage.values():
             demand_sum(counts, "texts", ("covered", "partly_covered", "unresolved", "not_covered"))
 
+    def validate(self, path: Path) -> Path:
+        """Return the path of an output once its bytes are those that were merged; none is there if none was made.
+
+        RAISES (UserError): If it is missing, has changed or is of another merge.
+        """
+        digest = self.outputs.get(path.name)
+        if path.exists() if digest is None else not has_digest(path, digest):
+            raise UserError(f"{path}: is not as it was merged; merge again: weasel run merge")
+        return path
+
     def rules(self, manifest: Manifest) -> MergeRules:
         """The rules that do not lie in the answers. Manifest is that of the answers."""
         passes = {
@@ -83,7 +93,8 @@ def load(corpus: Path) -> MergeRecord:
     RAISES (UserError): If it is missing, or damaged.
     """
     restrict(corpus / NAME)
-    return read_json(corpus / NAME, MergeRecord, "merge the annotations first", "merge again")
+    make = "merge the annotations first: weasel run merge"
+    return read_json(corpus / NAME, MergeRecord, make, "merge again: weasel run merge")
 
 
 def gold_as_merged(corpus: Path) -> tuple[MergeRecord, Path]:
@@ -92,9 +103,7 @@ def gold_as_merged(corpus: Path) -> tuple[MergeRecord, Path]:
     gold = corpus / "gold.jsonl"
     if gold.name not in merged.outputs:
         raise UserError(f"{gold}: stayed on the storage, in shards; bring it: [engine] fetch = true, weasel run merge")
-    if not gold.exists() or sha256(gold) != merged.outputs[gold.name]:
-        raise UserError(f"{gold}: is not as it was merged; merge again")
-    return merged, gold
+    return merged, merged.validate(gold)
 
 
 def annotated_labels(merged: MergeRecord) -> list[str]:

@@ -11,19 +11,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from scripts.core import files
 from scripts.core.errors import UserError, committing
-from scripts.core.files import (
-    UNREADABLE,
-    code_digest,
-    exclusive,
-    put,
-    remove,
-    restrict,
-    tighten,
-    whole_file,
-    work_folder,
-)
-from scripts.core.manifest import OUTCOMES, Entry, Manifest, file_name, load, save
+from scripts.core.files import code_digest, exclusive, put, remove, whole_file, work_folder
+from scripts.core.manifest import NAME, OUTCOMES, Entry, Manifest, file_name, load, save
 from scripts.core.settings import DatasetOptions
 from scripts.core.workers import spread
 from scripts.merging.sorting import sorted_blocks
@@ -76,18 +67,24 @@ def pull(
             source.check()
     options = {name: (options or {}).get(name, DatasetOptions()) for name in sources}
     reader = reader or Reader(processes, fresh)
-    restrict(*{Path(path).expanduser() for source in sources.values() if (path := getattr(source, "path", ""))})
+    files.restrict(*{Path(path).expanduser() for source in sources.values() if (path := getattr(source, "path", ""))})
     with exclusive(folder), work_folder(folder) as work, record_limit(max_record_mb):
         entries, unchanged = reader.read(sources, options, folder, work)
         _validate(entries, folder, work, max_skipped)
         check_names(sources, options, entries)
         for name in unchanged:
-            tighten(folder / entries[name].file)
+            files.tighten(folder / entries[name].file)
         manifest = Manifest(dict(sorted(entries.items())))
+        is_new = len(unchanged) < len(entries) or entries != previous_entries(folder)
         with committing():
+            if is_new:  # who finds a manifest relies on the files that it names: it goes first and comes last
+                remove(folder / NAME)
             _commit(entries, unchanged, folder, work)
             reader.commit(manifest, folder)
-            save(manifest, folder)
+            if is_new:
+                save(manifest, folder)
+            else:
+                files.tighten(folder / NAME)
     return Pulled(manifest, unchanged)
 
 
@@ -176,7 +173,7 @@ def load_fingerprints(folder: Path) -> dict[str, Fingerprint]:
     """Fingerprints of a folder's datasets; none if there is no such file, or it is damaged."""
     try:
         return msgspec.json.decode((folder / _FINGERPRINTS).read_bytes(), type=dict[str, Fingerprint])
-    except UNREADABLE:
+    except files.UNREADABLE:
         return {}
 
 
@@ -356,5 +353,5 @@ def _replace(new: Path, place: Path) -> None:
     if new.exists():
         place.parent.mkdir(exist_ok=True)
         put(new, place)
-    else:
+    elif place.exists():
         remove(place)

@@ -55,11 +55,11 @@ def relearn(source: Path, label: str, corpus: Path, folder: Path, steps: int | N
         the layers below cannot be cached, so that a batch takes longer.
     RAISES (UserError): If the pipeline is missing or has no label heads, or no text is annotated for the label.
     """
+    digest = read_corpus(corpus / "split.json").digest
     nlp = load_model(source)
     pipe = label_scorer(nlp)
     if not isinstance(pipe, LabelHeads):  # others have no head that could be taken out
         raise UserError(f"{source}: has no label heads, so no label can be trained alone; train it anew")
-    digest = read_corpus(corpus / "split.json").digest
     seed = nlp.config.interpolate()["training"]["seed"]
     max_tokens = _CACHE_BYTES // (4 * pipe.model.get_ref("heads").get_dim("nI"))
     train = _LabelTexts(nlp, corpus / "train", label, max_tokens, seed)

@@ -40,6 +40,7 @@ def queue(request: Request, corpus: Path, models: Path, output: Path, plan: Corp
     """
     request = _validated(request)
     merged, gold = gold_as_merged(corpus)
+    merged.validate(corpus / "conflicts.jsonl")
     labels = annotated_labels(merged)
     # A new label can start with a random sample, which takes no model.
     if request.label not in labels and not (request.kind == "uncovered" and request.order == "random"):

@@ -17,6 +17,7 @@ from scripts.core.files import BUFFER
 from scripts.core.manifest import Manifest
 from scripts.merging.contained import ContainedText
 from scripts.merging.duplicates import Duplicates
+from scripts.merging.merge import validate_answers
 from scripts.merging.merge_text import outcomes_of
 from scripts.merging.merged import MergeRecord, read_gold
 from scripts.merging.text_record import Conflict
@@ -54,7 +55,8 @@ def find_texts(gold: Path, wanted: str) -> list[GoldText]:
 
 
 def known_text(text: GoldText, merged: MergeRecord, manifest: Manifest, annotations: Path, corpus: Path) -> KnownText:
-    """Gather what the files of `pull` and `merge` have about a text."""
+    """Gather what the files of `pull` and `merge` have about a text. RAISES (UserError): If one of them has changed."""
+    validate_answers(annotations, manifest, merged)
     answers = [
         task
         for entry in manifest.datasets.values()
@@ -63,11 +65,11 @@ def known_text(text: GoldText, merged: MergeRecord, manifest: Manifest, annotati
     ]
     contained = [
         each
-        for each in _lines(corpus / "contained.jsonl", ContainedText)
+        for each in _lines(merged.validate(corpus / "contained.jsonl"), ContainedText)
         if each.text == text.text or text.input_hash in each.containers
     ]
-    conflicts = _lines_of_hash(corpus / "conflicts.jsonl", text.input_hash, Conflict)
-    duplicates = _lines(corpus / "duplicates.jsonl", Duplicates)
+    conflicts = _lines_of_hash(merged.validate(corpus / "conflicts.jsonl"), text.input_hash, Conflict)
+    duplicates = _lines(merged.validate(corpus / "duplicates.jsonl"), Duplicates)
     return KnownText(
         text,
         outcomes_of(answers, merged.rules(manifest)) if answers else [],

@@ -16,7 +16,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from scripts.building.reading import read_docs, read_labels
-from scripts.building.splits import Corpus, read_corpus
+from scripts.building.splits import Corpus, read_corpus, shard_files
 from scripts.core.errors import UserError
 from scripts.core.files import code_digest
 from scripts.core.workers import with_progress
@@ -119,8 +119,8 @@ def evaluate(
 
 
 def _with_predictions(nlp: Language, folder: Path, speed: list[float]) -> Iterator[tuple[Doc, Doc]]:
-    for path in sorted(folder.glob("*.spacy")):
-        docs = list(read_docs([path], nlp.vocab))
+    for shard in shard_files(folder):
+        docs = list(read_docs([shard], nlp.vocab))
         start = time.perf_counter()
         predicted = list(nlp.pipe([doc.text for doc in docs]))
         speed[0] += sum(map(len, predicted))
@@ -138,8 +138,8 @@ def evaluate_run(name: str, folder: Path, corpus: Path, seeds: Sequence[int] = (
 
     folder (Path), seeds (Sequence[int]): Its models, see `find_models`.
     RETURNS (tuple[EvaluatedRun, list[str]]): The run, and the reason for each model that was skipped.
-    RAISES (UserError): If the name cannot be that of a folder, there is no corpus, no test text or no model, or a
-        model cannot be loaded.
+    RAISES (UserError): If the name cannot be that of a folder, there is no corpus, no test text that is
+        covered for a label or no model, or a model cannot be loaded.
     """
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise UserError(f"{name!r}: is no name for a run; use letters, digits, '.', '_' and '-'")
@@ -150,7 +150,7 @@ def evaluate_run(name: str, folder: Path, corpus: Path, seeds: Sequence[int] = (
     record = found[0].provenance
     forms = None
     if record and record.corpus == split.digest:
-        forms = surface_forms(read_docs(sorted((corpus / "train").glob("*.spacy")), spacy.blank("xx").vocab))
+        forms = surface_forms(read_docs(shard_files(corpus / "train"), spacy.blank("xx").vocab))
     results: dict[str, ModelEvaluation] = {}
     for model in found:
         title = f"Evaluating seed {model.seed}"
@@ -161,6 +161,8 @@ def evaluate_run(name: str, folder: Path, corpus: Path, seeds: Sequence[int] = (
     confusion = {seed: result.errors.confusion.tolist() for seed, result in results.items()}
     run = _run(name, found, split, counts, {seed: result.words_per_second for seed, result in results.items()})
     scores = metrics(counts, [result.errors for result in results.values()])
+    if not scores.micro.texts:
+        raise UserError(f"{corpus}/test: no text is covered for a label, so none can be scored: annotate test texts")
     examples = next(iter(results.values())).examples
     return EvaluatedRun(run, scores, counts, Confusion(labels, confusion), examples), skipped
 

@@ -166,9 +166,10 @@ def write_part(source: Path, folder: Path, share: float, labels: Iterable[str]) 
     from scripts.building.documents import GOLD
     from scripts.building.reading import read_docs
     from scripts.building.shards import DocWriter
+    from scripts.building.splits import shard_files
 
     writer, texts, entities = DocWriter(folder, labels), 0, Counter[str]()
-    for doc in read_docs(sorted(source.glob("*.spacy")), spacy.blank("xx").vocab):
+    for doc in read_docs(shard_files(source), spacy.blank("xx").vocab):
         if fraction(f"learning curve: {normalized(doc.text)}") < share:
             texts += 1
             entities.update(span.label_ for span in doc.spans[GOLD])

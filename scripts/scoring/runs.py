@@ -147,14 +147,17 @@ def save(found: EvaluatedRun, output: Path) -> Path:
     """Write a run's folder; run.json comes last, so that without it the folder is incomplete.
 
     A run that is there already keeps what differs from one evaluation to the next: time, speed and commit.
+    RAISES (UserError): If it is there already and is scored on more.
     """
     run = found.run
     folder = output / run.folder
+    previous = None
     with suppress(UserError):
-        previous = load(folder).run
-        if previous.digest == run.digest:
-            run.time, run.words_per_second = previous.time, previous.words_per_second
-            run.code.commit, run.code.uncommitted = previous.code.commit, previous.code.uncommitted
+        previous = load(folder)
+    if previous and previous.run.digest == run.digest:
+        _demand_as_much(found, previous, folder)
+        run.time, run.words_per_second = previous.run.time, previous.run.words_per_second
+        run.code.commit, run.code.uncommitted = previous.run.code.commit, previous.run.code.uncommitted
     for name, content in ((COUNTS, counting.pack(found.counts)), (examples.NAME, examples.pack(found.errors))):
         with whole_file(folder / name) as file:
             file.write(content)
@@ -162,6 +165,18 @@ def save(found: EvaluatedRun, output: Path) -> Path:
     write_json(folder / METRICS, found.metrics)
     write_json(folder / RUN, run)
     return folder
+
+
+def _demand_as_much(found: EvaluatedRun, previous: ScoredRun, folder: Path) -> None:
+    """RAISES (UserError): If an evaluation of the same run has fewer texts or labels than the previous one."""
+    texts, before = found.metrics.micro.texts, previous.metrics.micro.texts
+    gone = sorted(previous.metrics.labels.keys() - found.metrics.labels.keys())
+    if texts < before or gone:
+        without = f" and without {', '.join(gone)}" if gone else ""
+        raise UserError(
+            f"{folder}: is scored on {before:,} texts, which stays: now it would be on {texts:,}{without}; make the "
+            "corpus again: weasel run corpus"
+        )
 
 
 def load(folder: Path) -> ScoredRun:

@@ -26,7 +26,7 @@ from spacy.util import minibatch
 from scripts.building.corpus import nlp_block
 from scripts.building.documents import DocMaker, tokenizer
 from scripts.building.shards import DocWriter
-from scripts.building.splits import Corpus
+from scripts.building.splits import Corpus, write_account
 from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
 from scripts.core.files import BUFFER, exclusive, read_json_if_there, remove, whole_file, work_folder, write_json
@@ -252,8 +252,7 @@ def write_folds(plan: CrossValidation, folder: Path) -> None:
             target.mkdir(parents=True, exist_ok=True)
             for shard in (folder / str(other) / split).glob("*.spacy"):
                 shutil.copyfile(shard, target / f"{other}-{shard.name}")
-    write_json(folder / "labels.json", plan.labels)
-    write_json(folder / "split.json", Corpus(digest=plan.digest, texts={"train": sum(written)}))
+    write_account(folder, plan.labels, Corpus(digest=plan.digest, texts={"train": sum(written)}))
 
 
 def _training_job(plan: CrossValidation, work: Path, fold: int, seed: int) -> TrainingJob:
