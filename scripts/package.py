@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--version", default="0.1.0", help="default: %(default)s")
     args = parser.parse_args()
     wheel = build(args.model, args.metrics, args.output, args.name, args.version)
-    plain_console().print(f"✔ {wheel}: pip install it where there is spaCy, or nothing yet")
+    plain_console().print(f"✔ {wheel}: pip install it where the model is to run")
 
 
 if __name__ == "__main__":

@@ -52,13 +52,13 @@ def _form_lines(found: Consistency) -> Iterator[str]:
                 f"{plural(form.occurrences, 'occurrence')}, and nothing in {form.none:,}"
             )
     for ambiguous in found.ambiguous[:_LINES]:
-        counts = ", ".join(f"{label} {count:,} ×" for label, count in ambiguous.labels.items())
+        counts = ", ".join(f"{count:,} × {label}" for label, count in ambiguous.labels.items())
         yield f"Several labels: {_quoted(ambiguous.surface_form)}: {counts}"
 
 
 def _label_lines(found: Consistency) -> Iterator[str]:
     if found.overlaps:
-        pairs = (f"{' and '.join(overlap.labels)} {overlap.count:,} ×" for overlap in found.overlaps)
+        pairs = (f"{overlap.count:,} × {' and '.join(overlap.labels)}" for overlap in found.overlaps)
         yield f"Overlaps: {listed(pairs, 3)}"
     if found.agreement:
         labels = (f"{label} {ratio(one.f)} ({plural(one.texts, 'text')})" for label, one in found.agreement.items())
