@@ -23,11 +23,13 @@ from scripts.core.files import as_cell, of_cell
 from scripts.exporting.mlflow import name_of
 from scripts.scoring import counts
 from tests.prodigy import task, write_database
-from tests.project import ROOT
+from tests.project import ROOT, make, succeed
+from tests.project import STEPS as STEPS_OF_DATA
 
 SECRETS = [f"XQ{7_310_945_206 + 11_111 * number}" for number in range(20)]
 ODD = "=1+1\x1b[31m\u202e$(x) ${y}"
 DASH = "-"
+HEADINGS = re.compile(r"\x1b\[[01]m|\r(\x1b\[2K)?")  # of weasel and spaCy, and the progress of spaCy's debug data
 TEXTS = [f"IBM hired Ada number {number} ." for number in range(120)]
 TEXTS += [f"IBM paid Ada from account {secret} ." for secret in SECRETS]
 STEPS = (
@@ -41,7 +43,7 @@ def call(project, *command):
     done = subprocess.run([sys.executable, "-m", *command], cwd=project, env=environment, capture_output=True)
     said = (done.stdout + done.stderr).decode()
     assert done.returncode == 0, said[-3000:]
-    return re.sub(r"\x1b\[[01]m|\r(\x1b\[2K)?", "", said)  # headings of weasel, progress of spaCy's debug data
+    return said
 
 
 def shorten(config):
@@ -135,7 +137,7 @@ def test_no_console_or_log_shows_what_a_terminal_obeys(project):
     _, made, said = project
     logs = [path.read_text("utf8") for path in made if path.suffix == ".log"]
     assert logs
-    for text in (*said, *logs):
+    for text in (HEADINGS.sub("", text) for text in (*said, *logs)):
         odd = {c for c in text if unicodedata.category(c) in ("Cc", "Cf") and c not in "\n\t"}
         assert odd == set(), [line for line in text.splitlines() if odd & {*line}][:3]
     assert visible(ODD)[:9] in "".join(said)
@@ -177,3 +179,31 @@ def test_an_error_shows_no_password_of_a_url():
     code = f"from scripts.core.errors import *\n{step}\nrun_step(step)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf8")
     assert done.stderr == "✘ at s3://me:***@h/d: no such file\n"
+
+
+def modes(*places):
+    made = [path for place in places for path in place.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {oct(stat.S_IMODE(path.stat().st_mode)) for path in made}
+
+
+def test_outputs_follow_the_strictest_source_there_is_now(tmp_path):
+    make(tmp_path)
+    annotations, corpus = tmp_path / "annotations", tmp_path / "corpus"
+    (tmp_path / "prodigy.db").chmod(0o640)
+    (tmp_path / "per.jsonl").chmod(0o644)
+    for step in STEPS_OF_DATA:
+        succeed(tmp_path, step)
+    assert modes(annotations, corpus) == {"0o640"}
+    (tmp_path / "per.jsonl").chmod(0o604)  # not for the group, which the other is for
+    succeed(tmp_path, "pull")
+    assert (modes(annotations), modes(corpus)) == ({"0o600"}, {"0o640"})
+    (tmp_path / "per.jsonl").chmod(0o644)
+    succeed(tmp_path, "pull", "--fresh")
+    assert modes(annotations) == {"0o600"}  # what was closed is not opened by itself
+
+
+def test_all_that_is_printed_goes_through_one_console():
+    for path in (ROOT / "scripts").rglob("*.py"):
+        if path != ROOT / "scripts/core/errors.py":
+            found = re.findall(r"(?m)(?<![\w.])(?:Console\(|print\().*", path.read_text("utf8"))
+            assert [line for line in found if "entity.text" not in line and "doc.spans" not in line] == [], path
