@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterator
 import msgspec
 import numpy as np
 
+from scripts.core.files import Count
 from scripts.scoring import bootstrap
 from scripts.scoring.bootstrap import Floats, adjusted_p_values, p_values, rounded
 from scripts.scoring.counts import Counts
@@ -42,8 +43,8 @@ class Change(msgspec.Struct):
     high: float | None
     p_value: float | None  # for labels, adjusted for the number of those that are tested together
     verdict: str
-    support: int  # entities in the compared texts
-    texts: int  # that both are scored on, with the same gold
+    support: Count  # entities in the compared texts
+    texts: Count  # that both are scored on, with the same gold
 
     @property
     def is_clear(self) -> bool:

@@ -9,10 +9,10 @@ import msgspec
 from confection import Config
 
 from scripts.core.errors import UserError
-from scripts.core.files import read_json_if_there
-from scripts.scoring import counts, seed_variance
+from scripts.core.files import Count, read_json_if_there
+from scripts.scoring import seed_variance
 from scripts.scoring.changes import Changes, compare_counts
-from scripts.scoring.runs import COUNTS, Run, ScoredRun
+from scripts.scoring.runs import Run, ScoredRun, load_counts
 
 NAME = "compare.json"
 
@@ -49,8 +49,8 @@ class RunComparison(msgspec.Struct):
 
     run: str  # its folder
     time: str  # of the first evaluation
-    seeds: int
-    baseline_seeds: int
+    seeds: Count
+    baseline_seeds: Count
     changes: Changes
     differences: Differences
 
@@ -163,11 +163,11 @@ def compare_runs(folder: Path, runs: Sequence[ScoredRun], baseline: ScoredRun | 
     others = [scored for scored in runs if scored is not baseline]
     if baseline is None or not others:
         return result
-    baseline_counts = counts.load(folder / baseline.run.folder / COUNTS)
+    baseline_counts = load_counts(folder / baseline.run.folder, baseline)
     for scored in others:
         found = differences(scored.run, baseline.run)
         annotated = {*found.covered, *found.entities}
-        changes = compare_counts(counts.load(folder / scored.run.folder / COUNTS), baseline_counts, stored, annotated)
+        changes = compare_counts(load_counts(folder / scored.run.folder, scored), baseline_counts, stored, annotated)
         sizes = len(scored.run.seeds), len(baseline.run.seeds)
         result.runs.append(RunComparison(scored.run.folder, scored.run.time, *sizes, changes, found))
     return result

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 METRICS, COUNTS, CONFUSION, RUN = "metrics.json", "counts.csv.gz", "confusion.json", "run.json"
+_AGAIN = "evaluate again, or remove the folder"
 _SHOWN = 8  # characters of the digest in the folder's name
 T = TypeVar("T")
 
@@ -184,6 +185,20 @@ def load(folder: Path) -> ScoredRun:
     return ScoredRun(_read(folder / RUN, Run), _read(folder / METRICS, Metrics))
 
 
+def load_counts(folder: Path, scored: ScoredRun) -> Counts:
+    """Read a run's counts. RAISES (UserError): If they are missing or damaged, or not those of its scores."""
+    path = folder / COUNTS
+    found = counting.load(path)
+    scores = {label: score for label, score in scored.metrics.labels.items() if score.texts}
+    if counting.digests(found) != {label: scored.run.tests.get(label) for label in scores}:
+        raise UserError(f"{path}: is damaged (not the texts that the run is scored on); {_AGAIN}")
+    for label, counted in zip(found.labels, found.values.sum(1).mean(0)[:, :3].tolist(), strict=True):
+        score = scores[label]
+        if any(abs(one - other) > 1 for one, other in zip(counted, (score.tp, score.fp, score.fn), strict=True)):
+            raise UserError(f"{path}: is damaged (other counts of {label} than the run's); {_AGAIN}")
+    return found
+
+
 def load_confusion(folder: Path) -> Confusion | None:
     """Read a run's confusion, if there is a file of it. RAISES (UserError): If it is damaged."""
     path = folder / CONFUSION
@@ -236,7 +251,7 @@ def _read(path: Path, type_: type[T]) -> T:
     except FileNotFoundError as err:
         raise UserError(f"{path}: {err.strerror}") from err
     except UNREADABLE as err:
-        raise damaged(path, err, "evaluate again, or remove the folder") from err
+        raise damaged(path, err, _AGAIN) from err
 
 
 def frame(folder: str | Path) -> pd.DataFrame:

@@ -29,7 +29,16 @@ from scripts.building.shards import DocWriter
 from scripts.building.splits import Corpus, write_account
 from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
-from scripts.core.files import BUFFER, exclusive, read_json_if_there, remove, whole_file, work_folder, write_json
+from scripts.core.files import (
+    BUFFER,
+    exclusive,
+    read_json_if_there,
+    remove,
+    sha256,
+    whole_file,
+    work_folder,
+    write_json,
+)
 from scripts.core.hashing import normalized
 from scripts.merging.duplicates import find_root
 from scripts.merging.merged import read_gold
@@ -186,9 +195,9 @@ def cross_validate(plan: CrossValidation, folder: Path) -> int:
     RETURNS (int): The number of models trained now; the predictions of the others existed.
     """
     with exclusive(folder):
-        _remove_others(plan.digest, folder)
+        stored = _stored(plan.digest, folder)
         models = product(range(plan.ensemble.folds), plan.ensemble.seeds)
-        pending = [model for model in models if not _path(folder, *model).exists()]
+        pending = [model for model in models if not _is_whole(_path(folder, *model), stored)]
         if pending:
             with work_folder(folder) as work:
                 write_folds(plan, work)
@@ -199,6 +208,8 @@ def cross_validate(plan: CrossValidation, folder: Path) -> int:
                     with whole_file(_path(folder, fold, seed)) as file:
                         for prediction in predict(load_model(job.folder / BEST), held_out):
                             file.write(_encode([prediction]))
+                    stored[_path(folder, fold, seed).name] = sha256(_path(folder, fold, seed))
+                    write_json(folder / DIGEST, stored)
                     shutil.rmtree(job.folder)
     return len(pending)
 
@@ -221,12 +232,25 @@ def _path(folder: Path, fold: int, seed: int) -> Path:
     return folder / f"fold-{fold}-seed-{seed}.jsonl"
 
 
-def _remove_others(digest: str, folder: Path) -> None:
-    """Remove the predictions of another digest."""
-    if read_json_if_there(folder / DIGEST, dict[str, str], f"remove {folder}") != {"digest": digest}:
-        for path in folder.glob("fold-*.jsonl"):
-            remove(path)
-        write_json(folder / DIGEST, {"digest": digest})
+def _stored(digest: str, folder: Path) -> dict[str, str]:
+    """Digests of the predictions that are there, by file name, and that of what they depend on, as "digest".
+
+    Predictions of another digest, or without one, since the account is damaged, are removed.
+    """
+    try:
+        stored = read_json_if_there(folder / DIGEST, dict[str, str], "") or {}
+    except UserError:
+        stored = {}
+    if stored.get("digest") == digest:
+        return stored
+    for path in folder.glob("fold-*.jsonl"):
+        remove(path)
+    write_json(folder / DIGEST, {"digest": digest})
+    return {"digest": digest}
+
+
+def _is_whole(path: Path, stored: Mapping[str, str]) -> bool:
+    return path.is_file() and sha256(path) == stored.get(path.name)
 
 
 # Training
