@@ -245,6 +245,22 @@ def test_a_link_to_a_database_that_is_in_use_loses_none_of_its_answers(tmp_path,
         assert pull(sources_in(here), tmp_path / "out", 0.2, 1).unchanged == NAMES[1:]
 
 
+@pytest.mark.skipif(not hasattr(os, "link"), reason="has no hard links")
+def test_a_second_name_of_a_database_is_not_read_without_a_word(tmp_path):
+    """SQLite has its log beside the name under which it was opened, and nothing leads from one name to another."""
+    path = database(tmp_path / "prodigy.db")
+    (tmp_path / "there").mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        with connection:
+            add_task(connection, [1], task("in the log"))
+        assert read(sources_in(path)["label_00"])[1].records["read"] == 4
+        os.link(path, tmp_path / "there" / "prodigy.db")
+        assert not [note for note in read(sources_in(path)["label_00"])[1].notes if "hard links" in note]
+        _, intake, _ = read(sources_in(tmp_path / "there" / "prodigy.db")["label_00"])
+        assert [note for note in intake.notes if "several names (hard links): a log beside another name" in note]
+
+
 def test_a_link_that_leads_elsewhere_is_another_source(export, tmp_path, clock):
     other = tmp_path / "other.jsonl"
     other.write_text(line(task("Eva", [(0, 3, "PER")])))

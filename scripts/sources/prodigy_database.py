@@ -28,6 +28,7 @@ from scripts.sources.states import RowsDigest, State, state_of
 
 LAST = 2**63 - 1  # id of a link
 _TABLES = ("dataset", "example", "link")
+_SEVERAL_NAMES = "the database has several names (hard links): a log beside another name is not seen"
 _PAGE = 200  # rows
 _PAGE_BYTES = 2**24
 _HEADER = b"SQLite format 3\0"
@@ -216,6 +217,9 @@ class ProdigyDatabase(ProdigyTables, frozen=True, kw_only=True):
 
     def watched(self, rows: Iterator[tuple[str, Any]], intake: Intake) -> Iterator[tuple[str, Any]]:
         """Yield the rows as they are read, and take their digest: a file of many datasets changes all the time."""
+        path = self._file()
+        if _is_immutable(path) and path.stat().st_nlink > 1:
+            intake.note(_SEVERAL_NAMES)
         digest = RowsDigest()
         yield from digest.watch(rows)
         intake.digest = digest.hexdigest()
