@@ -72,8 +72,9 @@ def pull(
         entries, unchanged = reader.read(sources, options, folder, work)
         _validate(entries, folder, work, max_skipped)
         check_names(sources, options, entries)
-        for name in unchanged:
-            files.tighten(folder / entries[name].file)
+        for path in (folder / entries[name].file for name in unchanged):
+            if path.exists():  # on a cluster it is on the storage
+                files.tighten(path)
         manifest = Manifest(dict(sorted(entries.items())))
         is_new = len(unchanged) < len(entries) or entries != previous_entries(folder)
         with committing():
