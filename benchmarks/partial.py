@@ -166,8 +166,7 @@ def _examples(nlp: Any, gold: list[GoldText], labels: list[str]) -> list[Any]:
     from scripts.building.documents import DocMaker
 
     maker = DocMaker(nlp, frozenset(labels), "snap")
-    made = (maker.make(each) for each in gold)
-    docs = [each.doc for each in made if each is not None]
+    docs = [doc for doc in map(maker.make, gold) if doc is not None]
     return [Example(nlp.make_doc(doc.text), doc) for doc in docs if len(doc)]
 
 

@@ -16,7 +16,7 @@ from spacy.tokens import Doc, DocBin
 from spacy.vocab import create_vocab
 
 from scripts.building.corpus import CorpusPlan, build
-from scripts.building.documents import DocMaker
+from scripts.building.documents import DocMaker, Tokens
 from scripts.building.shards import EntityBin, pipeline
 from scripts.building.splits import SPLITS, Splitter
 from scripts.core.answers import GoldText, Span
@@ -58,7 +58,7 @@ def maker(nlp):
 
 
 def test_a_text_covered_for_all_labels_has_no_missing_token(maker):
-    doc = maker.make(gold("IBM hired Ada .", (0, 3, "ORG"), (10, 13, "PER"))).doc
+    doc = maker.make(gold("IBM hired Ada .", (0, 3, "ORG"), (10, 13, "PER")))
     assert groups(doc) == {
         "gold": [(0, 1, "ORG"), (2, 3, "PER")],
         "covered": [(0, 4, "ORG"), (0, 4, "PER")],
@@ -68,25 +68,25 @@ def test_a_text_covered_for_all_labels_has_no_missing_token(maker):
 
 
 def test_what_is_not_covered_is_missing_and_never_outside(maker):
-    doc = maker.make(gold("IBM hired Ada .", (0, 3, "ORG"), covered=["ORG"])).doc
+    doc = maker.make(gold("IBM hired Ada .", (0, 3, "ORG"), covered=["ORG"]))
     assert [token.ent_iob_ for token in doc] == ["B", "", "", ""]
     assert groups(doc)["covered"] == [(0, 4, "ORG")]
 
 
 def test_binary_knowledge_covers_its_tokens_alone(maker):
-    doc = maker.make(gold("IBM hired Ada .", covered=[], accepted=[(10, 13, "PER")], rejected=[(0, 3, "PER")])).doc
+    doc = maker.make(gold("IBM hired Ada .", covered=[], accepted=[(10, 13, "PER")], rejected=[(0, 3, "PER")]))
     assert groups(doc) == {"gold": [(2, 3, "PER")], "covered": [(2, 3, "PER")], "incorrect_spans": [(0, 1, "PER")]}
     assert [token.ent_iob_ for token in doc] == ["", "", "B", ""]
 
 
 def test_overlapping_spans_are_all_gold_and_the_longest_is_the_entity(maker):
-    doc = maker.make(gold("Bank of Ada Lovelace", (0, 20, "ORG"), (8, 20, "PER"))).doc
+    doc = maker.make(gold("Bank of Ada Lovelace", (0, 20, "ORG"), (8, 20, "PER")))
     assert len(doc.spans["gold"]) == 2
     assert entities(doc) == [("Bank of Ada Lovelace", "ORG")]
 
 
 def test_tokens_of_an_entity_that_lost_are_missing(maker):
-    doc = maker.make(gold("a b c d", (0, 5, "ORG"), (4, 7, "PER"))).doc
+    doc = maker.make(gold("a b c d", (0, 5, "ORG"), (4, 7, "PER")))
     assert entities(doc) == [("a b c", "ORG")]
     assert [token.ent_iob_ for token in doc] == ["B", "I", "I", ""]
 
@@ -94,18 +94,16 @@ def test_tokens_of_an_entity_that_lost_are_missing(maker):
 @given(spans=st.sets(st.tuples(st.integers(0, 9), st.integers(1, 4), st.sampled_from(["ORG", "PER"]))))
 def test_entities_are_the_longest_spans_and_what_only_others_have_is_missing(spans, nlp):
     words = gold("a b c d e f g h i j", *((2 * at, min(2 * (at + width) - 1, 19), label) for at, width, label in spans))
-    made = DocMaker(nlp, LABELS, "snap").make(words)
-    expected = spacy.util.filter_spans(made.gold)
-    assert list(made.doc.ents) == expected
+    doc = DocMaker(nlp, LABELS, "snap").make(words)
+    expected = spacy.util.filter_spans(list(doc.spans["gold"]))
+    assert list(doc.ents) == expected
     inside = {token.i for span in expected for token in span}
-    lost = {token.i for span in made.gold for token in span} - inside
-    assert [token.i for token in made.doc if token.ent_iob_ == ""] == sorted(lost)
-    assert made.gold == list(made.doc.spans["gold"])
-    assert made.covered == list(made.doc.spans["covered"])
+    lost = {token.i for span in doc.spans["gold"] for token in span} - inside
+    assert [token.i for token in doc if token.ent_iob_ == ""] == sorted(lost)
 
 
 def test_a_span_off_the_tokens_is_snapped_and_listed(maker):
-    doc = maker.make(gold("500mL.x of IBMs", (11, 14, "ORG"))).doc
+    doc = maker.make(gold("500mL.x of IBMs", (11, 14, "ORG")))
     assert entities(doc) == [("IBMs", "ORG")]
     assert maker.spans == Counter(read=1, snapped=1)
     assert [(span.span, span.became) for span in maker.misaligned] == [("IBM", "IBMs")]
@@ -113,14 +111,14 @@ def test_a_span_off_the_tokens_is_snapped_and_listed(maker):
 
 def test_a_span_off_the_tokens_is_skipped_and_its_tokens_are_not_covered(nlp):
     maker = DocMaker(nlp, LABELS, "skip")
-    doc = maker.make(gold("of IBMs and", (3, 6, "ORG"))).doc
+    doc = maker.make(gold("of IBMs and", (3, 6, "ORG")))
     assert groups(doc)["covered"] == [(0, 1, "ORG"), (2, 3, "ORG"), (0, 3, "PER")]
     assert [token.ent_iob_ for token in doc] == ["O", "", "O"]
     assert maker.spans == Counter(read=1, skipped=1)
 
 
 def test_spans_that_overlap_once_snapped_are_one(maker):
-    doc = maker.make(gold("of IBMs", (3, 4, "ORG"), (5, 6, "ORG"))).doc
+    doc = maker.make(gold("of IBMs", (3, 4, "ORG"), (5, 6, "ORG")))
     assert groups(doc)["gold"] == [(1, 2, "ORG")]
     assert maker.spans == Counter(read=2, snapped=1, overlapping=1)
 
@@ -275,6 +273,77 @@ def test_the_pipeline_of_the_shards_tokenizes_as_any_other(lang):
         for _ in range(2):  # from the cache too
             tokens = [[(token.idx, token.text, token.whitespace_) for token in nlp(text)] for nlp in (ours, plain)]
             assert tokens[0] == tokens[1]
+
+    compare()
+
+
+HOSTILE = [
+    "",
+    "  ",
+    "\t",
+    "\n\n",
+    "\u00a0",
+    "\0",
+    "😀",
+    "e\u0301\u0323",
+    "don't",
+    ":-)",
+    "EE. UU.",
+    "(http://a.b/c?d).",
+]
+HOSTILE_TEXTS = st.lists(st.sampled_from(HOSTILE) | st.text(max_size=3), max_size=5).map(" ".join)
+LANGUAGES = {lang: spacy.blank(lang) for lang in ("en", "de", "fr", "es", "xx", "zh", "ja")}
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_spans_are_aligned_as_spacy_aligns_them(lang):
+    @given(HOSTILE_TEXTS)
+    def compare(text):
+        doc = LANGUAGES[lang].make_doc(text)
+        tokens = Tokens.of(doc)
+        assert list(zip(tokens.starts, tokens.ends, strict=True)) == [(t.idx, t.idx + len(t)) for t in doc]
+        for start in range(len(doc.text)):
+            for end in range(start + 1, len(doc.text) + 1):
+                kinds = {"strict": tokens.exact, "contract": tokens.inside}
+                if not (doc.text[start].isspace() or doc.text[end - 1].isspace()):  # no span is so
+                    kinds["expand"] = tokens.touched
+                for mode, ours in kinds.items():
+                    theirs = doc.char_span(start, end, alignment_mode=mode)
+                    assert ours(start, end) == (theirs and (theirs.start, theirs.end))
+
+    compare()
+
+
+SPANS = st.sets(st.tuples(st.integers(0, 25), st.integers(1, 9), st.sampled_from(["ORG", "PER"])), max_size=6)
+
+
+@pytest.mark.parametrize("policy", ["snap", "skip"])
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_text_without_a_doc_is_stored_as_its_doc_is(lang, policy):
+    nlp = LANGUAGES[lang]
+
+    @given(HOSTILE_TEXTS, SPANS, st.sampled_from([(), ("ORG",), ("ORG", "PER")]), st.booleans())
+    def compare(text, places, covered, are_ranged):
+        spans = sorted(
+            Span(start, end, label)
+            for start, width, label in places
+            if (end := start + width) <= len(text) and not (text[start].isspace() or text[end - 1].isspace())
+        )
+        known, others = ([s for s in spans if (s.label in covered) is is_in] for is_in in (True, False))
+        ranges = {"PER": [(len(text) // 4, len(text) // 2)]} if are_ranged and "PER" not in covered and text else {}
+        one = GoldText(
+            input_hash=0, text=text, spans=known, covered=list(covered), covered_ranges=ranges, accepted=others[::2],
+            rejected=others[1::2], unresolved=[], sources=["data"], meta={},
+        )  # fmt: skip
+        makers = [DocMaker(nlp, LABELS, policy) for _ in range(2)]
+        texts, docs, stock = EntityBin(LABELS), EntityBin(LABELS), DocBin(attrs=["ENT_IOB", "ENT_TYPE"])
+        texts.add_text(makers[0].align(one), nlp.vocab.strings)
+        docs.add(doc := makers[1].make(one))
+        stock.add(doc)
+        assert texts.to_bytes() == docs.to_bytes()
+        assert texts.span_groups == stock.span_groups
+        assert [array.tolist() for array in texts.tokens] == [array.tolist() for array in stock.tokens]
+        assert makers[0].spans == makers[1].spans and makers[0].misaligned == makers[1].misaligned
 
     compare()
 

@@ -186,7 +186,7 @@ def gold(*spans, covered=("LOC", "ORG", "PER"), accepted=(), text=TEXT):
 
 
 def made(text, policy="snap"):
-    return DocMaker(NLP, frozenset(["LOC", "ORG", "PER"]), policy).make(text).doc
+    return DocMaker(NLP, frozenset(["LOC", "ORG", "PER"]), policy).make(text)
 
 
 def scored(reference, *predicted):
@@ -259,7 +259,7 @@ def test_what_is_annotated_decides_whether_runs_can_be_paired_not_the_tokenizer(
     text = gold((0, 3, "PER"), (7, 10, "ORG"))
     digests = []
     for lang in ("en", "zh"):
-        reference = DocMaker(spacy.blank(lang), frozenset(["LOC", "ORG", "PER"]), "snap").make(text).doc
+        reference = DocMaker(spacy.blank(lang), frozenset(["LOC", "ORG", "PER"]), "snap").make(text)
         tally = Tally(["LOC", "ORG", "PER"])
         tally.add(reference.text, covered_of(reference), {})
         digests.append(counts.digests(tally.counts()))

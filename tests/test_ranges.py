@@ -52,7 +52,7 @@ IBM = [(13, 16, "ORG"), (37, 40, "ORG")]
 
 
 def made(text, policy="snap"):
-    return DocMaker(NLP, frozenset(LABELS), policy).make(text).doc
+    return DocMaker(NLP, frozenset(LABELS), policy).make(text)
 
 
 def spans_of(doc, key):

@@ -1,14 +1,19 @@
-"""Docs made of gold texts: gold, covered and incorrect spans, and entities for spaCy's own `ner`."""
+"""Gold texts on tokens: gold, covered and incorrect spans, and entities for spaCy's own `ner`."""
 
+from array import array
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, Literal, NamedTuple
 
 import msgspec
+import numpy as np
 import spacy
 from confection import Config, ConfigValidationError
+from numpy.typing import NDArray
+from spacy.attrs import ENT_IOB, ENT_TYPE, LENGTH, ORTH, SPACY
 from spacy.language import Language
 from spacy.tokenizer import Tokenizer
 from spacy.tokens import Doc, Span, SpanGroup
@@ -21,6 +26,7 @@ from scripts.core.errors import UserError
 
 # The id of spans in doc.spans["covered"] that are ranges, even if nothing but one entity is in them.
 RANGE = 1
+_MISSING, _INSIDE, _OUTSIDE, _BEGIN = range(4)  # spaCy's ENT_IOB
 # Keys of doc.spans. `label_heads` has copies: it is packaged without this module.
 GOLD, COVERED, INCORRECT, MISALIGNED = "gold", "covered", "incorrect_spans", "misaligned"
 SpanOutcome = Literal["snapped", "skipped", "overlapping", "too long", "no split"]
@@ -64,25 +70,99 @@ class Misaligned(msgspec.Struct):
     became: str
 
 
+class Tokens(NamedTuple):
+    """The tokens of a text, an element each.
+
+    orths (NDArray[uint64]): spaCy's hashes of their wordings.
+    spaces (NDArray[bool]): Whether a space follows that is in no token.
+    starts (list[int]), ends (list[int]): In code points.
+    has_unknown_spaces (bool): As `Doc.has_unknown_spaces`.
+    """
+
+    orths: NDArray[np.uint64]
+    spaces: NDArray[np.bool_]
+    starts: list[int]
+    ends: list[int]
+    has_unknown_spaces: bool = False
+
+    @classmethod
+    def of(cls, doc: Doc) -> "Tokens":
+        """The tokens of a Doc."""
+        columns: Any = doc.to_array([ORTH, LENGTH, SPACY])
+        lengths, spaces = columns[:, 1].astype("l"), columns[:, 2].astype(bool)
+        ends = (lengths + spaces).cumsum() - spaces
+        return cls(columns[:, 0], spaces, (ends - lengths).tolist(), ends.tolist(), doc.has_unknown_spaces)
+
+    def exact(self, start: int, end: int) -> tuple[int, int] | None:
+        """[start, end) of the tokens that start and end at these code points; None if there are none.
+
+        This and the next two are `Doc.char_span` with the alignment modes "strict", "expand" and "contract".
+        """
+        first, last = bisect_left(self.starts, start), bisect_left(self.ends, end)
+        if max(first, last) < len(self.starts) and self.starts[first] == start and self.ends[last] == end:
+            return first, last + 1
+        return None
+
+    def touched(self, start: int, end: int) -> tuple[int, int]:
+        """[start, end) of the tokens that have some of these code points, of which none at either end is a space."""
+        first, last = self._at(start), self._at(end - 1)
+        return first + (start == self.ends[first]), last + 1
+
+    def inside(self, start: int, end: int) -> tuple[int, int] | None:
+        """[start, end) of the tokens that are inside these code points; None if there are none."""
+        first, last = self._at(start), self._at(end - 1)
+        first, last = first + (self.starts[first] < start), last - (end < self.ends[last])
+        return (first, last + 1) if first <= last else None
+
+    def _at(self, position: int) -> int:
+        return bisect_right(self.starts, position) - 1
+
+
+class TokenSpan(msgspec.Struct, frozen=True, order=True, gc=False):
+    """An entity, or a range: [start, end) in tokens. The id is that of `Span.id`."""
+
+    start: int
+    end: int
+    label: str
+    id: int = 0
+
+
 class MisalignedEntity(NamedTuple):
     """An entity that is not on token boundaries, for `doc.spans["misaligned"]`."""
 
-    tokens: Span  # all that it touches
+    tokens: TokenSpan  # all that it touches
     annotated: answers.Span
     is_gold: bool  # the tokens are in `doc.spans["gold"]` instead of it
 
 
-class MadeDoc(NamedTuple):
-    """A Doc with the spans of `doc.spans["gold"]` and `doc.spans["covered"]`."""
+class AlignedText(NamedTuple):
+    """A text on tokens: all that its Doc has.
 
-    doc: Doc
-    gold: list[Span]  # beside the Doc, since reading them from it takes longer than writing them
-    covered: list[Span]
+    groups (dict[str, list[TokenSpan]]): `doc.spans`.
+    entities (NDArray[uint64]): Tokens × (ENT_IOB, ENT_TYPE).
+    annotated (list[list[int]]): The attribute "annotated" of `doc.spans["misaligned"]`.
+    """
+
+    tokens: Tokens
+    groups: dict[str, list[TokenSpan]]
+    entities: NDArray[np.uint64]
+    annotated: list[list[int]]
+
+    def attributes(self, key: str) -> dict[str, Any]:
+        """The attributes of a group of spans."""
+        return {"annotated": self.annotated} if key == MISALIGNED else {}
+
+    def annotate(self, doc: Doc) -> None:
+        """Set the spans and entities of a Doc of these tokens."""
+        for key, spans in self.groups.items():
+            made = [Span(doc, span.start, span.end, span.label, span_id=span.id) for span in spans]
+            doc.spans[key] = SpanGroup(doc, name=key, attrs=self.attributes(key), spans=made)
+        doc.from_array([ENT_IOB, ENT_TYPE], self.entities)
 
 
 @dataclass
 class DocMaker:
-    """Makes Docs of texts and counts their spans: read = exact + snapped + skipped + overlapping + too long +
+    """Aligns texts with tokens and counts their spans: read = exact + snapped + skipped + overlapping + too long +
     no split.
 
     nlp (Language): Its tokenizer is used.
@@ -104,36 +184,47 @@ class DocMaker:
     def __post_init__(self) -> None:
         self.ids = {label: self.nlp.vocab.strings.add(label) for label in self.labels}
 
-    def make(self, text: GoldText) -> MadeDoc | None:
-        """Make the Doc of a text; None if the text is longer than the pipeline allows.
-
-        `doc.spans["gold"]` has all spans that are entities, `doc.spans["covered"]` the token ranges that are covered
-        for a label, `doc.spans["incorrect_spans"]` the rejected spans. `doc.ents` are the gold spans without those
-        that overlap a longer one; tokens that are not covered for all labels are "missing" in it.
-        `doc.spans["misaligned"]`, if there are any, has the entities that are not on token boundaries, and in its
-        attributes their boundaries as annotated: they are what the text is scored against.
-        """
-        if len(text.text) > self.nlp.max_length:
-            self.leave_out(text, "too long")
+    def make(self, text: GoldText) -> Doc | None:
+        """Make the Doc of a text; None if the text is longer than the pipeline allows. See `align`."""
+        if self._is_too_long(text):
             return None
-        self._count([*text.spans, *text.accepted, *text.rejected], "read")
         doc = self.tokenize(text)
+        self._align_text(text, Tokens.of(doc)).annotate(doc)
+        return doc
+
+    def align(self, text: GoldText) -> AlignedText | None:
+        """Align a text with its tokens; None if the text is longer than the pipeline allows.
+
+        The group "gold" has all spans that are entities, "covered" the token ranges that are covered for a label,
+        "incorrect_spans" the rejected spans. `entities` are the gold spans without those that overlap a longer one;
+        tokens that are not covered for all labels are "missing" in it. The group "misaligned", if there is one, has
+        the entities that are not on token boundaries, and in its attributes their boundaries as annotated: they are
+        what the text is scored against.
+        """
+        if self._is_too_long(text):
+            return None
+        return self._align_text(text, Tokens.of(self.tokenize(text)))
+
+    def _is_too_long(self, text: GoldText) -> bool:
+        if len(text.text) <= self.nlp.max_length:
+            return False
+        self.leave_out(text, "too long")
+        return True
+
+    def _align_text(self, text: GoldText, tokens: Tokens) -> AlignedText:
+        self._count([*text.spans, *text.accepted, *text.rejected], "read")
         holes: dict[str, set[int]] = defaultdict(set)
         misaligned: list[MisalignedEntity] = []
-        gold = self._align(doc, text, text.spans, holes, misaligned)
-        accepted = sorted(self._align(doc, text, text.accepted, holes, misaligned), key=_place)
-        gold = sorted([*gold, *accepted], key=_place)
-        covered = [*_covered_spans(doc, text.covered, holes), *_covered_ranges(doc, text, holes)]
+        gold = self._align(tokens, text, text.spans, holes, misaligned)
+        accepted = sorted(self._align(tokens, text, text.accepted, holes, misaligned))
+        gold = sorted([*gold, *accepted])
+        covered = [*_covered_spans(tokens, text.covered, holes), *_covered_ranges(tokens, text, holes)]
         covered += [span for span in accepted if not (text.covered_ranges and _is_within(span, covered))]
-        doc.spans[GOLD] = gold
-        doc.spans[COVERED] = covered
-        doc.spans[INCORRECT] = self._incorrect_spans(doc, text, accepted)
+        groups = {GOLD: gold, COVERED: covered, INCORRECT: self._incorrect_spans(tokens, text, accepted)}
         if misaligned:
-            annotated = [[entity.annotated.start, entity.annotated.end, entity.is_gold] for entity in misaligned]
-            spans_of = [entity.tokens for entity in misaligned]
-            doc.spans[MISALIGNED] = SpanGroup(doc, name=MISALIGNED, spans=spans_of, attrs={"annotated": annotated})
-        self._set_entities(doc, text, gold, holes)
-        return MadeDoc(doc, gold, covered)
+            groups[MISALIGNED] = [entity.tokens for entity in misaligned]
+        annotated = [[entity.annotated.start, entity.annotated.end, entity.is_gold] for entity in misaligned]
+        return AlignedText(tokens, groups, self._entities(tokens, text, gold, holes), annotated)
 
     def _count(self, spans: Iterable[answers.Span], outcome: str) -> None:
         for label, number in Counter(span.label for span in spans).items():
@@ -158,18 +249,17 @@ class DocMaker:
         return doc
 
     def _align(
-        self, doc: Doc, text: GoldText, spans: Iterable[answers.Span], holes: dict[str, set[int]],
+        self, tokens: Tokens, text: GoldText, spans: Iterable[answers.Span], holes: dict[str, set[int]],
         misaligned: list[MisalignedEntity],
-    ) -> list[Span]:  # fmt: skip
+    ) -> list[TokenSpan]:  # fmt: skip
         """Spans on tokens. The tokens of one that is skipped are added to the holes in the coverage of its label."""
         exact, snapped = [], []
         for span in spans:
-            aligned = doc.char_span(span.start, span.end, self.ids[span.label])
-            if aligned is not None:
-                exact.append(aligned)
+            place = tokens.exact(span.start, span.end)
+            if place is not None:
+                exact.append(TokenSpan(*place, span.label))
                 continue
-            aligned = doc.char_span(span.start, span.end, self.ids[span.label], alignment_mode="expand")
-            assert aligned is not None  # the span is inside the text
+            aligned = TokenSpan(*tokens.touched(span.start, span.end), span.label)
             if self.policy == "snap":
                 snapped.append((span, aligned))
             else:
@@ -177,12 +267,12 @@ class DocMaker:
                 misaligned.append(MisalignedEntity(aligned, span, False))
                 self._list(text, span, "skipped")
         self.spans["exact"] += len(exact)
-        return self._without_overlaps(text, exact, snapped, misaligned) if snapped else exact
+        return self._without_overlaps(tokens, text, exact, snapped, misaligned) if snapped else exact
 
     def _without_overlaps(
-        self, text: GoldText, exact: list[Span], snapped: list[tuple[answers.Span, Span]],
+        self, tokens: Tokens, text: GoldText, exact: list[TokenSpan], snapped: list[tuple[answers.Span, TokenSpan]],
         misaligned: list[MisalignedEntity],
-    ) -> list[Span]:  # fmt: skip
+    ) -> list[TokenSpan]:  # fmt: skip
         """All spans but those that overlap another one of their label now that they are wider."""
         kept = list(exact)
         for span, aligned in sorted(snapped, key=lambda pair: pair[0]):
@@ -192,17 +282,19 @@ class DocMaker:
             if not is_gold:
                 self._list(text, span, "overlapping")
             else:
-                self._list(text, span, "snapped", aligned.text)
+                self._list(
+                    text, span, "snapped", text.text[tokens.starts[aligned.start] : tokens.ends[aligned.end - 1]]
+                )
                 kept.append(aligned)
         return kept
 
-    def _incorrect_spans(self, doc: Doc, text: GoldText, accepted: Iterable[Span]) -> list[Span]:
+    def _incorrect_spans(self, tokens: Tokens, text: GoldText, accepted: Iterable[TokenSpan]) -> list[TokenSpan]:
         """Rejected spans on tokens. Others are skipped: a tagger cannot predict them."""
-        taken = {(span.start, span.end, span.label) for span in accepted}
+        taken = set(accepted)
         spans = []
         for span in text.rejected:
-            aligned = doc.char_span(span.start, span.end, span.label)
-            if aligned is None or (aligned.start, aligned.end, aligned.label) in taken:
+            place = tokens.exact(span.start, span.end)
+            if place is None or (aligned := TokenSpan(*place, span.label)) in taken:
                 self._list(text, span, "skipped")
             else:
                 spans.append(aligned)
@@ -217,54 +309,53 @@ class DocMaker:
             Misaligned(text.input_hash, text.sources, outcome, span.label, span.start, span.end, wording, became)
         )
 
-    def _set_entities(self, doc: Doc, text: GoldText, gold: list[Span], holes: dict[str, set[int]]) -> None:
-        ents: list[Span] = []
-        missing = {token for tokens in holes.values() for token in tokens}
+    def _entities(
+        self, tokens: Tokens, text: GoldText, gold: list[TokenSpan], holes: dict[str, set[int]]
+    ) -> NDArray[np.uint64]:
+        """Tokens × (ENT_IOB, ENT_TYPE)."""
+        length = len(tokens.starts)
+        iob = array("Q", [_OUTSIDE if self.labels <= set(text.covered) else _MISSING]) * length
+        types = array("Q", [0]) * length
+        for token in chain.from_iterable(holes.values()):
+            iob[token] = _MISSING
         for group in answers.overlapping(gold):
-            longest = filter_spans(group) if len(group) > 1 else group
-            ents += longest
-            missing |= _token_numbers(group) - _token_numbers(longest)
-        if not self.labels <= set(text.covered):
-            doc.set_ents(ents, default="missing")
-        elif not missing:
-            doc.set_ents(ents)
-        else:
-            outside = _complement(doc, missing | _token_numbers(ents))
-            doc.set_ents(ents, outside=[Span(doc, start, end) for start, end in outside], default="missing")
+            longest: Any = group
+            if len(group) > 1:
+                for token in range(group[0].start, max(span.end for span in group)):
+                    iob[token] = _MISSING
+                longest = filter_spans(longest)  # needs their starts and ends only
+            for span in longest:
+                for token in range(span.start, span.end):
+                    iob[token], types[token] = _INSIDE, self.ids[span.label]
+                iob[span.start] = _BEGIN
+        return np.column_stack((iob, types))
 
 
-def _place(span: Span) -> tuple[int, int, str]:
-    return span.start, span.end, span.label_
-
-
-def _token_numbers(spans: Iterable[Span]) -> set[int]:
-    return {token for span in spans for token in range(span.start, span.end)}
-
-
-def _covered_spans(doc: Doc, labels: Iterable[str], holes: dict[str, set[int]]) -> Iterator[Span]:
-    """The ranges that are covered for each label: the whole Doc but its holes."""
+def _covered_spans(tokens: Tokens, labels: Iterable[str], holes: dict[str, set[int]]) -> Iterator[TokenSpan]:
+    """The ranges that are covered for each label: the whole text but its holes."""
+    length = len(tokens.starts)
     for label in labels:
-        for start, end in _complement(doc, holes[label]) if label in holes else [(0, len(doc))]:
-            yield Span(doc, start, end, label)
+        for start, end in _complement(length, holes[label]) if label in holes else [(0, length)]:
+            yield TokenSpan(start, end, label)
 
 
-def _covered_ranges(doc: Doc, text: GoldText, holes: dict[str, set[int]]) -> Iterator[Span]:
+def _covered_ranges(tokens: Tokens, text: GoldText, holes: dict[str, set[int]]) -> Iterator[TokenSpan]:
     """The tokens inside the ranges of labels that are covered in these only, but their holes."""
+    length = len(tokens.starts)
     for label, ranges in text.covered_ranges.items():
         for start, end in ranges:
-            if (inside := doc.char_span(start, end, label, alignment_mode="contract")) is not None:
-                outside = {*range(inside.start), *range(inside.end, len(doc)), *holes.get(label, ())}
-                pieces = _complement(doc, outside)
-                yield from (Span(doc, first, last, label, span_id=RANGE) for first, last in pieces)
+            if (inside := tokens.inside(start, end)) is not None:
+                outside = {*range(inside[0]), *range(inside[1], length), *holes.get(label, ())}
+                yield from (TokenSpan(first, last, label, RANGE) for first, last in _complement(length, outside))
 
 
-def _is_within(span: Span, covered: Iterable[Span]) -> bool:
+def _is_within(span: TokenSpan, covered: Iterable[TokenSpan]) -> bool:
     return any(other.label == span.label and other.start <= span.start and span.end <= other.end for other in covered)
 
 
-def _complement(doc: Doc, tokens: set[int]) -> Iterator[tuple[int, int]]:
-    """[start, end) of the ranges of a Doc that have none of these tokens."""
-    for is_in, group in groupby(range(len(doc)), tokens.__contains__):
+def _complement(length: int, tokens: set[int]) -> Iterator[tuple[int, int]]:
+    """[start, end) of the ranges of a text of some tokens that have none of these."""
+    for is_in, group in groupby(range(length), tokens.__contains__):
         if not is_in:
             numbers = list(group)
             yield numbers[0], numbers[-1] + 1

@@ -7,16 +7,17 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
-import srsly
 from spacy.attrs import ENT_TYPE, ORTH, SPACY
 from spacy.language import Language
+from spacy.strings import StringStore, get_string_id
 from spacy.tokenizer import Tokenizer
 from spacy.tokens import Doc, DocBin
 
-from scripts.building.documents import INCORRECT, DocMaker, MadeDoc, tokenizer
+from scripts.building.documents import COVERED, GOLD, INCORRECT, AlignedText, DocMaker, Tokens, TokenSpan, tokenizer
 from scripts.building.splits import SPLITS, CorpusShard, ShardJob, SplitName, digest_of_placed
 from scripts.merging.merged import read_gold
 
@@ -44,13 +45,13 @@ def make_shard(job: ShardJob) -> CorpusShard:
             shard.no_split += 1
             maker.leave_out(text, "no split")
             continue
-        made = maker.make(text)
-        if made is None:
+        aligned = maker.align(text)
+        if aligned is None:
             shard.too_long += 1
             continue
-        bins[split].add(made.doc)
-        _count(shard, split, made)
-        shard.rejected += len(made.doc.spans[INCORRECT])
+        bins[split].add_text(aligned, nlp.vocab.strings)
+        _count(shard, split, aligned)
+        shard.rejected += len(aligned.groups[INCORRECT])
     shard.read = read
     assert 2 * maker.spans["read"] == maker.spans.total(), dict(maker.spans)
     for label, counts in sorted(maker.by_label.items()):
@@ -82,48 +83,72 @@ def pipeline(nlp: bytes, generation: int = 0) -> Language:
     return made
 
 
-def _count(shard: CorpusShard, split: SplitName, made: MadeDoc) -> None:
-    length = len(made.doc)
+def _count(shard: CorpusShard, split: SplitName, text: AlignedText) -> None:
+    length = len(text.tokens.starts)
     shard.texts[split] = shard.texts.get(split, 0) + 1
     shard.tokens[split] = shard.tokens.get(split, 0) + length
-    whole_text = (span for span in made.covered if span.end - span.start == length)
-    for counts, spans in ((shard.spans, made.gold), (shard.covered, whole_text)):
+    whole_text = (span for span in text.groups[COVERED] if span.end - span.start == length)
+    for counts, spans in ((shard.spans, text.groups[GOLD]), (shard.covered, whole_text)):
         by_label = counts.setdefault(split, {})
         for label, number in Counter(span.label for span in spans).items():
-            name = made.doc.vocab.strings[label]
-            by_label[name] = by_label.get(name, 0) + number
+            by_label[label] = by_label.get(label, 0) + number
 
 
 class EntityBin(DocBin):
     """A DocBin for Docs with entities and spans alone.
 
     spaCy's collects the strings of nine attributes of every token, stored or not, and the labels of every span, which
-    takes longer than to tokenize. This one collects the strings of the stored attributes, each once, and takes the
-    labels from its maker.
+    takes longer than to tokenize. This one collects the strings of the stored attributes, each once, in the end, and
+    takes the labels from its maker. All Docs and texts of a bin are of one vocabulary.
 
     labels (Iterable[str]): All labels that spans may have.
     """
 
     def __init__(self, labels: Iterable[str]) -> None:
         super().__init__(_ATTRS)
-        self.strings.update(labels)
-        self._collected: set[int] = set()  # hashes of words and entity labels whose strings are in it
+        self._ids = {label: get_string_id(label) for label in labels}
+        self._strings: StringStore | None = None
+        self.strings.update(self._ids)
 
     def add(self, doc: Doc) -> None:
         """Add a Doc. See https://spacy.io/api/docbin#add."""
-        attrs: list[int | str] = list(self.attrs)
-        array = doc.to_array(attrs)
+        array, spaces = doc.to_array(list(self.attrs)), doc.to_array(SPACY).astype(bool)
+        self._add(array, spaces, doc.has_unknown_spaces, doc.cats, _span_groups(doc), doc.vocab.strings)
+
+    def add_text(self, text: AlignedText, strings: StringStore) -> None:
+        """Add what `AlignedText.annotate` would make a Doc of. The strings are of the vocabulary of its tokens."""
+        tokens = text.tokens
+        array = np.column_stack((tokens.orths, text.entities))
+        groups = ((key, key, text.attributes(key), self._pack(tokens, spans)) for key, spans in text.groups.items())
+        self._add(array, tokens.spaces, tokens.has_unknown_spaces, {}, _encode_groups(groups), strings)
+
+    def _pack(self, tokens: Tokens, spans: Iterable[TokenSpan]) -> list[bytes]:
+        starts, ends, ids = tokens.starts, tokens.ends, self._ids
+        return [
+            _SPAN.pack(
+                span.id, 0, ids[span.label], span.start, span.end,
+                starts[span.start] if starts else 0, ends[span.end - 1] if ends else 0,
+            )
+            for span in spans
+        ]  # fmt: skip
+
+    def _add(
+        self, array: Any, spaces: Any, has_unknown_spaces: bool, cats: dict[str, float], groups: bytes,
+        strings: StringStore,
+    ) -> None:  # fmt: skip
         self.tokens.append(array)
-        self.spaces.append(doc.to_array(SPACY).astype(bool).reshape(-1, 1))
-        self.flags.append({"has_unknown_spaces": doc.has_unknown_spaces})
-        self.cats.append(doc.cats)
-        self.span_groups.append(_span_groups(doc))
-        new = set().union(*(array[:, attrs.index(name)].tolist() for name in (ORTH, ENT_TYPE))) - self._collected
-        self._collected |= new
-        self.strings.update(map(doc.vocab.strings.__getitem__, new))
+        self.spaces.append(spaces.reshape(-1, 1))
+        self.flags.append({"has_unknown_spaces": has_unknown_spaces})
+        self.cats.append(cats)
+        self.span_groups.append(groups)
+        self._strings = strings
 
     def to_bytes(self) -> bytes:
         """As https://spacy.io/api/docbin#to_bytes, but at zlib's fastest level: a third of the time, a tenth larger."""
+        if self._strings is not None:
+            columns = [self.attrs.index(name) for name in (ORTH, ENT_TYPE)]
+            stored = np.unique(np.concatenate(self.tokens)[:, columns])
+            self.strings.update(map(self._strings.__getitem__, stored.tolist()))
         content = {
             "version": self.version,
             "attrs": self.attrs,
@@ -135,7 +160,7 @@ class EntityBin(DocBin):
             "flags": self.flags,
             "span_groups": self.span_groups,
         }
-        return zlib.compress(srsly.msgpack_dumps(content), zlib.Z_BEST_SPEED)
+        return zlib.compress(msgspec.msgpack.encode(content), zlib.Z_BEST_SPEED)
 
 
 def _span_groups(doc: Doc) -> bytes:
@@ -143,15 +168,22 @@ def _span_groups(doc: Doc) -> bytes:
 
     That asks srsly's registry of encoders, which searches all registries, four times for each Doc: ten times as long.
     """
-    groups: dict[bytes, list[str]] = {}
-    for key, group in doc.spans.items():
-        spans = [
+    return _encode_groups(
+        (key, group.name, group.attrs, [
             _SPAN.pack(span.id, span.kb_id, span.label, span.start, span.end, span.start_char, span.end_char)
             for span in group
-        ]
-        content = {"name": group.name, "attrs": group.attrs, "spans": spans}
-        groups.setdefault(msgspec.msgpack.encode(content), []).append(key)
-    return msgspec.msgpack.encode(groups or [])
+        ])
+        for key, group in doc.spans.items()
+    )  # fmt: skip
+
+
+def _encode_groups(groups: Iterable[tuple[str, str, dict[str, Any], list[bytes]]]) -> bytes:
+    """Encode groups of spans: keys, names, attributes, and the bytes of their spans."""
+    found: dict[bytes, list[str]] = {}
+    for key, name, attributes, spans in groups:
+        content = {"name": name, "attrs": attributes, "spans": spans}
+        found.setdefault(msgspec.msgpack.encode(content), []).append(key)
+    return msgspec.msgpack.encode(found or [])
 
 
 class DocWriter:

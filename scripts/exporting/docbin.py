@@ -21,10 +21,10 @@ class DocbinWriter(Writer):
         self._start_shard()
 
     def add(self, text: GoldText) -> None:
-        if (made := self._maker.make(text)) is None:
+        if (doc := self._maker.make(text)) is None:
             self.count("too long for the pipeline", span_count(text))
             return
-        self._docs.add(made.doc)
+        self._docs.add(doc)
         assert all(span.outcome == "too long" for span in self._maker.misaligned)
         self.notes["texts without their meta"] += bool(text.meta)
         self.note_unresolved(text)

@@ -264,9 +264,9 @@ def write_folds(plan: CrossValidation, folder: Path) -> None:
     writers = {(fold, split): DocWriter(folder / str(fold) / split, plan.labels) for fold, split in parts}
     written = [0] * len(folds)
     for text, fold in plan.texts():
-        made = maker.make(text)
-        if made is not None:
-            writers[fold, "train" if written[fold] % _DEV_SHARE else "dev"].add(made.doc)
+        doc = maker.make(text)
+        if doc is not None:
+            writers[fold, "train" if written[fold] % _DEV_SHARE else "dev"].add(doc)
             written[fold] += 1
     for writer in writers.values():
         writer.close()
