@@ -7,8 +7,9 @@ from scripts.building.corpus import build, plan_of
 from scripts.core import settings
 from scripts.core.errors import plain_console, run_step
 from scripts.engines.engine import Dask
+from scripts.merging.merged import load
 from scripts.reporting.console import plural
-from scripts.reporting.corpus import print_corpus
+from scripts.reporting.corpus import print_corpus, print_gaps
 
 
 def main() -> None:
@@ -28,6 +29,7 @@ def main() -> None:
         corpus, kept = build(args.folder, plan, config.processes, config.docs.max_misaligned)
     console = plain_console()
     print_corpus(console, corpus, args.folder, config.docs.max_misaligned)
+    print_gaps(console, corpus, load(args.folder).labels)
     unchanged = f", {kept} of them unchanged" if kept else ""
     console.print(f"✔ {where}: {plural(len(corpus.shards), 'shard')}{unchanged}")
 

@@ -18,10 +18,11 @@ from spacy.vocab import create_vocab
 from scripts.building.corpus import CorpusPlan, build
 from scripts.building.documents import DocMaker, Tokens
 from scripts.building.shards import EntityBin, pipeline
-from scripts.building.splits import SPLITS, Splitter
+from scripts.building.splits import SPLITS, Corpus, Splitter
 from scripts.core.answers import GoldText, Span
-from scripts.core.errors import UserError
+from scripts.core.errors import UserError, plain_console
 from scripts.merging.merge import Resources, merge
+from scripts.reporting.corpus import print_gaps
 from tests.annotated import task, write
 
 NLP = {"lang": "en"}
@@ -209,7 +210,7 @@ def test_only_shards_that_changed_are_made_again(corpus, tmp_path):
 
 
 def test_evaluation_datasets_take_their_texts_and_those_equal_to_them(tmp_path):
-    found = [task(f"Text {n}!", dataset="org", source=f"l:{n}") for n in range(200)]
+    found = [task(f"Text {n}!", (0, 4, "ORG"), dataset="org", source=f"l:{n}") for n in range(200)]
     found += [task(f"text {n}", dataset="held_out", source=f"l:{n}") for n in range(0, 200, 4)]
     manifest = write(tmp_path / "annotations", found)
     merge(manifest, tmp_path / "annotations", tmp_path / "corpus", "majority", Resources(512, 1))
@@ -223,6 +224,40 @@ def test_no_text_to_train_with_is_an_error(tmp_path):
     merge(manifest, tmp_path / "annotations", tmp_path / "corpus", "majority", Resources(512, 1))
     with pytest.raises(UserError, match=r"no text is left for (train|dev) \(.*\): annotate more, or change the shares"):
         build(tmp_path / "corpus", PLAN, 1)
+
+
+@pytest.mark.parametrize("answer", [{"answer": "reject", "kind": "binary"}, {"answer": "ignore"}, {}])
+def test_nothing_to_learn_is_an_error_and_the_previous_corpus_stays(answer, tmp_path):
+    """All rejected, all ignored, or no entity at all: `train` would make a model that finds nothing, or none."""
+    folder = tmp_path / "corpus"
+    texts = [f"IBM number {n}" for n in range(60)]
+
+    def build_of(tasks, name):
+        manifest = write(tmp_path / name, tasks)
+        merge(manifest, tmp_path / name, folder, "majority", Resources(512, 1))
+        return build(folder, PLAN, 1)
+
+    build_of([task(text, (0, 3, "ORG")) for text in texts], "before")
+    before = {path: path.read_bytes() for path in folder.glob("*/*.spacy")} | {
+        folder / name: (folder / name).read_bytes() for name in ("labels.json", "split.json")
+    }
+    spans = [(0, 3, "ORG")] if answer else []
+    with pytest.raises(UserError, match="no label has an entity in the 39 texts of train"):
+        build_of([task(text, *spans, **answer) for text in texts], "after")
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_labels_that_cannot_be_learned_are_named(capsys):
+    counts = {"train": 40, "dev": 10, "test": 10}
+    none = dict.fromkeys(SPLITS, 0)
+    corpus = Corpus(digest="d", texts=counts, spans={"ORG": {**counts, "dev": 0}, "PER": none}, covered={})
+    print_gaps(plain_console(), corpus, ["LOC", "ORG", "PER"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "⚠ no answer about LOC was kept; weasel run merge" in shown
+    assert "⚠ no entity in train, so never predicted: PER. Annotate more texts" in shown
+    assert "⚠ no entity in dev, by which the best model and the thresholds are chosen" in shown
+    print_gaps(plain_console(), Corpus(digest="d", texts=counts, spans={"ORG": counts}), ["ORG"])
+    assert not capsys.readouterr().out
 
 
 def test_gold_that_is_not_as_merged_stops(corpus):

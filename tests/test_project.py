@@ -10,6 +10,7 @@ import sys
 import pytest
 import srsly
 
+from docs.outputs import copy_project
 from tests.imports import ROOT, imported
 
 PROJECT = srsly.read_yaml(ROOT / "project.yml")
@@ -53,6 +54,29 @@ def test_a_command_depends_on_every_room_it_runs(name):
     modules = {module.relative_to(ROOT / "scripts") for step in steps for module in imported(step)}
     needed = {f"scripts/{module.parts[0]}" for module in modules}
     assert {dependency for dependency in COMMANDS[name].get("deps", []) if dependency.startswith("scripts/")} == needed
+
+
+LACKING = {
+    "compare": "evaluate", "next": "merge", "suspects": "merge", "queue": "merge", "export": "merge", "show": "merge",
+    "export-mlflow": "evaluate",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cloned(tmp_path_factory):
+    return copy_project(tmp_path_factory.mktemp("cloned"))
+
+
+@pytest.mark.parametrize("name", LACKING)
+def test_a_step_that_always_runs_names_the_step_that_it_lacks(name, cloned):
+    """It has no dependency that is made: weasel would guess, "Maybe you forgot to run […] a previous step"."""
+    command = [sys.executable, "-m", "weasel", "run", name, ".", "--vars.label", "ORG", "--vars.format", "prodigy"]
+    done = subprocess.run(command, cwd=cloned, capture_output=True, encoding="utf8")
+    assert done.returncode
+    said = done.stderr.splitlines()[0]
+    assert said.startswith("✘ ")
+    assert f"weasel run {LACKING[name]}" in said
+    assert "Missing dependency" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -80,8 +80,9 @@ def build(folder: Path, plan: CorpusPlan, processes: int, max_misaligned: float 
 
     max_misaligned (float): See `demand_aligned`.
     RETURNS (tuple[Corpus, int]): The account, and the number of shards that were kept.
-    RAISES (UserError): If the gold is missing or not as it was merged, the train or dev split is empty, the [nlp]
-        block is invalid, or too many spans are not on token boundaries. The previous corpus stays as it is.
+    RAISES (UserError): If the gold is missing or not as it was merged, the train or dev split is empty, no label has
+        an entity in train, the [nlp] block is invalid, or too many spans are not on token boundaries. The previous
+        corpus stays as it is.
     """
     with exclusive(folder):
         merged, gold = gold_as_merged(folder)
@@ -177,7 +178,7 @@ def _unchanged_shards(
 def account_for(
     shards: Mapping[str, CorpusShard], plan: CorpusPlan, labels: list[str], made_by: str, placements: Placements | None
 ) -> Corpus:
-    """The account of a corpus of these shards. RAISES (UserError): If the train or dev split is empty."""
+    """The account of a corpus of these shards. RAISES (UserError): If nothing can be trained on it."""
     shards = dict(sorted(shards.items()))
     digest = _digest([[shard.gold + shard.placed for shard in shards.values()], labels, plan])
     corpus = Corpus(
@@ -199,6 +200,12 @@ def account_for(
         made_by=made_by,
         shards=shards,
     )
+    _demand_learnable(corpus, plan)
+    return corpus
+
+
+def _demand_learnable(corpus: Corpus, plan: CorpusPlan) -> None:
+    """RAISES (UserError): If the train or dev split is empty, or no label has an entity in train."""
     for split in ("train", "dev"):
         if not corpus.texts[split]:
             counts = ", ".join(f"{count} {name}" for name, count in corpus.texts.items())
@@ -206,7 +213,12 @@ def account_for(
                 f"no text is left for {split} ({counts}): annotate more, or change the shares of [split] "
                 f"(dev = {plan.dev}, test = {plan.test}) or its dev_datasets and test_datasets"
             )
-    return corpus
+    if not any(counts["train"] for counts in corpus.spans.values()):
+        read = ", ".join(f"{count:,} {kind}" for kind, count in corpus.read.items())
+        raise UserError(
+            f"no label has an entity in the {corpus.texts['train']:,} texts of train, so nothing can be learned (gold: "
+            f"{read}): accept answers with entities; weasel run merge shows what became of each"
+        )
 
 
 def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

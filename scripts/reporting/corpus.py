@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +81,22 @@ def _print_placed(console: Console, placed: Mapping[str, int] | None) -> None:
     for name, line in lines.items():
         if count := placed.get(name):
             console.print(line.format(plural(count, "text")))
+
+
+def print_gaps(console: Console, corpus: Corpus, labels: Iterable[str]) -> None:
+    """Print which labels cannot be learned, and what to do about it.
+
+    labels (Iterable[str]): All labels of the datasets.
+    """
+    if unused := [label for label in labels if label not in corpus.spans]:
+        console.print(f"⚠ no answer about {listed(unused)} was kept; weasel run merge shows what became of each")
+    if unlearned := [label for label, counts in corpus.spans.items() if not counts["train"]]:
+        console.print(f"⚠ no entity in train, so never predicted: {listed(unlearned)}. Annotate more texts")
+    if not any(counts["dev"] for counts in corpus.spans.values()):
+        console.print(
+            "⚠ no entity in dev, by which the best model and the thresholds are chosen: annotate more texts, or raise "
+            "dev in [split]"
+        )
 
 
 def print_warnings(console: Console, found: CorpusWarnings) -> None:
