@@ -57,13 +57,18 @@ def test_an_empty_environment_finds_the_same(project, wheel, tmp_path):
         "    group = doc.spans['predicted']\n"
         "    for span, score in zip(group, group.attrs['scores']):\n"
         "        found.setdefault(span.label_, []).append((doc.text, span.start, span.end, float(score)))\n"
-        "print(json.dumps([found, 'scripts' in sys.modules, nlp.meta['version']]))"
+        "from thinc.api import use_ops\n"
+        "with use_ops('numpy', use_blis=False):\n"  # as the card says
+        "    fast = spacy.load('en_people')\n"
+        "blis = [each.get_pipe('label_heads').model.ops.use_blis for each in (nlp, fast, spacy.load('en_people'))]\n"
+        "print(json.dumps([found, 'scripts' in sys.modules, nlp.meta['version'], blis]))"
     )
     done = subprocess.run(
         [python, "-c", code, json.dumps(TEXTS)], cwd=tmp_path, capture_output=True, encoding="utf8"
     )  # not in the project, whose modules would be found
     assert done.returncode == 0, done.stderr
-    there, has_project, version = json.loads(done.stdout)
+    there, has_project, version, blis = json.loads(done.stdout)
+    assert blis == [True, False, True]
     here = found(project / "training/ner/seed-0/model-best", TEXTS)
     assert {label: [tuple(each) for each in spans] for label, spans in there.items()} == here
     assert not has_project
@@ -77,6 +82,8 @@ def test_the_card_has_the_scores_and_what_the_model_was_made_of(project, wheel):
         assert f"| {label} | {score['p']:.3f} | ".replace("0.", ".") in card or score["p"] == 1
         assert f"| {score['support']:,} | 40 |" in card
     assert "trained on the corpus `dddddddd`" in card
+    assert 'with use_ops("numpy", use_blis=False):' in card
+    assert ", threads: 1" in card
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith("1.2.0/README.md"))
         assert archive.read(name).decode() == card

@@ -11,7 +11,7 @@ from confection import ConfigValidationError
 from scripts.building.reading import ner_labels, read_labels
 from scripts.building.splits import Corpus, read_corpus
 from scripts.core.errors import UserError
-from scripts.model.models import provenance, record_data, training_code, versions
+from scripts.model.models import blas, provenance, record_data, training_code, versions
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_the_record_survives_the_disk(split, tmp_path):
     nlp.to_disk(tmp_path / "model")
     found = provenance(spacy.load(tmp_path / "model").meta)
     assert (found.corpus, found.texts) == ("abc", {"train": 5, "dev": 2, "test": 1})
-    assert (found.code, found.versions) == (training_code(), versions())
+    assert (found.code, found.versions) == (training_code(), versions() | {"blas": blas(nlp)})
     assert found.versions["spacy"] == spacy.__version__
 
 

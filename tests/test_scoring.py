@@ -237,18 +237,20 @@ def test_counts_are_zero_where_nothing_is_scored():
 
 
 def test_a_run_is_what_it_was_made_of():
-    first = identity(RunData("a", "b"), "config", [0], "code", {"0": "weights"})
-    assert identity(RunData("a", "b"), "config", [0], "code", {"0": "other weights"}) == first
+    first = identity(RunData("a", "b"), "config", [0], "code", "blis, threads: 1", {"0": "weights"})
+    assert identity(RunData("a", "b"), "config", [0], "code", "blis, threads: 1", {"0": "other weights"}) == first
     others = [
-        identity(RunData("x", "b"), "config", [0], "code", {}),
-        identity(RunData("a", "x"), "config", [0], "code", {}),
-        identity(RunData("a", "b"), "x", [0], "code", {}),
-        identity(RunData("a", "b"), "config", [0, 1], "code", {}),
-        identity(RunData("a", "b"), "config", [0], "x", {}),
-        identity(RunData(None, "b"), "config", [0], None, {"0": "weights"}),
-        identity(RunData(None, "b"), "config", [0], None, {"0": "other weights"}),
+        identity(RunData("x", "b"), "config", [0], "code", "blis, threads: 1", {}),
+        identity(RunData("a", "x"), "config", [0], "code", "blis, threads: 1", {}),
+        identity(RunData("a", "b"), "x", [0], "code", "blis, threads: 1", {}),
+        identity(RunData("a", "b"), "config", [0, 1], "code", "blis, threads: 1", {}),
+        identity(RunData("a", "b"), "config", [0], "x", "blis, threads: 1", {}),
+        identity(RunData("a", "b"), "config", [0], "code", "openblas, threads: 1", {}),
+        identity(RunData("a", "b"), "config", [0], "code", "blis, threads: 2", {}),
+        identity(RunData(None, "b"), "config", [0], None, None, {"0": "weights"}),
+        identity(RunData(None, "b"), "config", [0], None, None, {"0": "other weights"}),
     ]
-    assert len({first, *others}) == 8
+    assert len({first, *others}) == 10
 
 
 @pytest.mark.parametrize(

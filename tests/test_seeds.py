@@ -85,7 +85,7 @@ def test_as_many_trainings_as_memory_and_cores_allow(monkeypatch):
     monkeypatch.setattr(training, "available_mb", lambda: 100.0)
     assert training.at_a_time(False) == 1
     monkeypatch.setattr(training, "available_mb", lambda: float("inf"))
-    assert training.at_a_time(False) == 8
+    assert (training.at_a_time(False), training.at_a_time(False, 3), training.at_a_time(False, 16)) == (8, 2, 1)
 
 
 # Seed variance

@@ -35,6 +35,16 @@ print([(entity.text, entity.label_) for entity in doc.ents])
 print(doc.spans["predicted"].attrs["scores"])  # the probability of each, those that overlap included
 ```
 
+Where NumPy has OpenBLAS, as on Linux, it runs faster if its layers multiply with that. It is scored so on x86-64; other
+pipelines stay as they are:
+
+```python
+from thinc.api import use_ops
+
+with use_ops("numpy", use_blis=False):
+    nlp = spacy.load("{name}")
+```
+
 ## Scores
 
 Strict precision (P), recall (R) and F1 (F) on {tests:,} test texts, each label where it is \

@@ -41,7 +41,7 @@ from thinc.types import Floats2d
 GOLD, COVERED, INCORRECT, MISALIGNED = "gold", "covered", "incorrect_spans", "misaligned"
 TAGS = 5
 OUT, BEGIN, IN, LAST, UNIT = range(TAGS)
-_CHUNK = 1024  # tokens whose hidden layers are computed at a time, so that they stay in the processor's cache
+_CHUNK = 1024  # tokens that are predicted at a time, so that all layers stay in the processor's cache
 _MAX_CELLS = 2**20  # tokens, padding included, that are decoded at a time
 _SAMPLE = 10  # Docs from which the layers below infer their widths
 
@@ -122,39 +122,41 @@ def _forward(
 ) -> tuple[Floats2d, Callable[[Floats2d], Floats2d]]:
     W1, b1 = model.get_param("W1"), model.get_param("b1")
     W2, b2 = model.get_param("W2"), model.get_param("b2")
-    ops, matmul, tokens, labels = model.ops, model.ops.xp.matmul, X.shape[0], W1.shape[0]
+    ops, tokens, labels = model.ops, X.shape[0], W1.shape[0]
     width, pieces, drop = model.attrs["width"], model.attrs["pieces"], model.attrs["dropout_rate"]
-    if not is_train and tokens > _CHUNK:
-        chunks = [_forward(model, X[row : row + _CHUNK], False)[0] for row in range(0, tokens, _CHUNK)]
-        return ops.xp.concatenate(chunks), _no_backprop
-    # A matrix product for each label, so that the scores of a head do not depend, to the bit, on the number of others.
-    Z = matmul(X, W1.transpose(0, 2, 1))
-    Z += b1[:, None]
-    H, which = ops.maxout(Z.reshape(-1, width, pieces))
-    mask = ops.get_dropout_mask(H.shape, drop) if is_train and drop else None
-    if mask is not None:
-        H *= mask
-    H = H.reshape(labels, tokens, width)
-    Y = matmul(H, W2)
-    Y += b2[:, None]
+    Y = ops.alloc3f(tokens, labels, TAGS)
+    hidden = []
+    # Label by label: a hidden layer stays in the processor's cache, and the scores of a head do not depend, to the bit,
+    # on the number of others.
+    for label in range(labels):
+        Z = X @ W1[label].T
+        Z += b1[label]
+        H, which = ops.maxout(Z.reshape(tokens, width, pieces))
+        mask = ops.get_dropout_mask(H.shape, drop) if is_train and drop else None
+        if mask is not None:
+            H *= mask
+        Y[:, label] = H @ W2[label] + b2[label]
+        hidden += [(H, which, mask)] if is_train else []
 
     def backprop(dY: Floats2d) -> Floats2d:
-        d_scores = ops.as_contig(dY.reshape(tokens, labels, TAGS).transpose(1, 0, 2))
-        model.inc_grad("b2", d_scores.sum(1))
-        model.inc_grad("W2", matmul(H.transpose(0, 2, 1), d_scores))
-        dH = matmul(d_scores, W2.transpose(0, 2, 1)).reshape(-1, width)
-        if mask is not None:
-            dH *= mask
-        dZ = ops.backprop_maxout(dH, which, pieces).reshape(labels, tokens, -1)
-        model.inc_grad("b1", dZ.sum(1))
-        model.inc_grad("W1", matmul(dZ.transpose(0, 2, 1), X))
-        return matmul(dZ, W1).sum(0)
+        grads = {name: ops.xp.zeros_like(model.get_param(name)) for name in ("W1", "b1", "W2", "b2")}
+        dX = ops.xp.zeros_like(X)
+        for label, (H, which, mask) in enumerate(hidden):
+            d_scores = ops.as_contig(dY.reshape(tokens, labels, TAGS)[:, label])
+            if not d_scores.any():  # covered in no text of the batch, as most labels are in partially annotated texts
+                continue
+            dH = d_scores @ W2[label].T
+            if mask is not None:
+                dH *= mask
+            dZ = ops.backprop_maxout(dH, which, pieces).reshape(tokens, -1)
+            dX += dZ @ W1[label]
+            grads["W1"][label], grads["b1"][label] = dZ.T @ X, dZ.sum(0)
+            grads["W2"][label], grads["b2"][label] = H.T @ d_scores, d_scores.sum(0)
+        for name, grad in grads.items():
+            model.inc_grad(name, grad)
+        return dX
 
-    return ops.as_contig(Y.transpose(1, 0, 2).reshape(tokens, -1)), backprop
-
-
-def _no_backprop(dY: Floats2d) -> Floats2d:
-    raise RuntimeError("this prediction was not made for training")
+    return Y.reshape(tokens, -1), backprop
 
 
 # Gold
@@ -203,9 +205,8 @@ def _read_example(example: Example, columns: Mapping[int, int]) -> BatchGold:
     """The gold of one example. columns: By the hash of a label."""
     reference, predicted = example.reference, example.predicted
     demand_coverage(reference)
-    same_tokens = len(reference) == len(predicted) and all(
-        one.orth == other.orth for one, other in zip(reference, predicted, strict=True)
-    )
+    # As arrays: token by token, it takes longer than the matrix products of a batch.
+    same_tokens = np.array_equal(reference.to_array("ORTH"), predicted.to_array("ORTH"))
     tags = np.zeros((len(predicted), len(columns)), np.int64)
     covered = np.zeros((len(reference), len(columns)), bool)
     for span in reference.spans[COVERED]:
@@ -535,10 +536,11 @@ class LabelHeads(TrainablePipe):
 
     def scores(self, docs: Sequence[Doc]) -> np.ndarray:
         """The scores of all tags, without thresholds: (tokens of all Docs, labels, 5)."""
-        if not any(map(len, docs)) or not self.labels:
+        filled = [doc for doc in docs if len(doc)]
+        if not filled or not self.labels:
             return np.zeros((0, len(self.labels), TAGS), "f")
-        scores = self.model.ops.to_numpy(self.model.predict(list(docs)))
-        return scores.reshape(len(scores), len(self.labels), TAGS)
+        parts = map(self.model.predict, _in_chunks(filled))
+        return np.concatenate([self.model.ops.to_numpy(part) for part in parts]).reshape(-1, len(self.labels), TAGS)
 
     def predict(self, docs: Iterable[Doc]) -> BatchEntities:
         """Predict the entities of a batch, without changing the Docs."""
@@ -567,6 +569,20 @@ class LabelHeads(TrainablePipe):
             if spans:
                 doc.set_ents([*doc.ents, *_without_overlaps(doc, spans, margin[first:last].tolist())])
             first, offset = last, offset + len(doc)
+
+
+def _in_chunks(docs: Iterable[Doc]) -> Iterator[list[Doc]]:
+    """Docs in their order, as many at a time as `_CHUNK` tokens allow, and one at least."""
+    chunk: list[Doc] = []
+    tokens = 0
+    for doc in docs:
+        if chunk and tokens + len(doc) > _CHUNK:
+            yield chunk
+            chunk, tokens = [], 0
+        chunk.append(doc)
+        tokens += len(doc)
+    if chunk:
+        yield chunk
 
 
 def masked_loss(scores: Any, gold: BatchGold, xp: Any) -> tuple[float, Any]:

@@ -3,7 +3,8 @@
 import hashlib
 import platform
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,10 @@ import spacy
 import thinc
 from confection import Config, ConfigValidationError
 from spacy.language import Language
+from spacy.pipeline import TrainablePipe
 from spacy.strings import StringStore
+from thinc.api import get_current_ops, use_ops
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from scripts.building.splits import SplitName, read_corpus
 from scripts.core.errors import UserError
@@ -23,6 +27,9 @@ KEY = "labelwise"  # in meta.json
 BEST = "model-best"  # spaCy's name for the folder of the model with the best score on the dev texts
 _SCRIPTS = Path(__file__).parent.parent
 _CODE = (_SCRIPTS / "functions.py", _SCRIPTS / "building", _SCRIPTS / "model")
+# Systems and processors on which NumPy's OpenBLAS multiplies matrices faster than BLIS, thinc's own choice; measured in
+# docs/performance.md. Never by a stopwatch: the two differ in the last bits, and models with them.
+_OPENBLAS = {("Linux", "x86_64")}
 _PATHS_OF_WEIGHTS = ("vectors", "init_tok2vec")  # entries of [paths] that change the model
 
 
@@ -30,7 +37,7 @@ class Provenance(msgspec.Struct, kw_only=True):
     """The record of a model's training; `nlp.meta["labelwise"]`.
 
     corpus (str), texts (dict[SplitName, int]): See `Corpus`.
-    code (str), versions (dict[str, str]): See `training_code` and `versions`.
+    code (str), versions (dict[str, str]): See `training_code` and `versions`; "blas" as in `blas`.
     covered (dict[str, int]): By label: training texts that are covered for it.
     relearned (dict[str, str]): By label that was trained again alone: its corpus, which is part of `corpus` then too.
     """
@@ -63,6 +70,7 @@ def record_data(split: str) -> Callable[[Language], Language]:
     )
 
     def record(nlp: Language) -> Language:
+        found.versions["blas"] = blas(nlp)
         nlp.meta[KEY] = msgspec.to_builtins(found)
         return nlp
 
@@ -86,6 +94,39 @@ def versions() -> dict[str, str]:
     """Versions of Python and the packages that a model's scores depend on."""
     packages = (spacy, thinc, numpy)
     return {"python": platform.python_version()} | {package.__name__: package.__version__ for package in packages}
+
+
+@contextmanager
+def fast_products(config: Mapping[str, Any]) -> Iterator[None]:
+    """Pipelines that are made in this block multiply matrices as fast as this platform can, if they run on the CPU.
+
+    config (Mapping[str, Any]): Its [system] threads are the threads of BLAS in this process from now on.
+    RAISES (UserError): See `blas_threads`.
+    """
+    threadpool_limits(blas_threads(config), "blas")
+    build = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
+    is_faster = (platform.system(), platform.machine()) in _OPENBLAS and "openblas" in build
+    if is_faster and get_current_ops().name == "numpy":
+        with use_ops("numpy", use_blis=False):
+            yield
+    else:
+        yield
+
+
+def blas_threads(config: Mapping[str, Any]) -> int:
+    """[system] threads of a config, 1 if it has none. RAISES (UserError): If it is not a number of threads."""
+    threads = config.get("system", {}).get("threads", 1)
+    if type(threads) is not int or threads < 1:
+        raise UserError(f"[system] threads = {threads!r}: must be a whole number, 1 or more")
+    return threads
+
+
+def blas(nlp: Language) -> str:
+    """The library that multiplies the matrices of a pipeline, and its threads: "openblas, threads: 1"."""
+    found = [pipe.model.ops for _, pipe in nlp.pipeline if isinstance(pipe, TrainablePipe)]
+    names = {("blis" if ops.use_blis else "openblas") if ops.name == "numpy" else ops.name for ops in found}
+    threads = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
+    return ", ".join([*sorted(names), f"threads: {threads}"])
 
 
 class TrainedModel(NamedTuple):
@@ -138,10 +179,11 @@ def find_models(
 def _demand_same_run(one: TrainedModel, other: TrainedModel) -> None:
     """RAISES (UserError): If two models differ in more than their seeds."""
     of_each = (
-        (each.config, each.provenance and each.provenance.corpus, each.provenance and each.provenance.code)
+        (each.config, *((record.corpus, record.code, record.versions.get("blas")) if record else (None,) * 3))
         for each in (one, other)
+        for record in (each.provenance,)
     )
-    differ = [name for name, a, b in zip(("configs", "data", "code"), *of_each, strict=True) if a != b]
+    differ = [name for name, a, b in zip(("configs", "data", "code", "BLAS"), *of_each, strict=True) if a != b]
     if differ:
         raise UserError(
             f"{one.path} and {other.path}: were trained with different {' and '.join(differ)}, so they are not one "
@@ -194,7 +236,10 @@ def without_seen_words(nlp: Language, folder: Path) -> None:
 def load_model(path: Path) -> Language:
     """Load a model. RAISES (UserError): If it is missing or damaged, or a package it needs is not installed."""
     try:
-        return spacy.load(path)
+        with fast_products(Config().from_disk(path / "config.cfg")):
+            return spacy.load(path)
+    except UserError as err:
+        raise UserError(f"{path}: {err}") from err
     except Exception as err:  # whatever its components raise
         raise UserError(f"{path}: cannot be loaded ({type(err).__name__}: {err}); train a model first") from err
 

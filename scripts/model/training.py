@@ -17,7 +17,7 @@ from scripts.building.splits import Corpus
 from scripts.core.errors import UserError, note_new
 from scripts.core.files import exclusive, replace_folder, work_folder
 from scripts.core.workers import available_cores, available_mb, spread
-from scripts.model.models import BEST, save_model
+from scripts.model.models import BEST, blas_threads, fast_products, save_model
 from scripts.model.thresholds import examples_with_layers, label_scorer, set_thresholds
 
 STATIC, MIXED = "include_static_vectors", "mixed_precision"  # keys of layers
@@ -43,6 +43,7 @@ def load_config(path: Path, values: Mapping[str, Any], vectors: str | None) -> t
             raise UserError(f"{path}: has no {STATIC}: none of its layers can use the vectors of {vectors}")
         values |= dict.fromkeys(layers, True) | {"paths.vectors": vectors}
     config = _read(path, values)
+    blas_threads(config)
     _demand_factories(path, config)
     return config, values
 
@@ -131,8 +132,9 @@ def train(job: TrainingJob) -> dict[str, float]:
     """
     _demand_gpu(job.config, job.values, job.gpu)
     with replacing_model(job.folder) as work:
-        spacy_train(job.config, work / "trained", use_gpu=job.gpu, overrides=dict(job.values))
-        nlp = spacy.load(work / "trained" / BEST)
+        with fast_products(_read(job.config, job.values)):
+            spacy_train(job.config, work / "trained", use_gpu=job.gpu, overrides=dict(job.values))
+            nlp = spacy.load(work / "trained" / BEST)
         examples = CorpusReader(job.dev)(nlp)
         scorer = label_scorer(nlp)
         thresholds = set_thresholds(scorer, examples_with_layers(nlp, examples)) if scorer else {}
@@ -146,9 +148,11 @@ def train_all(jobs: Sequence[TrainingJob], title: str) -> Iterator[dict[str, flo
     title (str): Of the progress bar. spaCy's output goes to train.log in each folder.
     RETURNS (Iterator[dict[str, float]]): The thresholds of each.
     """
+    threads = max((blas_threads(_read(job.config, job.values)) for job in jobs), default=1)
+    processes = at_a_time(any(job.gpu >= 0 for job in jobs), threads)
     note_new(jobs[0].folder.parent / f"*/{BEST} of what was trained to the end")
     try:
-        yield from spread(_train_quietly, jobs, at_a_time(any(job.gpu >= 0 for job in jobs)), title)
+        yield from spread(_train_quietly, jobs, processes, title)
     except BaseException:
         for job in jobs:
             if job.folder.exists():
@@ -157,9 +161,9 @@ def train_all(jobs: Sequence[TrainingJob], title: str) -> Iterator[dict[str, flo
         raise
 
 
-def at_a_time(on_gpu: bool) -> int:
-    """The number of trainings that this machine can run at a time."""
-    return 1 if on_gpu else int(max(1, min(available_cores(), available_mb() // _TRAINING_MB)))
+def at_a_time(on_gpu: bool, threads: int = 1) -> int:
+    """The number of trainings, each with a number of threads, that this machine can run at a time."""
+    return 1 if on_gpu else int(max(1, min(available_cores() // threads, available_mb() // _TRAINING_MB)))
 
 
 def _train_quietly(job: TrainingJob) -> dict[str, float]:

@@ -21,7 +21,7 @@ from scripts.core.errors import UserError
 from scripts.core.files import code_digest
 from scripts.core.workers import with_progress
 from scripts.model.label_heads import GOLD, MISALIGNED, covered_of, predictions
-from scripts.model.models import TrainedModel, find_models, load_model, model_digest, versions
+from scripts.model.models import TrainedModel, blas, find_models, load_model, model_digest, versions
 from scripts.scoring import runs
 from scripts.scoring.alignment import HIT, KINDS, LABEL, MISSED, SPURIOUS
 from scripts.scoring.counts import AlignedChunk, Counts, Tally, digests, together
@@ -152,14 +152,14 @@ def evaluate_run(name: str, folder: Path, corpus: Path, seeds: Sequence[int] = (
     if record and record.corpus == split.digest:
         forms = surface_forms(read_docs(shard_files(corpus / "train"), spacy.blank("xx").vocab))
     results: dict[str, ModelEvaluation] = {}
+    used = versions()
     for model in found:
-        title = f"Evaluating seed {model.seed}"
-        results[str(model.seed)] = evaluate(
-            load_model(model.path), corpus / "test", labels, split.texts["test"], title, model.seed, forms
-        )
+        nlp, title = load_model(model.path), f"Evaluating seed {model.seed}"
+        used["blas"] = blas(nlp)
+        results[str(model.seed)] = evaluate(nlp, corpus / "test", labels, split.texts["test"], title, model.seed, forms)
     counts = together([result.counts for result in results.values()])
     confusion = {seed: result.errors.confusion.tolist() for seed, result in results.items()}
-    run = _run(name, found, split, counts, {seed: result.words_per_second for seed, result in results.items()})
+    run = _run(name, found, split, counts, {seed: result.words_per_second for seed, result in results.items()}, used)
     scores = metrics(counts, [result.errors for result in results.values()])
     if not scores.micro.texts:
         raise UserError(f"{corpus}/test: no text is covered for a label, so none can be scored: annotate test texts")
@@ -167,7 +167,9 @@ def evaluate_run(name: str, folder: Path, corpus: Path, seeds: Sequence[int] = (
     return EvaluatedRun(run, scores, counts, Confusion(labels, confusion), examples), skipped
 
 
-def _run(name: str, found: Sequence[TrainedModel], split: Corpus, counts: Counts, speed: dict[str, int]) -> Run:
+def _run(
+    name: str, found: Sequence[TrainedModel], split: Corpus, counts: Counts, speed: dict[str, int], used: dict[str, str]
+) -> Run:
     record = found[0].provenance
     data = runs.RunData(record.corpus if record else None, split.digest)
     code = runs.RunCode(record.code if record else None, code_digest(_SCORING), *_git())
@@ -175,16 +177,17 @@ def _run(name: str, found: Sequence[TrainedModel], split: Corpus, counts: Counts
     weights = {seed: digest for seed, (digest, _) in files.items()}
     config = runs.TrainingConfig(hashlib.sha256(found[0].config.encode()).hexdigest(), found[0].config)
     seeds = [model.seed for model in found]
+    trained_with = record.versions if record else {}
     trained = None
     if record:
         is_current = record.corpus == split.digest
         entities = {label: splits.get("train", 0) for label, splits in split.spans.items()} if is_current else {}
         trained = runs.TrainingData(record.texts.get("train", 0), record.covered, entities)
     return Run(
-        run=name, digest=runs.identity(data, config.digest, seeds, code.training, weights),
+        run=name, digest=runs.identity(data, config.digest, seeds, code.training, trained_with.get("blas"), weights),
         time=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"), seeds=seeds, data=data, code=code,
         models=weights, model_bytes=files[str(seeds[0])][1], tests=digests(counts), config=config, trained=trained,
-        versions={"training": record.versions if record else {}, "evaluation": versions()}, words_per_second=speed,
+        versions={"training": trained_with, "evaluation": used}, words_per_second=speed,
     )  # fmt: skip
 
 

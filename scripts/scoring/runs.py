@@ -99,7 +99,7 @@ class Run(msgspec.Struct, kw_only=True):
     code: RunCode
     models: dict[str, str]  # digests of the models' files, by seed
     model_bytes: Count  # of the first
-    versions: dict[str, dict[str, str]]  # of Python and packages, in "training" and "evaluation"
+    versions: dict[str, dict[str, str]]  # of Python and packages, and "blas", in "training" and "evaluation"
     tests: dict[str, str]
     config: TrainingConfig
     trained: TrainingData | None = None  # None if the models have no record of it
@@ -138,9 +138,14 @@ class EvaluatedRun(NamedTuple):
     errors: Sequence[ErrorExample]  # of the first seed
 
 
-def identity(data: RunData, config: str, seeds: list[int], code: str | None, models: Mapping[str, str]) -> str:
-    """Digest of a run. That of its models matters only if they have no record of their training data and code."""
-    parts = [data, config, seeds, code, None if data.trained and code else models]
+def identity(
+    data: RunData, config: str, seeds: list[int], code: str | None, blas: str | None, models: Mapping[str, str]
+) -> str:
+    """Digest of a run. That of its models matters only if they have no record of their training data and code.
+
+    blas (str | None): What its models were trained with: see `scripts.model.models.blas`.
+    """
+    parts = [data, config, seeds, code, blas, None if data.trained and code else models]
     return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
 
 
