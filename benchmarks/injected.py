@@ -226,7 +226,7 @@ def suspected(case: Case, own: Path, seeds: int) -> list[Suspect]:
     config, values = load_config(CONFIG, {}, None)
     values |= shorten(config, STEPS[case.corpus])
     ensemble = Ensemble(CONFIG, values, -1, FOLDS, list(range(seeds)))
-    find_suspects(own / "corpus", ensemble, own / "predictions", None)
+    find_suspects(own / "corpus", "ner", ensemble, own / "predictions", None)
     return msgspec.json.Decoder(Suspect).decode_lines((own / "corpus" / FOLDER / SUSPECTS).read_bytes())
 
 

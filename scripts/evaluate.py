@@ -7,7 +7,8 @@ from scripts import functions  # noqa: F401 (registers the parts of the models)
 from scripts.core.errors import plain_console, run_step
 from scripts.core.files import write_json
 from scripts.reporting.console import plural, print_skipped
-from scripts.reporting.scores import print_errors, print_scores
+from scripts.reporting.corpus import print_uncovered
+from scripts.reporting.scores import print_errors, print_scores, print_training_data
 from scripts.scoring import runs
 from scripts.scoring.evaluation import evaluate_run
 
@@ -31,10 +32,9 @@ def main() -> None:
     console.print()
     print_errors(console, metrics, list(run.words_per_second.values()))
     print_skipped(console, skipped)
-    if run.data.trained is None:
-        console.print(f"⚠ the model has no record of its training data, which may not be those of {args.corpus}")
-    elif run.data.trained != run.data.evaluated:
-        console.print(f"⚠ the model was trained on other data than {args.corpus} holds now")
+    if unscored := [label for label, score in metrics.labels.items() if not score.texts]:
+        print_uncovered(console, unscored, "test")
+    print_training_data(console, run, args.corpus)
     means = f", means over {plural(len(run.seeds), 'seed')}" if len(run.seeds) > 1 else ""
     console.print(f"✔ {folder}: {plural(metrics.micro.texts, 'text')}{means}; copied to {args.latest}")
 

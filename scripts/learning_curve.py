@@ -5,7 +5,7 @@ from pathlib import Path
 
 from scripts import functions  # noqa: F401 (registers the parts of the models)
 from scripts.building.reading import read_labels
-from scripts.building.splits import read_corpus
+from scripts.building.splits import read_corpus, training_config
 from scripts.core.errors import UserError, plain_console, run_step
 from scripts.core.files import write_json
 from scripts.core.settings import overrides
@@ -35,9 +35,10 @@ def main() -> None:
     split, labels = read_corpus(args.corpus / "split.json"), read_labels(args.corpus / "labels.json")
     if not split.texts.get("test"):
         raise UserError(f"{args.corpus}/test: no text to evaluate with; raise test in [split]")
-    _, values = load_config(args.config, overrides(rest, "--training.max_steps 4000"), args.vectors)
+    config = training_config(args.config)
+    _, values = load_config(config, overrides(rest, "--training.max_steps 4000"), args.vectors)
     seeds = range(args.seed, args.seed + args.seeds)
-    parts = learn(args.config, values, args.corpus, shares, seeds, labels, split, args.models, args.gpu)
+    parts = learn(config, values, args.corpus, shares, seeds, labels, split, args.models, args.gpu)
     found = curve(args.config.stem, split.digest, parts, seed_variance.load(args.metrics))
     write_json(args.metrics / NAME, found)
     console = plain_console()

@@ -16,10 +16,9 @@ def main() -> None:
     found = decide(args.corpus, args.metrics)
     console = plain_console()
     print_next(console, found)
-    label, row = next(iter(found.labels.items()))
-    first = f"begin with {label}: {ACTIONS[row.recommendation.action]}"
-    leave_all = row.recommendation.action == "leave"
-    console.print(f"✔ {args.metrics / NAME}: {'leave all labels as they are' if leave_all else first}")
+    to_do = next(iter(found.to_do().items()), None)
+    first = f"begin with {to_do[0]}: {ACTIONS[to_do[1].action]}" if to_do else "leave all labels as they are"
+    console.print(f"✔ {args.metrics / NAME}: {first}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from scripts import functions  # noqa: F401 (registers the parts of the model)
+from scripts.building.reading import read_labels
 from scripts.core.errors import plain_console, run_step
 from scripts.exporting.package import build
 
@@ -14,13 +15,16 @@ def main() -> None:
     parser.add_argument(
         "--metrics", type=Path, default=Path("metrics"), help="folder of the runs; default: %(default)s"
     )
+    parser.add_argument("--corpus", type=Path, default=Path("corpus"), help="its labels, if it is there: %(default)s")
     parser.add_argument("--output", type=Path, default=Path("packages"), help="default: %(default)s")
     parser.add_argument(
         "--name", required=True, help="of the package, without the language, which is put before it: ner"
     )
     parser.add_argument("--version", default="0.1.0", help="default: %(default)s")
     args = parser.parse_args()
-    wheel = build(args.model, args.metrics, args.output, args.name, args.version)
+    path = args.corpus / "labels.json"
+    labels = read_labels(path) if path.exists() else []
+    wheel = build(args.model, args.metrics, args.output, args.name, args.version, labels)
     plain_console().print(f"✔ {wheel}: pip install it where the model is to run")
 
 

@@ -14,7 +14,6 @@ from scripts.reporting.one_text import (
     demand_found,
     find_texts,
     known_text,
-    predictions,
     print_found,
     print_known,
     print_predictions,
@@ -46,7 +45,7 @@ def main() -> None:
     known = known_text(text, merged, manifest.load(args.annotations), args.annotations, args.corpus)
     print_known(console, known, annotated_labels(merged), splitter.split_of(text) or "none")
     for path in sorted(args.models.glob(f"seed-*/{BEST}")):
-        print_predictions(console, str(path), text.text, predictions(path, text.text))
+        print_predictions(console, path, text.text, annotated_labels(merged))
 
 
 if __name__ == "__main__":

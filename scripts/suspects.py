@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from scripts import functions  # noqa: F401 (what the config names is registered)
+from scripts.building.splits import training_config
 from scripts.checking.review import FOLDER
 from scripts.core import settings
 from scripts.core.errors import plain_console, run_step
@@ -29,12 +30,13 @@ def main() -> None:
     own = {key: value for key, value in values.items() if key.startswith("suspects.")}
     rules = settings.load(args.config, own).suspects
     training_values = {key: value for key, value in values.items() if key not in own}
-    config, training_values = load_config(args.training, training_values, args.vectors)
+    path = training_config(args.training)
+    config, training_values = load_config(path, training_values, args.vectors)
     ensemble = Ensemble(
-        args.training, {**training_values, **shorten(config, rules.steps)}, args.gpu, rules.folds,
+        path, {**training_values, **shorten(config, rules.steps)}, args.gpu, rules.folds,
         list(range(args.seed, args.seed + rules.models)),
     )  # fmt: skip
-    found, trained = find_suspects(args.corpus, ensemble, args.predictions, args.label or None)
+    found, trained = find_suspects(args.corpus, args.training.stem, ensemble, args.predictions, args.label or None)
     console = plain_console()
     print_suspects(console, found, trained)
     console.print(f"✔ {args.corpus / FOLDER / SUSPECTS}")

@@ -4,11 +4,11 @@ import argparse
 from pathlib import Path
 
 from scripts import functions  # noqa: F401 (registers what the config names)
-from scripts.building.splits import read_corpus
+from scripts.building.splits import read_corpus, training_config
 from scripts.core.errors import UserError, plain_console, run_step
 from scripts.core.settings import overrides
 from scripts.model.models import BEST
-from scripts.model.training import TrainingJob, load_config, train, train_all, uncovered_share
+from scripts.model.training import TrainingJob, load_config, step_doubts, train, train_all, uncovered_share
 
 
 def main() -> None:
@@ -23,23 +23,30 @@ def main() -> None:
     args, rest = parser.parse_known_args()
     if args.seeds < 1:
         raise UserError(f"--seeds {args.seeds}: must be 1 or more, the number of models to train")
-    config, values = load_config(args.config, overrides(rest, "--training.max_steps 4000"), args.vectors)
+    path = training_config(args.config)
+    if args.output.resolve() in path.resolve().parents:
+        raise UserError(f"{args.output}: is a run of train-label; to train all labels, take the run it was made from")
+    config, values = load_config(path, overrides(rest, "--training.max_steps 4000"), args.vectors)
     corpus = read_corpus(args.corpus / "split.json")
     console = plain_console()
-    if share := uncovered_share(config, corpus):
+    if share := uncovered_share(config, corpus, "train"):
         console.print(
             f"⚠ spaCy's ner needs texts that are covered for all labels; {share:.1%} of the text × label pairs are not "
             "covered. configs/ner.cfg learns from partially annotated texts",
         )
+    if share := uncovered_share(config, corpus, "dev"):
+        console.print(f"⚠ dev: {share:.1%} of the pairs are not covered; the best model is chosen by the others alone")
+    for doubt in step_doubts(config):
+        console.print(f"⚠ {doubt}")
     jobs = [
-        TrainingJob(
-            args.config, values | {"system.seed": seed}, args.corpus / "dev", args.output / f"seed-{seed}", args.gpu
-        )
+        TrainingJob(path, values | {"system.seed": seed}, args.corpus / "dev", args.output / f"seed-{seed}", args.gpu)
         for seed in range(args.seed, args.seed + args.seeds)
     ]
     trained = [train(jobs[0])] if len(jobs) == 1 else train_all(jobs, f"Training {len(jobs)} seeds")
-    for job, thresholds in zip(jobs, trained, strict=True):
-        tuned = f", thresholds set on {corpus.texts.get('dev', 0):,} texts" if thresholds else ""
+    for job, result in zip(jobs, trained, strict=True):
+        for doubt in result.doubts():
+            console.print(f"⚠ {job.folder.name}: {doubt}", soft_wrap=True)
+        tuned = f", thresholds set on {corpus.texts.get('dev', 0):,} texts" if result.thresholds else ""
         said = f"✔ {job.folder / BEST}: trained on {corpus.texts.get('train', 0):,} texts{tuned}"
         console.print(said, soft_wrap=True)
 

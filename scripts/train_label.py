@@ -8,6 +8,7 @@ from scripts.building.reading import read_labels
 from scripts.core.errors import UserError, plain_console, run_step
 from scripts.model.models import BEST
 from scripts.model.relearning import relearn
+from scripts.model.training import UNLEARNED_F
 from scripts.reporting.console import plural, ratio
 
 
@@ -29,6 +30,8 @@ def main() -> None:
         f"{args.label}: {plural(done.texts, 'text')}, {done.steps:,} steps; F on the dev texts {ratio(done.after)} "
         f"({before}). Predictions for other labels are unchanged.",
     )
+    if done.after is not None and done.after < UNLEARNED_F:
+        console.print(f"⚠ {args.label} was not learned: raise --steps, or annotate more texts for it")
     console.print(f"✔ {args.output / BEST}")
 
 

@@ -14,7 +14,8 @@ class Page(HTMLParser):
         super().__init__()
         self.tags, self.tables, self.texts, self.open = [], {}, [], []
         self._rows, self._in_text, self._in_name = None, 0, 0
-        self.feed(content.decode("utf8"))
+        self.content = content.decode("utf8")
+        self.feed(self.content)
         self.close()
         assert not self.open
 

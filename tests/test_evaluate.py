@@ -122,7 +122,7 @@ def test_run_json_says_what_the_run_was_made_of(project, succeed):
     assert str(project) not in json.dumps(run)
     assert run["model_bytes"] > 1000
     assert run["words_per_second"]["0"] > 0
-    assert run["trained"] == {"texts": 0, "covered": {}, "entities": {}}
+    assert run["trained"] == {"texts": 0, "covered": {}, "entities": {}, "outdated": []}
 
 
 def test_a_second_time_every_byte_is_the_same(project, succeed):

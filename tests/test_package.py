@@ -131,6 +131,22 @@ def test_what_cannot_be_packaged_is_one_line(options, said, project):
     assert sorted((project / "packages").glob("*")) == before
 
 
+def test_a_model_of_other_labels_is_not_packaged(project, tmp_path):
+    """As the demo's is not, once there are other annotations."""
+    (tmp_path / "labels.json").write_text('["COMPOUND", "DOSE"]')
+    said = one_line(package(project, "--corpus", tmp_path))
+    assert "model-best: knows no label of the corpus (COMPOUND, DOSE): weasel run train" in said
+
+
+def test_the_name_of_any_run_becomes_one_for_a_package(project, tmp_path):
+    assert step(project, "scripts.evaluate", "--run", "ner", "--models", "training/ner").returncode == 0
+    done = package(project, "--name", "ner-StreetName", "--output", tmp_path)
+    if "the network are needed" in done.stderr:
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.glob("*.whl")] == ["en_ner_streetname-1.2.0-py3-none-any.whl"]
+
+
 def test_a_model_that_changed_since_it_was_evaluated_is_not_packaged(project, tmp_path):
     nlp = spacy.load(project / "training/ner/seed-0/model-best")
     nlp.get_pipe("label_heads").thresholds["ORG"] = 3.0

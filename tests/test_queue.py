@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sqlite3
 from contextlib import closing
@@ -20,7 +21,7 @@ from spacy.util import fix_random_seed
 from thinc.api import Adam
 
 from scripts import functions  # noqa: F401 (label heads are registered)
-from scripts.building.corpus import CorpusPlan, build
+from scripts.building.corpus import CorpusPlan, build, plan_of, whole_splitter
 from scripts.building.reading import read_docs
 from scripts.building.splits import shard_files
 from scripts.checking.review import Suspect
@@ -31,7 +32,7 @@ from scripts.core.hashing import input_hash, task_hash
 from scripts.core.settings import DatasetOptions
 from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull
-from scripts.model.models import record_data
+from scripts.model.models import announce, record_data
 from scripts.queue import main
 from scripts.queueing.candidates import choose, entropy, informativeness, main_words
 from scripts.queueing.request import Request
@@ -40,8 +41,10 @@ from scripts.sources.doccano import Doccano
 from scripts.sources.label_studio import LabelStudio
 from scripts.sources.prodigy_database import prodigy_database
 from scripts.sources.prodigy_jsonl import ProdigyJsonl
+from tests import test_command_lines
 from tests.prodigy import add_task, line, read, task, write_database
 from tests.project import CONFIG, TRAINING
+from tests.scored import step
 
 NAMES = ["Ada", "Bob", "Cleo", "Dev", "Eve", "Finn", "Gus", "Hal"]
 FIRMS = ["IBM", "Acme", "Globex", "Initech", "Umbrella", "Hooli"]
@@ -254,6 +257,87 @@ def test_texts_to_evaluate_on_are_drawn_at_random(run):
     run("--limit", 1000)
     assert not {each["text"] for each in tasks()} & {*drawn[0], *drawn[1]}
     assert "needs texts that models rank" in run("--texts", "test", "--prefill", "model")
+
+
+def test_the_command_of_next_queues_the_test_texts_that_a_score_lacks(project, run, monkeypatch):
+    """As it is printed: ORG is covered in some of the test texts."""
+    assert step(project, "scripts.evaluate", "--run", "ner", "--models", "training/ner").returncode == 0
+    said = step(project, "scripts.next", "corpus", "metrics").stdout
+    found = json.loads(Path("metrics/next.json").read_text())["labels"]["ORG"]
+    command = found["recommendation"]["command"]
+    assert f"\n  {command}\n" in said
+    options = shlex.split(command)[4:]
+    (line,) = (line for name, line in test_command_lines.LINES if name == "queue")
+    given = {key.removeprefix("--vars."): value for key, value in zip(options[::2], options[1::2], strict=True)}
+    arguments = test_command_lines.words(line, **given)[3:]
+    arguments[:2] = ["datasets.cfg", "training.cfg"]
+    monkeypatch.setattr("sys.argv", ["queue", *arguments])
+    run_step(main)
+    asked, signals = tasks(), found["signals"]
+    splitter = whole_splitter(
+        plan_of(settings.load(Path("datasets.cfg")), Path("training.cfg")), Path("corpus/gold.jsonl")
+    )
+    assert {splitter.split_of(gold()[each["text"]]) for each in asked} == {"test"}
+    assert {each["meta"]["reason"] for each in asked} == {"drawn at random"}
+    assert "ORG" not in {label for each in asked for label in gold()[each["text"]].covered}
+    assert 0 < len(asked) <= signals["test_left"]
+    needed = -(-(30 - signals["support"]) * signals["scored"] // signals["support"])
+    assert account()["request"]["limit"] == min(needed, signals["test_left"])
+    assert f"30 take about {needed} more, at that rate" in found["recommendation"]["reason"]
+
+
+def test_binary_answers_alone_are_told_what_scores_need(project):
+    """ORG has nothing but accepted and rejected spans, as ner.teach makes them."""
+    Path("prodigy.db").unlink()
+    marks = {"_view_id": "ner", "_is_binary": True}
+    taught = [
+        task(text, firms(text)[:1], answer="accept" if n % 3 else "reject", **marks) for n, text in enumerate(TEXTS)
+    ]
+    write_database(project / "prodigy.db", {"org_2024": taught})
+    for name, *options in (("pull", "annotations"), ("merge", "annotations", "corpus")):
+        assert step(project, f"scripts.{name}", "datasets.cfg", *options).returncode == 0
+    said = " ".join(step(project, "scripts.corpus", "datasets.cfg", "training.cfg", "corpus").stdout.split())
+    asked = "no text is covered as a whole for 1 label (ORG)"
+    assert f"⚠ dev: {asked}; thresholds and the choice of the best model need complete answers" in said
+    assert f"⚠ test: {asked}; scores need complete answers" in said
+    assert "weasel run queue . --vars.label ORG --vars.texts test" in said
+    done = step(project, "scripts.evaluate", "--run", "ner", "--models", "training/ner")
+    assert done.returncode == 0, done.stderr
+    assert f"⚠ test: {asked}" in " ".join(done.stdout.split())
+    said = " ".join(step(project, "scripts.next", "corpus", "metrics").stdout.split())
+    assert "ORG: annotate more test texts (no test text has a complete answer for it) weasel run queue . --vars" in said
+
+
+def test_models_of_the_training_before_rank_with_a_warning(project, run):
+    announce([project / "training/ner/seed-0"])
+    assert "⚠ the models are of the training before; the last one was stopped, or still runs" in run("--limit", 3)
+
+
+def test_a_run_of_one_label_ranks_by_its_own_config_and_is_not_outdated(project, run, monkeypatch):
+    """`train-label` makes no config, and the label that it trained knows these annotations."""
+    relearned = project / "training/ner-ORG/seed-0/model-best"
+    shutil.copytree(project / "training/ner/seed-0/model-best", relearned)
+    meta = json.loads((relearned / "meta.json").read_text())
+    digest = meta["labelwise"]["corpus"]
+    meta["labelwise"] |= {"corpus": "both", "others": "before", "relearned": {"ORG": digest}}
+    (relearned / "meta.json").write_text(json.dumps(meta))
+    (project / "configs").mkdir()
+    for label, is_outdated in (("ORG", False), ("PER", True)):
+        options = [
+            "datasets.cfg",
+            "configs/ner-ORG.cfg",
+            "--label",
+            label,
+            "--models",
+            "training/ner-ORG",
+            "--limit",
+            2,
+        ]
+        done = step(project, "scripts.queue", *options)
+        assert done.returncode == 0, done.stderr
+        if label == "ORG":
+            assert len(tasks()) == 2
+        assert ("trained on another corpus" in done.stdout) is is_outdated
 
 
 def test_tasks_are_as_prodigy_would_make_them(run):

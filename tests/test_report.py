@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import re
 import shutil
@@ -10,6 +11,7 @@ from collections import Counter
 import msgspec
 import pytest
 from markupsafe import escape
+from rich.console import Console
 
 from benchmarks.report import LABELS, WORDS, generate
 from scripts.checking import consistency, coverage
@@ -22,6 +24,7 @@ from scripts.page.page import breakable, render, stack
 from scripts.queueing import recommendation as deciding
 from scripts.queueing.rules import ACTIONS
 from scripts.reporting.console import count, ratio
+from scripts.reporting.scores import print_scores
 from scripts.scoring import comparison, runs
 from scripts.scoring import learning_curve as curve
 from scripts.scoring.runs import load_all
@@ -30,6 +33,7 @@ from scripts.suspecting.suspects import TIERS, Suspects
 from tests.html import Page
 from tests.project import ROOT, succeed
 from tests.runs import counted, made, write
+from tests.scored import step
 
 SHARED = ("boundary", "type", "boundary + type")  # kinds of both false negatives and false positives
 HOSTILE = [
@@ -81,8 +85,9 @@ def test_what_to_do_next_is_what_the_step_says(many, page):
     assert [row["label"] for row in rows] == list(found.labels)
     for row, each in zip(rows, found.labels.values(), strict=True):
         assert row["recommendation"] == ACTIONS[each.recommendation.action]
-        assert row["rule"] == f"{each.recommendation.rule} {each.recommendation.reason}".strip()
-        assert number(row["errors"]) == round(each.signals.errors)
+        advice = each.recommendation
+        assert row["rule"] == " ".join(f"{advice.rule} {advice.reason} {advice.command}".split())
+        assert row["errors"] == count(each.signals.errors)
 
 
 def test_recommendations_of_another_run_are_not_shown(many, tmp_path):
@@ -92,6 +97,52 @@ def test_recommendations_of_another_run_are_not_shown(many, tmp_path):
     content = render(load(folder))
     assert "Measurements of each label, and what to do" not in Page(content).tables
     assert b"<code>weasel run next</code>" in content
+
+
+def test_one_count_of_errors_and_one_order_of_labels(many, page, tmp_path):
+    """On the page, on the console of evaluate, compare and next, in compare.md, and in the files."""
+    newest = load_all(many / "metrics")[0][-1]
+    labels = list(newest.metrics.labels)
+    errors = {label: count(score.error_count) for label, score in newest.metrics.labels.items()}
+    printed = io.StringIO()
+    print_scores(Console(file=printed, width=80), newest.metrics)
+    rows = [line.split() for line in printed.getvalue().splitlines()[1:-2]]
+    assert [row[0] for row in rows] == labels
+    fp_fn = {row[0]: count(float(row[-3]) + float(row[-2])) for row in rows}
+    assert fp_fn == errors
+    said = step(many, "scripts.compare", "metrics", "--output", tmp_path).stdout
+    rows = [line.split()[0] for line in said.splitlines() if line.startswith("LABEL_")]
+    assert rows == labels * (len(rows) // len(labels))
+    lines = (tmp_path / "compare.md").read_text().splitlines()
+    named = [line.split(" | ")[0].removeprefix("| ").replace("&#95;", "_") for line in lines if "LABEL&#95;" in line]
+    assert named[: len(labels)] == labels
+    by_errors = sorted(labels, key=lambda label: (-newest.metrics.labels[label].error_count, label))
+    found = deciding.load(many / "metrics", many / "corpus")
+    by_errors = [label for label in by_errors if label in found.labels]  # all were learned
+    assert list(found.labels) == by_errors
+    assert {label: count(each.signals.errors) for label, each in found.labels.items()}.items() <= errors.items()
+    printed = io.StringIO()
+    deciding.print_next(Console(file=printed, width=100), found)
+    rows = [line.split() for line in printed.getvalue().splitlines()[1 : len(by_errors) + 1]]
+    assert {row[0]: row[-2] for row in rows}.items() <= errors.items()
+    assert [row[0] for row in rows] == by_errors
+
+    for name in (
+        "Scores by label", "Errors by kind and label", "Changes since the baseline by label", "F by label and run",
+        "Confusion matrix", "Recall of seen and unseen surface forms by label",
+    ):  # fmt: skip
+        assert [row[0].strip() for row in page.tables[name][1:]][: len(labels)] == labels, name
+    for name in ("Measurements of each label, and what to do", "Labels with the most errors"):
+        rows = page.rows(name)
+        assert [row["label"] for row in rows] == by_errors[: len(rows)]
+        assert len(rows) >= len(by_errors) - 1
+        assert {row["label"]: row["errors"] for row in rows}.items() <= errors.items()
+    assert {row["label"]: row["errors"] for row in page.rows("Errors by kind and label")[:-1]} == errors
+    summaries = dict(re.findall(r"<summary><bdi>([^<]+)</bdi> <span class=\"muted\">([\d,.]+) errors", page.content))
+    assert summaries
+    assert summaries.items() <= errors.items()
+    for label, groups in group_errors(load(many).errors, newest.metrics).items():
+        assert count(sum(group.total for group in groups)) == errors[label]
 
 
 def test_counts_add_up(page):
@@ -140,7 +191,7 @@ def test_the_learning_curve_has_its_numbers(many, page):
 
 def test_it_warns_of_what_makes_numbers_uncertain(tmp_path):
     before = made("ner", "a", 1, counted({"ORG": 5, "PER": 5}))
-    trained = runs.TrainingData(100, {"ORG": 10, "PER": 90}, {})
+    trained = runs.TrainingData(100, {"ORG": 10, "PER": 90}, {}, outdated=["ORG", "PER"])
     after = made(
         "ner", "b", 2, counted({"ORG": 5, "PER": 5}, other_gold=["PER"]), data=runs.RunData("other", "a"),
         trained=trained, code=runs.RunCode("a", "a", "c" * 40, ["configs/ner.cfg", "scripts/x.py"]),

@@ -10,8 +10,10 @@ import pytest
 
 from docs.outputs import without_usage
 from scripts.core.hashing import input_hash
+from scripts.model.models import announce
 from tests.prodigy import line, task
 from tests.project import ROOT, TRAINING, succeed
+from tests.scored import write_model
 
 CONFIG = """
 [merge]
@@ -96,3 +98,18 @@ def test_a_label_is_known_by_its_state(project):
     assert "PER   covered     Eve 0–3" in done.stdout
     assert "ORG   not covered –" in done.stdout
     assert "Conflict" not in done.stdout
+
+
+def test_a_model_that_is_not_of_these_labels_or_of_the_last_training_is_said_to_be_one(project, tmp_path):
+    """As the demo's, while one's own is trained."""
+    models = write_model(tmp_path / "ner", {"DOSE": ["IBM"]})
+    announce([models / "seed-0"])
+    said = show(project, "--models", models, "--", input_hash(TEXT)).stdout
+    assert "⚠ " in said
+    assert "model-best: is of the training before; the last one was stopped, or still runs" in said
+    assert "model-best: knows no label of the corpus (ORG, PER): weasel run train" in said
+    assert "DOSE" in said
+    known = write_model(tmp_path / "known", {"ORG": ["IBM"]})
+    said = show(project, "--models", known, "--", input_hash(TEXT)).stdout
+    assert "⚠" not in said
+    assert "Predictions of" in said

@@ -50,7 +50,7 @@ def test_a_missed_label_gets_a_low_threshold_and_a_spurious_one_a_high_one():
     scores = {("IBM", "ORG"): {UNIT: -0.6}, ("Ada", "PER"): {UNIT: 0.6}, ("hired", "PER"): {UNIT: 0.6}}
     pipe = WordScores(["ORG", "PER"], scores | {("Bob", "PER"): {UNIT: 2.0}})
     text = example("IBM hired Ada Bob", [(0, 1, "ORG"), (3, 4, "PER")], ["ORG", "PER"])
-    chosen = set_thresholds(pipe, [text] * 200)
+    chosen, _ = set_thresholds(pipe, [text] * 200)
     assert chosen == pipe.thresholds
     assert chosen["ORG"] < -0.6
     assert 0.6 < chosen["PER"] < 2.0
@@ -58,8 +58,8 @@ def test_a_missed_label_gets_a_low_threshold_and_a_spurious_one_a_high_one():
 
 def test_of_equal_thresholds_the_one_nearest_to_zero_is_chosen():
     pipe = WordScores(["ORG"], {("Big", "ORG"): {BEGIN: 9.0}, ("Blue", "ORG"): {LAST: 9.0}, ("is", "ORG"): {OUT: 9.0}})
-    assert set_thresholds(pipe, [example("Big Blue is", [(0, 2, "ORG")])]) == {"ORG": 0.0}
-    assert set_thresholds(pipe, []) == {"ORG": 0.0}
+    assert set_thresholds(pipe, [example("Big Blue is", [(0, 2, "ORG")])]) == ({"ORG": 0.0}, {"ORG": [1, 0, 0]})
+    assert set_thresholds(pipe, []) == ({"ORG": 0.0}, {"ORG": [0, 0, 0]})
 
 
 def test_a_label_with_few_entities_leans_on_the_others():

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,7 +17,9 @@ from spacy.vectors import Vectors
 
 from docs.outputs import without_usage
 from scripts import functions  # noqa: F401 (registers)
-from scripts.model.models import provenance
+from scripts.model.models import UNFINISHED, model_digest, provenance
+from scripts.model.training import UNLEARNED_F
+from scripts.queueing import rules
 from tests.project import ROOT
 from tests.scored import covered_doc, one_line, sign, step, write_corpus
 
@@ -101,11 +108,13 @@ def test_with_epochs_that_end_patience_and_epochs_mean_what_they_say(project):
 
 
 def test_transition_based_training_warns_with_numbers_where_not_all_is_covered(project):
-    covered = {"ORG": {"train": 40, "dev": 10, "test": 10}, "PER": {"train": 20, "dev": 10, "test": 10}}
+    covered = {"ORG": {"train": 40, "dev": 10, "test": 10}, "PER": {"train": 20, "dev": 2, "test": 10}}
     sign(project / "corpus", covered=covered)
     done = train(project, config=TRANSITION)
     assert done.returncode == 0, done.stderr
-    assert "25.0% of the text × label pairs are not covered" in " ".join(done.stdout.split())
+    said = " ".join(done.stdout.split())
+    assert "25.0% of the text × label pairs are not covered" in said
+    assert "⚠ dev: 40.0% of the pairs are not covered; the best model is chosen by the others alone" in said
     assert "not covered" not in train(project).stdout
 
 
@@ -117,6 +126,8 @@ def test_transition_based_training_warns_with_numbers_where_not_all_is_covered(p
         (["--training.odd", 3], "has no training.odd; [training] has "),
         (["--traning.max_steps", 3], "has no traning.max_steps"),
         (["--max_steps", 3], "--max_steps: not an option"),
+        (["--paths.init_tok2vec", "weights.bin"], "init_tok2vec does nothing without [pretraining]"),
+        (["--initialize.init_tok2vec", "weights.bin"], "init_tok2vec does nothing without [pretraining]"),
         (["--corpus", "nowhere"], "nowhere/split.json: no such file; make the corpus first: weasel run corpus"),
     ],
 )
@@ -142,6 +153,99 @@ def test_a_failure_leaves_the_model_there_was(project):
     sign(project / "corpus")
     assert "is damaged" in one_line(train(project))
     assert {path: path.read_bytes() for path in model.rglob("*") if path.is_file()} == before
+
+
+def test_a_model_that_has_not_learned_is_said_to_be_one(project):
+    """After ten steps, of which only the first is evaluated; and where it knows nothing of one label."""
+    done = train(project, "--training.max_steps", 10)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "⚠ training.max_steps 10 is below training.eval_frequency 20, so that only the first step is" in said
+    assert "⚠ seed-0: the model has not learned: F is " in said
+    assert "raise [training] max_steps, or see whether the annotations are right" in said
+    assert said.count("⚠") <= 3
+    assert step(project, "scripts.evaluate", "--run", "ner", "--models", "training/ner").returncode == 0
+    scores = json.loads((project / "metrics.json").read_text())
+    assert scores["micro"]["f"] < UNLEARNED_F == rules.UNLEARNED_F
+
+
+@pytest.mark.parametrize("config", [CONFIG, TRANSITION], ids=["label heads", "spaCy's ner"])
+def test_a_label_that_is_never_predicted_is_named_by_train(config, project):
+    """dev has entities of it, and train has none."""
+    shutil.rmtree(project / "corpus")
+    docs = [covered_doc(NLP, f"IBM hired Ada {n} .", [(0, 1, "ORG"), (2, 3, "PER")], ["ORG", "PER"]) for n in range(9)]
+    train_docs = [covered_doc(NLP, f"IBM hired him {n} .", [(0, 1, "ORG")], ["ORG", "PER"]) for n in range(30)]
+    write_corpus(project / "corpus", docs[:3], dev=docs, train=train_docs)
+    done = train(project, config=config)
+    assert done.returncode == 0, done.stderr
+    warnings = [line for line in done.stdout.splitlines() if line.startswith("⚠")]
+    assert len(warnings) == 1
+    assert "never predicted on the dev texts, which have entities of them: PER (9); raise [training]" in warnings[0]
+
+
+def evaluate(project, run="ner"):
+    return step(project, "scripts.evaluate", "--run", run, "--models", f"training/{run}")
+
+
+def stop(project, signal_number, *options):
+    """Start a long training, and stop it once its files are being written."""
+    command = [sys.executable, "-u", "-m", "scripts.train", CONFIG, "--output", "training/ner", *FEW, *options]
+    process = subprocess.Popen(
+        [*map(str, command), "--training.max_steps", "100000"],
+        cwd=project, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as a terminal starts it
+    )  # fmt: skip
+    for line in process.stdout:
+        if b"LOSS" in line:
+            break
+    process.send_signal(signal_number)
+    process.communicate()
+    assert process.returncode != 0
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])
+def test_after_a_training_that_was_stopped_the_model_before_is_not_taken_for_its_result(signal_number, project):
+    assert train(project).returncode == 0
+    assert evaluate(project).returncode == 0
+    best = project / "training/ner/seed-0/model-best"
+    before, scores = model_digest(best), (project / "metrics.json").read_bytes()
+    stop(project, signal_number, "--training.dropout", 0.3)
+    assert model_digest(best) == before
+    said = one_line(evaluate(project))
+    assert "seed-0/model-best: is of the training before; the last one was stopped, or still runs" in said
+    assert "weasel run train . --force; to use this model all the same, remove training/ner/seed-0" in said
+    assert (project / "metrics.json").read_bytes() == scores
+    assert "is of the training before" in one_line(relearn(project, "PER"))
+    package = ("--model", "training/ner/seed-0/model-best", "--name", "ner")
+    assert "is of the training before" in one_line(step(project, "scripts.package", *package))
+    note = project / "training/ner/seed-0" / UNFINISHED
+    if signal_number == signal.SIGINT:  # as it says
+        note.unlink()
+    else:
+        assert train(project).returncode == 0
+        assert not note.exists()
+        assert model_digest(best) == before  # the same again
+    assert evaluate(project).returncode == 0
+    assert (project / "metrics.json").read_bytes() == scores
+
+
+def test_seeds_whose_turn_never_came_are_not_taken_for_new_ones(project):
+    """Several are trained: those that wait are of the training before, too."""
+    assert train(project, "--seed", 1).returncode == 0
+    (project / "training/ner/seed-0").mkdir()
+    (project / "corpus/dev/0000.spacy").write_bytes(b"odd")  # the first fails
+    sign(project / "corpus")
+    assert train(project, "--seeds", 2).returncode == 1
+    done = step(project, "scripts.evaluate", "--run", "ner", "--models", "training/ner", "--seed", 1, "--seeds", 1)
+    assert "seed-1/model-best: is of the training before" in one_line(done)
+
+
+def test_a_training_that_cannot_begin_changes_nothing(project):
+    assert train(project).returncode == 0
+    one_line(train(project, "--training.odd", 3))
+    if not spacy.prefer_gpu():
+        one_line(train(project, "--gpu", 0))
+    assert evaluate(project).returncode == 0
 
 
 def test_static_vectors_are_used_by_a_var(project):
@@ -206,7 +310,10 @@ def test_a_new_label_is_learned_and_all_others_are_found_exactly_as_before(train
     assert {label: after[label] for label in before} == before
     assert len(after["LOC"]) == len(TEXTS)
     found_record = provenance(spacy.load(trained / "training/ner-LOC/seed-0/model-best").meta)
-    assert found_record.relearned == {"LOC": "e" * 8}
+    assert (found_record.relearned, found_record.others) == ({"LOC": "e" * 8}, "d" * 8)
+    assert found_record.outdated(["LOC", "ORG", "PER"], "e" * 8) == ["ORG", "PER"]
+    assert found_record.outdated(["LOC", "ORG", "PER"], "d" * 8) == ["LOC"]
+    assert found_record.knows("e" * 8)
 
 
 def test_a_label_is_learned_again_and_all_others_are_found_exactly_as_before(trained):
@@ -230,6 +337,42 @@ def test_what_was_learned_alone_is_a_run_of_its_own_and_is_compared(trained):
     done = step(trained, "scripts.compare", "metrics")
     assert done.returncode == 0, done.stderr
     assert "ner-PER-" in done.stdout
+
+
+def test_what_was_learned_alone_is_not_said_to_be_of_other_data(trained):
+    """Unlike a model that was trained before the annotations changed."""
+    annotate_places(trained)
+    assert relearn(trained, "PER").returncode == 0
+    said = " ".join(evaluate(trained, "ner-PER").stdout.split())
+    assert "Trained on what corpus holds now: PER, alone; the other 2 labels on earlier data" in said
+    assert "⚠" not in said
+    run = json.loads(next(trained.glob("metrics/ner-PER-*/run.json")).read_text())
+    assert run["trained"]["outdated"] == ["LOC", "ORG"]
+    warning = "⚠ the model was trained on other data than corpus holds now; train again: weasel run train"
+    assert warning in " ".join(evaluate(trained).stdout.split())
+    sign(trained / "corpus", digest="f" * 8)
+    assert warning in " ".join(evaluate(trained, "ner-PER").stdout.split())
+
+
+def test_a_run_of_one_label_has_its_config_in_its_model(trained):
+    """In a project, where `configs/ner-PER.cfg` does not exist: each step that takes a config works with it."""
+    (trained / "configs").mkdir()
+    (trained / "configs/ner.cfg").write_bytes(CONFIG.read_bytes())
+    assert relearn(trained, "PER").returncode == 0
+    own, seeds = "configs/ner-PER.cfg", ("--seeds", 3, "--output", "training/ner-PER-seeds")
+    assert step(trained, "scripts.train", own, *FEW, *seeds).returncode == 0
+    done = step(trained, "scripts.seed_variance", "--run", "ner-PER", "--models", "training/ner-PER-seeds")
+    assert done.returncode == 0, done.stderr
+    curve = ("--models", "training/ner-PER-curve", "--shares", 0.5, 1.0)
+    done = step(trained, "scripts.learning_curve", own, *curve, *FEW)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((trained / "metrics/learning-curve.json").read_text())["run"] == "ner-PER"
+    before = model_digest(trained / "training/ner-PER/seed-0/model-best")
+    said = one_line(step(trained, "scripts.train", own, "--output", "training/ner-PER", *FEW))
+    assert "training/ner-PER: is a run of train-label" in said
+    assert model_digest(trained / "training/ner-PER/seed-0/model-best") == before
+    said = one_line(step(trained, "scripts.train", "configs/ner-OGR.cfg", "--output", "training/ner-OGR"))
+    assert "configs/ner-OGR.cfg: no such file; --vars.run is one of ner, or a run of train-label" in said
 
 
 def test_what_cannot_be_learned_alone_is_one_line(trained):

@@ -23,6 +23,7 @@ from scripts.building.splits import (
     ShardRules,
     Splitter,
     digest_of_placed,
+    training_config,
 )  # fmt: skip
 from scripts.core.errors import UserError, committing
 from scripts.core.files import UNREADABLE, code_digest, exclusive, has_digest, put, remove, work_folder, write_json
@@ -67,6 +68,7 @@ def plan_of(config: Settings, training: Path) -> CorpusPlan:
 
 def nlp_block(path: Path) -> dict[str, Any]:
     """The [nlp] block of a training config. RAISES (UserError): If it has none, or cannot be read."""
+    path = training_config(path)
     try:
         return dict(Config().from_disk(path, interpolate=True)["nlp"])
     except (OSError, KeyError, ValueError) as err:

@@ -235,6 +235,10 @@ class Corpus(msgspec.Struct, kw_only=True):
         paths = {Path(name): digest for shard in self.shards.values() for name, digest in shard.files.items()}
         return {path.name: digest for path, digest in paths.items() if path.parent.name == split}
 
+    def uncovered(self, label: str, split: SplitName) -> int:
+        """The number of texts of a split that are not covered for a label."""
+        return self.texts.get(split, 0) - self.covered.get(label, {}).get(split, 0)
+
 
 class StoredShards(msgspec.Struct):
     """corpus/docbins.json, if the shards are not beside it: URL of the storage, and the folder of each shard there."""
@@ -327,3 +331,18 @@ def _shards_of(corpus: Corpus, folder: Path) -> list[ShardFile]:
 
 def _other_file(path: Path, problem: str) -> UserError:
     return UserError(f"{path}: {problem}; make the corpus again: weasel run corpus")
+
+
+def training_config(path: Path) -> Path:
+    """The training config of a run: `configs/<run>.cfg`; of a run of `train-label` that of its model.
+
+    RAISES (UserError): If there is neither.
+    """
+    if path.exists():
+        return path
+    models = (path.parent.parent / "training" / path.stem).glob("seed-*/model-best/config.cfg")
+    found = min(models, default=None)
+    if found is None:
+        others = sorted(other.stem for other in path.parent.glob("*.cfg") if other.stem != "datasets")
+        raise UserError(f"{path}: no such file; --vars.run is one of {', '.join(others)}, or a run of train-label")
+    return found

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,16 @@ from spacy.cli.package import package
 from scripts.core.errors import UserError, committing
 from scripts.core.files import UNREADABLE, exclusive, put, work_folder, write_json
 from scripts.model import label_heads
-from scripts.model.models import Provenance, load_model, model_digest, provenance, without_seen_words
+from scripts.model.models import (
+    Provenance,
+    demand_finished,
+    demand_labels,
+    labels_of,
+    load_model,
+    model_digest,
+    provenance,
+    without_seen_words,
+)
 from scripts.reporting.comparison import markdown_row
 from scripts.reporting.console import escape_markdown
 from scripts.reporting.scores import metric_cells
@@ -91,16 +101,20 @@ _CODE = Path(label_heads.__file__)
 _ROOT = Path(__file__).parent.parent.parent
 
 
-def build(model: Path, metrics: Path, output: Path, name: str, version: str) -> Path:
+def build(model: Path, metrics: Path, output: Path, name: str, version: str, labels: Collection[str] = ()) -> Path:
     """Build a wheel that needs nothing but spaCy and is loaded by its name.
 
     model (Path): A folder `model-best`, unchanged since it was evaluated.
     output (Path): Gets the wheel, and the card as `<wheel>.md`.
-    name (str), version (str): Of the package, without the language; as in https://peps.python.org/pep-0440/.
-    RAISES (UserError): If name or version are not valid, the model was not evaluated, or the wheel cannot be built.
+    name (str), version (str): Of the package, without the language; as in https://peps.python.org/pep-0440/. Names are
+        normalized as in https://peps.python.org/pep-0503/, with '_'.
+    labels (Collection[str]): Of the corpus, if there is one.
+    RAISES (UserError): If name or version are not valid, the model was not evaluated, is of another project or not of
+        the last training, or the wheel cannot be built.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9_]*[a-z0-9]", name) or "__" in name:
-        raise UserError(f"{name!r}: is no name for a package; use small letters, digits and single '_'")
+    name = re.sub(r"[-_.]+", "_", name.lower())  # a run's name becomes one for a package, `ner-ORG` for example
+    if not re.fullmatch(r"[a-z][a-z0-9_]*[a-z0-9]", name):
+        raise UserError(f"{name!r}: is no name for a package; use letters of ASCII, digits and '_'")
     try:
         version = str(Version(version))
     except InvalidVersion as err:
@@ -109,6 +123,8 @@ def build(model: Path, metrics: Path, output: Path, name: str, version: str) -> 
         meta = msgspec.json.decode((model / "meta.json").read_bytes(), type=dict[str, object])
     except UNREADABLE as err:
         raise UserError(f"{model}: is no trained model ({err}); train one first: weasel run train") from err
+    demand_finished(model)
+    demand_labels(model, labels_of(meta), labels)
     record = provenance(meta)
     if record is None:
         raise UserError(f"{model}: has no record of its training data; train it with labelwise.RecordData.v1")

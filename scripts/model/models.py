@@ -3,7 +3,7 @@
 import hashlib
 import platform
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ from scripts.core.files import UNREADABLE, code_digest, sha256
 
 KEY = "labelwise"  # in meta.json
 BEST = "model-best"  # spaCy's name for the folder of the model with the best score on the dev texts
+UNFINISHED = "unfinished.txt"  # beside it, from the start of a training until its model is in place
 _SCRIPTS = Path(__file__).parent.parent
 _CODE = (_SCRIPTS / "functions.py", _SCRIPTS / "building", _SCRIPTS / "model")
 # Systems and processors on which NumPy's OpenBLAS multiplies matrices faster than BLIS, thinc's own choice; measured in
@@ -39,7 +40,8 @@ class Provenance(msgspec.Struct, kw_only=True):
     corpus (str), texts (dict[SplitName, int]): See `Corpus`.
     code (str), versions (dict[str, str]): See `training_code` and `versions`; "blas" as in `blas`.
     covered (dict[str, int]): By label: training texts that are covered for it.
-    relearned (dict[str, str]): By label that was trained again alone: its corpus, which is part of `corpus` then too.
+    relearned (dict[str, str]): By label that was trained again alone: its corpus. `corpus` is a digest of all then.
+    others (str): The corpus of the other labels, if some were trained again alone.
     """
 
     corpus: str
@@ -48,6 +50,15 @@ class Provenance(msgspec.Struct, kw_only=True):
     versions: dict[str, str]
     covered: dict[str, int] = {}
     relearned: dict[str, str] = {}
+    others: str = ""
+
+    def outdated(self, labels: Iterable[str], corpus: str) -> list[str]:
+        """Return those of some labels that were trained on another corpus."""
+        return [label for label in labels if self.relearned.get(label, self.others or self.corpus) != corpus]
+
+    def knows(self, corpus: str) -> bool:
+        """Whether the model, or one of its labels, was trained on a corpus."""
+        return corpus in (self.corpus, *self.relearned.values())
 
 
 @spacy.registry.callbacks("labelwise.RecordData.v1")
@@ -83,6 +94,16 @@ def provenance(meta: Mapping[str, Any]) -> Provenance | None:
         return msgspec.convert(meta.get(KEY), Provenance)
     except msgspec.ValidationError:
         return None
+
+
+def labels_of(meta: Mapping[str, Any]) -> frozenset[str]:
+    """All labels that are in a model's meta."""
+    by_pipe = meta.get("labels")
+    return (
+        frozenset(label for of_pipe in by_pipe.values() for label in of_pipe)
+        if isinstance(by_pipe, dict)
+        else frozenset()
+    )
 
 
 def training_code() -> str:
@@ -142,6 +163,39 @@ class TrainedModel(NamedTuple):
     labels: frozenset[str]
     provenance: Provenance | None
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a later training of it began and did not end."""
+        return self.path.with_name(UNFINISHED).exists()
+
+
+def announce(folders: Iterable[Path]) -> None:
+    """Note in folders `seed-<n>` that a training begins, so that no other model in them is taken for its result."""
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / UNFINISHED).write_text(
+            f"A training began whose {BEST} is not here yet: it runs, or was stopped. A {BEST} in this folder is of "
+            "the training before. To use that one all the same, remove this file.\n",
+            "utf8",
+        )  # no output of its own: that it is there is all that counts
+
+
+def demand_finished(best: Path) -> None:
+    """RAISES (UserError): If a later training of a model began and did not end."""
+    note = best.with_name(UNFINISHED)
+    if note.exists():
+        raise UserError(
+            f"{best}: is of the training before; the last one was stopped, or still runs. Train again: weasel run "
+            f"train . --force; to use this model all the same, remove {note}"
+        )
+
+
+def demand_labels(place: Path, known: Collection[str], labels: Collection[str]) -> None:
+    """RAISES (UserError): If models know no label of the corpus: they are of another project, as the demo's."""
+    if labels and known and set(known).isdisjoint(labels):  # a component need not say what it knows
+        some = ", ".join(sorted(labels)[:3])
+        raise UserError(f"{place}: knows no label of the corpus ({some}{', …' * (len(labels) > 3)}): weasel run train")
+
 
 def find_models(
     folder: Path, corpus: str, labels: Collection[str], seeds: Sequence[int] = ()
@@ -150,7 +204,7 @@ def find_models(
 
     folder (Path): The run's models, for example training/ner.
     corpus (str): Digest of the corpus. If some of the models were trained on it, those are the run.
-    labels (Collection[str]): Of the corpus. A model that knows none of them is of another project, as the demo's.
+    labels (Collection[str]): Of the corpus, see `demand_labels`.
     seeds (Sequence[int]): Seeds that must be there; none for all that are.
     RETURNS (tuple[list[TrainedModel], list[str]]): By seed; and folders that are not part of the run, with the reason.
     RAISES (UserError): If a model is missing, cannot be read or has another seed than its folder, or if models differ
@@ -164,12 +218,10 @@ def find_models(
     models = [_read_model(path / BEST, seed) for seed, path in chosen.items() if (path / BEST).is_dir()]
     if not models:
         raise UserError(f"{folder}: has no seed-<n>/{BEST}; train a model first: weasel run train")
-    if labels and all(model.labels.isdisjoint(labels) for model in models):
-        some = ", ".join(sorted(labels)[:3])
-        raise UserError(f"{folder}: knows no label of the corpus ({some}{', …' * (len(labels) > 3)}): weasel run train")
+    demand_labels(folder, frozenset().union(*(model.labels for model in models)), labels)
     skipped = [f"{path}: has no {BEST}" for path in chosen.values() if not (path / BEST).is_dir()]
     # Models of another corpus are of an earlier run, unless there are no others.
-    current = [model for model in models if model.provenance and model.provenance.corpus == corpus] or models
+    current = [model for model in models if model.provenance and model.provenance.knows(corpus)] or models
     skipped += [f"{model.path.parent}: was trained on other data" for model in models if model not in current]
     for model in current[1:]:
         _demand_same_run(current[0], model)
@@ -200,9 +252,7 @@ def _read_model(path: Path, seed: int) -> TrainedModel:
         raise UserError(f"{path}: its config or meta cannot be read ({err}); train it again") from err
     if used != seed:
         raise UserError(f"{path}: was trained with seed {used}, not {seed}; name its folder seed-{used}")
-    by_pipe = meta.get("labels")
-    labels = {label for of_pipe in by_pipe.values() for label in of_pipe} if isinstance(by_pipe, dict) else set()
-    return TrainedModel(path, seed, _without_paths_and_seeds(config), frozenset(labels), provenance(meta))
+    return TrainedModel(path, seed, _without_paths_and_seeds(config), labels_of(meta), provenance(meta))
 
 
 def _without_paths_and_seeds(config: Config) -> str:

@@ -1,5 +1,7 @@
 """Train one label of a pipeline again, or a new one; predictions for all other labels stay the same, to the bit."""
 
+from __future__ import annotations
+
 import hashlib
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,12 +17,12 @@ from spacy.training import Example
 from spacy.util import minibatch, registry
 from thinc.api import Model, Optimizer, set_dropout_rate
 
-from scripts.building.reading import CorpusReader
-from scripts.building.splits import read_corpus
+from scripts.building.reading import CorpusReader, read_labels
+from scripts.building.splits import Corpus, read_corpus
 from scripts.core.errors import UserError
 from scripts.model import label_heads
 from scripts.model.label_heads import COVERED, INCORRECT, TAGS, BatchGold, LabelHeads
-from scripts.model.models import BEST, KEY, load_model, provenance, save_model
+from scripts.model.models import BEST, KEY, demand_finished, demand_labels, load_model, provenance, save_model
 from scripts.model.thresholds import best_thresholds, count_by_threshold, examples_with_layers, label_scorer
 from scripts.model.training import replacing_model
 
@@ -53,23 +55,38 @@ def relearn(source: Path, label: str, corpus: Path, folder: Path, steps: int | N
     folder (Path): For example training/ner-ORG/seed-0.
     steps (int | None): Batches; None for as many as the pipeline was trained for, or a third of that if the output of
         the layers below cannot be cached, so that a batch takes longer.
-    RAISES (UserError): If the pipeline is missing or has no label heads, or no text is annotated for the label.
+    RAISES (UserError): If the pipeline is missing, has no label heads or is of another project, a later training of it
+        did not end, or no text is annotated for the label.
     """
-    digest = read_corpus(corpus / "split.json").digest
+    demand_finished(source)
+    account = read_corpus(corpus / "split.json")
     nlp = load_model(source)
     pipe = label_scorer(nlp)
     if not isinstance(pipe, LabelHeads):  # others have no head that could be taken out
         raise UserError(f"{source}: has no label heads, so no label can be trained alone; train it anew")
+    demand_labels(source, pipe.labels, read_labels(corpus / "labels.json"))
     seed = nlp.config.interpolate()["training"]["seed"]
     max_tokens = _CACHE_BYTES // (4 * pipe.model.get_ref("heads").get_dim("nI"))
-    train = _LabelTexts(nlp, corpus / "train", label, max_tokens, seed)
+    train, dev = (
+        _LabelTexts(nlp, corpus / name, label, max_tokens, at) for name, at in (("train", seed), ("dev", None))
+    )
     if not train.number:
         raise UserError(f"{corpus}/train: no text is annotated for {label}")
+    with replacing_model(folder) as work:
+        done = _relearn(nlp, pipe, label, train, dev, steps)
+        _record(nlp, label, account)
+        save_model(nlp, work / BEST)
+    return done
+
+
+def _relearn(
+    nlp: Language, pipe: LabelHeads, label: str, train: _LabelTexts, dev: _LabelTexts, steps: int | None
+) -> Relearned:
+    """Train the head of a label on its texts, and put it and its threshold into the pipeline."""
     steps, loop = _training_loop(nlp, steps, 1 if train.cached else 3)
-    spacy.util.fix_random_seed(seed)
+    spacy.util.fix_random_seed(nlp.config.interpolate()["training"]["seed"])
     is_new = bool(pipe.add_label(label))
     head = _LabelHead(pipe, label)
-    dev = _LabelTexts(nlp, corpus / "dev", label, max_tokens)
     for texts in (train, dev):
         head.cache(texts.cached)
     before = None if is_new else head.f1(dev.epoch(), pipe.thresholds.get(label, 0.0))
@@ -78,9 +95,6 @@ def relearn(source: Path, label: str, corpus: Path, folder: Path, steps: int | N
     threshold = best_thresholds(head.labels, count_by_threshold(head, dev.epoch()))[label]
     head.put_back()
     pipe.thresholds[label] = threshold
-    _record(nlp, label, digest)
-    with replacing_model(folder) as work:
-        save_model(nlp, work / BEST)
     return Relearned(is_new, before, head.f1(dev.epoch(), threshold), train.number, steps)
 
 
@@ -93,12 +107,15 @@ def _training_loop(nlp: Language, steps: int | None, divisor: int) -> tuple[int,
     return steps, registry.resolve({name: training[name] for name in _LOOP})
 
 
-def _record(nlp: Language, label: str, corpus: str) -> None:
+def _record(nlp: Language, label: str, corpus: Corpus) -> None:
     """Record in the meta that a label was trained on another corpus than the others, which makes it another model."""
     found = provenance(nlp.meta)
     if found:
-        found.relearned[label] = corpus
-        found.corpus = hashlib.sha256(msgspec.json.encode([found.corpus, label, corpus])).hexdigest()
+        found.others = found.others or found.corpus
+        found.relearned[label] = corpus.digest
+        found.corpus = hashlib.sha256(msgspec.json.encode([found.corpus, label, corpus.digest])).hexdigest()
+        found.covered[label] = corpus.covered.get(label, {}).get("train", 0)
+        found.texts["train"] = max(found.texts.get("train", 0), corpus.texts.get("train", 0))
         nlp.meta[KEY] = msgspec.to_builtins(found)
 
 

@@ -63,17 +63,20 @@ def examples_with_layers(nlp: Language, examples: Iterable[Example]) -> Iterator
         yield from (Example(doc, example.reference) for doc, example in zip(docs, batch, strict=True))
 
 
-def set_thresholds(pipe: LabelScorer, examples: Iterable[Example]) -> dict[str, float]:
+def set_thresholds(pipe: LabelScorer, examples: Iterable[Example]) -> tuple[dict[str, float], dict[str, list[int]]]:
     """Set the thresholds that give each label the best F1 on some examples.
 
     pipe (LabelScorer): A trained component. Components below it must have run on the examples.
     examples (Iterable[Example]): Texts that it was not trained on, for example corpus/dev. They are streamed.
-    RETURNS (dict[str, float]): The thresholds by label.
+    RETURNS (tuple[dict[str, float], dict[str, list[int]]]): By label: the threshold; and with it the true positives,
+        false positives and false negatives.
     """
-    chosen = best_thresholds(pipe.labels, count_by_threshold(pipe, examples))
+    counts = count_by_threshold(pipe, examples)
+    chosen = best_thresholds(pipe.labels, counts)
     pipe.thresholds.clear()
     pipe.thresholds.update(chosen)
-    return chosen
+    columns = enumerate(chosen.items())
+    return chosen, {label: counts[BIASES.index(bias), column].tolist() for column, (label, bias) in columns}
 
 
 def count_by_threshold(

@@ -9,19 +9,24 @@ import spacy
 from confection import Config, ConfigValidationError
 from spacy.cli._util import setup_gpu
 from spacy.cli.train import train as spacy_train
-from spacy.util import walk_dict
+from spacy.language import Language
+from spacy.training import Example
+from spacy.util import minibatch, walk_dict
 
 from scripts.building.documents import missing_language
 from scripts.building.reading import CorpusReader
-from scripts.building.splits import Corpus
-from scripts.core.errors import UserError, note_new
+from scripts.building.splits import Corpus, SplitName
+from scripts.core.errors import UserError, committing, note_new
 from scripts.core.files import exclusive, replace_folder, work_folder
 from scripts.core.workers import available_cores, available_mb, spread
-from scripts.model.models import BEST, blas_threads, fast_products, save_model
+from scripts.model import label_heads
+from scripts.model.models import BEST, UNFINISHED, announce, blas_threads, fast_products, save_model
 from scripts.model.thresholds import examples_with_layers, label_scorer, set_thresholds
 
 STATIC, MIXED = "include_static_vectors", "mixed_precision"  # keys of layers
 _TRANSITION_BASED = ("ner", "beam_ner")  # spaCy's factories
+UNLEARNED_F = 0.1  # of all labels together: below, a model has not learned
+_BATCH = 64
 _TRAINING_MB = 1500  # memory of one training; the corpus is streamed
 
 
@@ -31,8 +36,8 @@ def load_config(path: Path, values: Mapping[str, Any], vectors: str | None) -> t
     values (Mapping[str, Any]): Set on the command line, by dotted key.
     vectors (str | None): A pipeline with static vectors, as a path or package, for all layers that can use them.
     RETURNS (tuple[Config, dict[str, Any]]): The config, and all values that were set.
-    RAISES (UserError): If the config cannot be read, has no such key or no layer that can use vectors, or names a
-        component that is not installed.
+    RAISES (UserError): If the config cannot be read, has no such key or no layer that can use vectors, names a
+        component that is not installed, or sets pretrained weights that would not be used.
     """
     values = dict(values)
     written = _read(path, {})
@@ -45,12 +50,19 @@ def load_config(path: Path, values: Mapping[str, Any], vectors: str | None) -> t
     config = _read(path, values)
     blas_threads(config)
     _demand_factories(path, config)
+    if config.interpolate().get("initialize", {}).get("init_tok2vec") and not config.get("pretraining"):
+        raise UserError(
+            f"{path}: init_tok2vec does nothing without [pretraining], whose component and layer say where the weights "
+            "go: https://spacy.io/api/data-formats#config-pretraining"
+        )
     return config, values
 
 
 def _read(path: Path, values: Mapping[str, Any]) -> Config:
     try:
-        return spacy.util.load_config(path, overrides=dict(values))
+        config = spacy.util.load_config(path, overrides=dict(values))
+        config.interpolate()  # says which variable does not exist
+        return config
     except ConfigValidationError as err:
         raise UserError(f"{path}: {' '.join(str(err).split())}") from err
     except (OSError, ValueError) as err:
@@ -96,16 +108,16 @@ def _demand_gpu(config: Path, values: Mapping[str, Any], gpu: int) -> None:
         raise UserError(f"GPU {gpu}: {err}; without one it is --vars.gpu -1") from err
 
 
-def uncovered_share(config: Config, corpus: Corpus) -> float:
-    """The share of text × label pairs of the train split that are not covered, if entities are found by spaCy's `ner`.
+def uncovered_share(config: Config, corpus: Corpus, split: SplitName) -> float:
+    """The share of text × label pairs of a split that are not covered, if entities are found by spaCy's `ner`.
 
-    It learns from a text as a whole: to it, a label is missing in a text or it is not. Else 0.
+    It learns from a text as a whole, and is scored on it: to it, a label is missing in a text or it is not. Else 0.
     """
     factories = [block.get("factory") for block in config.get("components", {}).values()]
-    pairs = corpus.texts.get("train", 0) * len(corpus.covered)
+    pairs = corpus.texts.get(split, 0) * len(corpus.covered)
     if "label_heads" in factories or not pairs or not any(name in _TRANSITION_BASED for name in factories):
         return 0.0
-    return 1 - sum(counts.get("train", 0) for counts in corpus.covered.values()) / pairs
+    return sum(corpus.uncovered(label, split) for label in corpus.covered) / pairs
 
 
 class TrainingJob(NamedTuple):
@@ -124,10 +136,50 @@ class TrainingJob(NamedTuple):
     gpu: int
 
 
-def train(job: TrainingJob) -> dict[str, float]:
+class Trained(NamedTuple):
+    """The result of a training.
+
+    thresholds (dict[str, float]): By label; empty if no component has any.
+    dev (dict[str, list[int]]): By label: true positives, false positives and false negatives on the dev texts.
+    """
+
+    thresholds: dict[str, float]
+    dev: dict[str, list[int]]
+
+    def doubts(self) -> list[str]:
+        """Say in a sentence each how it has not learned, and what to do."""
+        f = label_heads.prf(*map(sum, zip((0, 0, 0), *self.dev.values(), strict=True)))["f"]
+        never = {label: tp + fn for label, (tp, fp, fn) in self.dev.items() if tp + fp == 0 and fn}
+        sentences = []
+        if f is not None and f < UNLEARNED_F:
+            sentences.append(
+                f"the model has not learned: F is {f:.3f} on the dev texts; raise [training] max_steps, or see "
+                "whether the annotations are right: weasel run consistency"
+            )
+        if never:
+            labels = ", ".join(f"{label} ({entities:,})" for label, entities in sorted(never.items()))
+            sentences.append(
+                f"never predicted on the dev texts, which have entities of them: {labels}; raise [training] "
+                "max_steps, or annotate more texts for them"
+            )
+        return sentences
+
+
+def step_doubts(config: Config) -> list[str]:
+    """Say if training ends before the second evaluation, which chooses the model."""
+    training = config.interpolate()["training"]
+    steps, frequency = (training[key] for key in ("max_steps", "eval_frequency"))
+    if not 0 < steps < frequency:
+        return []
+    return [
+        f"training.max_steps {steps:,} is below training.eval_frequency {frequency:,}, so that only the first step is "
+        f"evaluated, and kept: lower eval_frequency, or raise max_steps"
+    ]
+
+
+def train(job: TrainingJob) -> Trained:
     """Train with `spacy train`, set the thresholds, and put `model-best` into the folder.
 
-    RETURNS (dict[str, float]): The thresholds by label; empty if no component has any.
     RAISES (UserError): If the GPU cannot be used, or none is used and the config needs one.
     """
     _demand_gpu(job.config, job.values, job.gpu)
@@ -137,19 +189,28 @@ def train(job: TrainingJob) -> dict[str, float]:
             nlp = spacy.load(work / "trained" / BEST)
         examples = CorpusReader(job.dev)(nlp)
         scorer = label_scorer(nlp)
-        thresholds = set_thresholds(scorer, examples_with_layers(nlp, examples)) if scorer else {}
+        if scorer:
+            trained = Trained(*set_thresholds(scorer, examples_with_layers(nlp, examples)))
+        else:
+            trained = Trained({}, dict(label_heads.count_covered(_predicted(nlp, examples))))
         save_model(nlp, work / BEST)
-    return thresholds
+    return trained
 
 
-def train_all(jobs: Sequence[TrainingJob], title: str) -> Iterator[dict[str, float]]:
+def _predicted(nlp: Language, examples: Iterable[Example]) -> Iterator[Example]:
+    for batch in minibatch(examples, _BATCH):
+        docs = nlp.pipe([example.predicted for example in batch])
+        yield from (Example(doc, example.reference) for doc, example in zip(docs, batch, strict=True))
+
+
+def train_all(jobs: Sequence[TrainingJob], title: str) -> Iterator[Trained]:
     """Train several pipelines at a time, as memory and cores allow; on a GPU one after the other.
 
     title (str): Of the progress bar. spaCy's output goes to train.log in each folder.
-    RETURNS (Iterator[dict[str, float]]): The thresholds of each.
     """
     threads = max((blas_threads(_read(job.config, job.values)) for job in jobs), default=1)
     processes = at_a_time(any(job.gpu >= 0 for job in jobs), threads)
+    announce(job.folder for job in jobs)  # also those that are trained after the others
     note_new(jobs[0].folder.parent / f"*/{BEST} of what was trained to the end")
     try:
         yield from spread(_train_quietly, jobs, processes, title)
@@ -166,7 +227,7 @@ def at_a_time(on_gpu: bool, threads: int = 1) -> int:
     return 1 if on_gpu else int(max(1, min(available_cores() // threads, available_mb() // _TRAINING_MB)))
 
 
-def _train_quietly(job: TrainingJob) -> dict[str, float]:
+def _train_quietly(job: TrainingJob) -> Trained:
     job.folder.mkdir(parents=True, exist_ok=True)
     with (job.folder / "train.log").open("w", encoding="utf8") as log, redirect_stdout(log):
         return train(job)
@@ -174,7 +235,13 @@ def _train_quietly(job: TrainingJob) -> dict[str, float]:
 
 @contextmanager
 def replacing_model(folder: Path) -> Iterator[Path]:
-    """Give a folder to make `model-best` in; it replaces the previous one when the block ends without an error."""
+    """Give a folder to make `model-best` in; it replaces the previous one when the block ends without an error.
+
+    Until then a file says so, see `announce`.
+    """
     with exclusive(folder), work_folder(folder) as work:
+        announce([folder])
         yield work
-        replace_folder(work / BEST, folder / BEST)
+        with committing():
+            replace_folder(work / BEST, folder / BEST)
+            (folder / UNFINISHED).unlink(missing_ok=True)

@@ -15,13 +15,14 @@ from scripts.checking.coverage import Coverage, CoverageMatrix
 from scripts.checking.review import Outdated, Suspect
 from scripts.queueing import recommendation
 from scripts.queueing.recommendation import Next
+from scripts.queueing.rules import FEW_ENTITIES
 from scripts.reporting.console import listed, plural
 from scripts.scoring import comparison, examples, learning_curve, runs
 from scripts.scoring.changes import Changes
 from scripts.scoring.comparison import Comparisons, RunComparison
-from scripts.scoring.examples import ERROR_KINDS, ErrorExample
+from scripts.scoring.examples import ErrorExample
 from scripts.scoring.learning_curve import LearningCurve
-from scripts.scoring.metrics import Errors, Score
+from scripts.scoring.metrics import Score, most_errors_first
 from scripts.scoring.runs import Confusion, ScoredRun
 from scripts.suspecting import suspects
 from scripts.suspecting.suspects import Suspects
@@ -129,18 +130,13 @@ def run_history(found: Inputs) -> list[ScoredRun]:
 
 def weakest_labels(scored: ScoredRun, limit: int = 5) -> list[tuple[str, Score]]:
     """Find the labels with the most errors."""
-    scores = [(label, score) for label, score in scored.metrics.labels.items() if score.error_count]
-    return sorted(scores, key=lambda pair: (-pair[1].error_count, pair[0]))[:limit]
-
-
-def errors_by_kind(errors: Errors) -> dict[str, float]:
-    """Add up false negatives and false positives of each kind."""
-    return {kind: getattr(errors.fn, kind, 0.0) + getattr(errors.fp, kind, 0.0) for kind in ERROR_KINDS}
+    scores = scored.metrics.labels
+    ordered = most_errors_first({label: score.error_count for label, score in scores.items() if score.error_count})
+    return [(label, scores[label]) for label in ordered[:limit]]
 
 
 # Cautions
 
-_FEW = 30  # entities: with fewer, an interval of F is wider than any change one hopes for
 _LOW = 0.5  # of the training texts
 
 
@@ -182,7 +178,7 @@ def _run_cautions(newest: ScoredRun) -> Iterator[Caution]:
         yield f"Uncommitted changes in {files}.", "Nobody can check out what made this run."
     if run.data.trained is None:
         yield "The model has no record of its training data.", "It may have seen the test texts."
-    elif run.data.trained != run.data.evaluated:
+    elif run.trained and run.trained.outdated and not run.relearned:
         yield (
             "The model was trained on another state of the corpus than it is evaluated on.",
             "Train again, so that the scores reflect the current annotations: weasel run train.",
@@ -192,7 +188,7 @@ def _run_cautions(newest: ScoredRun) -> Iterator[Caution]:
 def _label_cautions(newest: ScoredRun) -> Iterator[Caution]:
     labels = newest.metrics.labels
     none = [label for label, score in labels.items() if not score.support]
-    few = [label for label, score in labels.items() if 0 < score.support < _FEW]
+    few = [label for label, score in labels.items() if 0 < score.support < FEW_ENTITIES]
     trained = newest.run.trained
     low = [label for label in labels if trained and trained.covered.get(label, 0) < _LOW * trained.texts]
     if none:
@@ -202,7 +198,7 @@ def _label_cautions(newest: ScoredRun) -> Iterator[Caution]:
         )
     if few:
         yield (
-            f"{_labels_have(few)} fewer than {_FEW} entities in the test texts: {listed(few, 8)}.",
+            f"{_labels_have(few)} fewer than {FEW_ENTITIES} entities in the test texts: {listed(few, 8)}.",
             "One entity more or less changes their F a lot: mind the intervals.",
         )
     if low:

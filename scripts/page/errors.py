@@ -10,7 +10,7 @@ import numpy as np
 
 from scripts.core.answers import Span
 from scripts.scoring.examples import ERROR_KINDS, ErrorExample
-from scripts.scoring.metrics import Metrics
+from scripts.scoring.metrics import Errors, Metrics
 from scripts.scoring.runs import Confusion
 
 _MAX_SHOWN, _MAX_OF_KIND = 240, 5  # examples altogether, and of each label and kind
@@ -42,25 +42,28 @@ class ErrorGroup(NamedTuple):
     """Errors of one kind."""
 
     kind: str
-    shown: list[tuple[MarkedText, MarkedText]]  # the text with its entities, and with its predictions
-    total: int | None  # in the first seed, if it is known
+    shown: list[tuple[MarkedText, MarkedText]]  # examples: the text with its entities, and with its predictions
+    total: float | None  # as in the other tables, false negatives and false positives; None if kinds are not known
+
+
+def errors_by_kind(errors: Errors) -> dict[str, float]:
+    """Add up false negatives and false positives of each kind."""
+    return {kind: getattr(errors.fn, kind, 0.0) + getattr(errors.fp, kind, 0.0) for kind in ERROR_KINDS}
 
 
 def group_errors(examples: Sequence[ErrorExample], metrics: Metrics) -> dict[str, list[ErrorGroup]]:
-    """Group examples by label and kind, as many of each as the page can hold."""
-    by_kind: dict[tuple[str, str], list[ErrorExample]] = {}
+    """Group examples by label and kind, as many of each as the page can hold; nothing without an example."""
+    found: dict[tuple[str, str], list[ErrorExample]] = {}
     for example in examples:
-        by_kind.setdefault((example.label, example.kind), []).append(example)
-    limit = max(1, min(_MAX_OF_KIND, _MAX_SHOWN // max(1, len(by_kind))))
-    first_seed = next(iter(metrics.seeds.values()), metrics)
+        found.setdefault((example.label, example.kind), []).append(example)
+    limit = max(1, min(_MAX_OF_KIND, _MAX_SHOWN // max(1, len(found))))
     groups: dict[str, list[ErrorGroup]] = {}
-    for label, kind in sorted(by_kind, key=lambda key: (key[0], ERROR_KINDS.index(key[1]))):
-        score = first_seed.labels.get(label)
-        errors = score.errors if score else None
-        # Examples are of false negatives, and of spurious predictions.
-        total = int(getattr(errors.fp if kind == "spurious" else errors.fn, kind)) if errors else None
-        shown = [_mark_error(example) for example in by_kind[label, kind][:limit]]
-        groups.setdefault(label, []).append(ErrorGroup(kind, shown, total))
+    for label, score in metrics.labels.items() if found else ():
+        totals = errors_by_kind(score.errors) if score.errors else {}
+        for kind in ERROR_KINDS:
+            shown = [_mark_error(example) for example in found.get((label, kind), [])[:limit]]
+            if shown or totals.get(kind):
+                groups.setdefault(label, []).append(ErrorGroup(kind, shown, totals.get(kind)))
     return groups
 
 

@@ -14,7 +14,7 @@ from scripts.checking import consistency_views as consistency
 from scripts.checking.coverage import unmeasured
 from scripts.page import contents
 from scripts.page.contents import Inputs
-from scripts.page.errors import confusion_matrix, group_errors
+from scripts.page.errors import confusion_matrix, errors_by_kind, group_errors
 from scripts.queueing.recommendation import COLUMNS, cells
 from scripts.queueing.rules import ACTIONS, RULES
 from scripts.reporting.comparison import f_cell, interval, list_differences, list_notes, mark, rows_of
@@ -43,7 +43,7 @@ def _environment() -> Environment:
         "ratio": ratio, "count": count, "at": position, "share": percent, "interval": interval, "mark": mark,
         "listed": listed, "plural": plural, "visible": visible, "breakable": breakable, "when": minute,
         "log2": math.log2, "amount": amount, "unmeasured": unmeasured, "cells": cells,
-        "by_kind": contents.errors_by_kind,
+        "by_kind": errors_by_kind,
         **consistency.FILTERS,
     }  # fmt: skip
     environment.globals |= {

@@ -29,7 +29,8 @@ class Queued(NamedTuple):
     folder: Path | None  # None if nothing was left to ask, and nothing was written
     queue: Queue
     waiting: dict[str, int]  # suspects and conflicts of the label that nobody was asked about
-    outdated_models: bool  # whether the models that ranked the texts were trained on another corpus
+    outdated_models: bool  # whether the models that ranked the texts did not learn the label from this corpus
+    unfinished: bool  # whether a later training of them began and did not end
 
 
 def queue(request: Request, corpus: Path, models: Path, output: Path, plan: CorpusPlan) -> Queued:
@@ -66,8 +67,9 @@ def queue(request: Request, corpus: Path, models: Path, output: Path, plan: Corp
         account = _account(request, merged.outputs[gold.name], trained, chosen)
         target = _write(account, chosen, Tokens(plan.nlp), work / "new", folder) if chosen.items else None
         waiting = count_waiting(corpus, request, before.union(account.asked))
-        is_outdated = any(model.provenance is None or model.provenance.corpus != digest for model in trained)
-        return Queued(target, account, waiting, is_outdated)
+        records = [model.provenance for model in trained]
+        is_outdated = any(record is None or record.outdated([request.label], digest) for record in records)
+        return Queued(target, account, waiting, is_outdated, any(model.is_unfinished for model in trained))
 
 
 def _validated(request: Request) -> Request:
@@ -116,6 +118,8 @@ def print_queue(console: Console, queued: Queued) -> None:
     if queue.informativeness:
         first, last = (f"{value:.2g}" for value in queue.informativeness)
         console.print(f"Informativeness {first} (first) to {last} (last); near 0 the models are already certain")
+    if queued.unfinished:
+        console.print("⚠ the models are of the training before; the last one was stopped, or still runs")
     if queued.outdated_models:
         console.print("⚠ the models were trained on another corpus: weasel run train")
     for kind, number in queued.waiting.items():

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from rich.console import Console
 
-from scripts.building.splits import read_corpus
+from scripts.building.splits import Corpus, read_corpus
 from scripts.checking import consistency, coverage
 from scripts.checking.consistency import Consistency
 from scripts.checking.coverage import Coverage
@@ -18,10 +18,10 @@ from scripts.core.errors import UserError
 from scripts.core.files import write_json
 from scripts.merging.merged import MergeRecord, annotated_labels, gold_as_merged
 from scripts.queueing.rules import ACTIONS, RULES, Recommendation, Signals, recommend, two_digits
-from scripts.reporting.console import new_table, ratio
+from scripts.reporting.console import count, new_table, ratio
 from scripts.scoring import learning_curve, runs
 from scripts.scoring.learning_curve import LearningCurve
-from scripts.scoring.metrics import Score
+from scripts.scoring.metrics import most_errors_first
 from scripts.scoring.runs import Confusion, ScoredRun
 from scripts.suspecting import suspects
 from scripts.suspecting.suspects import Suspects
@@ -44,13 +44,19 @@ class Next(msgspec.Struct, kw_only=True):
     gold: str  # digest
     run: str | None  # the newest, whose scores these are
     notes: list[str]  # results that are missing, or older than the annotations
-    labels: dict[str, LabelRecommendation]  # labels to work on, most errors first; then the others
+    labels: dict[str, LabelRecommendation]  # those that were not learned first, then by errors: the most first
+
+    def to_do(self) -> dict[str, Recommendation]:
+        """Labels to work on, in their order."""
+        found = {label: row.recommendation for label, row in self.labels.items()}
+        return {label: each for label, each in found.items() if each.action != "leave"}
 
 
 class Measured(NamedTuple):
     """The results of the other steps. None: not made, or of other annotations."""
 
     merged: MergeRecord
+    split: Corpus | None
     coverage: Coverage | None
     consistency: Consistency | None
     suspects: Suspects | None
@@ -68,8 +74,9 @@ def decide(corpus: Path, metrics: Path) -> Next:
     notes: list[str] = []
     measured = _measured(merged, corpus, metrics, notes)
     signals = {label: _signals(label, measured) for label in annotated_labels(merged)}
-    rows = [(label, LabelRecommendation(found, recommend(found))) for label, found in signals.items()]
-    rows.sort(key=lambda row: (row[1].recommendation.action == "leave", -(row[1].signals.errors or 0), row[0]))
+    ordered = most_errors_first({label: found.errors or 0 for label, found in signals.items()})
+    rows = [(label, LabelRecommendation(signals[label], recommend(label, signals[label]))) for label in ordered]
+    rows.sort(key=lambda row: row[1].recommendation.action != "train")
     run = measured.scored.run.folder if measured.scored else None
     result = Next(gold=merged.outputs[gold.name], run=run, notes=notes, labels=dict(rows))
     metrics.mkdir(parents=True, exist_ok=True)
@@ -83,13 +90,14 @@ def load(metrics: Path, corpus: Path) -> Next | None:
 
 
 def _measured(merged: MergeRecord, corpus: Path, metrics: Path, notes: list[str]) -> Measured:
-    newest = next(reversed(runs.load_all(metrics)[0]), None)
-    digest = None
+    labels = set(annotated_labels(merged))
+    newest = next((scored for scored in reversed(runs.load_all(metrics)[0]) if labels & set(scored.run.tests)), None)
+    split = None
     with suppress(UserError):
-        digest = read_corpus(corpus / "split.json").digest
+        split = read_corpus(corpus / "split.json")
     if newest is None:
-        notes.append("No run was evaluated: weasel run evaluate.")
-    elif newest.run.data.evaluated != digest:
+        notes.append("No run of these labels was evaluated: weasel run evaluate.")
+    elif split is None or newest.run.data.evaluated != split.digest:
         notes.append(f"The annotations have changed since {newest.run.folder}: weasel run train, evaluate.")
     curve = learning_curve.load(metrics)
     if curve is None:
@@ -97,7 +105,7 @@ def _measured(merged: MergeRecord, corpus: Path, metrics: Path, notes: list[str]
     steps = {"coverage": coverage.load, "consistency": consistency.load, "suspects": suspects.load}
     current = {step: _if_current(step, load, corpus, notes) for step, load in steps.items()}
     confusion = runs.load_confusion(metrics / newest.run.folder) if newest else None
-    return Measured(merged=merged, scored=newest, confusion=confusion, curve=curve, **current)
+    return Measured(merged=merged, split=split, scored=newest, confusion=confusion, curve=curve, **current)
 
 
 def _if_current(step: str, load: Any, corpus: Path, notes: list[str]) -> Any:
@@ -115,27 +123,40 @@ def _signals(label: str, measured: Measured) -> Signals:
     signals = Signals(texts=measured.merged.totals["texts"], covered=measured.merged.coverage[label]["covered"])
     if measured.coverage and label in measured.coverage.labels:
         signals.hours = measured.coverage.labels[label].hours
-    if measured.consistency and (consistent := measured.consistency.labels.get(label)):
-        signals.spans = consistent.spans
-        signals.suspects = consistent.tiers.get(str(_FIRST_TIER), 0)
-    if measured.consistency and (agreement := measured.consistency.agreement.get(label)):
-        signals.agreement = agreement.f
-        signals.agreement_spans = sum(pair.both + pair.first + pair.second for pair in agreement.pairs)
+    if measured.consistency:
+        _add_consistency(label, signals, measured.consistency)
     if measured.suspects and measured.suspects.label in (None, label):
         kinds = measured.suspects.labels.get(label, {})
         signals.suspects = sum(tiers.get(_FIRST_TIER, 0) for tiers in kinds.values())
-    if measured.scored and (score := measured.scored.metrics.labels.get(label)):
-        _add_score(signals, score)
+    if measured.scored:
+        _add_score(label, signals, measured.scored)
     if measured.confusion and label in measured.confusion.labels:
         signals.confused_with, signals.confusions = _most_confused(label, measured.confusion)
     if measured.curve and (trend := measured.curve.labels.get(label)):
         signals.slope, signals.trend = trend.slope, trend.verdict
+    if measured.split:
+        signals.test_left = measured.split.uncovered(label, "test")
     return signals
 
 
-def _add_score(signals: Signals, score: Score) -> None:
+def _add_consistency(label: str, signals: Signals, found: Consistency) -> None:
+    if consistent := found.labels.get(label):
+        signals.spans = consistent.spans
+        signals.suspects = consistent.tiers.get(str(_FIRST_TIER), 0)
+    if agreement := found.agreement.get(label):
+        signals.agreement = agreement.f
+        signals.agreement_spans = sum(pair.both + pair.first + pair.second for pair in agreement.pairs)
+
+
+def _add_score(label: str, signals: Signals, scored: ScoredRun) -> None:
+    score = scored.metrics.labels.get(label)
+    if score is None:
+        return
     signals.support, signals.f, signals.low, signals.high = score.support, score.f, score.low, score.high
-    signals.errors = score.error_count
+    signals.errors, signals.predicted, signals.scored = score.error_count, score.tp + score.fp, score.texts
+    signals.all_f = scored.metrics.micro.f
+    if scored.run.trained:
+        signals.trained = scored.run.trained.entities.get(label)
     if score.seen and score.unseen:
         signals.seen, signals.unseen, signals.unseen_entities = score.seen.r, score.unseen.r, score.unseen.entities
 
@@ -179,11 +200,13 @@ def print_next(console: Console, found: Next) -> None:
     console.print("\nThe first rule that holds:")
     for number, rule in enumerate(RULES, 1):
         console.print(f"{number} {ACTIONS[rule.action]}: {rule.condition}")
-    to_do = {label: row.recommendation for label, row in found.labels.items() if row.recommendation.action != "leave"}
+    to_do = found.to_do()
     if to_do:
         console.print("\nLabels to work on, most errors first:")
     for label, recommendation in to_do.items():
         console.print(f"- {label}: {ACTIONS[recommendation.action]} ({recommendation.reason})")
+        if recommendation.command:
+            console.print(f"  {recommendation.command}", soft_wrap=True)
     for note in found.notes:
         console.print(note, style="yellow")
 
@@ -212,7 +235,7 @@ def cells(signals: Signals) -> list[str]:
         _UNKNOWN if low is None or high is None else f"{two_digits(low)}–{two_digits(high)}",
         ratio(signals.slope, sign=True),
         two_digits(signals.unseen),
-        _whole(signals.errors),
+        _UNKNOWN if signals.errors is None else count(signals.errors),
     ]
 
 

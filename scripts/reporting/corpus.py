@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.building.corpus import misaligned
-from scripts.building.splits import SPLITS, Corpus
+from scripts.building.splits import SPLITS, Corpus, SplitName
 from scripts.reporting.console import Console, as_sum, decided_apart, listed, new_table, plural, print_counts
 
 if TYPE_CHECKING:  # importing spaCy takes half a second
@@ -36,6 +37,23 @@ def print_corpus(console: Console, corpus: Corpus, folder: Path, max_misaligned:
     _print_placed(console, corpus.placed)
     if not corpus.texts["test"]:
         console.print("⚠ no text in test: nothing can be evaluated")
+    for split in _NEED_COMPLETE:
+        none = [label for label in corpus.covered if corpus.uncovered(label, split) == corpus.texts[split]]
+        if none and corpus.texts[split]:
+            print_uncovered(console, none, split)
+
+
+_NEED_COMPLETE: dict[SplitName, str] = {"dev": "thresholds and the choice of the best model", "test": "scores"}
+
+
+def print_uncovered(console: Console, labels: Sequence[str], split: SplitName) -> None:
+    """Warn of labels that are covered in no text of dev or test, and print the command that queues some."""
+    label = shlex.quote(shlex.quote(labels[0]))  # weasel divides the command once more
+    console.print(
+        f"⚠ {split}: no text is covered as a whole for {plural(len(labels), 'label')} ({listed(labels)}); "
+        f"{_NEED_COMPLETE[split]} need complete answers, beside accepted and rejected spans. By ner.manual:"
+    )
+    console.print(f"  weasel run queue . --vars.label {label} --vars.texts {split}", soft_wrap=True)
 
 
 def _print_spans(console: Console, corpus: Corpus, folder: Path, max_misaligned: float) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timezone
+from functools import partial
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import msgspec
+from spacy.language import Language
 
 from scripts.core.answers import GoldText, Span, Task
 from scripts.core.errors import UserError
@@ -21,7 +23,7 @@ from scripts.merging.merge import validate_answers
 from scripts.merging.merge_text import outcomes_of
 from scripts.merging.merged import MergeRecord, read_gold
 from scripts.merging.text_record import Conflict
-from scripts.model.models import load_model
+from scripts.model.models import demand_finished, demand_labels, labels_of, load_model
 from scripts.reporting.console import Console, listed, new_table, plural, ratio
 
 MOST_FOUND = 10  # texts that are listed where several have what was asked for
@@ -155,20 +157,29 @@ def _print_others(console: Console, known: KnownText) -> None:
         console.print(f"\nEqual but for {group.differ}: {listed(others)}")
 
 
-def predictions(model: Path, text: str) -> Iterator[tuple[Span, float | None]]:
-    """Yield the spans that a model predicts in a text, with their probabilities if it has any."""
-    doc = load_model(model)(text)
+def predictions(nlp: Language, text: str) -> Iterator[tuple[Span, float | None]]:
+    """Yield the spans that a pipeline predicts in a text, with their probabilities if it has any."""
+    doc = nlp(text)
     group = doc.spans.get("predicted", doc.ents)
     scores = getattr(group, "attrs", {}).get("scores", [None] * len(group))
     for span, score in zip(group, scores, strict=True):
         yield Span(span.start_char, span.end_char, span.label_), None if score is None else float(score)
 
 
-def print_predictions(console: Console, name: str, text: str, predicted: Iterable[tuple[Span, float | None]]) -> None:
-    """Print what a model predicts, with probabilities; those below the threshold are not predicted."""
-    console.print(f"\nPredictions of {name}")
+def print_predictions(console: Console, model: Path, text: str, labels: Collection[str]) -> None:
+    """Print what a model predicts, with probabilities; those below the threshold are not predicted.
+
+    labels (Collection[str]): Of the gold. A model that knows none of them, or is not of the last training, is said.
+    """
+    nlp = load_model(model)
+    console.print(f"\nPredictions of {model}")
+    for demand in (partial(demand_finished, model), partial(demand_labels, model, labels_of(nlp.meta), labels)):
+        try:
+            demand()
+        except UserError as err:
+            console.print(f"⚠ {err}", soft_wrap=True)
     table = new_table("label", "probability", "span", text=["span"])
-    for span, probability in predicted:
+    for span, probability in predictions(nlp, text):
         table.add_row(span.label, ratio(probability), _spans(text, [span]))
     console.print(table)
 

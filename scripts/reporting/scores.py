@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 
 from scripts.reporting.console import count, listed, new_table, plural, ratio
 from scripts.scoring.learning_curve import HELPS, HURTS, NO_SUPPORT, LearningCurve
 from scripts.scoring.metrics import Macro, MetricColumn, Metrics, Score, columns_of
+from scripts.scoring.runs import Run
 from scripts.scoring.seed_variance import SeedVariance
 
 
@@ -54,6 +56,19 @@ def print_errors(console: Console, metrics: Metrics, words_per_second: Sequence[
         )
     if words_per_second:
         console.print(f"{sum(words_per_second) // len(words_per_second):,} words/s")
+
+
+def print_training_data(console: Console, run: Run, corpus: Path) -> None:
+    """Print how the data that a run was trained on differ from those of the corpus, if they do."""
+    if run.trained is None:
+        console.print(f"⚠ the model has no record of its training data, which may not be those of {corpus}")
+    elif run.relearned:
+        console.print(
+            f"Trained on what {corpus} holds now: {listed(run.relearned)}, alone; the other "
+            f"{plural(len(run.trained.outdated), 'label')} on earlier data"
+        )
+    elif run.trained.outdated:
+        console.print(f"⚠ the model was trained on other data than {corpus} holds now; train again: weasel run train")
 
 
 def print_seed_variance(console: Console, found: SeedVariance) -> None:

@@ -21,7 +21,15 @@ from scripts.core.errors import UserError
 from scripts.core.files import code_digest
 from scripts.core.workers import with_progress
 from scripts.model.label_heads import GOLD, MISALIGNED, covered_of, predictions
-from scripts.model.models import TrainedModel, blas, find_models, load_model, model_digest, versions
+from scripts.model.models import (
+    TrainedModel,
+    blas,
+    demand_finished,
+    find_models,
+    load_model,
+    model_digest,
+    versions,
+)
 from scripts.scoring import runs
 from scripts.scoring.alignment import HIT, KINDS, LABEL, MISSED, SPURIOUS
 from scripts.scoring.counts import AlignedChunk, Counts, Tally, digests, together
@@ -139,7 +147,7 @@ def evaluate_run(name: str, folder: Path, corpus: Path, seeds: Sequence[int] = (
     folder (Path), seeds (Sequence[int]): Its models, see `find_models`.
     RETURNS (tuple[EvaluatedRun, list[str]]): The run, and the reason for each model that was skipped.
     RAISES (UserError): If the name cannot be that of a folder, there is no corpus, no test text that is
-        covered for a label or no model, or a model cannot be loaded.
+        covered for a label or no model, a model cannot be loaded, or a later training of one did not end.
     """
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise UserError(f"{name!r}: is no name for a run; use letters, digits, '.', '_' and '-'")
@@ -147,9 +155,11 @@ def evaluate_run(name: str, folder: Path, corpus: Path, seeds: Sequence[int] = (
     if not split.texts.get("test"):
         raise UserError(f"{corpus}/test: no text to evaluate with; raise test in [split] and make the corpus again")
     found, skipped = find_models(folder, split.digest, labels, seeds)
+    for model in found:
+        demand_finished(model.path)
     record = found[0].provenance
     forms = None
-    if record and record.corpus == split.digest:
+    if record and not record.outdated(labels, split.digest):
         forms = surface_forms(read_docs(shard_files(corpus / "train"), spacy.blank("xx").vocab))
     results: dict[str, ModelEvaluation] = {}
     used = versions()
@@ -162,7 +172,10 @@ def evaluate_run(name: str, folder: Path, corpus: Path, seeds: Sequence[int] = (
     run = _run(name, found, split, counts, {seed: result.words_per_second for seed, result in results.items()}, used)
     scores = metrics(counts, [result.errors for result in results.values()])
     if not scores.micro.texts:
-        raise UserError(f"{corpus}/test: no text is covered for a label, so none can be scored: annotate test texts")
+        raise UserError(
+            f"{corpus}/test: no text is covered for a label, and scores need complete answers; to make tasks: "
+            f"weasel run queue . --vars.texts test --vars.label {labels[0]}"
+        )
     examples = next(iter(results.values())).examples
     return EvaluatedRun(run, scores, counts, Confusion(labels, confusion), examples), skipped
 
@@ -180,9 +193,9 @@ def _run(
     trained_with = record.versions if record else {}
     trained = None
     if record:
-        is_current = record.corpus == split.digest
-        entities = {label: splits.get("train", 0) for label, splits in split.spans.items()} if is_current else {}
-        trained = runs.TrainingData(record.texts.get("train", 0), record.covered, entities)
+        outdated = record.outdated(counts.labels, split.digest)
+        entities = {} if outdated else {label: splits.get("train", 0) for label, splits in split.spans.items()}
+        trained = runs.TrainingData(record.texts.get("train", 0), record.covered, entities, outdated)
     return Run(
         run=name, digest=runs.identity(data, config.digest, seeds, code.training, trained_with.get("blas"), weights),
         time=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"), seeds=seeds, data=data, code=code,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -107,6 +107,11 @@ class Score(msgspec.Struct, omit_defaults=True):
     def error_count(self) -> float:
         """False positives and false negatives."""
         return round(self.fp + self.fn, _DIGITS)
+
+
+def most_errors_first(errors: Mapping[str, float]) -> list[str]:
+    """Sort labels as every list of labels to work on does: by their number of errors, then by name."""
+    return sorted(errors, key=lambda label: (-errors[label], label))
 
 
 class Macro(msgspec.Struct, omit_defaults=True):

@@ -58,6 +58,7 @@ class TrainingData(msgspec.Struct):
     texts: Count
     covered: dict[str, Count]
     entities: dict[str, Count]  # empty if the corpus has changed since
+    outdated: list[str] = []  # labels that were trained on another corpus than the run is evaluated on
 
 
 class Confusion(msgspec.Struct):
@@ -109,6 +110,12 @@ class Run(msgspec.Struct, kw_only=True):
     def folder(self) -> str:
         """The name of its folder."""
         return f"{self.run}-{self.digest[:_SHOWN]}"
+
+    @property
+    def relearned(self) -> list[str]:
+        """Labels that were trained on the data it is evaluated on, if the others were not: by `train-label`."""
+        outdated = self.trained.outdated if self.trained else []
+        return [label for label in self.tests if label not in outdated] if outdated else []
 
 
 class ScoredRun(NamedTuple):

@@ -56,10 +56,11 @@ def shorten(config: Config, steps: int | Literal["half"]) -> dict[str, int]:
     return {"training.max_steps": most, "training.eval_frequency": most // 2}
 
 
-def find_suspects(corpus: Path, ensemble: Ensemble, folder: Path, label: str | None) -> tuple[Suspects, int]:
+def find_suspects(corpus: Path, run: str, ensemble: Ensemble, folder: Path, label: str | None) -> tuple[Suspects, int]:
     """Predict all texts of train, dev and test, and write suspects.json and suspects.jsonl.
 
     corpus (Path): With gold.jsonl, and review/consistency.jsonl if there is one.
+    run (str): The name of the run whose config the models have.
     folder (Path): Keeps the predictions, see `cross_validate`.
     label (str | None): The only label of the suspects; None for all labels.
     RETURNS (tuple[Suspects, int]): The content of suspects.json, and the number of models trained now.
@@ -76,7 +77,7 @@ def find_suspects(corpus: Path, ensemble: Ensemble, folder: Path, label: str | N
     account = Suspects(
         gold=merged.outputs[gold.name], predictions=plan.digest,
         consistency=None if form_suspects is None else sha256(corpus / FOLDER / consistency.SUSPECTS),
-        run=ensemble.config.stem, label=label, folds=ensemble.folds, seeds=ensemble.seeds, texts=len(folds.of_text),
+        run=run, label=label, folds=ensemble.folds, seeds=ensemble.seeds, texts=len(folds.of_text),
         unseen=round(folds.unseen, 4),
     )  # fmt: skip
     _write(corpus / FOLDER, account, _compare_all(account, plan, folder, form_suspects or {}))
