@@ -48,7 +48,7 @@ def write(folder: Path, splits: Splits, labels: list[str]) -> None:
     nlp = spacy.blank("en")
     maker = DocMaker(nlp, frozenset(labels), "snap")
     for split, gold in splits.items():
-        docs = [made.doc for made in map(maker.make, gold) if made is not None and len(made.doc)]
+        docs = [doc for doc in map(maker.make, gold) if doc is not None and len(doc)]
         (folder / split).mkdir(parents=True, exist_ok=True)
         for start in range(0, len(docs), SHARD):
             DocBin(docs=docs[start : start + SHARD]).to_disk(folder / split / f"{start:06}.spacy")
