@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--seeds", type=int, default=1, help="models for each share; default: %(default)s")
     parser.add_argument("--gpu", type=int, default=-1, help="number of the GPU, or -1 for none; default: %(default)s")
-    parser.add_argument("--vectors", default="", help="a pipeline with static vectors, a package or folder")
+    parser.add_argument("--vectors", default="", help="a pipeline with vectors, or none; default: those built")
     args, rest = parser.parse_known_args()
     shares = sorted(set(args.shares))
     if len(shares) < 2 or not shares[0] > 0 or shares[-1] > 1 or args.seeds < 1:

@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first model of each fold; default: %(default)s")
     parser.add_argument("--label", default="", help="the only label of the suspects; default: all labels")
     parser.add_argument("--gpu", type=int, default=-1, help="number of the GPU, -1 for none; default: %(default)s")
-    parser.add_argument("--vectors", default="", help="a pipeline with static vectors; default: none")
+    parser.add_argument("--vectors", default="", help="a pipeline with vectors, or none; default: those built")
     args, rest = parser.parse_known_args()
     values = overrides(rest, "--suspects.folds 3")
     own = {key: value for key, value in values.items() if key.startswith("suspects.")}

@@ -9,6 +9,7 @@ from scripts.core.errors import UserError, plain_console, run_step
 from scripts.core.settings import overrides
 from scripts.model.models import BEST
 from scripts.model.training import TrainingJob, load_config, step_doubts, train, train_all, uncovered_share
+from scripts.model.vectors import known_words
 
 
 def main() -> None:
@@ -19,7 +20,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="the first seed; default: %(default)s")
     parser.add_argument("--seeds", type=int, default=1, help="number of seeds, a model each; default: %(default)s")
     parser.add_argument("--gpu", type=int, default=-1, help="a GPU's number, or -1 for the CPU; default: %(default)s")
-    parser.add_argument("--vectors", default="", help="a pipeline with static vectors, a package or folder")
+    parser.add_argument("--vectors", default="", help="a pipeline with vectors, or none; default: those built")
     args, rest = parser.parse_known_args()
     if args.seeds < 1:
         raise UserError(f"--seeds {args.seeds}: must be 1 or more, the number of models to train")
@@ -36,8 +37,9 @@ def main() -> None:
         )
     if share := uncovered_share(config, corpus, "dev"):
         console.print(f"⚠ dev: {share:.1%} of the pairs are not covered; the best model is chosen by the others alone")
-    for doubt in step_doubts(config):
-        console.print(f"⚠ {doubt}")
+    warnings = [f"⚠ {doubt}" for doubt in step_doubts(config)]
+    for line in (*warnings, *known_words(config, args.corpus / "train")):
+        console.print(line)
     jobs = [
         TrainingJob(path, values | {"system.seed": seed}, args.corpus / "dev", args.output / f"seed-{seed}", args.gpu)
         for seed in range(args.seed, args.seed + args.seeds)

@@ -131,6 +131,7 @@ def project(shared_data, tmp_path_factory):
         shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / "configs", folder / "configs")
     shutil.copytree(ROOT / "scripts", folder / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "assets/vectors", folder / "assets/vectors", ignore=shutil.ignore_patterns("pipeline"))
     shutil.copytree(shared_data / "brat-wlp", folder / "assets/brat", ignore=kept)
     config = (folder / "configs/ner.cfg").read_text("utf8")
     short = re.sub(r"^max_steps = .*", "max_steps = 10", config, flags=re.MULTILINE)

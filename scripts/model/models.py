@@ -153,8 +153,8 @@ def blas(nlp: Language) -> str:
 class TrainedModel(NamedTuple):
     """A model on disk.
 
-    config (str): Its config without seeds and without paths, but for vectors and pretrained weights: models of one run
-        may be trained on the same data in different folders.
+    config (str): Its config without seeds and without paths, but for pretrained weights and, by their digest, vectors:
+        models of one run may be trained on the same data in different folders.
     """
 
     path: Path
@@ -252,12 +252,14 @@ def _read_model(path: Path, seed: int) -> TrainedModel:
         raise UserError(f"{path}: its config or meta cannot be read ({err}); train it again") from err
     if used != seed:
         raise UserError(f"{path}: was trained with seed {used}, not {seed}; name its folder seed-{used}")
-    return TrainedModel(path, seed, _without_paths_and_seeds(config), labels_of(meta), provenance(meta))
+    return TrainedModel(path, seed, _without_paths_and_seeds(config, path), labels_of(meta), provenance(meta))
 
 
-def _without_paths_and_seeds(config: Config) -> str:
+def _without_paths_and_seeds(config: Config, model: Path) -> str:
     paths = config.get("paths", {})
     config["paths"] = {name: path if name in _PATHS_OF_WEIGHTS else None for name, path in paths.items()}
+    if paths.get("vectors") and (vectors := model / "vocab" / "vectors").is_file():  # the same ones, wherever they were
+        config["paths"]["vectors"] = f"sha256:{sha256(vectors)}"
     for section in ("system", "training"):
         if isinstance(config.get(section, {}).get("seed"), int):
             config[section]["seed"] = None

