@@ -19,6 +19,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="has gold.jsonl and gets the shards: corpus")
     args, config = settings.parse(parser)
     plan = plan_of(config, args.training)
+    merged = load(args.folder)
+    changed = merged.other_rules(config.merge, config.options)
     where = args.folder
     if isinstance(config.engine, Dask):
         from scripts.engines.corpus import build_on  # Dask is not installed everywhere
@@ -29,7 +31,9 @@ def main() -> None:
         corpus, kept = build(args.folder, plan, config.processes, config.docs.max_misaligned)
     console = plain_console()
     print_corpus(console, corpus, args.folder, config.docs.max_misaligned)
-    print_gaps(console, corpus, load(args.folder).labels)
+    print_gaps(console, corpus, merged.labels)
+    for key in changed:
+        console.print(f"⚠ {key} was another when the answers were merged; merge again: weasel run merge")
     unchanged = f", {kept} of them unchanged" if kept else ""
     console.print(f"✔ {where}: {plural(len(corpus.shards), 'shard')}{unchanged}")
 

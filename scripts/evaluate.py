@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from scripts import functions  # noqa: F401 (registers the parts of the models)
+from scripts.building.splits import gold_doubt
 from scripts.core.errors import plain_console, run_step
 from scripts.core.files import write_json
 from scripts.reporting.console import plural, print_skipped
@@ -35,6 +36,14 @@ def main() -> None:
     if unscored := [label for label, score in metrics.labels.items() if not score.texts]:
         print_uncovered(console, unscored, "test")
     print_training_data(console, run, args.corpus)
+    if doubt := gold_doubt(args.corpus):
+        console.print(f"⚠ {doubt}")
+    newest = runs.load_comparable(args.output)[0][-1].run
+    if newest.time > run.time:
+        console.print(
+            f"⚠ {newest.folder} has a later time, so compare and next take it for the newest run; to compare this one: "
+            f"python -m scripts.compare {args.output} --baseline {newest.folder} --runs {folder.name}",
+        )
     means = f", means over {plural(len(run.seeds), 'seed')}" if len(run.seeds) > 1 else ""
     console.print(f"✔ {folder}: {plural(metrics.micro.texts, 'text')}{means}; copied to {args.latest}")
 

@@ -7,8 +7,10 @@ from scripts.core import manifest, settings
 from scripts.core.errors import plain_console, run_step
 from scripts.engines.engine import Dask
 from scripts.merging.merge import Resources, merge
+from scripts.merging.pull import changed_blocks
 from scripts.reporting.accounts import print_merge
 from scripts.reporting.console import plural
+from scripts.sources.limits import record_limit
 
 
 def main() -> None:
@@ -19,7 +21,10 @@ def main() -> None:
     args, config = settings.parse(parser)
     resources = Resources(config.merge.memory_mb, config.processes, config.merge.buckets)
     rules = config.merge.between_annotators, resources, config.merge.contained
-    request = (manifest.load(args.annotations), args.annotations, args.output, *rules)
+    pulled = manifest.load(args.annotations)
+    with record_limit(config.pull.max_record_mb):
+        changed = changed_blocks(pulled, args.annotations, config.datasets, config.options)
+    request = (pulled, args.annotations, args.output, *rules)
     if isinstance(config.engine, Dask):
         from scripts.engines.merge import merge_on  # takes a second, and is for clusters alone
 
@@ -28,6 +33,8 @@ def main() -> None:
         merged, is_new = merge(*request, options=config.options)
     console = plain_console()
     print_merge(console, merged)
+    for name in changed:
+        console.print(f"⚠ [datasets.{name}] was pulled with other settings, or by other code: weasel run pull")
     texts, spans = plural(merged.totals["texts"], "text"), plural(merged.totals["spans"], "span")
     name = "gold.jsonl" if "gold.jsonl" in merged.outputs else "shards.json"
     console.print(f"✔ {args.output}/{name}: {texts}, {spans}{'' if is_new else ', as before'}")

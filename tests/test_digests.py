@@ -14,7 +14,7 @@ from confection import ConfigValidationError
 
 from scripts.building.corpus import CorpusPlan, build
 from scripts.building.reading import CorpusReader, label_heads_labels, read_docs
-from scripts.building.splits import SPLITS, read_corpus, shard_files
+from scripts.building.splits import SPLITS, gold_doubt, read_corpus, shard_files
 from scripts.core import manifest, settings
 from scripts.core.errors import UserError
 from scripts.core.files import sha256
@@ -322,3 +322,18 @@ def test_nothing_new_is_not_written_again(step, project):
     times = {path: path.stat().st_mtime_ns for name in names for path in project.rglob(name)}
     STEPS[step]()
     assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+def test_a_corpus_of_other_gold_than_was_merged_since_is_said(made, project, capsys):
+    said = "corpus was made of other gold than was merged since; make it again: weasel run corpus"
+    run("evaluate", *READERS["evaluate"])
+    assert said not in " ".join(capsys.readouterr().out.split())
+    shutil.rmtree("annotations")
+    shutil.copytree(made / "before/annotations", "annotations")
+    merge_here()
+    run("evaluate", *READERS["evaluate"])
+    assert f"⚠ {said}" in " ".join(capsys.readouterr().out.split())
+    run("train", CONFIG, "--output", "training/other", "--training.max_steps", "2", "--training.eval_frequency", "1")
+    assert f"⚠ {said}" in " ".join(capsys.readouterr().out.split())
+    build_here()
+    assert gold_doubt(Path("corpus")) == ""

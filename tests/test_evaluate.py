@@ -181,9 +181,24 @@ def test_several_seeds_are_one_run(project, succeed):
 # What a user can mend
 
 
+def test_a_run_with_an_earlier_time_than_another_is_not_taken_for_the_newest_without_a_word(project, succeed):
+    succeed(project)
+    (first,) = (project / "metrics").glob("ner-*/run.json")
+    record = json.loads(first.read_text())
+    assert "later time" not in succeed(project)  # the same run again
+    first.write_text(json.dumps(record | {"time": "2999-01-01T00:00:00Z"}))  # as by a clock that was set back
+    write_model(project / "training" / "ner", {"ORG": ["IBM"]})
+    said = succeed(project)
+    (second,) = (path.parent.name for path in (project / "metrics").glob("ner-*/run.json") if path != first)
+    command = f"python -m scripts.compare metrics --baseline {record['run']}-{record['digest'][:8]} --runs {second}"
+    assert command in said
+    done = step(project, *command.split()[2:])
+    assert f"{second}, compared with" in done.stdout
+
+
 def test_no_model(project, evaluate):
     shutil.rmtree(project / "training" / "ner" / "seed-0" / "model-best")
-    assert "train a model first: weasel run train" in one_line(evaluate(project))
+    assert "train a model first: weasel run train . --force" in one_line(evaluate(project))
     shutil.rmtree(project / "training")
     assert "train a model first: weasel run train" in one_line(step(project, "scripts.evaluate", *OPTIONS))
 

@@ -122,7 +122,10 @@ def test_the_wheel_has_no_path_of_this_machine(project, wheel):
         (["--name", "My Model"], "is no name for a package"),
         (["--version", "new"], "is no version; use one like 0.1.0"),
         (["--model", "nowhere"], "nowhere: is no trained model"),
-        (["--metrics", "nowhere"], "was not evaluated, or has changed since; evaluate it first: weasel run evaluate"),
+        (
+            ["--metrics", "nowhere"],
+            "was not evaluated, or has changed since; evaluate it first: weasel run evaluate . --force",
+        ),
     ],
 )
 def test_what_cannot_be_packaged_is_one_line(options, said, project):

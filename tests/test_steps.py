@@ -102,3 +102,54 @@ def test_a_wrong_training_config_is_explained(done):
 
 def test_import_without_a_path_says_how_it_is_given(fresh):
     assert "weasel run import . --vars.path PATH" in fail(fresh, "import")
+
+
+# ---- A config that was changed between two steps
+
+ADDED = """
+[datasets.new]
+@readers = "labelwise.ProdigyJsonl.v1"
+path = "per.jsonl"
+labels = ["PER"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[datasets.per]", "[datasets.people]", "without people and with per, which the config has not"),
+        ("\n[datasets.per]", f"{ADDED}\n[datasets.per]", "without new"),
+        ('labels = ["PER"]', 'labels = ["PER"]\nrename = {"PER": "PERSON"}', None),
+    ],
+)
+def test_no_step_goes_on_with_other_datasets_than_those_of_the_config(old, new, said, done):
+    before = outputs(done)
+    replace(done / "datasets.cfg", old, new)
+    pulled = f"pulled {said}" if said else "[datasets.per] has the labels PERSON, but PER were pulled"
+    assert f"{pulled}; pull again: weasel run pull" in fail(done, "merge")
+    if said:
+        assert f"merged {said}" in fail(done, "corpus")
+    assert outputs(done) == before
+    assert "pulled" not in " ".join(succeed(done, step) for step in STEPS)
+
+
+def test_merge_says_which_datasets_were_pulled_otherwise(done):
+    replace(done / "datasets.cfg", 'path = "per.jsonl"', 'path = "per.jsonl"\nannotators = ["ana"]')
+    said = succeed(done, "merge")
+    assert "⚠ [datasets.per] was pulled with other settings, or by other code: weasel run pull ✔" in said
+    assert "datasets.org" not in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("\n[split]", '\n[merge]\nbetween_annotators = "union"\ncontained = "keep"\n[split]', "[merge] contained"),
+        ('labels = ["PER"]', 'labels = ["PER"]\ncorrects = ["org"]', "[datasets.per] corrects"),
+        ('labels = ["PER"]', 'labels = ["PER"]\nrepeats = "unite"', "[datasets.per] repeats"),
+    ],
+)
+def test_corpus_says_which_rules_of_the_merge_were_changed(old, new, key, done):
+    replace(done / "datasets.cfg", old, new)
+    assert f"⚠ {key} was another when the answers were merged; merge again: weasel run merge" in succeed(done, "corpus")
+    succeed(done, "merge")
+    assert "⚠" not in succeed(done, "corpus")

@@ -100,6 +100,7 @@ def build(folder: Path, plan: CorpusPlan, processes: int, max_misaligned: float 
             shards = kept | _make_shards(jobs, processes)
             corpus = account_for(shards, plan, labels, made_by, placements)
             demand_aligned(corpus, plan, max_misaligned)
+            corpus.gold = merged.outputs[gold.name]
             commit(corpus, labels, work, folder)
     return corpus, len(kept)
 

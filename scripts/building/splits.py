@@ -5,6 +5,7 @@ Nothing here needs spaCy, so that `corpus` finds out quickly that nothing has ch
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -12,7 +13,16 @@ import msgspec
 
 from scripts.core.answers import GoldText, hash_of_line
 from scripts.core.errors import UserError
-from scripts.core.files import Count, demand_sum, has_digest, read_json, restrict, sha256, write_json
+from scripts.core.files import (
+    Count,
+    demand_sum,
+    has_digest,
+    read_json,
+    read_json_if_there,
+    restrict,
+    sha256,
+    write_json,
+)
 from scripts.core.hashing import fraction, normalized
 
 SplitName = Literal["train", "dev", "test"]
@@ -202,6 +212,7 @@ class Corpus(msgspec.Struct, kw_only=True):
     no_split (int): Texts in no split.
     placed (dict[str, int] | None): Texts that are not in the split of their own hash, see `Placements`; None if
         contained texts were not looked for.
+    gold (str): Digest of the gold.jsonl that it was made of.
     files (dict[str, str]): The digest of labels.json, by its name.
     made_by (str): Digest of all that a shard depends on but its gold: settings, code, version of spaCy.
     shards (dict[str, CorpusShard]): By name.
@@ -219,6 +230,7 @@ class Corpus(msgspec.Struct, kw_only=True):
     too_long: Count = 0
     no_split: Count = 0
     placed: dict[str, Count] | None = None
+    gold: str = ""
     files: dict[str, str] = {}
     made_by: str = ""
     shards: dict[str, CorpusShard] = {}
@@ -238,6 +250,12 @@ class Corpus(msgspec.Struct, kw_only=True):
     def uncovered(self, label: str, split: SplitName) -> int:
         """The number of texts of a split that are not covered for a label."""
         return self.texts.get(split, 0) - self.covered.get(label, {}).get(split, 0)
+
+
+class _Merged(msgspec.Struct):
+    """Of corpus/merge.json: the digests of the files that the merge wrote."""
+
+    outputs: dict[str, str] = {}
 
 
 class StoredShards(msgspec.Struct):
@@ -299,6 +317,17 @@ def shard_files(folder: Path) -> list[ShardFile]:
     if corpus is None or folder.name not in SPLITS:
         return [ShardFile(path, "") for path in sorted(folder.glob("*.spacy"))]
     return _shards_of(corpus, folder)
+
+
+def gold_doubt(folder: Path) -> str:
+    """What to say of a folder's corpus if other gold was merged there since it was made; empty if not, or unknown."""
+    corpus, found = _read_account(folder / NAME), None
+    with suppress(UserError):
+        found = read_json_if_there(folder / _MERGED, _Merged, "merge again: weasel run merge")
+    gold = found.outputs.get("gold.jsonl") if found else None
+    if not gold or not corpus.gold or corpus.gold == gold:
+        return ""
+    return f"{folder} was made of other gold than was merged since; make it again: weasel run corpus"
 
 
 def check_labels(path: Path) -> None:

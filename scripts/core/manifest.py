@@ -1,11 +1,13 @@
 """assets/annotations/manifest.json: the annotations that were pulled, with an account of every record."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
 
+from scripts.core.errors import UserError
 from scripts.core.files import Count, demand_sum, read_json, restrict, write_json
 
 NAME = "manifest.json"
@@ -76,6 +78,17 @@ def load(folder: Path) -> Manifest:
     return read_json(
         folder / NAME, Manifest, "pull the annotations first: weasel run pull", "pull again: weasel run pull"
     )
+
+
+def demand_same_datasets(config: Iterable[str], found: Iterable[str], where: str, mend: str) -> None:
+    """RAISES (UserError): If a config has other datasets than a previous step found.
+
+    where (str), mend (str): What the step did, and what to do: "assets/annotations: pulled", "pull again".
+    """
+    more, gone = (", ".join(sorted(names)) for names in (set(config) - set(found), set(found) - set(config)))
+    differ = [f"without {more}"] * bool(more) + [f"with {gone}, which the config has not"] * bool(gone)
+    if differ:
+        raise UserError(f"{where} {' and '.join(differ)}; {mend}")
 
 
 def digest(manifest: Manifest) -> str:

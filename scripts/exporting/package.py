@@ -164,7 +164,9 @@ def _run_of(model: Path, metrics: Path) -> tuple[ScoredRun, int]:
         for seed, evaluated in scored.run.models.items():
             if evaluated == digest:
                 return scored, int(seed)
-    raise UserError(f"{model}: was not evaluated, or has changed since; evaluate it first: weasel run evaluate")
+    raise UserError(
+        f"{model}: was not evaluated, or has changed since; evaluate it first: weasel run evaluate . --force"
+    )
 
 
 def _wheel(folder: Path, output: Path) -> Path:

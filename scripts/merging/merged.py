@@ -1,16 +1,16 @@
 """corpus/merge.json: inputs, rules, outputs and account of a merge."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from scripts.core.answers import GoldText
 from scripts.core.errors import UserError
 from scripts.core.files import Count, demand_sum, has_digest, read_json, restrict
-from scripts.core.manifest import Manifest
-from scripts.core.settings import Repeats
+from scripts.core.manifest import Manifest, demand_same_datasets
+from scripts.core.settings import DatasetOptions, MergeSection, Repeats
 from scripts.merging.decide import Policy
 from scripts.merging.rules import MergeRules, all_corrected
 
@@ -75,6 +75,19 @@ class MergeRecord(msgspec.Struct, kw_only=True):
         if path.exists() if digest is None else not has_digest(path, digest):
             raise UserError(f"{path}: is not as it was merged; merge again: weasel run merge")
         return path
+
+    def other_rules(self, rules: MergeSection, options: Mapping[str, DatasetOptions]) -> list[str]:
+        """Keys of a config that were others at the merge.
+
+        RAISES (UserError): If other datasets were merged.
+        """
+        demand_same_datasets(options, self.inputs, "gold.jsonl: merged", "weasel run data makes all anew")
+        keys: dict[str, tuple[Any, Any]] = {"[merge] between_annotators": (rules.between_annotators, self.policy)}
+        keys["[merge] contained"] = rules.contained, self.contained
+        for name, each in options.items():
+            keys[f"[datasets.{name}] corrects"] = each.corrects, self.corrects.get(name, [])
+            keys[f"[datasets.{name}] repeats"] = each.repeats, self.repeats.get(name, "auto")
+        return [key for key, (now, then) in keys.items() if now != then]
 
     def rules(self, manifest: Manifest) -> MergeRules:
         """The rules that do not lie in the answers. Manifest is that of the answers."""

@@ -14,7 +14,7 @@ import msgspec
 from scripts.core import files
 from scripts.core.errors import UserError, committing
 from scripts.core.files import code_digest, exclusive, put, remove, whole_file, work_folder
-from scripts.core.manifest import NAME, OUTCOMES, Entry, Manifest, file_name, load, save
+from scripts.core.manifest import NAME, OUTCOMES, Entry, Manifest, demand_same_datasets, file_name, load, save
 from scripts.core.settings import DatasetOptions
 from scripts.core.workers import spread
 from scripts.merging.sorting import sorted_blocks
@@ -98,6 +98,29 @@ def reading_digest(source: Source, options: DatasetOptions) -> str:
 @cache
 def _code() -> str:
     return code_digest(*_CODE)
+
+
+def changed_blocks(
+    manifest: Manifest, folder: Path, sources: Mapping[str, Source], options: Mapping[str, DatasetOptions]
+) -> list[str]:
+    """The datasets that were pulled with other settings, or by other code, than those of now, as far as is noted.
+
+    RAISES (UserError): If other datasets were pulled than there are sources, or other labels of one.
+    """
+    demand_same_datasets(sources, manifest.datasets, f"{folder}: pulled", "pull again: weasel run pull")
+    for name, source in sources.items():
+        wanted, pulled = options[name].our_labels(source.labels), manifest.datasets[name].labels
+        if wanted != pulled:
+            raise UserError(
+                f"[datasets.{name}] has the labels {', '.join(wanted)}, but {', '.join(pulled)} were pulled; pull "
+                "again: weasel run pull"
+            )
+    known = load_fingerprints(folder)
+    return [
+        name
+        for name, source in sources.items()
+        if name in known and known[name].source.reading != reading_digest(source, options[name])
+    ]
 
 
 def previous_entries(folder: Path) -> Entries:

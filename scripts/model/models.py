@@ -213,11 +213,11 @@ def find_models(
     found = {int(path.name[5:]): path for path in folder.glob("seed-*") if re.fullmatch(r"seed-\d+", path.name)}
     for seed in seeds:
         if seed not in found or not (found[seed] / BEST).is_dir():
-            raise UserError(f"{folder}: has no seed-{seed}/{BEST}; train it first: weasel run train")
+            raise UserError(f"{folder}: has no seed-{seed}/{BEST}; train it first: weasel run train . --force")
     chosen = {seed: found[seed] for seed in sorted(seeds or found)}
     models = [_read_model(path / BEST, seed) for seed, path in chosen.items() if (path / BEST).is_dir()]
     if not models:
-        raise UserError(f"{folder}: has no seed-<n>/{BEST}; train a model first: weasel run train")
+        raise UserError(f"{folder}: has no seed-<n>/{BEST}; train a model first: weasel run train . --force")
     demand_labels(folder, frozenset().union(*(model.labels for model in models)), labels)
     skipped = [f"{path}: has no {BEST}" for path in chosen.values() if not (path / BEST).is_dir()]
     # Models of another corpus are of an earlier run, unless there are no others.
