@@ -214,6 +214,8 @@ def _lasting(path):
     if path.name == "run.json":
         with suppress(ValueError, AttributeError, RecursionError):  # it is damaged
             return json.dumps({key: value for key, value in json.loads(content).items() if key not in VOLATILE})
+    if path.name == "mlflow.json":  # ids are random
+        return sorted(json.loads(content))
     if path.name == "train.log":
         return b""
     if path.suffix == ".whl":
