@@ -39,7 +39,7 @@ def test_runs_are_sent_once(project):
     client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
     run = client.get_run(ids["ner-bbbbbbbb"])
     assert run.data.metrics["label/ORG/f"] == pytest.approx(0.666667)
-    assert run.data.metrics["label/A_B/support"] == 10
+    assert run.data.metrics["label/A_26_B/support"] == 10
     assert run.data.params["training.dropout"] == "0.1"
     assert run.info.start_time == 1767232800000  # when it was evaluated
     assert {"run.json", "metrics.json", "counts.csv.gz"} <= {

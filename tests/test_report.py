@@ -17,7 +17,7 @@ from benchmarks.report import LABELS, WORDS, generate
 from scripts.checking import consistency, coverage
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
-from scripts.core.files import write_json
+from scripts.core.files import sha256, write_json
 from scripts.page import contents
 from scripts.page.errors import group_errors, mark_spans
 from scripts.page.page import breakable, render, stack
@@ -340,7 +340,7 @@ def suspected(folder, into):
     shutil.copy(review / "consistency.jsonl", review / "suspects.jsonl")
     account = Suspects(
         gold=consistency.load(into / "corpus").gold, predictions="", consistency="", run="ner", label=None, folds=5,
-        seeds=[0, 1], texts=80,
+        seeds=[0, 1], texts=80, listed=sha256(review / "suspects.jsonl"),
     )  # fmt: skip
     account.count(Counter((one.label, one.kind, one.tier) for one in suspects.read_suspects(into / "corpus")))
     write_json(review / "suspects.json", account)
