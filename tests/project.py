@@ -65,7 +65,9 @@ def fail(folder, step, *options):
 
 
 def outputs(folder):
+    """All files of annotations and corpus, but for the cache of what sources were like: how sure that is takes time."""
     files = (path for name in ("annotations", "corpus") for path in (folder / name).rglob("*") if path.is_file())
+    files = (path for path in files if path.name != ".fingerprints.json")
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 

@@ -87,6 +87,7 @@ def test_the_same_consistency(review):
     assert len(new["overlaps"]) == 1
     assert len(new["groups"]) > 1
     found = json.loads((review / "consistency.json").read_bytes())
+    del found["listed"]  # the digest of the list was not kept
     for agreement in (*found["agreement"].values(), *new["agreement"].values()):
         del agreement["alpha"]  # by words: a text has 漢字, which was one word
     assert found == new

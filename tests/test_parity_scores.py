@@ -13,7 +13,7 @@ import spacy
 from spacy.tokens import DocBin
 
 from tests.before import BEFORE, RENAMED, before, pulled_project, renamed, run_step
-from tests.scored import write_model
+from tests.scored import sign, write_model
 
 PATTERNS = json.loads((BEFORE / "patterns.json").read_text("utf8"))
 
@@ -34,6 +34,7 @@ def scored(generated):
         patch.setattr("scripts.building.corpus.placements_of", lambda *_: None)
         run_step("corpus", "datasets.cfg", "training.cfg", "corpus", "--system.processes", 1)
         forget_misaligned(Path("corpus/test"))
+        sign(Path("corpus"))
         for name, seeds in PATTERNS.items():
             for seed, patterns in seeds.items():
                 write_model(Path("training") / name, patterns, Path("corpus/split.json"), int(seed))

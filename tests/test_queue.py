@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from spacy.training import Example
 from spacy.util import fix_random_seed
 from thinc.api import Adam
+from threadpoolctl import threadpool_limits
 
 from scripts import functions  # noqa: F401 (label heads are registered)
 from scripts.building.corpus import CorpusPlan, build, plan_of, whole_splitter
@@ -102,7 +103,8 @@ def teach(folder, seed, labels=("ORG", "PER")):
     for _ in range(60):
         nlp.update(examples, sgd=optimizer)
     nlp.config["system"]["seed"] = seed
-    record_data(str(folder / "corpus/split.json"))(nlp)
+    with threadpool_limits(1, "blas"):  # as a step: a record has the number of threads
+        record_data(str(folder / "corpus/split.json"))(nlp)
     path = folder / f"training/ner/seed-{seed}"
     path.mkdir(parents=True)
     nlp.to_disk(path / "model-best")
