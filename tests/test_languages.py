@@ -115,7 +115,7 @@ def test_by_the_tokens_of_another_language_there_is_no_corpus_and_no_text_in_the
 def test_the_step_stops_and_a_higher_share_lets_it_pass(tmp_path):
     merged(tmp_path, "zh", 60)
     (tmp_path / "datasets.cfg").write_text(
-        '[datasets]\n\n[datasets.a]\n@readers = "labelwise.ProdigyJsonl.v1"\npath = "a.jsonl"\nlabels = ["LOC"]\n'
+        '[datasets]\n\n[datasets.data]\n@readers = "labelwise.ProdigyJsonl.v1"\npath = "a.jsonl"\nlabels = ["LOC"]\n'
     )
     (tmp_path / "ner.cfg").write_text('[nlp]\nlang = "en"\npipeline = []\n')
     assert "are not on token boundaries" in one_line(
