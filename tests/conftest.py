@@ -18,6 +18,17 @@ settings.register_profile("ci", max_examples=100, derandomize=True, **_UNTIMED)
 settings.register_profile("nightly", max_examples=10_000, print_blob=True, **_UNTIMED)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
+_UMASK = os.umask(0o022)
+os.umask(_UMASK)
+
+
+@pytest.fixture(autouse=True)
+def own_umask():
+    """A step that reads private files closes what its process writes from then on: here, for the test alone."""
+    os.umask(_UMASK)
+    yield
+    os.umask(_UMASK)
+
 
 @pytest.fixture(scope="session")
 def shared_data():
