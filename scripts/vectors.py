@@ -21,9 +21,10 @@ def main() -> None:
     console = plain_console()
     if made.skipped:
         console.print(f"⚠ {plural(made.skipped, 'line')} without a word and its numbers: skipped")
+    words = "all words" if made.words is None else plural(made.words, "word")
     size = sum(path.stat().st_size for path in args.output.rglob("*") if path.is_file())
     console.print(
-        f"✔ {args.output}: {plural(made.rows, 'vector')} of {made.width} dimensions for {plural(made.words, 'word')}, "
+        f"✔ {args.output}: {plural(made.rows, 'vector')} of {made.width} dimensions for {words}, "
         f"{size / 1e6:,.0f} MB. weasel run train uses them from now on"
     )
 

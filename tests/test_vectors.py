@@ -83,7 +83,9 @@ def test_lines_without_a_vector_are_skipped_and_counted(project):  # noqa: F811
 def test_vectors_of_floret_find_every_word(project):  # noqa: F811
     buckets = [f"20 {WIDTH} 2 3 2 2166136261 < >", *lines(map(str, range(20)), start=0)]
     (project / "vec.floret").write_text("\n".join(buckets))
-    assert build(project, "vec.floret").returncode == 0
+    done = build(project, "vec.floret")
+    assert done.returncode == 0, done.stderr
+    assert f"20 vectors of {WIDTH} dimensions for all words, " in " ".join(done.stdout.split())
     assert built(project).vectors.mode == "floret"
     assert built(project).has_vector("never-seen")
 

@@ -46,10 +46,13 @@ Row = tuple[list[str], NDArray[np.float32]]  # all words that share a vector, th
 
 
 class BuiltVectors(NamedTuple):
-    """Numbers of vectors, of words that have one, of dimensions, and of lines of a text file that hold no vector."""
+    """Numbers of vectors, of words that have one, of dimensions, and of lines of a text file that hold no vector.
+
+    Words are None where vectors are of parts of words, so that every word has one.
+    """
 
     rows: int
-    words: int
+    words: int | None
     width: int
     skipped: int
 
@@ -85,7 +88,8 @@ def build(source: str, lang: str, corpus: Path, folder: Path = BUILT, rows: int 
         nlp.to_disk(work / folder.name)
         replace_folder(work / folder.name, folder)
     vectors = nlp.vocab.vectors
-    return BuiltVectors(vectors.shape[0], vectors.n_keys, vectors.shape[1], skipped["lines"])
+    words_known = None if vectors.mode == "floret" else vectors.n_keys
+    return BuiltVectors(vectors.shape[0], words_known, vectors.shape[1], skipped["lines"])
 
 
 def _for_language(lang: str) -> str:
