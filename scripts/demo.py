@@ -5,13 +5,10 @@ All of the demo is in this module, configs/datasets.cfg and assets/demo.txt: not
 
 import argparse
 import itertools
-import os
 import re
 import sqlite3
 import string
 import struct
-import subprocess
-import sys
 import tarfile
 import tempfile
 from collections import Counter
@@ -25,7 +22,7 @@ from rich.console import Console
 
 from scripts.core.answers import Span
 from scripts.core.errors import UserError, plain_console, run_step
-from scripts.core.files import whole_path
+from scripts.core.files import download, whole_path
 from scripts.core.hashing import fraction, input_hash, normalized, task_hash
 from scripts.exporting.prodigy import ProdigyTokens
 from scripts.exporting.tokens import Tokens
@@ -130,15 +127,9 @@ def _download(folder: Path) -> None:
     backend.mkdir(parents=True)
     backend.joinpath("__init__.py").touch()
     backend.joinpath("build_meta.py").write_text(_BACKEND, encoding="utf8")
-    options = "--no-deps --no-binary :all: --require-hashes --no-build-isolation --retries 1 --no-input --quiet"
-    result = subprocess.run(
-        [sys.executable, "-m", "pip", "download", *options.split(), "-r", str(REQUIREMENT), "-d", str(folder)],
-        env=os.environ | {"PYTHONPATH": str(backend.parent)}, capture_output=True, encoding="utf8", errors="replace",
-    )  # fmt: skip
-    if result.returncode:
-        lines = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
-        error = next((line for line in lines if line.startswith("ERROR:")), lines[-1])
-        raise UserError(f"the demo needs pip and the network to fetch {RELEASE}; nothing was changed. pip: {error}")
+    needs = f"the demo needs pip and the network to fetch {RELEASE}"
+    options = ["--no-binary", ":all:", "--no-build-isolation"]
+    download(REQUIREMENT, folder, needs, options, {"PYTHONPATH": str(backend.parent)})
 
 
 def parse_addresses(xml: bytes) -> list[Address]:

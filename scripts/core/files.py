@@ -5,7 +5,8 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Annotated, Any, TypeVar
@@ -261,3 +262,25 @@ def code_digest(*places: Path) -> str:
         for path in [place] if place.is_file() else sorted(place.glob("*.py")):
             digest.update(f"{path.parent.name}/{path.name} {sha256(path)}\n".encode())
     return digest.hexdigest()
+
+
+def download(
+    requirements: Path, folder: Path, needs: str, options: Sequence[str], environment: Mapping[str, str] | None = None
+) -> None:
+    """Download what a requirements file pins into a folder, with pip, which checks the hashes. Nothing is installed.
+
+    needs (str): For the error: what cannot be done without.
+    options (Sequence[str]), environment (Mapping[str, str] | None): Of pip, beside those that keep it to the file.
+    RAISES (UserError): If pip fails: no network, no such release, or another hash.
+    """
+    import subprocess  # takes a while, and two steps alone fetch something
+
+    fixed = ["--no-deps", "--require-hashes", "--retries", "1", "--no-input", "--quiet"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "download", *fixed, *options, "-r", str(requirements), "-d", str(folder)],
+        env=os.environ | (environment or {}), capture_output=True, encoding="utf8", errors="replace",
+    )  # fmt: skip
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        error = next((line for line in lines if line.startswith("ERROR:")), lines[-1])
+        raise UserError(f"{needs}; nothing was changed. pip: {error}")

