@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import textwrap
 import time
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -133,6 +134,21 @@ def test_ctrl_c_at_any_moment_is_one_line_and_harms_nothing(seed, two_states):
                 assert after == before or "previous outputs are unchanged" not in said
         succeed(folder, step)
     assert visible(folder) == expected
+
+
+def test_ctrl_c_in_code_that_is_made_from_a_string_ends_with_the_code_of_a_signal(tmp_path):
+    """As in `namedtuple`: there Python remembers a KeyboardInterrupt, and ends itself by the signal at its exit."""
+    step = """
+        import os, signal
+        from scripts.core.errors import run_step
+        run_step(lambda: eval("os.kill(os.getpid(), signal.SIGINT)"))
+    """
+    (tmp_path / "step.py").write_text(textwrap.dedent(step))
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, "-m", "step"], env=os.environ | {"PYTHONPATH": paths}, capture_output=True, encoding="utf8"
+    )
+    _is_the_one_line(done.stderr, done.returncode, "step", signal.SIGINT)
 
 
 def _stop(process, number, after):
@@ -332,12 +348,17 @@ def test_a_source_that_vanishes_midway_is_named_and_harms_nothing(tmp_path):
         config.write('[datasets.brat]\n@readers = "labelwise.Brat.v1"\npath = "brat"\nlabels = ["ORG"]\n')
     succeed(folder, "pull")
     before = visible(folder)
-    (folder / "brat" / "0000.ann").write_text("")
-    reader = start(folder, "pull")
-    while not list((folder / "annotations").glob(".tmp-*/brat.jsonl")):
-        assert reader.poll() is None
-    shutil.rmtree(folder / "brat")
-    said = reader.communicate()[1]
+    for number in range(5):
+        (folder / "brat" / "0000.ann").write_text("\n" * number)
+        reader = start(folder, "pull")
+        while reader.poll() is None and not list((folder / "annotations").glob(".tmp-*/brat.jsonl")):
+            pass
+        (folder / "brat").rename(folder / "gone")
+        said = reader.communicate()[1]
+        if reader.returncode:
+            break
+        (folder / "gone").rename(folder / "brat")  # the machine was quicker
+        before = visible(folder)
     assert (reader.returncode, said.count("\n")) == (1, 1)
     assert "brat" in said
     assert visible(folder) == before

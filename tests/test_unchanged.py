@@ -14,7 +14,8 @@ import msgspec
 import pytest
 
 from scripts.core.errors import UserError
-from scripts.merging.pull import pull
+from scripts.core.settings import DatasetOptions
+from scripts.merging.pull import ReadJob, pull, read_if_changed
 from scripts.sources import states
 from scripts.sources.brat import Brat
 from scripts.sources.cas_xmi import CasXmi
@@ -398,6 +399,18 @@ def test_what_is_cut_while_it_is_read_is_never_pulled_by_half(reader, tmp_path, 
         assert (tmp_path / "out" / "a.jsonl").read_bytes() == before
     else:  # a reading saw all of what is there
         assert pull({"a": source}, tmp_path / "other", 0, 1).manifest.datasets == found.manifest.datasets
+
+
+def test_what_is_gone_before_it_is_read_is_not_taken_for_empty(reader, tmp_path):  # noqa: F811
+    source = reader(labels=["PER"])
+    if source.state() is None:
+        pytest.skip("nobody can remove a server's files")
+    pull({"a": source}, tmp_path / "out", 0.2, 1)
+    before = (tmp_path / "out" / "a.jsonl").read_bytes()
+    (tmp_path / "input").rename(tmp_path / "gone")
+    with pytest.raises((UserError, OSError)):
+        read_if_changed(ReadJob("a", source, DatasetOptions(), tmp_path))
+    assert (tmp_path / "out" / "a.jsonl").read_bytes() == before
 
 
 def test_what_changes_all_the_time_stops_the_step(export, tmp_path):

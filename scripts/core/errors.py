@@ -33,6 +33,12 @@ class UserError(Exception):
     """Something the user can mend: one line with the place, what is wrong there, and what is allowed."""
 
 
+class _Stopped(KeyboardInterrupt):
+    """Ctrl-C. KeyboardInterrupt itself, raised where a string is evaluated, as `namedtuple` does, has Python end itself
+    by the signal, whatever the exit code (`unhandled_keyboard_interrupt` in CPython's Modules/main.c).
+    """
+
+
 class _Step:
     """The step at work.
 
@@ -59,13 +65,14 @@ def run_step(step: Callable[[], None]) -> None:
     _Step.process = os.getpid()
     previous = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        _report_errors(step)
-    except BaseException:
+        try:
+            _report_errors(step)
+        finally:  # what Python still has to do is short, and a signal then would end in a traceback
+            for number, handler in previous.items():
+                signal.signal(number, signal.SIG_IGN if handler is stop_before_it_begins else handler)
+    except BaseException:  # a signal meanwhile, too
         if not _Step.stopped:
             raise
-    finally:  # what Python still has to do is short, and a signal then would end in a traceback
-        for number, handler in previous.items():
-            signal.signal(number, signal.SIG_IGN if handler is stop_before_it_begins else handler)
     if _Step.stopped:
         _tell_stopped()
         sys.exit(128 + _Step.stopped)
@@ -147,7 +154,7 @@ def _stop(number: int, _: object) -> None:
 
 
 def _give_up() -> None:
-    """RAISES (KeyboardInterrupt): Always. What else is raised from now on is of no use to anyone."""
+    """RAISES (_Stopped): Always. What else is raised from now on is of no use to anyone."""
     sys.unraisablehook = lambda _: None
     threading.excepthook = lambda _: None
     if workers := sys.modules.get("multiprocessing"):
@@ -157,7 +164,7 @@ def _give_up() -> None:
     end = threading.Timer(_PATIENCE, os._exit, (128 + _Step.stopped,))
     end.daemon = True
     end.start()
-    raise KeyboardInterrupt
+    raise _Stopped
 
 
 def _tell_stopped() -> None:

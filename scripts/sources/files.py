@@ -86,17 +86,21 @@ class Files(msgspec.Struct, frozen=True):
 
     def check(self) -> None:
         """RAISES (UserError): If there is nothing to read, or no label is asked for (naming those in it)."""
+        self._demand_files()
+        if not self.labels:
+            found = ", ".join(sorted(self.labels_found()))
+            raise UserError(f"{self.path}: labels is empty. There is {found or 'none'}")
+
+    def _demand_files(self) -> None:
         if not self.files():
             inside = f" with a file *{', *'.join(self.endings[:5])} in it" if self.endings else ""
             is_folder = Path(self.path).expanduser().is_dir()
             what = f"folder{inside}" if is_folder else f"file{f', nor folder{inside}' if inside else ''}"
             raise UserError(f"{self.path}: no such {what}")
-        if not self.labels:
-            found = ", ".join(sorted(self.labels_found()))
-            raise UserError(f"{self.path}: labels is empty. There is {found or 'none'}")
 
     def state(self) -> State:
-        """The state of all files."""
+        """The state of all files. RAISES (UserError, OSError): If there is none, or one is gone."""
+        self._demand_files()
         return state_of(self.all_files())
 
     def digest(self) -> str:
