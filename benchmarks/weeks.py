@@ -172,14 +172,16 @@ def _ask(
 def _most_informative(
     nlp: Any, complete: list[GoldText], free: dict[str, list[int]], a_week: int
 ) -> dict[str, list[int]]:
+    from scripts.model.label_heads import calibration_array, tag_probabilities
     from scripts.queueing import candidates
 
     pipe = nlp.get_pipe("label_heads")
+    calibration = calibration_array(pipe.labels, pipe.calibration)
     docs = [nlp.make_doc(gold.text) for gold in complete]
     entropies = []
     for start in range(0, len(docs), 256):
         batch = docs[start : start + 256]
-        found = candidates.entropy(candidates.probabilities(pipe, batch))
+        found = candidates.entropy(tag_probabilities(pipe.scores(batch).astype("float64"), calibration))
         ends = list(itertools.accumulate(map(len, batch), initial=0))
         entropies += [found[first:last] for first, last in itertools.pairwise(ends)]
     chosen = {}

@@ -23,15 +23,21 @@ from scripts.model.label_heads import (  # fmt: skip
     TAGS,
     UNIT,
     BatchGold,
+    Calibration,
     LabelHeads,
+    calibration_array,
     decode,
+    entity_probability,
     find_entities,
     heads_layer,
+    log_odds,
     log_softmax,
     masked_loss,
     prf,
     read_gold,
     score_covered,
+    set_tags,
+    tag_probabilities,
 )
 from tests.scored import covered_doc
 
@@ -237,8 +243,73 @@ def test_found_entities_say_how_probable_they_are():
     scores[2, 1, BEGIN] = scores[3, 1, LAST] = np.log(6)
     found = find_entities(scores, [2, 2])
     assert (found.start.tolist(), found.end.tolist(), found.label.tolist()) == ([0, 2], [1, 4], [0, 1])
-    assert found.probability == pytest.approx([0.5, 0.36])
+    # Valid are O O, O U, U O, U U and B L: with weights of 1, 1, 4, 4 and 1; of 1, 1, 1, 1 and 36.
+    assert found.probability == pytest.approx([8 / 11, 36 / 40])
     assert found.margin == pytest.approx([np.log(4), 2 * np.log(6)])
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=4), st.integers(1, 2), st.data())
+def test_the_probability_of_an_entity_is_its_share_of_all_valid_tags(lengths, labels, data):
+    values = st.floats(-4, 4, width=32)
+    scores = data.draw(arrays(np.float32, (sum(lengths), labels, TAGS), elements=values))
+    found = find_entities(scores, lengths)
+    ends = np.cumsum(lengths).tolist()
+    for first, last, label, probability in zip(*(column.tolist() for column in found[:4]), strict=True):
+        doc = next(number for number, end in enumerate(ends) if first < end)
+        offset = ends[doc] - lengths[doc]
+        own = np.exp(scores[offset : ends[doc], label].astype(float))
+        weights = {
+            path: np.prod([own[i, tag] for i, tag in enumerate(path)])
+            for path in product(range(TAGS), repeat=lengths[doc])
+            if is_valid(path)
+        }
+        tags = np.zeros(last - first, int)
+        set_tags(tags, 0, len(tags))
+        exact = [path[first - offset : last - offset] == tuple(tags) for path in weights]
+        outside = [not any(path[first - offset : last - offset]) for path in weights]
+        total, place = sum(weights.values()), [np.array([each]) for each in (first, last, label)]
+        assert probability == pytest.approx(sum(np.array(list(weights.values()))[exact]) / total)
+        odds = log_odds(scores, lengths, *place, is_entity=False)
+        assert 1 / (1 + np.exp(-odds[0])) == pytest.approx(sum(np.array(list(weights.values()))[outside]) / total)
+
+
+def test_a_long_sequence_and_a_certain_entity_have_probabilities():
+    scores = np.zeros((2000, 1, TAGS), "f")
+    scores[:, 0, OUT], scores[7, 0, UNIT], scores[9, 0, UNIT] = 60, 200, 61
+    with np.errstate(all="raise", under="ignore"):
+        found = find_entities(scores, [2000])
+        sure, unsure = found.probability.tolist()
+    assert found.start.tolist() == [7, 9]
+    assert sure == pytest.approx(1)
+    assert unsure == pytest.approx(np.e / (1 + np.e))
+
+
+@given(st.floats(0.05, 3), st.floats(-5, 5), st.lists(st.floats(-15, 25), min_size=2, max_size=20))
+def test_calibration_keeps_the_order_of_entities(slope, offset, odds):
+    calibration = calibration_array(["ORG"], {"ORG": Calibration(2.0, slope, offset)})
+    ordered = entity_probability(np.sort(odds), np.zeros(len(odds), int), calibration)
+    assert (np.diff(ordered) >= 0).all()
+    assert ((ordered > 0) & (ordered < 1)).all() or slope * 25 + offset > 36
+
+
+def test_thresholds_change_what_is_found_and_no_probability(nlp):
+    pipe = nlp.get_pipe("label_heads")
+    doc = nlp(TEXT)
+    before = {(span.start, span.end): score for span, score in scored(doc)}
+    try:
+        pipe.thresholds.update(ORG=-4.0, PER=-4.0)
+        after = {(span.start, span.end): score for span, score in scored(nlp(TEXT))}
+    finally:
+        pipe.thresholds.clear()
+    shared = before.keys() & after.keys()
+    assert shared
+    assert {place: before[place] for place in shared} == {place: after[place] for place in shared}
+
+
+def test_a_temperature_is_of_one_label():
+    scores = np.array([[[0, 0, 0, 0, 4]] * 2], "f")
+    found = tag_probabilities(scores, calibration_array(["ORG", "PER"], {"PER": Calibration(temperature=4.0)}))
+    assert found[0, :, UNIT] == pytest.approx([np.exp(4) / (4 + np.exp(4)), np.e / (4 + np.e)])
 
 
 # The component
@@ -264,6 +335,11 @@ def trained(labels=LABELS, examples=None, steps=40, seed=0):
 @pytest.fixture(scope="module")
 def nlp():
     return trained()
+
+
+def scored(doc):
+    group = doc.spans["predicted"]
+    return list(zip(group, group.attrs["scores"].tolist(), strict=True))
 
 
 def ents(doc):
@@ -342,6 +418,7 @@ def test_the_bias_on_out_finds_more_or_less(nlp):
 def test_it_is_the_same_after_loading(nlp, how, tmp_path):
     pipe = nlp.get_pipe("label_heads")
     pipe.thresholds["PER"] = 0.25
+    pipe.calibration["PER"] = Calibration(1.7, 1 / 3, -0.1)
     try:
         if how == "disk":
             nlp.to_disk(tmp_path / "model")
@@ -352,6 +429,8 @@ def test_it_is_the_same_after_loading(nlp, how, tmp_path):
             loaded.from_bytes(nlp.to_bytes())
         assert loaded.get_pipe("label_heads").labels == pipe.labels == ("ORG", "PER")
         assert loaded.get_pipe("label_heads").thresholds == {"PER": 0.25}
+        arrays = (calibration_array(LABELS, each.get_pipe("label_heads").calibration) for each in (nlp, loaded))
+        assert next(arrays).tolist() == next(arrays).tolist() == [[1, 1, 0], [1.7, 0.333333, -0.1]]
         for text in texts(3):
             one, other = nlp(text), loaded(text)
             assert ents(one) == ents(other)
@@ -359,6 +438,7 @@ def test_it_is_the_same_after_loading(nlp, how, tmp_path):
             assert scores[0] == scores[1]
     finally:
         pipe.thresholds.clear()
+        pipe.calibration.clear()
 
 
 def test_a_label_is_added_to_a_trained_model_and_the_others_do_not_change():

@@ -274,7 +274,7 @@ def test_parquet_has_them(tmp_path):
 class Fixed:
     """A label scorer that is unsure about every token, or predicts one entity."""
 
-    labels, thresholds = ("PER",), {}
+    labels, thresholds, calibration = ("PER",), {}, {}
 
     def scores(self, docs):
         return np.zeros((sum(map(len, docs)), 1, 5), "f")

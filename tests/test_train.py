@@ -17,6 +17,7 @@ from spacy.vectors import Vectors
 
 from docs.outputs import without_usage
 from scripts import functions  # noqa: F401 (registers)
+from scripts.model.label_heads import calibration_array
 from scripts.model.models import UNFINISHED, model_digest, provenance
 from scripts.model.training import UNLEARNED_F
 from scripts.queueing import rules
@@ -87,7 +88,9 @@ def test_one_model_comes_of_texts_annotated_for_some_labels_each(project):
     model = project / "training/ner/seed-0/model-best"
     nlp = spacy.load(model)
     assert nlp.get_pipe("label_heads").labels == ("ORG", "PER")
-    assert set(nlp.get_pipe("label_heads").thresholds) == {"ORG", "PER"}
+    heads = nlp.get_pipe("label_heads")
+    assert set(heads.thresholds) == set(heads.calibration) == {"ORG", "PER"}
+    assert heads.calibration["ORG"] != [1, 1, 0]
     assert [ent.label_ for ent in nlp("IBM hired Ada in Rome .").ents] == ["ORG", "PER"]
     assert sorted(path.name for path in model.parent.iterdir() if not path.name.startswith(".")) == ["model-best"]
 
@@ -299,6 +302,18 @@ def relearn(project, label):
     )  # fmt: skip
 
 
+def head_weights(project, run, label):
+    """The output layer of a label's head."""
+    heads = spacy.load(project / f"training/{run}/seed-0/model-best").get_pipe("label_heads")
+    return heads.model.get_ref("heads").get_param("W2")[heads.labels.index(label)].tolist()
+
+
+def calibrated(project, run):
+    """The calibration by label of a run's model."""
+    heads = spacy.load(project / f"training/{run}/seed-0/model-best").get_pipe("label_heads")
+    return dict(zip(heads.labels, calibration_array(heads.labels, heads.calibration).tolist(), strict=True))
+
+
 def test_a_new_label_is_learned_and_all_others_are_found_exactly_as_before(trained):
     before = found(trained / "training/ner/seed-0/model-best", TEXTS)
     annotate_places(trained)
@@ -309,6 +324,9 @@ def test_a_new_label_is_learned_and_all_others_are_found_exactly_as_before(train
     after = found(trained / "training/ner-LOC/seed-0/model-best", TEXTS)
     assert {label: after[label] for label in before} == before
     assert len(after["LOC"]) == len(TEXTS)
+    settings = [calibrated(trained, run) for run in ("ner", "ner-LOC")]
+    assert settings[1].pop("LOC") != [1, 1, 0]
+    assert settings[0] == settings[1]
     found_record = provenance(spacy.load(trained / "training/ner-LOC/seed-0/model-best").meta)
     assert (found_record.relearned, found_record.others) == ({"LOC": "e" * 8}, "d" * 8)
     assert found_record.outdated(["LOC", "ORG", "PER"], "e" * 8) == ["ORG", "PER"]
@@ -324,7 +342,10 @@ def test_a_label_is_learned_again_and_all_others_are_found_exactly_as_before(tra
     assert "(was " in " ".join(done.stdout.split())
     after = found(trained / "training/ner-PER/seed-0/model-best", TEXTS)
     assert after["ORG"] == before["ORG"]
-    assert after["PER"] != before["PER"]
+    weights = [head_weights(trained, run, "PER") for run in ("ner", "ner-PER")]
+    assert weights[0] != weights[1]
+    settings = [calibrated(trained, run) for run in ("ner", "ner-PER")]
+    assert settings[0]["ORG"] == settings[1]["ORG"]
     assert found(trained / "training/ner/seed-0/model-best", TEXTS) == before
 
 

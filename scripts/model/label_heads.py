@@ -43,6 +43,8 @@ TAGS = 5
 OUT, BEGIN, IN, LAST, UNIT = range(TAGS)
 _CHUNK = 1024  # tokens that are predicted at a time, so that all layers stay in the processor's cache
 _MAX_CELLS = 2**20  # tokens, padding included, that are decoded at a time
+_DIGITS = 6  # of calibration
+_LEAST = 1e-11  # of the probability that an entity is none: smaller ones are rounding errors
 _SAMPLE = 10  # Docs from which the layers below infer their widths
 
 DEFAULT_MODEL = """
@@ -278,8 +280,8 @@ class BatchEntities(NamedTuple):
 
     start (np.ndarray), end (np.ndarray): The row of the first token, and the row after the last one.
     label (np.ndarray): Columns.
-    probability (np.ndarray): The product of the probabilities of the tags, by the label's head, threshold included.
-    margin (np.ndarray): Log probability of the tags, minus that of O at all these tokens.
+    probability (np.ndarray): That exactly this is an entity, calibrated; thresholds do not change it.
+    margin (np.ndarray): Log probability of the tags, minus that of O at all these tokens, thresholds included.
     """
 
     start: np.ndarray
@@ -365,24 +367,162 @@ def _viterbi(scores: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return tags
 
 
-def find_entities(scores: np.ndarray, lengths: Sequence[int]) -> BatchEntities:
-    """Decode the scores of a batch into entities.
+def find_entities(
+    scores: np.ndarray,
+    lengths: Sequence[int],
+    thresholds: np.ndarray | None = None,
+    calibration: np.ndarray | None = None,
+) -> BatchEntities:
+    """Decode the scores of a batch into entities, with thresholds; their probabilities are without them.
 
-    scores (np.ndarray): (tokens, labels, 5), with thresholds.
+    scores (np.ndarray): (tokens, labels, 5), without thresholds.
+    thresholds (np.ndarray | None): See `threshold_array`; None for 0.
+    calibration (np.ndarray | None): See `calibration_array`; None to leave probabilities as they are.
     """
-    tags = decode(scores, lengths).T
-    label, start = ((tags == BEGIN) | (tags == UNIT)).nonzero()
-    end = ((tags == LAST) | (tags == UNIT)).nonzero()[1] + 1
+    if thresholds is None:
+        thresholds = np.zeros(scores.shape[1], scores.dtype)
+    start, end, label = decode_entities(scores, lengths, thresholds)
     if not len(start):
         return BatchEntities(start, end, label, np.zeros(0), np.zeros(0))
+    odds = log_odds(scores, lengths, start, end, label)
+    margin = tag_scores(scores, start, end, label) - tag_scores(scores, start, end, label, is_entity=False)
+    margin -= (end - start) * thresholds[label].astype(np.float64)
+    return BatchEntities(start, end, label, entity_probability(odds, label, calibration), margin)
+
+
+def decode_entities(
+    scores: np.ndarray, lengths: Sequence[int], thresholds: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The first row, the row after the last, and the column of each entity; see `find_entities`."""
+    biased = scores.copy()
+    biased[:, :, OUT] += thresholds
+    tags = decode(biased, lengths).T
+    label, start = ((tags == BEGIN) | (tags == UNIT)).nonzero()
+    return start, ((tags == LAST) | (tags == UNIT)).nonzero()[1] + 1, label
+
+
+# Probabilities
+
+
+class Calibration(NamedTuple):
+    """What turns the scores of a label into probabilities; `scripts.model.thresholds` fits it on dev texts.
+
+    temperature (float): Divides scores, for the probabilities of a token's tags (Guo et al. 2017, section 4.2,
+        https://arxiv.org/abs/1706.04599).
+    slope (float), offset (float): Of the log odds of entities, for their probabilities (Platt 1999; Guo et al. 2017,
+        section 4.1). Both keep the order of entities of a label.
+    """
+
+    temperature: float = 1.0
+    slope: float = 1.0
+    offset: float = 0.0
+
+
+def threshold_array(labels: Sequence[str], thresholds: Mapping[str, float]) -> np.ndarray:
+    """By label, what is added to the score of O before decoding: (labels,); 0 for a label without threshold."""
+    return np.array([thresholds.get(label, 0.0) for label in labels], "f")
+
+
+def calibration_array(labels: Sequence[str], calibration: Mapping[str, Sequence[float]]) -> np.ndarray:
+    """The fields of `Calibration` by label: (labels, 3). A label without calibration stays as it is."""
+    rows = np.array([calibration.get(label, Calibration()) for label in labels], np.float64).reshape(-1, 3)
+    return rows.round(_DIGITS)  # the same to the bit however often a model is saved and loaded: srsly's JSON is not
+
+
+def tag_probabilities(scores: np.ndarray, calibration: np.ndarray) -> np.ndarray:
+    """Calibrated probabilities of the tags of each token, without thresholds: (tokens, labels, 5)."""
+    return np.exp(log_softmax(scores / calibration[:, :1]))
+
+
+def entity_probability(odds: np.ndarray, label: np.ndarray, calibration: np.ndarray | None) -> np.ndarray:
+    """Calibrated probabilities of entities, by their `log_odds` and the columns of their labels."""
+    if calibration is not None:
+        odds = odds * calibration[label, 1] + calibration[label, 2]
+    return np.exp(-np.logaddexp(0.0, -odds))
+
+
+def log_odds(
+    scores: np.ndarray,
+    lengths: Sequence[int],
+    start: np.ndarray,
+    end: np.ndarray,
+    label: np.ndarray,
+    is_entity: bool = True,
+) -> np.ndarray:
+    """Log odds that exactly these tokens are an entity, or that none is in one, among all valid sequences of tags.
+
+    The product of the tags' probabilities alone would be too low for long entities: where a token begins an entity,
+    another must end it. The sum over all sequences is by the forward-backward algorithm:
+    https://en.wikipedia.org/wiki/Forward–backward_algorithm
+
+    scores (np.ndarray): (tokens, labels, 5), without thresholds.
+    start (np.ndarray), end (np.ndarray), label (np.ndarray): As in `BatchEntities`.
+    is_entity (bool): Whether the tokens are an entity; else, they are all O.
+    """
+    found = np.empty(len(start))
+    ends = np.cumsum(np.array(lengths, np.int64))
+    doc = np.searchsorted(ends, start, "right")
+    labels = scores.shape[1]
+    sequences, sequence = np.unique(doc * labels + label, return_inverse=True)
+    sizes = np.array(lengths, np.int64)[sequences // labels]
+    order = np.argsort(-sizes, kind="stable")
+    place = np.argsort(order)[sequence]  # of each entity's sequence, the longest being the first
+    inside = tag_scores(scores, start, end, label, is_entity)
+    for part in _padded_batches(sizes[order], _MAX_CELLS):
+        chosen = order[part]
+        size, column = sizes[chosen], sequences[chosen] % labels
+        first = ends[sequences[chosen] // labels] - size
+        rows = np.minimum(first[:, None] + np.arange(size[0]), len(scores) - 1)
+        before, after = _outside_sums(scores[rows, column[:, None]].astype(np.float64), size)
+        own = np.flatnonzero((place >= part.start) & (place < part.stop))
+        number = place[own] - part.start
+        from_, to = start[own] - first[number], end[own] - first[number]
+        total = before[size[number], number]
+        found[own] = before[from_, number] + inside[own] + after[to, number] - total
+    log_p = np.minimum(found, -_LEAST)
+    return log_p - np.log(-np.expm1(log_p))
+
+
+def tag_scores(
+    scores: np.ndarray, start: np.ndarray, end: np.ndarray, label: np.ndarray, is_entity: bool = True
+) -> np.ndarray:
+    """The sum of the log probabilities of the tags of entities, or of O at their tokens; in the same order."""
     sizes = end - start
     firsts = np.cumsum(sizes) - sizes
     rows = np.arange(sizes.sum()) + np.repeat(start - firsts, sizes)
-    columns = np.repeat(label, sizes)
-    logs = log_softmax(scores[rows, columns].astype(np.float64))
-    taken = logs[np.arange(len(rows)), tags[columns, rows]]
-    total = np.add.reduceat(taken, firsts)
-    return BatchEntities(start, end, label, np.exp(total), total - np.add.reduceat(logs[:, OUT], firsts))
+    tags = np.zeros(len(rows), np.int64)
+    if is_entity:
+        tags[:] = IN
+        tags[firsts], tags[firsts + sizes - 1] = BEGIN, LAST
+        tags[firsts[sizes == 1]] = UNIT
+    logs = log_softmax(scores[rows, np.repeat(label, sizes)].astype(np.float64))
+    return np.add.reduceat(logs[np.arange(len(rows)), tags], firsts) if len(rows) else np.zeros(0)
+
+
+def _outside_sums(scores: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log of the summed probabilities of all valid tags before, and after, each boundary that is in no entity.
+
+    scores (np.ndarray): (sequences, tokens, 5), the longest first, padded.
+    RETURNS (tuple[np.ndarray, np.ndarray]): (tokens + 1, sequences) each.
+    """
+    logs = log_softmax(scores).transpose(2, 1, 0)
+    alone = np.logaddexp(logs[OUT], logs[UNIT])
+    _, steps, count = logs.shape
+    active = np.searchsorted(-lengths, -np.arange(steps), side="left")  # the number of sequences that reach the step
+    before, after = (np.full((steps + 1, count), -np.inf) for _ in range(2))
+    before[0], after[lengths, np.arange(count)] = 0, 0
+    inside = np.full(count, -np.inf)
+    for step, n in enumerate(active.tolist()):
+        out, within = before[step, :n], inside[:n]
+        before[step + 1, :n] = np.logaddexp(out + alone[step, :n], within + logs[LAST, step, :n])
+        inside[:n] = np.logaddexp(out + logs[BEGIN, step, :n], within + logs[IN, step, :n])
+    inside = np.full(count, -np.inf)
+    for step in range(steps - 1, -1, -1):
+        n = active[step]
+        out, within = after[step + 1, :n], inside[:n].copy()
+        inside[:n] = np.logaddexp(out + logs[LAST, step, :n], within + logs[IN, step, :n])
+        after[step, :n] = np.logaddexp(out + alone[step, :n], within + logs[BEGIN, step, :n])
+    return before, after
 
 
 def log_softmax(scores: Any) -> Any:
@@ -397,8 +537,9 @@ def log_softmax(scores: Any) -> Any:
 class LabelHeads(TrainablePipe):
     """A named entity recognizer with a head for each label, trained on texts that are annotated for some labels.
 
-    All predicted entities go to `doc.spans`, with their probabilities in the group's `attrs["scores"]`. `doc.ents` gets
-    those that do not overlap: of two, the one with the larger margin. Entities that were in it before stay.
+    All predicted entities go to `doc.spans`, with their probabilities, calibrated, in the group's `attrs["scores"]`.
+    `doc.ents` gets those that do not overlap: of two, the one with the larger margin. Entities that were in it before
+    stay.
     """
 
     def __init__(
@@ -419,7 +560,7 @@ class LabelHeads(TrainablePipe):
         self.model = model
         self.name = name
         self.scorer = scorer or score_covered
-        self.cfg: dict[str, Any] = {"labels": [], "thresholds": {}, "spans_key": spans_key}
+        self.cfg: dict[str, Any] = {"labels": [], "thresholds": {}, "calibration": {}, "spans_key": spans_key}
         self._rehearsal_model: Model[list[Doc], Floats2d] | None = None
 
     # Labels
@@ -438,6 +579,11 @@ class LabelHeads(TrainablePipe):
     def thresholds(self) -> dict[str, float]:
         """By label, the bias that is added to the score of O before decoding: less than 0 finds more entities."""
         return cast(dict[str, float], self.cfg["thresholds"])
+
+    @property
+    def calibration(self) -> dict[str, Sequence[float]]:
+        """By label, the fields of `Calibration`, which turn scores into probabilities."""
+        return cast(dict[str, Sequence[float]], self.cfg["calibration"])
 
     def add_label(self, label: str) -> int:
         """Add a head, also to a trained model. It predicts nothing before it is trained; others do not change.
@@ -545,11 +691,9 @@ class LabelHeads(TrainablePipe):
     def predict(self, docs: Iterable[Doc]) -> BatchEntities:
         """Predict the entities of a batch, without changing the Docs."""
         docs = list(docs)
-        scores = self.scores(docs)
-        if self.thresholds:
-            scores = scores.copy()
-            scores[:, :, OUT] += np.array([self.thresholds.get(label, 0.0) for label in self.labels], scores.dtype)
-        return find_entities(scores, list(map(len, docs)))
+        thresholds = threshold_array(self.labels, self.thresholds)
+        calibration = calibration_array(self.labels, self.calibration)
+        return find_entities(self.scores(docs), list(map(len, docs)), thresholds, calibration)
 
     def set_annotations(self, docs: Iterable[Doc], found: BatchEntities) -> None:
         """Write predicted entities into `doc.ents` and `doc.spans`."""

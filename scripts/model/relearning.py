@@ -23,7 +23,13 @@ from scripts.core.errors import UserError
 from scripts.model import label_heads
 from scripts.model.label_heads import COVERED, INCORRECT, TAGS, BatchGold, LabelHeads
 from scripts.model.models import BEST, KEY, demand_finished, demand_labels, load_model, provenance, save_model
-from scripts.model.thresholds import best_thresholds, count_by_threshold, examples_with_layers, label_scorer
+from scripts.model.thresholds import (
+    count_by_threshold,
+    examples_with_layers,
+    label_scorer,
+    mean_calibration,
+    set_thresholds,
+)
 from scripts.model.training import replacing_model
 
 _PARAMS = ("W1", "b1", "W2", "b2")
@@ -82,7 +88,7 @@ def relearn(source: Path, label: str, corpus: Path, folder: Path, steps: int | N
 def _relearn(
     nlp: Language, pipe: LabelHeads, label: str, train: _LabelTexts, dev: _LabelTexts, steps: int | None
 ) -> Relearned:
-    """Train the head of a label on its texts, and put it and its threshold into the pipeline."""
+    """Train the head of a label on its texts, and put it, its threshold and its calibration into the pipeline."""
     steps, loop = _training_loop(nlp, steps, 1 if train.cached else 3)
     spacy.util.fix_random_seed(nlp.config.interpolate()["training"]["seed"])
     is_new = bool(pipe.add_label(label))
@@ -92,10 +98,10 @@ def _relearn(
     before = None if is_new else head.f1(dev.epoch(), pipe.thresholds.get(label, 0.0))
     batches = chain.from_iterable(loop["batcher"](train.epoch()) for _ in count())
     head.train(islice(batches, steps), loop["optimizer"], loop["dropout"], lambda: head.f1(dev.epoch()), steps)
-    threshold = best_thresholds(head.labels, count_by_threshold(head, dev.epoch()))[label]
+    others = {name: values for name, values in pipe.calibration.items() if name != label}
+    set_thresholds(head, dev.epoch(), mean_calibration(others))
     head.put_back()
-    pipe.thresholds[label] = threshold
-    return Relearned(is_new, before, head.f1(dev.epoch(), threshold), train.number, steps)
+    return Relearned(is_new, before, head.f1(dev.epoch(), head.thresholds[label]), train.number, steps)
 
 
 def _training_loop(nlp: Language, steps: int | None, divisor: int) -> tuple[int, dict[str, Any]]:
@@ -156,6 +162,7 @@ class _LabelHead:
     def __init__(self, pipe: LabelHeads, label: str) -> None:
         self.pipe, self.labels = pipe, (label,)
         self.thresholds: dict[str, float] = {}
+        self.calibration: dict[str, Sequence[float]] = {}
         self.column = pipe.labels.index(label)
         self.all_heads: Model[Any, Any] = pipe.model.get_ref("heads")
         attrs = self.all_heads.attrs
@@ -223,8 +230,10 @@ class _LabelHead:
         return label_heads.prf(*count_by_threshold(self, dev, [threshold])[0, 0].tolist())["f"]
 
     def put_back(self) -> None:
-        """Copy the weights of the head into the pipeline."""
+        """Copy the weights, the threshold and the calibration of the head into the pipeline."""
         for name in _PARAMS:
             value = self.all_heads.get_param(name).copy()
             value[self.column] = self.model.get_param(name)[0]
             self.all_heads.set_param(name, value)
+        self.pipe.thresholds.update(self.thresholds)
+        self.pipe.calibration.update(self.calibration)

@@ -24,7 +24,14 @@ from scripts.core.workers import with_progress
 from scripts.merging.account import Ledger
 from scripts.merging.duplicates import NearDuplicates
 from scripts.merging.merged import read_gold
-from scripts.model.label_heads import OUT, find_entities, log_softmax
+from scripts.model.label_heads import (
+    OUT,
+    calibration_array,
+    decode_entities,
+    log_softmax,
+    tag_probabilities,
+    threshold_array,
+)
 from scripts.model.models import TrainedModel, load_model
 from scripts.model.thresholds import LabelScorer, label_scorer, run_components_below
 from scripts.queueing.request import QueueItem, Request, Selection, question_key, spans_of, without_overlap
@@ -150,11 +157,13 @@ def _item(candidate: Candidate, request: Request) -> QueueItem:
 # Informativeness
 
 
-def probabilities(pipe: LabelScorer, docs: Sequence[Doc]) -> Floats:
-    """Probabilities of the five tags, thresholds included: (tokens of all Docs, labels, 5)."""
-    scores = pipe.scores(docs).astype(np.float64)
-    scores[:, :, OUT] += np.array([pipe.thresholds.get(label, 0.0) for label in pipe.labels])
-    return np.exp(log_softmax(scores))
+def probabilities(pipe: LabelScorer, docs: Sequence[Doc], label: str) -> tuple[Floats, Floats]:
+    """Probabilities of the five tags of a label: (tokens of all Docs, 5), calibrated; and to decode, with threshold."""
+    column = pipe.labels.index(label)
+    scores = pipe.scores(docs)[:, column : column + 1].astype(np.float64)
+    calibrated = tag_probabilities(scores, calibration_array([label], pipe.calibration))
+    scores[:, :, OUT] += threshold_array([label], pipe.thresholds)
+    return calibrated[:, 0], np.exp(log_softmax(scores[:, 0]))
 
 
 def entropy(probabilities: Floats) -> Floats:
@@ -227,16 +236,17 @@ class Tagger:
 
         What is known, in ranges in which the label is covered, informs nobody.
         """
-        of_models = []
+        of_models: list[tuple[Floats, Floats]] = []
         for nlp, pipe in self._models:
             with nlp.memory_zone():  # a vocabulary would grow with all that it reads
                 docs = run_components_below(nlp, [nlp.make_doc(text.text) for text in texts])
                 tokens = [[(token.idx, token.text) for token in doc] for doc in docs]
-                of_models.append(probabilities(pipe, docs)[:, pipe.labels.index(self.label)])
-        mean = sum(of_models[1:], of_models[0]) / len(of_models)
-        found = find_entities(np.log(np.maximum(mean, 1e-12))[:, None], [len(each) for each in tokens])
-        entities = list(zip(found.start.tolist(), found.end.tolist(), strict=True))
-        entropies = entropy(mean).tolist()
+                of_models.append(probabilities(pipe, docs, self.label))
+        calibrated, biased = (sum(each[1:], each[0]) / len(each) for each in zip(*of_models, strict=True))
+        logs = np.log(np.maximum(biased, 1e-12))[:, None]
+        start_rows, end_rows, _ = decode_entities(logs, [len(each) for each in tokens], np.zeros(1))
+        entities = list(zip(start_rows.tolist(), end_rows.tolist(), strict=True))
+        entropies = entropy(calibrated).tolist()
         first = 0  # token of all texts
         for text, each in zip(texts, tokens, strict=True):
             end = first + len(each)

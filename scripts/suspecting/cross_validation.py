@@ -42,7 +42,7 @@ from scripts.core.files import (
 from scripts.core.hashing import normalized
 from scripts.merging.duplicates import find_root
 from scripts.merging.merged import read_gold
-from scripts.model.label_heads import OUT, TAGS, find_entities, log_softmax, set_tags
+from scripts.model.label_heads import calibration_array, entity_probability, find_entities, log_odds, threshold_array
 from scripts.model.models import BEST, load_model
 from scripts.model.thresholds import LabelScorer, examples_with_layers, label_scorer
 from scripts.model.training import TrainingJob, train_all
@@ -305,10 +305,9 @@ def predict(nlp: Language, texts: Iterable[GoldText]) -> Iterator[TextPrediction
 
 
 def _predict_batch(heads: LabelScorer, texts: Sequence[GoldText], docs: Sequence[Doc]) -> Iterator[TextPrediction]:
-    thresholds = np.array([heads.thresholds.get(label, 0.0) for label in heads.labels], "f")
-    scores = heads.scores(docs) + thresholds[:, None] * (np.arange(TAGS) == OUT)
-    lengths = list(map(len, docs))
-    found = find_entities(scores, lengths)
+    calibration = calibration_array(heads.labels, heads.calibration)
+    scores, lengths = heads.scores(docs), list(map(len, docs))
+    found = find_entities(scores, lengths, threshold_array(heads.labels, heads.thresholds), calibration)
     offsets = np.cumsum([0, *lengths])
     doc_of_entity = np.searchsorted(offsets, found.start, "right") - 1
     for number, (text, doc) in enumerate(zip(texts, docs, strict=True)):
@@ -324,21 +323,26 @@ def _predict_batch(heads: LabelScorer, texts: Sequence[GoldText], docs: Sequence
             for start, end, label, probability in rows
         )
         entities = [entity for entity in predicted if text.covers(entity.label, entity.start, entity.end)]
-        annotated = _annotated(heads.labels, text, doc, scores[first : offsets[number + 1]])
+        annotated = _annotated(heads.labels, text, doc, scores[first : offsets[number + 1]], calibration)
         yield TextPrediction(text.input_hash, sorted(entities), annotated)
 
 
-def _annotated(labels: Sequence[str], text: GoldText, doc: Doc, scores: np.ndarray) -> list[SpanProbability]:
-    column = {label: number for number, label in enumerate(labels)}
-    result = []
+def _annotated(
+    labels: Sequence[str], text: GoldText, doc: Doc, scores: NDArray[np.float32], calibration: NDArray[np.float64]
+) -> list[SpanProbability]:
+    spans = []
     for span in text.covered_spans():
         tokens = doc.char_span(span.start, span.end, alignment_mode="expand")
         assert tokens is not None  # the span is inside the text
-        logs = log_softmax(scores[tokens.start : tokens.end, column[span.label]].astype(np.float64))
-        tags = np.zeros(len(tokens), np.int64)
-        set_tags(tags, 0, len(tokens))
-        exact, outside = np.exp(logs[np.arange(len(tokens)), tags].sum()), np.exp(logs[:, OUT].sum())
-        result.append(
-            SpanProbability(tokens.start_char, tokens.end_char, round(float(exact), 4), round(float(outside), 4))
-        )
-    return result
+        spans.append((tokens.start, tokens.end, labels.index(span.label)))
+    if not spans:
+        return []
+    start, end, label = (np.array(column) for column in zip(*spans, strict=True))
+    odds = log_odds(scores, [len(doc)], start, end, label)
+    exact = entity_probability(odds, label, calibration)
+    # Mapped as the log odds of an entity somewhere in it, so that both add up to at most 1.
+    outside = entity_probability(-log_odds(scores, [len(doc)], start, end, label, is_entity=False), label, calibration)
+    return [
+        SpanProbability(doc[first].idx, doc[:last].end_char, round(one, 4), round(1 - other, 4))
+        for (first, last, _), one, other in zip(spans, exact.tolist(), outside.tolist(), strict=True)
+    ]
