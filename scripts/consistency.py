@@ -3,8 +3,7 @@
 import argparse
 from pathlib import Path
 
-from scripts.checking.consistency import SUSPECTS, check
-from scripts.checking.consistency_views import print_consistency
+from scripts.checking.consistency import SUSPECTS, check, print_consistency
 from scripts.checking.review import FOLDER
 from scripts.core import manifest
 from scripts.core.errors import plain_console, run_step

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from scripts.checking import consistency, coverage
-from scripts.checking.consistency import Consistency
-from scripts.checking.consistency_views import firsts
+from scripts.checking.consistency import Consistency, firsts
 from scripts.checking.coverage import Coverage, CoverageMatrix
 from scripts.checking.review import Outdated, Suspect
 from scripts.queueing import recommendation

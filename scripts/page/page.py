@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from scripts.checking import consistency_views as consistency
+from scripts.checking import consistency
 from scripts.checking.coverage import unmeasured
 from scripts.page import contents
 from scripts.page.contents import Inputs
