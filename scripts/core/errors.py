@@ -34,8 +34,8 @@ class UserError(Exception):
 
 
 class _Stopped(KeyboardInterrupt):
-    """Ctrl-C. KeyboardInterrupt itself, raised where a string is evaluated, as `namedtuple` does, has Python end itself
-    by the signal, whatever the exit code (`unhandled_keyboard_interrupt` in CPython's Modules/main.c).
+    """Ctrl-C. It is no plain KeyboardInterrupt: if that was raised while a string is evaluated, as `namedtuple` does,
+    Python ends by the signal and not with our exit code (`unhandled_keyboard_interrupt` in CPython's Modules/main.c).
     """
 
 

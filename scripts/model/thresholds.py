@@ -113,9 +113,10 @@ def set_thresholds(
     """
     found = tally(pipe, examples)
     chosen = best_thresholds(pipe.labels, found.counts)
-    for old, new in ((pipe.thresholds, chosen), (pipe.calibration, calibrate(pipe.labels, found, shared))):
-        old.clear()
-        old.update(new)  # type: ignore[arg-type]
+    pipe.thresholds.clear()
+    pipe.thresholds.update(chosen)
+    pipe.calibration.clear()
+    pipe.calibration.update(calibrate(pipe.labels, found, shared))
     columns = enumerate(chosen.items())
     return chosen, {label: found.counts[BIASES.index(bias), column].tolist() for column, (label, bias) in columns}
 
@@ -151,8 +152,11 @@ class _ScoredTexts:
         right, wrong, _ = count_spans(covered, [(self._starts[first], self._ends[last])])
         return 1 if right else 0 if wrong else -1
 
-    def count(self, bias: float) -> Integers:
-        """(labels, [tp, fp, fn]) with a threshold."""
+    def counts(self, biases: Sequence[float]) -> Integers:
+        """See `count_by_threshold`."""
+        return np.stack([self._count(bias) for bias in biases])
+
+    def _count(self, bias: float) -> Integers:
         columns = len(self._labels)
         found = decode_entities(self.scores, self.lengths, np.full(columns, bias, "f"))
         judged = self.judge(*found)
@@ -188,7 +192,7 @@ def tally(pipe: LabelScorer, examples: Iterable[Example]) -> Tally:
     losses = np.zeros((len(_TEMPERATURES), labels))
     for batch in minibatch(examples, _BATCH):
         texts = _ScoredTexts(pipe, batch)
-        counts += np.stack([texts.count(bias) for bias in BIASES])
+        counts += texts.counts(BIASES)
         odds += texts.odds()
         losses += texts.losses(batch)
     return Tally(counts, odds, losses)
@@ -201,8 +205,7 @@ def count_by_threshold(pipe: LabelScorer, examples: Iterable[Example], biases: S
     """
     counts = np.zeros((len(biases), len(pipe.labels), 3), np.int64)
     for batch in minibatch(examples, _BATCH):
-        texts = _ScoredTexts(pipe, batch)
-        counts += np.stack([texts.count(bias) for bias in biases])
+        counts += _ScoredTexts(pipe, batch).counts(biases)
     return counts
 
 
