@@ -17,9 +17,12 @@ from spacy.tokens import DocBin
 
 from scripts.core import settings
 from scripts.sources.source import Divisible, Source
+from scripts.sources.web import fetch
+from tests import web
 from tests.prodigy import line, read, task, write_database
 from tests.servers import fill, temporary_database
 from tests.test_divided import is_divided
+from tests.web import TOKEN, serving, studio_task
 
 RECORDS = 12
 LABELS = ["LOC", "PER"]
@@ -145,6 +148,26 @@ def training_data(folder, name):
     return {"path": str(folder)}
 
 
+def from_server(reader, respond, folder):
+    """Fetch a project of a server that runs meanwhile."""
+    pytest.importorskip("httpx", reason="pip install -r requirements-servers.txt")
+    options = {"project": "ner", "connection": "LABELWISE_CONTRACT", "folder": str(folder)}
+    with serving(respond) as (url, _):
+        os.environ |= {"LABELWISE_CONTRACT_URL": url, "LABELWISE_CONTRACT_TOKEN": TOKEN}
+        fetch({"ner": settings.readers()[reader](**options, labels=LABELS)})
+    return options
+
+
+def label_studio_server(folder, name):
+    tasks = [studio_task(n, text, spans, updated=name) for n, (text, spans) in enumerate(numbered(name), 1)]
+    return from_server("labelwise.LabelStudioServer.v1", web.label_studio(tasks, "ner"), folder)
+
+
+def doccano_server(folder, name):
+    texts = {n: (text, spans, True) for n, (text, spans) in enumerate(numbered(name), 1)}
+    return from_server("labelwise.DoccanoServer.v1", web.doccano(texts, name="ner"), folder)
+
+
 class Row(NamedTuple):
     """A reader: how its input is written, with a name of three letters in it, and whether it can be divided."""
 
@@ -158,8 +181,10 @@ READERS = {
     "labelwise.Conll.v1": Row(conll, True),
     "labelwise.DocBin.v1": Row(docbin, True),
     "labelwise.Doccano.v1": Row(doccano, False),
+    "labelwise.DoccanoServer.v1": Row(doccano_server, False),
     "labelwise.HuggingFace.v1": Row(hugging_face, True),
     "labelwise.LabelStudio.v1": Row(label_studio, False),
+    "labelwise.LabelStudioServer.v1": Row(label_studio_server, False),
     "labelwise.ProdigyDatabase.v1": Row(prodigy_database, True),
     "labelwise.ProdigyJsonl.v1": Row(prodigy_jsonl, True),
     "labelwise.ProdigyServer.v1": Row(prodigy_server, True),

@@ -23,6 +23,7 @@ from scripts.sources.names import check_names
 from scripts.sources.options import read_answers
 from scripts.sources.proofs import Proof, is_changed, prove
 from scripts.sources.source import Intake, Source
+from scripts.sources.web import fetch
 
 _SKIPPED = "skipped"
 _ROOMS = Path(__file__).parent.parent
@@ -62,6 +63,7 @@ def pull(
     RAISES (UserError): If a source cannot be read, too much of it is skipped, a label that is asked for never occurs
         while a similar one does, or all sources are empty.
     """
+    fetch(sources)
     for name, source in sources.items():
         with _naming(name):
             source.check()

@@ -19,6 +19,7 @@ from scripts.core.errors import UserError, visible
 from scripts.core.files import whole_path
 
 _HEADER = re.compile(r"\[([^\]]+)\]")
+PLACE = ("path", "connection", "dataset", "project")  # the keys that say where a source is
 _DATASETS = "datasets."
 _MAX_NAME = 80
 

@@ -11,11 +11,9 @@ import msgspec
 
 from scripts.core import settings
 from scripts.core.settings import Settings
-from scripts.sources.blocks import DatasetBlock, as_value, unique
+from scripts.sources.blocks import PLACE, DatasetBlock, as_value, unique
 from scripts.sources.evidence import Known
 from scripts.sources.importing import FoundDataset
-
-_PLACE = ("path", "connection", "dataset")  # where a source is
 
 
 def compare_blocks(blocks: Iterable[DatasetBlock], config: Settings | None, renamed: bool) -> list[DatasetBlock]:
@@ -65,7 +63,7 @@ def _reads(there: Any, source: Any) -> bool:
 
 
 def _is_same_place(one: Any, other: Any) -> bool:
-    return type(one) is type(other) and all(_same(getattr(one, key, ""), getattr(other, key, "")) for key in _PLACE)
+    return type(one) is type(other) and all(_same(getattr(one, key, ""), getattr(other, key, "")) for key in PLACE)
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -78,9 +76,9 @@ def _same(one: Any, other: Any) -> bool:
 def _differences(source: Any, there: Any) -> Iterator[str]:
     fields = there.__struct_fields__ if isinstance(there, msgspec.Struct) else vars(there)
     for key in fields:
-        if key not in ("labels", *_PLACE) and getattr(there, key) != getattr(source, key):
+        if key not in ("labels", *PLACE) and getattr(there, key) != getattr(source, key):
             yield f"{key} = {as_value(getattr(there, key))}, not {as_value(getattr(source, key))}"
 
 
 def _place(source: Any) -> str:
-    return ", ".join(f"{key} = {as_value(getattr(source, key))}" for key in _PLACE if hasattr(source, key))
+    return ", ".join(f"{key} = {as_value(getattr(source, key))}" for key in PLACE if hasattr(source, key))

@@ -13,13 +13,14 @@ from typing import Any
 
 from scripts.core import settings
 from scripts.core.errors import UserError
-from scripts.sources.blocks import DatasetBlock, slug, unique
+from scripts.sources.blocks import PLACE, DatasetBlock, slug, unique
 from scripts.sources.evidence import Evidence
 from scripts.sources.files import files
 from scripts.sources.folders import split_of
 from scripts.sources.limits import demand_regular
 from scripts.sources.separate import LabelsOfFiles
 from scripts.sources.source import Intake, Skipped
+from scripts.sources.web import fetch
 
 # A registered function. What it returns can be imported if it has `labels_found()`, the number of spans of each label,
 # and, with a path, `recognizes()`. It can have `datasets()`, the names of those in it, and `findings()`, sentences
@@ -88,6 +89,7 @@ def find_datasets(format_name: str, path: str, options: Mapping[str, Any]) -> li
         raise UserError(f"--vars.format {format_name}: there is no such format; there is {there}")
     reader = readers[formats[format_name]]
     found = list(_list_datasets(reader, formats[format_name], path, options))
+    fetch({dataset.name: _make_source(reader, [], dataset.options) for dataset in found})
     corpus = sorted(set().union(*(_labels(reader, dataset) for dataset in found if dataset.split)))
     for dataset in found:
         _read(reader, dataset, corpus if dataset.split else sorted(_labels(reader, dataset)))
@@ -100,10 +102,11 @@ def _list_datasets(reader: Reader, reader_name: str, path: str, options: Mapping
     """Yield what is at a path, not read yet: datasets of a database, files of a folder, or all as one."""
     where = {_path_option(reader): path}
     source = _make_source(reader, [], {**where, **options})
-    name = str(options.get("dataset") or Path(path).expanduser().resolve().name.split(".")[0])
-    if hasattr(source, "datasets") and "dataset" not in options:
+    name = str(options.get("dataset") or options.get("project") or Path(path).expanduser().resolve().name.split(".")[0])
+    inner = "project" if "project" in inspect.signature(reader).parameters else "dataset"
+    if hasattr(source, "datasets") and inner not in options:
         for dataset in source.datasets():
-            yield FoundDataset(dataset, reader_name, {**where, "dataset": dataset, **options})
+            yield FoundDataset(str(dataset), reader_name, {**where, inner: dataset, **options})
     elif reader_name.split(".")[1].lower() == _PRODIGY and Path(path).expanduser().is_dir():
         for file in _prodigy_files(path):
             yield FoundDataset(file.name.split(".")[0], reader_name, {"path": str(file), **options})
@@ -122,7 +125,7 @@ def make_blocks(datasets: Iterable[FoundDataset], prefix: str = "") -> list[Data
         for label in dataset.labels:
             words = [prefix or dataset.name] + ([label] if len(dataset.labels) > 1 else [])
             name = unique(slug("_".join(words)), blocks)
-            first = {key: value for key, value in dataset.options.items() if key in ("path", "connection", "dataset")}
+            first = {key: value for key, value in dataset.options.items() if key in PLACE}
             blocks[name] = DatasetBlock(name, dataset.reader, first | {"labels": [label]} | dataset.options)
     return list(blocks.values())
 
@@ -238,7 +241,7 @@ def _make_source(reader: Reader, labels: list[str], options: Mapping[str, Any]) 
     if unknown:
         raise UserError(f"--reader.{unknown[0]}: there is no such setting; there is {', '.join(allowed)}")
     given = {"labels": labels, **options}
-    return reader(**{"dataset": "", **given} if "dataset" in allowed else given)
+    return reader(**{name: "" for name in ("dataset", "project") if name in allowed} | given)
 
 
 # ---- Reading it
