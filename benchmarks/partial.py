@@ -37,7 +37,8 @@ from scripts.core.files import code_digest
 HEADS, NER, COMPLETE, SINGLE = "heads", "ner, not covered is no entity", "ner, complete texts only", "one ner a label"
 SYSTEMS = (HEADS, NER, COMPLETE, SINGLE)
 KEPT = (1.0, 0.8, 0.5, 0.25)
-_CODE = (Path("scripts/model/label_heads.py"), Path("scripts/model/thresholds.py"))  # imported once threads are limited
+# What the heads' results depend on; imported once threads are limited
+_CODE = tuple(Path(f"scripts/model/{name}.py") for name in ("label_heads", "fitting", "thresholds"))
 CACHE = Path("benchmarks/data/partial.jsonl")
 _CONFIGS = {HEADS: Path("configs/ner.cfg"), NER: Path("configs/ner_transition.cfg")}
 _LOOP = ("optimizer", "batcher", "dropout")
@@ -123,7 +124,7 @@ def _macro(counts: dict[str, list[int]]) -> float:
 
 
 def train(job: Job, gold: list[GoldText], labels: list[str]) -> tuple[Any, float]:
-    """Train with a shipped config and take the averaged weights.
+    """Train with a shipped config, to the last step, and take the mean of the weights of the last half.
 
     RETURNS (tuple[Language, float]): The pipeline, and words a second.
     """
@@ -131,9 +132,15 @@ def train(job: Job, gold: list[GoldText], labels: list[str]) -> tuple[Any, float
     from spacy.util import fix_random_seed, registry
 
     from scripts import functions  # noqa: F401 (registers)
+    from scripts.model.fitting import LastHalf, length
 
     path = _CONFIGS.get(job.system, _CONFIGS[NER])
-    config = spacy.util.load_config(path, {"training.max_steps": job.steps, **dict(job.settings)}, interpolate=True)
+    values = {"training.max_steps": job.steps, **dict(job.settings)}
+    config = spacy.util.load_config(path, values)
+    tokenize = spacy.blank(config["nlp"]["lang"]).make_doc
+    values |= length(config, sum(len(tokenize(each.text)) for each in gold))
+    config = spacy.util.load_config(path, values, interpolate=True)
+    steps, frequency = config["training"]["max_steps"], config["training"]["eval_frequency"]
     fix_random_seed(job.seed)
     nlp = spacy.util.load_model_from_config(config, auto_fill=True)
     loop = registry.resolve({name: config["training"][name] for name in _LOOP})
@@ -141,17 +148,20 @@ def train(job: Job, gold: list[GoldText], labels: list[str]) -> tuple[Any, float
     nlp.config["initialize"]["components"] = {}
     nlp.initialize(lambda: examples)
     optimizer, words, began = loop["optimizer"], 0, 0.0
+    mean = LastHalf([pipe.model for _, pipe in nlp.pipeline])
     batches = _batches(examples, loop["batcher"], random.Random(job.seed))
-    for step, batch in enumerate(itertools.islice(batches, job.steps)):
+    for step, batch in enumerate(itertools.islice(batches, steps), 1):
         if step == _WARM_UP:
             words, began = 0, time.perf_counter()
         nlp.update(batch, sgd=optimizer, drop=loop["dropout"], losses={})
         optimizer.step_schedules()
         words += sum(len(example.predicted) for example in batch)
+        if step % frequency == 0:
+            with nlp.use_params(optimizer.averages):
+                mean.add(step)
     speed = words / (time.perf_counter() - began)
-    with nlp.use_params(optimizer.averages):
-        averaged = nlp.to_bytes()
-    return nlp.from_bytes(averaged), speed
+    mean.put()
+    return nlp, speed
 
 
 def _batches(examples: list[Any], batcher: Any, order: random.Random) -> Iterable[Any]:
@@ -283,7 +293,7 @@ def main() -> None:
     parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=list(SYSTEMS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--single-seeds", type=int, default=1, help="seeds of one ner a label")
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=0, help="0: as [length] of the config says")
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
     use_one_thread()  # trainings run side by side
@@ -300,7 +310,7 @@ def main() -> None:
             print(f"{job.corpus}: {job.system}, p = {job.kept}, seed {job.seed}: {f}", flush=True)
     order = {job: number for number, job in enumerate(jobs(args.data, args.corpora, args.seeds, args.steps, 0))}
     done.sort(key=lambda pair: (args.corpora.index(pair[0].corpus), order.get(pair[0], len(order))))
-    rows, speed = summarise(done), speeds(args.data, args.corpora, min(args.steps, 200))
+    rows, speed = summarise(done), speeds(args.data, args.corpora, min(args.steps or 200, 200))
     show(console, rows, speed)
     result = {"steps": args.steps, "seeds": args.seeds, "machine": machine(), "scores": rows, "speed": speed}
     write_results("partial", result)

@@ -41,9 +41,12 @@ def main() -> None:
     for line in (*(f"⚠ {doubt}" for doubt in doubts), *known_words(config, args.corpus / "train")):
         console.print(line)
     jobs = [
-        TrainingJob(path, values | {"system.seed": seed}, args.corpus / "dev", args.output / f"seed-{seed}", args.gpu)
+        TrainingJob(
+            path, values | {"system.seed": seed}, corpus.tokens.get("train", 0), args.corpus / "dev",
+            args.output / f"seed-{seed}", args.gpu,
+        )
         for seed in range(args.seed, args.seed + args.seeds)
-    ]
+    ]  # fmt: skip
     trained = [train(jobs[0])] if len(jobs) == 1 else train_all(jobs, f"Training {len(jobs)} seeds")
     for job, result in zip(jobs, trained, strict=True):
         for doubt in result.doubts():

@@ -161,10 +161,11 @@ def test_a_curve_takes_two_sizes():
 def test_parts_are_nested_and_the_last_is_all(tmp_path, project):
     read = {}
     for share in (0.25, 0.5, 1.0):
-        texts, entities = write_part(project / "corpus/train", tmp_path / str(share), share, ["ORG", "PER"])
+        texts, entities, words = write_part(project / "corpus/train", tmp_path / str(share), share, ["ORG", "PER"])
         docs = list(read_docs(shard_files(tmp_path / str(share)), NLP.vocab))
         read[share] = {d.text for d in docs}
         assert len(docs) == texts == entities["ORG"]
+        assert words == sum(map(len, docs))
         assert all(len(d.spans["covered"]) == 2 for d in docs)
     assert read[0.25] < read[0.5] < read[1.0]
     assert len(read[1.0]) == 40

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import spacy
 from confection import Config, ConfigValidationError
-from spacy.cli._util import setup_gpu
-from spacy.cli.train import train as spacy_train
+from spacy.cli._util import setup_gpu, show_validation_error
 from spacy.language import Language
 from spacy.training import Example
+from spacy.training.initialize import init_nlp
 from spacy.util import minibatch, walk_dict
 
 from scripts.building.documents import missing_language
@@ -20,6 +20,7 @@ from scripts.core.errors import UserError, committing, note_new
 from scripts.core.files import exclusive, replace_folder, work_folder
 from scripts.core.workers import available_cores, available_mb, spread
 from scripts.model import label_heads
+from scripts.model.fitting import fit, length
 from scripts.model.models import BEST, UNFINISHED, announce, blas_threads, fast_products, save_model
 from scripts.model.thresholds import examples_with_layers, label_scorer, set_thresholds
 from scripts.model.vectors import BUILT
@@ -129,6 +130,7 @@ class TrainingJob(NamedTuple):
     """One training.
 
     config (Path), values (Mapping[str, Any]): See `load_config`.
+    words (int): Tokens of the training texts, by which [length] goes; 0 if they are not known.
     dev (Path): A folder of DocBins on which thresholds are set.
     folder (Path): For example training/ner/seed-0. A model that is there is replaced once the new one is whole.
     gpu (int): Its number, or -1 for the CPU.
@@ -136,6 +138,7 @@ class TrainingJob(NamedTuple):
 
     config: Path
     values: Mapping[str, Any]
+    words: int
     dev: Path
     folder: Path
     gpu: int
@@ -183,15 +186,18 @@ def step_doubts(config: Config) -> list[str]:
 
 
 def train(job: TrainingJob) -> Trained:
-    """Train with `spacy train`, set the thresholds, and put `model-best` into the folder.
+    """Train, set the thresholds, and put `model-best` into the folder.
 
-    RAISES (UserError): If the GPU cannot be used, or none is used and the config needs one.
+    RAISES (UserError): If the GPU cannot be used, or none is used and the config needs one; see `length`.
     """
     _demand_gpu(job.config, job.values, job.gpu)
+    config = _read(job.config, {**job.values, **length(_read(job.config, job.values), job.words)})
     with replacing_model(job.folder) as work:
-        with fast_products(_read(job.config, job.values)):
-            spacy_train(job.config, work / "trained", use_gpu=job.gpu, overrides=dict(job.values))
-            nlp = spacy.load(work / "trained" / BEST)
+        with fast_products(config):
+            with show_validation_error(job.config, hint_fill=False):
+                nlp = init_nlp(config, use_gpu=job.gpu)
+            fit(nlp, work / "trained", job.words, job.gpu)
+            nlp = spacy.load(work / "trained")
         examples = CorpusReader(job.dev)(nlp)
         scorer = label_scorer(nlp)
         if scorer:

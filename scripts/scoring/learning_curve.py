@@ -140,10 +140,10 @@ def learn(
         sizes = [write_part(corpus / "train", work / f"part-{share}", share, labels) for share in shares]
         jobs = {
             (share, seed): TrainingJob(
-                config, {**values, "system.seed": seed, "paths.train": str(work / f"part-{share}")},
+                config, {**values, "system.seed": seed, "paths.train": str(work / f"part-{share}")}, words,
                 corpus / "dev", work / f"model-{share}-{seed}", gpu,
             )
-            for share in shares
+            for share, (*_, words) in zip(shares, sizes, strict=True)
             for seed in seeds
         }  # fmt: skip
         for _ in train_all(list(jobs.values()), f"Training {len(jobs)} models"):
@@ -153,13 +153,13 @@ def learn(
             best = job.folder / BEST
             tested = evaluate(load_model(best), corpus / "test", labels, split.texts["test"], "Evaluating", seed)
             found[share].append(tested.counts)
-    return [CurvePart(share, *size, together(found[share])) for share, size in zip(shares, sizes, strict=True)]
+    return [CurvePart(share, *size[:2], together(found[share])) for share, size in zip(shares, sizes, strict=True)]
 
 
-def write_part(source: Path, folder: Path, share: float, labels: Iterable[str]) -> tuple[int, dict[str, int]]:
+def write_part(source: Path, folder: Path, share: float, labels: Iterable[str]) -> tuple[int, dict[str, int], int]:
     """Write a share of the texts, chosen by hash: those of a smaller share are among them.
 
-    RETURNS (tuple[int, dict[str, int]]): Number of texts, and of entities by label.
+    RETURNS (tuple[int, dict[str, int], int]): Number of texts, of entities by label, and of tokens.
     """
     import spacy
 
@@ -168,11 +168,11 @@ def write_part(source: Path, folder: Path, share: float, labels: Iterable[str]) 
     from scripts.building.shards import DocWriter
     from scripts.building.splits import shard_files
 
-    writer, texts, entities = DocWriter(folder, labels), 0, Counter[str]()
+    writer, texts, entities, words = DocWriter(folder, labels), 0, Counter[str](), 0
     for doc in read_docs(shard_files(source), spacy.blank("xx").vocab):
         if fraction(f"learning curve: {normalized(doc.text)}") < share:
-            texts += 1
+            texts, words = texts + 1, words + len(doc)
             entities.update(span.label_ for span in doc.spans[GOLD])
             writer.add(doc)
     writer.close()
-    return texts, dict(sorted(entities.items()))
+    return texts, dict(sorted(entities.items())), words

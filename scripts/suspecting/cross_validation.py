@@ -200,8 +200,8 @@ def cross_validate(plan: CrossValidation, folder: Path) -> int:
         pending = [model for model in models if not _is_whole(_path(folder, *model), stored)]
         if pending:
             with work_folder(folder) as work:
-                write_folds(plan, work)
-                jobs = [_training_job(plan, work, *model) for model in pending]
+                words = write_folds(plan, work)
+                jobs = [_training_job(plan, work, words, *model) for model in pending]
                 trained = train_all(jobs, f"Training {len(jobs)} models")
                 for job, (fold, seed), _ in zip(jobs, pending, trained, strict=True):
                     held_out = (text for text, number in plan.texts() if number == fold)
@@ -256,18 +256,23 @@ def _is_whole(path: Path, stored: Mapping[str, str]) -> bool:
 # Training
 
 
-def write_folds(plan: CrossValidation, folder: Path) -> None:
-    """Write the training data of each fold's models, which is the other folds: `for-<fold>/{train,dev}`."""
+def write_folds(plan: CrossValidation, folder: Path) -> list[int]:
+    """Write the training data of each fold's models, which is the other folds: `for-<fold>/{train,dev}`.
+
+    RETURNS (list[int]): By fold, the tokens in its models' train.
+    """
     maker = DocMaker(tokenizer(nlp_block(plan.ensemble.config)), frozenset(plan.labels), "snap")
     folds = range(plan.ensemble.folds)
     parts = product(folds, _SPLITS)
     writers = {(fold, split): DocWriter(folder / str(fold) / split, plan.labels) for fold, split in parts}
-    written = [0] * len(folds)
+    written, words = [0] * len(folds), [0] * len(folds)
     for text, fold in plan.texts():
         doc = maker.make(text)
         if doc is not None:
-            writers[fold, "train" if written[fold] % _DEV_SHARE else "dev"].add(doc)
+            split = "train" if written[fold] % _DEV_SHARE else "dev"
+            writers[fold, split].add(doc)
             written[fold] += 1
+            words[fold] += len(doc) if split == "train" else 0
     for writer in writers.values():
         writer.close()
     for fold, other, split in product(folds, folds, _SPLITS):
@@ -277,14 +282,16 @@ def write_folds(plan: CrossValidation, folder: Path) -> None:
             for shard in (folder / str(other) / split).glob("*.spacy"):
                 shutil.copyfile(shard, target / f"{other}-{shard.name}")
     write_account(folder, plan.labels, Corpus(digest=plan.digest, texts={"train": sum(written)}))
+    return [sum(words) - own for own in words]
 
 
-def _training_job(plan: CrossValidation, work: Path, fold: int, seed: int) -> TrainingJob:
+def _training_job(plan: CrossValidation, work: Path, words: Sequence[int], fold: int, seed: int) -> TrainingJob:
     data = work / f"for-{fold}"
     paths = {"train": data / "train", "dev": data / "dev", "labels": work / "labels.json", "split": work / "split.json"}
     values = {**plan.ensemble.values, "system.seed": seed}
     values |= {f"paths.{name}": str(path) for name, path in paths.items()}
-    return TrainingJob(plan.ensemble.config, values, data / "dev", work / f"model-{fold}-{seed}", plan.ensemble.gpu)
+    ensemble = plan.ensemble
+    return TrainingJob(ensemble.config, values, words[fold], data / "dev", work / f"model-{fold}-{seed}", ensemble.gpu)
 
 
 # Prediction

@@ -23,6 +23,7 @@ from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError
 from scripts.core.files import BUFFER, code_digest, exclusive, remove, sha256, whole_file, work_folder, write_json
 from scripts.merging.merged import annotated_labels, gold_as_merged, read_gold
+from scripts.model.fitting import halved
 from scripts.model.models import versions
 from scripts.suspecting.cross_validation import (
     CrossValidation,
@@ -38,7 +39,7 @@ from scripts.suspecting.suspects import NAME, SUSPECTS, Suspects
 _ROOMS = Path(__file__).parent.parent
 _CODE = (  # of which a change makes other predictions
     *(_ROOMS / "building" / f"{name}.py" for name in ("documents", "reading", "shards")),
-    *(_ROOMS / "model" / f"{name}.py" for name in ("label_heads", "training", "thresholds")),
+    *(_ROOMS / "model" / f"{name}.py" for name in ("label_heads", "training", "fitting", "thresholds")),
     Path(__file__).with_name("cross_validation.py"),
 )
 CONFIRMED, MISSED, CONTRADICTED, UNCERTAIN, UNFOUND = 1, 2, 3, 4, 5  # see `TIERS`
@@ -47,11 +48,13 @@ _LIKELY = 0.5  # the lowest product of both scores in tier 1: more likely wrong 
 _encode = msgspec.json.Encoder().encode_lines
 
 
-def shorten(config: Config, steps: int | Literal["half"]) -> dict[str, int]:
+def shorten(config: Config, steps: int | Literal["half"]) -> dict[str, float]:
     """Values that shorten trainings of a config: models of an ensemble need not be as good as possible.
 
     steps (int | Literal["half"]): The most, or half of the config's.
     """
+    if steps == "half" and not config["training"]["max_steps"] and "length" in config:
+        return halved(config)
     most = max(2, config["training"]["max_steps"] // 2 if steps == "half" else steps)
     return {"training.max_steps": most, "training.eval_frequency": most // 2}
 

@@ -1,0 +1,164 @@
+"""How long a training is, when it ends, and which weights it keeps."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+import spacy
+from spacy.util import load_config
+from thinc.api import Linear
+
+from scripts import functions  # noqa: F401 (registers)
+from scripts.building.splits import read_corpus
+from scripts.core.errors import UserError
+from scripts.model.fitting import LastHalf, halved, length
+from scripts.suspecting.ensemble import shorten
+from tests.project import ROOT
+from tests.scored import covered_doc, one_line, sign, step, write_corpus
+
+CONFIG = ROOT / "configs" / "ner.cfg"
+NLP = spacy.blank("en")
+
+
+def set_by_length(words, values=None, config=CONFIG):
+    """Steps, steps between evaluations, and patience."""
+    found = length(load_config(config, values or {}), words)
+    return tuple(found.get(f"training.{name}") for name in ("max_steps", "eval_frequency", "patience"))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (0, (900, 150, 450)),
+        (8_500, (900, 150, 450)),
+        (135_750, (2170, 155, 1086)),
+        (1_800_000, (28_800, 1440, 14_400)),
+        (20_000_000, (30_000, 1500, 15_000)),
+    ],
+)
+def test_small_corpora_have_900_steps_and_large_ones_four_epochs(words, expected):
+    assert set_by_length(words) == expected
+
+
+def test_what_is_set_in_training_rules():
+    assert set_by_length(1_800_000, {"training.max_steps": 60}) == (None, 10, 30)
+    values = {"training.max_steps": 60, "training.eval_frequency": 20, "training.patience": 40}
+    assert set_by_length(1_800_000, values) == (None, None, None)
+    assert set_by_length(1_800_000, {"training.max_epochs": 2}) == (0, 720, 0)
+    assert set_by_length(1_800_000, {"training.batcher.size": 500})[0] == 14_400
+
+
+def test_a_config_without_length_is_as_spacy_takes_it():
+    config = load_config(CONFIG)
+    del config["length"]
+    assert length(config, 1_800_000) == {}
+
+
+def test_models_of_an_ensemble_are_trained_half_as_long_and_evaluated_twice():
+    config = load_config(CONFIG)
+    values = shorten(config, "half")
+    assert values == halved(config)
+    assert set_by_length(1_800_000, values)[:2] == (14_400, 7200)
+    assert set_by_length(8_500, values)[:2] == (450, 225)
+    assert set_by_length(1_800_000, shorten(config, 40)) == (None, None, 20)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"length.epochs": 0}, "[length]: Expected `float` > 0.0 - at `$.epochs`"),
+        ({"length.epochs": "many"}, "[length]: Expected `float`, got `str` - at `$.epochs`"),
+        ({"length.least_steps": 40_000}, "[length] least_steps 40,000: is above most_steps 30,000"),
+        ({"training.batcher.size": {"@schedules": "constant.v1", "rate": 9}}, "set the number of steps: [training]"),
+    ],
+)
+def test_a_length_that_cannot_be_is_one_line(values, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        set_by_length(100, values)
+
+
+def test_the_weights_are_the_mean_of_those_in_the_last_half():
+    model = Linear(2, 3).initialize()
+    half = LastHalf([model])
+    for number in range(7):
+        model.set_param("W", np.full((2, 3), number, "f"))
+        half.add(10 * number)
+    assert half.put() == [30, 40, 50, 60]
+    assert (model.get_param("W") == 4.5).all()
+
+
+def doc(number):
+    text = f"IBM hired {('Ada', 'Bob', 'Cyd')[number % 3]} number {number} ."
+    return covered_doc(NLP, text, [(0, 1, "ORG"), (2, 3, "PER")], ["ORG", "PER"])
+
+
+@pytest.fixture
+def project(tmp_path):
+    train, dev, test = (list(map(doc, numbers)) for numbers in (range(20, 60), range(10, 20), range(4)))
+    write_corpus(tmp_path / "corpus", test, train=train, dev=dev)
+    sign(tmp_path / "corpus", tokens={"train": 240, "dev": 60, "test": 24})
+    return tmp_path
+
+
+def train(project, *options):
+    small = ("--training.batcher.size", 60, "--training.optimizer.learn_rate.warmup_steps", 2)
+    return step(project, "scripts.train", CONFIG, "--output", "training/ner", *small, *options)
+
+
+def steps_of(done):
+    return [int(line.split()[1]) for line in done.stdout.splitlines() if re.match(r" +\d+ +\d+ +\d", line)]
+
+
+def test_the_steps_follow_from_the_words_in_train_and_are_said_with_the_time(project):
+    assert read_corpus(project / "corpus/split.json").tokens["train"] == 240
+    done = train(project, "--length.epochs", 6, "--length.least_steps", 1)
+    assert done.returncode == 0, done.stderr
+    assert re.search(
+        r"^24 steps: 6(\.\d)? epochs of 240 words, about \d+ seconds at [\d,]+ words/s$", done.stdout, re.M
+    )
+    assert steps_of(done) == [0, 4, 8, 12, 16, 20, 24]
+    table = [line.split() for line in done.stdout.splitlines() if line.strip()]
+    assert ["SCORE", "LEFT"] in [row[-2:] for row in table]
+    assert next(row for row in table if row[1] == "24")[-1] == "0:00"
+    assert "Mean of the weights at 4 evaluations, from step 12: score " in done.stdout
+    config = spacy.load(project / "training/ner/seed-0/model-best").config  # with which it can be trained again
+    assert (config["training"]["max_steps"], config["training"]["eval_frequency"]) == (24, 4)
+
+
+def test_training_ends_at_a_plateau_of_the_smoothed_score(project):
+    done = train(project, "--training.max_steps", 300, "--length.plateau", 0.1)
+    assert done.returncode == 0, done.stderr
+    (ended, best) = map(
+        int, re.search(r"^Ended at step (\d+): no better score since step (\d+)", done.stdout, re.M).groups()
+    )
+    assert steps_of(done)[-1] == ended < 300
+    assert ended - best >= 30
+    assert max(steps_of(train(project, "--training.max_steps", 60, "--length.plateau", 0))) == 60
+
+
+def test_the_score_is_half_micro_and_half_macro(project):
+    assert train(project, "--training.max_steps", 20).returncode == 0
+    scores = json.loads((project / "training/ner/seed-0/model-best/meta.json").read_text())["performance"]
+    of_labels = [found["f"] for found in scores["ents_per_type"].values()]
+    assert scores["ents_macro_f"] == pytest.approx(np.mean(of_labels))
+    config = load_config(CONFIG)
+    assert {name: w for name, w in config["training"]["score_weights"].items() if w} == {
+        "ents_f": 0.5,
+        "ents_macro_f": 0.5,
+    }
+
+
+def test_what_rules_the_length_is_part_of_the_run(project):
+    for plateau in (0.5, 0.6):
+        assert train(project, "--training.max_steps", 10, "--length.plateau", plateau).returncode == 0
+        done = step(project, "scripts.evaluate", "--run", "ner", "--models", "training/ner")
+        assert done.returncode == 0, done.stderr
+    assert len([path for path in (project / "metrics").iterdir() if path.is_dir()]) == 2
+
+
+def test_an_odd_length_stops_before_anything_is_trained(project):
+    assert "has no length.epoch; [length] has epochs, least_steps" in one_line(train(project, "--length.epoch", 1))
+    assert "[length]: Expected `float` <= 1.0" in one_line(train(project, "--length.plateau", 2))
