@@ -6,18 +6,21 @@ import json
 from collections import Counter
 
 import msgspec
+import numpy as np
 import pytest
 import spacy
+import srsly
 from hypothesis import given
 from hypothesis import strategies as st
 from spacy import registry
 from spacy.lang.en import English
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc, DocBin, SpanGroup
+from spacy.tokens import Span as TokenSpan
 from spacy.vocab import create_vocab
 
 from scripts.building.corpus import CorpusPlan, build
 from scripts.building.documents import DocMaker, Tokens
-from scripts.building.shards import EntityBin, pipeline
+from scripts.building.shards import EntityBin, pipeline, unpack_docs
 from scripts.building.splits import SPLITS, Corpus, Splitter
 from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError, plain_console
@@ -293,6 +296,28 @@ def test_what_comes_out_of_a_bin_is_what_comes_out_of_spacys(words, spans, nlp):
     assert read[0] == read[1]
     assert ours.span_groups == theirs.span_groups  # the same bytes
     assert set(ours.strings) <= {*theirs.strings, "ORG", "PER"}
+
+
+def test_docs_of_a_bin_are_read_as_spacy_reads_them(nlp):
+    docs = [nlp.make_doc(text) for text in ("Ada Lovelace met Babbage", "nobody", "Ada wrote")]
+    first, _, last = docs
+    first.spans["gold"] = [TokenSpan(first, 0, 2, "PER", span_id="Q7259", kb_id="Q1"), TokenSpan(first, 3, 4, "PER")]
+    first.spans["same"] = first.spans["gold"]  # a group of two keys
+    first.spans["covered"] = []
+    scored = [TokenSpan(last, 0, 1, "PER")]
+    last.spans["predicted"] = SpanGroup(last, name="other", attrs={"scores": np.array([0.5])}, spans=scored)
+    first.set_ents(list(first.spans["gold"])[:1])
+    content = DocBin(docs=docs).to_bytes()
+    old = DocBin(docs=docs)
+    old.span_groups[0] = srsly.msgpack_dumps([first.spans["gold"].to_bytes()])  # as spaCy 3.3 wrote them
+    for stored in (content, old.to_bytes()):
+        theirs = list(DocBin().from_bytes(stored).get_docs(English().vocab))
+        ours = list(unpack_docs(stored, English().vocab))
+        assert [groups(doc) for doc in ours] == [groups(doc) for doc in theirs]
+        assert [doc.to_json() for doc in ours] == [doc.to_json() for doc in theirs]
+        assert [doc.spans.to_bytes() for doc in ours] == [doc.spans.to_bytes() for doc in theirs]
+    assert ours[0].spans["gold"][0].id_ == "Q7259"
+    assert ours[2].spans["predicted"].attrs["scores"].tolist() == [0.5]
 
 
 WORDS_OF_KINDS = ["Ada's", "don't", "$3.50", "10km", "U.S.A.", "http://a.b/c?d", "e-mail:", "(ﬁx)", "…", "7pm", ":-)"]

@@ -12,11 +12,12 @@ import spacy
 from confection import ConfigValidationError
 from spacy.language import Language
 from spacy.pipeline._parser_internals.ner import BiluoPushDown
-from spacy.tokens import Doc, DocBin, Span, SpanGroup
+from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example
 from spacy.vocab import Vocab
 
 from scripts.building.documents import COVERED, MISALIGNED
+from scripts.building.shards import unpack_docs
 from scripts.building.splits import ShardFile, check_labels, shard_files
 from scripts.core.errors import UserError
 from scripts.core.files import read_json
@@ -132,7 +133,7 @@ def read_docs(shards: Iterable[ShardFile], vocab: Vocab) -> Iterator[Doc]:
     for shard in shards:
         content = shard.read()
         try:
-            docs = list(DocBin().from_bytes(content).get_docs(vocab))
+            docs = list(unpack_docs(content, vocab))
         except Exception as err:  # zlib, msgpack and spaCy each have their own, which may quote the text
             raise UserError(
                 f"{shard.path}: is damaged ({type(err).__name__}); make the corpus again: weasel run corpus"

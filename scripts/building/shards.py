@@ -4,7 +4,7 @@ import hashlib
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from spacy.attrs import ENT_TYPE, ORTH, SPACY
 from spacy.language import Language
 from spacy.strings import StringStore, get_string_id
 from spacy.tokenizer import Tokenizer
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc, DocBin, Span, SpanGroup
+from spacy.vocab import Vocab
 
 from scripts.building.documents import COVERED, GOLD, INCORRECT, AlignedText, DocMaker, Tokens, TokenSpan, tokenizer
 from scripts.building.splits import SPLITS, CorpusShard, ShardJob, SplitName, digest_of_placed
@@ -184,6 +185,33 @@ def _encode_groups(groups: Iterable[tuple[str, str, dict[str, Any], list[bytes]]
         content = {"name": name, "attrs": attributes, "spans": spans}
         found.setdefault(msgspec.msgpack.encode(content), []).append(key)
     return msgspec.msgpack.encode(found or [])
+
+
+def unpack_docs(content: bytes, vocab: Vocab) -> Iterator[Doc]:
+    """The Docs that `DocBin().from_bytes(content).get_docs(vocab)` gives (tested to be equal).
+
+    That asks srsly's registry of decoders for each group of spans: of a short text 20 times as long.
+    """
+    docs = DocBin().from_bytes(content)
+    groups, docs.span_groups = docs.span_groups, [b""] * len(docs)
+    for doc, encoded in zip(docs.get_docs(vocab), groups, strict=True):
+        decoded = msgspec.msgpack.decode(encoded) if encoded else []
+        if isinstance(decoded, dict):
+            for group, keys in decoded.items():
+                for key in keys:
+                    doc.spans[key] = _decode_group(doc, group)
+        else:  # of spaCy before 3.4, or nothing
+            doc.spans.from_bytes(encoded)
+        yield doc
+
+
+def _decode_group(doc: Doc, encoded: bytes) -> SpanGroup:
+    group = msgspec.msgpack.decode(encoded)
+    if group["attrs"]:  # which can hold arrays, as srsly encodes them
+        return SpanGroup(doc).from_bytes(encoded)
+    unpacked = map(_SPAN.unpack, group["spans"])
+    spans = [Span(doc, start, end, label, kb_id=kb, span_id=id_) for id_, kb, label, start, end, *_ in unpacked]
+    return SpanGroup(doc, name=group["name"], spans=spans)
 
 
 class DocWriter:
