@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from scripts import functions  # noqa: F401 (registers the parts of the models)
-from scripts.building.splits import gold_doubt
+from scripts.building.splits import corpus_doubt
 from scripts.core.errors import plain_console, run_step
 from scripts.core.files import write_json
 from scripts.reporting.console import plural, print_skipped
@@ -36,7 +36,7 @@ def main() -> None:
     if unscored := [label for label, score in metrics.labels.items() if not score.texts]:
         print_uncovered(console, unscored, "test")
     print_training_data(console, run, args.corpus)
-    if doubt := gold_doubt(args.corpus):
+    if doubt := corpus_doubt(args.corpus):
         console.print(f"⚠ {doubt}")
     newest = runs.load_comparable(args.output)[0][-1].run
     if newest.time > run.time:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from scripts import functions  # noqa: F401 (registers what the config names)
-from scripts.building.splits import gold_doubt, read_corpus, training_config
+from scripts.building.splits import corpus_doubt, read_corpus, training_config
 from scripts.core.errors import UserError, plain_console, run_step
 from scripts.core.settings import overrides
 from scripts.model.models import BEST
@@ -37,7 +37,7 @@ def main() -> None:
         )
     if share := uncovered_share(config, corpus, "dev"):
         console.print(f"⚠ dev: {share:.1%} of the pairs are not covered; the best model is chosen by the others alone")
-    doubts = filter(None, [*step_doubts(config), gold_doubt(args.corpus)])
+    doubts = filter(None, [*step_doubts(config), corpus_doubt(args.corpus, config["nlp"])])
     for line in (*(f"⚠ {doubt}" for doubt in doubts), *known_words(config, args.corpus / "train")):
         console.print(line)
     jobs = [

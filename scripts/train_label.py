@@ -3,9 +3,11 @@
 import argparse
 from pathlib import Path
 
+from spacy.util import load_config
+
 from scripts import functions  # noqa: F401 (registers the model's functions)
 from scripts.building.reading import read_labels
-from scripts.building.splits import gold_doubt
+from scripts.building.splits import corpus_doubt
 from scripts.core.errors import UserError, plain_console, run_step
 from scripts.model.models import BEST
 from scripts.model.relearning import relearn
@@ -33,7 +35,7 @@ def main() -> None:
     )
     if done.after is not None and done.after < UNLEARNED_F:
         console.print(f"⚠ {args.label} was not learned: raise --steps, or annotate more texts for it")
-    if doubt := gold_doubt(args.corpus):
+    if doubt := corpus_doubt(args.corpus, load_config(args.model / "config.cfg")["nlp"]):
         console.print(f"⚠ {doubt}")
     console.print(f"✔ {args.output / BEST}")
 

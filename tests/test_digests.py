@@ -14,7 +14,7 @@ from confection import ConfigValidationError
 
 from scripts.building.corpus import CorpusPlan, build
 from scripts.building.reading import CorpusReader, label_heads_labels, read_docs
-from scripts.building.splits import SPLITS, gold_doubt, read_corpus, shard_files
+from scripts.building.splits import SPLITS, corpus_doubt, read_corpus, shard_files
 from scripts.core import manifest, settings
 from scripts.core.errors import UserError
 from scripts.core.files import sha256
@@ -336,4 +336,21 @@ def test_a_corpus_of_other_gold_than_was_merged_since_is_said(made, project, cap
     run("train", CONFIG, "--output", "training/other", "--training.max_steps", "2", "--training.eval_frequency", "1")
     assert f"⚠ {said}" in " ".join(capsys.readouterr().out.split())
     build_here()
-    assert gold_doubt(Path("corpus")) == ""
+    assert corpus_doubt(Path("corpus")) == ""
+
+
+@pytest.mark.parametrize("change", [("lang", "de"), ("tokenizer", {"@tokenizers": "labelwise.Words.v1"})])
+def test_a_corpus_of_another_tokenizer_than_is_trained_is_said(change, project):
+    nlp = {"lang": "en", "tokenizer": {"@tokenizers": "spacy.Tokenizer.v1"}}
+    assert corpus_doubt(Path("corpus"), nlp) == corpus_doubt(Path("corpus"), {"lang": "en"}) == ""
+    assert "another [nlp] lang or tokenizer" in corpus_doubt(Path("corpus"), nlp | dict([change]))
+
+
+def test_train_and_train_label_say_that_the_corpus_was_tokenized_otherwise(project, capsys):
+    short = ("--training.max_steps", "2", "--training.eval_frequency", "1")
+    run("train", CONFIG, "--output", "training/german", *short, "--nlp.lang", "de")
+    run("train_label", "--label", "PER", "--model", "training/german/seed-0/model-best", "--output", "training/one")
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        said.count("⚠ corpus was tokenized by another [nlp] lang or tokenizer; make it again: weasel run corpus") == 2
+    )

@@ -55,7 +55,8 @@ def answers(draw):
 
 
 def outputs(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
+    found = (path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith("."))
+    return {path.name: path.read_bytes() for path in found}
 
 
 def obvious(tasks, policy):

@@ -258,3 +258,14 @@ def test_the_same_again_is_the_same_bytes(project):
 
 def test_without_a_corpus_it_says_what_to_do(tmp_path):
     assert "merge the annotations first" in fail(tmp_path, "next", "corpus", "metrics")
+
+
+def test_a_corpus_that_is_missing_or_damaged_is_said(project):
+    split = project / "corpus/split.json"
+    assert "corpus/split.json: no such file; make the corpus first: weasel run corpus." in succeed(
+        project, "next", "corpus", "metrics"
+    )
+    split.write_text("{")
+    said = succeed(project, "next", "corpus", "metrics")
+    assert "corpus/split.json: is damaged" in said
+    assert "annotations have changed since" not in said

@@ -129,7 +129,8 @@ def test_what_is_no_longer_asked_for_goes(sources, tmp_path):
     pull(sources, tmp_path / "out", max_skipped=0.5, processes=1)
     del sources["org"]
     pull(sources, tmp_path / "out", max_skipped=0.5, processes=1)
-    assert sorted(snapshot(tmp_path / "out")) == [".fingerprints.json", ".lock", "manifest.json", "per.jsonl"]
+    made = [".fingerprints.json", ".lock", "manifest.json", "per.jsonl", "state/manifest/sha256"]
+    assert sorted(snapshot(tmp_path / "out")) == made
 
 
 def test_too_much_skipped_stops_lists_all_and_harms_nothing(sources, tmp_path):

@@ -486,6 +486,8 @@ def test_a_new_label_starts_at_random(run):
     [
         (("--kind", "all"), "there are uncovered, suspects, conflicts"),
         (("--format", "brat"), "there are prodigy, label_studio, doccano"),
+        (("--kind", "suspects", "--texts", "test"), "--texts test: is for uncovered texts; suspects are of all splits"),
+        (("--kind", "conflicts", "--prefill", "model"), "--prefill model: is for uncovered texts"),
         (("--texts", "all"), "there are train, dev, test"),
         (("--limit", 0), "must be 1 or more"),
     ],

@@ -26,7 +26,17 @@ from scripts.building.splits import (
     training_config,
 )  # fmt: skip
 from scripts.core.errors import UserError, committing
-from scripts.core.files import UNREADABLE, code_digest, exclusive, has_digest, put, remove, work_folder, write_json
+from scripts.core.files import (
+    UNREADABLE,
+    code_digest,
+    exclusive,
+    has_digest,
+    put,
+    remove,
+    remove_state,
+    work_folder,
+    write_json,
+)
 from scripts.core.settings import Settings
 from scripts.core.workers import Workers, spread
 from scripts.merging.buckets import ALL
@@ -200,6 +210,7 @@ def account_for(
         too_long=sum(shard.too_long for shard in shards.values()),
         no_split=sum(shard.no_split for shard in shards.values()),
         placed=placements.counts if placements else None,
+        nlp=splits.tokenizing(plan.nlp),
         made_by=made_by,
         shards=shards,
     )
@@ -260,9 +271,7 @@ def _pinned_tokenizer(nlp: Mapping[str, Any]) -> str:
     """Say that a config sets another tokenizer than that of its language, if it does."""
     if not nlp.get("tokenizer"):
         return ""
-    from spacy.util import get_lang_class  # takes a second, and this is for errors alone
-
-    usual = get_lang_class(nlp["lang"]).default_config["nlp"]["tokenizer"]["@tokenizers"]
+    usual = splits.usual_tokenizer(nlp)["@tokenizers"]
     pinned = nlp["tokenizer"].get("@tokenizers")
     return "" if pinned == usual else f"[nlp] tokenizer is {pinned}; without that line it is {usual}. "
 
@@ -302,7 +311,7 @@ def commit(
     if not made and not stored and _is_in_place(corpus, folder):
         return
     with committing():
-        remove(folder / splits.NAME)
+        remove_state(folder / splits.NAME)
         if stored:
             write_json(folder / splits.STORED, stored)
         for name in made:

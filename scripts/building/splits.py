@@ -4,7 +4,7 @@ Nothing here needs spaCy, so that `corpus` finds out quickly that nothing has ch
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -22,6 +22,7 @@ from scripts.core.files import (
     restrict,
     sha256,
     write_json,
+    write_state,
 )
 from scripts.core.hashing import fraction, normalized
 
@@ -213,6 +214,7 @@ class Corpus(msgspec.Struct, kw_only=True):
     placed (dict[str, int] | None): Texts that are not in the split of their own hash, see `Placements`; None if
         contained texts were not looked for.
     gold (str): Digest of the gold.jsonl that it was made of.
+    nlp (dict[str, Any]): What tokenized it, of the training config's [nlp]: "lang", and "tokenizer" where it is set.
     files (dict[str, str]): The digest of labels.json, by its name.
     made_by (str): Digest of all that a shard depends on but its gold: settings, code, version of spaCy.
     shards (dict[str, CorpusShard]): By name.
@@ -231,6 +233,7 @@ class Corpus(msgspec.Struct, kw_only=True):
     no_split: Count = 0
     placed: dict[str, Count] | None = None
     gold: str = ""
+    nlp: dict[str, Any] = {}
     files: dict[str, str] = {}
     made_by: str = ""
     shards: dict[str, CorpusShard] = {}
@@ -269,7 +272,7 @@ def write_account(folder: Path, labels: list[str], corpus: Corpus) -> None:
     """Write labels.json, and last split.json, which gets its digest: whoever finds it checks the files by it."""
     write_json(folder / LABELS, labels)
     corpus.files = {LABELS: sha256(folder / LABELS)}
-    write_json(folder / NAME, corpus)
+    write_state(folder / NAME, corpus)
 
 
 # ---- Who reads a corpus checks its files
@@ -319,15 +322,35 @@ def shard_files(folder: Path) -> list[ShardFile]:
     return _shards_of(corpus, folder)
 
 
-def gold_doubt(folder: Path) -> str:
-    """What to say of a folder's corpus if other gold was merged there since it was made; empty if not, or unknown."""
+def corpus_doubt(folder: Path, nlp: Mapping[str, Any] | None = None) -> str:
+    """What to say of a folder's corpus if other gold was merged there since it was made, or another tokenizer made its
+    tokens; empty if not, or unknown.
+
+    nlp (Mapping[str, Any] | None): The [nlp] block of what is trained on it.
+    """
     corpus, found = _read_account(folder / NAME), None
+    if nlp is not None and corpus.nlp and tokenizing(nlp) != corpus.nlp:
+        return f"{folder} was tokenized by another [nlp] lang or tokenizer; make it again: weasel run corpus"
     with suppress(UserError):
         found = read_json_if_there(folder / _MERGED, _Merged, "merge again: weasel run merge")
     gold = found.outputs.get("gold.jsonl") if found else None
     if not gold or not corpus.gold or corpus.gold == gold:
         return ""
     return f"{folder} was made of other gold than was merged since; make it again: weasel run corpus"
+
+
+def tokenizing(nlp: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an [nlp] block tokenizes: "lang", and "tokenizer" if it is another than that of the language."""
+    lang, tokenizer = nlp.get("lang"), nlp.get("tokenizer")
+    is_usual = not tokenizer or tokenizer == usual_tokenizer(nlp)
+    return {"lang": lang} if is_usual else {"lang": lang, "tokenizer": tokenizer}
+
+
+def usual_tokenizer(nlp: Mapping[str, Any]) -> dict[str, Any]:
+    """The tokenizer block of the language of an [nlp] block."""
+    from spacy.util import get_lang_class  # takes a second, and few configs name a tokenizer
+
+    return dict(get_lang_class(nlp["lang"]).default_config["nlp"]["tokenizer"])
 
 
 def check_labels(path: Path) -> None:

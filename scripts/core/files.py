@@ -144,7 +144,35 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 def write_json(path: Path, data: Any) -> None:
     """Write indented JSON with a final newline, whole or not at all. Keys keep their order."""
     with whole_file(path) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n")
+        file.write(_indented(data))
+
+
+def _indented(data: Any) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n"
+
+
+def write_state(path: Path, data: Any) -> None:
+    """Write the account of what a step made, which whoever relies on its outputs reads first: `write_json`, after all
+    outputs. `remove_state` goes before them.
+
+    Its digest is written into a folder, for project.yml: weasel only guesses what to run when a file that a step
+    depends on is missing; a folder is always there, so the step itself says it.
+    """
+    content = _indented(data)
+    with whole_file(_state_digest(path)) as file:
+        file.write(f"{hashlib.sha256(content).hexdigest()}\n".encode())
+    with whole_file(path) as file:
+        file.write(content)
+
+
+def remove_state(path: Path) -> None:
+    """Remove the account of what a step made, before its outputs are replaced."""
+    remove(path)
+    remove(_state_digest(path))
+
+
+def _state_digest(path: Path) -> Path:
+    return path.parent / "state" / path.stem / "sha256"
 
 
 def read_json_if_there(path: Path, of: type[T], mend: str) -> T | None:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from scripts.core.errors import UserError
-from scripts.core.files import Count, demand_sum, read_json, restrict, write_json
+from scripts.core.files import Count, demand_sum, read_json, restrict, write_state
 
 NAME = "manifest.json"
 OUTCOMES = ("kept", "other_labels", "other_annotators", "no_answer", "skipped")  # of a record, and of a span
@@ -99,4 +99,4 @@ def digest(manifest: Manifest) -> str:
 
 def save(manifest: Manifest, folder: Path) -> None:
     """Write a folder's manifest: last, since whoever finds it relies on the files that it names."""
-    write_json(folder / NAME, manifest)
+    write_state(folder / NAME, manifest)

@@ -122,7 +122,8 @@ def build(model: Path, metrics: Path, output: Path, name: str, version: str, lab
     try:
         meta = msgspec.json.decode((model / "meta.json").read_bytes(), type=dict[str, object])
     except UNREADABLE as err:
-        raise UserError(f"{model}: is no trained model ({err}); train one first: weasel run train") from err
+        reason = err.strerror if isinstance(err, OSError) else err
+        raise UserError(f"{model}: is no trained model ({reason}); train one first: weasel run train") from err
     demand_finished(model)
     demand_labels(model, labels_of(meta), labels)
     record = provenance(meta)

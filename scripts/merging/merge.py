@@ -16,9 +16,10 @@ from scripts.core.files import (
     has_digest,
     put,
     remove,
+    remove_state,
     sha256,
     work_folder,
-    write_json,
+    write_state,
 )
 from scripts.core.manifest import Manifest, digest
 from scripts.core.settings import DatasetOptions
@@ -201,12 +202,12 @@ def _commit(
     (work / "coverage.csv").write_bytes(_coverage_csv(merged, account))
     merged.outputs = {name: sha256(work / name) for name in outputs}
     with committing():
-        remove(corpus / NAME)
+        remove_state(corpus / NAME)
         for name in set(OUTPUTS) - set(outputs):  # of a previous merge, by another engine
             remove(corpus / name)
         for name in outputs:
             put(work / name, corpus / name)
-        write_json(corpus / NAME, merged)
+        write_state(corpus / NAME, merged)
     return merged
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from scripts.core import files
 from scripts.core.errors import UserError, committing
-from scripts.core.files import code_digest, exclusive, put, remove, whole_file, work_folder
+from scripts.core.files import code_digest, exclusive, put, remove, remove_state, whole_file, work_folder
 from scripts.core.manifest import NAME, OUTCOMES, Entry, Manifest, demand_same_datasets, file_name, load, save
 from scripts.core.settings import DatasetOptions
 from scripts.core.workers import spread
@@ -81,7 +81,7 @@ def pull(
         is_new = len(unchanged) < len(entries) or entries != previous_entries(folder)
         with committing():
             if is_new:  # who finds a manifest relies on the files that it names: it goes first and comes last
-                remove(folder / NAME)
+                remove_state(folder / NAME)
             _commit(entries, unchanged, folder, work)
             reader.commit(manifest, folder)
             if is_new:

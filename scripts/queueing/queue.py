@@ -85,6 +85,9 @@ def _validated(request: Request) -> Request:
         raise UserError("say which label: --vars.label ORG")
     if request.limit < 1:
         raise UserError(f"--limit {request.limit}: must be 1 or more")
+    for name, usual in (("texts", "train"), ("prefill", "gold")):  # what does nothing is a mistake
+        if request.kind != "uncovered" and (value := getattr(request, name)) != usual:
+            raise UserError(f"--{name} {value}: is for uncovered texts; {request.kind} are of all splits, as annotated")
     order: Order = request.order if request.texts == "train" else "random"
     if order == "random" and request.prefill == "model":
         raise UserError('--prefill model: needs texts that models rank: --texts train, [queue] order = "informative"')

@@ -1,7 +1,6 @@
 """metrics/next.json: which label to work on next, by the measurements of all steps and a few rules, and its screen."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,12 +91,14 @@ def load(metrics: Path, corpus: Path) -> Next | None:
 def _measured(merged: MergeRecord, corpus: Path, metrics: Path, notes: list[str]) -> Measured:
     labels = set(annotated_labels(merged))
     newest = next((scored for scored in reversed(runs.load_all(metrics)[0]) if labels & set(scored.run.tests)), None)
-    split = None
-    with suppress(UserError):
+    try:
         split = read_corpus(corpus / "split.json")
+    except UserError as err:
+        split = None
+        notes.append(f"{err}.")
     if newest is None:
         notes.append("No run of these labels was evaluated: weasel run evaluate.")
-    elif split is None or newest.run.data.evaluated != split.digest:
+    elif split and newest.run.data.evaluated != split.digest:
         notes.append(f"The annotations have changed since {newest.run.folder}: weasel run train, evaluate.")
     curve = learning_curve.load(metrics)
     if curve is None:
