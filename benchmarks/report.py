@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from benchmarks.measure import machine, measure, write_results
@@ -31,10 +32,12 @@ from scripts.queueing import recommendation as deciding
 from scripts.reporting.comparison import MAX_RUNS
 from scripts.scoring import comparison
 from scripts.scoring import learning_curve as curve
+from scripts.scoring.alignment import HIT
 from scripts.scoring.counts import Counts, Tally, digests
 from scripts.scoring.evaluation import ErrorSums
 from scripts.scoring.examples import ErrorExamples
 from scripts.scoring.metrics import metrics
+from scripts.scoring.reliability import JudgedSpans, ReliabilityDiagrams
 from scripts.scoring.runs import (
     Confusion,
     EvaluatedRun,
@@ -117,7 +120,7 @@ def _counted(
     gold: Sequence[Gold],
     labels: Sequence[str],
     right: float,
-) -> tuple[Counts, ErrorSums, ErrorExamples]:
+) -> tuple[Counts, ErrorSums, ErrorExamples, JudgedSpans]:
     """Counts of a model that finds a share of the entities, and spurious ones."""
     random_ = random.Random(seed)
     tally, findings, examples = Tally(labels), ErrorSums(len(labels), dict.fromkeys(labels, WORDS)), ErrorExamples()
@@ -136,11 +139,16 @@ def _counted(
     chunk = tally.flush()
     findings.add(chunk, tally.labels)
     examples.add(chunk, tally.labels)
-    return tally.counts(), findings, examples
+    is_hit = np.zeros(len(chunk.aligned.predicted), bool)
+    is_hit[chunk.aligned.partner[chunk.aligned.kind == HIT]] = True
+    judged = JudgedSpans()
+    for (_, label, *_), is_right in zip(chunk.aligned.predicted.tolist(), is_hit.tolist(), strict=True):
+        judged.add(label, random_.betavariate(6 if is_right else 3, 2), is_right)
+    return tally.counts(), findings, examples, judged
 
 
 def _run(number: int, corpus: Sequence[str], gold: Sequence[Gold], labels: Sequence[str]) -> EvaluatedRun:
-    counts, findings, examples = _counted(number, corpus, gold, labels, 0.6 + number / 300)
+    counts, findings, examples, judged = _counted(number, corpus, gold, labels, 0.6 + number / 300)
     covered = {label: 400 + 31 * position for position, label in enumerate(counts.labels)}
     config = CONFIG.format(dropout=0.1 + number / 1000)
     run = Run(
@@ -152,7 +160,8 @@ def _run(number: int, corpus: Sequence[str], gold: Sequence[Gold], labels: Seque
         words_per_second={"0": 9_000 + number},
     )  # fmt: skip
     confusion = Confusion(counts.labels, {"0": findings.confusion.tolist()})
-    return EvaluatedRun(run, metrics(counts, [findings]), counts, confusion, examples.all())
+    diagrams = ReliabilityDiagrams({"0": judged.diagrams(counts.labels)})
+    return EvaluatedRun(run, metrics(counts, [findings], [judged]), counts, confusion, examples.all(), diagrams)
 
 
 def _write_coverage(corpus: Path, labels: Sequence[str]) -> None:

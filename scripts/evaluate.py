@@ -9,7 +9,7 @@ from scripts.core.errors import plain_console, run_step
 from scripts.core.files import write_json
 from scripts.reporting.console import plural, print_skipped
 from scripts.reporting.corpus import print_uncovered
-from scripts.reporting.scores import print_errors, print_scores, print_training_data
+from scripts.reporting.scores import print_errors, print_reliability, print_scores, print_training_data
 from scripts.scoring import runs
 from scripts.scoring.evaluation import evaluate_run
 
@@ -32,6 +32,7 @@ def main() -> None:
     print_scores(console, metrics)
     console.print()
     print_errors(console, metrics, list(run.words_per_second.values()))
+    print_reliability(console, metrics)
     print_skipped(console, skipped)
     if unscored := [label for label, score in metrics.labels.items() if not score.texts]:
         print_uncovered(console, unscored, "test")

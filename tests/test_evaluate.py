@@ -88,6 +88,7 @@ def outputs(project):
 def test_scores_by_label_where_they_are_covered(project, succeed):
     told = said(step(project, "scripts.evaluate", *OPTIONS))
     assert "ORG 1.000 1.000 1.000 4 4 0 0 4 PER 1.000 .800 .889 5 4 0 1 5" in told
+    assert "Probabilities: the predicted spans have none that are calibrated." in told
     assert "micro (all entities) 1.000 .889 .941 9 8 0 1 5 macro (2 labels) .944" in told
     assert "trained" not in told
     (folder,) = folders(project)

@@ -8,18 +8,23 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import spacy
+from spacy.tokens import Span, SpanGroup
 from spacy.training import Example
 
-from benchmarks import variants
+from benchmarks import calibration, variants
 from benchmarks.corpora import addresses, text
 from benchmarks.label_by_label import halved
 from benchmarks.partial import HEADS, NER, Job, run, thin
 from benchmarks.variants import focal, sum_over_sequences, weighted
-from scripts.core.answers import Span
+from scripts.core.answers import Span as GoldSpan
 from scripts.model.label_heads import BEGIN, IN, LAST, OUT, TAGS, UNIT
 from tests.scored import covered_doc
 
-TEXTS = [text(f"Ada met Bob in Rome {n}", [Span(0, 3, "PER"), Span(15, 19, "LOC")], ["LOC", "PER"]) for n in range(400)]
+NLP = spacy.blank("en")
+TEXTS = [
+    text(f"Ada met Bob in Rome {n}", [GoldSpan(0, 3, "PER"), GoldSpan(15, 19, "LOC")], ["LOC", "PER"])
+    for n in range(400)
+]
 
 
 def test_annotations_are_taken_away_label_by_label():
@@ -47,6 +52,25 @@ def test_a_system_is_trained_and_tested(shared_data):
     found = {system: run(Job(shared_data, "addresses", system, 0.5, 0, 60)) for system in (HEADS, NER)}
     assert found[HEADS].f > found[NER].f + 0.1
     assert sum(map(len, addresses(shared_data).values())) == 1488
+
+
+def test_calibration_is_measured_before_and_after(shared_data):
+    found = calibration.run(Job(shared_data, "addresses", HEADS, 0.5, 0, 60))
+    assert found.spans > 1_000
+    assert found.exact / 2 < found.after < found.before
+    assert found.f == pytest.approx(found.represented, abs=0.01)
+
+
+def test_entities_off_token_boundaries_are_left_out_of_one_score():
+    reference = covered_doc(NLP, "Ada met Bobby in Rome .", [(0, 1, "PER")], ["PER"])
+    reference.spans["misaligned"] = SpanGroup(
+        reference, spans=[Span(reference, 2, 3, "PER")], attrs={"annotated": [(8, 11, False)]}
+    )
+    predicted = NLP.make_doc(reference.text)
+    predicted.ents = [Span(predicted, 0, 1, "PER"), Span(predicted, 2, 3, "PER")]
+    examples = [Example(predicted, reference)]
+    assert list(calibration._counts(examples, is_all=True)) == [(1, 1, 1)]
+    assert list(calibration._counts(examples, is_all=False)) == [(1, 0, 0)]
 
 
 # Other losses

@@ -19,8 +19,7 @@ from scripts.core.answers import Span
 from scripts.core.errors import UserError
 from scripts.core.files import sha256, write_json
 from scripts.page import contents
-from scripts.page.errors import group_errors, mark_spans
-from scripts.page.page import breakable, render, stack
+from scripts.page.page import breakable, group_errors, mark_spans, render, stack
 from scripts.queueing import recommendation as deciding
 from scripts.queueing.rules import ACTIONS
 from scripts.reporting.console import count, ratio
@@ -211,12 +210,33 @@ def test_it_warns_of_what_makes_numbers_uncertain(tmp_path):
         assert what in said
 
 
+def test_reliability_has_its_numbers(many, page):
+    newest = load_all(many / "metrics")[0][-1]
+    rows = page.rows("Reliability by label")
+    assert [row["label"] for row in rows] == [*newest.metrics.labels, "all"]
+    for row, score in zip(rows, [*newest.metrics.labels.values(), newest.metrics.micro], strict=True):
+        found = score.reliability
+        assert [row[name] for name in ("ECE", "exact", "80 %")] == [
+            ratio(found.ece),
+            ratio(found.exact_ece),
+            ratio(found.p80),
+        ]
+        assert row["spans"] == count(found.spans)
+    bins = runs.load_reliability(many / "metrics" / newest.run.folder).seeds["0"].micro
+    shown = page.rows("Reliability diagram as a table")
+    assert [(row["probability"], row["precision"]) for row in shown] == [
+        (ratio(b.probability), ratio(b.precision)) for b in bins
+    ]
+    assert sum(number(row["spans"]) for row in shown) == newest.metrics.micro.reliability.spans
+
+
 def test_missing_sections_name_the_command_that_makes_them(tmp_path):
     write(tmp_path, made("ner", "a", 1, counted({"ORG": 5})))
     (tmp_path / "metrics/ner-aaaaaaaa/confusion.json").unlink()
     said = render(load(tmp_path)).decode()
     for command in ("evaluate", "evaluate --force", "merge", "learning-curve", "compare", "consistency"):
         assert f"<code>weasel run {command}</code>" in said
+    assert "have no calibrated probabilities" in said
 
 
 def test_several_seeds_are_means(tmp_path):

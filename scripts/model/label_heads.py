@@ -576,6 +576,11 @@ class LabelHeads(TrainablePipe):
         return list(self.labels)
 
     @property
+    def spans_key(self) -> str:
+        """The key in `doc.spans` for all predicted entities."""
+        return cast(str, self.cfg["spans_key"])
+
+    @property
     def thresholds(self) -> dict[str, float]:
         """By label, the bias that is added to the score of O before decoding: less than 0 finds more entities."""
         return cast(dict[str, float], self.cfg["thresholds"])

@@ -22,6 +22,7 @@ from scripts.scoring.comparison import Comparisons, RunComparison
 from scripts.scoring.examples import ErrorExample
 from scripts.scoring.learning_curve import LearningCurve
 from scripts.scoring.metrics import Score, most_errors_first
+from scripts.scoring.reliability import SeedBins
 from scripts.scoring.runs import Confusion, ScoredRun
 from scripts.suspecting import suspects
 from scripts.suspecting.suspects import Suspects
@@ -40,6 +41,7 @@ class Inputs(NamedTuple):
     comparisons: Comparisons | None  # of `compare`
     confusion: Confusion | None  # of the newest run
     errors: list[ErrorExample] | None  # of the newest run; None without texts
+    reliability: SeedBins | None  # of the newest run: means over seeds
     coverage_matrix: CoverageMatrix | None  # of `merge`
     coverage: Coverage | None
     consistency: Consistency | None
@@ -61,6 +63,7 @@ def load(metrics: Path, corpus: Path, with_texts: bool) -> Inputs:
     """
     scored, skipped = runs.load_comparable(metrics)
     newest = scored[-1].run.folder
+    diagrams = runs.load_reliability(metrics / newest)
     outdated = dict.fromkeys(("consistency", "coverage", "suspects", "next"), "")
     of_consistency = _if_current(consistency.load, corpus, "consistency", outdated)
     of_suspects = _if_current(suspects.load, corpus, "suspects", outdated)
@@ -70,6 +73,7 @@ def load(metrics: Path, corpus: Path, with_texts: bool) -> Inputs:
         comparisons=comparison.load(metrics),
         confusion=runs.load_confusion(metrics / newest),
         errors=examples.load(metrics / newest / examples.NAME) if with_texts else None,
+        reliability=diagrams.means() if diagrams else None,
         coverage_matrix=coverage.read_matrix(corpus / coverage.MATRIX),
         coverage=_if_current(coverage.load, corpus, "coverage", outdated),
         consistency=of_consistency,

@@ -10,6 +10,7 @@ from rich.console import Console
 from scripts.reporting.console import count, listed, new_table, plural, ratio
 from scripts.scoring.learning_curve import HELPS, HURTS, NO_SUPPORT, LearningCurve
 from scripts.scoring.metrics import Macro, MetricColumn, Metrics, Score, columns_of
+from scripts.scoring.reliability import LEAST_SPANS
 from scripts.scoring.runs import Run
 from scripts.scoring.seed_variance import SeedVariance
 
@@ -56,6 +57,28 @@ def print_errors(console: Console, metrics: Metrics, words_per_second: Sequence[
         )
     if words_per_second:
         console.print(f"{sum(words_per_second) // len(words_per_second):,} words/s")
+
+
+def print_reliability(console: Console, metrics: Metrics) -> None:
+    """Print how reliable the probabilities of predicted spans are: over all labels, then by label."""
+    found = metrics.micro.reliability
+    if found is None:
+        console.print("Probabilities: the predicted spans have none that are calibrated.")
+        return
+    spans = plural(found.spans, "predicted span") if found.spans == 1 else f"{count(found.spans)} predicted spans"
+    if found.ece is None:
+        console.print(f"Probabilities: {spans}; to tell how reliable they are takes {LEAST_SPANS}.")
+        return
+    console.print(
+        f"Probabilities of {spans}: calibration error {ratio(found.ece)}; exact ones would have "
+        f"{ratio(found.exact_ece)}. Precision of the surest 30 %: {ratio(found.p30)}, 50 %: {ratio(found.p50)}, "
+        f"80 %: {ratio(found.p80)}."
+    )
+    by_label = ((label, score.reliability) for label, score in metrics.labels.items() if score.reliability)
+    errors = [(label, each.ece) for label, each in by_label if each.ece is not None]
+    if errors:
+        worst = sorted(errors, key=lambda row: (-row[1], row[0]))
+        console.print(f"By label: {listed(f'{label} {ratio(error)}' for label, error in worst)}.")
 
 
 def print_training_data(console: Console, run: Run, corpus: Path) -> None:

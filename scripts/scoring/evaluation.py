@@ -13,14 +13,14 @@ import numpy as np
 import spacy
 from numpy.typing import NDArray
 from spacy.language import Language
-from spacy.tokens import Doc
+from spacy.tokens import Doc, SpanGroup
 
 from scripts.building.reading import read_docs, read_labels
 from scripts.building.splits import Corpus, read_corpus, shard_files
 from scripts.core.errors import UserError
 from scripts.core.files import code_digest
 from scripts.core.workers import with_progress
-from scripts.model.label_heads import GOLD, MISALIGNED, covered_of, predictions
+from scripts.model.label_heads import GOLD, MISALIGNED, Covered, count_spans, covered_of, predictions
 from scripts.model.models import (
     TrainedModel,
     blas,
@@ -30,11 +30,13 @@ from scripts.model.models import (
     model_digest,
     versions,
 )
+from scripts.model.thresholds import label_scorer
 from scripts.scoring import runs
 from scripts.scoring.alignment import HIT, KINDS, LABEL, MISSED, SPURIOUS
 from scripts.scoring.counts import AlignedChunk, Counts, Tally, digests, together
 from scripts.scoring.examples import ErrorExample, ErrorExamples
 from scripts.scoring.metrics import metrics
+from scripts.scoring.reliability import JudgedSpans, ReliabilityDiagrams
 from scripts.scoring.runs import Confusion, EvaluatedRun, Run
 
 SurfaceForms = Mapping[str, Collection[str]]  # by label
@@ -95,6 +97,7 @@ class ModelEvaluation(NamedTuple):
     counts: Counts
     errors: ErrorSums
     examples: list[ErrorExample]
+    judged: JudgedSpans | None  # None if its spans have no calibrated probabilities
     words_per_second: int  # tokens, from raw text to entities
 
 
@@ -112,6 +115,7 @@ def evaluate(
     """
     tally = Tally(labels)
     errors, examples = ErrorSums(len(labels), forms), ErrorExamples()
+    spans_key, judged = calibrated_spans(nlp), JudgedSpans()
     speed = [0, 0.0]  # words, and the seconds they took
 
     def add(chunk: AlignedChunk) -> None:
@@ -119,11 +123,35 @@ def evaluate(
         examples.add(chunk, tally.labels)
 
     for gold, predicted in with_progress(_with_predictions(nlp, folder, speed), texts, title):
-        if chunk := tally.add(gold.text, covered_of(gold), predictions(predicted)):
+        covered = covered_of(gold)
+        if chunk := tally.add(gold.text, covered, predictions(predicted)):
             add(chunk)
+        if spans_key in predicted.spans:
+            judge_spans(predicted.spans[spans_key], covered, tally.labels, judged)
     add(tally.flush())
     words_per_second = round(speed[0] / speed[1]) if speed[1] else 0
-    return ModelEvaluation(tally.counts(seed), errors, examples.all(), words_per_second)
+    return ModelEvaluation(tally.counts(seed), errors, examples.all(), judged if spans_key else None, words_per_second)
+
+
+def calibrated_spans(nlp: Language) -> str:
+    """The key in `doc.spans` of predicted spans with calibrated probabilities; empty if there are none."""
+    scorer = label_scorer(nlp)
+    return getattr(scorer, "spans_key", "") if scorer and scorer.calibration else ""
+
+
+def judge_spans(
+    predicted: SpanGroup, covered: Mapping[str, Covered], labels: Sequence[str], judged: JudgedSpans
+) -> None:
+    """Judge the spans of a text that are predicted where their label is covered, overlapping ones too.
+
+    predicted (SpanGroup): Probabilities are its `attrs["scores"]`.
+    """
+    for span, probability in zip(predicted, predicted.attrs["scores"], strict=True):
+        of_label = covered.get(span.label_)
+        if of_label and of_label.is_scored and span.label_ in labels:
+            right, wrong, _ = count_spans(of_label, [(span.start_char, span.end_char)])
+            if right or wrong:
+                judged.add(labels.index(span.label_), float(probability), bool(right))
 
 
 def _with_predictions(nlp: Language, folder: Path, speed: list[float]) -> Iterator[tuple[Doc, Doc]]:
@@ -170,14 +198,19 @@ def evaluate_run(name: str, folder: Path, corpus: Path, seeds: Sequence[int] = (
     counts = together([result.counts for result in results.values()])
     confusion = {seed: result.errors.confusion.tolist() for seed, result in results.items()}
     run = _run(name, found, split, counts, {seed: result.words_per_second for seed, result in results.items()}, used)
-    scores = metrics(counts, [result.errors for result in results.values()])
+    judged = {seed: result.judged for seed, result in results.items() if result.judged}
+    judged = judged if len(judged) == len(results) else {}  # means over seeds need those of each
+    scores = metrics(counts, [result.errors for result in results.values()], list(judged.values()))
     if not scores.micro.texts:
         raise UserError(
             f"{corpus}/test: no text is covered for a label, and scores need complete answers; to make tasks: "
             f"weasel run queue . --vars.texts test --vars.label {labels[0]}"
         )
     examples = next(iter(results.values())).examples
-    return EvaluatedRun(run, scores, counts, Confusion(labels, confusion), examples), skipped
+    diagrams = ReliabilityDiagrams({seed: spans.diagrams(labels) for seed, spans in judged.items()})
+    return EvaluatedRun(
+        run, scores, counts, Confusion(labels, confusion), examples, diagrams if judged else None
+    ), skipped
 
 
 def _run(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scripts.core.files import Count
 from scripts.scoring import bootstrap
 from scripts.scoring.bootstrap import Floats
+from scripts.scoring.reliability import JudgedSpans, Reliability, reliability
 from scripts.scoring.seed_variance import seed_spread
 
 if TYPE_CHECKING:  # whoever reads scores needs no spaCy
@@ -95,6 +96,7 @@ class Score(msgspec.Struct, omit_defaults=True):
     seen: Recall | None = None  # of entities whose surface form their label has in the training texts, if at hand
     unseen: Recall | None = None  # of the others
     sd: float | None = None  # of F over seeds; None for one
+    reliability: Reliability | None = None  # of the probabilities of its predicted spans, if these are calibrated
 
     def __post_init__(self) -> None:
         """RAISES (ValueError): If the counts do not add up, or a score is none."""
@@ -157,6 +159,7 @@ COLUMNS = (
     MetricColumn("seen_r", "R seen", lambda score: score.seen.r if score.seen else None),
     MetricColumn("unseen_r", "R unseen", lambda score: score.unseen.r if score.unseen else None),
     MetricColumn("sd", "SD", lambda score: score.sd),
+    MetricColumn("ece", "ECE", lambda score: score.reliability.ece if score.reliability else None),
     MetricColumn("support", "entities", lambda score: score.support, "console page csv card", is_count=True),
     MetricColumn("tp", "TP", lambda score: score.tp, "console page csv", is_count=True),
     MetricColumn("fp", "FP", lambda score: score.fp, "console page csv", is_count=True),
@@ -188,9 +191,17 @@ def _ratio(numerator: float, denominator: float) -> float | None:
     return round(numerator / denominator, _DIGITS) if denominator else None
 
 
-def metrics(counts: Counts, errors: Sequence[ErrorSums] | None = None) -> Metrics:
-    """Scores of a run: of its one seed, or means over its seeds, and each seed's. Errors are those of each seed."""
-    seeds = [_metrics_of_seed(counts, row, errors[row] if errors else None) for row in range(len(counts.seeds))]
+def metrics(
+    counts: Counts, errors: Sequence[ErrorSums] | None = None, judged: Sequence[JudgedSpans] | None = None
+) -> Metrics:
+    """Scores of a run: of its one seed, or means over its seeds, and each seed's. Errors are those of each seed.
+
+    judged (Sequence[JudgedSpans] | None): Predicted spans of each seed; none if they have no calibrated probabilities.
+    """
+    seeds = [
+        _metrics_of_seed(counts, row, errors[row] if errors else None, judged[row] if judged else None)
+        for row in range(len(counts.seeds))
+    ]
     result = seeds[0] if len(seeds) == 1 else _over_seeds(counts.seeds, seeds)
     low, high = _intervals(counts)
     rows: list[Score | Macro] = [*result.labels.values(), result.micro, result.macro]
@@ -200,12 +211,15 @@ def metrics(counts: Counts, errors: Sequence[ErrorSums] | None = None) -> Metric
     return result
 
 
-def _metrics_of_seed(counts: Counts, row: int, errors: ErrorSums | None) -> Metrics:
+def _metrics_of_seed(counts: Counts, row: int, errors: ErrorSums | None, judged: JudgedSpans | None) -> Metrics:
     sums, texts = counts.values[row].sum(0), counts.is_scored.sum(0)
     labels = {label: score(sums[column], texts[column]) for column, label in enumerate(counts.labels)}
     micro = score(sums.sum(0), counts.is_scored.any(1).sum())
     if errors:
         _add_errors([*labels.values(), micro], errors)
+    if judged:
+        for row_of, number in zip([*labels.values(), micro], [*range(len(labels)), None], strict=True):
+            row_of.reliability = reliability(*judged.of(number))
     defined = [score.f for score in labels.values() if score.support]
     return Metrics(labels, micro, Macro(_mean(defined), len(defined)))
 

@@ -26,11 +26,13 @@ from scripts.scoring import examples
 from scripts.scoring.counts import Counts
 from scripts.scoring.examples import ErrorExample
 from scripts.scoring.metrics import COLUMNS, Macro, Metrics, Score
+from scripts.scoring.reliability import ReliabilityDiagrams
 
 if TYPE_CHECKING:
     import pandas as pd
 
 METRICS, COUNTS, CONFUSION, RUN = "metrics.json", "counts.csv.gz", "confusion.json", "run.json"
+RELIABILITY = "reliability.json"
 _AGAIN = "evaluate again, or remove the folder"
 _SHOWN = 8  # characters of the digest in the folder's name
 T = TypeVar("T")
@@ -143,6 +145,7 @@ class EvaluatedRun(NamedTuple):
     counts: Counts
     confusion: Confusion
     errors: Sequence[ErrorExample]  # of the first seed
+    reliability: ReliabilityDiagrams | None = None  # None if predicted spans have no calibrated probabilities
 
 
 def identity(
@@ -175,6 +178,8 @@ def save(found: EvaluatedRun, output: Path) -> Path:
         with whole_file(folder / name) as file:
             file.write(content)
     write_json(folder / CONFUSION, found.confusion)
+    if found.reliability:
+        write_json(folder / RELIABILITY, found.reliability)
     write_json(folder / METRICS, found.metrics)
     write_json(folder / RUN, run)
     return folder
@@ -215,6 +220,12 @@ def load_confusion(folder: Path) -> Confusion | None:
     """Read a run's confusion, if there is a file of it. RAISES (UserError): If it is damaged."""
     path = folder / CONFUSION
     return _read(path, Confusion) if path.exists() else None
+
+
+def load_reliability(folder: Path) -> ReliabilityDiagrams | None:
+    """Read a run's reliability diagrams, if there is a file of them. RAISES (UserError): If it is damaged."""
+    path = folder / RELIABILITY
+    return _read(path, ReliabilityDiagrams) if path.exists() else None
 
 
 def load_all(folder: Path) -> tuple[list[ScoredRun], list[str]]:
