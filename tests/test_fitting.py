@@ -8,13 +8,15 @@ import re
 import numpy as np
 import pytest
 import spacy
+from spacy.training.initialize import init_nlp
 from spacy.util import load_config
-from thinc.api import Linear
+from thinc.api import Linear, Shim
 
 from scripts import functions  # noqa: F401 (registers)
+from scripts.building.reading import CorpusReader
 from scripts.building.splits import read_corpus
 from scripts.core.errors import UserError
-from scripts.model.fitting import LastHalf, halved, length
+from scripts.model.fitting import LastHalf, fit, halved, length
 from scripts.suspecting.ensemble import shorten
 from tests.project import ROOT
 from tests.scored import covered_doc, one_line, sign, step, write_corpus
@@ -123,6 +125,7 @@ def test_the_steps_follow_from_the_words_in_train_and_are_said_with_the_time(pro
     table = [line.split() for line in done.stdout.splitlines() if line.strip()]
     assert ["SCORE", "LEFT"] in [row[-2:] for row in table]
     assert next(row for row in table if row[1] == "24")[-1] == "0:00"
+    assert "Ended at step" not in done.stdout
     assert "Mean of the weights at 4 evaluations, from step 12: score " in done.stdout
     config = spacy.load(project / "training/ner/seed-0/model-best").config  # with which it can be trained again
     assert (config["training"]["max_steps"], config["training"]["eval_frequency"]) == (24, 4)
@@ -137,6 +140,31 @@ def test_training_ends_at_a_plateau_of_the_smoothed_score(project):
     assert steps_of(done)[-1] == ended < 300
     assert ended - best >= 30
     assert max(steps_of(train(project, "--training.max_steps", 60, "--length.plateau", 0))) == 60
+
+
+class Foreign(Shim):
+    """Stands for weights of another library, as a transformer's."""
+
+    def to_bytes(self):
+        return b""
+
+    def from_bytes(self, data):
+        return self
+
+    def finish_update(self, optimizer):
+        pass
+
+
+def test_of_weights_that_cannot_be_averaged_those_with_the_best_score_are_kept(project, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    values = {"training.max_steps": 20, "training.eval_frequency": 5, "training.patience": 0}
+    nlp = init_nlp(load_config(CONFIG, values))
+    nlp.get_pipe("label_heads").model.shims.append(Foreign(None))
+    fit(nlp, project / "kept", 240, -1)
+    assert "Mean of the weights" not in capsys.readouterr().out
+    kept = nlp.from_disk(project / "kept")
+    dev = list(CorpusReader(project / "corpus/dev")(kept))
+    assert kept.meta["performance"]["ents_f"] == pytest.approx(kept.evaluate(dev)["ents_f"])
 
 
 def test_the_score_is_half_micro_and_half_macro(project):

@@ -245,7 +245,7 @@ def _until_plateau(
         kept.add(info, best_step == step)
         left = (settings["max_steps"] - step) * (now - began) / step if step and settings["max_steps"] else None
         yield {**info, "left": left}
-        if settings["patience"] and step - best_step >= settings["patience"]:
+        if step != settings["max_steps"] and 0 < settings["patience"] <= step - best_step:
             print(f"Ended at step {step:,}: no better score since step {best_step:,}, over {_SMOOTHED} evaluations")
             return
 
