@@ -12,8 +12,10 @@ from scripts.core.answers import Span
 from scripts.core.errors import UserError
 from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull
-from scripts.sources.cas import NAMED_ENTITY
+from scripts.sources import cas
+from scripts.sources.cas import NAMED_ENTITY, ParsedFiles, parse_cas
 from scripts.sources.cas_xmi import CasXmi
+from scripts.sources.documents import Unusable
 from scripts.sources.importing import find_datasets
 from scripts.sources.limits import record_limit
 from tests.prodigy import read
@@ -449,3 +451,28 @@ def test_files_with_the_same_text_are_of_annotators(tmp_path, name):
     ]  # fmt: skip
     assert intake.notes == {"text in several files, taken as those of annotators: ana, ben, gold": 1}
     assert len(source.findings()) == 1
+
+
+def test_all_blocks_on_a_folder_parse_each_file_once(tmp_path, monkeypatch):
+    for name, spans in {"a": [ADA, BOB], "b": [KOELN], "c": [ADA, KOELN], "damaged": []}.items():
+        (tmp_path / f"{name}.xmi").write_text(xmi(*spans) if spans else "<xmi", "utf8")
+    (tmp_path / "TypeSystem.xml").write_text(TYPES, "utf8")
+    blocks = {label: CasXmi(str(tmp_path), [label]) for label in ("PER", "LOC")}
+    parsed = []
+    monkeypatch.setattr(cas, "parse_cas", lambda content: (parsed.append(content), parse_cas(content))[1])
+    together = pull(blocks | {"both": CasXmi(str(tmp_path), ["LOC", "PER"])}, tmp_path / "together", 1.0, 1).manifest
+    assert len(parsed) == 4
+    for label, block in blocks.items():
+        alone = pull({label: block}, tmp_path / f"alone-{label}", 1.0, 1).manifest
+        assert alone.datasets[label] == together.datasets[label]
+    assert together.datasets["PER"].reasons == {".xmi is damaged XML": 1}
+
+
+def test_what_was_parsed_is_the_same_from_memory_and_from_disk():
+    files = [xmi(ADA, (start, start + 1, "LOC")).replace("Köln", "Köln " * 200_000).encode() for start in range(8)]
+    parsed = ParsedFiles()
+    for _ in range(2):
+        assert [parsed.parse(content) for content in files] == list(map(parse_cas, files))
+    for _ in range(2):
+        with pytest.raises(Unusable, match="damaged"):
+            parsed.parse(b"<xmi")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from tempfile import SpooledTemporaryFile
 from typing import NamedTuple
 from xml.etree import ElementTree
+
+import msgspec
 
 from scripts.sources.columns import list_labels
 from scripts.sources.documents import Unusable
@@ -28,6 +33,7 @@ _NO_ENTITIES = re.compile(
     r"|de\.tudarmstadt\.ukp\.dkpro\.core\.api\.(anomaly|coref|lexmorph|metadata|segmentation|semantics|syntax|transform)\."
 )
 _RELATION = {"Governor", "Dependent"}  # what it goes from and to
+_IN_MEMORY = 4 * 2**20  # bytes of parsed files; more are on disk
 
 
 class Annotation(NamedTuple):
@@ -88,6 +94,44 @@ def parse_cas(content: bytes) -> Cas:
     if sofa is None or text is None:
         raise Unusable("no text in it")
     return Cas(text, list(_annotations(root, sofa.get(_ID))))
+
+
+class ParsedFiles:
+    """Parses .xmi files, each once: all blocks on a folder read it from here.
+
+    Beyond some memory it is in a temporary file without a name, which is gone with the process.
+    """
+
+    def __init__(self) -> None:
+        self._file = SpooledTemporaryFile[bytes](max_size=_IN_MEMORY)
+        self._places: dict[bytes, tuple[int, int]] = {}  # offset and size, by the digest of the content
+
+    def __del__(self) -> None:
+        self._file.close()
+
+    def parse(self, content: bytes) -> Cas:
+        """See `parse_cas`."""
+        digest = hashlib.sha256(content).digest()
+        if digest not in self._places:
+            self._add(digest, content)
+        offset, size = self._places[digest]
+        self._file.seek(offset)
+        found = _DECODER.decode(self._file.read(size))
+        if isinstance(found, str):
+            raise Unusable(found)
+        return found
+
+    def _add(self, digest: bytes, content: bytes) -> None:
+        try:
+            encoded = msgspec.msgpack.encode(parse_cas(content))
+        except Unusable as err:
+            encoded = msgspec.msgpack.encode(str(err))
+        offset = self._file.seek(0, io.SEEK_END)
+        self._file.write(encoded)
+        self._places[digest] = offset, len(encoded)
+
+
+_DECODER = msgspec.msgpack.Decoder(Cas | str)
 
 
 def _annotations(root: ElementTree.Element, sofa: str | None) -> Iterator[Annotation]:

@@ -102,30 +102,53 @@ def _is_numbered(file: str, user: str) -> bool:
     return file.startswith(user) and file[len(user) :].isdecimal()
 
 
-def xmi_files(path: Path, name: str, root: Path) -> Iterator[XmiFile]:
-    """Stream an XMI file, or those in a zip, one in memory at a time; nothing is searched above a root."""
+class Surroundings:
+    """What is beside .xmi files and in the folders above, up to a root. Each folder is looked at once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._types: dict[Path, Path | None] = {}
+        self._projects: dict[Path, Project | None] = {}
+
+    def types(self, path: Path) -> Path | None:
+        """Return the TypeSystem.xml that is nearest to a file, in its folder or one above; of a link, that beside the
+        file that it leads to, if there is none.
+        """
+        for folder in self._above(path):
+            if folder not in self._types:
+                self._types[folder] = _types_in(folder)
+            if found := self._types[folder]:
+                return found
+        return _types_in(real_path(path).parent) if path.is_symlink() else None
+
+    def project(self, path: Path) -> Project:
+        """Return the exportedproject.json that is nearest to a file; an empty one if there is none."""
+        for folder in self._above(path):
+            if folder not in self._projects:
+                self._projects[folder] = _project_in(folder)
+            if found := self._projects[folder]:
+                return found
+        return Project()
+
+    def _above(self, path: Path) -> Iterator[Path]:
+        for folder in path.parents:
+            yield folder
+            if folder == self._root:
+                return
+
+
+def xmi_files(path: Path, name: str, surroundings: Surroundings) -> Iterator[XmiFile]:
+    """Stream an XMI file, or those in a zip, one in memory at a time."""
     with path.open("rb") as file:
         if path.suffix == ".zip":
             yield from _unzip(file, name, 1, Project())
             return
         try:
-            beside = types_beside(path, root)
+            beside = surroundings.types(path)
             types = read_file(beside) if beside else None
-            yield XmiFile(name, read_bounded(file), types, project=_project_above(path, root))
+            yield XmiFile(name, read_bounded(file), types, project=surroundings.project(path))
         except Unusable as err:
             yield XmiFile(name, fault=str(err))
-
-
-def types_beside(path: Path, root: Path) -> Path | None:
-    """Return the TypeSystem.xml that is nearest to a file, in its folder or one above; of a link, that beside the file
-    that it leads to, if there is none.
-    """
-    for folder in path.parents:
-        if found := _types_in(folder):
-            return found
-        if folder == root:
-            break
-    return _types_in(real_path(path).parent) if path.is_symlink() else None
 
 
 def _types_in(folder: Path) -> Path | None:
@@ -147,12 +170,9 @@ def is_project(path: Path) -> bool:
         return False
 
 
-def _project_above(path: Path, root: Path) -> Project:
-    for folder in path.parents:
-        found = [file for file in sorted(folder.glob("*.json")) if _PROJECT.fullmatch(file.name) and file.is_file()]
-        if found or folder == root:
-            return _project(read_file(found[0])) if found else Project()
-    return Project()
+def _project_in(folder: Path) -> Project | None:
+    found = [file for file in sorted(folder.glob("*.json")) if _PROJECT.fullmatch(file.name) and file.is_file()]
+    return _project(read_file(found[0])) if found else None
 
 
 def _project(content: bytes) -> Project:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
@@ -14,8 +15,8 @@ from msgspec.structs import replace
 
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
-from scripts.sources.cas import NAMED_ENTITY, NO_TYPES, Annotation, Layers, TypeSystem, parse_cas, parse_types
-from scripts.sources.cas_files import INITIAL, Origin, XmiFile, is_project, project_files, types_beside, xmi_files
+from scripts.sources.cas import NAMED_ENTITY, NO_TYPES, Annotation, Layers, ParsedFiles, TypeSystem, parse_types
+from scripts.sources.cas_files import INITIAL, Origin, Surroundings, XmiFile, is_project, project_files, xmi_files
 from scripts.sources.documents import Document, Record, Unusable
 from scripts.sources.files import Files, NamedFile
 from scripts.sources.folders import CopiedFiles, Copies, Role, find_copies
@@ -64,15 +65,16 @@ class CasXmi(Files, frozen=True):
 
     def all_files(self) -> list[NamedFile]:
         """The files, and those with their types and their states."""
-        root = self._root()
-        beside = ((types_beside(path, root), name) for path, name in self.files() if path.suffix != ".zip")
+        around = self._surroundings()
+        beside = ((around.types(path), name) for path, name in self.files() if path.suffix != ".zip")
         types = [(types, f"{name}/{types}") for types, name in beside if types]
-        return [*self.files(), *types, *((path, str(path)) for path in project_files(root))]
+        return [*self.files(), *types, *((path, str(path)) for path in project_files(self._root()))]
 
     def recognizes(self) -> bool:
         """Whether there is an .xmi file, also in a zip, or the description of a project."""
         files = [file for file in self.files() if file[0].name.endswith(self.endings)]
-        has_xmi = any(xmi.name.endswith(".xmi") for file in files for xmi in xmi_files(*file, self._root()))
+        around = self._surroundings()
+        has_xmi = any(xmi.name.endswith(".xmi") for file in files for xmi in xmi_files(*file, around))
         return has_xmi or any(is_project(path) for path, _ in files)
 
     def first_look(self, intake: Intake) -> tuple[CasXmi, UnitEvidence]:
@@ -88,12 +90,12 @@ class CasXmi(Files, frozen=True):
 
     def _evidence(self) -> UnitEvidence:
         """Return what the texts tell of the unit of the offsets; most have no character that is counted differently."""
-        evidence = UnitEvidence()
+        evidence, parsed, around = UnitEvidence(), self._survey().parsed, self._surroundings()
         for path, name in self.files() if self.offsets == "auto" else ():
-            for xmi in xmi_files(path, name, self._root()):
+            for xmi in xmi_files(path, name, around):
                 if _COUNTED_DIFFERENTLY.search(xmi.content):
                     with suppress(Unusable):
-                        document = self._document(xmi, Role())
+                        document = self._document(xmi, Role(), parsed)
                         evidence.add(document.text, document.marks)
         return evidence
 
@@ -117,25 +119,30 @@ class CasXmi(Files, frozen=True):
 
     def records(self, path: Path, name: str, intake: Intake) -> Iterator[Record]:
         """Stream the texts in a file."""
-        return self._records(path, name, {}, intake)
+        return self._records(xmi_files(path, name, self._surroundings()), {}, ParsedFiles(), intake)
 
     def _all_records(self, files: Iterable[NamedFile], intake: Intake) -> Iterator[Record]:
-        copied = self._copied()
-        for path, name in files:
-            yield from self._records(path, name, copied.roles if copied else {}, intake)
+        copied, parsed, around = self._copied(), self._survey().parsed, self._surroundings()
+        found = chain.from_iterable(xmi_files(path, name, around) for path, name in files)
+        return self._records(found, copied.roles if copied else {}, parsed, intake)
 
-    def _records(self, path: Path, name: str, roles: Mapping[str, Role], intake: Intake) -> Iterator[Record]:
-        for xmi in xmi_files(path, name, self._root()):
+    def _records(
+        self, found: Iterable[XmiFile], roles: Mapping[str, Role], parsed: ParsedFiles, intake: Intake
+    ) -> Iterator[Record]:
+        for xmi in found:
             if xmi.types is None and not xmi.fault:
                 intake.note(_NO_TYPES)
             try:
-                yield Record(f"{xmi.name}:1", [self._document(xmi, roles.get(xmi.name, Role()))])
+                yield Record(f"{xmi.name}:1", [self._document(xmi, roles.get(xmi.name, Role()), parsed)])
             except Unusable as err:
                 yield Record(f"{xmi.name}:1", fault=str(err))
 
     def _root(self) -> Path:
         place = Path(self.path).expanduser()
         return place if place.is_dir() else place.parent
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(self._root())
 
     def _survey(self) -> _Survey:
         return _make_survey(self.path, self.state().value)
@@ -150,12 +157,12 @@ class CasXmi(Files, frozen=True):
             self.copies,
         )
 
-    def _document(self, xmi: XmiFile, role: Role) -> Document:
+    def _document(self, xmi: XmiFile, role: Role, parsed: ParsedFiles) -> Document:
         if xmi.fault:
             raise Unusable(xmi.fault)
         types = NO_TYPES if xmi.types is None else parse_types(xmi.types)
         self._check_layer(types)
-        cas = parse_cas(xmi.content)
+        cas = parsed.parse(xmi.content)
         origin = xmi.origin
         no_answer = self._no_answer(origin)
         return Document(
@@ -205,22 +212,23 @@ _NO_TYPES = "no TypeSystem.xml beside an .xmi: types that derive from the layer 
 
 class _Survey(NamedTuple):
     """The layers of a source; by the name of an XMI that no project says the user of, a digest of its text, and its
-    layers.
+    layers; and what was parsed, for all who read the source after it.
     """
 
     layers: Layers
     texts: dict[str, bytes]
     by_file: dict[str, Layers]
+    parsed: ParsedFiles
 
 
 @lru_cache(maxsize=8)
 def _make_survey(path: str, state: str) -> _Survey:
     """Read a source that is in a state. RAISES (UserError): If no XMI is in it."""
     source = CasXmi(path, [])
-    survey = _Survey(Layers(), {}, {})
-    is_empty = True
+    survey = _Survey(Layers(), {}, {}, ParsedFiles())
+    is_empty, around = True, source._surroundings()
     for file, name in source.files():
-        for xmi in xmi_files(file, name, source._root()):
+        for xmi in xmi_files(file, name, around):
             is_empty = False
             with suppress(Unusable):
                 _add_to_survey(survey, xmi)
@@ -232,7 +240,7 @@ def _make_survey(path: str, state: str) -> _Survey:
 def _add_to_survey(survey: _Survey, xmi: XmiFile) -> None:
     """RAISES (Unusable): If it cannot be read."""
     types = parse_types(xmi.types) if xmi.types else NO_TYPES
-    cas = parse_cas(xmi.content)
+    cas = survey.parsed.parse(xmi.content)
     layers = Layers()
     for annotation in cas.annotations:
         is_entity = types.is_a(annotation.type, NAMED_ENTITY)
