@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--with-vectors", nargs="*", default=["posts", "articles"], help="corpora to train with them")
     parser.add_argument("--kept", type=float, default=0.5, help="share of the annotations that is kept")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=900)
+    parser.add_argument("--steps", type=int, default=0, help="0: as [length] of the config says")
     parser.add_argument("--processes", type=int, default=1)
     args = parser.parse_args()
     use_one_thread()

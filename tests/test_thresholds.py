@@ -15,7 +15,9 @@ from scripts.model.thresholds import (
     calibrate,
     count_by_threshold,
     label_scorer,
+    least_precision,
     mean_calibration,
+    precise_thresholds,
     set_thresholds,
     tally,
 )
@@ -89,6 +91,40 @@ def test_a_threshold_stays_at_zero_where_its_better_f1_may_be_chance(size, chose
     counts = np.tile(np.array([10, 5, 10]) * size, (len(BIASES), 1, 1))
     counts[BIASES.index(-1.0), 0] += np.array([2, 3, -2]) * size // 5
     assert best_thresholds(("ORG",), counts) == {"ORG": chosen}
+
+
+def precise(*rows, precision=0.95):
+    """The threshold of one label, of biases from 0 on, with (tp, fp) at each."""
+    counts = np.array([[[tp, fp, 100 - tp]] for tp, fp in rows])
+    return precise_thresholds(("ORG",), counts, range(len(rows)), precision)
+
+
+def test_a_precision_is_reached_with_the_lowest_threshold_that_does():
+    assert precise((95, 30), (90, 10), (80, 1), (50, 0)) == {"ORG": 2}
+    assert precise((95, 30), (90, 10), (80, 1), (50, 0), precision=0.85) == {"ORG": 1}
+    assert precise((90, 2), (90, 0)) == {"ORG": 0}
+
+
+def test_few_right_predictions_are_no_proof_of_a_precision():
+    assert least_precision(np.array([[18, 0, 0], [19, 0, 0]])).tolist() == pytest.approx([18 / 19, 0.95])
+    assert precise((19, 1), (18, 0)) == {"ORG": 1}  # not reached: the most precise one
+    assert precise((30, 6), (19, 0), (5, 0)) == {"ORG": 1}
+    assert precise((0, 0), (0, 0)) == {}
+    assert least_precision(np.zeros(3, int)) == 0
+
+
+def test_a_component_that_asks_for_a_precision_gets_it():
+    scores = {("IBM", "ORG"): {UNIT: 5.0}, ("hired", "ORG"): {UNIT: 4.0}, ("Ada", "PER"): {UNIT: -1.0}}
+    pipe = WordScores(["LOC", "ORG", "PER"], scores)
+    pipe.min_precision = 0.95
+    text = example("IBM hired Ada", [(0, 1, "ORG"), (2, 3, "PER")], ["LOC", "ORG", "PER"])
+    chosen, counts = set_thresholds(pipe, [text] * 50)
+    assert 4 <= chosen["ORG"] < 5  # higher than any that is tried for the best F1
+    assert counts["ORG"] == [50, 0, 0]
+    assert chosen["PER"] == min(BIASES)  # all that it finds is right
+    assert counts["LOC"] == [0, 0, 0]
+    pipe.min_precision = None
+    assert set_thresholds(pipe, [text] * 50)[0]["ORG"] <= max(BIASES)
 
 
 def overconfident(texts, right=0.7, scale=6.0, seed=0, labels=("ORG",)):

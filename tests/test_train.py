@@ -56,6 +56,22 @@ def train(project, *options, config=CONFIG, output="training/ner"):
     return step(project, "scripts.train", config, "--output", output, *FEW, *options)
 
 
+@pytest.mark.parametrize("value", ["1.5", "0", "95", "high"])
+def test_a_precision_that_is_none_is_one_line(project, value):
+    said = one_line(train(project, "--components.label_heads.min_precision", value))
+    assert "[components.label_heads] min_precision = " in said
+    assert "must be a number between 0 and 1" in said
+
+
+def test_a_precision_that_is_not_reached_is_said_by_label(project):
+    done = train(project, "--components.label_heads.min_precision", 0.99)
+    assert done.returncode == 0, done.stderr
+    assert "a precision of 0.99 is not certain on the dev texts" in done.stdout
+    assert "ORG (10 of 10 right), PER (20 of 20 right)" in " ".join(done.stdout.split())
+    nlp = spacy.load(project / "training/ner/seed-0/model-best")
+    assert nlp.get_pipe("label_heads").min_precision == 0.99
+
+
 def annotate_places(project):
     """What `corpus` makes once LOC was annotated too."""
     write_corpus(

@@ -549,11 +549,13 @@ class LabelHeads(TrainablePipe):
         name: str = "label_heads",
         *,
         spans_key: str = "predicted",
+        min_precision: float | None = None,
         scorer: Callable[..., dict[str, Any]] | None = None,
     ) -> None:
         """Initialize the component.
 
         spans_key (str): The key in `doc.spans` for all predicted entities.
+        min_precision (Optional[float]): The precision that thresholds must reach; None for those with the best F1.
         scorer (Optional[Callable]): Scores examples; `score_covered` if None.
         """
         self.vocab = vocab
@@ -561,6 +563,7 @@ class LabelHeads(TrainablePipe):
         self.name = name
         self.scorer = scorer or score_covered
         self.cfg: dict[str, Any] = {"labels": [], "thresholds": {}, "calibration": {}, "spans_key": spans_key}
+        self.cfg["min_precision"] = min_precision
         self._rehearsal_model: Model[list[Doc], Floats2d] | None = None
 
     # Labels
@@ -579,6 +582,11 @@ class LabelHeads(TrainablePipe):
     def spans_key(self) -> str:
         """The key in `doc.spans` for all predicted entities."""
         return cast(str, self.cfg["spans_key"])
+
+    @property
+    def min_precision(self) -> float | None:
+        """The precision that thresholds must reach; None for those with the best F1."""
+        return cast("float | None", self.cfg.get("min_precision"))
 
     @property
     def thresholds(self) -> dict[str, float]:
@@ -940,10 +948,11 @@ def make_label_heads(
     name: str,
     model: Model[list[Doc], Floats2d],
     spans_key: str,
+    min_precision: float | None,
     scorer: Callable[..., dict[str, Any]] | None,
 ) -> LabelHeads:
     """See `LabelHeads`."""
-    return LabelHeads(nlp.vocab, model, name, spans_key=spans_key, scorer=scorer)
+    return LabelHeads(nlp.vocab, model, name, spans_key=spans_key, min_precision=min_precision, scorer=scorer)
 
 
 if not Language.has_factory("label_heads"):  # a packaged model that was loaded has registered its own copy
@@ -953,6 +962,7 @@ if not Language.has_factory("label_heads"):  # a packaged model that was loaded 
         default_config={
             "model": Config().from_str(DEFAULT_MODEL)["model"],
             "spans_key": "predicted",
+            "min_precision": None,
             "scorer": {"@scorers": "labelwise.CoveredScorer.v1"},
         },
         default_score_weights={"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0, "ents_per_type": None},

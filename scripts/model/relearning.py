@@ -160,7 +160,7 @@ class _LabelHead:
     """The head of one label, taken out of its pipeline. A `LabelScorer` of one label."""
 
     def __init__(self, pipe: LabelHeads, label: str) -> None:
-        self.pipe, self.labels = pipe, (label,)
+        self.pipe, self.labels, self.min_precision = pipe, (label,), pipe.min_precision
         self.thresholds: dict[str, float] = {}
         self.calibration: dict[str, Sequence[float]] = {}
         self.column = pipe.labels.index(label)

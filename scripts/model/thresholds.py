@@ -5,15 +5,18 @@ A threshold is a bias on the score of O. It decides what is predicted, and chang
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from confection import Config
 from numpy.typing import NDArray
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import minibatch
 
+from scripts.core.errors import UserError
 from scripts.model.label_heads import (
     Calibration,
     Covered,
@@ -29,6 +32,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 BIASES = tuple(step / 4 for step in range(-12, 13))  # on a score: 1 makes O e times as probable against the rest
+_HIGHER = tuple(step / 2 for step in range(7, 17))  # in addition, where a precision is asked for
 _PRIOR = 50  # entities: how much the other labels count in the choice for one
 _TEMPERATURES = tuple(2 ** (step / 2) for step in range(-2, 8))
 _LOWEST_ODDS, _ODDS_STEP, _ODDS_STEPS = -15.0, 0.25, 165  # of the log odds of entities
@@ -105,20 +109,26 @@ def set_thresholds(
 ) -> tuple[dict[str, float], dict[str, list[int]]]:
     """Set the thresholds that give each label the best F1 on some examples, and calibrate its probabilities.
 
+    If the component has a `min_precision`, thresholds are those of `precise_thresholds`.
+
     pipe (LabelScorer): A trained component. Components below it must have run on the examples.
     examples (Iterable[Example]): Texts that it was not trained on, for example corpus/dev. They are streamed.
     shared (Calibration | None): See `calibrate`.
     RETURNS (tuple[dict[str, float], dict[str, list[int]]]): By label: the threshold; and with it the true positives,
         false positives and false negatives.
     """
-    found = tally(pipe, examples)
-    chosen = best_thresholds(pipe.labels, found.counts)
+    precision = min_precision(pipe)
+    biases = BIASES if precision is None else BIASES + _HIGHER
+    found = tally(pipe, examples, biases)
+    chosen = best_thresholds(pipe.labels, found.counts[: len(BIASES)])
+    if precision is not None:
+        chosen |= precise_thresholds(pipe.labels, found.counts, biases, precision)
     pipe.thresholds.clear()
     pipe.thresholds.update(chosen)
     pipe.calibration.clear()
     pipe.calibration.update(calibrate(pipe.labels, found, shared))
     columns = enumerate(chosen.items())
-    return chosen, {label: found.counts[BIASES.index(bias), column].tolist() for column, (label, bias) in columns}
+    return chosen, {label: found.counts[biases.index(bias), column].tolist() for column, (label, bias) in columns}
 
 
 class _ScoredTexts:
@@ -184,15 +194,15 @@ class _ScoredTexts:
         return np.stack([np.bincount(columns, loss, len(self._labels)) for loss in losses])
 
 
-def tally(pipe: LabelScorer, examples: Iterable[Example]) -> Tally:
+def tally(pipe: LabelScorer, examples: Iterable[Example], biases: Sequence[float] = BIASES) -> Tally:
     """Count all that thresholds and calibration are chosen by, in one pass."""
     labels = len(pipe.labels)
-    counts = np.zeros((len(BIASES), labels, 3), np.int64)
+    counts = np.zeros((len(biases), labels, 3), np.int64)
     odds = np.zeros((_ODDS_STEPS, labels, 2), np.int64)
     losses = np.zeros((len(_TEMPERATURES), labels))
     for batch in minibatch(examples, _BATCH):
         texts = _ScoredTexts(pipe, batch)
-        counts += texts.counts(BIASES)
+        counts += texts.counts(biases)
         odds += texts.odds()
         losses += texts.losses(batch)
     return Tally(counts, odds, losses)
@@ -233,6 +243,54 @@ def best_thresholds(
     error = np.sqrt(np.abs(tp - tp[zero]) + np.abs(fp - fp[zero])) / total
     best = order[(f - f[zero] - error)[order].argmax(0)]
     return {label: biases[index] for label, index in zip(labels, best.tolist(), strict=True)}
+
+
+def min_precision(pipe: LabelScorer) -> float | None:
+    """The precision that a component asks for; None if it asks for the best F1."""
+    return getattr(pipe, "min_precision", None)
+
+
+def demand_precisions(path: Path, config: Config) -> None:
+    """RAISES (UserError): If a `min_precision` of a component is not between 0 and 1."""
+    for name, block in config.get("components", {}).items():
+        value = block.get("min_precision")
+        if value is not None and (type(value) is not float or not 0 < value < 1):
+            raise UserError(
+                f"{path}: [components.{name}] min_precision = {value!r}: must be a number between 0 and 1, as 0.95, or "
+                "null for the best F"
+            )
+
+
+def precise_thresholds(
+    labels: Sequence[str], counts: Integers, biases: Sequence[float], precision: float
+) -> dict[str, float]:
+    """The lowest threshold of each label whose precision is high enough; if none is, the most precise one.
+
+    See `least_precision`. A label that nothing is predicted of has none.
+
+    counts (NDArray[int64]): See `count_by_threshold`.
+    """
+    least = least_precision(counts)
+    chosen = {}
+    for column, label in enumerate(labels):
+        reached = np.flatnonzero(least[:, column] >= precision)
+        if len(reached) or least[:, column].any():
+            chosen[label] = biases[int(reached[0] if len(reached) else least[:, column].argmax())]
+    return chosen
+
+
+def least_precision(counts: Integers) -> Floats:
+    """The lower limit of precision, a standard error below: 19 predicted entities that are all right have .95.
+
+    Wilson's score interval (1927, https://doi.org/10.1080/01621459.1927.10502953) with z = 1. 0 without a prediction.
+
+    counts (NDArray[int64]): … × (tp, fp, fn).
+    """
+    tp, predicted = counts[..., 0], counts[..., 0] + counts[..., 1]
+    n = np.maximum(predicted, 1)
+    p = tp / n
+    limit = (p + 1 / (2 * n) - np.sqrt(p * (1 - p) / n + 1 / (4 * n**2))) / (1 + 1 / n)
+    return np.where(predicted, limit.round(9), 0.0)
 
 
 def calibrate(labels: Sequence[str], found: Tally, shared: Calibration | None = None) -> dict[str, Calibration]:

@@ -5,6 +5,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import spacy
 from confection import Config, ConfigValidationError
 from spacy.cli._util import setup_gpu, show_validation_error
@@ -22,7 +23,14 @@ from scripts.core.workers import available_cores, available_mb, spread
 from scripts.model import label_heads
 from scripts.model.fitting import fit, length
 from scripts.model.models import BEST, UNFINISHED, announce, blas_threads, fast_products, save_model
-from scripts.model.thresholds import examples_with_layers, label_scorer, set_thresholds
+from scripts.model.thresholds import (
+    demand_precisions,
+    examples_with_layers,
+    label_scorer,
+    least_precision,
+    min_precision,
+    set_thresholds,
+)
 from scripts.model.vectors import BUILT
 
 NO_VECTORS = "none"
@@ -56,6 +64,7 @@ def load_config(path: Path, values: Mapping[str, Any], vectors: str = "") -> tup
     config = _read(path, values)
     blas_threads(config)
     _demand_factories(path, config)
+    demand_precisions(path, config)
     if config.interpolate().get("initialize", {}).get("init_tok2vec") and not config.get("pretraining"):
         raise UserError(
             f"{path}: init_tok2vec does nothing without [pretraining], whose component and layer say where the weights "
@@ -149,10 +158,12 @@ class Trained(NamedTuple):
 
     thresholds (dict[str, float]): By label; empty if no component has any.
     dev (dict[str, list[int]]): By label: true positives, false positives and false negatives on the dev texts.
+    precision (float | None): What thresholds had to reach; None for the best F1.
     """
 
     thresholds: dict[str, float]
     dev: dict[str, list[int]]
+    precision: float | None = None
 
     def doubts(self) -> list[str]:
         """Say in a sentence each how it has not learned, and what to do."""
@@ -170,7 +181,19 @@ class Trained(NamedTuple):
                 f"never predicted on the dev texts, which have entities of them: {labels}; raise [training] "
                 "max_steps, or annotate more texts for them"
             )
+        imprecise = self._imprecise() if self.precision else ""
+        if imprecise:
+            sentences.append(
+                f"a precision of {self.precision} is not certain on the dev texts, so that the threshold is the most "
+                f"precise one, for {imprecise}; annotate more texts for them, or lower min_precision"
+            )
         return sentences
+
+    def _imprecise(self) -> str:
+        """The labels that do not reach the precision, with what is right of what is predicted: "ORG (9 of 12)"."""
+        counts = ((label, np.array(found)) for label, found in sorted(self.dev.items()))
+        short = [(label, found) for label, found in counts if least_precision(found) < (self.precision or 0)]
+        return ", ".join(f"{label} ({found[0]:,} of {found[:2].sum():,} right)" for label, found in short)
 
 
 def step_doubts(config: Config) -> list[str]:
@@ -201,7 +224,8 @@ def train(job: TrainingJob) -> Trained:
         examples = CorpusReader(job.dev)(nlp)
         scorer = label_scorer(nlp)
         if scorer:
-            trained = Trained(*set_thresholds(scorer, examples_with_layers(nlp, examples)))
+            chosen, dev = set_thresholds(scorer, examples_with_layers(nlp, examples))
+            trained = Trained(chosen, dev, min_precision(scorer))
         else:
             trained = Trained({}, dict(label_heads.count_covered(_predicted(nlp, examples))))
         save_model(nlp, work / BEST)
