@@ -3,14 +3,18 @@
 import argparse
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from scripts import functions  # noqa: F401 (registers what models are made of)
 from scripts.building.corpus import plan_of
 from scripts.core import settings
 from scripts.core.errors import plain_console, run_step
-from scripts.queueing.queue import print_queue, queue
+from scripts.exporting.push import reading_block, target_of
+from scripts.queueing.queue import print_pushed, print_queue, queue, usual_prefill
 from scripts.queueing.request import Request
 from scripts.queueing.tasks import print_way_back
 from scripts.reporting.console import plural
+from scripts.sources.blocks import add_blocks, read_config, write_config
 
 
 def main() -> None:
@@ -24,22 +28,31 @@ def main() -> None:
     parser.add_argument("--kind", default="uncovered", help="uncovered texts, suspects or conflicts")
     parser.add_argument("--format", default="", help="prodigy, label_studio or doccano; default: prodigy")
     parser.add_argument("--texts", default="train", help="split of the texts; dev and test are always random samples")
-    parser.add_argument("--prefill", default="gold", help="spans in the tasks: gold, or model: also those it predicts")
+    parser.add_argument("--prefill", default="", help="spans in the tasks: gold, model (also those it predicts), none")
     parser.add_argument("--limit", type=int, default=100, help="number of tasks, default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of random samples, default: %(default)s")
     args, config = settings.parse(parser)
     plan = plan_of(config, args.training)
     request = Request(
-        label=args.label, kind=args.kind, format=args.format or "prodigy", texts=args.texts,
-        order=config.queue.order, prefill=args.prefill, limit=args.limit, seed=args.seed,
+        label=args.label, kind=args.kind, format=args.format or config.queue.push or "prodigy", texts=args.texts,
+        order=config.queue.order, prefill=args.prefill or "gold", limit=args.limit, seed=args.seed,
     )  # fmt: skip
-    queued = queue(request, args.corpus, args.models, args.output, plan)
+    target = target_of(config.queue, args.label) if request.format == config.queue.push else None
+    if target and not args.prefill:
+        request = replace(request, prefill=usual_prefill(target, request))
+    queued = queue(request, args.corpus, args.models, args.output, plan, target)
     console = plain_console()
     print_queue(console, queued)
     if queued.folder is None:
         console.print("✔ nothing is left to ask")
         return
-    print_way_back(console, queued.queue, queued.folder, config.datasets, config.options, plan.nlp["lang"])
+    if target and queued.pushed:
+        block = reading_block(target, args.label, config.datasets, config.options)
+        if block:
+            write_config(args.config, add_blocks(read_config(args.config), [block]))
+        print_pushed(console, target, queued.pushed, block)
+    else:
+        print_way_back(console, queued.queue, queued.folder, config.datasets, config.options, plan.nlp["lang"])
     console.print(f"✔ {queued.folder}: {plural(queued.queue.tasks, 'task')}")
 
 

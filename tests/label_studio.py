@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from functools import partial
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"  # of a user that is made for the test, in a database of its own
 _PATIENCE = 300  # seconds to set up the database and start
@@ -25,9 +26,10 @@ def executable():
 def running(program, folder):
     """Start Label Studio with an empty database in a folder.
 
-    YIELDS (Callable): Calls its API: method, path, and what to send as JSON; returns the JSON it answers.
+    YIELDS (Callable): Calls its API: method, path, and what to send as JSON; returns the JSON it answers. Its `url` is
+        the address.
     """
-    port = _free_port()
+    port = free_port()
     command = [
         program, "start", "--no-browser", "--internal-host", "127.0.0.1", "--port", str(port), "--data-dir", folder,
         "--username", "ada@example.com", "--password", "not-a-secret", "--user-token", TOKEN,
@@ -40,13 +42,15 @@ def running(program, folder):
         )
         try:
             _wait(server, port, folder / "log")
-            yield lambda method, path, data=None: _call(port, method, path, data)
+            call = partial(_call, port)
+            call.url = f"http://127.0.0.1:{port}"
+            yield call
         finally:
             os.killpg(server.pid, 15)
             server.wait()
 
 
-def _free_port():
+def free_port():
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
@@ -63,7 +67,7 @@ def _wait(server, port, log):
     raise AssertionError(f"Label Studio did not start: {log.read_text()[-2000:]}")
 
 
-def _call(port, method, path, data):
+def _call(port, method, path, data=None):
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}{path}",
         method=method,

@@ -330,7 +330,7 @@ def new_sources(blocks):
 @example("labelwise.ProdigyDatabase.v1", OVERRIDES, HOSTILE, "$(x) ${y}", "\n[datasets.x]")
 def test_what_import_writes_is_read_back_equal(tmp_path, reader, values, names, path, said):
     allowed = inspect.signature(settings.readers()[reader]).parameters
-    given = {"path": path, "connection": "DATABASE", "dataset": path, "annotator": path}
+    given = {"path": path, "connection": "DATABASE", "dataset": path, "project": path, "annotator": path}
     fixed = {key: value for key, value in given.items() if key in allowed}
     proposals = (
         Proposal("rename", {names[0]: said}, said, is_active=True),

@@ -256,6 +256,23 @@ def test_the_same_again_is_the_same_bytes(project):
     assert path.read_bytes() == before
 
 
+def test_new_answers_are_counted_until_others_are_merged(project):
+    said = succeed(project, "next", "corpus", "metrics")
+    assert "since the last run" not in said
+    more = [
+        task(f"{number} Rome is old", labels=["Y"], dataset="y", source=f"link:{number}") for number in range(5, 12)
+    ]
+    manifest = write_answers(project / "more", [*answers(), *more])
+    merge(manifest, project / "more", project / "corpus", "majority", Resources(256, 1))
+    for _ in range(2):
+        said = succeed(project, "next", "corpus", "metrics")
+        assert "7 new answers for Y since the last run" in said
+        assert "for X since" not in said
+    manifest = write_answers(project / "fewer", [*answers(), *more[:-2]])
+    merge(manifest, project / "fewer", project / "corpus", "majority", Resources(256, 1))
+    assert "since the last run" not in succeed(project, "next", "corpus", "metrics")
+
+
 def test_without_a_corpus_it_says_what_to_do(tmp_path):
     assert "merge the annotations first" in fail(tmp_path, "next", "corpus", "metrics")
 

@@ -13,8 +13,9 @@ import json
 import pkgutil
 import re
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -159,9 +160,18 @@ class SuspectsSection(ConfigSection):
 
 
 class QueueSection(ConfigSection):
-    """[queue] order (str): The most informative texts first, or at random, for which no model is needed."""
+    """[queue]
+
+    order (str): The most informative texts first, or at random, for which no model is needed.
+    push (str): The tool on a server that tasks go to by its API; empty: they are files alone.
+    connection (str): As in its reader; empty: the default of that.
+    project (str | int): The name or number of a project that there is; empty: that with the name of the label.
+    """
 
     order: Literal["informative", "random"] = "informative"
+    push: Literal["", "label_studio", "doccano"] = ""
+    connection: str = ""
+    project: str | int = ""
 
 
 class SystemSection(ConfigSection):
@@ -218,8 +228,11 @@ class Settings(ConfigSection):
                 if other not in self.datasets:
                     there = ", ".join(self.datasets)
                     raise ValueError(f"[datasets.{name}] corrects: no dataset {other!r}; there are {there}")
-        if circle := _find_circle({name: options.corrects for name, options in self.options.items()}):
-            raise ValueError(f"[datasets.{circle[0]}] corrects goes in a circle: {' corrects '.join(circle)}")
+        try:
+            TopologicalSorter({name: options.corrects for name, options in self.options.items()}).prepare()
+        except CycleError as err:
+            circle = err.args[1][::-1]  # each is corrected by the one before
+            raise ValueError(f"[datasets.{circle[0]}] corrects goes in a circle: {' corrects '.join(circle)}") from None
         return self
 
 
@@ -329,21 +342,6 @@ def _take_options(name: str, block: Any) -> DatasetOptions:
         return DatasetOptions.model_validate(given)
     except ValidationError as err:
         raise UserError(_explain(err, f"datasets.{name}")) from err
-
-
-def _find_circle(corrected: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return names of which each leads to the next, and the last is the first; none if there is no circle."""
-    done: set[str] = set()
-
-    def search(path: list[str]) -> list[str]:
-        if path[-1] in path[:-1]:
-            return path[path.index(path[-1]) :]
-        circles = (search([*path, name]) for name in corrected[path[-1]] if name not in done)
-        found = next(filter(None, circles), [])
-        done.add(path[-1])
-        return found
-
-    return next(filter(None, (search([name]) for name in corrected)), [])
 
 
 def _resolve(section: str, block: Any, kind: str) -> Any:

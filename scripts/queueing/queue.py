@@ -11,14 +11,26 @@ from scripts.building.splits import SPLITS, read_corpus
 from scripts.core.errors import UserError
 from scripts.core.files import exclusive, put, work_folder, write_json
 from scripts.core.manifest import file_name
+from scripts.exporting.push import TOOLS, Pushed, PushTask, Target, push
 from scripts.exporting.tokens import Tokens
 from scripts.merging.merged import annotated_labels, gold_as_merged
 from scripts.model.models import TrainedModel, find_models, model_digest
 from scripts.queueing.candidates import Tagger, choose_uncovered
 from scripts.queueing.disputes import choose_conflicts, choose_suspects, count_waiting
-from scripts.queueing.request import NAME, Order, Prefill, Queue, Request, Selection, asked_before
+from scripts.queueing.request import (
+    NAME,
+    Order,
+    Prefill,
+    Queue,
+    QueueItem,
+    Request,
+    Selection,
+    asked_before,
+    question_key,
+)
 from scripts.queueing.tasks import FORMATS
 from scripts.reporting.console import as_sum, plural
+from scripts.sources.blocks import DatasetBlock
 
 _UNITS = {"uncovered": "text", "suspects": "suspect", "conflicts": "conflict"}
 
@@ -31,13 +43,17 @@ class Queued(NamedTuple):
     waiting: dict[str, int]  # suspects and conflicts of the label that nobody was asked about
     outdated_models: bool  # whether the models that ranked the texts did not learn the label from this corpus
     unfinished: bool  # whether a later training of them began and did not end
+    pushed: Pushed | None = None  # to a server, if it was asked for
 
 
-def queue(request: Request, corpus: Path, models: Path, output: Path, plan: CorpusPlan) -> Queued:
+def queue(
+    request: Request, corpus: Path, models: Path, output: Path, plan: CorpusPlan, target: Target | None = None
+) -> Queued:
     """Write the next queue of a label: `<output>/<label>/<number>` with tasks and queue.json, whole or not at all.
 
     models (Path): The folder of a run, with seed-<n>/model-best. All seeds that were trained on the corpus take part.
-    RAISES (UserError): If the request is invalid, or there is no such label, gold or model.
+    target (Target | None): Where the tasks go to, first of all: the next call makes the same tasks if that fails.
+    RAISES (UserError): If the request is invalid, there is no such label, gold or model, or a server fails.
     """
     request = _validated(request)
     merged, gold = gold_as_merged(corpus)
@@ -64,12 +80,34 @@ def queue(request: Request, corpus: Path, models: Path, output: Path, plan: Corp
         else:
             choose = choose_suspects if request.kind == "suspects" else choose_conflicts
             chosen = choose(corpus, request, before)
+        if request.prefill == "none":
+            chosen = chosen._replace(items=[item._replace(spans=[]) for item in chosen.items])
         account = _account(request, merged.outputs[gold.name], trained, chosen)
-        target = _write(account, chosen, Tokens(plan.nlp), work / "new", folder) if chosen.items else None
+        pushed = None
+        if target and chosen.items:
+            version = f"{models.name} {question_key(account.models)[:8]}" if trained else "labelwise"
+            pushed = push(target, list(map(_push_task, chosen.items)), request.label, version)
+        place = _write(account, chosen, Tokens(plan.nlp), work / "new", folder) if chosen.items else None
         waiting = count_waiting(corpus, request, before.union(account.asked))
         records = [model.provenance for model in trained]
         is_outdated = any(record is None or record.outdated([request.label], digest) for record in records)
-        return Queued(target, account, waiting, is_outdated, any(model.is_unfinished for model in trained))
+        return Queued(place, account, waiting, is_outdated, any(model.is_unfinished for model in trained), pushed)
+
+
+def usual_prefill(target: Target, request: Request) -> Prefill:
+    """Return the spans that tasks have: in Label Studio, those of the model stand beside the answers as predictions; in
+    doccano, they would be answers.
+    """
+    if target.tool == "doccano":
+        return "none"
+    ranked = request.kind == "uncovered" and request.order == "informative" and request.texts == "train"
+    return "model" if ranked else "gold"
+
+
+def _push_task(item: QueueItem) -> PushTask:
+    text = msgspec.structs.replace(item.text, meta=item.text.meta | item.reason)
+    ranked = item.reason.get("informativeness")
+    return PushTask(question_key(*item.asked), text, item.spans, None if ranked is None else round(1 / (1 + ranked), 4))
 
 
 def _validated(request: Request) -> Request:
@@ -129,3 +167,16 @@ def print_queue(console: Console, queued: Queued) -> None:
         if number:
             unasked = f"{plural(number, kind.removesuffix('s'))} of {queue.request.label} not asked about yet"
             console.print(f"{unasked}: --vars.kind {kind}")
+
+
+def print_pushed(console: Console, target: Target, pushed: Pushed, block: DatasetBlock | None) -> None:
+    """Print where the tasks are, and what reads their answers; block: That which was added to the config."""
+    there = f", {pushed.there:,} were there already" if pushed.there else ""
+    tool = TOOLS[target.tool]
+    console.print(f"\n{tool}, project {target.project}: {plural(pushed.sent, 'task')} pushed{there}")
+    if pushed.left_out:
+        console.print(f"⚠ {plural(pushed.left_out, 'task')} not pushed: {tool} removes the whitespace around a text")
+    if block:
+        console.print(f"[datasets.{block.name}] is new in the config: `pull` reads the answers by it")
+    else:
+        console.print("`pull` reads the answers: nothing to add to the config")

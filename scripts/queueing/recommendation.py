@@ -1,6 +1,7 @@
 """metrics/next.json: which label to work on next, by the measurements of all steps and a few rules, and its screen."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +15,10 @@ from scripts.checking.consistency import Consistency
 from scripts.checking.coverage import Coverage
 from scripts.checking.review import Outdated, load_current
 from scripts.core.errors import UserError
-from scripts.core.files import write_json
+from scripts.core.files import read_json_if_there, write_json
 from scripts.merging.merged import MergeRecord, annotated_labels, gold_as_merged
 from scripts.queueing.rules import ACTIONS, RULES, Recommendation, Signals, recommend, two_digits
-from scripts.reporting.console import count, new_table, ratio
+from scripts.reporting.console import count, new_table, plural, ratio
 from scripts.scoring import learning_curve, runs
 from scripts.scoring.learning_curve import LearningCurve
 from scripts.scoring.metrics import most_errors_first
@@ -44,6 +45,7 @@ class Next(msgspec.Struct, kw_only=True):
     run: str | None  # the newest, whose scores these are
     notes: list[str]  # results that are missing, or older than the annotations
     labels: dict[str, LabelRecommendation]  # those that were not learned first, then by errors: the most first
+    new: dict[str, int] = {}  # texts in which a label is covered since the last run of other annotations
 
     def to_do(self) -> dict[str, Recommendation]:
         """Labels to work on, in their order."""
@@ -78,9 +80,21 @@ def decide(corpus: Path, metrics: Path) -> Next:
     rows.sort(key=lambda row: row[1].recommendation.action != "train")
     run = measured.scored.run.folder if measured.scored else None
     result = Next(gold=merged.outputs[gold.name], run=run, notes=notes, labels=dict(rows))
+    with suppress(UserError):  # it is made anew
+        if before := read_json_if_there(metrics / NAME, Next, ""):
+            result.new = _new_answers(before, result)
     metrics.mkdir(parents=True, exist_ok=True)
     write_json(metrics / NAME, result)
     return result
+
+
+def _new_answers(before: Next, now: Next) -> dict[str, int]:
+    """Return the number of texts that were answered since, by label; what that run said if nothing was merged since."""
+    if before.gold == now.gold:
+        return before.new
+    known = {label: row.signals.covered for label, row in before.labels.items()}
+    more = {label: row.signals.covered - known.get(label, 0) for label, row in now.labels.items()}
+    return {label: number for label, number in more.items() if number > 0}
 
 
 def load(metrics: Path, corpus: Path) -> Next | None:
@@ -208,6 +222,8 @@ def print_next(console: Console, found: Next) -> None:
         console.print(f"- {label}: {ACTIONS[recommendation.action]} ({recommendation.reason})")
         if recommendation.command:
             console.print(f"  {recommendation.command}", soft_wrap=True)
+    for label, number in found.new.items():
+        console.print(f"{plural(number, 'new answer')} for {label} since the last run")
     for note in found.notes:
         console.print(note, style="yellow")
 

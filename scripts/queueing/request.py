@@ -15,7 +15,7 @@ from scripts.merging.account import Ledger
 NAME = "queue.json"
 QueueKind = Literal["uncovered", "suspects", "conflicts"]
 Order = Literal["informative", "random"]
-Prefill = Literal["gold", "model"]
+Prefill = Literal["gold", "model", "none"]
 
 
 class Request(msgspec.Struct, kw_only=True, frozen=True):
@@ -26,7 +26,7 @@ class Request(msgspec.Struct, kw_only=True, frozen=True):
     format: str = "prodigy"  # a key of `tasks.FORMATS`
     texts: SplitName = "train"  # the split of uncovered texts
     order: Order = "informative"  # of uncovered texts: the most informative first, or a random sample
-    prefill: Prefill = "gold"  # spans in the tasks of uncovered texts: those in the gold, or also predicted ones
+    prefill: Prefill = "gold"  # spans in the tasks of uncovered texts: those in the gold, also predicted ones, or none
     limit: int = 100  # tasks
     seed: int = 0  # of the random sample
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -18,7 +18,8 @@ from scripts.sources.source import Intake
 from scripts.sources.web import COPIES, Forbidden, Shifted, Web, choose_project, copy_path, names_or_numbers, variable
 
 TOOL = "doccano"
-_PAGE = 200  # texts
+T = TypeVar("T")
+_PAGE = 200  # texts, or projects
 _ORDER = "created_at"  # in a project with a random order, too
 
 
@@ -69,7 +70,7 @@ class DoccanoServer(Doccano, frozen=True, kw_only=True):
         """Stream the texts, those of a project that is not shared once for each user."""
         for api in apis(self.connection):
             project = choose_project(api.web, api.projects(), self.project)
-            is_shared = api.web.get(f"v1/projects/{project}", _DoccanoProject).collaborative_annotation
+            is_shared = api.web.get(f"v1/projects/{project}", DoccanoRow).collaborative_annotation
             for record in api.records(project, is_shared, f"Fetching {self.project}"):
                 yield _encode(record) + b"\n"
             if is_shared:  # all see the same
@@ -89,33 +90,25 @@ class DoccanoApi:
         self.web = Web(connection, TOOL, _authorize, token)
 
     def projects(self) -> dict[int, str]:
-        """Return the names of all projects for the annotation of spans by number."""
-        found: dict[int, str] = {}
-        while True:
-            page = self.web.get("v1/projects", _DoccanoProjects, limit=100, offset=len(found), ordering=_ORDER)
-            found |= {one.id: one.name for one in page.results}
-            if not page.next:
-                return found
+        """Return the names of all projects by number."""
+        return {project.id: project.name for project in self._listed("v1/projects", DoccanoRow)}
 
     def texts(self, project: int) -> Iterator[DoccanoText]:
         """Stream the texts in the order in which they were added."""
+        return self._listed(f"v1/projects/{project}/examples", DoccanoText)
+
+    def _listed(self, path: str, of: type[T]) -> Iterator[T]:
         number = 0
         while True:
-            page = self.web.get(
-                f"v1/projects/{project}/examples", _DoccanoTexts, limit=_PAGE, offset=number, ordering=_ORDER
-            )
+            page: _DoccanoPage[T] = self.web.get(path, _page(of), limit=_PAGE, offset=number, ordering=_ORDER)
             yield from page.results
             number += len(page.results)
             if not page.next or not page.results:
                 return
 
-    def number_of_texts(self, project: int) -> int:
-        """Return the number of texts in a project."""
-        return self.web.get(f"v1/projects/{project}/examples", _DoccanoTexts, limit=1).count
-
     def labels(self, project: int) -> dict[int, str]:
         """Return the names of the labels of spans by number."""
-        return {one.id: one.text for one in self.web.get(f"v1/projects/{project}/span-types", list[_DoccanoLabel])}
+        return {label.id: label.text for label in self.web.get(f"v1/projects/{project}/span-types", list[DoccanoRow])}
 
     def spans(self, project: int, text: int) -> list[DoccanoSpan]:
         """Return the spans of a text, in the order in which they were made."""
@@ -127,10 +120,11 @@ class DoccanoApi:
 
         RAISES (Shifted): If texts were added or deleted meanwhile, so that some may have been passed over.
         """
-        me = self.web.get("v1/me", _DoccanoUser)
+        total = self.web.get(f"v1/projects/{project}/examples", _page(DoccanoText), limit=1).count
+        me = self.web.get("v1/me", DoccanoRow)
         labels, names = self.labels(project), self._members(project) | {me.id: me.username}
         seen = []
-        for text in with_progress(self.texts(project), self.number_of_texts(project), title):
+        for text in with_progress(self.texts(project), total, title):
             seen.append(text.id)
             spans = [
                 {"start_offset": span.start_offset, "end_offset": span.end_offset, "label": labels[span.label],
@@ -152,7 +146,7 @@ class DoccanoApi:
     def _members(self, project: int) -> dict[int, str]:
         """Return the names of the project's users by number; none where they are shown to its administrators only."""
         with suppress(Forbidden):
-            found = self.web.get(f"v1/projects/{project}/members", list[_DoccanoMember])
+            found = self.web.get(f"v1/projects/{project}/members", list[DoccanoRow])
             return {member.user: member.username for member in found}
         return {}
 
@@ -169,7 +163,7 @@ def _authorize(web: Web, token: str) -> str:
     username, colon, password = token.partition(":")
     if colon:
         given = {"username": username, "password": password}
-        token = web.post("v1/auth/login/", given, _DoccanoKey, is_anonymous=True).key
+        token = web.post("v1/auth/login/", given, DoccanoRow, is_anonymous=True).key
     return f"Token {token}"
 
 
@@ -183,10 +177,14 @@ class DoccanoText(msgspec.Struct):
     is_confirmed: bool = False
 
 
-class _DoccanoTexts(msgspec.Struct):
-    count: int
-    results: list[DoccanoText]
+class _DoccanoPage(msgspec.Struct, Generic[T]):
+    results: list[T]
+    count: int = 0
     next: str | None = None
+
+
+def _page(of: Any) -> Any:
+    return _DoccanoPage[of]
 
 
 class DoccanoSpan(msgspec.Struct):
@@ -197,34 +195,16 @@ class DoccanoSpan(msgspec.Struct):
     user: int | None = None
 
 
-class _DoccanoLabel(msgspec.Struct):
-    id: int
-    text: str
+class DoccanoRow(msgspec.Struct):
+    """What is told of a project, a label, a user, a member of a project, or a login: each has some of these."""
 
-
-class _DoccanoMember(msgspec.Struct):
-    user: int
-    username: str
-
-
-class _DoccanoUser(msgspec.Struct):
-    id: int
-    username: str
-
-
-class _DoccanoProject(msgspec.Struct):
-    id: int
-    name: str
+    id: int = 0
+    name: str = ""
+    text: str = ""
+    username: str = ""
+    user: int = 0
+    key: str = ""
     collaborative_annotation: bool = False
-
-
-class _DoccanoProjects(msgspec.Struct):
-    results: list[_DoccanoProject]
-    next: str | None = None
-
-
-class _DoccanoKey(msgspec.Struct):
-    key: str
 
 
 _encode = msgspec.json.Encoder().encode

@@ -21,6 +21,8 @@ TOOL = "Label Studio"
 T = TypeVar("T", bound="ListedTask")
 _LISTED = 500  # tasks in a page of the list
 _FETCHED = 100  # tasks that are fetched at a time
+# What takes the server a query a task. `include` would leave things out of the annotations, too.
+_COSTLY = "annotators,comment_authors,drafts,file_upload,storage_filename"
 
 
 @registry.readers("labelwise.LabelStudioServer.v1")
@@ -66,7 +68,7 @@ class LabelStudioServer(LabelStudio, frozen=True, kw_only=True):
         """Stream the tasks, sorted by their numbers: those that did not change from the copy."""
         api = StudioApi(self.connection)
         project = choose_project(api.web, api.projects(), self.project)
-        number = -(-api.number_of_tasks(project) // _LISTED)
+        number = -(-(api.project(project).task_number or 0) // _LISTED)
         known = _known(Path(self.path))
         line = next(known, None)
         for page in with_progress(api.pages(project, ListedTask), number, f"Fetching {self.project}"):
@@ -96,14 +98,14 @@ class StudioApi:
                 break
         return found
 
-    def number_of_tasks(self, project: int) -> int:
-        """Return the number of tasks in a project."""
-        return self.web.get(f"api/projects/{project}/", _StudioProject).task_number or 0
+    def project(self, number: int) -> StudioProject:
+        """Return what is told of a project."""
+        return self.web.get(f"api/projects/{number}/", StudioProject)
 
     def pages(self, project: int, of: type[T]) -> Iterator[list[T]]:
         """List all tasks, sorted by number, without their texts. Those that are deleted meanwhile move no other."""
-        last = 0
-        while tasks := self._tasks(project, of, {"filters": _after(last)}, omit="data"):
+        last, needed = 0, {"include": ",".join(of.__struct_fields__), "omit": "data"}
+        while tasks := self._tasks(project, of, {"filters": _after(last)}, **needed):
             last = tasks[-1].id
             yield tasks
 
@@ -111,7 +113,7 @@ class StudioApi:
         """Return the lines of tasks by their numbers, without those that were deleted meanwhile."""
         lines: dict[int, bytes] = {}
         # Links to files that a task has are left as they are: those that are made for a reader expire.
-        whole = {"fields": "all", "resolve_uri": "false"}
+        whole = {"fields": "all", "resolve_uri": "false", "omit": _COSTLY}
         for first in range(0, len(numbers), _FETCHED):
             left = [*numbers[first : first + _FETCHED]]
             # A server may give fewer at a time than it is asked for; once it gives none, the others are gone.
@@ -185,11 +187,16 @@ class _StudioPrediction(msgspec.Struct):
     id: int
 
 
-class StudioTask(ListedTask, frozen=True):
+class TaskMeta(ListedTask, frozen=True):
+    """A listed task with its meta."""
+
+    meta: Any = None
+
+
+class StudioTask(TaskMeta, frozen=True):
     """A task of the copy."""
 
     data: Any = None
-    meta: Any = None
     annotations: list[_StudioAnnotation] = []
     predictions: list[_StudioPrediction] = []
 
@@ -198,14 +205,31 @@ class _StudioPage(msgspec.Struct, Generic[T]):
     tasks: list[T]
 
 
-class _StudioProject(msgspec.Struct):
+class _StudioInput(msgspec.Struct):
+    type: str = ""
+    value: str = ""
+
+
+class StudioControl(msgspec.Struct):
+    """A control, the objects that it is for, and the texts that these show: `value` is a key of a task's data."""
+
+    type: str = ""
+    to_name: list[str] = []
+    inputs: list[_StudioInput] = []
+    labels: list[str] = []
+
+
+class StudioProject(msgspec.Struct):
+    """A project, with the controls of its labeling interface by name."""
+
     id: int
     title: str | None = None
     task_number: int | None = None
+    parsed_label_config: dict[str, StudioControl] = {}
 
 
 class _StudioProjects(msgspec.Struct):
-    results: list[_StudioProject]
+    results: list[StudioProject]
     next: str | None = None
 
 

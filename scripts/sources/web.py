@@ -137,6 +137,7 @@ class Web:
     def _receive(self, method: str, path: str, header: str, **what: Any) -> _WebAnswer:
         """Send a request and read the answer. RAISES (UserError): If it is larger than can be meant."""
         headers = {"Content-Type": "application/json"} | ({"Authorization": header} if header else {})
+        self._client.cookies.clear()  # with one of a session, Django asks for more than the token
         with self._client.stream(method, f"{self._url}/{path}", headers=headers, **what) as answer:
             content = bytearray()
             for part in answer.iter_bytes():
@@ -225,7 +226,8 @@ class OnServer(Protocol):
 
 def copy_path(folder: str, connection: str, project: str | int) -> str:
     """Return the path of a project's copy, a JSON record a line."""
-    return str(Path(folder) / file_name(f"{connection}-{project}"))
+    separator = "#" if isinstance(project, int) else "-"
+    return str(Path(folder) / file_name(f"{connection}{separator}{project}"))
 
 
 def fetch(sources: Mapping[str, object]) -> None:
