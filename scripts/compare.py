@@ -7,8 +7,7 @@ from scripts.core.errors import UserError, plain_console, run_step
 from scripts.core.files import whole_file, write_json
 from scripts.reporting.comparison import MAX_RUNS, print_comparison, to_csv, to_markdown
 from scripts.reporting.console import plural, print_skipped
-from scripts.scoring.changes import drops
-from scripts.scoring.comparison import choose_baseline, choose_runs, compare_runs
+from scripts.scoring.comparison import choose_baseline, choose_runs, compare_runs, load_gate, pass_gate
 from scripts.scoring.runs import load_comparable, load_some
 
 
@@ -19,10 +18,11 @@ def main() -> None:
     parser.add_argument("--runs", nargs="+", default=[], help="runs to compare with it; default: the last ones")
     parser.add_argument("--output", type=Path, help="folder for compare.csv, .json and .md; default: that of the runs")
     parser.add_argument(
-        "--fail-on-drop",
-        type=float,
-        metavar="F",
-        help="exit 1 if F of a label of the newest run fell by more than this, and by more than noise: 0.02",
+        "--gate",
+        type=Path,
+        nargs="?",
+        const=Path("configs/gate.cfg"),
+        help="exit 1 if a label of the newest run fails these floors and drops; default: %(const)s",
     )
     args = parser.parse_args()
     output = args.output or args.metrics
@@ -33,13 +33,19 @@ def main() -> None:
     shown = choose_runs(runs, args.runs, baseline, MAX_RUNS)
     found = compare_runs(args.metrics, shown, baseline)
     print_comparison(console, shown, found)
-    for name, content in (("compare.csv", to_csv(runs, found)), ("compare.md", to_markdown(runs, found).encode())):
+    gated = pass_gate(load_gate(args.gate), shown, found) if args.gate else None
+    markdown = to_markdown(runs, found, gated).encode()
+    for name, content in (("compare.csv", to_csv(runs, found)), ("compare.md", markdown)):
         with whole_file(output / name) as file:
             file.write(content)
     write_json(output / "compare.json", found)
     console.print(f"✔ {output}/compare.csv, .json, .md: {plural(len(runs), 'run')}")
-    if args.fail_on_drop is not None and found.runs and (fallen := drops(found.runs[-1].changes, args.fail_on_drop)):
-        raise UserError(f"{found.runs[-1].run} is worse than {found.baseline} in {', '.join(fallen)}")
+    if gated:
+        for name, reason in gated.failures.items():
+            console.print(f"✘ {name}: {reason}", soft_wrap=True)
+        if gated.failures:
+            raise UserError(f"{gated.run}: {len(gated.failures)} of {gated.rows} rows do not pass {args.gate}")
+        console.print(f"✔ {gated.run} passes {args.gate}")
 
 
 if __name__ == "__main__":

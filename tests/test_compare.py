@@ -14,9 +14,10 @@ from scripts.core.files import write_json
 from scripts.scoring import counts, runs
 from scripts.scoring.bootstrap import adjusted_p_values
 from scripts.scoring.changes import compare_counts
-from scripts.scoring.comparison import choose_baseline, choose_runs, differences
+from scripts.scoring.comparison import choose_baseline, choose_runs, differences, load_gate
 from scripts.scoring.runs import RunData, ScoredRun, TrainingData, load
 from scripts.scoring.seed_variance import LabelVariance, SeedVariance, seed_spread
+from tests.project import ROOT
 from tests.runs import CONFIG, counted, made, write
 from tests.scored import one_line, step
 
@@ -328,17 +329,69 @@ def test_all_runs_are_one_tidy_data_frame(tmp_path):
 # A gate
 
 
-def test_a_drop_fails_if_it_is_asked_and_more_than_noise(tmp_path):
+@pytest.fixture
+def gated(tmp_path):
+    """Two runs; the second is worse in ORG by more than noise. A function that compares them at a gate."""
     write(tmp_path, *(made("ner", d, n, counted({"ORG": hits, "PER": 500}, (0,), 1500, 1000)) for d, n, hits in
                       (("a", 1, 700), ("b", 2, 500))))  # fmt: skip
-    assert "compared with" in succeed(tmp_path)
-    assert succeed(tmp_path, "--fail-on-drop", "0.5")
-    done = run_compare(tmp_path, "--fail-on-drop", "0.02")
+
+    def compare(*lines, options=()):
+        (tmp_path / "gate.cfg").write_text("\n".join(["[gate]", *lines]))
+        return run_compare(tmp_path, "--gate", "gate.cfg", *options)
+
+    return compare
+
+
+def test_a_label_that_fell_by_more_than_the_gate_allows_and_than_noise_fails(gated, tmp_path):
+    done = gated("drop = 0.02")
     assert done.returncode == 1
-    assert "✘ ner-bbbbbbbb is worse than ner-aaaaaaaa in ORG -0.1" in done.stderr
-    assert "PER" not in done.stderr
+    assert "✘ ORG: F 0.823 → 0.666, more than noise and than 0.020\n" in done.stdout
+    assert "✘ PER" not in done.stdout
+    assert "✘ ner-bbbbbbbb: 3 of 4 rows do not pass gate.cfg" in done.stderr  # ORG, micro and macro
     assert table(tmp_path)["ner-bbbbbbbb", "ORG"]["verdict"] == "beyond noise"
-    assert succeed(tmp_path, "--fail-on-drop", "0.02", "--baseline", "ner-b", "--runs", "ner-a")
+    assert "- **ORG**: F 0.823 → 0.666, more than noise" in (tmp_path / "metrics/compare.md").read_text("utf8")
+
+
+def test_what_the_gate_allows_passes(gated, tmp_path):
+    assert gated().returncode == 0
+    assert gated("drop = 0.5").returncode == 0
+    assert gated("drop = 0.02", 'drops = {"ORG": 0.3, "macro": 0.2, "micro": 0.2}').returncode == 0
+    done = gated("drop = 0.02", options=("--baseline", "ner-b", "--runs", "ner-a"))
+    assert "✔ ner-aaaaaaaa passes gate.cfg" in done.stdout
+    assert "✔ It passes the gate." in (tmp_path / "metrics/compare.md").read_text("utf8")
+
+
+def test_a_label_below_its_floor_fails_whatever_it_was_before(gated):
+    done = gated('floors = {"PER": 0.7, "micro": 0.9}', "floor = 0.1")
+    assert done.returncode == 1
+    assert "✘ PER: F 0.666, floor 0.700\n" in done.stdout
+    assert "✘ micro: F 0.666, floor 0.900\n" in done.stdout
+    assert "✘ ORG" not in done.stdout
+
+
+def test_one_run_alone_has_floors_only(tmp_path):
+    write(tmp_path, FIRST)
+    (tmp_path / "gate.cfg").write_text("[gate]\nfloor = 0.9\ndrop = 0.0\n")
+    done = run_compare(tmp_path, "--gate", "gate.cfg")
+    assert done.returncode == 1
+    assert done.stdout.count("floor 0.900") == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('floors = {"ORGG": 0.5}', "[gate] ORGG: no such label; there are ORG, PER, macro, micro"),
+        ("floor = 80", "[gate] floor = 80: must be"),
+        ('drops = {"ORG": -1}', "[gate] drops"),
+        ("flor = 0.8", "[gate] flor: no such key; there are floor, floors, drop, drops"),
+    ],
+)
+def test_a_gate_that_cannot_be_meant_is_one_line(gated, line, said):
+    assert said in one_line(gated(line))
+
+
+def test_the_gate_of_the_template_is_valid():
+    assert load_gate(ROOT / "configs/gate.cfg").drop == 0.02
 
 
 # What a user can mend

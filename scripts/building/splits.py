@@ -395,6 +395,6 @@ def training_config(path: Path) -> Path:
     models = (path.parent.parent / "training" / path.stem).glob("seed-*/model-best/config.cfg")
     found = min(models, default=None)
     if found is None:
-        others = sorted(other.stem for other in path.parent.glob("*.cfg") if other.stem != "datasets")
+        others = sorted(other.stem for other in path.parent.glob("*.cfg") if other.stem not in ("datasets", "gate"))
         raise UserError(f"{path}: no such file; --vars.run is one of {', '.join(others)}, or a run of train-label")
     return found

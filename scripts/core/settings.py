@@ -282,7 +282,7 @@ def load(path: Path, values: dict[str, Any] | None = None) -> Settings:
     except UnicodeDecodeError as err:
         raise UserError(f"{path}: is not UTF-8") from err
     except ValidationError as err:
-        raise UserError(f"{path}: {_explain(err)}") from err
+        raise UserError(f"{path}: {explain(err)}") from err
     except (UserError, ConfigValidationError, configparser.Error, ValueError) as err:
         raise UserError(f"{path}: {_first_problem(err)}") from err
 
@@ -341,7 +341,7 @@ def _take_options(name: str, block: Any) -> DatasetOptions:
     try:
         return DatasetOptions.model_validate(given)
     except ValidationError as err:
-        raise UserError(_explain(err, f"datasets.{name}")) from err
+        raise UserError(explain(err, f"datasets.{name}")) from err
 
 
 def _resolve(section: str, block: Any, kind: str) -> Any:
@@ -379,17 +379,17 @@ def _first_problem(err: Exception) -> str:
     return f"{key}: {problem['msg']}" if key else str(problem["msg"])
 
 
-def _explain(err: ValidationError, where: str = "") -> str:
+def explain(err: ValidationError, where: str = "", schema: Any = Settings) -> str:
     """Describe the first problem: section and key, its value, and the values that are allowed.
 
-    where (str): The section, if the error is about one alone.
+    where (str): The section, if the error is about one alone, with its schema.
     """
     first = err.errors()[0]
     section, key = (*([where] if where else []), *map(str, first["loc"]), "", "")[:2]
     if first["type"] == "value_error":
         return f"[{section}] {first['ctx']['error']}" if section else str(first["ctx"]["error"])
     if first["type"] == "extra_forbidden":
-        schema: Any = Settings.model_fields[section].annotation if key else Settings
+        schema = schema.model_fields[section].annotation if key and not where else schema
         what = f"[{section}] {key}: no such key" if key else f"[{section}]: no such section"
         return f"{what}; there are {', '.join(name for name in schema.model_fields if name != 'options')}"
     # A key of several types has a problem for each of them.

@@ -10,7 +10,7 @@ from rich.console import Console
 from scripts.core.files import as_cell
 from scripts.reporting.console import Name, escape_markdown, listed, new_table, plural, ratio
 from scripts.scoring.changes import NOT_COMPARABLE, Change
-from scripts.scoring.comparison import Comparisons, Differences, RunComparison, ValueChange
+from scripts.scoring.comparison import Comparisons, Differences, Gated, RunComparison, ValueChange
 from scripts.scoring.metrics import COLUMNS, columns_of
 from scripts.scoring.runs import ScoredRun, to_frame
 
@@ -142,14 +142,19 @@ def to_csv(runs: Sequence[ScoredRun], found: Comparisons) -> bytes:
 _HEADINGS = ("label", "before", "F", "change", "95 % interval", "verdict", "entities", "covered")
 
 
-def to_markdown(runs: Sequence[ScoredRun], found: Comparisons) -> str:
-    """Format the newest compared run beside the baseline, as a comment to a merge request."""
+def to_markdown(runs: Sequence[ScoredRun], found: Comparisons, gated: Gated | None = None) -> str:
+    """Format the newest compared run beside the baseline, as a comment to a merge request.
+
+    gated (Gated | None): The outcome at the gate, if it was asked for; it comes first.
+    """
+    outcome = _gate_lines(gated) if gated else []
     if not found.runs:
-        return "There is one run, and nothing to compare it with yet.\n"
+        return "\n".join([*outcome, "There is one run, and nothing to compare it with yet.", ""])
     compared = found.runs[-1]
     lines = [
         f"### `{compared.run}` compared with `{found.baseline}`",
         "",
+        *outcome,
         markdown_row(_HEADINGS),
         "|---|---:|---:|---:|---:|---|---:|---:|",
         *(
@@ -161,6 +166,13 @@ def to_markdown(runs: Sequence[ScoredRun], found: Comparisons) -> str:
         *(f"- {escape_markdown(line)}" for line in list_notes(compared, found.variance_seeds)),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _gate_lines(gated: Gated) -> list[str]:
+    if not gated.failures:
+        return ["✔ It passes the gate.", ""]
+    failures = (f"- **{escape_markdown(name)}**: {reason}" for name, reason in gated.failures.items())
+    return [f"✘ {len(gated.failures)} of {gated.rows} rows do not pass the gate:", "", *failures, ""]
 
 
 def markdown_row(cells: Sequence[str]) -> str:

@@ -132,9 +132,3 @@ def _verdict(delta: float, p_value: float, support: int, texts: int, is_single: 
     if math.isnan(p_value) or p_value > FALSE_DISCOVERIES:
         return WITHIN
     return BEYOND if is_single else BETTER if delta > 0 else WORSE
-
-
-def drops(changes: Changes, threshold: float) -> list[str]:
-    """List labels, micro and macro whose F fell by more than a threshold, and by more than noise: `ORG -0.031`."""
-    clear = {name: change.delta or 0.0 for _, name, change in changes.rows() if change.is_clear}
-    return [f"{name} {delta:+.3f}" for name, delta in clear.items() if delta < -threshold]

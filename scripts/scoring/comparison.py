@@ -1,20 +1,25 @@
-"""metrics/compare.json: runs compared with a baseline, their scores and what they were made of."""
+"""metrics/compare.json: runs compared with a baseline, their scores and what they were made of; and the gate that the
+newest must pass.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from confection import Config
+from pydantic import Field, ValidationError
 
 from scripts.core.errors import UserError
 from scripts.core.files import Count, read_json_if_there
+from scripts.core.settings import ConfigSection, explain
 from scripts.scoring import seed_variance
-from scripts.scoring.changes import Changes, compare_counts
+from scripts.scoring.changes import Change, Changes, compare_counts
 from scripts.scoring.runs import Run, ScoredRun, load_counts
 
 NAME = "compare.json"
+F1 = Annotated[float, Field(ge=0, le=1)]
 
 
 class ValueChange(msgspec.Struct):
@@ -176,3 +181,78 @@ def compare_runs(folder: Path, runs: Sequence[ScoredRun], baseline: ScoredRun | 
 def load(folder: Path) -> Comparisons | None:
     """Read metrics/compare.json, if there is one. RAISES (UserError): If it is damaged."""
     return read_json_if_there(folder / NAME, Comparisons, "compare again: weasel run compare")
+
+
+# ---- The gate
+
+
+class Gate(ConfigSection):
+    """[gate] of configs/gate.cfg: what a run must reach to pass.
+
+    floor (float): The lowest F of a label, from 0 to 1.
+    floors (dict[str, float]): The same of single labels, and of "micro" and "macro".
+    drop (float): How much F of a label, and micro and macro F, may fall from the baseline to the run, from 0 to 1.
+        A label that fell by more fails if that is more than noise, too.
+    drops (dict[str, float]): The same of single labels, and of "micro" and "macro".
+    """
+
+    floor: F1 = 0.0
+    floors: dict[str, F1] = Field({})
+    drop: F1 = 1.0
+    drops: dict[str, F1] = Field({})
+
+
+def load_gate(path: Path) -> Gate:
+    """Read [gate] of a config. RAISES (UserError): If there is none, or a key or a value is invalid."""
+    try:
+        return Gate.model_validate(Config().from_disk(path)["gate"])
+    except KeyError as err:
+        raise UserError(f"{path}: has no [gate]") from err
+    except ValidationError as err:
+        raise UserError(f"{path}: {explain(err, 'gate', Gate)}") from err
+    except (OSError, ValueError) as err:
+        raise UserError(f"{path}: {getattr(err, 'strerror', None) or err}") from err
+
+
+class Gated(NamedTuple):
+    """A run at the gate."""
+
+    run: str  # its folder
+    rows: int  # its labels, micro and macro
+    failures: dict[str, str]  # what does not pass, sorted, with the reason
+
+
+def pass_gate(gate: Gate, shown: Sequence[ScoredRun], found: Comparisons) -> Gated:
+    """Check the newest run that is compared; if there is but one run, its floors alone.
+
+    shown (Sequence[ScoredRun]): By time.
+    RAISES (UserError): If the gate names a label that neither the run nor its baseline has.
+    """
+    compared = found.runs[-1] if found.runs else None
+    scored = next(run for run in reversed(shown) if compared is None or run.run.folder == compared.run)
+    changed = {name: change for _, name, change in compared.changes.rows()} if compared else {}
+    rows = {"micro": "micro", "macro": "macro"} | dict.fromkeys(scored.metrics.labels, "label")
+    if unknown := sorted({*gate.floors, *gate.drops} - {*rows, *changed}):
+        raise UserError(f"[gate] {', '.join(unknown)}: no such label; there are {', '.join(sorted(rows))}")
+    failures = {}
+    for name in sorted({*rows, *changed, *gate.floors}):
+        score = scored.scores(rows[name], name) if name in rows else None
+        floor = gate.floors.get(name, gate.floor if rows.get(name) == "label" else 0.0)
+        reasons = [*_below(score.f if score else None, floor, name in gate.floors)]
+        if name in changed:
+            reasons += _fallen(changed[name], gate.drops.get(name, gate.drop))
+        if reasons:
+            failures[name] = "; ".join(reasons)
+    return Gated(scored.run.folder, len(rows), failures)
+
+
+def _below(f: float | None, floor: float, is_named: bool) -> Iterator[str]:
+    if f is None and is_named:
+        yield f"no F, since no test text has it; floor {floor:.3f}"
+    elif f is not None and f < floor:
+        yield f"F {f:.3f}, floor {floor:.3f}"
+
+
+def _fallen(change: Change, drop: float) -> Iterator[str]:
+    if change.is_clear and change.delta is not None and change.delta < -drop:
+        yield f"F {change.before:.3f} → {change.f:.3f}, more than noise and than {drop:.3f}"
