@@ -147,6 +147,8 @@ def test_transition_based_training_warns_with_numbers_where_not_all_is_covered(p
         (["--max_steps", 3], "--max_steps: not an option"),
         (["--paths.init_tok2vec", "weights.bin"], "init_tok2vec does nothing without [pretraining]"),
         (["--initialize.init_tok2vec", "weights.bin"], "init_tok2vec does nothing without [pretraining]"),
+        (["--paths.vectors", "vec"], "the vectors of vec do nothing, since no layer has include_static_vectors = true"),
+        (["--components.label_heads.model.tok2vec.embed.include_static_vectors", "true"], "[paths] vectors names none"),
         (["--corpus", "nowhere"], "nowhere/split.json: no such file; make the corpus first: weasel run corpus"),
     ],
 )

@@ -49,13 +49,15 @@ def load_config(path: Path, values: Mapping[str, Any], vectors: str = "") -> tup
         vectors; empty: those that `weasel run vectors` has built, if there are any and the config names no others.
     RETURNS (tuple[Config, dict[str, Any]]): The config, and all values that were set.
     RAISES (UserError): If the config cannot be read, has no such key or no layer that can use vectors, names a
-        component that is not installed, or sets pretrained weights that would not be used.
+        component that is not installed, sets pretrained weights or vectors that would not be used, or has layers that
+        need vectors and none.
     """
     values = dict(values)
     written = _read(path, {})
     _demand_keys(path, written, values)
     layers = [".".join(keys) for keys, _ in walk_dict(written) if keys[-1] == STATIC]
-    if not vectors and layers and BUILT.is_dir() and not written.get("paths", {}).get("vectors"):
+    named = values.get("paths.vectors") or written.get("paths", {}).get("vectors")
+    if not vectors and layers and BUILT.is_dir() and not named:
         vectors = BUILT.as_posix()
     if vectors and vectors != NO_VECTORS:
         if not layers:
@@ -65,6 +67,7 @@ def load_config(path: Path, values: Mapping[str, Any], vectors: str = "") -> tup
     blas_threads(config)
     _demand_factories(path, config)
     demand_precisions(path, config)
+    _demand_vectors(path, config)
     if config.interpolate().get("initialize", {}).get("init_tok2vec") and not config.get("pretraining"):
         raise UserError(
             f"{path}: init_tok2vec does nothing without [pretraining], whose component and layer say where the weights "
@@ -107,6 +110,19 @@ def _demand_factories(path: Path, config: Config) -> None:
         if factory and not nlp.has_factory(factory):
             hint = "; pip install -r requirements-trf.txt" if factory == "transformer" else ""
             raise UserError(f"{path}: [components.{name}]: there is no component {factory!r} installed{hint}")
+
+
+def _demand_vectors(path: Path, config: Config) -> None:
+    """RAISES (UserError): If vectors are named that no layer uses, or a layer needs vectors and none are named."""
+    vectors = config.interpolate().get("initialize", {}).get("vectors")
+    switches = [bool(value) for keys, value in walk_dict(config) if keys[-1] == STATIC]
+    if vectors and switches and not any(switches):
+        raise UserError(
+            f"{path}: the vectors of {vectors} do nothing, since no layer has {STATIC} = true; to use them: "
+            f"--vars.vectors {vectors}"
+        )
+    if any(switches) and not vectors:
+        raise UserError(f"{path}: {STATIC} = true needs vectors, and [paths] vectors names none: weasel run vectors")
 
 
 def _demand_gpu(config: Path, values: Mapping[str, Any], gpu: int) -> None:
