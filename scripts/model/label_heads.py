@@ -237,8 +237,8 @@ def demand_coverage(reference: Doc) -> None:
     """RAISES (ValueError): If a Doc has no `doc.spans["covered"]`, which may be empty."""
     if COVERED not in reference.spans:
         raise ValueError(
-            f'a text has no doc.spans["{COVERED}"], the ranges covered for each label: "{reference.text[:60]}"; make '
-            "the corpus with the corpus step, or add a span of the whole text for each label that is annotated in it"
+            f'a text has no doc.spans["{COVERED}"], the ranges covered for each label; make the corpus with the corpus '
+            "step, or add a span of the whole text for each label that is annotated in it"
         )
 
 
