@@ -131,14 +131,8 @@ class DoccanoApi:
                  **({"user": names.get(span.user or 0, str(span.user))} if is_shared else {})}
                 for span in self.spans(project, text.id) if span.label in labels
             ]  # fmt: skip
-            confirmed = text.annotation_approver or text.is_confirmed
-            record = {
-                "id": text.id,
-                "text": text.text,
-                "meta": text.meta,
-                "entities": spans,
-                "annotation_approver": confirmed,
-            }
+            record = {"id": text.id, "text": text.text, "meta": text.meta, "entities": spans}
+            record["annotation_approver"] = text.annotation_approver or text.is_confirmed
             yield record if is_shared else {**record, "username": me.username}
         if seen != [text.id for text in self.texts(project)]:
             raise Shifted
