@@ -30,7 +30,7 @@ from benchmarks.corpora import CORPORA, text
 from benchmarks.measure import RESULTS, write_results
 from scripts import functions  # noqa: F401 (registers)
 from scripts.checking import consistency
-from scripts.checking.review import FOLDER, Suspect
+from scripts.checking.review import FOLDER, SUSPECTS, TIERS, Suspect
 from scripts.core.answers import GoldText, Span, Task
 from scripts.core.files import sha256, write_json
 from scripts.core.hashing import fraction
@@ -38,7 +38,6 @@ from scripts.merging.merged import NAME, MergeRecord
 from scripts.model.training import load_config
 from scripts.suspecting.cross_validation import Ensemble
 from scripts.suspecting.ensemble import find_suspects, shorten
-from scripts.suspecting.suspects import SUSPECTS, TIERS
 from tests.annotated import task, write
 
 CONFIG = Path("configs/ner.cfg")

@@ -5,14 +5,13 @@ from pathlib import Path
 
 from scripts import functions  # noqa: F401 (what the config names is registered)
 from scripts.building.splits import training_config
-from scripts.checking.review import FOLDER
+from scripts.checking.review import FOLDER, SUSPECTS, print_suspects
 from scripts.core import settings
 from scripts.core.errors import plain_console, run_step
 from scripts.core.settings import overrides
 from scripts.model.training import load_config
 from scripts.suspecting.cross_validation import Ensemble
 from scripts.suspecting.ensemble import find_suspects, shorten
-from scripts.suspecting.suspects import SUSPECTS, print_suspects
 
 
 def main() -> None:

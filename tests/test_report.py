@@ -15,6 +15,7 @@ from rich.console import Console
 
 from benchmarks.report import LABELS, WORDS, generate
 from scripts.checking import consistency, coverage
+from scripts.checking.review import TIERS, Suspects, read_suspects
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
 from scripts.core.files import sha256, write_json
@@ -27,8 +28,6 @@ from scripts.reporting.scores import print_scores
 from scripts.scoring import comparison, runs
 from scripts.scoring import learning_curve as curve
 from scripts.scoring.runs import load_all
-from scripts.suspecting import suspects
-from scripts.suspecting.suspects import TIERS, Suspects
 from tests.html import Page
 from tests.project import ROOT, succeed
 from tests.runs import counted, made, write
@@ -362,7 +361,7 @@ def suspected(folder, into):
         gold=consistency.load(into / "corpus").gold, predictions="", consistency="", run="ner", label=None, folds=5,
         seeds=[0, 1], texts=80, listed=sha256(review / "suspects.jsonl"),
     )  # fmt: skip
-    account.count(Counter((one.label, one.kind, one.tier) for one in suspects.read_suspects(into / "corpus")))
+    account.count(Counter((one.label, one.kind, one.tier) for one in read_suspects(into / "corpus")))
     write_json(review / "suspects.json", account)
     return account
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from scripts.building.reading import read_docs
 from scripts.building.splits import shard_files
 from scripts.checking import consistency
-from scripts.checking.review import Suspect
+from scripts.checking.review import Suspect, load_suspects
 from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError
 from scripts.core.hashing import input_hash
@@ -38,7 +38,6 @@ from scripts.suspecting.cross_validation import (
     write_folds,
 )
 from scripts.suspecting.ensemble import compare, confirm, text_key
-from scripts.suspecting.suspects import load
 from scripts.suspects import main
 from tests import annotated
 from tests.project import ROOT
@@ -219,7 +218,7 @@ def test_a_forgotten_place_is_the_first_suspect(project):
 
 def test_the_account_adds_up(project):
     folder, said = project
-    found, every = load(folder / "corpus"), lines(folder)
+    found, every = load_suspects(folder / "corpus"), lines(folder)
     counts = {
         (label, kind, tier): number
         for label, kinds in found.labels.items()
@@ -256,7 +255,7 @@ def test_one_label_and_surface_forms(project, monkeypatch):
     first = lines(folder)[0]
     assert (first.tier, first.found_by) == (1, ["surface_forms", "models"])
     assert {one.label for one in lines(folder)} == {"LOC"}
-    assert load(folder / "corpus").label == "LOC"
+    assert load_suspects(folder / "corpus").label == "LOC"
 
 
 def test_no_model_predicts_a_text_it_was_trained_on(project, tmp_path):
@@ -288,7 +287,7 @@ def test_an_interrupted_run_leaves_the_previous_suspects(project):
     running.kill()
     assert running.wait() == -signal.SIGKILL
     assert written(folder) == before
-    assert load(folder / "corpus")
+    assert load_suspects(folder / "corpus")
 
 
 def test_suspects_of_other_annotations_are_outdated(project):
@@ -296,7 +295,7 @@ def test_suspects_of_other_annotations_are_outdated(project):
     path = folder / "corpus/review/suspects.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"gold": "another"}))
     with pytest.raises(UserError, match="have changed since; find them again: weasel run suspects"):
-        load(folder / "corpus")
+        load_suspects(folder / "corpus")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 from scripts.checking import consistency, coverage
 from scripts.checking.consistency import Consistency, firsts
 from scripts.checking.coverage import Coverage, CoverageMatrix
-from scripts.checking.review import Outdated, Suspect
+from scripts.checking.review import Outdated, Suspect, Suspects, load_suspects, read_suspects
 from scripts.queueing import recommendation
 from scripts.queueing.recommendation import Next
 from scripts.queueing.rules import FEW_ENTITIES
@@ -24,8 +24,6 @@ from scripts.scoring.learning_curve import LearningCurve
 from scripts.scoring.metrics import Score, most_errors_first
 from scripts.scoring.reliability import SeedBins
 from scripts.scoring.runs import Confusion, ScoredRun
-from scripts.suspecting import suspects
-from scripts.suspecting.suspects import Suspects
 
 T = TypeVar("T")
 
@@ -66,7 +64,7 @@ def load(metrics: Path, corpus: Path, with_texts: bool) -> Inputs:
     diagrams = runs.load_reliability(metrics / newest)
     outdated = dict.fromkeys(("consistency", "coverage", "suspects", "next"), "")
     of_consistency = _if_current(consistency.load, corpus, "consistency", outdated)
-    of_suspects = _if_current(suspects.load, corpus, "suspects", outdated)
+    of_suspects = _if_current(load_suspects, corpus, "suspects", outdated)
     return Inputs(
         runs=scored,
         skipped=skipped,
@@ -79,7 +77,7 @@ def load(metrics: Path, corpus: Path, with_texts: bool) -> Inputs:
         consistency=of_consistency,
         consistency_suspects=firsts(consistency.read_suspects(corpus)) if with_texts and of_consistency else None,
         suspects=of_suspects,
-        first_suspects=firsts(suspects.read_suspects(corpus)) if with_texts and of_suspects else None,
+        first_suspects=firsts(read_suspects(corpus)) if with_texts and of_suspects else None,
         curve=learning_curve.load(metrics),
         next=_if_current(partial(_next_of_run, metrics, newest), corpus, "next", outdated),
         outdated=outdated,

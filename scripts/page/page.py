@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from scripts.checking import consistency
 from scripts.checking.coverage import unmeasured
+from scripts.checking.review import TIERS
 from scripts.core.answers import Span
 from scripts.page import contents
 from scripts.page.contents import Inputs
@@ -27,7 +28,6 @@ from scripts.scoring.learning_curve import LearningCurve
 from scripts.scoring.metrics import Errors, Metrics, columns_of
 from scripts.scoring.reliability import LEAST_SPANS
 from scripts.scoring.runs import Confusion
-from scripts.suspecting.suspects import TIERS
 
 TEMPLATES = Path(__file__).with_name("templates")
 

@@ -13,7 +13,7 @@ from scripts.building.splits import Corpus, read_corpus
 from scripts.checking import consistency, coverage
 from scripts.checking.consistency import Consistency
 from scripts.checking.coverage import Coverage
-from scripts.checking.review import Outdated, load_current
+from scripts.checking.review import Outdated, Suspects, load_current, load_suspects
 from scripts.core.errors import UserError
 from scripts.core.files import read_json_if_there, write_json
 from scripts.merging.merged import MergeRecord, annotated_labels, gold_as_merged
@@ -23,8 +23,6 @@ from scripts.scoring import learning_curve, runs
 from scripts.scoring.learning_curve import LearningCurve
 from scripts.scoring.metrics import most_errors_first
 from scripts.scoring.runs import Confusion, ScoredRun
-from scripts.suspecting import suspects
-from scripts.suspecting.suspects import Suspects
 
 NAME = "next.json"
 _FIRST_TIER = 1
@@ -117,7 +115,7 @@ def _measured(merged: MergeRecord, corpus: Path, metrics: Path, notes: list[str]
     curve = learning_curve.load(metrics)
     if curve is None:
         notes.append("The learning curve was not measured: weasel run learning-curve.")
-    steps = {"coverage": coverage.load, "consistency": consistency.load, "suspects": suspects.load}
+    steps = {"coverage": coverage.load, "consistency": consistency.load, "suspects": load_suspects}
     current = {step: _if_current(step, load, corpus, notes) for step, load in steps.items()}
     confusion = runs.load_confusion(metrics / newest.run.folder) if newest else None
     return Measured(merged=merged, split=split, scored=newest, confusion=confusion, curve=curve, **current)

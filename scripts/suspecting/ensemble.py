@@ -18,7 +18,7 @@ import spacy
 from confection import Config
 
 from scripts.checking import consistency
-from scripts.checking.review import FOLDER, Method, Suspect, SuspectKind
+from scripts.checking.review import FOLDER, RESULT, SUSPECTS, Method, Suspect, SuspectKind, Suspects
 from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError
 from scripts.core.files import BUFFER, code_digest, exclusive, remove, sha256, whole_file, work_folder, write_json
@@ -34,7 +34,6 @@ from scripts.suspecting.cross_validation import (
     cross_validate,
     read_predictions,
 )
-from scripts.suspecting.suspects import NAME, SUSPECTS, Suspects
 
 _ROOMS = Path(__file__).parent.parent
 _CODE = (  # of which a change makes other predictions
@@ -104,14 +103,14 @@ def _write(folder: Path, account: Suspects, suspects: Iterable[Suspect]) -> None
                 line = _encode([suspect])
                 order.append((suspect.tier, -suspect.score, lines.tell(), len(line)))
                 lines.write(line)
-            remove(folder / NAME)
+            remove(folder / RESULT)
             with whole_file(folder / SUSPECTS) as file:
                 for _, _, start, size in sorted(order):
                     lines.seek(start)
                     file.write(lines.read(size))
         account.count(counts)
         account.listed = sha256(folder / SUSPECTS)
-        write_json(folder / NAME, account)
+        write_json(folder / RESULT, account)
 
 
 def _compare_all(
