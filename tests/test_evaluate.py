@@ -12,7 +12,8 @@ import spacy
 
 from scripts.core.errors import run_step
 from scripts.evaluate import main
-from scripts.model.models import find_models
+from scripts.model.models import find_models, load_model
+from scripts.scoring import evaluation
 from tests.scored import covered_doc, one_line, sign, step, write_corpus, write_model
 
 NLP = spacy.blank("en")
@@ -291,3 +292,10 @@ def test_what_makes_a_config_another(old, new, is_same, tmp_path):
 def test_a_run_whose_name_is_a_path(project):
     done = step(project, "scripts.evaluate", "--run", "../ner", "--models", "training/ner")
     assert "'../ner': is no name for a run" in one_line(done)
+
+
+def test_a_model_keeps_no_words_of_the_texts_that_it_is_evaluated_on(project):
+    nlp = load_model(project / "training/ner/seed-0/model-best")
+    found = evaluation.evaluate(nlp, project / "corpus/test", ["ORG", "PER"], 5, "")
+    assert found.counts.values.sum() > 0
+    assert "hired" not in nlp.vocab.strings

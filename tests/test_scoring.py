@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from spacy.util import filter_spans
 
 from scripts.core.errors import UserError
 from scripts.model.label_heads import covered_of, join_ranges, predictions
+from scripts.scoring import bootstrap
 from scripts.scoring.counts import NOTHING, Counts, Tally, digests, load, pack, text_id, together
 from scripts.scoring.metrics import metrics, score
 from scripts.scoring.runs import RunData, identity
@@ -278,3 +280,13 @@ def test_no_interval_leaves_0_to_1_or_its_score(rows, seeds):
     found = Counts(names, ["ORG"], list(range(seeds)), values, scored, scored.astype(np.uint32))
     for row in metrics(found).labels.values():
         assert row.f is None or 0 <= row.low <= row.f <= row.high <= 1
+
+
+@pytest.mark.parametrize("texts", [2_000, 20_000])
+def test_memory_of_intervals_is_bounded(texts):
+    tracemalloc.start()
+    sums = bootstrap.resampled(np.ones((texts, 2, 4), np.int32))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (sums == texts).all()
+    assert peak < 48 * 2**20

@@ -15,7 +15,7 @@ RESAMPLES = 1_000
 LEVEL = 0.95  # of intervals
 _Z = 1.959964  # quantile of the normal distribution for this level
 _SEED = 20_260_101  # any, but always the same
-_DRAWS_AT_A_TIME = 2**22  # bounds memory
+_DRAWS_AT_A_TIME = 2**20  # bounds memory, and changes no draw
 _DIGITS = 6  # of scores in files
 
 Floats = NDArray[np.float64]

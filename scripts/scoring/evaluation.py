@@ -156,12 +156,13 @@ def judge_spans(
 
 def _with_predictions(nlp: Language, folder: Path, speed: list[float]) -> Iterator[tuple[Doc, Doc]]:
     for shard in shard_files(folder):
-        docs = list(read_docs([shard], nlp.vocab))
-        start = time.perf_counter()
-        predicted = list(nlp.pipe([doc.text for doc in docs]))
-        speed[0] += sum(map(len, predicted))
-        speed[1] += time.perf_counter() - start
-        yield from zip(docs, predicted, strict=True)
+        with nlp.memory_zone():  # else the vocabulary keeps all words of all shards
+            docs = list(read_docs([shard], nlp.vocab))
+            start = time.perf_counter()
+            predicted = list(nlp.pipe([doc.text for doc in docs]))
+            speed[0] += sum(map(len, predicted))
+            speed[1] += time.perf_counter() - start
+            yield from zip(docs, predicted, strict=True)
 
 
 _SCORING = Path(__file__).parent
