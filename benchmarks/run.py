@@ -208,6 +208,23 @@ def same_bytes(bench: Bench, data: Path) -> None:
     bench.expect("ways of eight that give other bytes", sum(one != found[0] for one in found), at_most=0)
 
 
+def one_dataset(bench: Bench) -> None:
+    """Pull one dataset as large as all others together, with one process and with two, in turn: medians of the ratios,
+    from an export and from a database.
+    """
+    data = bench.data("single", "--datasets", 1, "--tasks", DATASETS * bench.texts)
+    for kind in ("jsonl", "sqlite"):
+        ratios = []
+        for _ in range(FEW_ROUNDS):
+            one, two = (
+                bench.steps(name, data / f"datasets-{kind}.cfg", "--system.processes", n, which=("pull",))["pull"]
+                for name, n in ((f"one dataset, {kind}, 1 process", "1"), (f"one dataset, {kind}, 2 processes", "2"))
+            )
+            ratios.append(one.seconds / two.seconds)
+        bench.expect(f"pull of one dataset, {kind}: one process / two processes", median(ratios), at_least=1.6)
+        bench.expect(f"pull of one dataset, {kind}: peak with two processes, MB", two.peak_mb, at_most=500)
+
+
 def again(bench: Bench) -> None:
     """Again with nothing new, and with ten new answers in one dataset: medians."""
     shutil.rmtree(bench.folder / "growing", ignore_errors=True)
@@ -267,6 +284,7 @@ def main() -> None:
     data = bench.data("data")
     compare_ways(bench, data)
     same_bytes(bench, data)
+    one_dataset(bench)
     again(bench)
     growth(bench, data)
     report(bench, args.scale)

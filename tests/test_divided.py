@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import os
 import sqlite3
 from collections import Counter
 from contextlib import closing
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from msgspec.structs import asdict
 
+from scripts.core.errors import UserError
 from scripts.core.settings import DatasetOptions
-from scripts.merging.pull import ReadJob, read_source
+from scripts.merging import reading
+from scripts.merging.pull import pull
+from scripts.merging.reading import ReadJob, read_all, read_source
 from scripts.sources.brat import Brat
 from scripts.sources.conll import Conll
 from scripts.sources.json_records import json_lines
@@ -138,3 +143,81 @@ def test_the_accounts_of_parts_add_up_to_that_of_the_whole(tmp_path):
     assert (whole["missing_labels"], whole["missing_annotators"]) == (["ORG"], ["cleo"])
     assert (whole["renamed"], whole["other_annotators"]) == ({"LOC → PLACE": 20}, {"": 40, "ben": 20})
     assert whole["records"]["no_answer"] == 1
+
+
+# ---- A large dataset that several processes read
+
+
+def read_by(processes, source, folder, options=None):
+    """What so many processes make of it: the account, the proof and all files; or the error."""
+    folder.mkdir(parents=True)
+    job = ReadJob("a", source, options or DatasetOptions(), folder)
+    try:
+        ((entry, proof),) = read_all([job], processes)
+    except UserError as err:
+        return str(err)
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert not (processes > 1 and source.parts(reading.PART_BYTES) == [source])
+    return entry, proof.content, files if processes > 1 else {n: c for n, c in files.items() if ".sorted" not in n}
+
+
+def one_line(text, spans, annotator):
+    return line(task(text, spans, _session_id=f"a-{annotator}"))
+
+
+LINES = st.one_of(
+    st.sampled_from(["{", "", "[]", line(task("Ada", _view_id="choice")), line(task("Ada", [(0, 9, "PER")]))]),
+    st.builds(
+        one_line,
+        st.sampled_from(["Adams met Bobby.", "Bobby met Adams."]),
+        st.sampled_from([[], [(0, 5, "PER")], [(1, 4, "PER")], [(0, 4, "PER")], [(0, 5, "LOC"), (10, 15, "PER")]]),
+        st.sampled_from(["ana", "ben"]),
+    ),
+)
+OPTIONS = st.sampled_from([{}, {"annotators": ["ana", "cleo"]}, {"rename": {"PER": "PERSON"}}])
+
+
+@hypothesis_settings(max_examples=25, deadline=None)
+@given(st.lists(LINES, min_size=1, max_size=40), st.integers(200, 2000), st.integers(2, 4), OPTIONS)
+def test_any_number_of_processes_makes_the_same_of_a_dataset(tmp_path_factory, lines, size, processes, options):
+    """Also where too many offsets seem to be shifted, in all of it or only in some part."""
+    folder = tmp_path_factory.mktemp("divided")
+    (folder / "a.jsonl").write_text("\n".join(lines) + "\n" * 2 * size, "utf8")
+    source, options = ProdigyJsonl(str(folder / "a.jsonl"), ["PER", "ORG"]), DatasetOptions(**options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "PART_BYTES", size)
+        assert read_by(processes, source, folder / "many", options) == read_by(1, source, folder / "one", options)
+
+
+def test_a_database_with_two_names_is_noted_once_whoever_reads_it(tmp_path, monkeypatch):
+    path = write_database(tmp_path / "prodigy.db", {"ner": TASKS})
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+    os.link(path, tmp_path / "other.db")
+    monkeypatch.setattr(reading, "PART_BYTES", 1000)
+    source = prodigy_database(str(path), "ner", ["PER"])
+    found = read_by(2, source, tmp_path / "many")
+    assert found == read_by(1, source, tmp_path / "one")
+    assert [times for note, times in found[0].notes.items() if "hard links" in note] == [1]
+
+
+class Growing(ProdigyJsonl, frozen=True):
+    """An export that gets another line while its first part is read."""
+
+    def read_lines(self, lines, dataset, intake):
+        yield from super().read_lines(lines, dataset, intake)
+        mark = self._file().with_suffix(".grown")
+        if not mark.exists():
+            mark.touch()
+            with self._file().open("a") as file:
+                file.write("\n" + line(task("Eva", [(0, 3, "PER")])))
+
+
+def test_what_grows_while_several_processes_read_it_is_read_again(tmp_path, monkeypatch):
+    (tmp_path / "a.jsonl").write_text("\n".join(map(line, TASKS)), "utf8")
+    monkeypatch.setattr(reading, "PART_BYTES", 1000)
+    source = Growing(str(tmp_path / "a.jsonl"), ["PER"])
+    assert pull({"a": source}, tmp_path / "out", 0.2, 2).manifest.datasets["a"].records["kept"] == len(TASKS) + 1
+    pull({"a": source}, tmp_path / "one", 0.2, 1)
+    assert (tmp_path / "out" / "a.jsonl").read_bytes() == (tmp_path / "one" / "a.jsonl").read_bytes()
+    assert not list((tmp_path / "out").glob(".tmp-*"))

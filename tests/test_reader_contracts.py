@@ -16,12 +16,13 @@ import spacy
 from spacy.tokens import DocBin
 
 from scripts.core import settings
+from scripts.merging import reading
 from scripts.sources.source import Divisible, Source
 from scripts.sources.web import fetch
 from tests import web
 from tests.prodigy import line, read, task, write_database
 from tests.servers import fill, temporary_database
-from tests.test_divided import is_divided
+from tests.test_divided import is_divided, read_by
 from tests.web import TOKEN, serving, studio_task
 
 RECORDS = 12
@@ -271,3 +272,11 @@ def test_its_parts_give_what_the_whole_gives(reader, size):
     assert isinstance(source, Divisible) or not reader.is_divisible
     if isinstance(source, Divisible):
         assert is_divided(source, size) or not reader.is_divisible
+
+
+def test_several_processes_make_the_same_of_it_as_one(reader, tmp_path, monkeypatch):
+    source = reader(labels=["PER", "ORG"])
+    if not reader.is_divisible:
+        pytest.skip("it is not divided")
+    monkeypatch.setattr(reading, "PART_BYTES", 300)
+    assert read_by(2, source, tmp_path / "many") == read_by(1, source, tmp_path / "one")

@@ -15,7 +15,8 @@ import pytest
 
 from scripts.core.errors import UserError
 from scripts.core.settings import DatasetOptions
-from scripts.merging.pull import ReadJob, pull, read_if_changed
+from scripts.merging.pull import pull
+from scripts.merging.reading import ReadJob, read_if_changed
 from scripts.sources import states
 from scripts.sources.brat import Brat
 from scripts.sources.cas_xmi import CasXmi

@@ -1,7 +1,8 @@
 """assets/annotations/manifest.json: the annotations that were pulled, with an account of every record."""
 
 import hashlib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -67,6 +68,26 @@ def file_name(dataset: str) -> str:
     if len(name) > _MAX_LENGTH:
         name = f"{name[: _MAX_LENGTH - 17]}-{hashlib.sha256(dataset.encode()).hexdigest()[:16]}"
     return f"{name}.jsonl"
+
+
+def join_entries(entries: Sequence[Entry]) -> Entry:
+    """The account of a dataset from the accounts of its parts."""
+    first = entries[0]
+    sums = {
+        name: sum((Counter(getattr(entry, name)) for entry in entries), Counter[str]())
+        for name in ("records", "spans", "reasons", "notes", "other_labels", "other_annotators", "renamed")
+    }
+    return Entry(
+        file=first.file, sha256=hashlib.sha256("\n".join(entry.sha256 for entry in entries).encode()).hexdigest(),
+        bytes=sum(entry.bytes for entry in entries), labels=first.labels,
+        records={outcome: sums["records"][outcome] for outcome in first.records},
+        spans={outcome: sums["spans"][outcome] for outcome in first.spans},
+        reasons=dict(sorted(sums["reasons"].items())), notes=dict(sorted(sums["notes"].items())),
+        other_labels=dict(sorted(sums["other_labels"].items())),
+        other_annotators=dict(sorted(sums["other_annotators"].items())), renamed=dict(sorted(sums["renamed"].items())),
+        missing_labels=sorted(set.intersection(*({*entry.missing_labels} for entry in entries))),
+        missing_annotators=sorted(set.intersection(*({*entry.missing_annotators} for entry in entries))),
+    )  # fmt: skip
 
 
 def load(folder: Path) -> Manifest:

@@ -3,9 +3,8 @@
 import dataclasses
 import hashlib
 from array import array
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from operator import methodcaller
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from distributed import Client
 from scripts.core.answers import hash_of_line
 from scripts.core.errors import UserError
 from scripts.core.files import BUFFER
-from scripts.core.manifest import Entry, Manifest, file_name
+from scripts.core.manifest import Entry, Manifest, file_name, join_entries
 from scripts.core.manifest import digest as manifest_digest
 from scripts.core.settings import DatasetOptions
 from scripts.engines.cluster import connected, in_order
@@ -27,18 +26,16 @@ from scripts.merging.pull import (
     Entries,
     Pulled,
     Reader,
-    ReadJob,
     load_fingerprints,
     previous_entries,
     pull,
-    read_source,
     reading_digest,
-    skipped_file,
     skips_listed,
 )
+from scripts.merging.reading import ReadJob, read_source, skipped_file
 from scripts.sources.limits import DEFAULT_MB, max_record
 from scripts.sources.proofs import is_changed, prove
-from scripts.sources.source import Divisible, NumberedPart, Source
+from scripts.sources.source import Divisible, NumberedPart, Source, number_parts
 
 CELLS = 2**14  # ranges of hashes, all of a width, whose offsets are stored with each sorted file
 _WIDTH = 2**32 // CELLS
@@ -146,7 +143,7 @@ class DaskReader(Reader):
         records = in_order(client, methodcaller("records_inside"), numbered, "Counting")
         counts = dict(zip(map(id, numbered), records, strict=True))
         for name, parts in divided.items():
-            for part in _numbered(parts, counts):
+            for part in number_parts(parts, [counts.get(id(part), 0) for part in parts]):
                 digest = hashlib.sha256(f"{name}\n{self.proofs[name].identity}\n{part!r}".encode()).hexdigest()[:32]
                 place = f"{_FOLDER}/{file_name(name).removesuffix('.jsonl')}/{digest}"
                 yield PartJob(name, part, options[name], place, self.storage, self.fresh, max_record() // 2**20)
@@ -169,33 +166,6 @@ def _absolute(source: Source) -> Source:
     if isinstance(source, msgspec.Struct):
         return msgspec.structs.replace(source, path=here)
     return dataclasses.replace(source, path=here)  # type: ignore[type-var]  # a reader of another package
-
-
-def _numbered(parts: Sequence[Source], counts: Mapping[int, int]) -> Iterator[Source]:
-    """The parts, each with the number of records before it."""
-    before = accumulate((counts.get(id(part), 0) for part in parts), initial=0)
-    for part, records in zip(parts, before, strict=False):
-        yield part.after(records) if isinstance(part, NumberedPart) else part
-
-
-def join_entries(entries: Sequence[Entry]) -> Entry:
-    """The account of a dataset from the accounts of its parts."""
-    first = entries[0]
-    sums = {
-        name: sum((Counter(getattr(entry, name)) for entry in entries), Counter[str]())
-        for name in ("records", "spans", "reasons", "notes", "other_labels", "other_annotators", "renamed")
-    }
-    return Entry(
-        file=first.file, sha256=hashlib.sha256("\n".join(entry.sha256 for entry in entries).encode()).hexdigest(),
-        bytes=sum(entry.bytes for entry in entries), labels=first.labels,
-        records={outcome: sums["records"][outcome] for outcome in first.records},
-        spans={outcome: sums["spans"][outcome] for outcome in first.spans},
-        reasons=dict(sorted(sums["reasons"].items())), notes=dict(sorted(sums["notes"].items())),
-        other_labels=dict(sorted(sums["other_labels"].items())),
-        other_annotators=dict(sorted(sums["other_annotators"].items())), renamed=dict(sorted(sums["renamed"].items())),
-        missing_labels=sorted(set.intersection(*({*entry.missing_labels} for entry in entries))),
-        missing_annotators=sorted(set.intersection(*({*entry.missing_annotators} for entry in entries))),
-    )  # fmt: skip
 
 
 # ---- On a worker

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -14,21 +13,17 @@ import msgspec
 from scripts.core import files
 from scripts.core.errors import UserError, committing
 from scripts.core.files import code_digest, exclusive, put, remove, remove_state, whole_file, work_folder
-from scripts.core.manifest import NAME, OUTCOMES, Entry, Manifest, demand_same_datasets, file_name, load, save
+from scripts.core.manifest import NAME, Entry, Manifest, demand_same_datasets, load, save
 from scripts.core.settings import DatasetOptions
-from scripts.core.workers import spread
-from scripts.merging.sorting import sorted_blocks
+from scripts.merging.reading import SKIPPED, ReadJob, naming, read_all, skipped_file
 from scripts.sources.limits import DEFAULT_MB, max_record, record_limit
 from scripts.sources.names import check_names
-from scripts.sources.options import read_answers
-from scripts.sources.proofs import Proof, is_changed, prove
-from scripts.sources.source import Intake, Source
+from scripts.sources.proofs import Proof
+from scripts.sources.source import Source
 from scripts.sources.web import fetch
 
-_SKIPPED = "skipped"
 _ROOMS = Path(__file__).parent.parent
-_CODE = (_ROOMS / "core", _ROOMS / "sources", Path(__file__), Path(__file__).with_name("sorting.py"))
-_ENCODER = msgspec.json.Encoder()
+_CODE = (_ROOMS / "core", _ROOMS / "sources", *map(Path(__file__).with_name, ("pull.py", "reading.py", "sorting.py")))
 
 Entries = dict[str, Entry]
 
@@ -65,7 +60,7 @@ def pull(
     """
     fetch(sources)
     for name, source in sources.items():
-        with _naming(name):
+        with naming(name):
             source.check()
     options = {name: (options or {}).get(name, DatasetOptions()) for name in sources}
     reader = reader or Reader(processes, fresh)
@@ -133,11 +128,6 @@ def previous_entries(folder: Path) -> Entries:
         return {}
 
 
-def skipped_file(folder: Path, entry: Entry) -> Path:
-    """Path of the list of skipped records and spans of a dataset. There is no such file if nothing was skipped."""
-    return folder / _SKIPPED / entry.file
-
-
 class Reader:
     """Reads all sources, in processes of this machine. Other engines override `read`.
 
@@ -151,7 +141,7 @@ class Reader:
     def read(
         self, sources: Mapping[str, Source], options: Mapping[str, DatasetOptions], folder: Path, work: Path
     ) -> tuple[Entries, list[str]]:
-        """Read sources into files of a work folder, see `read_source`.
+        """Read sources into files of a work folder, see `read_all`.
 
         options (Mapping[str, DatasetOptions]): Of each.
         folder (Path): The results of the previous pull, which stay as they are.
@@ -167,7 +157,7 @@ class Reader:
             if proof is None or not proof.holds(reading, source.state()):
                 jobs.append(ReadJob(name, source, options[name], work, reading, proof, max_record() // 2**20))
         entries = {name: previous[name] for name in self.proofs}
-        for job, (entry, proof) in zip(jobs, spread(read_if_changed, jobs, self.processes, "Pulling"), strict=True):
+        for job, (entry, proof) in zip(jobs, read_all(jobs, self.processes), strict=True):
             self.proofs[job.dataset] = proof
             entries[job.dataset] = entry or previous[job.dataset]
         return entries, [name for name in sources if name in known and entries[name] is previous[name]]
@@ -226,120 +216,6 @@ def skips_listed(folder: Path, entry: Entry) -> bool:
     return skipped_file(folder, entry).exists() == bool(entry.reasons)
 
 
-# ---- Reading a source
-
-_ATTEMPTS = 3  # at a source that others write to
-
-
-class ReadJob(NamedTuple):
-    """A source to read, the options of its dataset, and the folder for its files.
-
-    reading (str): See `reading_digest`.
-    known (Proof | None): Of what its previous files hold, if they can stay.
-    max_record_mb (int): See `pull`.
-    """
-
-    dataset: str
-    source: Source
-    options: DatasetOptions
-    folder: Path
-    reading: str = ""
-    known: Proof | None = None
-    max_record_mb: int = DEFAULT_MB
-
-
-def read_if_changed(job: ReadJob) -> tuple[Entry | None, Proof]:
-    """Read a source, see `read_source`, unless it is as it was; again, if it is written to meanwhile.
-
-    RETURNS (tuple[Entry | None, Proof]): No entry if it is as it was.
-    RAISES (UserError): If it cannot be read to its end, or is written to all the time.
-    """
-    for left in reversed(range(_ATTEMPTS)):
-        with _naming(job.dataset):
-            before = job.source.state()
-        try:
-            with _naming(job.dataset), record_limit(job.max_record_mb):
-                proof = prove(job.source, before, job.reading, job.known)
-                if proof.equals(job.known):
-                    return None, proof
-            entry, digest = _read(job)
-        except Exception:  # half a file can raise anything
-            if left and is_changed(job.source, before):
-                continue
-            raise
-        # Of a database in use, what was read is sound, and what was not shows in its state the next time.
-        if not is_changed(job.source, before) or (before and before.is_shared and not left):
-            return entry, msgspec.structs.replace(proof, content=digest or proof.content)
-    raise UserError(f"[datasets.{job.dataset}] was written to each time that it was read; run again when that is done")
-
-
-def read_source(job: ReadJob) -> Entry:
-    """Stream the answers of a source into `<dataset>.jsonl`, sorted by hash, and skipped records and spans into
-    `skipped/<dataset>.jsonl`.
-
-    RAISES (UserError): If it cannot be read to its end.
-    """
-    return _read(job)[0]
-
-
-def _read(job: ReadJob) -> tuple[Entry, str]:
-    """See `read_source`. RETURNS (tuple[Entry, str]): The account, and the digest of the source if it gave one."""
-    path = job.folder / file_name(job.dataset)
-    listed = job.folder / _SKIPPED / path.name
-    listed.parent.mkdir(exist_ok=True)
-    digest = hashlib.sha256()
-    reading = record_limit(job.max_record_mb)
-    with path.open("wb") as out, listed.open("wb") as skipped, _naming(job.dataset), reading:
-        intake = Intake(lambda skip: skipped.write(_ENCODER.encode_lines([skip])))
-        for block in sorted_blocks(_hashed_lines(job, intake), path.with_suffix(".sorted")):
-            digest.update(block)
-            out.write(block)
-    if not intake.reasons:
-        listed.unlink()
-    intake.assert_adds_up()
-    return _entry(job, intake, path, digest.hexdigest()), intake.digest
-
-
-@contextmanager
-def _naming(dataset: str) -> Iterator[None]:
-    """Say of which dataset an error is."""
-    try:
-        yield
-    except UserError as err:
-        raise UserError(f"[datasets.{dataset}] {err}") from err
-
-
-def _entry(job: ReadJob, intake: Intake, path: Path, digest: str) -> Entry:
-    outcomes = ("read", *OUTCOMES)
-    return Entry(
-        file=path.name,
-        sha256=digest,
-        bytes=path.stat().st_size,
-        labels=job.options.our_labels(job.source.labels),
-        records={outcome: intake.records[outcome] for outcome in (*outcomes, "answers")},
-        spans={outcome: intake.spans[outcome] for outcome in outcomes},
-        reasons=dict(sorted(intake.reasons.items())),
-        notes=dict(sorted(intake.notes.items())),
-        other_labels=dict(sorted(intake.labels.items())),
-        other_annotators=dict(sorted(intake.annotators.items())),
-        renamed=dict(sorted(intake.renamed.items())),
-        missing_labels=intake.missing_labels,
-        missing_annotators=intake.missing_annotators,
-    )
-
-
-def _hashed_lines(job: ReadJob, intake: Intake) -> Iterator[tuple[int, bytes]]:
-    """Hash and line of each answer."""
-    records = answers = spans = 0
-    for tasks in read_answers(job.source, job.dataset, job.options, intake):
-        records += 1
-        for task in tasks:
-            answers += 1
-            spans += len(task.spans)
-            yield task.input_hash, _ENCODER.encode(task) + b"\n"
-    intake.keep(answers, spans, records)
-
-
 # ---- Validating, and the results in place
 
 
@@ -369,7 +245,7 @@ def _commit(entries: Entries, unchanged: Collection[str], folder: Path, work: Pa
             _replace(work / entry.file, folder / entry.file)
             _replace(skipped_file(work, entry), skipped_file(folder, entry))
     wanted = {entry.file for entry in entries.values()}
-    for path in (*folder.glob("*.jsonl"), *folder.glob(f"{_SKIPPED}/*.jsonl")):
+    for path in (*folder.glob("*.jsonl"), *folder.glob(f"{SKIPPED}/*.jsonl")):
         if path.name not in wanted:
             remove(path)
 

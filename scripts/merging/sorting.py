@@ -3,7 +3,7 @@
 Files of answers are sorted so that a merge can take any range of hashes out of each of them without reading the rest.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import merge
 from mmap import ACCESS_READ, mmap
 from operator import itemgetter
@@ -24,6 +24,25 @@ def sorted_blocks(lines: Iterable[tuple[int, bytes]], folder: Path, chunk_bytes:
     folder (Path): For sorted chunks, made only if it is needed. The caller removes it.
     YIELDS (bytes): The lines, many at a time.
     """
+    paths, rest = _sort_chunks(lines, folder, chunk_bytes)
+    yield from merged_blocks(paths, (line for _, line in rest))
+
+
+def sorted_chunks(lines: Iterable[tuple[int, bytes]], folder: Path, chunk_bytes: int = CHUNK_BYTES) -> list[Path]:
+    """Sort lines as `sorted_blocks`, but leave all in files of a folder, for `merged_blocks`."""
+    paths, rest = _sort_chunks(lines, folder, chunk_bytes)
+    return [*paths, _write_chunk(rest, folder / str(len(paths)))]
+
+
+def merged_blocks(paths: Sequence[Path], rest: Iterable[bytes] = ()) -> Iterator[bytes]:
+    """Merge sorted files, and sorted lines; of lines with the same hash, those of earlier files come first."""
+    yield from _joined(merge(*map(_lines, paths), rest, key=hash_of_line) if paths else rest)
+
+
+def _sort_chunks(
+    lines: Iterable[tuple[int, bytes]], folder: Path, chunk_bytes: int
+) -> tuple[list[Path], list[tuple[int, bytes]]]:
+    """Return the files of all sorted chunks but the last, and that."""
     paths: list[Path] = []
     chunk: list[tuple[int, bytes]] = []
     size = 0
@@ -31,16 +50,15 @@ def sorted_blocks(lines: Iterable[tuple[int, bytes]], folder: Path, chunk_bytes:
         chunk.append(line)
         size += len(line[1]) + _LINE_OVERHEAD
         if size >= chunk_bytes:
-            paths.append(_write_sorted(chunk, folder / str(len(paths))))
+            chunk.sort(key=itemgetter(0))
+            paths.append(_write_chunk(chunk, folder / str(len(paths))))
             chunk, size = [], 0
     chunk.sort(key=itemgetter(0))
-    in_memory = (line for _, line in chunk)
-    yield from _joined(merge(*map(_lines, paths), in_memory, key=hash_of_line) if paths else in_memory)
+    return paths, chunk
 
 
-def _write_sorted(chunk: list[tuple[int, bytes]], path: Path) -> Path:
-    path.parent.mkdir(exist_ok=True)
-    chunk.sort(key=itemgetter(0))
+def _write_chunk(chunk: list[tuple[int, bytes]], path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         for block in _joined(line for _, line in chunk):
             file.write(block)

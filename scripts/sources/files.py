@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from gzip import BadGzipFile
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import IO, ClassVar
+from typing import IO, ClassVar, NamedTuple
 
 import msgspec
 
@@ -113,7 +113,10 @@ class Files(msgspec.Struct, frozen=True):
 
     def read_range(self, first: int, stop: int | None, dataset: str, intake: Intake) -> Iterator[list[Task]]:
         """Stream the answers in a range of the files."""
-        source, evidence = self.first_look(intake if first == 0 else Intake(lambda _: None))
+        is_part = first > 0 or stop is not None
+        source, evidence, notes = self._look_once() if is_part else self._look()
+        if first == 0:
+            intake.notes.update(notes)
         offsets, usual = self.offset_units()
         units = (self.likely_units(evidence, usual), usual) if offsets == "auto" else ((offsets,), None)
         reader = DocumentReader(dataset, self.labels, self.without_spans, *units)
@@ -134,6 +137,18 @@ class Files(msgspec.Struct, frozen=True):
                 for document in record.documents:
                     evidence.add(document.text, [*document.marks, *document.wrong])
         return self, evidence
+
+    def _look(self) -> _Look:
+        intake = Intake(lambda _: None)
+        return _Look(*self.first_look(intake), intake.notes)
+
+    def _look_once(self) -> _Look:
+        """Look before the first part that a process reads, and keep it for the next ones."""
+        key = f"{self!r} {self.state().value}"
+        if key not in _LOOKS:
+            _LOOKS.clear()
+            _LOOKS[key] = self._look()
+        return _LOOKS[key]
 
     def are_ends_set(self) -> bool:
         """Whether a setting says if ends are exclusive."""
@@ -161,6 +176,17 @@ class Files(msgspec.Struct, frozen=True):
 
     def _all_records(self, files: Iterable[NamedFile], intake: Intake) -> Iterator[Record]:
         return chain.from_iterable(self.records(path, name, intake) for path, name in files)
+
+
+class _Look(NamedTuple):
+    """What `Files.first_look` returned and noted."""
+
+    source: Files
+    evidence: UnitEvidence
+    notes: Counter[str]
+
+
+_LOOKS: dict[str, _Look] = {}  # the last one
 
 
 class FileRange(SourcePart[Files], frozen=True):

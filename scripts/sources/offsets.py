@@ -142,6 +142,11 @@ class Boundaries:
         raise UserError(f"{source}: {what}; {fits}: set offsets, to codepoints to take them as they are")
 
 
+def may_be_shifted(inside: int, spans: int) -> bool:
+    """Whether `Boundaries.check` might refuse so many spans, of which a number starts or ends inside a word."""
+    return inside > min(_MAX_SHIFTED, _MAX_CUT) * spans
+
+
 # ---- Which unit
 
 _Pattern = tuple[tuple[int, bool], ...]  # of each unit: the same number where the span is the same; whether it fits

@@ -218,7 +218,7 @@ class ProdigyDatabase(ProdigyTables, frozen=True, kw_only=True):
     def watched(self, rows: Iterator[tuple[str, Any]], intake: Intake) -> Iterator[tuple[str, Any]]:
         """Yield the rows as they are read, and take their digest: a file of many datasets changes all the time."""
         path = self._file()
-        if _is_immutable(path) and path.stat().st_nlink > 1:
+        if self.until == LAST and _is_immutable(path) and path.stat().st_nlink > 1:  # once for all parts
             intake.note(_SEVERAL_NAMES)
         digest = RowsDigest()
         yield from digest.watch(rows)

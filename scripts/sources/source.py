@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import msgspec
@@ -69,7 +70,8 @@ class Intake(msgspec.Struct):
     annotators (Counter[str]): Answers by annotator that are not taken, since others are asked for.
     renamed (Counter[str]): Spans by the two names of their label, "PER → PERSON", where ours differs.
     missing_labels (list[str]), missing_annotators (list[str]): Those that are asked for and occur in no answer, sorted.
-    digest (str): As `Source.digest`, of what was read, if the reader takes it on its way.
+    digest (str): As `Source.digest`, of what was read, if the reader takes it on its way; those of parts add up to that
+        of the whole, see `add_digests`.
     """
 
     on_skip: Callable[[Skipped], object]
@@ -163,7 +165,7 @@ def whole_seconds(timestamp: float | None) -> int | None:
 
 @runtime_checkable
 class Divisible(Protocol):
-    """A Source that can be divided, to be read by several machines at a time."""
+    """A Source that can be divided, to be read by several processes or machines at a time."""
 
     def parts(self, size: int) -> Sequence[Source]:
         """Return sources of about a size in bytes each that, one after the other, give what it gives; itself if small.
@@ -181,6 +183,17 @@ class NumberedPart(Protocol):
 
     def after(self, records: int) -> Source:
         """Return the part with a number of records before it."""
+
+
+def records_inside(part: Source) -> int:
+    """Count the records of a part that numbers them; 0 for any other."""
+    return part.records_inside() if isinstance(part, NumberedPart) else 0
+
+
+def number_parts(parts: Sequence[Source], records: Sequence[int]) -> Iterator[Source]:
+    """Yield parts, each with the number of records before it; records: those inside of each."""
+    for part, before in zip(parts, accumulate(records, initial=0), strict=False):
+        yield part.after(before) if isinstance(part, NumberedPart) else part
 
 
 S = TypeVar("S", bound=Any)
