@@ -30,7 +30,7 @@ def test_a_command_has_help_a_script_and_outputs(name):
     command = COMMANDS[name]
     assert len(command["help"]) > 20
     assert command["script"]
-    assert command.get("outputs") or name in ("clean", "show")
+    assert command.get("outputs") or name in ("clean", "show", "serve")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -117,7 +117,7 @@ def test_every_step_is_short():
 
 ROOMS = (
     "core", "sources", "merging", "building", "model", "scoring", "reporting", "checking", "suspecting", "exporting",
-    "queueing", "page",
+    "queueing", "page", "serving",
 )  # fmt: skip
 
 

@@ -47,19 +47,27 @@ def interface(labels: Sequence[str]) -> str:
 
 def studio_task(text: GoldText, spans: list[Span], complete: bool) -> dict[str, Any]:
     """A task with spans as predictions and, if all labels are covered, as an annotation."""
-    units = utf16(text.text, [offset for span in spans for offset in (span.start, span.end)])
-    result = []
-    for number, span in enumerate(spans, 1):
-        quote = text.text[span.start : span.end]
-        value = {"start": units[span.start], "end": units[span.end], "text": quote, "labels": [span.label]}
-        name = f"{text.input_hash & 0xFFFFFFFF:08x}-{number}"
-        result.append({"id": name, "from_name": _FROM, "to_name": _TO, "type": _TYPE, "value": value})
+    result = regions(text.text, text.input_hash, spans)
     return {
         "data": {"text": text.text},
         **({"meta": text.meta} if text.meta else {}),
         "predictions": [{"model_version": "labelwise", "result": result}],
         **({"annotations": [{"result": result}]} if complete else {}),
     }
+
+
+def regions(
+    text: str, input_hash: int, spans: Sequence[Span], from_name: str = _FROM, to_name: str = _TO, first: int = 1
+) -> list[dict[str, Any]]:
+    """Spans as the results of a control, numbered from `first`."""
+    units = utf16(text, [offset for span in spans for offset in (span.start, span.end)])
+    result = []
+    for number, span in enumerate(spans, first):
+        quote = text[span.start : span.end]
+        value = {"start": units[span.start], "end": units[span.end], "text": quote, "labels": [span.label]}
+        name = f"{input_hash & 0xFFFFFFFF:08x}-{number}"
+        result.append({"id": name, "from_name": from_name, "to_name": to_name, "type": _TYPE, "value": value})
+    return result
 
 
 def utf16(text: str, offsets: list[int]) -> dict[int, int]:

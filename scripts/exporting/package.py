@@ -160,11 +160,8 @@ def _requirements(lang: str) -> list[str]:
 
 def _run_of(model: Path, metrics: Path) -> tuple[ScoredRun, int]:
     """Find the newest run that has this model, byte for byte, and its seed."""
-    digest, _ = model_digest(model)
-    for scored in reversed(runs.load_all(metrics)[0]):
-        for seed, evaluated in scored.run.models.items():
-            if evaluated == digest:
-                return scored, int(seed)
+    if found := runs.of_model(model_digest(model)[0], metrics):
+        return found
     raise UserError(
         f"{model}: was not evaluated, or has changed since; evaluate it first: weasel run evaluate . --force"
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import msgspec
-from spacy.language import Language
+from spacy.tokens import Doc
 
 from scripts.core.answers import GoldText, Span, Task
 from scripts.core.errors import UserError
@@ -157,9 +157,8 @@ def _print_others(console: Console, known: KnownText) -> None:
         console.print(f"\nEqual but for {group.differ}: {listed(others)}")
 
 
-def predictions(nlp: Language, text: str) -> Iterator[tuple[Span, float | None]]:
-    """Yield the spans that a pipeline predicts in a text, with their probabilities if it has any."""
-    doc = nlp(text)
+def predictions(doc: Doc) -> Iterator[tuple[Span, float | None]]:
+    """Yield the spans that a pipeline has predicted in a text, with their probabilities if it has any."""
     group = doc.spans.get("predicted", doc.ents)
     scores = getattr(group, "attrs", {}).get("scores", [None] * len(group))
     for span, score in zip(group, scores, strict=True):
@@ -179,7 +178,7 @@ def print_predictions(console: Console, model: Path, text: str, labels: Collecti
         except UserError as err:
             console.print(f"⚠ {err}", soft_wrap=True)
     table = new_table("label", "probability", "span", text=["span"])
-    for span, probability in predictions(nlp, text):
+    for span, probability in predictions(nlp(text)):
         table.add_row(span.label, ratio(probability), _spans(text, [span]))
     console.print(table)
 

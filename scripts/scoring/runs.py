@@ -251,6 +251,15 @@ def load_some(folder: Path) -> tuple[list[ScoredRun], list[str]]:
     return runs, skipped
 
 
+def of_model(digest: str, folder: Path) -> tuple[ScoredRun, int] | None:
+    """Find the newest run in a folder that has a model, by the digest of its files, and the model's seed."""
+    for scored in reversed(load_all(folder)[0]):
+        for seed, evaluated in scored.run.models.items():
+            if evaluated == digest:
+                return scored, int(seed)
+    return None
+
+
 def load_comparable(folder: Path) -> tuple[list[ScoredRun], list[str]]:
     """Read the runs that are about the newest run's labels: those of another project, as the demo's, are skipped.
 

@@ -87,7 +87,7 @@ NO_TYPES = TypeSystem({}, {})
 
 def parse_cas(content: bytes) -> Cas:
     """RAISES (Unusable): If the XML is damaged or unsafe, or no CAS with a text."""
-    root = _parse(content, ".xmi")
+    root = parse_xml(content, ".xmi")
     sofas = [element for element in root if element.tag == f"{_CAS}Sofa"]
     sofa = next((one for one in sofas if one.get("sofaID") == _TEXT or len(sofas) == 1), None)
     text = None if sofa is None else sofa.get("sofaString")
@@ -161,7 +161,7 @@ def parse_types(content: bytes) -> TypeSystem:
     """RAISES (Unusable): If the XML is damaged or unsafe."""
     supertypes: dict[str, str] = {}
     features: dict[str, set[str]] = {}
-    for found in _parse(content, "TypeSystem.xml").iter(f"{_TYPES}typeDescription"):
+    for found in parse_xml(content, "TypeSystem.xml").iter(f"{_TYPES}typeDescription"):
         name = found.findtext(f"{_TYPES}name", "").strip()
         supertypes[name] = found.findtext(f"{_TYPES}supertypeName", "").strip()
         added = (one.findtext(f"{_TYPES}name", "").strip() for one in found.iter(f"{_TYPES}featureDescription"))
@@ -169,7 +169,7 @@ def parse_types(content: bytes) -> TypeSystem:
     return TypeSystem(supertypes, features)
 
 
-def _parse(content: bytes, what: str) -> ElementTree.Element:
+def parse_xml(content: bytes, what: str) -> ElementTree.Element:
     """RAISES (Unusable): If it is damaged, not UTF-8, in which UIMA writes, or has a DOCTYPE, which it never writes."""
     encoding = _ENCODING.match(content.removeprefix(b"\xef\xbb\xbf"))
     # In another encoding a DOCTYPE would not be found.
