@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
+from thinc.api import Adam, Linear, chain, fix_random_seed
 
 from scripts.building import documents
 from scripts.model import label_heads
@@ -29,6 +30,7 @@ from scripts.model.label_heads import (  # fmt: skip
     decode,
     entity_probability,
     find_entities,
+    finish_update,
     heads_layer,
     log_odds,
     log_softmax,
@@ -190,6 +192,27 @@ def test_a_large_batch_is_predicted_in_parts_that_are_as_the_whole():
     layer.set_param("W2", np.random.default_rng(4).normal(size=(3, 8, TAGS)).astype("f"))
     whole, _ = layer.begin_update(X)
     assert layer.predict(X) == pytest.approx(whole, abs=1e-5)
+
+
+def test_heads_step_at_their_own_rate_and_the_layers_below_at_that_of_the_optimizer():
+    def steps(rate):
+        below, heads = Linear(4, 4), heads_layer(8, 2, rate=rate)
+        model = chain(below, heads)
+        heads.attrs["labels"] = 2
+        fix_random_seed(1)
+        model.initialize(X=np.ones((3, 4), "f"))
+        heads.set_param("W2", np.ones((2, 8, TAGS), "f"))
+        nodes = [(node, name) for node in (below, heads) for name in node.param_names]
+        before = [node.get_param(name).copy() for node, name in nodes]
+        _, backprop = model.begin_update(np.ones((3, 4), "f"))
+        backprop(np.arange(3 * 2 * TAGS, dtype="f").reshape(3, -1))
+        finish_update(model, heads, Adam(0.01, L2=0.0, grad_clip=0.0, use_averages=False))
+        return [(node.get_param(name) - old) for (node, name), old in zip(nodes, before, strict=True)]
+
+    slow, fast = steps(1.0), steps(20.0)
+    for one, other, factor in zip(slow, fast, (1, 1, 20, 20, 20, 20), strict=True):
+        assert one.any()
+        assert other == pytest.approx(factor * one, rel=1e-3, abs=1e-6)
 
 
 # Decoding

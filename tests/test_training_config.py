@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
+import subprocess
+import sys
+from zipfile import ZipFile
 
 import pytest
 import spacy
 from spacy.cli.init_config import fill_config
+from spacy.util import load_config
 
 from scripts import functions  # noqa: F401 (registers)
 from scripts.building.splits import read_corpus
+from scripts.core.errors import UserError
 from tests.project import ROOT
 from tests.scored import covered_doc, one_line, step, write_corpus
-from tests.transformers import write_transformer
+from tests.transformers import fetch_transformer, write_transformer
 
 CONFIG = ROOT / "configs" / "ner.cfg"
 TRANSFORMER = ROOT / "configs" / "ner_trf.cfg"
@@ -113,15 +119,28 @@ def test_incorrect_spans_of_the_corpus_can_be_trained_with(project):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.fixture(scope="module")
+def minilm(tmp_path_factory):
+    try:
+        return fetch_transformer(tmp_path_factory.mktemp("transformer") / "fetched")
+    except UserError as err:
+        pytest.skip(str(err))
+
+
+def train_transformer(project, folder, *options, steps=30, rate=0.002):
+    return step(
+        project, "scripts.train", TRANSFORMER, "--output", "training/trf",
+        "--components.transformer.model.name", folder, "--components.transformer.model.mixed_precision", "false",
+        "--training.batcher.size", 100, "--training.max_steps", steps, "--training.eval_frequency", 10,
+        "--training.optimizer.learn_rate.warmup_steps", 1, "--training.optimizer.learn_rate.initial_rate", rate,
+        *options,
+    )  # fmt: skip
+
+
 @needs_transformers
 def test_heads_over_a_transformer_learn_and_one_of_them_is_learned_again(project):
     write_transformer(project / "tiny", ["IBM", "hired", "Ada", "number"])
-    done = step(
-        project, "scripts.train", TRANSFORMER, "--output", "training/trf",
-        "--components.transformer.model.name", "tiny", "--components.transformer.model.mixed_precision", "false",
-        "--training.max_steps", 30, "--training.eval_frequency", 10,
-        "--training.optimizer.learn_rate.warmup_steps", 1, "--training.optimizer.learn_rate.initial_rate", 0.002,
-    )  # fmt: skip
+    done = train_transformer(project, "tiny")
     assert done.returncode == 0, done.stderr
     shutil.rmtree(project / "tiny")  # all of it is in the model
     done = step(project, "scripts.evaluate", "--run", "trf", "--models", "training/trf")
@@ -133,3 +152,68 @@ def test_heads_over_a_transformer_learn_and_one_of_them_is_learned_again(project
     )
     assert done.returncode == 0, done.stderr
     assert "F on the dev texts 1.000 (was 1.000)" in done.stdout
+
+
+@needs_transformers
+def test_a_real_transformer_from_training_to_a_wheel(project, minilm):
+    """MiniLM, at a learning rate of transformers: heads without a rate of their own learn nothing in so few steps."""
+    done = train_transformer(project, minilm, steps=20, rate=0.0002)
+    assert done.returncode == 0, done.stderr
+    done = step(project, "scripts.evaluate", "--run", "trf", "--models", "training/trf")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((project / "metrics.json").read_text())["micro"]["f"] == 1
+    model = project / "training/trf/seed-0/model-best"
+    done = step(
+        project, "scripts.train_label", "--label", "PER", "--model", model, "--output", "training/trf-PER/seed-0"
+    )
+    assert done.returncode == 0, done.stderr
+    done = step(project, "scripts.package", "--model", model, "--name", "people", "--output", "packages")
+    if "the network are needed" in done.stderr:
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = (project / "packages").glob("*.whl")
+    with ZipFile(wheel) as archive:
+        archive.extractall(project / "installed")
+    assert "Requires-Dist: spacy-transformers" in next(project.glob("installed/*.dist-info/METADATA")).read_text()
+    text = "IBM hired Ada number 7 ."
+    code = f"import spacy; print([(ent.text, ent.label_) for ent in spacy.load('en_people')({text!r}).ents])"
+    environment = {**os.environ, "PYTHONPATH": str(project / "installed")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=project, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[('IBM', 'ORG'), ('Ada', 'PER')]"
+
+
+@needs_transformers
+def test_heads_learn_over_a_frozen_transformer_whose_weights_stay(project):
+    write_transformer(project / "tiny", ["IBM", "hired", "Ada", "number"])
+    frozen = ("--training.frozen_components", '["transformer"]')
+    said = one_line(train_transformer(project, "tiny", *frozen))
+    assert "must annotate the texts: --training.annotating_components '[\"transformer\"]'" in said
+    done = train_transformer(project, "tiny", *frozen, "--training.annotating_components", '["transformer"]')
+    assert done.returncode == 0, done.stderr
+    model = project / "training/trf/seed-0/model-best"
+    assert load_config(model / "config.cfg")["training"]["frozen_components"] == ["transformer"]
+    from transformers import AutoModel
+
+    before = AutoModel.from_pretrained(str(project / "tiny")).state_dict()
+    after = spacy.load(model).get_pipe("transformer").model.transformer.state_dict()
+    assert all(value.equal(after[name]) for name, value in before.items())
+    done = step(project, "scripts.evaluate", "--run", "trf", "--models", "training/trf")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((project / "metrics.json").read_text())["micro"]["f"] == 1
+
+
+@needs_transformers
+@pytest.mark.parametrize(
+    ("missing", "reason"),
+    [("*", "the folder has no config.json"), ("model.safetensors", "no file named"), ("tok* vocab.txt", "")],
+    ids=["all", "weights", "tokenizer"],
+)
+def test_a_folder_that_holds_no_transformer_is_named(project, missing, reason):
+    write_transformer(project / "tiny", ["IBM"])
+    for path in [path for pattern in missing.split() for path in (project / "tiny").glob(pattern)]:
+        path.unlink()
+    said = one_line(train_transformer(project, "tiny"))
+    assert "--components.transformer.model.name tiny: no transformer can be loaded" in said
+    assert reason in said
+    assert "a folder with config.json, model.safetensors and tokenizer.json" in said

@@ -52,6 +52,7 @@ DEFAULT_MODEL = """
 @architectures = "labelwise.LabelHeads.v1"
 hidden_width = 64
 maxout_pieces = 2
+rate = 1.0
 
 [model.tok2vec]
 @architectures = "spacy.HashEmbedCNN.v2"
@@ -70,24 +71,26 @@ subword_features = true
 
 @spacy.registry.architectures("labelwise.LabelHeads.v1")
 def label_heads_model(
-    tok2vec: Model[list[Doc], list[Floats2d]], hidden_width: int, maxout_pieces: int
+    tok2vec: Model[list[Doc], list[Floats2d]], hidden_width: int, maxout_pieces: int, rate: float = 1.0
 ) -> Model[list[Doc], Floats2d]:
     """A model with a hidden layer and five scores for each label, over a shared tok2vec.
 
     tok2vec (Model[List[Doc], List[Floats2d]]): Any tok2vec or listener.
     hidden_width (int), maxout_pieces (int): Units of each label's hidden layer, and pieces of each unit.
+    rate (float): By which the heads multiply the optimizer's learning rate: a transformer's is too low for layers that
+        start at zero.
     RETURNS (Model[List[Doc], Floats2d]): (tokens of all Docs, labels * 5): scores of the tags O, B, I, L and U of the
         first label, then of the second, and so on.
     """
     width = tok2vec.get_dim("nO") if tok2vec.has_dim("nO") else None
-    heads = heads_layer(hidden_width, maxout_pieces, width)
+    heads = heads_layer(hidden_width, maxout_pieces, width, rate)
     model = chain(tok2vec, list2array(), heads)
     model.set_ref("tok2vec", tok2vec)
     model.set_ref("heads", heads)
     return model
 
 
-def heads_layer(width: int, pieces: int, nI: int | None = None) -> Model[Floats2d, Floats2d]:
+def heads_layer(width: int, pieces: int, nI: int | None = None, rate: float = 1.0) -> Model[Floats2d, Floats2d]:
     """The heads of all labels: maxout(X W1 + b1) W2 + b2. The first axis of each parameter is the label."""
     # The number of labels is an attribute: thinc does not let a dimension change, and labels can be added.
     return Model(
@@ -96,7 +99,7 @@ def heads_layer(width: int, pieces: int, nI: int | None = None) -> Model[Floats2
         init=_init,
         dims={"nI": nI},
         params={"W1": None, "b1": None, "W2": None, "b2": None},
-        attrs={"width": width, "pieces": pieces, "labels": 0, "dropout_rate": 0.0},
+        attrs={"width": width, "pieces": pieces, "rate": rate, "labels": 0, "dropout_rate": 0.0},
     )
 
 
@@ -159,6 +162,20 @@ def _forward(
         return dX
 
     return Y.reshape(tokens, -1), backprop
+
+
+def finish_update(model: Model[Any, Floats2d], heads: Model[Floats2d, Floats2d], optimizer: Optimizer) -> None:
+    """Step with an optimizer, as `model.finish_update` does; the heads at their own rate.
+
+    In `nlp.rehearse`, spaCy gives a function that collects the gradients: all layers step at one rate then.
+    """
+    rate = heads.attrs.get("rate", 1.0)
+
+    def step(key: tuple[int, str], weights: Any, gradient: Any) -> tuple[Any, Any]:
+        return optimizer(key, weights, gradient, lr_scale=rate if key[0] == heads.id else 1.0)
+
+    own = rate != 1 and isinstance(optimizer, Optimizer)
+    model.finish_update(cast(Optimizer, step) if own else optimizer)
 
 
 # Gold
@@ -655,6 +672,10 @@ class LabelHeads(TrainablePipe):
         gold = read_gold(list(examples), self.labels)
         loss, d_scores = masked_loss(scores.reshape(len(scores), -1, TAGS), gold, self.model.ops.xp)
         return loss, d_scores.reshape(scores.shape)
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Step with an optimizer, the heads at their own rate."""
+        finish_update(self.model, self.model.get_ref("heads"), sgd)
 
     def rehearse(
         self,

@@ -166,7 +166,9 @@ class _LabelHead:
         self.column = pipe.labels.index(label)
         self.all_heads: Model[Any, Any] = pipe.model.get_ref("heads")
         attrs = self.all_heads.attrs
-        self.model = label_heads.heads_layer(attrs["width"], attrs["pieces"], self.all_heads.get_dim("nI"))
+        self.model = label_heads.heads_layer(
+            attrs["width"], attrs["pieces"], self.all_heads.get_dim("nI"), attrs["rate"]
+        )
         self.model.attrs["labels"] = 1
         for name in _PARAMS:
             self.model.set_param(name, self.all_heads.get_param(name)[self.column : self.column + 1].copy())
@@ -210,7 +212,7 @@ class _LabelHead:
             gold = self._gold_of(examples)
             _, d_scores = label_heads.masked_loss(scores.reshape(len(scores), 1, TAGS), gold, self.model.ops.xp)
             backprop(d_scores.reshape(scores.shape))
-            self.model.finish_update(optimizer)
+            label_heads.finish_update(self.model, self.model, optimizer)
             optimizer.step_schedules()
             if step % max(1, steps // _EVALUATIONS) == 0 or step == steps:
                 with self.model.use_params(optimizer.averages or {}):

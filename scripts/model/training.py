@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +38,7 @@ NO_VECTORS = "none"
 STATIC, MIXED = "include_static_vectors", "mixed_precision"  # keys of layers
 _TRANSITION_BASED = ("ner", "beam_ner")  # spaCy's factories
 UNLEARNED_F = 0.1  # of all labels together: below, a model has not learned
+_LOADS_TRANSFORMER = "huggingface_from_pretrained"  # a function of spacy-transformers
 _BATCH = 64
 _TRAINING_MB = 1500  # memory of one training; the corpus is streamed
 
@@ -227,14 +229,14 @@ def step_doubts(config: Config) -> list[str]:
 def train(job: TrainingJob) -> Trained:
     """Train, set the thresholds, and put `model-best` into the folder.
 
-    RAISES (UserError): If the GPU cannot be used, or none is used and the config needs one; see `length`.
+    RAISES (UserError): If the GPU cannot be used, or none is used and the config needs one; if a transformer cannot be
+        loaded, or is frozen and does not annotate; see `length`.
     """
     _demand_gpu(job.config, job.values, job.gpu)
     config = _read(job.config, {**job.values, **length(_read(job.config, job.values), job.words)})
     with replacing_model(job.folder) as work:
         with fast_products(config):
-            with show_validation_error(job.config, hint_fill=False):
-                nlp = init_nlp(config, use_gpu=job.gpu)
+            nlp = _initialized(job, config)
             fit(nlp, work / "trained", job.words, job.gpu)
             nlp = spacy.load(work / "trained")
         examples = CorpusReader(job.dev)(nlp)
@@ -246,6 +248,41 @@ def train(job: TrainingJob) -> Trained:
             trained = Trained({}, dict(label_heads.count_covered(_predicted(nlp, examples))))
         save_model(nlp, work / BEST)
     return trained
+
+
+def _initialized(job: TrainingJob, config: Config) -> Language:
+    """A pipeline to train. spaCy leaves frozen components out, also those that have nothing yet, as a transformer."""
+    frozen, annotating = (config["training"].get(f"{key}_components", []) for key in ("frozen", "annotating"))
+    sourced = [name for name in frozen if "source" in config["components"].get(name, {})]
+    config["training"]["frozen_components"] = sourced
+    try:
+        with show_validation_error(job.config, hint_fill=False):
+            nlp = init_nlp(config, use_gpu=job.gpu)
+    except Exception as err:  # files of many formats are read there
+        if any(frame.f_code.co_name == _LOADS_TRANSFORMER for frame, _ in walk_tb(err.__traceback__)):
+            raise _no_transformer(job.config, config, err) from err
+        raise
+    nlp.config["training"]["frozen_components"] = frozen
+    for name in set(frozen) - set(annotating):
+        if set(getattr(nlp.get_pipe(name), "listening_components", ())) - set(frozen):
+            wanted = ",".join(f'"{each}"' for each in [*annotating, name])
+            raise UserError(
+                f"{job.config}: {name} is frozen, and others learn from its output, so it must annotate the texts: "
+                f"--training.annotating_components '[{wanted}]'"
+            )
+    return nlp
+
+
+def _no_transformer(path: Path, config: Config, err: Exception) -> UserError:
+    """An error for weights that the transformers library cannot load."""
+    names = [(".".join(keys), value) for keys, value in walk_dict(config["components"]) if keys[-1] == "name"]
+    said = ", ".join(f"--components.{key} {value}" for key, value in names)
+    is_empty = any(Path(value).is_dir() and not Path(value, "config.json").is_file() for _, value in names)
+    reason = "the folder has no config.json" if is_empty else next(iter(str(err).strip().splitlines()), "")
+    return UserError(
+        f"{path}: {said}: no transformer can be loaded ({reason}); give the name of a model on the Hugging Face hub, "
+        "or a folder with config.json, model.safetensors and tokenizer.json"
+    )
 
 
 def _predicted(nlp: Language, examples: Iterable[Example]) -> Iterator[Example]:
