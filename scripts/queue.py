@@ -11,8 +11,7 @@ from scripts.core import settings
 from scripts.core.errors import plain_console, run_step
 from scripts.exporting.push import reading_block, target_of
 from scripts.queueing.queue import print_pushed, print_queue, queue, usual_prefill
-from scripts.queueing.request import Request
-from scripts.queueing.tasks import print_way_back
+from scripts.queueing.tasks import Request, print_way_back
 from scripts.reporting.console import plural
 from scripts.sources.blocks import add_blocks, read_config, write_config
 

@@ -24,8 +24,7 @@ from scripts.core.errors import plain_console
 from scripts.core.settings import DatasetOptions, SplitSection
 from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull
-from scripts.queueing.request import Queue, Request
-from scripts.queueing.tasks import print_way_back
+from scripts.queueing.tasks import Queue, Request, print_way_back
 from scripts.sources.blocks import (
     DatasetBlock,
     Proposal,

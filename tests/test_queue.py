@@ -36,8 +36,7 @@ from scripts.merging.pull import pull
 from scripts.model.models import announce, record_data
 from scripts.queue import main
 from scripts.queueing.candidates import choose, entropy, informativeness, main_words
-from scripts.queueing.request import Request
-from scripts.queueing.tasks import _destination
+from scripts.queueing.tasks import Request, _destination
 from scripts.sources.doccano import Doccano
 from scripts.sources.label_studio import LabelStudio
 from scripts.sources.prodigy_database import prodigy_database

@@ -26,7 +26,7 @@ from scripts.exporting.exporting import FORMATS
 from scripts.exporting.tokens import Tokens
 from scripts.model.label_heads import covered_of, masked_loss, predictions, read_gold, score_covered
 from scripts.queueing.candidates import Candidate, Tagger, _item
-from scripts.queueing.request import Request
+from scripts.queueing.tasks import Request
 from scripts.scoring.counts import Tally
 from scripts.sources.docbin import DocBinFiles
 from scripts.suspecting.cross_validation import SpanProbability, TextPrediction

@@ -17,7 +17,7 @@ from scripts.core.settings import DatasetOptions
 from scripts.merging.merge import Resources, merge
 from scripts.merging.merged import load, read_gold
 from scripts.queueing.queue import choose_conflicts
-from scripts.queueing.request import Request
+from scripts.queueing.tasks import Request
 from tests.annotated import task, write
 from tests.before import json_lines, run_step
 

@@ -213,7 +213,7 @@ URL = interface(["ORG"]).replace("$text", '$text" valueType="url')
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        (interface(["LOC"]), "has no <Labels> for a <Text> with a label of the model, which has ORG, PER"),
+        (interface(["LOC"]), "has no <Labels> of a <Text> with a label of the model: ORG, PER"),
         ("<View></View>", "has no <Labels>"),
         (URL, "has no <Labels>"),
         ("<View>", "damaged"),

@@ -34,7 +34,7 @@ from scripts.model.label_heads import (
 )
 from scripts.model.models import TrainedModel, load_model
 from scripts.model.thresholds import LabelScorer, label_scorer, run_components_below
-from scripts.queueing.request import QueueItem, Request, Selection, question_key, spans_of, without_overlap
+from scripts.queueing.tasks import QueueItem, Request, Selection, question_key, spans_of, without_overlap
 
 Floats = NDArray[np.float64]
 WordValues = Mapping[str, float]  # informativeness of a text by word, see `by_word`

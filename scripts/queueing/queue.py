@@ -25,7 +25,8 @@ from scripts.merging.merged import annotated_labels, gold_as_merged
 from scripts.merging.text_record import REPLACEMENT, Conflict
 from scripts.model.models import TrainedModel, find_models, model_digest
 from scripts.queueing.candidates import Tagger, choose_uncovered
-from scripts.queueing.request import (
+from scripts.queueing.tasks import (
+    FORMATS,
     NAME,
     Order,
     Prefill,
@@ -38,7 +39,6 @@ from scripts.queueing.request import (
     spans_of,
     without_overlap,
 )
-from scripts.queueing.tasks import FORMATS
 from scripts.reporting.console import as_sum, plural
 from scripts.sources.blocks import DatasetBlock
 

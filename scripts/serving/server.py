@@ -150,11 +150,11 @@ class _TextLabels(NamedTuple):
 
 
 def _controls(interface: str, labels: frozenset[str]) -> list[_TextLabels]:
-    """Return the controls of an interface that have labels of the model. RAISES (Refusal): If there are none."""
+    """Return the controls of an interface that have labels of the model. RAISES (NotAnswered): If there are none."""
     try:
         elements = list(parse_xml(interface.encode(), "label_config").iter())
     except Unusable as err:
-        raise Refusal(400, str(err)) from err
+        raise NotAnswered(400, str(err)) from err
     keys = {
         element.get("name", ""): element.get("value", "").removeprefix("$")
         for element in elements
@@ -168,7 +168,7 @@ def _controls(interface: str, labels: frozenset[str]) -> list[_TextLabels]:
             found.append(_TextLabels(element.get("name", ""), shown[0], keys[shown[0]], own))
     if not found:
         some = ", ".join(sorted(labels))
-        raise Refusal(400, f"label_config: has no <Labels> for a <Text> with a label of the model, which has {some}")
+        raise NotAnswered(400, f"label_config: has no <Labels> of a <Text> with a label of the model: {some}")
     return found
 
 
@@ -176,10 +176,10 @@ class _SentTask(msgspec.Struct):
     data: dict[str, Any]
 
     def text(self, key: str) -> str:
-        """RAISES (Refusal): If there is none."""
+        """RAISES (NotAnswered): If there is none."""
         text = self.data.get(key)
         if not isinstance(text, str):
-            raise Refusal(400, f"tasks: no text in data.{key} of one")
+            raise NotAnswered(400, f"tasks: no text in data.{key} of one")
         return text
 
 
@@ -202,8 +202,8 @@ def _score(probability: float | None) -> dict[str, float]:
 # ---- Requests
 
 
-class Refusal(Exception):
-    """A request that is not answered: status, and a line that has no text in it."""
+class NotAnswered(Exception):
+    """What stands against an answer: status, and a line that has no text in it."""
 
     def __init__(self, status: int, message: str) -> None:
         self.status, self.message = status, message
@@ -239,7 +239,7 @@ class Service:
                 if endpoint != self._health:
                     self._demand_token(request)
                 return _json(200, await endpoint(request))
-            except Refusal as err:
+            except NotAnswered as err:
                 return _json(err.status, {"error": err.message})
             except ClientDisconnect:
                 return Response()  # to nobody
@@ -250,27 +250,27 @@ class Service:
         return answer
 
     def _demand_token(self, request: Request) -> None:
-        """RAISES (Refusal): If the token is neither a bearer token nor the password of basic authentication."""
+        """RAISES (NotAnswered): If the token is neither a bearer token nor the password of basic authentication."""
         kind, _, sent = request.headers.get("authorization", "").partition(" ")
         given = sent.strip().encode() if kind.lower() == "bearer" else b""
         if kind.lower() == "basic":
             with suppress(ValueError):
                 given = base64.b64decode(sent, validate=True).partition(b":")[2]
         if not hmac.compare_digest(given, self._token) and self._token:
-            raise Refusal(401, "the token is missing or wrong: send it as a bearer token, or as a password")
+            raise NotAnswered(401, "the token is missing or wrong: send it as a bearer token, or as a password")
 
     async def _asked(self, request: Request) -> _Asked:
-        """Read and decode a body. RAISES (Refusal): If it is too large, too slow, or no such JSON."""
+        """Read and decode a body. RAISES (NotAnswered): If it is too large, too slow, or no such JSON."""
         try:
             return msgspec.json.decode(await asyncio.wait_for(self._body(request), self.limits.seconds), type=_Asked)
         except asyncio.TimeoutError as err:
-            raise Refusal(408, f"the body has not come in {self.limits.seconds:g} s") from err
+            raise NotAnswered(408, f"the body has not come in {self.limits.seconds:g} s") from err
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as err:
             reason = str(err) if isinstance(err, msgspec.ValidationError) else "is no JSON"
-            raise Refusal(400, f"the body: {reason}") from err
+            raise NotAnswered(400, f"the body: {reason}") from err
 
     async def _body(self, request: Request) -> bytearray:
-        """Read a body. RAISES (Refusal): If it is too large: before it is sent, if the client waits for that."""
+        """Read a body. RAISES (NotAnswered): If it is too large: before it is sent, if the client waits for that."""
         body, most = bytearray(), self.limits.megabytes * 2**20
         is_announced = int(request.headers.get("content-length", 0)) > most
         if not (is_announced and "expect" in request.headers):
@@ -278,7 +278,7 @@ class Service:
                 # Read to its end, but not kept: who sends on while the answer comes may never see it.
                 body += chunk if len(body) <= most else b""
         if is_announced or len(body) > most:
-            raise Refusal(413, f"the body has more than {self.limits.megabytes:g} MB")
+            raise NotAnswered(413, f"the body has more than {self.limits.megabytes:g} MB")
         return body
 
     async def _predict(self, request: Request) -> dict[str, Any]:
@@ -290,27 +290,27 @@ class Service:
             return version | {"results": list(map(_plain, await self._spans(asked.texts)))}
         if asked.text is not None:
             return version | _plain((await self._spans([asked.text]))[0])
-        raise Refusal(400, "the body: has neither text nor texts nor tasks")
+        raise NotAnswered(400, "the body: has neither text nor texts nor tasks")
 
     async def _predict_tasks(self, tasks: Sequence[_SentTask], interface: str) -> list[dict[str, Any]]:
         controls = _controls(interface, self.model.labels)
         texts = [task.text(control.key) for task in tasks for control in controls]
         if sum(map(len, texts)) > self.limits.megabytes * 2**20 or len(texts) > self.limits.texts:
-            raise Refusal(413, f"{len(tasks):,} tasks for {len(controls)} <Labels>: too many or too long")
+            raise NotAnswered(413, f"{len(tasks):,} tasks for {len(controls)} <Labels>: too many or too long")
         unique = list(dict.fromkeys(texts))
         found = dict(zip(unique, await self._spans(unique), strict=True))
         return [_studio_prediction(task, controls, found) for task in tasks]
 
     async def _spans(self, texts: Sequence[str]) -> list[Spans]:
-        """Predict the spans of each text. RAISES (Refusal): If texts are too many or long, or wait too long."""
+        """Predict the spans of each text. RAISES (NotAnswered): If texts are too many or long, or wait too long."""
         if len(texts) > self.limits.texts:
-            raise Refusal(413, f"{len(texts):,} texts: more than {self.limits.texts:,}")
+            raise NotAnswered(413, f"{len(texts):,} texts: more than {self.limits.texts:,}")
         if (longest := max(map(len, texts), default=0)) > self.limits.characters:
-            raise Refusal(413, f"a text of {longest:,} characters: more than {self.limits.characters:,}")
+            raise NotAnswered(413, f"a text of {longest:,} characters: more than {self.limits.characters:,}")
         try:
             return await asyncio.wait_for(self._predictor.predict(texts), self.limits.seconds)
         except asyncio.TimeoutError as err:
-            raise Refusal(503, f"no prediction in {self.limits.seconds:g} s: try again later") from err
+            raise NotAnswered(503, f"no prediction in {self.limits.seconds:g} s: try again later") from err
 
     async def _setup(self, request: Request) -> dict[str, str]:
         _controls((await self._asked(request)).schema, self.model.labels)
