@@ -21,7 +21,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.words import Text, Vocabulary, collisions, make_text
+from benchmarks.words import Text, Vocabulary, collisions, make_text, repeat_texts
 from scripts.core.files import BUFFER, code_digest, whole_path, write_json
 from scripts.core.hashing import input_hashes, task_hash
 from tests.prodigy import SCHEMA
@@ -69,6 +69,7 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
     kilobytes (float): JSON of a task, on average, in kB of 1,000 bytes.
     shuffle (int | None): Seed of another order of the rows and lines; None for the order in which they were answered.
     formats (list[Format]): Formats that are written.
+    texts_from (str): A folder of real texts, whose lengths they keep; empty for synthetic ones.
     """
 
     datasets: int = 20
@@ -77,6 +78,7 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
     kilobytes: float = 20
     shuffle: int | None = None
     formats: tuple[Format, ...] = ("sqlite", "jsonl")
+    texts_from: str = ""
 
 
 class Generated(msgspec.Struct, kw_only=True):
@@ -146,11 +148,17 @@ def _texts(size: Size) -> Iterator[Text]:
     random = Random(f"texts {size.seed}")
     special = collisions(vocabulary, random, min(COLLIDING, size.tasks // 2))
     positions = dict(zip(random.sample(range(size.tasks), len(special)), special, strict=True))
-    mean = size.kilobytes * 1000 / _BYTES_A_TOKEN
-    for number in range(size.tasks):
-        words = max(8, round(mean * 0.88 * random.triangular(0.4, 1.6)))  # the rest is punctuation
-        text = make_text(vocabulary.draw(random, words), random)
+    real = size.texts_from and Path(size.texts_from)
+    texts = repeat_texts(real, random) if real else _synthetic_texts(size, vocabulary, random)
+    for number, text in zip(range(size.tasks), texts, strict=False):
         yield positions.get(number, text)
+
+
+def _synthetic_texts(size: Size, vocabulary: Vocabulary, random: Random) -> Iterator[Text]:
+    mean = size.kilobytes * 1000 / _BYTES_A_TOKEN
+    while True:
+        words = max(8, round(mean * 0.88 * random.triangular(0.4, 1.6)))  # the rest is punctuation
+        yield make_text(vocabulary.draw(random, words), random)
 
 
 # Answers
@@ -386,6 +394,7 @@ def main() -> None:
     parser.add_argument("--kilobytes", type=float, default=20, help="JSON of a task, on average")
     parser.add_argument("--format", choices=("sqlite", "jsonl", "both"), default="both")
     parser.add_argument("--shuffle", type=int, help="seed of another order of the rows and lines")
+    parser.add_argument("--texts-from", default="", help="folder of real texts, instead of synthetic ones")
     parser.add_argument("--add", type=int, help="append this number of answers to the first dataset")
     args = parser.parse_args()
     if args.add:
@@ -394,7 +403,7 @@ def main() -> None:
         return
     size = Size(
         datasets=args.datasets, tasks=args.tasks, seed=args.seed, kilobytes=args.kilobytes, shuffle=args.shuffle,
-        formats=("sqlite", "jsonl") if args.format == "both" else (args.format,),
+        formats=("sqlite", "jsonl") if args.format == "both" else (args.format,), texts_from=args.texts_from,
     )  # fmt: skip
     generated = generate(args.folder, size)
     print(f"✔ {args.folder}: {generated.answers:,} answers, {generated.bytes / 1e6:,.0f} MB of JSON")

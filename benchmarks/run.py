@@ -3,7 +3,8 @@
     python -m benchmarks.run --scale full --folder /tmp/bench      # 2.7 GB of JSON, twice; needs about 40 GB of disk
     python -m benchmarks.run --scale small --folder /tmp/bench
 
-It writes benchmarks/results/<scale>.json. Nothing else should be running.
+With --texts-from ../shared/data/brat-wlp, the ratios of real texts stand beside those of the synthetic ones. It writes
+benchmarks/results/<scale>.json. Nothing else should be running.
 """
 
 from __future__ import annotations
@@ -131,21 +132,36 @@ def peak(found: dict[str, Measured]) -> float:
 
 def compare_ways(bench: Bench, data: Path) -> None:
     """Our steps with one and two processes, the usual way, DuckDB, and the floor; all files are in the page cache."""
+    compare_exports(bench, data)
+    bench.one("floor: decode the database once", "python", "-m", "benchmarks.baselines", "decode-sqlite", data)
+    bench.steps("one process, sqlite", data / "datasets-sqlite.cfg", "--system.processes", "1")
+    database = bench.steps("two processes, sqlite", data / "datasets-sqlite.cfg", "--system.processes", "2")
+    bench.one("DuckDB, grouping alone", "python", "-m", "benchmarks.baselines", "duckdb", data)
+    bench.expect("peak with two processes, sqlite, MB", peak(database), at_most=500)
+
+
+def compare_exports(bench: Bench, data: Path) -> None:
+    """Our steps with one and two processes on JSONL, the floor, and the usual way."""
     _read_all(data)
     _beside_the_floor(bench, data)
-    bench.one("floor: decode the database once", "python", "-m", "benchmarks.baselines", "decode-sqlite", data)
     one = bench.steps("one process, jsonl", data / "datasets-jsonl.cfg", "--system.processes", "1")
     two = bench.steps("two processes, jsonl", data / "datasets-jsonl.cfg", "--system.processes", "2")
     bench.steps("two processes, jsonl", data / "datasets-jsonl.cfg", "--system.processes", "2")  # twice, as of srsly
-    bench.steps("one process, sqlite", data / "datasets-sqlite.cfg", "--system.processes", "1")
-    database = bench.steps("two processes, sqlite", data / "datasets-sqlite.cfg", "--system.processes", "2")
     usual = _usual_way(bench, data)
     _read_all(data)
-    bench.one("DuckDB, grouping alone", "python", "-m", "benchmarks.baselines", "duckdb", data)
     ours = sum(bench.results[f"two processes, jsonl: {step}"]["seconds"] for step in STEPS)  # the quickest, as of srsly
     bench.expect("the srsly way / ours, two processes", usual / ours, at_least=12)
-    bench.expect("peak with two processes, MB", max(peak(two), peak(database)), at_most=500)
+    bench.expect("corpus / all three steps, CPU, one process", one["corpus"].cpu / sum(one[step].cpu for step in STEPS))
+    bench.expect("peak with two processes, MB", peak(two), at_most=500)
     bench.expect("peak with one process, MB", peak(one), at_most=250)
+
+
+def real_texts(bench: Bench, folder: Path) -> None:
+    """The same ratios for real texts, whatever they are."""
+    real = Bench(bench.folder / "real", bench.texts)
+    compare_exports(real, real.data("data", "--format", "jsonl", "--texts-from", folder.absolute()))
+    bench.results |= {f"real texts: {name}": found for name, found in real.results.items()}
+    bench.targets += [Target(f"real texts: {target.name}", target.value) for target in real.targets]
 
 
 def _read_all(data: Path) -> None:
@@ -279,11 +295,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--scale", choices=SCALES, default="small")
     parser.add_argument("--folder", type=Path, required=True, help="for data and outputs; kept")
+    parser.add_argument("--texts-from", type=Path, help="folder of real texts, to be measured too")
     args = parser.parse_args()
     bench = Bench(args.folder.absolute() / args.scale, SCALES[args.scale])
     data = bench.data("data")
     compare_ways(bench, data)
     same_bytes(bench, data)
+    if args.texts_from:
+        real_texts(bench, args.texts_from)
     one_dataset(bench)
     again(bench)
     growth(bench, data)

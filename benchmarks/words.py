@@ -1,12 +1,19 @@
-"""Synthetic text: words by a Zipf-like vocabulary, a few of them not ASCII, and texts whose input hashes collide."""
+"""Text: synthetic, of words by a Zipf-like vocabulary, a few of them not ASCII; or real ones, repeated with other
+numbers and names; and texts whose input hashes collide.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from array import array
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, count
+from pathlib import Path
 from random import Random
 from typing import NamedTuple
+
+import spacy
 
 from scripts.core.hashing import input_hash
 
@@ -89,11 +96,32 @@ def encode(tokens: list[tuple[str, bool]]) -> Text:
         starts.append(position)
         ends.append(end)
         encoded.append(
-            f'{{"text":"{token}","start":{position},"end":{end},"id":{number},"ws":{"true" if space else "false"}}}'
+            f'{{"text":{json.dumps(token, ensure_ascii=False)},"start":{position},"end":{end},"id":{number},'
+            f'"ws":{"true" if space else "false"}}}'
         )
         position = end + space
     text = json.dumps(content, ensure_ascii=False).encode()
     return Text(content, text, f"[{','.join(encoded)}]".encode(), starts, ends)
+
+
+_CHANGES = re.compile(r"\d+|(?<=[a-z,] )[A-Z]\w+")  # numbers, and words that have a capital within a sentence
+
+
+def repeat_texts(folder: Path, random: Random) -> Iterator[Text]:
+    """Yield the texts of a folder's .txt files again and again, each time with other numbers of as many digits, and
+    with names that are drawn from all of them; tokens are spaCy's, whitespace is single spaces.
+    """
+    texts = [" ".join(path.read_text("utf8").split()) for path in sorted(folder.rglob("*.txt"))]
+    names = [found for text in texts for found in _CHANGES.findall(text) if not found.isdecimal()]
+    tokenizer = spacy.blank("en").tokenizer
+    while True:
+        for text in texts:
+            changed = _CHANGES.sub(lambda match: _other(match[0], names, random), text)
+            yield encode([(token.text, bool(token.whitespace_)) for token in tokenizer(changed)])
+
+
+def _other(found: str, names: Sequence[str], random: Random) -> str:
+    return "".join(random.choices("0123456789", k=len(found))) if found.isdecimal() else random.choice(names)
 
 
 def collisions(vocabulary: Vocabulary, random: Random, pairs: int) -> list[Text]:

@@ -141,6 +141,20 @@ def test_new_answers_are_added_to_all_formats(tmp_path):
     assert digests(tmp_path) == before
 
 
+def test_real_texts_come_again_with_other_numbers_and_names(tmp_path):
+    (tmp_path / "texts").mkdir()
+    for number, text in enumerate(['Add 10 mL of "Tris" to the Eppendorf tube.', "Mix with Triton\nfor 25 s."]):
+        (tmp_path / "texts" / f"{number}.txt").write_text(text)
+    size = msgspec.structs.replace(SIZE, tasks=30, formats=("jsonl",), texts_from=str(tmp_path / "texts"))
+    generate(tmp_path / "data", size)
+    found = {task["text"] for task in tasks(tmp_path / "data")}
+    words = [text.split() for text in found if text.startswith(("Add ", "Mix "))]
+    assert {len(one) for one in words} == {9, 6}
+    assert len({one[4] for one in words if len(one) == 6}) > 5
+    assert {one[2] for one in words if len(one) == 6} == {"Triton", "Eppendorf"}
+    assert not any(entry.reasons for entry in merged(tmp_path / "data", tmp_path, "jsonl")[1].datasets.values())
+
+
 def test_what_is_there_is_not_made_again(data):
     before = (data / "prodigy.db").stat().st_mtime_ns
     generate(data, SIZE)
