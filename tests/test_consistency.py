@@ -14,10 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.checking import consistency
-from scripts.checking.agreement import AgreementCounts, alpha, find_words
 from scripts.checking.consistency import read_suspects
+from scripts.checking.groups import AgreementCounts, RateSums, alpha, chi_square_tail, compare_groups, find_words
 from scripts.checking.passages import CoveredText, to_passage
-from scripts.checking.rates import RateSums, chi_square_tail, compare_groups
 from scripts.checking.surface_forms import KINDS, FormFinder, annotated_forms, find_occurrences, sum_forms
 from scripts.core import manifest as manifests
 from scripts.core.answers import Span

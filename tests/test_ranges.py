@@ -15,8 +15,8 @@ from spacy.training import Example
 
 from scripts.building.documents import DocMaker
 from scripts.building.reading import split_doc
-from scripts.checking.agreement import find_words
 from scripts.checking.coverage import count_words
+from scripts.checking.groups import find_words
 from scripts.checking.passages import decode_text, excerpt, to_passage
 from scripts.checking.surface_forms import KINDS, FormFinder, annotated_forms, find_occurrences
 from scripts.core import answers

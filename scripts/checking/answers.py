@@ -20,9 +20,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.checking.agreement import Agreement, AgreementCounts, find_words
+from scripts.checking.groups import (
+    Agreement,
+    AgreementCounts,
+    GroupComparison,
+    Names,
+    RateSums,
+    compare_groups,
+    find_words,
+)
 from scripts.checking.passages import CoveredText
-from scripts.checking.rates import GroupComparison, Names, RateSums, compare_groups
 from scripts.core.answers import Answer, Kind, Span, Task, annotator_of, recency
 from scripts.core.manifest import Manifest
 from scripts.core.workers import spread

@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 from msgspec.structs import asdict
 
-from scripts.checking.agreement import Agreement
 from scripts.checking.answers import compare_answers
+from scripts.checking.groups import LEVEL, Agreement, GroupComparison, differing
 from scripts.checking.occurrences import (
     ALL,
     EXAMPLES,
@@ -28,7 +28,6 @@ from scripts.checking.occurrences import (
 )
 from scripts.checking.passages import Excerpt, LabelOverlap, excerpt
 from scripts.checking.ranking import TIERS, FormEvidence, rank
-from scripts.checking.rates import LEVEL, GroupComparison, differing
 from scripts.checking.review import FOLDER, Suspect, SuspectKind, load_current, stream_suspects
 from scripts.checking.surface_forms import ANNOTATED, KINDS, NONE, PARTIAL, RELABELED, FormTable, collect_forms
 from scripts.core.files import Count, demand_sum, exclusive, sha256, whole_file, work_folder, write_json

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.checking.agreement import find_words
 from scripts.checking.answers import UNATTRIBUTED
+from scripts.checking.groups import find_words
 from scripts.checking.occurrences import ALL, Counts, FormCounts, Occurrence
 from scripts.checking.review import Suspect, SuspectKind
 from scripts.checking.surface_forms import ANNOTATED, INSIDE, KINDS, NONE, PARTIAL, RELABELED, FormTable
