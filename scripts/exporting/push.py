@@ -34,7 +34,7 @@ class PushTask(NamedTuple):
     """A text with the spans that annotators see.
 
     key (str): A digest of what is asked.
-    score (float | None): Of a prediction: the surer the models are, the higher.
+    score (float | None): Of a prediction: the more certain the models are, the higher.
     """
 
     key: str

@@ -71,7 +71,7 @@ def print_reliability(console: Console, metrics: Metrics) -> None:
         return
     console.print(
         f"Probabilities of {spans}: calibration error {ratio(found.ece)}; exact ones would have "
-        f"{ratio(found.exact_ece)}. Precision of the surest 30 %: {ratio(found.p30)}, 50 %: {ratio(found.p50)}, "
+        f"{ratio(found.exact_ece)}. Precision of the most certain 30 %: {ratio(found.p30)}, 50 %: {ratio(found.p50)}, "
         f"80 %: {ratio(found.p80)}."
     )
     by_label = ((label, score.reliability) for label, score in metrics.labels.items() if score.reliability)

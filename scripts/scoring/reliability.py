@@ -33,7 +33,7 @@ class Reliability(msgspec.Struct):
     spans: float  # predicted where their label is covered, a whole number for one seed
     ece: float | None = None  # expected calibration error
     exact_ece: float | None = None  # what it would be with so many spans if all probabilities were exact
-    p30: float | None = None  # precision of the surest 30 % of the spans
+    p30: float | None = None  # precision of the most certain 30 % of the spans
     p50: float | None = None  # likewise
     p80: float | None = None
 
