@@ -359,6 +359,11 @@ class WrittenTo(SourcePart):
         yield from answers
 
 
+def read_only(source):
+    """The source; of a server its copy, which is not fetched."""
+    return WrittenTo(source, lambda: None)
+
+
 def test_what_changes_while_it_is_read_is_read_again(reader, tmp_path):  # noqa: F811
     source = reader("Ada", labels=["PER"])
     if isinstance(source, ProdigyDatabase):
@@ -391,7 +396,7 @@ def test_what_is_cut_while_it_is_read_is_never_pulled_by_half(reader, tmp_path, 
         for path, content in (contents.pop(0) if contents else {}).items():
             path.write_bytes(content)
 
-    pull({"a": source}, tmp_path / "out", 0.2, 1)
+    pull({"a": read_only(source)}, tmp_path / "out", 0.2, 1)
     before = (tmp_path / "out" / "a.jsonl").read_bytes()
     try:
         found = pull({"a": WrittenTo(source, write)}, tmp_path / "out", 0, 1, fresh=True)
@@ -399,14 +404,14 @@ def test_what_is_cut_while_it_is_read_is_never_pulled_by_half(reader, tmp_path, 
         assert "\n" not in str(err)
         assert (tmp_path / "out" / "a.jsonl").read_bytes() == before
     else:  # a reading saw all of what is there
-        assert pull({"a": source}, tmp_path / "other", 0, 1).manifest.datasets == found.manifest.datasets
+        assert pull({"a": read_only(source)}, tmp_path / "other", 0, 1).manifest.datasets == found.manifest.datasets
 
 
 def test_what_is_gone_before_it_is_read_is_not_taken_for_empty(reader, tmp_path):  # noqa: F811
     source = reader(labels=["PER"])
     if source.state() is None:
         pytest.skip("nobody can remove a server's files")
-    pull({"a": source}, tmp_path / "out", 0.2, 1)
+    pull({"a": read_only(source)}, tmp_path / "out", 0.2, 1)
     before = (tmp_path / "out" / "a.jsonl").read_bytes()
     (tmp_path / "input").rename(tmp_path / "gone")
     with pytest.raises((UserError, OSError)):
