@@ -36,6 +36,7 @@ def running(program, folder):
         "--enable-legacy-api-token", "--log-level", "ERROR",
     ]  # fmt: skip
     quiet = {"COLLECT_ANALYTICS": "false", "LATEST_VERSION_CHECK": "false", "SENTRY_DSN": "", "FRONTEND_SENTRY_DSN": ""}
+    quiet |= dict.fromkeys(["ML_BLOCK_LOCAL_IP", "SSRF_PROTECTION_ENABLED"], "false")  # models may be on this machine
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
             list(map(str, command)), cwd=folder, env=os.environ | quiet, stdout=log, stderr=log, start_new_session=True

@@ -7,6 +7,7 @@ import os
 import random
 import re
 import shutil
+import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -18,8 +19,9 @@ from scripts.core.answers import GoldText
 from scripts.exporting.label_studio import interface, utf16
 from tests import doccano, label_studio
 from tests.prodigy import line, task, write_database
-from tests.project import CONFIG, TRAINING, run, succeed
+from tests.project import CONFIG, ROOT, TRAINING, run, succeed
 from tests.test_queue import prepare, teach
+from tests.test_serve import served
 from tests.web import Answer, serving
 
 pytest.importorskip("httpx", reason="pip install -r requirements-servers.txt")
@@ -407,3 +409,64 @@ def test_users_who_do_not_share_a_project_of_doccano(shared_doccano, tmp_path, m
     assert {answer["annotator"]: answer["spans"] for answer in answers} == {
         "ada": [{"start": 0, "end": 3, "label": "ORG"}], "ben": [{"start": 10, "end": 14, "label": "ORG"}]
     }  # fmt: skip
+
+
+# ---- The model in the tools
+
+
+def predicted(server, text, labels):
+    """What the server says about a text: spans of these labels, in code points."""
+    spans = server.predict({"text": text}, headers={"Authorization": "Bearer s3cret"})["spans"]
+    return [(span["start"], span["end"], span["label"]) for span in spans if span["label"] in labels]
+
+
+@pytest.mark.parametrize("labels", [["ORG", "PER"], ["ORG"]], ids=len)
+def test_label_studio_shows_what_serve_predicts_when_a_task_is_opened(studio, project, labels):
+    title = f"Served {len(labels)}"
+    number = studio("POST", "/api/projects/", {"title": title, "label_config": interface(labels)})["id"]
+    studio("POST", f"/api/projects/{number}/import", [{"data": {"text": text}} for text in TEXTS[40:60]])
+    connection = {"project": number, "title": "labelwise", "auth_method": "BASIC_AUTH", "basic_auth_user": "any"}
+    with served(project, token="s3cret") as server:
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            studio("POST", "/api/ml", connection | {"url": server.url, "basic_auth_pass": "wrong"})
+        assert b"authentication parameters were either not provided or are incorrect" in caught.value.read()
+        studio("POST", "/api/ml", connection | {"url": server.url, "basic_auth_pass": "s3cret"})
+        seen = 0
+        for one in studio_tasks(studio, title):
+            opened = studio("GET", f"/api/tasks/{one['id']}/?project={number}")
+            text = opened["data"]["text"]
+            (prediction,) = opened["predictions"]
+            assert prediction["model_version"].startswith("ner ")
+            assert prediction["result"] == [
+                shown | {key: value for key, value in found.items() if key in ("id", "score")}
+                for found, shown in zip(
+                    prediction["result"], results(text, predicted(server, text, labels)), strict=True
+                )
+            ]
+            assert prediction["score"] == min((one["score"] for one in prediction["result"]), default=None)
+            seen += len(prediction["result"])
+        assert seen > 10
+
+
+def test_doccano_writes_what_serve_predicts_by_the_documented_template(shared_doccano, project):
+    call = shared_doccano
+    new = {"name": "Served", "description": "Served", "project_type": "SequenceLabeling"}
+    number = call("ada", "POST", "/v1/projects", new | {"resourcetype": "SequenceLabelingProject"})["id"]
+    place = f"/v1/projects/{number}"
+    names = {call("ada", "POST", f"{place}/span-types", {"text": label})["id"]: label for label in ("ORG", "PER")}
+    template = re.search(r"```jinja\n(.*?)```", (ROOT / "docs/serving.md").read_text("utf8"), re.DOTALL)[1]
+    texts = [text for text in TEXTS[40:60] if text == text.strip()]
+    with served(project, token="s3cret") as server:
+        asked = {"url": f"{server.url}/predict", "method": "POST", "params": {}, "body": {"text": "{{ text }}"}}
+        asked["headers"] = {"Authorization": "Bearer s3cret"}
+        config = {"model_name": "Custom REST Request", "model_attrs": asked, "template": template, "task_type": "Span"}
+        call("ada", "POST", f"{place}/auto-labeling/configs", config | {"label_mapping": {}})
+        seen = 0
+        for text in texts:
+            example = call("ada", "POST", f"{place}/examples", {"text": text, "meta": {}})["id"]
+            call("ada", "POST", f"{place}/auto-labeling?example={example}", {})
+            spans = call("ada", "GET", f"{place}/examples/{example}/spans")
+            found = sorted((span["start_offset"], span["end_offset"], names[span["label"]]) for span in spans)
+            assert found == predicted(server, text, ("ORG", "PER"))
+            seen += len(found)
+        assert seen > 10

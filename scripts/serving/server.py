@@ -236,8 +236,7 @@ class Service:
 
         async def answer(request: Request) -> Response:
             try:
-                if endpoint != self._health:
-                    self._demand_token(request)
+                self._demand_token(request)
                 return _json(200, await endpoint(request))
             except NotAnswered as err:
                 return _json(err.status, {"error": err.message})
