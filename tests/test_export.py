@@ -17,7 +17,6 @@ from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError
 from scripts.core.hashing import input_hash, task_hash
 from scripts.exporting.exporting import FORMATS, export
-from scripts.exporting.label_studio import utf16
 from scripts.merging.decide import longest_first
 from scripts.merging.merge import Resources, merge
 from scripts.sources.brat import Brat
@@ -198,7 +197,7 @@ def test_doccano_keeps_spans_and_meta(tasks, tmp_path):
 def test_label_studio_keeps_spans_whose_texts_stand_at_their_offsets(tasks, tmp_path):
     before, target, account = exported(tasks, tmp_path, "label_studio")
     expected = complete(before, account.labels)
-    for offsets in ("utf16", "auto"):
+    for offsets in ("codepoints", "auto"):
         assert found(LabelStudio(str(target / "tasks.json"), account.labels, offsets=offsets)) == expected
     made = json.loads((target / "tasks.json").read_bytes())
     predicted = {one["data"]["text"]: one["predictions"][0]["result"] for one in made}
@@ -270,12 +269,6 @@ def test_conll_skips_and_counts_overlapping_spans(tmp_path):
     assert (target / "incomplete.conll").read_text() == "IBM\tB-ORG\n\n"
     assert account.spans == {"read": 5, "written": 4, "overlaps a longer span of another label": 1}
     assert account.notes["texts with other whitespace than one space between tokens"] == 1
-
-
-@given(st.text(CHARS), st.data())
-def test_offsets_in_utf16_are_where_the_encoded_text_says(text, data):
-    offsets = data.draw(st.lists(st.integers(0, len(text))))
-    assert utf16(text, offsets) == {at: len(text[:at].encode("utf-16-le")) // 2 for at in offsets}
 
 
 @few

@@ -48,7 +48,7 @@ def test_no_offset_moves_after_an_emoji(name, tweets, tmp_path):
     target, account = export(corpus, tmp_path, name, "all", {"lang": "en"})
     assert account.texts == {"read": len(spans), "written": len(spans)}
     if name == "label_studio":
-        assert found(LabelStudio(str(target / "tasks.json"), LABELS, offsets="utf16")) == spans
+        assert found(LabelStudio(str(target / "tasks.json"), LABELS, offsets="codepoints")) == spans
     else:
         path = str(target / "complete.jsonl")
         assert found(Doccano(path, LABELS, without_spans="annotated", offsets="codepoints")) == spans

@@ -1,6 +1,5 @@
 """Label Studio tasks with pre-annotations. See https://labelstud.io/guide/predictions."""
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -12,7 +11,6 @@ from scripts.exporting.writer import Writer
 
 _FROM, _TO, _TYPE = "label", "text", "labels"
 _encode = msgspec.json.Encoder().encode
-_LAST_OF_ONE_UNIT = "\uffff"
 
 
 class LabelStudioWriter(Writer):
@@ -59,18 +57,11 @@ def studio_task(text: GoldText, spans: list[Span], complete: bool) -> dict[str, 
 def regions(
     text: str, input_hash: int, spans: Sequence[Span], from_name: str = _FROM, to_name: str = _TO, first: int = 1
 ) -> list[dict[str, Any]]:
-    """Spans as the results of a control, numbered from `first`."""
-    units = utf16(text, [offset for span in spans for offset in (span.start, span.end)])
+    """Spans as the results of a control, numbered from `first`. Label Studio counts code points, since 1.4."""
     result = []
     for number, span in enumerate(spans, first):
         quote = text[span.start : span.end]
-        value = {"start": units[span.start], "end": units[span.end], "text": quote, "labels": [span.label]}
+        value = {"start": span.start, "end": span.end, "text": quote, "labels": [span.label]}
         name = f"{input_hash & 0xFFFFFFFF:08x}-{number}"
         result.append({"id": name, "from_name": from_name, "to_name": to_name, "type": _TYPE, "value": value})
     return result
-
-
-def utf16(text: str, offsets: list[int]) -> dict[int, int]:
-    """Map offsets in code points to UTF-16 code units, in which browsers count."""
-    astral = [] if text.isascii() else [offset for offset, char in enumerate(text) if char > _LAST_OF_ONE_UNIT]
-    return {offset: offset + bisect_left(astral, offset) for offset in offsets}

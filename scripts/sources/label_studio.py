@@ -113,8 +113,8 @@ class LabelStudio(Files, frozen=True):
     path (str): The file, or a folder of files.
     without_spans (str): An annotation without spans is "annotated", since somebody submitted it, or "unannotated". A
         task without an annotation never counts as annotated.
-    offsets (str): Their unit: "utf16", as browsers count, "codepoints", as Python programs that import annotations
-        count, "utf16_crlf" and "codepoints_crlf" with the line ends of Windows as one character, "graphemes", "bytes",
+    offsets (str): Their unit: "utf16", as Label Studio counted before 1.4, "codepoints", as it counts since then,
+        "utf16_crlf" and "codepoints_crlf" with the line ends of Windows as one character, "graphemes", "bytes",
         or "auto": as the texts in the spans tell, or the boundaries of words.
     field (str): The key of the text in a task's data; if not given, that in which most spans fit, or "text".
     to_name (list[str]): The objects whose spans are taken; if not given, those whose spans fit in the text.
@@ -126,7 +126,7 @@ class LabelStudio(Files, frozen=True):
     to_name: Sequence[str] = ()
 
     def offset_units(self) -> tuple[Offsets, Unit]:
-        """As set; Label Studio itself counts as browsers do."""
+        """As set; Label Studio itself counted as browsers do, until 1.4: since then, code points."""
         return self.offsets, "utf16"
 
     def recognizes(self) -> bool:
