@@ -13,6 +13,7 @@ from benchmarks.weeks import MORE
 from tests.imports import ROOT
 
 PERFORMANCE = (ROOT / "docs/performance.md").read_text("utf8")
+SERVING = (ROOT / "docs/serving.md").read_text("utf8")
 MACHINES = (ROOT / "docs/many-machines.md").read_text("utf8")
 
 
@@ -30,7 +31,7 @@ def percent(value, digits=0):
 
 
 def test_every_result_is_referred_to():
-    pages = PERFORMANCE + MACHINES
+    pages = PERFORMANCE + MACHINES + SERVING
     for path in (ROOT / "benchmarks/results").glob("*.json"):
         assert f"benchmarks/results/{path.name}" in pages or path.name == "small.json"
 
@@ -153,3 +154,13 @@ def test_the_tables_of_many_machines():
     assert f"took {max(cluster['worker_mb'])} MB at most" in MACHINES
     seconds = [worker["seconds"] for worker in found["growth"][1]["workers"]]
     assert f"{sum(seconds) / max(seconds):.2f} times as fast" in MACHINES
+
+
+def test_the_speed_of_serve_and_that_no_answer_was_wrong_or_lost():
+    found = results("serving")
+    assert f"in one call | {found['nlp.pipe texts_a_second']:,} |" in SERVING
+    for load in found["loads"]:
+        cells = (f"{load['texts_a_second']:,}", *(f"{load[key]:.0f} ms" for key in ("p50_ms", "p95_ms")))
+        assert f" | {' | '.join(cells)} |" in SERVING
+        assert load["wrong"] == load["lost"] == 0
+    assert f"{sum(load['requests'] for load in found['loads']):,} answers" in SERVING
