@@ -31,11 +31,13 @@ from scripts.core.answers import GoldText, Span
 from scripts.core.errors import run_step
 from scripts.core.hashing import input_hash, task_hash
 from scripts.core.settings import DatasetOptions
+from scripts.exporting.push import Target
 from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull
 from scripts.model.models import announce, record_data
 from scripts.queue import main
 from scripts.queueing.candidates import choose, entropy, informativeness, main_words
+from scripts.queueing.queue import usual_prefill
 from scripts.queueing.tasks import Request, _destination
 from scripts.sources.doccano import Doccano
 from scripts.sources.label_studio import LabelStudio
@@ -453,6 +455,14 @@ def test_suspects_are_reviewed_and_the_answer_decides(project, run):
         assert [span for span in gold()[text].spans if span.label == "ORG"] == [Span(*span) for span in firms(text)]
         assert "ORG" in gold()[text].covered
     assert "nothing is left to ask" in run("--kind", "suspects")
+
+
+def test_disputes_can_be_shown_without_spans_as_they_go_to_doccano(run):
+    request = Request(label="ORG", kind="conflicts")
+    assert usual_prefill(Target("doccano", "DOCCANO", "ORG"), request) == "none"
+    run("--kind", "conflicts", "--prefill", "none", "--format", "doccano")
+    (line,) = Path("queues/ORG/001/tasks.jsonl").read_text("utf8").splitlines()
+    assert json.loads(line)["label"] == []
 
 
 def test_conflicts_are_reviewed_and_the_answer_decides(project, run):

@@ -10,7 +10,7 @@ import msgspec
 from scripts.core.answers import GoldText, Span
 from scripts.core.settings import DatasetOptions, QueueSection
 from scripts.core.workers import with_progress
-from scripts.exporting.label_studio import interface, studio_task
+from scripts.exporting.label_studio import interface, regions
 from scripts.sources.blocks import DatasetBlock, slug, unique
 from scripts.sources.doccano_server import DoccanoApi, DoccanoServer, apis
 from scripts.sources.label_studio_server import LabelStudioServer, StudioApi, TaskMeta
@@ -122,13 +122,11 @@ def _control(api: StudioApi, project: int, name: str | int, label: str) -> _Cont
 
 def _studio_task(task: PushTask, control: _Control, version: str) -> dict[str, Any]:
     """A task with its spans as a prediction, which is no answer until somebody submits it."""
-    found = studio_task(msgspec.structs.replace(task.text, meta=task.meta), task.spans, complete=False)
-    found["data"] = {control.key: task.text.text}
-    (prediction,) = found["predictions"]
-    prediction |= {"model_version": version} | ({} if task.score is None else {"score": task.score})
-    for result in prediction["result"]:
-        result |= {"from_name": control.from_name, "to_name": control.to_name}
-    return found
+    text = task.text
+    result = regions(text.text, text.input_hash, task.spans, control.from_name, control.to_name)
+    score = {} if task.score is None else {"score": task.score}
+    prediction = {"result": result, "model_version": version} | score
+    return {"data": {control.key: text.text}, "meta": task.meta, "predictions": [prediction]}
 
 
 # ---- doccano

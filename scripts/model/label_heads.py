@@ -169,7 +169,7 @@ def finish_update(model: Model[Any, Floats2d], heads: Model[Floats2d, Floats2d],
 
     In `nlp.rehearse`, spaCy gives a function that collects the gradients: all layers step at one rate then.
     """
-    rate = heads.attrs.get("rate", 1.0)
+    rate = heads.attrs["rate"]
 
     def step(key: tuple[int, str], weights: Any, gradient: Any) -> tuple[Any, Any]:
         return optimizer(key, weights, gradient, lr_scale=rate if key[0] == heads.id else 1.0)

@@ -1,4 +1,4 @@
-"""The next queue of a label: tasks and their account in a numbered folder, and the screen about it."""
+"""The next queue of a label: tasks and their account in a numbered folder, and the screen about it; disputed texts."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -138,8 +138,8 @@ def _validated(request: Request) -> Request:
         raise UserError("say which label: --vars.label ORG")
     if request.limit < 1:
         raise UserError(f"--limit {request.limit}: must be 1 or more")
-    for name, usual in (("texts", "train"), ("prefill", "gold")):  # what does nothing is a mistake
-        if request.kind != "uncovered" and (value := getattr(request, name)) != usual:
+    for name, usual in (("texts", ["train"]), ("prefill", ["gold", "none"])):  # what does nothing is a mistake
+        if request.kind != "uncovered" and (value := getattr(request, name)) not in usual:
             raise UserError(f"--{name} {value}: is for uncovered texts; {request.kind} are of all splits, as annotated")
     order: Order = request.order if request.texts == "train" else "random"
     if order == "random" and request.prefill == "model":
