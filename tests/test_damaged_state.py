@@ -192,6 +192,7 @@ def _damaged(name, damage, made, reader):
     if reader != STATE[name][0] or name in NOT_MADE_ANEW:
         differ = [each for each in differ if each != shown]
     said = "⚠" in done.out and (path.name in done.out or path.parent.name in done.out)
+    said |= f"{shown}: is damaged" in " ".join(done.out.split())  # as a note of next
     if reader == "report":  # which says on the page what it leaves out
         page = (folder / "metrics/report.html").read_text("utf8").replace("<wbr>", "").replace("\u200b", "")
         said = path.parent.name in page and "A folder was skipped" in page

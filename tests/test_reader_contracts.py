@@ -8,6 +8,7 @@ import pickle
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from tests.test_divided import is_divided, read_by
 from tests.web import TOKEN, serving, studio_task
 
 RECORDS = 12
+SERVERS = ExitStack()  # of the test that runs
 LABELS = ["LOC", "PER"]
 
 
@@ -150,12 +152,12 @@ def training_data(folder, name):
 
 
 def from_server(reader, respond, folder):
-    """Fetch a project of a server that runs meanwhile."""
+    """Fetch a project of a server, which runs until the test ends."""
     pytest.importorskip("httpx", reason="pip install -r requirements-servers.txt")
     options = {"project": "ner", "connection": "LABELWISE_CONTRACT", "folder": str(folder)}
-    with serving(respond) as (url, _):
-        os.environ |= {"LABELWISE_CONTRACT_URL": url, "LABELWISE_CONTRACT_TOKEN": TOKEN}
-        fetch({"ner": settings.readers()[reader](**options, labels=LABELS)})
+    url, _ = SERVERS.enter_context(serving(respond))
+    os.environ |= {"LABELWISE_CONTRACT_URL": url, "LABELWISE_CONTRACT_TOKEN": TOKEN}
+    fetch({"ner": settings.readers()[reader](**options, labels=LABELS)})
     return options
 
 
@@ -208,7 +210,8 @@ def reader(request, tmp_path, monkeypatch):
 
     write.is_divisible = row.is_divisible
     if row.write is not prodigy_server:
-        yield write
+        with SERVERS:  # closes them
+            yield write
         return
     with temporary_database("postgresql", "labelwise_contracts") as url:
         monkeypatch.setenv("LABELWISE_CONTRACT_URL", url.render_as_string(hide_password=False))

@@ -98,12 +98,13 @@ def test_it_can_be_read_by_keyboard(browser, pages):
     page = browser.new_page(viewport=SIZES["narrow"])
     page.goto((pages / "plain.html").as_uri())
     focused = []
-    for _ in range(15):
+    for _ in range(20):
         page.keyboard.press("Tab")
         focused.append(page.evaluate("document.activeElement.className || document.activeElement.tagName"))
     assert focused[0] == "skip"
-    assert focused[1:12] == ["A"] * 11
-    assert focused[12] == "SUMMARY"
+    sections = page.locator("nav a").count()
+    assert focused[1 : 1 + sections] == ["A"] * sections
+    assert focused[1 + sections] == "SUMMARY"
     page.keyboard.press("Enter")
     assert page.evaluate("document.querySelector('.help').open") is False  # the focus went on to a table
     page.focus("summary")

@@ -253,6 +253,13 @@ def tighten(path: Path) -> None:
         path.chmod(mode & 0o777 & ~hidden)
 
 
+def tighten_state(path: Path) -> None:
+    """`tighten` the account of what a step made, and its digest."""
+    for file in (path, _state_digest(path)):
+        if file.exists():
+            tighten(file)
+
+
 _FORMULA = re.compile("'*[=+\\-@\t\r\n＝＋－＠]")
 
 

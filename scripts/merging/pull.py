@@ -82,7 +82,7 @@ def pull(
             if is_new:
                 save(manifest, folder)
             else:
-                files.tighten(folder / NAME)
+                files.tighten_state(folder / NAME)
     return Pulled(manifest, unchanged)
 
 

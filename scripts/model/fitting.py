@@ -28,7 +28,7 @@ from spacy.util import fix_random_seed, registry, resolve_dot_names
 from thinc.api import Model, set_gpu_allocator
 from wasabi import row
 
-from scripts.core.errors import UserError
+from scripts.core.errors import UserError, plain_console
 
 MACRO = "ents_macro_f"  # in [training.score_weights]
 _SMOOTHED = 3  # evaluations whose mean is the score of the last of them
@@ -217,7 +217,7 @@ class _Kept:
         if self._mean:
             steps = self._mean.put()
             score, others = evaluate()
-            print(f"Mean of the weights at {len(steps)} evaluations, from step {steps[0]:,}: score {100 * score:.2f}")
+            _say(f"Mean of the weights at {len(steps)} evaluations, from step {steps[0]:,}: score {100 * score:.2f}")
             self._save({**info, "other_scores": others})
 
     def _save(self, info: Info) -> None:
@@ -246,7 +246,7 @@ def _until_plateau(
         left = (settings["max_steps"] - step) * (now - began) / step if step and settings["max_steps"] else None
         yield {**info, "left": left}
         if step != settings["max_steps"] and 0 < settings["patience"] <= step - best_step:
-            print(f"Ended at step {step:,}: no better score since step {best_step:,}, over {_SMOOTHED} evaluations")
+            _say(f"Ended at step {step:,}: no better score since step {best_step:,}, over {_SMOOTHED} evaluations")
             return
 
 
@@ -260,7 +260,7 @@ def _log(nlp: Language, settings: dict[str, Any], steps: Iterator[Info], words: 
         seconds = time.perf_counter() - evaluated
         seen = measured[-1]["words"] - first[0]["words"]
         evaluations = (evaluated - began) * settings["max_steps"] / settings["eval_frequency"]
-        print(_plan(settings["max_steps"], words, seen / len(measured), seen / seconds, evaluations))
+        _say(_plan(settings["max_steps"], words, seen / len(measured), seen / seconds, evaluations))
     with nlp.select_pipes(disable=settings["frozen_components"]):
         log_step, finalize = settings["logger"](nlp, sys.stdout, sys.stderr)
     last: Info = {}
@@ -271,6 +271,10 @@ def _log(nlp: Language, settings: dict[str, Any], steps: Iterator[Info], words: 
     finally:
         finalize()
     return last
+
+
+def _say(line: str) -> None:
+    plain_console().print(line, soft_wrap=True)
 
 
 def _plan(steps: int, words: int, batch: float, speed: float, evaluations: float) -> str:
@@ -302,7 +306,8 @@ def table_logger() -> Callable[..., tuple[Callable[[Info | None], None], Callabl
         widths = [max(len(name), width) for name, width in zip(head, least, strict=True)]
 
         def write(cells: Sequence[Any]) -> None:
-            print(row(cells, widths=widths, aligns=["r"] * len(widths), spacing=2), file=stdout, flush=True)
+            stdout.write(f"{row(cells, widths=widths, aligns=['r'] * len(widths), spacing=2)}\n")
+            stdout.flush()
 
         def log_step(info: Info | None) -> None:
             if info is not None:

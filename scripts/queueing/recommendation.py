@@ -1,7 +1,6 @@
 """metrics/next.json: which label to work on next, by the measurements of all steps and a few rules, and its screen."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,9 +77,12 @@ def decide(corpus: Path, metrics: Path) -> Next:
     rows.sort(key=lambda row: row[1].recommendation.action != "train")
     run = measured.scored.run.folder if measured.scored else None
     result = Next(gold=merged.outputs[gold.name], run=run, notes=notes, labels=dict(rows))
-    with suppress(UserError):  # it is made anew
-        if before := read_json_if_there(metrics / NAME, Next, ""):
-            result.new = _new_answers(before, result)
+    try:
+        before = read_json_if_there(metrics / NAME, Next, "what is new since the last run is not known")
+    except UserError as err:
+        notes.append(f"{err}.")
+    else:
+        result.new = _new_answers(before, result) if before else {}
     metrics.mkdir(parents=True, exist_ok=True)
     write_json(metrics / NAME, result)
     return result

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -28,6 +27,7 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from scripts.core.answers import Span
+from scripts.core.errors import plain_console
 from scripts.core.hashing import input_hash
 from scripts.exporting.label_studio import regions
 from scripts.model.models import demand_finished, labels_of, load_model, model_digest, versions
@@ -243,7 +243,7 @@ class Service:
             except ClientDisconnect:
                 return Response()  # to nobody
             except Exception as err:  # whatever components of the model raise; its message may have text in it
-                print(f"⚠ {request.url.path}: {type(err).__name__}", file=sys.stderr)
+                plain_console(stderr=True).print(f"⚠ {request.url.path}: {type(err).__name__}", soft_wrap=True)
                 return _json(500, {"error": f"the model failed ({type(err).__name__})"})
 
         return answer

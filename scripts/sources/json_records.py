@@ -67,7 +67,7 @@ def reason(err: Exception) -> str:
         return str(err)
     if isinstance(err, RecursionError):
         return "JSON is nested too deeply"
-    if isinstance(err, UnicodeError):
+    if isinstance(err, UnicodeError) or str(err).startswith("Invalid UTF-8"):  # msgspec before 0.23, and since
         return "not UTF-8"
     if isinstance(err, TypeError):
         return "content is neither text nor bytes"
