@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from scripts.core.errors import UserError
 from scripts.model import label_heads
-from scripts.model.models import blas, fast_products, find_models, load_model, model_digest
+from scripts.model.models import FastOps, blas, fast_ops, find_models, load_model, model_digest
 from tests.project import ROOT
 from tests.scored import covered_doc, one_line, step, write_corpus
 
@@ -65,7 +65,7 @@ def product(nlp):
 @needs_openblas
 def test_a_pipeline_multiplies_with_openblas_where_the_table_says_it_is_faster(monkeypatch):
     on(monkeypatch, "Linux", "x86_64")
-    with fast_products({}):
+    with fast_ops({}):
         nlp = spacy.blank("en")
         assert product(nlp).use_blis is False
     assert blas(nlp) == "openblas, threads: 1"
@@ -75,22 +75,22 @@ def test_a_pipeline_multiplies_with_openblas_where_the_table_says_it_is_faster(m
 def test_elsewhere_it_multiplies_with_what_thinc_chose(system, machine, monkeypatch):
     on(monkeypatch, system, machine)
     chosen = type(get_current_ops())
-    with fast_products({}):
+    with fast_ops({}):
         ops = product(spacy.blank("en"))
-    assert type(ops) is chosen
+    assert isinstance(ops, chosen)
     assert ops.use_blis is True
 
 
 def test_a_numpy_without_openblas_is_left_alone(monkeypatch):
     on(monkeypatch, "Linux", "x86_64")
     monkeypatch.setattr(np, "show_config", lambda mode: {"Build Dependencies": {"blas": {"name": "mkl-sdl"}}})
-    with fast_products({}):
+    with fast_ops({}):
         assert product(spacy.blank("en")).use_blis is True
 
 
 def test_after_the_block_pipelines_are_made_as_before(monkeypatch):
     on(monkeypatch, "Linux", "x86_64")
-    with fast_products({}):
+    with fast_ops({}):
         pass
     assert product(spacy.blank("en")).use_blis is True
 
@@ -131,16 +131,16 @@ def threads():
 
 @needs_openblas
 def test_threads_are_those_of_the_config_and_one_without():
-    with fast_products({"system": {"threads": 2}}):
+    with fast_ops({"system": {"threads": 2}}):
         assert threads() == {2}
-    with fast_products({"system": {}}):
+    with fast_ops({"system": {}}):
         assert threads() == {1}
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, "two", None])
 def test_what_is_no_number_of_threads_is_refused(value):
     with pytest.raises(UserError, match=r"\[system\] threads = .*: must be a whole number, 1 or more"):
-        fast_products({"system": {"threads": value}}).__enter__()
+        fast_ops({"system": {"threads": value}}).__enter__()
 
 
 def test_a_step_refuses_it_in_one_line_before_anything_is_trained(project):
@@ -209,3 +209,25 @@ def test_a_batch_of_any_size_is_predicted_as_its_texts_are_alone():
     assert [len(scores) for scores in alone] == sizes
     np.testing.assert_allclose(found, np.concatenate(alone), atol=1e-4)
     assert pipe.scores([nlp.make_doc("")]).shape == (0, 2, 5)
+
+
+# Dropout
+
+
+@pytest.mark.parametrize("drop", [0.1, 0.35, 0.5])
+def test_masks_of_dropout_keep_the_share_and_the_mean_and_follow_the_seed(drop):
+    ops = FastOps()
+    np.random.seed(1)
+    mask = ops.get_dropout_mask((500, 400), drop)
+    assert mask.dtype == np.float32
+    assert set(np.unique(mask)) == {0, mask.max()}
+    assert mask.max() == pytest.approx(1 / (1 - drop), rel=1e-4)
+    assert mask.mean() == pytest.approx(1, abs=0.02)
+    assert (mask.mean(axis=0).std() < 0.1) and (mask.mean(axis=1).std() < 0.1)  # of each unit, and of each token
+    np.random.seed(1)
+    assert (ops.get_dropout_mask((500, 400), drop) == mask).all()
+
+
+@pytest.mark.parametrize("drop", [None, 0.0, 1.0, 1e-9])
+def test_without_dropout_or_with_nothing_else_masks_are_those_of_thinc(drop):
+    assert (FastOps().get_dropout_mask((3, 4), drop) == np.full((3, 4), 0 if drop == 1 else 1)).all()

@@ -5,6 +5,7 @@ import platform
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from confection import Config, ConfigValidationError
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.strings import StringStore
-from thinc.api import get_current_ops, use_ops
+from thinc.api import NumpyOps, get_current_ops, set_current_ops
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from scripts.building.splits import SplitName, read_corpus
@@ -117,8 +118,25 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {package.__name__: package.__version__ for package in packages}
 
 
+class FastOps(NumpyOps):
+    """thinc's operations on the CPU, with masks of dropout in a sixth of the time: they took a seventh of training."""
+
+    def get_dropout_mask(self, shape: tuple[int, ...], drop: float | None) -> Any:
+        """As in thinc, but 16 random bits decide on each unit, not a float of 64. They come from numpy.random, too.
+
+        shape (Tuple[int, ...]): Of the mask.
+        drop (float | None): The share of zeros, to 1/65,536. The other values are 1 / their share.
+        RETURNS (FloatsXd): The mask.
+        """
+        kept = round((1 - (drop or 0)) * 2**16)
+        if not 0 < kept < 2**16:
+            return super().get_dropout_mask(shape, drop)
+        bits = numpy.frombuffer(numpy.random.bytes(2 * prod(shape)), "<u2").reshape(shape)
+        return (bits < kept) * numpy.float32(2**16 / kept)
+
+
 @contextmanager
-def fast_products(config: Mapping[str, Any]) -> Iterator[None]:
+def fast_ops(config: Mapping[str, Any]) -> Iterator[None]:
     """Pipelines that are made in this block multiply matrices as fast as this platform can, if they run on the CPU.
 
     config (Mapping[str, Any]): Its [system] threads are the threads of BLAS in this process from now on.
@@ -127,11 +145,13 @@ def fast_products(config: Mapping[str, Any]) -> Iterator[None]:
     threadpool_limits(blas_threads(config), "blas")
     build = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
     is_faster = (platform.system(), platform.machine()) in _OPENBLAS and "openblas" in build
-    if is_faster and get_current_ops().name == "numpy":
-        with use_ops("numpy", use_blis=False):
-            yield
-    else:
+    before = get_current_ops()
+    if before.name == "numpy":
+        set_current_ops(FastOps(use_blis=not is_faster))
+    try:
         yield
+    finally:
+        set_current_ops(before)
 
 
 def blas_threads(config: Mapping[str, Any]) -> int:
@@ -288,7 +308,7 @@ def without_seen_words(nlp: Language, folder: Path) -> None:
 def load_model(path: Path) -> Language:
     """Load a model. RAISES (UserError): If it is missing or damaged, or a package it needs is not installed."""
     try:
-        with fast_products(Config().from_disk(path / "config.cfg")):
+        with fast_ops(Config().from_disk(path / "config.cfg")):
             return spacy.load(path)
     except UserError as err:
         raise UserError(f"{path}: {err}") from err

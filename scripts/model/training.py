@@ -23,7 +23,7 @@ from scripts.core.files import exclusive, replace_folder, work_folder
 from scripts.core.workers import available_cores, available_mb, spread
 from scripts.model import label_heads
 from scripts.model.fitting import fit, length
-from scripts.model.models import BEST, UNFINISHED, announce, blas_threads, fast_products, save_model
+from scripts.model.models import BEST, UNFINISHED, announce, blas_threads, fast_ops, save_model
 from scripts.model.thresholds import (
     demand_precisions,
     examples_with_layers,
@@ -235,7 +235,7 @@ def train(job: TrainingJob) -> Trained:
     _demand_gpu(job.config, job.values, job.gpu)
     config = _read(job.config, {**job.values, **length(_read(job.config, job.values), job.words)})
     with replacing_model(job.folder) as work:
-        with fast_products(config):
+        with fast_ops(config):
             nlp = _initialized(job, config)
             fit(nlp, work / "trained", job.words, job.gpu)
             nlp = spacy.load(work / "trained")
