@@ -25,7 +25,8 @@ def main() -> None:
     size = sum(path.stat().st_size for path in args.output.rglob("*") if path.is_file())
     console.print(
         f"✔ {args.output}: {plural(made.rows, 'vector')} of {made.width} dimensions for {words}, "
-        f"{size / 1e6:,.0f} MB. weasel run train uses them from now on"
+        f"{size / 1e6:,.0f} MB{', with layers to start from' if made.has_layers else ''}. "
+        "weasel run train uses them from now on"
     )
 
 

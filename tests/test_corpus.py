@@ -258,7 +258,7 @@ def test_labels_that_cannot_be_learned_are_named(capsys):
     shown = " ".join(capsys.readouterr().out.split())
     assert "⚠ no answer about LOC was kept; weasel run merge" in shown
     assert "⚠ no entity in train, so never predicted: PER. Annotate more texts" in shown
-    assert "⚠ no entity in dev, by which the best model and the thresholds are chosen" in shown
+    assert "⚠ no entity in dev, by which thresholds and probabilities are set" in shown
     print_gaps(plain_console(), Corpus(digest="d", texts=counts, spans={"ORG": counts}), ["ORG"])
     assert not capsys.readouterr().out
 

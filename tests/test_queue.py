@@ -301,7 +301,7 @@ def test_binary_answers_alone_are_told_what_scores_need(project):
         assert step(project, f"scripts.{name}", "datasets.cfg", *options).returncode == 0
     said = " ".join(step(project, "scripts.corpus", "datasets.cfg", "training.cfg", "corpus").stdout.split())
     asked = "no text is covered as a whole for 1 label (ORG)"
-    assert f"⚠ dev: {asked}; thresholds and the choice of the best model need complete answers" in said
+    assert f"⚠ dev: {asked}; thresholds and probabilities need complete answers" in said
     assert f"⚠ test: {asked}; scores need complete answers" in said
     assert "weasel run queue . --vars.label ORG --vars.texts test" in said
     done = step(project, "scripts.evaluate", "--run", "ner", "--models", "training/ner")

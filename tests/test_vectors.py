@@ -137,6 +137,57 @@ def test_training_uses_what_was_built_and_says_what_it_knows(project):  # noqa: 
     assert not spacy.load(project / "training/ner/seed-0/model-best").vocab.vectors.size
 
 
+LAYERS = spacy.util.load_config(CONFIG)["components"]["label_heads"]["model"]["tok2vec"]
+STILL = ["--training.optimizer.learn_rate.initial_rate", 0]
+
+
+def layers(nlp, name):
+    """The parameters of a component's layers, but for what follows them in a parser."""
+    tok2vec = nlp.get_pipe(name).model.get_ref("tok2vec")
+    inner = tok2vec.layers[0] if name == "ner" else tok2vec
+    return [node.get_param(param) for node in inner.walk() for param in node.param_names if node.has_param(param)]
+
+
+def with_ner(width):
+    """A pipeline of somebody else: an `ner` over vectors."""
+    nlp = spacy.blank("en")
+    words = ["Rome", "Oslo", "IBM", "Ada", "Bob", "hired", "in", "says", "Cyd"]
+    keys = [nlp.vocab.strings.add(word) for word in words]
+    nlp.vocab.vectors = Vectors(strings=nlp.vocab.strings, data=np.eye(len(words), dtype="f"), keys=keys)
+    embed = {**LAYERS["embed"], "width": width, "include_static_vectors": True}
+    tok2vec = {**LAYERS, "embed": embed, "encode": {**LAYERS["encode"], "width": width}}
+    architecture = {"@architectures": "spacy.TransitionBasedParser.v2", "state_type": "ner", "hidden_width": 8}
+    options = {"extra_state_tokens": False, "maxout_pieces": 2, "use_upper": False, "nO": None}
+    nlp.add_pipe("ner", config={"model": {**architecture, **options, "tok2vec": tok2vec}}).add_label("NAME")
+    nlp.initialize()
+    return nlp
+
+
+def test_heads_start_from_the_layers_of_an_ner_of_their_shape(project):  # noqa: F811
+    theirs = with_ner(96)
+    theirs.to_disk(project / "theirs")
+    assert "with layers to start from" in " ".join(build(project, "theirs").stdout.split())
+    done = train(project, *STILL)
+    assert done.returncode == 0, done.stderr
+    assert "Layers start from assets/vectors/pipeline/tok2vec.bin" in done.stdout
+    found = layers(spacy.load(project / "training/ner/seed-0/model-best"), "label_heads")
+    for mine, their in zip(found, layers(theirs, "ner"), strict=True):
+        np.testing.assert_allclose(mine, their, rtol=1e-5)
+    done = train(project, *STILL, "--paths.init_tok2vec", "null")
+    assert "Layers start" not in done.stdout
+    other = layers(spacy.load(project / "training/ner/seed-0/model-best"), "label_heads")
+    assert not all(np.allclose(mine, their) for mine, their in zip(other, found, strict=True))
+
+
+def test_layers_of_another_shape_are_left_alone(project):  # noqa: F811
+    with_ner(64).to_disk(project / "theirs")
+    build(project, "theirs")
+    done = train(project)
+    assert done.returncode == 0, done.stderr
+    assert "Layers start" not in done.stdout
+    assert "Vectors of assets/vectors/pipeline" in done.stdout
+
+
 def test_vectors_that_know_next_to_nothing_are_refused(project):  # noqa: F811
     (project / "vec.txt").write_text("\n".join(lines(["talo", "vesi", "kala"])))
     build(project, "vec.txt")
@@ -154,4 +205,5 @@ def test_fetched_vectors_of_english(project):  # noqa: F811
     vocab = built(project)
     assert vocab.vectors.shape == (20_000, 300)
     assert vocab.has_vector("Oslo")
+    assert (project / "assets/vectors/pipeline/tok2vec.bin").stat().st_size > 5_000_000
     assert json.loads((project / "assets/vectors/pipeline/meta.json").read_bytes())["pipeline"] == []

@@ -32,10 +32,10 @@ from scripts.model.thresholds import (
     min_precision,
     set_thresholds,
 )
-from scripts.model.vectors import BUILT
+from scripts.model.vectors import BUILT, STATIC, heads_of, layers_for, start_from
 
 NO_VECTORS = "none"
-STATIC, MIXED = "include_static_vectors", "mixed_precision"  # keys of layers
+MIXED = "mixed_precision"  # a key of layers
 _TRANSITION_BASED = ("ner", "beam_ner")  # spaCy's factories
 UNLEARNED_F = 0.1  # of all labels together: below, a model has not learned
 _LOADS_TRANSFORMER = "huggingface_from_pretrained"  # a function of spacy-transformers
@@ -65,17 +65,26 @@ def load_config(path: Path, values: Mapping[str, Any], vectors: str = "") -> tup
         if not layers:
             raise UserError(f"{path}: has no {STATIC}: none of its layers can use the vectors of {vectors}")
         values |= dict.fromkeys(layers, True) | {"paths.vectors": vectors}
+        if vectors == BUILT.as_posix() and "paths.init_tok2vec" not in values:
+            start = layers_for(_read(path, values))
+            values |= {"paths.init_tok2vec": start.as_posix()} if start else {}
     config = _read(path, values)
     blas_threads(config)
     _demand_factories(path, config)
     demand_precisions(path, config)
     _demand_vectors(path, config)
-    if config.interpolate().get("initialize", {}).get("init_tok2vec") and not config.get("pretraining"):
+    if _start(config) and heads_of(config) is None:
         raise UserError(
-            f"{path}: init_tok2vec does nothing without [pretraining], whose component and layer say where the weights "
-            "go: https://spacy.io/api/data-formats#config-pretraining"
+            f"{path}: init_tok2vec does nothing without label_heads or [pretraining], whose component and layer say "
+            "where the weights go: https://spacy.io/api/data-formats#config-pretraining"
         )
     return config, values
+
+
+def _start(config: Config) -> Path | None:
+    """Weights that label heads start from; with [pretraining], spaCy itself puts them where that says."""
+    weights = config.interpolate().get("initialize", {}).get("init_tok2vec")
+    return Path(weights) if weights and not config.get("pretraining") else None
 
 
 def _read(path: Path, values: Mapping[str, Any]) -> Config:
@@ -215,7 +224,7 @@ class Trained(NamedTuple):
 
 
 def step_doubts(config: Config) -> list[str]:
-    """Say if training ends before the second evaluation, which chooses the model."""
+    """Say if training ends before the second evaluation: the weights that are kept are those at evaluations."""
     training = config.interpolate()["training"]
     steps, frequency = (training[key] for key in ("max_steps", "eval_frequency"))
     if not 0 < steps < frequency:
@@ -263,6 +272,8 @@ def _initialized(job: TrainingJob, config: Config) -> Language:
             raise _no_transformer(job.config, config, err) from err
         raise
     nlp.config["training"]["frozen_components"] = frozen
+    if (weights := _start(config)) and (heads := heads_of(config)):
+        start_from(weights, nlp, heads)
     for name in set(frozen) - set(annotating):
         if set(getattr(nlp.get_pipe(name), "listening_components", ())) - set(frozen):
             wanted = ",".join(f'"{each}"' for each in [*annotating, name])

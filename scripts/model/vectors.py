@@ -1,13 +1,17 @@
-"""Word vectors as a pipeline that training can start from: fetched with pip, of a text file, or of another pipeline."""
+"""Word vectors as a pipeline that training can start from: fetched with pip, of a text file, or of another pipeline.
+
+Beside the vectors of a pipeline that has an `ner` are the layers of that, which heads of the same shape can start from.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zipfile import ZipFile
 
 import numpy as np
@@ -15,19 +19,24 @@ import spacy
 from confection import Config
 from numpy.typing import NDArray
 from spacy.language import Language
-from spacy.strings import StringStore
 from spacy.tokens import DocBin
 from spacy.training.initialize import convert_vectors
 from spacy.vectors import Vectors
 from spacy.vocab import Vocab
+from thinc.api import Model
 
 from scripts.building.documents import GOLD
 from scripts.building.reading import read_docs
 from scripts.building.splits import SPLITS, shard_files
 from scripts.core.errors import UserError
-from scripts.core.files import download, exclusive, open_maybe_gzip, replace_folder, work_folder
+from scripts.core.files import download, exclusive, open_maybe_gzip, read_json, replace_folder, work_folder, write_json
 
 BUILT = Path("assets/vectors/pipeline")  # what `build` makes
+LAYERS = "tok2vec.bin"  # in it: the layers of an `ner`, as spaCy's init_tok2vec reads them
+_SHAPE = "tok2vec.json"  # beside: their config
+_NER = "ner"
+_AGAIN = "build it again: weasel run vectors"
+STATIC = "include_static_vectors"  # a key of layers
 ROWS = 100_000
 _REQUIREMENTS = Path(__file__).parents[2] / BUILT.parent  # a file for each source that pip can fetch
 _BY_LANGUAGE = {"en": "en_core_web_md"}  # what is fetched if nothing is named
@@ -46,13 +55,15 @@ Row = tuple[list[str], NDArray[np.float32]]  # all words that share a vector, th
 class BuiltVectors(NamedTuple):
     """Numbers of vectors, of words that have one, of dimensions, and of lines of a text file that hold no vector.
 
-    Words are None where vectors are of parts of words, so that every word has one.
+    words (int | None): None where vectors are of parts of words, so that every word has one.
+    has_layers (bool): Whether there are layers of an `ner`, too.
     """
 
     rows: int
     words: int | None
     width: int
     skipped: int
+    has_layers: bool
 
 
 def build(source: str, lang: str, corpus: Path, folder: Path = BUILT, rows: int = ROWS) -> BuiltVectors:
@@ -69,13 +80,15 @@ def build(source: str, lang: str, corpus: Path, folder: Path = BUILT, rows: int 
     RAISES (UserError): If there is nothing for the language, pip cannot fetch it, or the source has no vectors.
     """
     source = source or _for_language(lang)
-    nlp, skipped = spacy.blank(lang), Counter[str]()
+    nlp, skipped, pipeline = spacy.blank(lang), Counter[str](), None
     with exclusive(folder.parent), work_folder(folder.parent) as work:
         if _first_line(Path(source))[-2:] == _FLORET:
             convert_vectors(nlp, Path(source), truncate=0, prune=-1, mode="floret")
         else:
             words = _corpus_words(corpus)
-            found = list(_rows(source, work, partial(_is_wanted, rows, words), skipped))
+            pipeline, table = _find(source, work)
+            wanted = partial(_is_wanted, rows, words)
+            found = list(_of_pipeline(source, pipeline, wanted) if pipeline else _of_table(table, wanted, skipped))
             if not found:
                 raise UserError(f"{source}: holds no word vectors")
             by_word = _with_capitals(found)
@@ -84,10 +97,11 @@ def build(source: str, lang: str, corpus: Path, folder: Path = BUILT, rows: int 
             for word, row in by_word.items():
                 nlp.vocab.vectors.add(nlp.vocab.strings.add(word), row=row)
         nlp.to_disk(work / folder.name)
+        has_layers = pipeline is not None and _write_layers(pipeline, work / folder.name)
         replace_folder(work / folder.name, folder)
     vectors = nlp.vocab.vectors
     words_known = None if vectors.mode == "floret" else vectors.n_keys
-    return BuiltVectors(vectors.shape[0], words_known, vectors.shape[1], skipped["lines"])
+    return BuiltVectors(vectors.shape[0], words_known, vectors.shape[1], skipped["lines"], has_layers)
 
 
 def _for_language(lang: str) -> str:
@@ -128,26 +142,28 @@ def _with_capitals(found: list[Row]) -> dict[str, int]:
 # ---- Sources
 
 
-def _rows(source: str, work: Path, wanted: Wanted, skipped: Counter[str]) -> Iterator[Row]:
-    """The vectors of a source that are wanted, the most frequent first.
+def _find(source: str, work: Path) -> tuple[Language | None, list[Path]]:
+    """A pipeline with vectors, or files that have them: a text file, or a NumPy file and a Parquet file.
 
     work (Path): For what is fetched.
-    skipped (Counter[str]): Gets the number of lines without a vector.
     """
-    if (requirement := _REQUIREMENTS / f"{source}.txt").is_file():
-        yield from _of_wheel(_fetch(requirement, work), work, wanted)
-    elif Path(source).is_file():
-        yield from _of_text(Path(source), wanted, skipped)
-    else:
-        nlp = _load(source)
-        if nlp.vocab.vectors.mode != "default":
-            raise UserError(f"{source}: has vectors of parts of words; train with --vars.vectors {source} itself")
-        yield from _of_vectors(nlp.vocab.vectors, nlp.vocab.strings, wanted)
+    if Path(source).is_file():
+        return None, [Path(source)]
+    if not (requirement := _REQUIREMENTS / f"{source}.txt").is_file():
+        return _load(source), []
+    with ZipFile(_fetch(requirement, work)) as archive:
+        files = [Path(archive.extract(name, work)) for name in archive.namelist()]
+    inside = [path for path in files if path.name == "key2row"]
+    if inside:
+        return _load(str(inside[0].parents[1])), []
+    return None, sorted(path for path in files if path.suffix in (".npy", ".parquet"))
 
 
 def _load(pipeline: str) -> Language:
     try:
-        return spacy.load(pipeline)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=r"\[W095\]")  # of another spaCy: vectors and layers are the same
+            return spacy.load(pipeline)
     except (OSError, ValueError) as err:
         raise UserError(f"{pipeline}: is no file, no installed pipeline and no folder of one") from err
 
@@ -160,16 +176,30 @@ def _fetch(requirement: Path, work: Path) -> Path:
     return wheel
 
 
-def _of_wheel(wheel: Path, work: Path, wanted: Wanted) -> Iterator[Row]:
-    """The vectors in a wheel of a pipeline, or of a NumPy file whose words are a column of a Parquet file."""
-    with ZipFile(wheel) as archive:
-        inside = {Path(name).name: Path(archive.extract(name, work)) for name in archive.namelist() if _is_part(name)}
-    if "key2row" in inside:
-        vocab = inside["key2row"].parent
-        strings = StringStore().from_disk(vocab / "strings.json")
-        yield from _of_vectors(Vectors(strings=strings).from_disk(vocab), strings, wanted)
+def _of_pipeline(source: str, nlp: Language, wanted: Wanted) -> Iterator[Row]:
+    """spaCy keeps vectors by frequency, and finds the words of pruned ones by the nearest that is left."""
+    vectors = nlp.vocab.vectors
+    if vectors.mode != "default":
+        raise UserError(f"{source}: has vectors of parts of words; train with --vars.vectors {source} itself")
+    words: dict[int, list[str]] = defaultdict(list)
+    for key, row in vectors.key2row.items():
+        if key in nlp.vocab.strings:
+            words[row].append(nlp.vocab.strings[key])
+    for row in sorted(words):
+        if wanted(row, words[row]):
+            yield words[row], vectors.data[row]
+
+
+def _of_table(files: list[Path], wanted: Wanted, skipped: Counter[str]) -> Iterator[Row]:
+    """The vectors that are wanted, the most frequent first.
+
+    files (List[Path]): A text file, or a NumPy file whose words are the first column of a Parquet file.
+    skipped (Counter[str]): Gets the number of lines without a vector.
+    """
+    if len(files) == 1:
+        yield from _of_text(files[0], wanted, skipped)
         return
-    data, index = (next(path for name, path in inside.items() if name.endswith(end)) for end in (".npy", ".parquet"))
+    data, index = files
     try:
         import pandas as pd
 
@@ -180,22 +210,6 @@ def _of_wheel(wheel: Path, work: Path, wanted: Wanted) -> Iterator[Row]:
     for number, (word, vector) in enumerate(zip(words, vectors, strict=True)):
         if wanted(number, [word]):
             yield [word], vector
-
-
-def _is_part(name: str) -> bool:
-    place = Path(name)
-    return (place.parent.name == "vocab" and place.name != "lookups.bin") or place.suffix in (".npy", ".parquet")
-
-
-def _of_vectors(vectors: Vectors, strings: StringStore, wanted: Wanted) -> Iterator[Row]:
-    """spaCy keeps them by frequency, and finds the words of pruned ones by the nearest that is left."""
-    words: dict[int, list[str]] = defaultdict(list)
-    for key, row in vectors.key2row.items():
-        if key in strings:
-            words[row].append(strings[key])
-    for row in sorted(words):
-        if wanted(row, words[row]):
-            yield words[row], vectors.data[row]
 
 
 def _of_text(path: Path, wanted: Wanted, skipped: Counter[str]) -> Iterator[Row]:
@@ -220,6 +234,53 @@ def _first_line(path: Path) -> list[str]:
         return []
     with open_maybe_gzip(path) as file:
         return file.readline(_LONG).decode("utf8", "replace").split()
+
+
+# ---- Layers
+
+
+def _write_layers(nlp: Language, folder: Path) -> bool:
+    """Write the layers of a pipeline's own `ner` that read its vectors, and their config. RETURNS (bool): Whether there
+    are any.
+    """
+    shape = nlp.config.interpolate()["components"].get(_NER, {}).get("model", {}).get("tok2vec", {})
+    if not shape.get("embed", {}).get(STATIC):
+        return False
+    layers = _tok2vec(nlp, _NER).layers[0]  # what follows is the parser's own
+    (folder / LAYERS).write_bytes(layers.to_bytes())
+    write_json(folder / _SHAPE, shape)
+    return True
+
+
+def _tok2vec(nlp: Language, name: str) -> Model[Any, Any]:
+    pipe: Any = nlp.get_pipe(name)
+    return pipe.model.get_ref("tok2vec")
+
+
+def heads_of(config: Config) -> str | None:
+    """The component that is trained as label heads, if there is one."""
+    blocks = config.get("components", {}).items()
+    return next((name for name, block in blocks if block.get("factory") == "label_heads"), None)
+
+
+def layers_for(config: Config) -> Path | None:
+    """The layers beside built vectors, if the label heads of a config that uses these have the same ones."""
+    heads = heads_of(config)
+    if heads is None or not (BUILT / _SHAPE).is_file():
+        return None
+    shape = read_json(BUILT / _SHAPE, dict[str, Any], _AGAIN, _AGAIN)
+    return BUILT / LAYERS if config.interpolate()["components"][heads]["model"]["tok2vec"] == shape else None
+
+
+def start_from(weights: Path, nlp: Language, heads: str) -> None:
+    """Give label heads layers to start from. RAISES (UserError): If these are of another shape, or cannot be read."""
+    try:
+        _tok2vec(nlp, heads).from_bytes(weights.read_bytes())
+    except Exception as err:  # msgpack and thinc have many
+        reason = err.strerror if isinstance(err, OSError) else "holds no weights of these layers"
+        raise UserError(
+            f"[paths] init_tok2vec {weights}: {reason}; to train without: --paths.init_tok2vec null"
+        ) from err
 
 
 # ---- What vectors a corpus has
@@ -248,6 +309,8 @@ def known_words(config: Config, train: Path) -> Iterator[str]:
             f"{vectors}: {share:.1%} of the words in {train} have a vector. Are these of another language, or in lower "
             "case only? Build others: weasel run vectors; or train without: --vars.vectors none"
         )
+    if start := config.interpolate()["initialize"].get("init_tok2vec"):
+        yield f"Layers start from {start}"
     yield (
         f"Vectors of {vectors}: {share:.1%} of the words in the training texts have one, "
         f"{_share(nlp.vocab, in_entities):.1%} of those in entities"

@@ -43,7 +43,7 @@ def print_corpus(console: Console, corpus: Corpus, folder: Path, max_misaligned:
             print_uncovered(console, none, split)
 
 
-_NEED_COMPLETE: dict[SplitName, str] = {"dev": "thresholds and the choice of the best model", "test": "scores"}
+_NEED_COMPLETE: dict[SplitName, str] = {"dev": "thresholds and probabilities", "test": "scores"}
 
 
 def print_uncovered(console: Console, labels: Sequence[str], split: SplitName) -> None:
@@ -112,8 +112,8 @@ def print_gaps(console: Console, corpus: Corpus, labels: Iterable[str]) -> None:
         console.print(f"⚠ no entity in train, so never predicted: {listed(unlearned)}. Annotate more texts")
     if not any(counts["dev"] for counts in corpus.spans.values()):
         console.print(
-            "⚠ no entity in dev, by which the best model and the thresholds are chosen: annotate more texts, or raise "
-            "dev in [split]"
+            "⚠ no entity in dev, by which thresholds and probabilities are set: annotate more texts, or raise dev in "
+            "[split]"
         )
 
 
