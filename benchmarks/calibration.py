@@ -25,6 +25,7 @@ from rich.table import Table
 from benchmarks.corpora import CORPORA
 from benchmarks.measure import machine, use_one_thread, write_results
 from benchmarks.partial import HEADS, Job, _examples, thin, train, tune
+from scripts.model.vectors import LAYERS
 
 _STATIC = "components.label_heads.model.tok2vec.embed.include_static_vectors"
 _BATCH = 64
@@ -137,7 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the real corpora")
     parser.add_argument("--corpora", nargs="+", default=list(CORPORA), choices=list(CORPORA))
-    parser.add_argument("--vectors", type=Path, help="a pipeline with vectors")
+    parser.add_argument("--vectors", type=Path, help="a pipeline with vectors, and layers to start from if it has some")
     parser.add_argument("--with-vectors", nargs="*", default=["posts", "articles"], help="corpora to train with them")
     parser.add_argument("--kept", type=float, default=0.5, help="share of the annotations that is kept")
     parser.add_argument("--seeds", type=int, default=3)
@@ -145,7 +146,8 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     args = parser.parse_args()
     use_one_thread()
-    with_vectors = (("paths.vectors", str(args.vectors)), (_STATIC, True))
+    layers = str(args.vectors / LAYERS) if args.vectors and (args.vectors / LAYERS).is_file() else None
+    with_vectors = (("paths.vectors", str(args.vectors)), (_STATIC, True), ("paths.init_tok2vec", layers))
     todo = [
         Job(args.data, corpus, HEADS, args.kept, seed, args.steps, settings)
         for corpus in args.corpora

@@ -133,6 +133,8 @@ def train(job: Job, gold: list[GoldText], labels: list[str]) -> tuple[Any, float
 
     from scripts import functions  # noqa: F401 (registers)
     from scripts.model.fitting import LastHalf, length
+    from scripts.model.models import fast_ops
+    from scripts.model.vectors import start_from
 
     path = _CONFIGS.get(job.system, _CONFIGS[NER])
     values = {"training.max_steps": job.steps, **dict(job.settings)}
@@ -142,11 +144,14 @@ def train(job: Job, gold: list[GoldText], labels: list[str]) -> tuple[Any, float
     config = spacy.util.load_config(path, values, interpolate=True)
     steps, frequency = config["training"]["max_steps"], config["training"]["eval_frequency"]
     fix_random_seed(job.seed)
-    nlp = spacy.util.load_model_from_config(config, auto_fill=True)
+    with fast_ops(config):  # as in the steps
+        nlp = spacy.util.load_model_from_config(config, auto_fill=True)
     loop = registry.resolve({name: config["training"][name] for name in _LOOP})
     examples = _examples(nlp, gold, labels)
     nlp.config["initialize"]["components"] = {}
     nlp.initialize(lambda: examples)
+    if weights := config["paths"]["init_tok2vec"]:
+        start_from(Path(weights), nlp, "label_heads")
     optimizer, words, began = loop["optimizer"], 0, 0.0
     mean = LastHalf([pipe.model for _, pipe in nlp.pipeline])
     batches = _batches(examples, loop["batcher"], random.Random(job.seed))
