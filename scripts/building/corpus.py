@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 _SCRIPTS = Path(__file__).parent.parent
 _LABELS_NAMED = 5
+_MOST_BEFORE_WORKERS = 32  # shards, some 4 MB of gold
 _CODE = (_SCRIPTS / "building", _SCRIPTS / "core", _SCRIPTS / "functions.py")
 
 
@@ -121,7 +123,9 @@ def _make_shards(jobs: Sequence[ShardJob], processes: int) -> dict[str, CorpusSh
     from scripts.building.shards import make_shard, pipeline  # spaCy takes a second, and often nothing has changed
 
     pipeline(msgspec.json.encode(jobs[0].rules.nlp))  # before the fork, so that each process need not make it
-    made = spread(make_shard, jobs, processes, "Tokenizing")
+    # spaCy takes ten times as long for a word that it meets for the first time: the workers share those met here.
+    first = min(_MOST_BEFORE_WORKERS, len(jobs) // (4 * processes)) if processes > 1 else 0
+    made = chain(map(make_shard, jobs[:first]), spread(make_shard, jobs[first:], processes, "Tokenizing"))
     return {job.range.name: shard for job, shard in zip(jobs, made, strict=True)}
 
 
