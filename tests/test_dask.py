@@ -381,7 +381,7 @@ def test_gold_that_never_was_on_this_machine_can_be_learned_from(local, workers,
     assert found == expected
     assert looked_at.pop("placed")["leaks"] == 0
     # Contained texts were not looked for, and the gold is of shards.
-    assert splits == looked_at | {"placed": None, "gold": ""}
+    assert splits == looked_at | {"placed": None, "made_of": {}}
     with pytest.raises(UserError, match=r"set \[engine\] fetch = true, or leave both empty"):
         build_on(engine, folder / "corpus", PLAN._replace(dev_datasets=["label_00"]))
     with pytest.raises(UserError, match=r"gold\.jsonl: stayed on the storage, in shards; bring it: \[engine\] fetch"):

@@ -41,13 +41,14 @@ from scripts.core.files import (
 from scripts.core.settings import Settings
 from scripts.core.workers import Workers, spread
 from scripts.merging.buckets import ALL
-from scripts.merging.merged import annotated_labels, gold_as_merged, load, read_gold
+from scripts.merging.merged import MergeRecord, annotated_labels, gold_as_merged, load, read_gold
 
 if TYPE_CHECKING:
     from scripts.building.containers import Placements
 
 _SCRIPTS = Path(__file__).parent.parent
 _LABELS_NAMED = 5
+_LISTS = ("contained.jsonl", "duplicates.jsonl")  # beside the gold
 _MOST_BEFORE_WORKERS = 32  # shards, some 4 MB of gold
 _CODE = (_SCRIPTS / "building", _SCRIPTS / "core", _SCRIPTS / "functions.py")
 
@@ -102,6 +103,9 @@ def build(folder: Path, plan: CorpusPlan, processes: int, max_misaligned: float 
         merged, gold = gold_as_merged(folder)
         labels = annotated_labels(merged)
         rules, made_by = shard_rules(plan, labels, gold)
+        if previous := _previous(folder, made_by, merged):
+            demand_aligned(previous, plan, max_misaligned)
+            return previous, len(previous.shards)
         bits = splits.hash_bits(gold.stat().st_size)
         ranges = list(splits.gold_ranges(gold, bits))
         placements = placements_of(gold, rules.splitter, processes)
@@ -112,9 +116,29 @@ def build(folder: Path, plan: CorpusPlan, processes: int, max_misaligned: float 
             shards = kept | _make_shards(jobs, processes)
             corpus = account_for(shards, plan, labels, made_by, placements)
             demand_aligned(corpus, plan, max_misaligned)
-            corpus.gold = merged.outputs[gold.name]
+            corpus.made_of = made_of(merged)
             commit(corpus, labels, work, folder)
     return corpus, len(kept)
+
+
+def _previous(folder: Path, made_by: str, merged: MergeRecord) -> Corpus | None:
+    """The previous corpus if it is intact and was made by the same rules of the same files. These are not read but for
+    their digests, since that takes NumPy, and longer than all else of a step with nothing to do.
+
+    RAISES (UserError): See `placements_of`.
+    """
+    for name in _LISTS:
+        merged.validate(folder / name)
+    try:
+        found = splits.read_corpus(folder / splits.NAME)
+    except UserError:
+        return None
+    return found if (found.made_by, found.made_of) == (made_by, made_of(merged)) else None
+
+
+def made_of(merged: MergeRecord) -> dict[str, str]:
+    """Digests of the files of a merge that a corpus is made of, see `Corpus`."""
+    return {name: merged.outputs[name] for name in ("gold.jsonl", *_LISTS) if name in merged.outputs}
 
 
 def _make_shards(jobs: Sequence[ShardJob], processes: int) -> dict[str, CorpusShard]:
@@ -150,7 +174,7 @@ def placements_of(gold: Path, splitter: Splitter, processes: int) -> Placements 
     from scripts.building.containers import place_texts  # NumPy takes longer than a corpus that has not changed
 
     merged = load(gold.parent)
-    for name in ("contained.jsonl", "duplicates.jsonl"):
+    for name in _LISTS:
         merged.validate(gold.with_name(name))
     with Workers(processes) as workers:
         return place_texts(gold, splitter, workers)

@@ -213,7 +213,7 @@ class Corpus(msgspec.Struct, kw_only=True):
     no_split (int): Texts in no split.
     placed (dict[str, int] | None): Texts that are not in the split of their own hash, see `Placements`; None if
         contained texts were not looked for.
-    gold (str): Digest of the gold.jsonl that it was made of.
+    made_of (dict[str, str]): Digests by name of gold.jsonl, and of its lists of contained texts and duplicates.
     nlp (dict[str, Any]): What tokenized it, of the training config's [nlp]: "lang", and "tokenizer" where it is set.
     files (dict[str, str]): The digest of labels.json, by its name.
     made_by (str): Digest of all that a shard depends on but its gold: settings, code, version of spaCy.
@@ -232,7 +232,7 @@ class Corpus(msgspec.Struct, kw_only=True):
     too_long: Count = 0
     no_split: Count = 0
     placed: dict[str, Count] | None = None
-    gold: str = ""
+    made_of: dict[str, str] = {}
     nlp: dict[str, Any] = {}
     files: dict[str, str] = {}
     made_by: str = ""
@@ -333,8 +333,8 @@ def corpus_doubt(folder: Path, nlp: Mapping[str, Any] | None = None) -> str:
         return f"{folder} was tokenized by another [nlp] lang or tokenizer; make it again: weasel run corpus"
     with suppress(UserError):
         found = read_json_if_there(folder / _MERGED, _Merged, "merge again: weasel run merge")
-    gold = found.outputs.get("gold.jsonl") if found else None
-    if not gold or not corpus.gold or corpus.gold == gold:
+    now, then = (files.get("gold.jsonl") for files in (found.outputs if found else {}, corpus.made_of))
+    if not now or not then or now == then:
         return ""
     return f"{folder} was made of other gold than was merged since; make it again: weasel run corpus"
 

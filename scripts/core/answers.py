@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
@@ -140,7 +141,13 @@ def place(answer: AnswerOrigin) -> tuple[str, int]:
     Within a file the number grows with time. That a later file is a later answer is a guess; round9 is before round10.
     """
     file, _, number = answer.source.rpartition(":")
-    return _NUMBER.sub(lambda digits: digits[0].zfill(12), file), int(number)
+    return _in_order(file), int(number)
+
+
+@lru_cache
+def _in_order(file: str) -> str:
+    """The name of a file with numbers of one length. Most answers are of the same few files."""
+    return _NUMBER.sub(lambda digits: digits[0].zfill(12), file)
 
 
 def recency(answer: AnswerOrigin) -> tuple[int, str, str, int]:

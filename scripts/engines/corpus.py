@@ -14,6 +14,7 @@ from scripts.building.corpus import (
     account_for,
     commit,
     demand_aligned,
+    made_of,
     placed_within,
     placements_of,
     shard_rules,
@@ -89,7 +90,7 @@ def build_on(engine: Dask, folder: Path, plan: CorpusPlan, max_misaligned: float
         all_shards = {name: shard for shards, _ in made for name, shard in shards.items()}
         corpus = account_for(all_shards, plan, labels, made_by, placements)
         demand_aligned(corpus, plan, max_misaligned)
-        corpus.gold = merged.outputs.get("gold.jsonl", "")
+        corpus.made_of = made_of(merged)
         folders = {name: job.folder for job, (shards, _) in zip(jobs, made, strict=True) for name in shards}
         with work_folder(folder) as work:
             if engine.fetch:

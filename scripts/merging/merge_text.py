@@ -100,7 +100,11 @@ class _TextMerge(TextRecord):
 
     def counting(self, label: str, answers: Answers) -> Answers:
         """The complete answers that count beside each other, of those about the text or about one range of it."""
-        if len(answers) > 1 or answers[0].task.dataset in self.rules.passes:
+        one = answers[0].task
+        is_passed = one.dataset in self.rules.passes
+        if len(answers) == 1 and one.answer == "accept" and not is_passed:
+            return answers  # as of nearly all labels of nearly all texts
+        if len(answers) > 1 or is_passed:
             answers = self.current_of_datasets(label, answers)
             if self.rules.corrects:
                 answers = self.replace(corrected(answers, self.rules.corrects), answers, label, "corrected")
@@ -168,6 +172,11 @@ class _TextMerge(TextRecord):
     def decide_label(self, label: str, answers: Answers) -> None:
         """Decide between the annotators who are left, and note what their spans became."""
         votes = [Vote(task.timestamp, self.without_overlaps(label, number, task)) for number, task in answers]
+        if len(votes) == 1:  # as of nearly all labels of nearly all texts
+            self.outcomes[answers[0].number].add("kept")
+            self.note(answers[0].number, label, "gold", votes[0].spans)
+            self.add_to_gold(label, answers, Decision(True, votes[0].spans))
+            return
         decision = decide(votes, self.rules.policy)
         decided = set(decision.spans)
         won, lost = ("gold", "outvoted") if decision.resolved else ("partial", "unresolved")

@@ -13,7 +13,7 @@ tells them apart are the labels of their spans, taken or not:
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import groupby, pairwise
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple
@@ -107,16 +107,24 @@ def ignored(answers: Answers) -> set[int]:
 def repeated(answers: Answers) -> set[int]:
     """All but the latest of identical answers of one annotator about the same labels."""
     dropped: set[int] = set()
-    latest: dict[Any, int] = {}
-    for number, task in sorted(answers, key=lambda answer: recency(answer.task)):
-        versions = tuple(map(tuple, task.versions))
-        others = (tuple(task.other_labels), tuple(task.other_places))
-        content = (tuple(task.spans), versions, task.range, others)
-        same = (tuple(task.labels), annotator_of(task), task.kind, task.answer, *content)
-        if same in latest:
-            dropped.add(latest[same])
-        latest[same] = number
+    for own in _grouped(answers, lambda task: (tuple(task.labels), annotator_of(task))):
+        latest: dict[Any, int] = {}
+        for number, task in sorted(own, key=lambda answer: recency(answer.task)) if len(own) > 1 else ():
+            versions = tuple(map(tuple, task.versions))
+            others = (tuple(task.other_labels), tuple(task.other_places))
+            same = (task.kind, task.answer, tuple(task.spans), versions, task.range, others)
+            if same in latest:
+                dropped.add(latest[same])
+            latest[same] = number
     return dropped
+
+
+def _grouped(answers: Iterable[Numbered], key: Callable[[Task], Any]) -> Collection[list[Numbered]]:
+    """Answers of the same key, in their order. Most are alone: what takes long is for groups of several."""
+    groups: dict[Any, list[Numbered]] = defaultdict(list)
+    for answer in answers:
+        groups[key(answer.task)].append(answer)
+    return groups.values()
 
 
 # ---- Complete answers in one dataset
@@ -136,16 +144,14 @@ def evidence_of_passes(answers: Answers) -> Counter[tuple[str, str]]:
     """Count for each dataset in which an annotator has several answers, about the text or about one range, whether they
     are about the same labels.
     """
-    found: Counter[tuple[str, str]] = Counter()
-    by_dataset: dict[str, dict[Any, list[Numbered]]] = defaultdict(lambda: defaultdict(list))
-    for answer in answers:
-        if is_plain(answer.task):
-            by_dataset[answer.task.dataset][annotator_of(answer.task), answer.task.range].append(answer)
-    for dataset, by_annotator in by_dataset.items():
-        pairs = (pair for own in by_annotator.values() if len(own) > 1 for pair in pairwise(in_time(own)))
-        if kinds := {_relation(*pair) for pair in pairs}:
-            found[dataset, next((kind for kind in (AGAIN, OTHER) if kind in kinds), UNCLEAR)] += 1
-    return found
+    kinds: dict[str, set[str]] = defaultdict(set)
+    plain = (answer for answer in answers if is_plain(answer.task))
+    for own in _grouped(plain, lambda task: (task.dataset, annotator_of(task), task.range)):
+        if len(own) > 1:
+            kinds[own[0].task.dataset].update(_relation(*pair) for pair in pairwise(in_time(own)))
+    return Counter(
+        (dataset, next((kind for kind in (AGAIN, OTHER) if kind in found), UNCLEAR)) for dataset, found in kinds.items()
+    )
 
 
 def is_plain(task: Task) -> bool:
@@ -216,10 +222,7 @@ def replaced(answers: Answers) -> set[int]:
     Where all of an annotator's answers have a time, the newest stays; else all do, since nothing orders answers of
     several datasets.
     """
-    by_annotator = defaultdict(list)
-    for answer in answers:
-        by_annotator[annotator_of(answer.task)].append(answer)
-    current = {answer.number for own in by_annotator.values() for answer in _newest(own)}
+    current = {answer.number for own in _grouped(answers, annotator_of) for answer in _newest(own)}
     return {number for number, _ in answers if number not in current}
 
 

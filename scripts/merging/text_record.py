@@ -112,7 +112,12 @@ class TextRecord:
     def list_overlapping_labels(self) -> None:
         """List spans of different labels that overlap. Both are kept."""
         open_spans: list[Span] = []
+        end = 0
         for span in self.gold.spans:
+            if span.start >= end:  # as nearly all
+                open_spans, end = [span], span.end
+                continue
+            end = max(end, span.end)
             open_spans = [other for other in open_spans if other.end > span.start]
             for other in open_spans:
                 labels = sorted({span.label, other.label})
@@ -141,14 +146,14 @@ class TextRecord:
 
     def outcome(self, number: int) -> str:
         """The outcome of an answer: the first of `ANSWERS` that it has for one of its labels."""
-        return next(outcome for outcome in ANSWERS if outcome in self.outcomes[number])
+        found = self.outcomes[number]
+        return "kept" if "kept" in found else next(outcome for outcome in ANSWERS if outcome in found)
 
     def count(self, account: Account) -> None:
         """Count all outcomes."""
-        for number, task in self.answers:
-            outcome = self.outcome(number)
-            account.answers[task.dataset, "read"] += 1
-            account.answers[task.dataset, outcome] += 1
+        account.answers.update([(task.dataset, "read") for _, task in self.answers])
+        account.answers.update([(task.dataset, self.outcome(number)) for number, task in self.answers])
+        for _, task in self.answers:
             for label in task.labels:
                 account.spans[task.dataset, label, "read"] += len(spans_of(task, label))
         for (number, label, outcome), spans in self.span_outcomes.items():
@@ -167,8 +172,8 @@ class TextRecord:
         for label, datasets in self.covered_by.items():
             for dataset in ("", *datasets):
                 coverage[label, dataset, "covered"] += 1
-        for span in gold.spans:
-            coverage[span.label, "", "spans"] += 1
+        for label, spans in Counter([span.label for span in gold.spans]).items():
+            coverage[label, "", "spans"] += spans
         for label in gold.unresolved:
             coverage[label, "", "unresolved"] += 1
         partly = {span.label for span in (*gold.accepted, *gold.rejected)}.union(gold.covered_ranges)
