@@ -36,9 +36,7 @@ def main() -> None:
             "covered. configs/ner.cfg learns from partially annotated texts",
         )
     if share := uncovered_share(config, corpus, "dev"):
-        console.print(
-            f"⚠ dev: {share:.1%} of the pairs are not covered; thresholds and probabilities are set by the others"
-        )
+        console.print(f"⚠ dev: {share:.1%} of the pairs are not covered; the others set thresholds and probabilities")
     doubts = filter(None, [*step_doubts(config), corpus_doubt(args.corpus, config["nlp"])])
     for line in (*(f"⚠ {doubt}" for doubt in doubts), *known_words(config, args.corpus / "train")):
         console.print(line)
