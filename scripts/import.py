@@ -14,7 +14,7 @@ from scripts.sources.planning import plan_import
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("path", nargs="?", default="", help="a file or folder; the `connection` of a database server")
+    parser.add_argument("path", nargs="?", default="", help="a file or folder; of a server, its `connection`")
     parser.add_argument("--format", default="", help="of the annotations; default: recognized by their content")
     parser.add_argument("--config", type=Path, default=Path("configs/datasets.cfg"), help="default: %(default)s")
     parser.add_argument("--write", choices=("add", "replace", "nothing"), default="add",

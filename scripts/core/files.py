@@ -178,7 +178,7 @@ def _state_digest(path: Path) -> Path:
 def read_json_if_there(path: Path, of: type[T], mend: str) -> T | None:
     """Read JSON of a type; None if the file does not exist.
 
-    mend (str): What to do about damage: "measure again: weasel run noise-floor".
+    mend (str): What to do about damage: "measure again: weasel run seed-variance".
     RAISES (UserError): If it is damaged.
     """
     try:

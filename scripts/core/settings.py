@@ -96,9 +96,7 @@ class PullSection(ConfigSection):
 
 
 class MergeSection(ConfigSection):
-    """[merge]
-
-    between_annotators (str): The policy where annotators disagree, see `decide`.
+    """[merge] between_annotators (str): The policy where annotators disagree, see `decide`.
     contained (str): "auto": where a dataset is made of texts that are contained in others, as the sentences that
         ner.teach and ner.correct make, its answers move to the container. "keep": such texts are texts of their own.
     memory_mb (int): For all processes together, in MB of 1024 * 1024 bytes.
@@ -257,6 +255,7 @@ def overrides(args: Sequence[str], example: str) -> dict[str, Any]:
 
 def parse(parser: ArgumentParser, args: Sequence[str] | None = None) -> tuple[Namespace, Settings]:
     """Read the command line of a step whose argument `config` is configs/datasets.cfg, with overrides of its values."""
+    parser.epilog = "Values of the config can be set for this call: --merge.memory_mb 1024"
     known, rest = parser.parse_known_args(args)
     return known, load(known.config, overrides(rest, "--merge.memory_mb 1024"))
 
