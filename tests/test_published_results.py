@@ -15,6 +15,7 @@ from tests.imports import ROOT
 PERFORMANCE = (ROOT / "docs/performance.md").read_text("utf8")
 SERVING = (ROOT / "docs/serving.md").read_text("utf8")
 MACHINES = (ROOT / "docs/many-machines.md").read_text("utf8")
+TRAINING = (ROOT / "docs/training.md").read_text("utf8")
 
 
 def results(name):
@@ -31,7 +32,7 @@ def percent(value, digits=0):
 
 
 def test_every_result_is_referred_to():
-    pages = PERFORMANCE + MACHINES + SERVING
+    pages = PERFORMANCE + MACHINES + SERVING + TRAINING
     for path in (ROOT / "benchmarks/results").glob("*.json"):
         assert f"benchmarks/results/{path.name}" in pages or path.name == "small.json"
 
@@ -45,6 +46,17 @@ def test_the_table_of_merging():
         rows.append((sum(step["seconds"] for step in steps), max(step["mb"] for step in steps)))
     for seconds, memory in rows:
         assert re.search(rf"\| {seconds:.1f} \| {memory} ?\|", PERFORMANCE), (seconds, memory)
+
+
+def test_the_tables_of_calibration_and_vectors():
+    rows = {(row["corpus"], row["vectors"]): row for row in results("calibration")["rows"]}
+    for (corpus, with_vectors), row in rows.items():
+        if with_vectors:
+            cells = (f"{short(each['f'])} ± {short(each['sd'])}" for each in (rows[corpus, False], row))
+            assert f"| {corpus} | {' | '.join(cells)} |" in TRAINING
+        else:
+            cells = (f"{row['spans']:,.0f}", *(short(row[key]) for key in ("before", "after", "exact")))
+            assert f"| {corpus} | {' | '.join(cells)} |" in TRAINING
 
 
 def test_memory_of_database_servers():
