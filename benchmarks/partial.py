@@ -71,12 +71,13 @@ def thin(gold: Iterable[GoldText], kept: float, seed: int) -> list[GoldText]:
     """Keep the annotation of each label in each text with a probability; a hash decides."""
     result = []
     for each in gold:
-        covered = [label for label in each.covered if _fraction(f"{seed} {label} {each.text}") < kept]
+        covered = [label for label in each.covered if fraction(f"{seed} {label} {each.text}") < kept]
         result.append(text(each.text, (span for span in each.spans if span.label in covered), covered))
     return result
 
 
-def _fraction(key: str) -> float:
+def fraction(key: str) -> float:
+    """A number from 0 to below 1, by the hash of a key."""
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=6).digest(), "big") / 2**48
 
 
@@ -104,14 +105,15 @@ def run(job: Job) -> Result | None:
         counts, *running = test(nlp, splits["test"], labels)
         if job.system == HEADS:
             tuned, _ = test(tune(nlp, thin(splits["dev"], job.kept, job.seed), labels), splits["test"], labels)
-    return Result(_micro(counts), _macro(counts), _micro(tuned or counts), *speeds, *running)
+    return Result(micro(counts), _macro(counts), micro(tuned or counts), *speeds, *running)
 
 
 def _only(gold: GoldText, label: str) -> GoldText:
     return text(gold.text, (span for span in gold.spans if span.label == label), [label])
 
 
-def _micro(counts: dict[str, list[int]]) -> float:
+def micro(counts: dict[str, list[int]]) -> float:
+    """Micro F1 of counts by label."""
     from scripts.model.label_heads import prf
 
     return prf(*(sum(column) for column in zip(*counts.values(), strict=True)))["f"] or 0.0

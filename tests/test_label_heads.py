@@ -83,6 +83,23 @@ def test_a_rejected_span_counts_where_its_label_is_not_covered():
     assert gold.incorrect == [(9, 11, 1)]  # in rows of the batch; ORG is covered there
 
 
+def test_beside_single_decided_spans_the_other_tokens_count_together_as_many_tokens_outside():
+    text = example([(2, 4, "PER")], [(2, 4, "PER")])  # accepted
+    text.reference.spans["incorrect_spans"] = [Span(text.reference, 0, 1, label) for label in LABELS]
+    gold = read_gold([text], LABELS, 1.5)
+    per = np.array([1, 1, 0, 0, 1, 1, 1]) * 3 / 5  # two spans; five tokens that are not covered
+    assert gold.assumed[:, 0] == pytest.approx(np.full(7, 1.5 / 7))
+    assert gold.assumed[:, 1] == pytest.approx(per)
+    assert read_gold([text], LABELS, 4.0).assumed[:, 1].max() == 1  # never more than a covered token
+    assert not read_gold([text], LABELS).assumed.any()
+
+
+def test_where_more_than_single_spans_is_covered_or_nothing_is_decided_nothing_is_assumed():
+    sentence = example([(2, 4, "PER")], [(1, 5, "PER")])  # a range; nothing of ORG
+    sentence.reference.spans["incorrect_spans"] = [Span(sentence.reference, 6, 7, "PER")]
+    assert not read_gold([full(), sentence, example([], [])], LABELS, 1.0).assumed.any()
+
+
 def test_spans_of_different_labels_may_overlap():
     gold = read_gold([example([(0, 4, "ORG"), (2, 4, "PER")], LABELS)], LABELS)
     assert gold.tags.T.tolist() == [[BEGIN, IN, IN, LAST, 0, 0, 0], [0, 0, BEGIN, LAST, 0, 0, 0]]
@@ -135,7 +152,9 @@ def numeric(function, values, step=1e-5):
 def test_the_gradient_of_the_loss_is_that_of_finite_differences():
     random = np.random.default_rng(0)
     scores = random.normal(size=(9, 3, TAGS))
-    gold = BatchGold(random.integers(0, TAGS, (9, 3)), random.random((9, 3)) < 0.6, [(2, 5, 1), (7, 8, 0), (0, 2, 2)])
+    covered = random.random((9, 3)) < 0.6
+    assumed = random.random((9, 3)) * ~covered
+    gold = BatchGold(random.integers(0, TAGS, (9, 3)), covered, [(2, 5, 1), (7, 8, 0), (0, 2, 2)], assumed)
     loss, gradient = masked_loss(scores, gold, np)
     assert loss > 0
     assert gradient == pytest.approx(numeric(lambda s: masked_loss(s, gold, np)[0], scores), abs=1e-6)
@@ -144,14 +163,15 @@ def test_the_gradient_of_the_loss_is_that_of_finite_differences():
 def test_tokens_that_are_not_covered_have_no_gradient():
     random = np.random.default_rng(1)
     covered = random.random((6, 2)) < 0.5
-    _, gradient = masked_loss(random.normal(size=(6, 2, TAGS)), BatchGold(np.zeros((6, 2), int), covered, []), np)
+    gold = BatchGold(np.zeros((6, 2), int), covered, [], np.zeros((6, 2), "f"))
+    _, gradient = masked_loss(random.normal(size=(6, 2, TAGS)), gold, np)
     assert (gradient[~covered] == 0).all()
     assert (gradient[covered] != 0).all()
 
 
 def test_a_rejected_span_makes_its_own_tags_less_probable_and_a_sure_one_is_no_overflow():
     scores = np.zeros((4, 1, TAGS))
-    gold = BatchGold(np.zeros((4, 1), int), np.zeros((4, 1), bool), [(1, 3, 0)])
+    gold = BatchGold(np.zeros((4, 1), int), np.zeros((4, 1), bool), [(1, 3, 0)], np.zeros((4, 1), "f"))
     _, gradient = masked_loss(scores, gold, np)
     assert gradient[1, 0, BEGIN] > 0 > gradient[1, 0, OUT]
     assert gradient[2, 0, LAST] > 0
@@ -343,11 +363,11 @@ def texts(count=30):
     return [f"IBM hired Ada Lovelace in {1800 + number} ." for number in range(count)]
 
 
-def trained(labels=LABELS, examples=None, steps=40, seed=0):
+def trained(labels=LABELS, examples=None, steps=40, seed=0, **config):
     """A pipeline that has learned a little."""
     spacy.util.fix_random_seed(seed)
     nlp = spacy.blank("en")
-    nlp.add_pipe("label_heads")
+    nlp.add_pipe("label_heads", config=config)
     found = [full(text, nlp) for text in texts()] if examples is None else examples(nlp)
     nlp.initialize(lambda: found)
     optimizer = nlp.create_optimizer()
@@ -401,6 +421,17 @@ def test_learning_from_texts_annotated_for_one_label_each():
         return found
 
     assert ents(trained(examples=halves)(TEXT)) == [(0, 1, "ORG"), (2, 4, "PER")]
+
+
+def test_learning_from_accepted_spans_alone():
+    """Nothing says what is outside of entities, so it must be assumed."""
+
+    def accepted(nlp):
+        spans = [(0, 1, "ORG"), (2, 4, "PER")]
+        return [example(spans, spans, text=text, nlp=nlp) for text in texts()]
+
+    assert ents(trained(examples=accepted)(TEXT)) == [(0, 1, "ORG"), (2, 4, "PER")]
+    assert len(trained(examples=accepted, assumed_outside=0.0)(TEXT).spans["predicted"]) > 4
 
 
 def test_training_is_the_same_byte_for_byte():

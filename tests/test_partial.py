@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ from spacy.tokens import Span, SpanGroup
 from spacy.training import Example
 
 from benchmarks import calibration, variants
+from benchmarks.binary import Proposal, answer
 from benchmarks.corpora import addresses, text
 from benchmarks.label_by_label import halved
 from benchmarks.partial import HEADS, NER, Job, run, thin
@@ -46,6 +48,26 @@ def test_only_the_labels_in_question_are_halved():
     result = halved(TEXTS, ("PER",), 0)
     assert all("LOC" in each.covered for each in result)
     assert sum("PER" in each.covered for each in result) == pytest.approx(200, abs=40)
+
+
+def test_binary_answers_are_about_single_spans_of_labels_that_are_not_covered():
+    right = [Proposal(n, TEXTS[n].spans[0], 0.5, True) for n in range(300)]
+    wrong = [Proposal(n, GoldSpan(8, 11, "PER"), 0.4, False) for n in range(100)]
+    job = Job(Path(), "addresses", HEADS, 0.5, 0, 0)
+    texts = answer(TEXTS, right + wrong, ["PER"], job)
+    assert sum(len(each.accepted) + len(each.rejected) for each in texts) == 200  # of 400
+    assert {span for each in texts for span in each.accepted} == {GoldSpan(0, 3, "PER")}
+    assert {span for each in texts for span in each.rejected} == {GoldSpan(8, 11, "PER")}
+    assert {label for each in texts for label in each.covered} == {"LOC"}
+    assert {span.label for each in texts for span in each.spans} == {"LOC"}
+
+
+def test_uncertain_proposals_are_asked_about_first():
+    sure = [Proposal(n, TEXTS[n].spans[0], 0.999, True) for n in range(200)]
+    uncertain = [Proposal(n, TEXTS[n].spans[0], 0.5, True) for n in range(200, 400)]
+    texts = answer(TEXTS, sure + uncertain, ["PER"], Job(Path(), "addresses", HEADS, 0.5, 0, 0))
+    answered = [each.text for each in texts if each.accepted]
+    assert len(set(answered) & {each.text for each in TEXTS[200:]}) > 180
 
 
 def test_a_system_is_trained_and_tested(shared_data):

@@ -63,6 +63,13 @@ def test_a_precision_that_is_none_is_one_line(project, value):
     assert "must be a number between 0 and 1" in said
 
 
+@pytest.mark.parametrize("value", ["-1", "much", "Infinity", "null"])
+def test_tokens_assumed_outside_that_are_no_number_are_one_line(project, value):
+    said = one_line(train(project, "--components.label_heads.assumed_outside", value))
+    assert "[components.label_heads] assumed_outside = " in said
+    assert "must be a number of tokens, 0 or more" in said
+
+
 def test_a_precision_that_is_not_reached_is_said_by_label(project):
     done = train(project, "--components.label_heads.min_precision", 0.99)
     assert done.returncode == 0, done.stderr

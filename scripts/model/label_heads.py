@@ -187,23 +187,27 @@ class BatchGold(NamedTuple):
     tags (np.ndarray): (tokens, labels), int64: OUT, BEGIN, IN, LAST or UNIT.
     covered (np.ndarray): (tokens, labels), bool: whether the tag counts.
     incorrect (list[tuple[int, int, int]]): First row, row after the last, and column of each rejected span.
+    assumed (np.ndarray): (tokens, labels), float32: how much O counts where nothing is covered, see `read_gold`.
     """
 
     tags: np.ndarray
     covered: np.ndarray
     incorrect: list[tuple[int, int, int]]
+    assumed: np.ndarray
 
 
-def read_gold(examples: Sequence[Example], labels: Sequence[str]) -> BatchGold:
+def read_gold(examples: Sequence[Example], labels: Sequence[str], assumed_outside: float = 0.0) -> BatchGold:
     """Read the annotations of references, aligned to the tokens of the predicted Docs.
 
     If the two are tokenized differently, a span whose boundaries are inside predicted tokens leaves these not covered.
 
     labels (Sequence[str]): The columns. Other labels are ignored.
+    assumed_outside (float): Where single spans are all that is decided of a label in a text, its other tokens are taken
+        for O. For each of these spans, they count together as much as this number of covered tokens.
     RAISES (ValueError): If a reference has no covered spans at all: it must not be taken for covered.
     """
     columns = {get_string_id(label): column for column, label in enumerate(labels)}
-    return join_gold([_read_example(example, columns) for example in examples])
+    return join_gold([_read_example(example, columns, assumed_outside) for example in examples])
 
 
 def join_gold(texts: Sequence[BatchGold]) -> BatchGold:
@@ -217,10 +221,11 @@ def join_gold(texts: Sequence[BatchGold]) -> BatchGold:
             for offset, text in zip(offsets[:-1], texts, strict=True)
             for start, end, column in text.incorrect
         ],
+        np.concatenate([text.assumed for text in texts]),
     )
 
 
-def _read_example(example: Example, columns: Mapping[int, int]) -> BatchGold:
+def _read_example(example: Example, columns: Mapping[int, int], assumed_outside: float) -> BatchGold:
     """The gold of one example. columns: By the hash of a label."""
     reference, predicted = example.reference, example.predicted
     demand_coverage(reference)
@@ -247,7 +252,20 @@ def _read_example(example: Example, columns: Mapping[int, int]) -> BatchGold:
         # Where the label is covered, the tags say already that the span is no entity.
         if aligned and span.label in columns and not covered[slice(*aligned), columns[span.label]].all()
     ]
-    return BatchGold(tags, covered, incorrect)
+    return BatchGold(tags, covered, incorrect, _assume_outside(tags, covered, incorrect, assumed_outside))
+
+
+def _assume_outside(
+    tags: np.ndarray, covered: np.ndarray, incorrect: Sequence[tuple[int, int, int]], amount: float
+) -> np.ndarray:
+    """How much O counts at the tokens of one text that are not covered. See `read_gold`."""
+    decided = (covered & ((tags == BEGIN) | (tags == UNIT))).sum(0)
+    for _, _, column in incorrect:
+        decided[column] += 1
+    decided[(covered & (tags == OUT)).any(0)] = 0  # more than single spans is covered
+    free = ~covered & (tags == OUT)
+    weights = np.minimum(amount * decided / np.maximum(free.sum(0), 1), 1)
+    return (free * weights).astype("f")
 
 
 def demand_coverage(reference: Doc) -> None:
@@ -567,12 +585,15 @@ class LabelHeads(TrainablePipe):
         *,
         spans_key: str = "predicted",
         min_precision: float | None = None,
+        assumed_outside: float = 1.0,
         scorer: Callable[..., dict[str, Any]] | None = None,
     ) -> None:
         """Initialize the component.
 
         spans_key (str): The key in `doc.spans` for all predicted entities.
         min_precision (Optional[float]): The precision that thresholds must reach; None for those with the best F1.
+        assumed_outside (float): How much is learned from texts of which single spans are decided, beside these spans:
+            see `read_gold`. With 0, nothing.
         scorer (Optional[Callable]): Scores examples; `score_covered` if None.
         """
         self.vocab = vocab
@@ -580,7 +601,7 @@ class LabelHeads(TrainablePipe):
         self.name = name
         self.scorer = scorer or score_covered
         self.cfg: dict[str, Any] = {"labels": [], "thresholds": {}, "calibration": {}, "spans_key": spans_key}
-        self.cfg["min_precision"] = min_precision
+        self.cfg |= {"min_precision": min_precision, "assumed_outside": assumed_outside}
         self._rehearsal_model: Model[list[Doc], Floats2d] | None = None
 
     # Labels
@@ -604,6 +625,11 @@ class LabelHeads(TrainablePipe):
     def min_precision(self) -> float | None:
         """The precision that thresholds must reach; None for those with the best F1."""
         return cast("float | None", self.cfg.get("min_precision"))
+
+    @property
+    def assumed_outside(self) -> float:
+        """How much O counts in texts of which single spans are decided. See `read_gold`."""
+        return cast(float, self.cfg["assumed_outside"])
 
     @property
     def thresholds(self) -> dict[str, float]:
@@ -669,7 +695,7 @@ class LabelHeads(TrainablePipe):
 
     def get_loss(self, examples: Iterable[Example], scores: Floats2d) -> tuple[float, Floats2d]:
         """The loss of a batch, and its gradient by the scores: (tokens, labels * 5). See `masked_loss`."""
-        gold = read_gold(list(examples), self.labels)
+        gold = read_gold(list(examples), self.labels, self.assumed_outside)
         loss, d_scores = masked_loss(scores.reshape(len(scores), -1, TAGS), gold, self.model.ops.xp)
         return loss, d_scores.reshape(scores.shape)
 
@@ -764,7 +790,8 @@ def _in_chunks(docs: Iterable[Doc]) -> Iterator[list[Doc]]:
 
 
 def masked_loss(scores: Any, gold: BatchGold, xp: Any) -> tuple[float, Any]:
-    """Cross entropy of the tags that are covered, plus -log(1 - p) for each rejected span, p being that of its tags.
+    """Cross entropy of the tags that are covered or assumed, plus -log(1 - p) for each rejected span, p being that of
+    its tags.
 
     scores (Floats3d): (tokens, labels, 5).
     xp (Any): numpy or cupy.
@@ -772,13 +799,15 @@ def masked_loss(scores: Any, gold: BatchGold, xp: Any) -> tuple[float, Any]:
     """
     logs = log_softmax(scores)
     d_scores = xp.exp(logs)
-    rows, columns = (xp.asarray(index) for index in gold.covered.nonzero())
-    tags = xp.asarray(gold.tags[gold.covered])
-    loss = -float(logs[rows, columns, tags].sum())
+    weights = gold.covered + gold.assumed
+    rows, columns = (xp.asarray(index) for index in weights.nonzero())
+    tags = xp.asarray(gold.tags[weights.nonzero()])
+    weights = xp.asarray(weights)
+    loss = -float((logs[rows, columns, tags] * weights[rows, columns]).sum())
     # Before d_scores changes: until here it holds the probabilities.
     pushes = [_push_down(logs, d_scores, *span, xp) for span in gold.incorrect]
     d_scores[rows, columns, tags] -= 1
-    d_scores *= xp.asarray(gold.covered)[:, :, None]
+    d_scores *= weights[:, :, None]
     for start, end, column, gradient, more in pushes:
         d_scores[start:end, column] += gradient
         loss += more
@@ -970,10 +999,14 @@ def make_label_heads(
     model: Model[list[Doc], Floats2d],
     spans_key: str,
     min_precision: float | None,
+    assumed_outside: float,
     scorer: Callable[..., dict[str, Any]] | None,
 ) -> LabelHeads:
     """See `LabelHeads`."""
-    return LabelHeads(nlp.vocab, model, name, spans_key=spans_key, min_precision=min_precision, scorer=scorer)
+    return LabelHeads(
+        nlp.vocab, model, name, spans_key=spans_key, min_precision=min_precision, assumed_outside=assumed_outside,
+        scorer=scorer,
+    )  # fmt: skip
 
 
 if not Language.has_factory("label_heads"):  # a packaged model that was loaded has registered its own copy
@@ -984,6 +1017,7 @@ if not Language.has_factory("label_heads"):  # a packaged model that was loaded 
             "model": Config().from_str(DEFAULT_MODEL)["model"],
             "spans_key": "predicted",
             "min_precision": None,
+            "assumed_outside": 1.0,
             "scorer": {"@scorers": "labelwise.CoveredScorer.v1"},
         },
         default_score_weights={"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0, "ents_per_type": None},

@@ -181,7 +181,9 @@ class _LabelHead:
             features = self._features_of([example.predicted for example in batch])
             for example, rows in zip(batch, features, strict=True):
                 self._features[id(example.predicted)] = rows
-                self._gold[id(example.predicted)] = label_heads.read_gold([example], self.labels)
+                self._gold[id(example.predicted)] = label_heads.read_gold(
+                    [example], self.labels, self.pipe.assumed_outside
+                )
 
     def _features_of(self, docs: Sequence[Doc]) -> Any:
         """The output of the layers below: (tokens, width) for each Doc."""
@@ -192,7 +194,7 @@ class _LabelHead:
     def _gold_of(self, examples: Sequence[Example]) -> BatchGold:
         if all(id(example.predicted) in self._gold for example in examples):
             return label_heads.join_gold([self._gold[id(example.predicted)] for example in examples])
-        return label_heads.read_gold(examples, self.labels)
+        return label_heads.read_gold(examples, self.labels, self.pipe.assumed_outside)
 
     def train(
         self,

@@ -250,14 +250,19 @@ def min_precision(pipe: LabelScorer) -> float | None:
     return getattr(pipe, "min_precision", None)
 
 
-def demand_precisions(path: Path, config: Config) -> None:
-    """RAISES (UserError): If a `min_precision` of a component is not between 0 and 1."""
+def demand_numbers(path: Path, config: Config) -> None:
+    """RAISES (UserError): If a component has a `min_precision` not between 0 and 1, or an `assumed_outside` below 0."""
     for name, block in config.get("components", {}).items():
         value = block.get("min_precision")
         if value is not None and (type(value) is not float or not 0 < value < 1):
             raise UserError(
                 f"{path}: [components.{name}] min_precision = {value!r}: must be a number between 0 and 1, as 0.95, or "
                 "null for the best F"
+            )
+        value = block.get("assumed_outside", 0.0)
+        if type(value) not in (int, float) or not 0 <= value < float("inf"):
+            raise UserError(
+                f"{path}: [components.{name}] assumed_outside = {value!r}: must be a number of tokens, 0 or more"
             )
 
 

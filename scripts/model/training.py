@@ -25,7 +25,7 @@ from scripts.model import label_heads
 from scripts.model.fitting import fit, length
 from scripts.model.models import BEST, UNFINISHED, announce, blas_threads, fast_ops, save_model
 from scripts.model.thresholds import (
-    demand_precisions,
+    demand_numbers,
     examples_with_layers,
     label_scorer,
     least_precision,
@@ -71,7 +71,7 @@ def load_config(path: Path, values: Mapping[str, Any], vectors: str = "") -> tup
     config = _read(path, values)
     blas_threads(config)
     _demand_factories(path, config)
-    demand_precisions(path, config)
+    demand_numbers(path, config)
     _demand_vectors(path, config)
     if _start(config) and heads_of(config) is None:
         raise UserError(
