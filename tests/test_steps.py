@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.project import STEPS, fail, make, outputs, succeed
+from tests.project import STEPS, fail, make, outputs, run, succeed
 
 
 @pytest.fixture
@@ -42,6 +42,14 @@ def test_a_second_time_nothing_changes(done):
     assert "as before" in succeed(done, "merge")
     assert "1 shard, 1 of them unchanged" in succeed(done, "corpus")
     assert outputs(done) == before
+
+
+def test_a_second_time_no_large_package_is_loaded(done, monkeypatch):
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    for step in STEPS:
+        loaded = {line.rpartition("|")[2].strip() for line in run(done, step).stderr.splitlines()}
+        assert "msgspec" in loaded
+        assert loaded.isdisjoint({"numpy", "pandas", "spacy", "torch"})
 
 
 @pytest.mark.parametrize(
