@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy
@@ -35,6 +35,9 @@ _OPENBLAS = {("Linux", "x86_64")}
 _PATHS_OF_WEIGHTS = ("vectors", "init_tok2vec")  # entries of [paths] that change the model
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
 class Provenance(msgspec.Struct, kw_only=True):
     """The record of a model's training; `nlp.meta["labelwise"]`.
 
@@ -46,10 +49,10 @@ class Provenance(msgspec.Struct, kw_only=True):
     """
 
     corpus: str
-    texts: dict[SplitName, int]
+    texts: dict[SplitName, _Count]
     code: str
     versions: dict[str, str]
-    covered: dict[str, int] = {}
+    covered: dict[str, _Count] = {}
     relearned: dict[str, str] = {}
     others: str = ""
 
@@ -90,11 +93,14 @@ def record_data(split: str) -> Callable[[Language], Language]:
 
 
 def provenance(meta: Mapping[str, Any]) -> Provenance | None:
-    """The record in a model's meta; None if it was trained without `labelwise.RecordData.v1`."""
+    """The record in a model's meta; None if it was trained without `labelwise.RecordData.v1`.
+
+    RAISES (UserError): If it is damaged.
+    """
     try:
-        return msgspec.convert(meta.get(KEY), Provenance)
-    except msgspec.ValidationError:
-        return None
+        return msgspec.convert(meta[KEY], Provenance) if KEY in meta else None
+    except msgspec.ValidationError as err:
+        raise UserError(f"meta.json of the model: {KEY} is damaged ({err}); train again: weasel run train") from err
 
 
 def labels_of(meta: Mapping[str, Any]) -> frozenset[str]:
