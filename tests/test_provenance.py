@@ -38,7 +38,13 @@ def test_the_record_is_of_the_corpus_with_which_training_began(split):
 
 def test_a_model_without_a_record_has_none():
     assert provenance(spacy.blank("en").meta) is None
-    assert provenance({"labelwise": {"corpus": 3}}) is None
+
+
+@pytest.mark.parametrize("change", [{"corpus": 3}, {"texts": {"train": -1}}, {"covered": {"PER": -5}}])
+def test_a_damaged_record_says_to_train_again(change, split):
+    good = record_data(str(split))(spacy.blank("en")).meta["labelwise"]
+    with pytest.raises(UserError, match=r"labelwise is damaged \(.*\); train again: weasel run train"):
+        provenance({"labelwise": good | change})
 
 
 def test_split_json_may_say_more(split):
