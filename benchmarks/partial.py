@@ -38,7 +38,9 @@ HEADS, NER, COMPLETE, SINGLE = "heads", "ner, not covered is no entity", "ner, c
 SYSTEMS = (HEADS, NER, COMPLETE, SINGLE)
 KEPT = (1.0, 0.8, 0.5, 0.25)
 # What the heads' results depend on; imported once threads are limited
-_CODE = tuple(Path(f"scripts/model/{name}.py") for name in ("label_heads", "fitting", "thresholds"))
+_CODE = tuple(
+    Path(f"scripts/model/{name}.py") for name in ("label_heads", "fitting", "models", "thresholds", "vectors")
+)
 CACHE = Path("benchmarks/data/partial.jsonl")
 _CONFIGS = {HEADS: Path("configs/ner.cfg"), NER: Path("configs/ner_transition.cfg")}
 _LOOP = ("optimizer", "batcher", "dropout")

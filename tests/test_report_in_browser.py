@@ -98,13 +98,12 @@ def test_it_can_be_read_by_keyboard(browser, pages):
     page = browser.new_page(viewport=SIZES["narrow"])
     page.goto((pages / "plain.html").as_uri())
     focused = []
-    for _ in range(20):
+    for _ in range(16):
         page.keyboard.press("Tab")
         focused.append(page.evaluate("document.activeElement.className || document.activeElement.tagName"))
     assert focused[0] == "skip"
-    sections = page.locator("nav a").count()
-    assert focused[1 : 1 + sections] == ["A"] * sections
-    assert focused[1 + sections] == "SUMMARY"
+    assert focused[1:13] == ["A"] * 12
+    assert focused[13] == "SUMMARY"
     page.keyboard.press("Enter")
     assert page.evaluate("document.querySelector('.help').open") is False  # the focus went on to a table
     page.focus("summary")

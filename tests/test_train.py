@@ -133,6 +133,11 @@ def test_with_epochs_that_end_patience_and_epochs_mean_what_they_say(project):
     assert {row[0] for row in rows} == {"0", "1"}
 
 
+def test_weights_that_no_heads_start_from_are_one_line(project):
+    said = one_line(train(project, "--paths.init_tok2vec", "weights.bin", config=TRANSITION))
+    assert "init_tok2vec does nothing without label_heads or [pretraining]" in said
+
+
 def test_transition_based_training_warns_with_numbers_where_not_all_is_covered(project):
     covered = {"ORG": {"train": 40, "dev": 10, "test": 10}, "PER": {"train": 20, "dev": 2, "test": 10}}
     sign(project / "corpus", covered=covered)

@@ -127,13 +127,15 @@ def _previous(folder: Path, made_by: str, merged: MergeRecord) -> Corpus | None:
 
     RAISES (UserError): See `placements_of`.
     """
-    for name in _LISTS:
-        merged.validate(folder / name)
     try:
         found = splits.read_corpus(folder / splits.NAME)
     except UserError:
         return None
-    return found if (found.made_by, found.made_of) == (made_by, made_of(merged)) else None
+    if (found.made_by, found.made_of) != (made_by, made_of(merged)):
+        return None
+    for name in _LISTS:
+        merged.validate(folder / name)
+    return found
 
 
 def made_of(merged: MergeRecord) -> dict[str, str]:

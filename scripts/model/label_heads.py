@@ -800,8 +800,9 @@ def masked_loss(scores: Any, gold: BatchGold, xp: Any) -> tuple[float, Any]:
     logs = log_softmax(scores)
     d_scores = xp.exp(logs)
     weights = gold.covered + gold.assumed
-    rows, columns = (xp.asarray(index) for index in weights.nonzero())
-    tags = xp.asarray(gold.tags[weights.nonzero()])
+    counted = weights.nonzero()
+    rows, columns = (xp.asarray(index) for index in counted)
+    tags = xp.asarray(gold.tags[counted])
     weights = xp.asarray(weights)
     loss = -float((logs[rows, columns, tags] * weights[rows, columns]).sum())
     # Before d_scores changes: until here it holds the probabilities.

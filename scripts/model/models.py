@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy
@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from scripts.building.splits import SplitName, read_corpus
 from scripts.core.errors import UserError
-from scripts.core.files import UNREADABLE, code_digest, sha256
+from scripts.core.files import UNREADABLE, Count, code_digest, sha256
 
 KEY = "labelwise"  # in meta.json
 BEST = "model-best"  # spaCy's name for the folder of the model with the best score on the dev texts
@@ -33,9 +33,6 @@ _CODE = (_SCRIPTS / "functions.py", _SCRIPTS / "building", _SCRIPTS / "model")
 # docs/performance.md. Never by a stopwatch: the two differ in the last bits, and models with them.
 _OPENBLAS = {("Linux", "x86_64")}
 _PATHS_OF_WEIGHTS = ("vectors", "init_tok2vec")  # entries of [paths] that change the model
-
-
-_Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Provenance(msgspec.Struct, kw_only=True):
@@ -49,10 +46,10 @@ class Provenance(msgspec.Struct, kw_only=True):
     """
 
     corpus: str
-    texts: dict[SplitName, _Count]
+    texts: dict[SplitName, Count]
     code: str
     versions: dict[str, str]
-    covered: dict[str, _Count] = {}
+    covered: dict[str, Count] = {}
     relearned: dict[str, str] = {}
     others: str = ""
 
@@ -143,7 +140,8 @@ class FastOps(NumpyOps):
 
 @contextmanager
 def fast_ops(config: Mapping[str, Any]) -> Iterator[None]:
-    """Pipelines that are made in this block multiply matrices as fast as this platform can, if they run on the CPU.
+    """Pipelines that are made in this block multiply matrices as fast as this platform can, if they run on the CPU, and
+    draw dropout as in `FastOps`.
 
     config (Mapping[str, Any]): Its [system] threads are the threads of BLAS in this process from now on.
     RAISES (UserError): See `blas_threads`.

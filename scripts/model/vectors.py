@@ -29,13 +29,20 @@ from scripts.building.documents import GOLD
 from scripts.building.reading import read_docs
 from scripts.building.splits import SPLITS, shard_files
 from scripts.core.errors import UserError
-from scripts.core.files import download, exclusive, open_maybe_gzip, read_json, replace_folder, work_folder, write_json
+from scripts.core.files import (
+    download,
+    exclusive,
+    open_maybe_gzip,
+    read_json_if_there,
+    replace_folder,
+    work_folder,
+    write_json,
+)
 
 BUILT = Path("assets/vectors/pipeline")  # what `build` makes
 LAYERS = "tok2vec.bin"  # in it: the layers of an `ner`, as spaCy's init_tok2vec reads them
 _SHAPE = "tok2vec.json"  # beside: their config
 _NER = "ner"
-_AGAIN = "build it again: weasel run vectors"
 STATIC = "include_static_vectors"  # a key of layers
 ROWS = 100_000
 _REQUIREMENTS = Path(__file__).parents[2] / BUILT.parent  # a file for each source that pip can fetch
@@ -265,10 +272,12 @@ def heads_of(config: Config) -> str | None:
 
 def layers_for(config: Config) -> Path | None:
     """The layers beside built vectors, if the label heads of a config that uses these have the same ones."""
-    heads = heads_of(config)
-    if heads is None or not (BUILT / _SHAPE).is_file():
+    heads, shape = (
+        heads_of(config),
+        read_json_if_there(BUILT / _SHAPE, dict[str, Any], "build it again: weasel run vectors"),
+    )
+    if heads is None or shape is None:
         return None
-    shape = read_json(BUILT / _SHAPE, dict[str, Any], _AGAIN, _AGAIN)
     return BUILT / LAYERS if config.interpolate()["components"][heads]["model"]["tok2vec"] == shape else None
 
 

@@ -38,7 +38,10 @@ from scripts.suspecting.cross_validation import (
 _ROOMS = Path(__file__).parent.parent
 _CODE = (  # of which a change makes other predictions
     *(_ROOMS / "building" / f"{name}.py" for name in ("documents", "reading", "shards")),
-    *(_ROOMS / "model" / f"{name}.py" for name in ("label_heads", "training", "fitting", "thresholds")),
+    *(
+        _ROOMS / "model" / f"{name}.py"
+        for name in ("label_heads", "training", "fitting", "models", "thresholds", "vectors")
+    ),
     Path(__file__).with_name("cross_validation.py"),
 )
 CONFIRMED, MISSED, CONTRADICTED, UNCERTAIN, UNFOUND = 1, 2, 3, 4, 5  # see `TIERS`
