@@ -507,8 +507,11 @@ def log_odds(
         chosen = order[part]
         size, column = sizes[chosen], sequences[chosen] % labels
         first = ends[sequences[chosen] // labels] - size
-        rows = np.minimum(first[:, None] + np.arange(size[0]), len(scores) - 1)
-        before, after = _outside_sums(scores[rows, column[:, None]].astype(np.float64), size)
+        number, step = (np.arange(size[0]) < size[:, None]).nonzero()
+        logs = np.zeros((TAGS, size[0], len(size)))
+        # Of their own tokens alone: padded to the longest, short sequences would take as long as it does.
+        logs[:, step, number] = log_softmax(scores[first[number] + step, column[number]].astype(np.float64)).T
+        before, after = _outside_sums(logs, size)
         own = np.flatnonzero((place >= part.start) & (place < part.stop))
         number = place[own] - part.start
         from_, to = start[own] - first[number], end[own] - first[number]
@@ -534,13 +537,12 @@ def tag_scores(
     return np.add.reduceat(logs[np.arange(len(rows)), tags], firsts) if len(rows) else np.zeros(0)
 
 
-def _outside_sums(scores: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _outside_sums(logs: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Log of the summed probabilities of all valid tags before, and after, each boundary that is in no entity.
 
-    scores (np.ndarray): (sequences, tokens, 5), the longest first, padded.
+    logs (np.ndarray): (5, tokens, sequences): log probabilities of the tags, the longest sequence first, padded.
     RETURNS (tuple[np.ndarray, np.ndarray]): (tokens + 1, sequences) each.
     """
-    logs = log_softmax(scores).transpose(2, 1, 0)
     alone = np.logaddexp(logs[OUT], logs[UNIT])
     _, steps, count = logs.shape
     active = np.searchsorted(-lengths, -np.arange(steps), side="left")  # the number of sequences that reach the step
