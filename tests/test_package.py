@@ -24,7 +24,7 @@ def project(tmp_path_factory):
     write_corpus(folder / "corpus", docs[:10], dev=docs[10:20], train=docs[20:])
     covered = {label: {"train": 40, "dev": 10, "test": 10} for label in ("LOC", "ORG", "PER")}
     sign(folder / "corpus", covered=covered)
-    assert train(folder).returncode == 0
+    assert train(folder, "--paths.train", folder / "corpus" / "train").returncode == 0
     done = step(folder, "scripts.evaluate", "--run", "ner", "--models", "training/ner")
     assert done.returncode == 0, done.stderr
     return folder

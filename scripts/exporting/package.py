@@ -6,8 +6,10 @@ import subprocess
 import sys
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import msgspec
+from confection import Config
 from packaging.version import InvalidVersion, Version
 from spacy.cli.package import package
 
@@ -99,6 +101,7 @@ def card(name: str, version: str, scored: ScoredRun, seed: int, record: Provenan
 
 _CODE = Path(label_heads.__file__)
 _ROOT = Path(__file__).parent.parent.parent
+_ROOT_AND_NAME = 2  # parts of a path: a shorter one names no place
 
 
 def build(model: Path, metrics: Path, output: Path, name: str, version: str, labels: Collection[str] = ()) -> Path:
@@ -134,6 +137,7 @@ def build(model: Path, metrics: Path, output: Path, name: str, version: str, lab
     with exclusive(output), work_folder(output) as work:
         shutil.copytree(model, work / "model")
         without_seen_words(load_model(model), work / "model")
+        _without_places(work / "model" / "config.cfg")
         text = card(full_name, version, scored, seed, record)
         (work / "model" / "README.md").write_text(text, "utf8")
         micro = f"F {scored.metrics.micro.f:.3f}" if scored.metrics.micro.f is not None else "no score"
@@ -149,6 +153,20 @@ def build(model: Path, metrics: Path, output: Path, name: str, version: str, lab
         with committing():
             put(described, output / f"{wheel.name}.md")
             return put(wheel, output / wheel.name)
+
+
+def _without_places(path: Path) -> None:
+    """Leave of each absolute path in a config its name: a transformer's or the vectors' folder on this machine. Nothing
+    reads them any more, since all that was in them is in the model.
+    """
+
+    def shorten(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: shorten(each) for key, each in value.items()}
+        is_place = isinstance(value, str) and Path(value).is_absolute() and len(Path(value).parts) > _ROOT_AND_NAME
+        return Path(value).name if is_place else value
+
+    Config(shorten(Config().from_disk(path))).to_disk(path)
 
 
 def _requirements(lang: str) -> list[str]:
