@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import spacy
 
+from tests.prodigy import line, task
 from tests.scored import covered_doc, sign, write_corpus, write_model
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -30,6 +31,11 @@ DRAWN = {
     "compared_high",
     "p_value",
 }  # columns of compare.csv: intervals and p-values with seed variance
+# A longer text with one of the input, and one that differs in whitespace.
+CONTAINING = [
+    task("Eve smiled . The University of Bonn hired Eve .", [(0, 3, "PER"), (42, 45, "PER")]),
+    task("Apple moved  to Berlin .", []),
+]
 DIGEST = re.compile(r"(?<![0-9a-z])[0-9a-f]{8,64}(?![0-9a-z])")
 
 
@@ -72,6 +78,8 @@ def merged(tmp_path_factory):
     """A folder with answers of all kinds, pulled, merged and made a corpus of."""
     folder = tmp_path_factory.mktemp("golden") / "project"
     shutil.copytree(GOLDEN / "input", folder)
+    with (folder / "per.jsonl").open("a") as file:
+        file.write("\n".join(map(line, CONTAINING)))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         run("pull", "datasets.cfg", "annotations", "--system.processes", 1)
@@ -80,13 +88,16 @@ def merged(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", ["gold.jsonl", "conflicts.jsonl", "coverage.csv"])
+@pytest.mark.parametrize(
+    "name", ["gold.jsonl", "conflicts.jsonl", "coverage.csv", "contained.jsonl", "duplicates.jsonl"]
+)
 def test_what_merge_publishes(merged, name):
     assert_same((merged / "corpus" / name).read_text("utf8"), name)
 
 
-def test_split_json(merged):
-    assert_same(masked(merged / "corpus/split.json"), "split.json")
+@pytest.mark.parametrize("name", ["merge.json", "split.json"])
+def test_the_accounts_of_merge_and_corpus(merged, name):
+    assert_same(masked(merged / "corpus" / name), name)
 
 
 def test_queue_json(merged, monkeypatch):
@@ -145,8 +156,9 @@ def run_folder(folder, name):
     return found
 
 
-def test_metrics_json(scored):
-    assert_same((run_folder(scored, "one") / "metrics.json").read_text("utf8"), "metrics.json")
+@pytest.mark.parametrize("name", ["metrics.json", "confusion.json"])
+def test_the_scores_of_a_run(scored, name):
+    assert_same((run_folder(scored, "one") / name).read_text("utf8"), name)
 
 
 def test_run_json(scored):
