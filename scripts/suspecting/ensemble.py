@@ -21,7 +21,7 @@ from scripts.checking import consistency
 from scripts.checking.review import FOLDER, RESULT, SUSPECTS, Method, Suspect, SuspectKind, Suspects
 from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError
-from scripts.core.files import BUFFER, code_digest, exclusive, remove, sha256, whole_file, work_folder, write_json
+from scripts.core.files import BUFFER, code_digest, exclusive, sha256, whole_file, work_folder, write_json
 from scripts.merging.merged import annotated_labels, gold_as_merged, read_gold
 from scripts.model.fitting import halved
 from scripts.model.models import versions
@@ -106,7 +106,6 @@ def _write(folder: Path, account: Suspects, suspects: Iterable[Suspect]) -> None
                 line = _encode([suspect])
                 order.append((suspect.tier, -suspect.score, lines.tell(), len(line)))
                 lines.write(line)
-            remove(folder / RESULT)
             with whole_file(folder / SUSPECTS) as file:
                 for _, _, start, size in sorted(order):
                     lines.seek(start)
