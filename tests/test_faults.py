@@ -22,7 +22,7 @@ from docs.outputs import copy_project
 from tests.prodigy import add_task, line, task
 from tests.project import ROOT, STEPS, fail, make, outputs, succeed
 
-KILLS = int(os.environ.get("LABELWISE_KILLS", "8"))
+KILLS = int(os.environ.get("LABELWISE_KILLS", "3"))
 
 
 def start(folder, step, *options):
