@@ -507,10 +507,10 @@ def log_odds(
         chosen = order[part]
         size, column = sizes[chosen], sequences[chosen] % labels
         first = ends[sequences[chosen] // labels] - size
-        number, step = (np.arange(size[0]) < size[:, None]).nonzero()
+        row, step = (np.arange(size[0]) < size[:, None]).nonzero()
         logs = np.zeros((TAGS, size[0], len(size)))
-        # Of their own tokens alone: padded to the longest, short sequences would take as long as it does.
-        logs[:, step, number] = log_softmax(scores[first[number] + step, column[number]].astype(np.float64)).T
+        # Of real tokens only: with the padding, each sequence would take as long as the longest.
+        logs[:, step, row] = log_softmax(scores[first[row] + step, column[row]].astype(np.float64)).T
         before, after = _outside_sums(logs, size)
         own = np.flatnonzero((place >= part.start) & (place < part.stop))
         number = place[own] - part.start
