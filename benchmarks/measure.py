@@ -59,12 +59,15 @@ class Failed(Exception):
     """A command that ended with an error."""
 
 
-def measure(command: Sequence[str], stop_mb: float = float("inf"), memory: bool = True) -> Measured:
+def measure(
+    command: Sequence[str], stop_mb: float = float("inf"), memory: bool = True, folder: Path | None = None
+) -> Measured:
     """Run a command and measure it; Linux only. Bytecode is cached, as Python does by default.
 
     command (Sequence[str]): Its words; "python" stands for this interpreter.
     stop_mb (float): It is killed if it takes more memory.
     memory (bool): Whether memory is measured, which halts the command for up to a twentieth of the time; else 0.
+    folder (Path | None): Where it runs; None for this folder.
     RAISES (Failed): If it fails, or takes too much memory.
     """
     words = [sys.executable if word == "python" else word for word in command]
@@ -72,7 +75,7 @@ def measure(command: Sequence[str], stop_mb: float = float("inf"), memory: bool 
     before = os.times()
     began = time.perf_counter()
     process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf8", env=environment
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf8", env=environment, cwd=folder
     )
     peak = _Peak(process, stop_mb)
     if memory:

@@ -3,8 +3,9 @@
     python -m benchmarks.run --scale full --folder /tmp/bench      # 2.7 GB of JSON, twice; needs about 40 GB of disk
     python -m benchmarks.run --scale small --folder /tmp/bench
 
-With --texts-from ../shared/data/brat-wlp, the ratios of real texts stand beside those of the synthetic ones. It writes
-benchmarks/results/<scale>.json. Nothing else should be running.
+With --texts-from ../shared/data/brat-wlp, the ratios of real texts stand beside those of the synthetic ones; with
+--before CHECKOUT, the steps are compared with those of an earlier commit. It writes benchmarks/results/<scale>.json.
+Nothing else should be running.
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ from benchmarks.measure import Measured, machine, measure, write_results
 STEPS = ("pull", "merge", "corpus")
 ROUNDS = 9  # of comparisons with the floor: the speed of machines varies
 FEW_ROUNDS = 3  # of long measurements
+TURNS = 5  # of the steps with those of an earlier checkout
 SCALES = {"small": 600, "full": 6000}
 DATASETS = 20
 _TRAINING = Path("configs/ner.cfg")
+_ONE = ("--system.processes", "1")
 _USUAL_MB = 20_000  # the usual way is killed above that
 
 
@@ -76,8 +79,9 @@ class Bench:
         again: str = "",
         which: Sequence[str] = STEPS,
         memory: bool = True,
+        checkout: Path | None = None,
     ) -> dict[str, Measured]:
-        """Measure steps in turn, from nothing, or again under another name."""
+        """Measure steps in turn, from nothing, or again under another name; of another checkout, if one is given."""
         annotations, corpus = self.folder / "out" / name / "annotations", self.folder / "out" / name / "corpus"
         if not again:
             shutil.rmtree(annotations.parent, ignore_errors=True)
@@ -92,13 +96,21 @@ class Bench:
                 *words[step],
                 *options,
                 memory=memory,
+                checkout=checkout,
             )
             for step in which
         }
 
-    def one(self, name: str, *words: object, stop_mb: float = float("inf"), memory: bool = True) -> Measured:
+    def one(
+        self,
+        name: str,
+        *words: object,
+        stop_mb: float = float("inf"),
+        memory: bool = True,
+        checkout: Path | None = None,
+    ) -> Measured:
         """Measure one command. Of several measurements under one name, the least seconds and the most memory count."""
-        found = measure([str(word) for word in words], stop_mb, memory)
+        found = measure([str(word) for word in words], stop_mb, memory, checkout)
         seconds, mb = round(found.seconds, 2), round(found.peak_mb)
         before = self.results.setdefault(name, {"seconds": seconds, "cpu": round(found.cpu, 2), "mb": mb})
         if seconds < before["seconds"]:
@@ -150,10 +162,33 @@ def compare_exports(bench: Bench, data: Path) -> None:
     usual = _usual_way(bench, data)
     _read_all(data)
     ours = sum(bench.results[f"two processes, jsonl: {step}"]["seconds"] for step in STEPS)  # the quickest, as of srsly
-    bench.expect("the srsly way / ours, two processes", usual / ours, at_least=12)
+    bench.expect("the srsly way / ours, two processes", usual / ours, at_least=16)
     bench.expect("corpus / all three steps, CPU, one process", one["corpus"].cpu / sum(one[step].cpu for step in STEPS))
     bench.expect("peak with two processes, MB", peak(two), at_most=500)
     bench.expect("peak with one process, MB", peak(one), at_most=250)
+
+
+def compare_before(bench: Bench, data: Path, before: Path) -> None:
+    """The steps in turn with those of an earlier checkout, on the same annotations, one process: medians of the ratios
+    of their CPU seconds.
+    """
+    theirs = bench.folder / "before"  # with a config of its time
+    words = ["python", "-m", "benchmarks.generate", str(theirs), "--tasks", str(bench.texts), "--format", "jsonl"]
+    measure(words, folder=before)
+    ratios: dict[str, list[float]] = {step: [] for step in STEPS} | {"all three steps": []}
+    for _ in range(TURNS):
+        now, then = (
+            {step: found.cpu for step, found in steps.items()}
+            for steps in (
+                bench.steps("now", data / "datasets-jsonl.cfg", *_ONE, memory=False),
+                bench.steps("before", theirs / "datasets-jsonl.cfg", *_ONE, memory=False, checkout=before),
+            )
+        )
+        for step in STEPS:
+            ratios[step].append(now[step] / then[step])
+        ratios["all three steps"].append(sum(now.values()) / sum(then.values()))
+    for name, at_most in {"pull": None, "merge": None, "corpus": 0.5, "all three steps": 0.7}.items():
+        bench.expect(f"{name}: CPU seconds now / before", median(ratios[name]), at_most=at_most)
 
 
 def real_texts(bench: Bench, folder: Path) -> None:
@@ -201,7 +236,7 @@ def _usual_way(bench: Bench, data: Path) -> float:
     """Seconds of the srsly way for all datasets, extrapolated linearly from those that fit into 20 GB; the quicker of
     two rounds.
     """
-    few, more = 2, 14
+    few, more = 2, 10
     found = {}
     for datasets in (few, more) * 2:
         name = f"the srsly way, {datasets} datasets"
@@ -296,9 +331,12 @@ def main() -> None:
     parser.add_argument("--scale", choices=SCALES, default="small")
     parser.add_argument("--folder", type=Path, required=True, help="for data and outputs; kept")
     parser.add_argument("--texts-from", type=Path, help="folder of real texts, to be measured too")
+    parser.add_argument("--before", type=Path, help="a checkout of an earlier commit, to compare with")
     args = parser.parse_args()
     bench = Bench(args.folder.absolute() / args.scale, SCALES[args.scale])
     data = bench.data("data")
+    if args.before:
+        compare_before(bench, data, args.before.absolute())
     compare_ways(bench, data)
     same_bytes(bench, data)
     if args.texts_from:

@@ -206,11 +206,12 @@ class Growing(ProdigyJsonl, frozen=True):
 
     def read_lines(self, lines, dataset, intake):
         yield from super().read_lines(lines, dataset, intake)
-        mark = self._file().with_suffix(".grown")
-        if not mark.exists():
-            mark.touch()
-            with self._file().open("a") as file:
-                file.write("\n" + line(task("Eva", [(0, 3, "PER")])))
+        try:
+            self._file().with_suffix(".grown").touch(exist_ok=False)  # of two processes, one makes it
+        except FileExistsError:
+            return
+        with self._file().open("a") as file:
+            file.write("\n" + line(task("Eva", [(0, 3, "PER")])))
 
 
 def test_what_grows_while_several_processes_read_it_is_read_again(tmp_path, monkeypatch):

@@ -39,14 +39,22 @@ def test_every_result_is_referred_to():
 
 
 def test_the_table_of_merging():
-    found = results("full")["measured"]
-    some, extrapolated = found["the srsly way, 14 datasets"], found["the srsly way, 20 datasets, extrapolated linearly"]
+    full = results("full")
+    found = full["measured"]
+    some, extrapolated = found["the srsly way, 10 datasets"], found["the srsly way, 20 datasets, extrapolated linearly"]
     rows = [(some["seconds"], f"{some['mb']:,}"), (extrapolated["seconds"], "")]
     for name in ("two processes, jsonl", "one process, jsonl", "nothing new", "ten new answers"):
         steps = [found[f"{name}: {step}"] for step in ("pull", "merge", "corpus")]
         rows.append((sum(step["seconds"] for step in steps), max(step["mb"] for step in steps)))
     for seconds, memory in rows:
         assert re.search(rf"\| {seconds:.1f} \| {memory} ?\|", PERFORMANCE), (seconds, memory)
+    real = [found[f"real texts: two processes, jsonl: {step}"] for step in ("pull", "merge", "corpus")]
+    seconds, memory = sum(step["seconds"] for step in real), max(step["mb"] for step in real)
+    targets = {target["name"]: target["value"] for target in full["targets"]}
+    times = targets["real texts: the srsly way / ours, two processes"]
+    assert f"{times:.0f} times as fast as srsly, in {seconds:.1f} s and {memory} MB" in PERFORMANCE
+    alone = {targets[f"pull of one dataset, {kind}: one process / two processes"] for kind in ("jsonl", "sqlite")}
+    assert {f"Two processes read a dataset of 2.6 GB {each:.1f} times" in PERFORMANCE for each in alone} == {True}
 
 
 def test_the_tables_of_calibration_and_vectors():

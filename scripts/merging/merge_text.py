@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 
 from scripts.core.answers import GoldText, Range, Span, Task, annotator_of
 from scripts.merging.account import Account
-from scripts.merging.decide import Decision, Spans, Vote, decide, longest_first
+from scripts.merging.decide import Spans, Vote, decide, longest_first
 from scripts.merging.ranged import LabelAnswer, RangedLabel, decide_ranges
 from scripts.merging.rules import (
     UNTOLD,
@@ -171,12 +171,14 @@ class _TextMerge(TextRecord):
 
     def decide_label(self, label: str, answers: Answers) -> None:
         """Decide between the annotators who are left, and note what their spans became."""
-        votes = [Vote(task.timestamp, self.without_overlaps(label, number, task)) for number, task in answers]
-        if len(votes) == 1:  # as of nearly all labels of nearly all texts
-            self.outcomes[answers[0].number].add("kept")
-            self.note(answers[0].number, label, "gold", votes[0].spans)
-            self.add_to_gold(label, answers, Decision(True, votes[0].spans))
+        if len(answers) == 1:  # as of nearly all labels of nearly all texts
+            number, task = answers[0]
+            spans = self.without_overlaps(label, number, task)
+            self.outcomes[number].add("kept")
+            self.note(number, label, "gold", spans)
+            self.cover(label, answers, spans)
             return
+        votes = [Vote(task.timestamp, self.without_overlaps(label, number, task)) for number, task in answers]
         decision = decide(votes, self.rules.policy)
         decided = set(decision.spans)
         won, lost = ("gold", "outvoted") if decision.resolved else ("partial", "unresolved")
@@ -184,7 +186,11 @@ class _TextMerge(TextRecord):
             self.outcomes[number].add("kept")
             self.note(number, label, won, decided.intersection(vote.spans))
             self.note(number, label, lost, set(vote.spans) - decided)
-        self.add_to_gold(label, answers, decision)
+        if decision.resolved:
+            self.cover(label, answers, decision.spans)
+        else:
+            self.gold.unresolved.append(label)
+            self.gold.accepted.extend(decision.spans)
         if len({vote.spans for vote in votes}) > 1:
             how = f"by {self.rules.policy}" if decision.resolved else "unresolved: only what all agree on is taken"
             self.conflict("disagreement", [label], how, decision.spans, answers)
@@ -197,15 +203,11 @@ class _TextMerge(TextRecord):
             self.conflict("overlap within a label", [label], "the longest span stays", kept, [Numbered(number, task)])
         return kept
 
-    def add_to_gold(self, label: str, answers: Answers, decision: Decision) -> None:
-        """Put what was decided into the gold."""
-        if decision.resolved:
-            self.gold.covered.append(label)
-            self.gold.spans.extend(decision.spans)
-            self.covered_by[label] = {task.dataset for _, task in answers}
-        else:
-            self.gold.unresolved.append(label)
-            self.gold.accepted.extend(decision.spans)
+    def cover(self, label: str, answers: Iterable[Numbered | LabelAnswer], entities: Iterable[Span]) -> None:
+        """Put a label that is covered in the whole text into the gold, with its entities."""
+        self.gold.covered.append(label)
+        self.gold.spans.extend(entities)
+        self.covered_by[label] = {answer.task.dataset for answer in answers}
 
     # Complete answers about ranges
 
@@ -234,9 +236,7 @@ class _TextMerge(TextRecord):
     def add_ranges(self, label: str, found: RangedLabel, answers: Sequence[LabelAnswer]) -> None:
         """Put what was decided into the gold, note what the spans became, and list what was corrected or disputed."""
         if found.is_covered:
-            self.gold.covered.append(label)
-            self.gold.spans.extend(found.entities)
-            self.covered_by[label] = {answer.task.dataset for answer in answers}
+            self.cover(label, answers, found.entities)
         elif found.ranges:
             self.gold.covered_ranges[label] = found.ranges
             self.gold.accepted.extend(sorted({*found.entities, *found.agreed}))
