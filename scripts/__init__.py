@@ -14,7 +14,9 @@ def way_on() -> str:
         name = "seed_variance"
     note = {"suspects": "; models that have predicted are not trained again"}
     note |= dict.fromkeys(("train", "train_label", "seed_variance", "learning_curve"), "; training starts anew")
-    return f"To go on: weasel run {name.replace('_', '-')}{note.get(name, '')}"
+    # Its mark says that the model there is not the last one; weasel skips what it ran with the same inputs before.
+    force = " . --force" if name in ("train", "train_label") else ""
+    return f"To go on: weasel run {name.replace('_', '-')}{force}{note.get(name, '')}"
 
 
 def stop_before_it_begins(number: int, _: object) -> None:

@@ -24,11 +24,14 @@ def main() -> None:
     args, rest = parser.parse_known_args()
     if args.seeds < 1:
         raise UserError(f"--seeds {args.seeds}: must be 1 or more, the number of models to train")
+    if args.seed < 0:
+        raise UserError(f"--seed {args.seed}: must be 0 or more")
     path = training_config(args.config)
     if args.output.resolve() in path.resolve().parents:
         raise UserError(f"{args.output}: is a run of train-label; to train all labels, take the run it was made from")
     config, values = load_config(path, overrides(rest, "--training.max_steps 4000"), args.vectors)
     corpus = read_corpus(args.corpus / "split.json")
+    words = corpus.tokens.get("train", 0)
     console = plain_console()
     if share := uncovered_share(config, corpus, "train"):
         console.print(
@@ -37,13 +40,12 @@ def main() -> None:
         )
     if share := uncovered_share(config, corpus, "dev"):
         console.print(f"⚠ dev: {share:.1%} of the pairs are not covered; the others set thresholds and probabilities")
-    doubts = filter(None, [*step_doubts(config), corpus_doubt(args.corpus, config["nlp"])])
+    doubts = filter(None, [*step_doubts(config, words), corpus_doubt(args.corpus, config["nlp"])])
     for line in (*(f"⚠ {doubt}" for doubt in doubts), *known_words(config, args.corpus / "train")):
         console.print(line)
     jobs = [
         TrainingJob(
-            path, values | {"system.seed": seed}, corpus.tokens.get("train", 0), args.corpus / "dev",
-            args.output / f"seed-{seed}", args.gpu,
+            path, values | {"system.seed": seed}, words, args.corpus / "dev", args.output / f"seed-{seed}", args.gpu,
         )
         for seed in range(args.seed, args.seed + args.seeds)
     ]  # fmt: skip

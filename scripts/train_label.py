@@ -23,6 +23,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="gets model-best: training/ner-ORG/seed-0")
     parser.add_argument("--steps", type=int, help="number of batches; default: as the model was trained")
     args = parser.parse_args()
+    if args.steps is not None and args.steps < 1:
+        raise UserError(f"--steps {args.steps}: must be 1 or more")
     labels = read_labels(args.corpus / "labels.json")
     if args.label not in labels:
         raise UserError(f"{args.label!r}: is no label of {args.corpus}; --vars.label is one of {', '.join(labels)}")

@@ -17,6 +17,8 @@ from scripts.building.reading import CorpusReader
 from scripts.building.splits import read_corpus
 from scripts.core.errors import UserError
 from scripts.model.fitting import LastHalf, fit, halved, length
+from scripts.model.training import Trained, same_steps, step_doubts
+from scripts.model.training import load_config as load_training_config
 from scripts.suspecting.ensemble import shorten
 from tests.project import ROOT
 from tests.scored import covered_doc, one_line, sign, step, write_corpus
@@ -49,8 +51,14 @@ def test_what_is_set_in_training_rules():
     assert set_by_length(1_800_000, {"training.max_steps": 60}) == (None, 10, 30)
     values = {"training.max_steps": 60, "training.eval_frequency": 20, "training.patience": 40}
     assert set_by_length(1_800_000, values) == (None, None, None)
-    assert set_by_length(1_800_000, {"training.max_epochs": 2}) == (0, 720, 0)
+    assert set_by_length(1_800_000, {"training.max_epochs": 2}) == (14_400, 720, 0)
     assert set_by_length(1_800_000, {"training.batcher.size": 500})[0] == 14_400
+
+
+def test_with_epochs_too_the_learning_rate_falls_to_zero_at_the_last_step():
+    config = load_config(CONFIG, {"training.max_epochs": 2})
+    config = load_config(CONFIG, {"training.max_epochs": 2, **length(config, 1_800_000)}, interpolate=True)
+    assert config["training"]["optimizer"]["learn_rate"]["total_steps"] == 14_400
 
 
 def test_a_config_without_length_is_as_spacy_takes_it():
@@ -66,6 +74,21 @@ def test_models_of_an_ensemble_are_trained_half_as_long_and_evaluated_twice():
     assert set_by_length(1_800_000, values)[:2] == (14_400, 7200)
     assert set_by_length(8_500, values)[:2] == (450, 225)
     assert set_by_length(1_800_000, shorten(config, 40)) == (None, None, 20)
+    by_epochs = shorten(load_config(CONFIG, {"training.max_epochs": 10}), "half")
+    assert set_by_length(25_000, by_epochs)[:2] == (500, 250)
+
+
+@pytest.mark.parametrize("values", [{}, {"training.max_epochs": 4}, {"training.patience": 9}])
+def test_trainings_can_have_the_same_steps_on_other_texts(values):
+    fixed = same_steps(CONFIG, values, 1_800_000)
+    assert fixed["training.max_steps"] == 28_800
+    assert set_by_length(100, fixed) == (None, None, 0)
+
+
+def test_steps_that_end_before_the_second_evaluation_are_said():
+    for values in ({"training.eval_frequency": 5000}, {"training.eval_frequency": 50, "training.max_steps": 40}):
+        assert "so that only the first step is evaluated" in step_doubts(load_config(CONFIG, values), 8_500)[0]
+    assert not step_doubts(load_config(CONFIG), 8_500)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +97,9 @@ def test_models_of_an_ensemble_are_trained_half_as_long_and_evaluated_twice():
         ({"length.epochs": 0}, "[length]: Expected `float` > 0.0 - at `$.epochs`"),
         ({"length.epochs": "many"}, "[length]: Expected `float`, got `str` - at `$.epochs`"),
         ({"length.least_steps": 40_000}, "[length] least_steps 40,000: is above most_steps 30,000"),
+        ({"length.epochs": float("inf")}, "[length]: Expected `float` <= 1000000.0 - at `$.epochs`"),
         ({"training.batcher.size": {"@schedules": "constant.v1", "rate": 9}}, "set the number of steps: [training]"),
+        ({"training.batcher.@batchers": "spacy.batch_by_sequence.v1"}, "counts texts, not words; set the number of st"),
     ],
 )
 def test_a_length_that_cannot_be_is_one_line(values, said):
@@ -190,3 +215,45 @@ def test_what_rules_the_length_is_part_of_the_run(project):
 def test_an_odd_length_stops_before_anything_is_trained(project):
     assert "has no length.epoch; [length] has epochs, least_steps" in one_line(train(project, "--length.epoch", 1))
     assert "[length]: Expected `float` <= 1.0" in one_line(train(project, "--length.plateau", 2))
+
+
+def test_a_loss_that_is_no_number_stops(project):
+    done = train(project, "--training.max_steps", 300, "--training.optimizer.learn_rate.initial_rate", 1e30)
+    assert done.returncode == 1
+    assert re.fullmatch(r"✘ the loss is not a number at step \d+: lower the rate in .*", done.stderr.splitlines()[-1])
+    assert not list(project.glob("training/**/model-best"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("training.max_steps", "x", "[training] Expected `int`, got `str` - at `$.max_steps`"),
+        ("training.max_steps", -5, "[training] Expected `int` >= 0 - at `$.max_steps`"),
+        ("training.patience", 1.5, "[training] Expected `int`, got `float` - at `$.patience`"),
+        ("training.eval_frequency", -5, "- at `$.eval_frequency`"),
+        ("training.accumulate_gradient", 0, "[training] Expected `int` >= 1 - at `$.accumulate_gradient`"),
+        ("training.dropout", 1.0, "[training] Expected `float` < 1.0 - at `$.dropout`"),
+        ("training.score_weights.ents_f", "x", "- at `$.score_weights[...]`"),
+        ("training.batcher.size", 0, "[training.batcher] Expected `int` >= 1 - at `$.size`"),
+        ("corpora.train.max_length", -1, "[corpora.train] Expected `int` >= 0 - at `$.max_length`"),
+        ("corpora.dev.limit", -1, "[corpora.dev] Expected `int` >= 0 - at `$.limit`"),
+    ],
+)
+def test_numbers_out_of_bounds_are_one_line(key, value, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        load_training_config(CONFIG, {key: value})
+
+
+def test_no_dropout_may_be_written_as_a_whole_number(project):
+    done = train(project, "--training.max_steps", 10, "--training.eval_frequency", 5, "--training.dropout", 0)
+    assert done.returncode == 0, done.stderr
+
+
+def test_dev_texts_without_an_entity_are_no_model_that_has_not_learned():
+    (doubt,) = Trained({}, {"ORG": [0, 3, 0]}).doubts()
+    assert doubt.startswith("the dev texts have no entity")
+
+
+def test_a_precision_is_doubted_only_where_something_is_predicted():
+    assert not Trained({}, {"LOC": [0, 0, 0], "ORG": [19, 0, 0]}, 0.95).doubts()
+    assert "for ORG (18 of 18 right)" in Trained({}, {"LOC": [0, 0, 0], "ORG": [18, 0, 0]}, 0.95).doubts()[0]

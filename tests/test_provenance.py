@@ -11,7 +11,7 @@ from confection import ConfigValidationError
 from scripts.building.reading import ner_labels, read_labels
 from scripts.building.splits import Corpus, read_corpus
 from scripts.core.errors import UserError
-from scripts.model.models import blas, provenance, record_data, training_code, versions
+from scripts.model.models import blas, find_models, provenance, record_data, training_code, versions
 
 
 @pytest.fixture
@@ -34,6 +34,23 @@ def test_the_record_is_of_the_corpus_with_which_training_began(split):
     record = record_data(str(split))
     split.write_text(json.dumps({"digest": "later", "texts": {}}))
     assert provenance(record(spacy.blank("en")).meta).corpus == "abc"
+
+
+def test_a_run_goes_by_the_weights_that_its_layers_started_from(split, tmp_path):
+    def config_of(weights, content):
+        weights.write_bytes(content)
+        nlp = spacy.blank("en")
+        nlp.config["paths"]["init_tok2vec"] = str(weights)
+        nlp.config["training"]["seed"] = 0
+        best = tmp_path / "ner/seed-0/model-best"
+        best.mkdir(parents=True, exist_ok=True)
+        record_data(str(split), str(weights))(nlp).to_disk(best)
+        (found,), _ = find_models(tmp_path / "ner", "abc", [])
+        return found.config
+
+    one = config_of(tmp_path / "one.bin", b"one")
+    assert config_of(tmp_path / "other.bin", b"one") == one  # the same weights, wherever they are
+    assert config_of(tmp_path / "one.bin", b"other") != one
 
 
 def test_a_model_without_a_record_has_none():

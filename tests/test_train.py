@@ -70,6 +70,17 @@ def test_tokens_assumed_outside_that_are_no_number_are_one_line(project, value):
     assert "must be a number of tokens, 0 or more" in said
 
 
+def test_nineteen_right_entities_are_enough_for_a_precision(project):
+    done = train(project, "--components.label_heads.min_precision", 0.95)
+    assert done.returncode == 0, done.stderr
+    assert (
+        "is not certain on the dev texts, so that the threshold is the most precise one, for ORG (10 of 10 right);"
+        in (" ".join(done.stdout.split()))
+    )  # 20 of 20 are enough for PER
+    nlp = spacy.load(project / "training/ner/seed-0/model-best")
+    assert nlp.get_pipe("label_heads").min_precision == 0.95  # though srsly reads it as .9500000000000001
+
+
 def test_a_precision_that_is_not_reached_is_said_by_label(project):
     done = train(project, "--components.label_heads.min_precision", 0.99)
     assert done.returncode == 0, done.stderr
@@ -127,9 +138,11 @@ def test_the_same_again_gives_the_same_bytes(project):
 
 
 def test_with_epochs_that_end_patience_and_epochs_mean_what_they_say(project):
+    sign(project / "corpus", tokens={"train": 440, "dev": 110, "test": 110})
     done = train(project, "--training.max_epochs", 2, "--training.max_steps", 0, "--training.eval_frequency", 1)
     assert done.returncode == 0, done.stderr
-    rows = [line.split() for line in without_usage(done.stdout).splitlines() if line.strip()[:1].isdigit()]
+    plan, *rows = [line.split() for line in without_usage(done.stdout).splitlines() if line.strip()[:1].isdigit()]
+    assert plan[:4] == ["9", "steps:", "2", "epochs"]
     assert {row[0] for row in rows} == {"0", "1"}
 
 
@@ -153,6 +166,7 @@ def test_transition_based_training_warns_with_numbers_where_not_all_is_covered(p
     ("options", "said"),
     [
         (["--gpu", 0], "GPU 0: "),
+        (["--seed", -1], "--seed -1: must be 0 or more"),
         (["--vectors", "nowhere"], "nowhere"),
         (["--training.odd", 3], "has no training.odd; [training] has "),
         (["--traning.max_steps", 3], "has no traning.max_steps"),
@@ -232,8 +246,9 @@ def stop(project, signal_number, *options):
         if b"LOSS" in line:
             break
     process.send_signal(signal_number)
-    process.communicate()
+    said, _ = process.communicate()
     assert process.returncode != 0
+    assert signal_number == signal.SIGKILL or b"To go on: weasel run train . --force; training starts anew" in said
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])
@@ -325,10 +340,10 @@ def trained(project):
     return project
 
 
-def relearn(project, label):
+def relearn(project, label, steps=60):
     return step(
         project, "scripts.train_label", "--label", label, "--model", "training/ner/seed-0/model-best",
-        "--output", f"training/ner-{label}/seed-0", "--steps", 60,
+        "--output", f"training/ner-{label}/seed-0", "--steps", steps,
     )  # fmt: skip
 
 
@@ -428,6 +443,7 @@ def test_a_run_of_one_label_has_its_config_in_its_model(trained):
 
 def test_what_cannot_be_learned_alone_is_one_line(trained):
     assert "'LOC': is no label of corpus; --vars.label is one of ORG, PER" in one_line(relearn(trained, "LOC"))
+    assert "--steps 0: must be 1 or more" in one_line(relearn(trained, "ORG", steps=0))
     annotate_places(trained)
     docs = [doc(number, ["ORG"]) for number in range(20)]
     DocBin(docs=docs).to_disk(trained / "corpus/train/0000.spacy")

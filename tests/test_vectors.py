@@ -72,10 +72,13 @@ def test_the_most_frequent_vectors_and_those_of_the_corpus_are_kept(project):  #
 
 
 def test_lines_without_a_vector_are_skipped_and_counted(project):  # noqa: F811
-    damaged = ["oslo 1 2", "bern " + "x " * WIDTH, ""]
-    (project / "vec.txt").write_text("\n".join([*lines(FREQUENT), *damaged, *lines(["lima"])]))
+    numbers = ["nan " * WIDTH, "inf " * WIDTH, "1e400 " * WIDTH, "1.5 " * (WIDTH + 1)]
+    damaged = ["oslo 1 2", "bern " + "x " * WIDTH, "", *(f"bern {each}" for each in numbers)]
+    (project / "vec.txt").write_text("\n".join([*damaged, *lines(FREQUENT), *lines(["lima", "Boeing 747"])]))
     done = build(project, "vec.txt")
-    assert "3 lines without a word and its numbers: skipped" in done.stdout
+    assert "7 lines without a word and its numbers: skipped" in done.stdout
+    assert built(project).has_vector("Boeing 747")
+    assert not built(project).has_vector("bern 1.5")
     assert built(project).has_vector("lima")
     assert not built(project).has_vector("bern")
 
@@ -100,6 +103,19 @@ def test_a_pipeline_gives_its_vectors_and_words_that_share_one(project):  # noqa
     vocab = built(project)
     assert vocab.vectors.shape == (3, 3)
     assert (vocab.get_vector("Roma") == vocab.get_vector("Rome")).all()
+
+
+def test_a_file_that_is_cut_or_is_not_floret_s_is_one_line(project):  # noqa: F811
+    packed = gzip.compress("\n".join(lines([f"word{number}" for number in range(500)])).encode())
+    (project / "cut.vec.gz").write_bytes(packed[: len(packed) // 2])
+    assert "cut.vec.gz: is not whole, or damaged" in one_line(build(project, "cut.vec.gz"))
+    (project / "odd.txt").write_text("3 10 2 3 4 < >\n" + "\n".join(lines(FREQUENT)))
+    assert "odd.txt: begins as a file of floret's, but is none" in one_line(build(project, "odd.txt"))
+    (project / "nan.txt").write_text(
+        f"2 {WIDTH} 2 3 2 2166136261 < >\n" + "\n".join([*lines(["0"]), "1" + " nan" * WIDTH])
+    )
+    assert "nan.txt: has a vector that is not of numbers alone" in one_line(build(project, "nan.txt"))
+    assert not (project / "assets/vectors/pipeline").exists()
 
 
 @pytest.mark.parametrize(
@@ -195,6 +211,33 @@ def test_vectors_that_know_next_to_nothing_are_refused(project):  # noqa: F811
     assert "0.0% of the words in corpus/train have a vector" in said
     assert "--vars.vectors none" in said
     assert not (project / "training/ner/seed-0").exists()
+
+
+def test_vectors_of_another_language_are_one_line(project):  # noqa: F811
+    (project / "vec.txt").write_text("\n".join(lines(FREQUENT)))
+    build(project, "vec.txt")
+    said = one_line(train(project, "--nlp.lang", "xx"))
+    assert 'assets/vectors/pipeline: is of another language than [nlp] lang = "xx": build vectors for this one' in said
+
+
+def test_none_is_without_vectors_though_the_config_names_some(project):  # noqa: F811
+    (project / "vec.txt").write_text("\n".join(lines(FREQUENT)))
+    build(project, "vec.txt")
+    switch = "components.label_heads.model.tok2vec.embed.include_static_vectors"
+    named = [f"--{switch}", "true", "--paths.vectors", "assets/vectors/pipeline"]
+    done = train(project, *named, "--vectors", "none")
+    assert done.returncode == 0, done.stderr
+    assert "Vectors" not in done.stdout
+    assert not spacy.load(project / "training/ner/seed-0/model-best").vocab.vectors.size
+
+
+def test_weights_that_the_config_names_go_before_built_ones(project):  # noqa: F811
+    with_ner(96).to_disk(project / "theirs")
+    build(project, "theirs")
+    (project / "own.bin").write_bytes((project / "assets/vectors/pipeline/tok2vec.bin").read_bytes())
+    (project / "own.cfg").write_text(CONFIG.read_text().replace("init_tok2vec = null", 'init_tok2vec = "own.bin"', 1))
+    done = train(project, config="own.cfg")
+    assert "Layers start from own.bin" in done.stdout, done.stderr
 
 
 def test_fetched_vectors_of_english(project):  # noqa: F811

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, islice
-from math import ceil
+from math import ceil, isfinite
 from pathlib import Path
 from statistics import fmean
 from typing import IO, Annotated, Any
@@ -49,7 +49,7 @@ class Length(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     plateau (float): The share of the steps without a better score on the dev texts after which training ends; 0: never.
     """
 
-    epochs: Annotated[float, msgspec.Meta(gt=0)]
+    epochs: Annotated[float, msgspec.Meta(gt=0, le=1e6)]
     least_steps: Annotated[int, msgspec.Meta(ge=1)]
     most_steps: Annotated[int, msgspec.Meta(ge=1)]
     evaluations: Annotated[int, msgspec.Meta(ge=1)]
@@ -69,9 +69,9 @@ def length(config: Config, words: int) -> dict[str, int]:
     steps = training["max_steps"] or _steps(rules, training, words)
     evaluations = min(max(steps // _EVAL_STEPS, _FEWEST_EVALUATIONS), rules.evaluations)
     frequency = max(1, steps // evaluations)
-    by_epochs = training["max_epochs"] > 0  # they alone end it
+    by_epochs = training["max_epochs"] > 0  # they alone end it, and the steps are known if the words are
     values = {
-        "max_steps": 0 if by_epochs else evaluations * frequency,  # so that the last one is evaluated
+        "max_steps": 0 if by_epochs and not words else steps - steps % frequency,  # so that the last one is evaluated
         "eval_frequency": frequency,
         "patience": 0 if by_epochs else ceil(rules.plateau * steps),
     }
@@ -89,12 +89,12 @@ def _read_length(config: Config) -> Length:
 
 
 def _steps(rules: Length, training: Mapping[str, Any], words: int) -> int:
-    """Steps of the epochs of a number of words."""
-    size = training["batcher"].get("size")
-    if type(size) is not int or size < 1:
-        raise UserError(
-            f"[training.batcher] size = {size}: with a schedule, set the number of steps: [training] max_steps"
-        )
+    """Steps of the epochs of a number of words: [training] max_epochs, or those of [length]."""
+    batcher = training["batcher"]
+    size = batcher.get("size")
+    if type(size) is not int or "sequence" in batcher["@batchers"]:
+        unit = "with a schedule" if type(size) is not int else f"{batcher['@batchers']} counts texts, not words"
+        raise UserError(f"[training.batcher] size = {size}: {unit}; set the number of steps: [training] max_steps")
     if training["max_epochs"] > 0:
         return max(1, ceil(training["max_epochs"] * words / size))
     return min(max(ceil(rules.epochs * words / size), rules.least_steps), rules.most_steps)
@@ -102,13 +102,17 @@ def _steps(rules: Length, training: Mapping[str, Any], words: int) -> int:
 
 def halved(config: Config) -> dict[str, float]:
     """Values for a training half as long, with two evaluations; of a config whose length follows the corpus."""
-    rules = _read_length(config)
-    found = {
-        "epochs": rules.epochs / 2,
-        "least_steps": max(2, rules.least_steps // 2),
-        "most_steps": max(2, rules.most_steps // 2),
-    }
-    return {f"length.{key}": value for key, value in {**found, "evaluations": 2}.items()}
+    rules, epochs = _read_length(config), config["training"]["max_epochs"]
+    if epochs > 0:  # without bounds
+        found = {"epochs": epochs / 2, "least_steps": 2, "most_steps": sys.maxsize}
+    else:
+        found = {
+            "epochs": rules.epochs / 2,
+            "least_steps": max(2, rules.least_steps // 2),
+            "most_steps": max(2, rules.most_steps // 2),
+        }
+    values = {f"length.{key}": value for key, value in {**found, "evaluations": 2}.items()}
+    return values | ({"training.max_epochs": -1} if epochs > 0 else {})
 
 
 # Weights
@@ -162,6 +166,8 @@ def fit(nlp: Language, folder: Path, words: int, gpu: int) -> None:
     if gpu >= 0 and config["training"]["gpu_allocator"]:
         set_gpu_allocator(config["training"]["gpu_allocator"])
     settings: dict[str, Any] = registry.resolve(config["training"], schema=ConfigSchemaTraining)
+    if isinstance(settings["dropout"], int):
+        settings["dropout"] = float(settings["dropout"])  # else spaCy takes it for a schedule
     train_corpus, dev_corpus = resolve_dot_names(config, [settings["train_corpus"], settings["dev_corpus"]])
     evaluate = _evaluation(nlp, dev_corpus, settings["score_weights"])
     batches = create_train_batches(nlp, train_corpus, settings["batcher"], settings["max_epochs"])
@@ -233,6 +239,11 @@ def _until_plateau(
     scores: list[float] = []
     best, best_step, began = -1.0, 0, 0.0
     for _, info, is_best in steps:
+        if not all(map(isfinite, info["losses"].values())):
+            raise UserError(
+                f"the loss is not a number at step {info['step']:,}: lower the rate in [training.optimizer], or build "
+                "the vectors again: weasel run vectors"
+            )
         if is_best is None:
             yield info
             continue

@@ -43,7 +43,7 @@ TAGS = 5
 OUT, BEGIN, IN, LAST, UNIT = range(TAGS)
 _CHUNK = 1024  # tokens that are predicted at a time, so that all layers stay in the processor's cache
 _MAX_CELLS = 2**20  # tokens, padding included, that are decoded at a time
-_DIGITS = 6  # of calibration
+_DIGITS = 6  # of calibration, and of a precision
 _LEAST = 1e-11  # of the probability that an entity is none: smaller ones are rounding errors
 _SAMPLE = 10  # Docs from which the layers below infer their widths
 
@@ -626,7 +626,8 @@ class LabelHeads(TrainablePipe):
     @property
     def min_precision(self) -> float | None:
         """The precision that thresholds must reach; None for those with the best F1."""
-        return cast("float | None", self.cfg.get("min_precision"))
+        precision = self.cfg.get("min_precision")
+        return None if precision is None else round(precision, _DIGITS)  # srsly's JSON reads .95 as .9500000000000001
 
     @property
     def assumed_outside(self) -> float:

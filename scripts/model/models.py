@@ -43,6 +43,7 @@ class Provenance(msgspec.Struct, kw_only=True):
     covered (dict[str, int]): By label: training texts that are covered for it.
     relearned (dict[str, str]): By label that was trained again alone: its corpus. `corpus` is a digest of all then.
     others (str): The corpus of the other labels, if some were trained again alone.
+    start (str): Digest of the weights that its layers started from; empty if there were none.
     """
 
     corpus: str
@@ -52,6 +53,7 @@ class Provenance(msgspec.Struct, kw_only=True):
     covered: dict[str, Count] = {}
     relearned: dict[str, str] = {}
     others: str = ""
+    start: str = ""
 
     def outdated(self, labels: Iterable[str], corpus: str) -> list[str]:
         """Return those of some labels that were trained on another corpus."""
@@ -63,10 +65,11 @@ class Provenance(msgspec.Struct, kw_only=True):
 
 
 @spacy.registry.callbacks("labelwise.RecordData.v1")
-def record_data(split: str) -> Callable[[Language], Language]:
+def record_data(split: str, init_tok2vec: str | None = None) -> Callable[[Language], Language]:
     """For [training.before_to_disk]: write into each saved model's meta what it is trained on.
 
     split (str): Path to corpus/split.json. It is read when training starts, since it may have changed at the end.
+    init_tok2vec (Optional[str]): Path to the weights that its layers start from.
     RAISES (ConfigValidationError): If there is no corpus; `spacy train` shows it without a traceback.
     """
     try:
@@ -79,6 +82,7 @@ def record_data(split: str) -> Callable[[Language], Language]:
         code=training_code(),
         versions=versions(),
         covered={label: counts.get("train", 0) for label, counts in corpus.covered.items()},
+        start=sha256(Path(init_tok2vec)) if init_tok2vec and Path(init_tok2vec).is_file() else "",
     )
 
     def record(nlp: Language) -> Language:
@@ -177,8 +181,8 @@ def blas(nlp: Language) -> str:
 class TrainedModel(NamedTuple):
     """A model on disk.
 
-    config (str): Its config without seeds and without paths, but for pretrained weights and, by their digest, vectors:
-        models of one run may be trained on the same data in different folders.
+    config (str): Its config without seeds and without paths, but for the digests of vectors and of the weights that it
+        started from: models of one run may be trained on the same data in different folders.
     """
 
     path: Path
@@ -276,14 +280,19 @@ def _read_model(path: Path, seed: int) -> TrainedModel:
         raise UserError(f"{path}: its config or meta cannot be read ({err}); train it again") from err
     if used != seed:
         raise UserError(f"{path}: was trained with seed {used}, not {seed}; name its folder seed-{used}")
-    return TrainedModel(path, seed, _without_paths_and_seeds(config, path), labels_of(meta), provenance(meta))
+    record = provenance(meta)
+    own = _without_paths_and_seeds(config, path, record.start if record else "")
+    return TrainedModel(path, seed, own, labels_of(meta), record)
 
 
-def _without_paths_and_seeds(config: Config, model: Path) -> str:
+def _without_paths_and_seeds(config: Config, model: Path, start: str) -> str:
+    """See `TrainedModel`. start (str): Digest of the weights that it started from, if that is known."""
     paths = config.get("paths", {})
     config["paths"] = {name: path if name in _PATHS_OF_WEIGHTS else None for name, path in paths.items()}
     if paths.get("vectors") and (vectors := model / "vocab" / "vectors").is_file():  # the same ones, wherever they were
         config["paths"]["vectors"] = f"sha256:{sha256(vectors)}"
+    if start:
+        config["paths"]["init_tok2vec"] = f"sha256:{start}"
     for section in ("system", "training"):
         if isinstance(config.get(section, {}).get("seed"), int):
             config[section]["seed"] = None

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from traceback import walk_tb
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+import msgspec
 import numpy as np
 import spacy
 from confection import Config, ConfigValidationError
@@ -19,7 +20,7 @@ from scripts.building.documents import missing_language
 from scripts.building.reading import CorpusReader
 from scripts.building.splits import Corpus, SplitName
 from scripts.core.errors import UserError, committing, note_new
-from scripts.core.files import exclusive, replace_folder, work_folder
+from scripts.core.files import Count, exclusive, replace_folder, work_folder
 from scripts.core.workers import available_cores, available_mb, spread
 from scripts.model import label_heads
 from scripts.model.fitting import fit, length
@@ -51,8 +52,8 @@ def load_config(path: Path, values: Mapping[str, Any], vectors: str = "") -> tup
         vectors; empty: those that `weasel run vectors` has built, if there are any and the config names no others.
     RETURNS (tuple[Config, dict[str, Any]]): The config, and all values that were set.
     RAISES (UserError): If the config cannot be read, has no such key or no layer that can use vectors, names a
-        component that is not installed, sets pretrained weights or vectors that would not be used, or has layers that
-        need vectors and none.
+        component that is not installed, sets pretrained weights or vectors that would not be used, has layers that need
+        vectors and none, or a number that is out of bounds.
     """
     values = dict(values)
     written = _read(path, {})
@@ -65,12 +66,16 @@ def load_config(path: Path, values: Mapping[str, Any], vectors: str = "") -> tup
         if not layers:
             raise UserError(f"{path}: has no {STATIC}: none of its layers can use the vectors of {vectors}")
         values |= dict.fromkeys(layers, True) | {"paths.vectors": vectors}
-        if vectors == BUILT.as_posix() and "paths.init_tok2vec" not in values:
+        is_set = "paths.init_tok2vec" in values or written.get("paths", {}).get("init_tok2vec")
+        if vectors == BUILT.as_posix() and not is_set:
             start = layers_for(_read(path, values))
             values |= {"paths.init_tok2vec": start.as_posix()} if start else {}
+    elif vectors and named:
+        values |= dict.fromkeys(layers, False) | {"paths.vectors": None}
     config = _read(path, values)
     blas_threads(config)
     _demand_factories(path, config)
+    _demand_training_numbers(path, config)
     demand_numbers(path, config)
     _demand_vectors(path, config)
     if _start(config) and heads_of(config) is None:
@@ -162,6 +167,47 @@ def uncovered_share(config: Config, corpus: Corpus, split: SplitName) -> float:
     return sum(corpus.uncovered(label, split) for label in corpus.covered) / pairs
 
 
+class _Training(msgspec.Struct, kw_only=True):
+    """The numbers in [training] and their bounds; what is 0 may be set by [length]."""
+
+    max_steps: Count = 0
+    max_epochs: Annotated[int, msgspec.Meta(ge=-1)] = 0
+    eval_frequency: Count = 0
+    patience: Count = 0
+    accumulate_gradient: Annotated[int, msgspec.Meta(ge=1)] = 1
+    dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] | dict[str, Any] = 0.0
+    score_weights: dict[str, float | None] = {}
+
+
+class _Texts(msgspec.Struct):
+    """The numbers in a block of [corpora]."""
+
+    limit: Count = 0
+    max_length: Count = 0
+    buffer: Annotated[int, msgspec.Meta(ge=1)] = 1
+
+
+class _Batcher(msgspec.Struct):
+    """The number in [training.batcher]."""
+
+    size: Annotated[int, msgspec.Meta(ge=1)] | dict[str, Any] = 1
+
+
+def _demand_training_numbers(path: Path, config: Config) -> None:
+    """RAISES (UserError): If a number of the training loop, of a batch or of the texts is none, or out of bounds."""
+    training = config.interpolate().get("training", {})
+    blocks: list[tuple[str, Any, Any]] = [
+        ("training", training, _Training),
+        ("training.batcher", training.get("batcher", {}), _Batcher),
+        *((f"corpora.{name}", block, _Texts) for name, block in config.interpolate().get("corpora", {}).items()),
+    ]
+    for name, block, bounds in blocks:
+        try:
+            msgspec.convert(dict(block), bounds)
+        except msgspec.ValidationError as err:
+            raise UserError(f"{path}: [{name}] {err}") from err
+
+
 class TrainingJob(NamedTuple):
     """One training.
 
@@ -194,10 +240,16 @@ class Trained(NamedTuple):
 
     def doubts(self) -> list[str]:
         """Say in a sentence each how it has not learned, and what to do."""
-        f = label_heads.prf(*map(sum, zip((0, 0, 0), *self.dev.values(), strict=True)))["f"]
+        tp, fp, fn = map(sum, zip((0, 0, 0), *self.dev.values(), strict=True))
+        f = label_heads.prf(tp, fp, fn)["f"]
         never = {label: tp + fn for label, (tp, fp, fn) in self.dev.items() if tp + fp == 0 and fn}
         sentences = []
-        if f is not None and f < UNLEARNED_F:
+        if not tp + fn:
+            sentences.append(
+                "the dev texts have no entity, by which the model and its thresholds could be judged: raise dev in "
+                "[split], or annotate more texts"
+            )
+        elif f is not None and f < UNLEARNED_F:
             sentences.append(
                 f"the model has not learned: F is {f:.3f} on the dev texts; raise [training] max_steps, or see "
                 "whether the annotations are right: weasel run consistency"
@@ -218,15 +270,26 @@ class Trained(NamedTuple):
 
     def _imprecise(self) -> str:
         """The labels that do not reach the precision, with what is right of what is predicted: "ORG (9 of 12)"."""
-        counts = ((label, np.array(found)) for label, found in sorted(self.dev.items()))
+        counts = ((label, np.array(found)) for label, found in sorted(self.dev.items()) if found[0] + found[1])
         short = [(label, found) for label, found in counts if least_precision(found) < (self.precision or 0)]
         return ", ".join(f"{label} ({found[0]:,} of {found[:2].sum():,} right)" for label, found in short)
 
 
-def step_doubts(config: Config) -> list[str]:
-    """Say if training ends before the second evaluation: the weights that are kept are those at evaluations."""
-    training = config.interpolate()["training"]
-    steps, frequency = (training[key] for key in ("max_steps", "eval_frequency"))
+def same_steps(path: Path, values: Mapping[str, Any], words: int) -> dict[str, Any]:
+    """Values for trainings with as many steps as a number of words asks for, whatever each of them is trained on."""
+    fixed = {**values, "training.patience": 0}
+    if "length" in _read(path, values):
+        fixed |= {"length.plateau": 0}  # else it would set the patience
+    return fixed | length(_read(path, fixed), words)
+
+
+def step_doubts(config: Config, words: int) -> list[str]:
+    """Say if training ends before the second evaluation: the weights that are kept are those at evaluations.
+
+    words (int): See `length`.
+    """
+    training, found = config.interpolate()["training"], length(config, words)
+    steps, frequency = (found.get(f"training.{key}", training[key]) for key in ("max_steps", "eval_frequency"))
     if not 0 < steps < frequency:
         return []
     return [
@@ -268,6 +331,12 @@ def _initialized(job: TrainingJob, config: Config) -> Language:
         with show_validation_error(job.config, hint_fill=False):
             nlp = init_nlp(config, use_gpu=job.gpu)
     except Exception as err:  # files of many formats are read there
+        if "[E150]" in str(err):
+            lang, vectors = config["nlp"]["lang"], config.interpolate()["initialize"]["vectors"]
+            raise UserError(
+                f'{vectors}: is of another language than [nlp] lang = "{lang}": build vectors for this one: weasel run '
+                f"vectors; or train without: --vars.vectors {NO_VECTORS}"
+            ) from err
         if any(frame.f_code.co_name == _LOADS_TRANSFORMER for frame, _ in walk_tb(err.__traceback__)):
             raise _no_transformer(job.config, config, err) from err
         raise

@@ -6,10 +6,13 @@ Beside the vectors of a pipeline that has an `ner` are the layers of that, which
 from __future__ import annotations
 
 import warnings
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
+from gzip import BadGzipFile
 from itertools import islice
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import ZipFile
@@ -52,6 +55,7 @@ _FEW = 0.01  # a source is in lower case if no larger share of its words has cap
 _SIZE = 2  # numbers in the first line of word2vec's text format: words and dimensions
 _FLORET = ["<", ">"]  # the last two words in the first line of floret's: where a word begins and ends
 _LONG = 2**20  # bytes of a first line
+_LINES = 100  # that show how many numbers a word has
 _SAMPLE = 200_000  # tokens
 _LEAST = 0.1  # share of the running words: vectors of another language know some names
 
@@ -84,28 +88,34 @@ def build(source: str, lang: str, corpus: Path, folder: Path = BUILT, rows: int 
     lang (str): Of the texts: [nlp] lang of the training config.
     corpus (Path): Has the words in its shards. It may be missing.
     rows (int): Number of the most frequent vectors.
-    RAISES (UserError): If there is nothing for the language, pip cannot fetch it, or the source has no vectors.
+    RAISES (UserError): If there is nothing for the language, pip cannot fetch it, or the source is damaged or has no
+        vectors.
     """
     source = source or _for_language(lang)
     nlp, skipped, pipeline = spacy.blank(lang), Counter[str](), None
-    with exclusive(folder.parent), work_folder(folder.parent) as work:
-        if _first_line(Path(source))[-2:] == _FLORET:
-            convert_vectors(nlp, Path(source), truncate=0, prune=-1, mode="floret")
-        else:
-            words = _corpus_words(corpus)
-            pipeline, table = _find(source, work)
-            wanted = partial(_is_wanted, rows, words)
-            found = list(_of_pipeline(source, pipeline, wanted) if pipeline else _of_table(table, wanted, skipped))
-            if not found:
-                raise UserError(f"{source}: holds no word vectors")
-            by_word = _with_capitals(found)
-            data = np.stack([vector for _, vector in found]).astype(np.float32)
-            nlp.vocab.vectors = Vectors(strings=nlp.vocab.strings, data=data, name=f"{lang}_vectors")
-            for word, row in by_word.items():
-                nlp.vocab.vectors.add(nlp.vocab.strings.add(word), row=row)
-        nlp.to_disk(work / folder.name)
-        has_layers = pipeline is not None and _write_layers(pipeline, work / folder.name)
-        replace_folder(work / folder.name, folder)
+    try:
+        with exclusive(folder.parent), work_folder(folder.parent) as work:
+            if _first_line(Path(source))[-2:] == _FLORET:
+                _read_floret(nlp, Path(source))
+            else:
+                words = _corpus_words(corpus)
+                pipeline, table = _find(source, work)
+                wanted = partial(_is_wanted, rows, words)
+                read = list(_of_pipeline(source, pipeline, wanted) if pipeline else _of_table(table, wanted, skipped))
+                found = [row for row in read if np.isfinite(row[1]).all()]  # others would make a model of no numbers
+                skipped["lines"] += len(read) - len(found)
+                if not found:
+                    raise UserError(f"{source}: holds no word vectors")
+                by_word = _with_capitals(found)
+                data = np.stack([vector for _, vector in found]).astype(np.float32)
+                nlp.vocab.vectors = Vectors(strings=nlp.vocab.strings, data=data, name=f"{lang}_vectors")
+                for word, row in by_word.items():
+                    nlp.vocab.vectors.add(nlp.vocab.strings.add(word), row=row)
+            nlp.to_disk(work / folder.name)
+            has_layers = pipeline is not None and _write_layers(pipeline, work / folder.name)
+            replace_folder(work / folder.name, folder)
+    except (EOFError, BadGzipFile, zlib.error) as err:
+        raise UserError(f"{source}: is not whole, or damaged ({err}); download it again") from err
     vectors = nlp.vocab.vectors
     words_known = None if vectors.mode == "floret" else vectors.n_keys
     return BuiltVectors(vectors.shape[0], words_known, vectors.shape[1], skipped["lines"], has_layers)
@@ -219,21 +229,45 @@ def _of_table(files: list[Path], wanted: Wanted, skipped: Counter[str]) -> Itera
             yield [word], vector
 
 
+def _read_floret(nlp: Language, path: Path) -> None:
+    try:
+        convert_vectors(nlp, path, truncate=0, prune=-1, mode="floret")
+    except ValueError as err:
+        raise UserError(f"{path}: begins as a file of floret's, but is none ({err})") from err
+    if not np.isfinite(nlp.vocab.vectors.data).all():
+        raise UserError(f"{path}: has a vector that is not of numbers alone")
+
+
 def _of_text(path: Path, wanted: Wanted, skipped: Counter[str]) -> Iterator[Row]:
     """A line a word, with its numbers; in word2vec's and fastText's format the first line is the size."""
-    first = _first_line(path)
-    has_size = len(first) == _SIZE
-    width = int(first[1]) if has_size and first[1].isdecimal() else len(first) - 1
+    has_size = len(_first_line(path)) == _SIZE
     with open_maybe_gzip(path) as file:
+        width = _width(list(islice(file, has_size, _LINES)))
+        file.seek(0)
         for number, line in enumerate(islice(file, has_size, None)):
             word, *values = line.decode("utf8", "replace").rstrip().rsplit(" ", width)
-            if not word or len(values) != width or width < _SIZE:
+            if not word or len(values) != width or width < _SIZE or _ends_in_number(word):
                 skipped["lines"] += 1
             elif wanted(number, [word]):
                 try:
                     yield [word], np.array(values, np.float32)
                 except ValueError:
                     skipped["lines"] += 1
+
+
+def _width(lines: list[bytes]) -> int:
+    """Numbers in most of some lines: a line may have too few or too many, and a word may have a space."""
+    counts = Counter(len(line.decode("utf8", "replace").split()) - 1 for line in lines)
+    return max(counts, key=lambda count: (counts[count], -count), default=0)
+
+
+def _ends_in_number(word: str) -> bool:
+    """Whether a word has a vector's number behind a space: then the line has more of them than others."""
+    _, space, last = word.rpartition(" ")
+    try:
+        return bool(space and "." in last and isfinite(float(last)))
+    except ValueError:
+        return False
 
 
 def _first_line(path: Path) -> list[str]:

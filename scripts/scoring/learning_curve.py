@@ -133,10 +133,11 @@ def learn(
     """
     # Here, since `next` and `report` read the curve: spaCy takes a second to load.
     from scripts.model.models import BEST, load_model
-    from scripts.model.training import TrainingJob, train_all
+    from scripts.model.training import TrainingJob, same_steps, train_all
     from scripts.scoring.evaluation import evaluate
 
     with exclusive(folder), work_folder(folder) as work:
+        values = same_steps(config, values, split.tokens.get("train", 0))  # else the curve would be of steps, too
         sizes = [write_part(corpus / "train", work / f"part-{share}", share, labels) for share in shares]
         jobs = {
             (share, seed): TrainingJob(
