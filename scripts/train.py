@@ -22,10 +22,7 @@ def main() -> None:
     parser.add_argument("--gpu", type=int, default=-1, help="a GPU's number, or -1 for the CPU; default: %(default)s")
     parser.add_argument("--vectors", default="", help="a pipeline with vectors, or none; default: those built")
     args, rest = parser.parse_known_args()
-    if args.seeds < 1:
-        raise UserError(f"--seeds {args.seeds}: must be 1 or more, the number of models to train")
-    if args.seed < 0:
-        raise UserError(f"--seed {args.seed}: must be 0 or more")
+    _demand_seeds(args.seed, args.seeds)
     path = training_config(args.config)
     if args.output.resolve() in path.resolve().parents:
         raise UserError(f"{args.output}: is a run of train-label; to train all labels, take the run it was made from")
@@ -56,6 +53,13 @@ def main() -> None:
         tuned = f", thresholds set on {corpus.texts.get('dev', 0):,} texts" if result.thresholds else ""
         said = f"✔ {job.folder / BEST}: trained on {corpus.texts.get('train', 0):,} texts{tuned}"
         console.print(said, soft_wrap=True)
+
+
+def _demand_seeds(first: int, number: int) -> None:
+    if number < 1:
+        raise UserError(f"--seeds {number}: must be 1 or more, the number of models to train")
+    if first < 0:
+        raise UserError(f"--seed {first}: must be 0 or more")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from thinc.api import Model, set_gpu_allocator
 from wasabi import row
 
 from scripts.core.errors import UserError, plain_console
+from scripts.core.files import Count
 
 MACRO = "ents_macro_f"  # in [training.score_weights]
 _SMOOTHED = 3  # evaluations whose mean is the score of the last of them
@@ -36,6 +37,50 @@ _EVAL_STEPS, _FEWEST_EVALUATIONS = 150, 6
 _MEASURED = 10  # steps, after the first, by which the time of all is estimated
 
 Weights = dict[tuple[int, str], Any]  # by the id of a layer, and the name of its parameter
+
+
+# Numbers in the config
+
+
+class _Training(msgspec.Struct, kw_only=True):
+    """The numbers in [training] and their bounds; what is 0 may be set by [length]."""
+
+    max_steps: Count = 0
+    max_epochs: Annotated[int, msgspec.Meta(ge=-1)] = 0
+    eval_frequency: Count = 0
+    patience: Count = 0
+    accumulate_gradient: Annotated[int, msgspec.Meta(ge=1)] = 1
+    dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] | dict[str, Any] = 0.0
+    score_weights: dict[str, float | None] = {}
+
+
+class _Texts(msgspec.Struct):
+    """The numbers in a block of [corpora]."""
+
+    limit: Count = 0
+    max_length: Count = 0
+    buffer: Annotated[int, msgspec.Meta(ge=1)] = 1
+
+
+class _Batcher(msgspec.Struct):
+    """The number in [training.batcher]."""
+
+    size: Annotated[int, msgspec.Meta(ge=1)] | dict[str, Any] = 1
+
+
+def demand_training_numbers(path: Path, config: Config) -> None:
+    """RAISES (UserError): If a number of the training loop, of a batch or of the texts is none, or out of bounds."""
+    training = config.interpolate().get("training", {})
+    blocks: list[tuple[str, Any, Any]] = [
+        ("training", training, _Training),
+        ("training.batcher", training.get("batcher", {}), _Batcher),
+        *((f"corpora.{name}", block, _Texts) for name, block in config.interpolate().get("corpora", {}).items()),
+    ]
+    for name, block, bounds in blocks:
+        try:
+            msgspec.convert(dict(block), bounds)
+        except msgspec.ValidationError as err:
+            raise UserError(f"{path}: [{name}] {err}") from err
 
 
 # Length

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from traceback import walk_tb
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 import spacy
 from confection import Config, ConfigValidationError
@@ -20,10 +19,10 @@ from scripts.building.documents import missing_language
 from scripts.building.reading import CorpusReader
 from scripts.building.splits import Corpus, SplitName
 from scripts.core.errors import UserError, committing, note_new
-from scripts.core.files import Count, exclusive, replace_folder, work_folder
+from scripts.core.files import exclusive, replace_folder, work_folder
 from scripts.core.workers import available_cores, available_mb, spread
 from scripts.model import label_heads
-from scripts.model.fitting import fit, length
+from scripts.model.fitting import demand_training_numbers, fit, length
 from scripts.model.models import BEST, UNFINISHED, announce, blas_threads, fast_ops, save_model
 from scripts.model.thresholds import (
     demand_numbers,
@@ -75,7 +74,7 @@ def load_config(path: Path, values: Mapping[str, Any], vectors: str = "") -> tup
     config = _read(path, values)
     blas_threads(config)
     _demand_factories(path, config)
-    _demand_training_numbers(path, config)
+    demand_training_numbers(path, config)
     demand_numbers(path, config)
     _demand_vectors(path, config)
     if _start(config) and heads_of(config) is None:
@@ -165,47 +164,6 @@ def uncovered_share(config: Config, corpus: Corpus, split: SplitName) -> float:
     if "label_heads" in factories or not pairs or not any(name in _TRANSITION_BASED for name in factories):
         return 0.0
     return sum(corpus.uncovered(label, split) for label in corpus.covered) / pairs
-
-
-class _Training(msgspec.Struct, kw_only=True):
-    """The numbers in [training] and their bounds; what is 0 may be set by [length]."""
-
-    max_steps: Count = 0
-    max_epochs: Annotated[int, msgspec.Meta(ge=-1)] = 0
-    eval_frequency: Count = 0
-    patience: Count = 0
-    accumulate_gradient: Annotated[int, msgspec.Meta(ge=1)] = 1
-    dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] | dict[str, Any] = 0.0
-    score_weights: dict[str, float | None] = {}
-
-
-class _Texts(msgspec.Struct):
-    """The numbers in a block of [corpora]."""
-
-    limit: Count = 0
-    max_length: Count = 0
-    buffer: Annotated[int, msgspec.Meta(ge=1)] = 1
-
-
-class _Batcher(msgspec.Struct):
-    """The number in [training.batcher]."""
-
-    size: Annotated[int, msgspec.Meta(ge=1)] | dict[str, Any] = 1
-
-
-def _demand_training_numbers(path: Path, config: Config) -> None:
-    """RAISES (UserError): If a number of the training loop, of a batch or of the texts is none, or out of bounds."""
-    training = config.interpolate().get("training", {})
-    blocks: list[tuple[str, Any, Any]] = [
-        ("training", training, _Training),
-        ("training.batcher", training.get("batcher", {}), _Batcher),
-        *((f"corpora.{name}", block, _Texts) for name, block in config.interpolate().get("corpora", {}).items()),
-    ]
-    for name, block, bounds in blocks:
-        try:
-            msgspec.convert(dict(block), bounds)
-        except msgspec.ValidationError as err:
-            raise UserError(f"{path}: [{name}] {err}") from err
 
 
 class TrainingJob(NamedTuple):
