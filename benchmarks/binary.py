@@ -53,7 +53,7 @@ def propose(splits: Splits, labels: list[str], job: Job) -> tuple[list[GoldText]
 
     order = sorted(splits["train"], key=lambda gold: fraction(f"start {job.seed} {gold.text}"))
     first, texts = order[: FIRST[job.corpus]], sorted(order[FIRST[job.corpus] :], key=lambda gold: gold.text)
-    nlp, _ = train(job._replace(steps=_FIRST_STEPS), first, labels)
+    nlp = train(job._replace(steps=_FIRST_STEPS), first, labels)
     pipe = nlp.get_pipe("label_heads")
     found: dict[tuple[int, Span], Proposal] = {}
     for number, gold in enumerate(texts):
@@ -101,9 +101,9 @@ def compare(data: Path, corpus: str, seed: int, steps: int, assumed: list[float]
     texts = answer(*propose(splits, labels, job), binary, job)
     rows = []
     for value in assumed:
-        nlp, _ = train(job._replace(settings=((_KEY, value),)), texts, labels)
-        before, _ = test(nlp, splits["test"], labels)
-        after, _ = test(tune(nlp, thin(splits["dev"], HALF, seed), labels), splits["test"], labels)
+        nlp = train(job._replace(settings=((_KEY, value),)), texts, labels)
+        before = test(nlp, splits["test"], labels)
+        after = test(tune(nlp, thin(splits["dev"], HALF, seed), labels), splits["test"], labels)
         rows.append({
             "corpus": corpus, "seed": seed, "assumed_outside": value,
             "accepted": sum(len(gold.accepted) for gold in texts),

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import fmean, stdev
@@ -24,7 +23,7 @@ from rich.table import Table
 
 from benchmarks.corpora import CORPORA
 from benchmarks.measure import machine, use_one_thread, write_results
-from benchmarks.partial import HEADS, Job, _examples, thin, train, tune
+from benchmarks.partial import HEADS, Job, _examples, count_represented, micro, thin, train, tune
 from scripts.model.vectors import LAYERS
 
 _STATIC = "components.label_heads.model.tok2vec.embed.include_static_vectors"
@@ -46,18 +45,19 @@ class Result(NamedTuple):
 
 def run(job: Job) -> Result:
     """Train the heads, tune them and test them."""
+    from scripts.model.label_heads import count_covered
     from scripts.scoring.reliability import JudgedSpans, reliability
 
     splits = CORPORA[job.corpus](job.data)
     labels = sorted({label for each in splits["train"] for label in each.covered})
-    nlp, _ = train(job, thin(splits["train"], job.kept, job.seed), labels)
+    nlp = train(job, thin(splits["train"], job.kept, job.seed), labels)
     tune(nlp, thin(splits["dev"], job.kept, job.seed), labels)
     examples = _examples(nlp, splits["test"], labels)
     before, after = JudgedSpans(), JudgedSpans()
     for start in range(0, len(examples), _BATCH):
         _judge(nlp, examples[start : start + _BATCH], labels, before, after)
     found = reliability(*after.of())
-    f, represented = (_micro(_counts(examples, is_all)) for is_all in (True, False))
+    f, represented = micro(count_covered(examples)), micro(count_represented(examples))
     return Result(f, represented, found.spans, reliability(*before.of()).ece, found.ece, found.exact_ece)
 
 
@@ -81,28 +81,6 @@ def _judge(nlp: Any, examples: list[Any], labels: list[str], before: Any, after:
         covered = covered_of(example.reference)
         judge_spans(other.spans[pipe.spans_key], covered, labels, before)
         judge_spans(example.predicted.spans[pipe.spans_key], covered, labels, after)
-
-
-def _counts(examples: Iterable[Any], is_all: bool) -> Iterator[tuple[int, int, int]]:
-    """True positives, false positives and false negatives of each text and label, of all entities or only of those
-    that are on token boundaries: then a prediction of all tokens of another entity does not count.
-    """
-    from scripts.model.label_heads import MISALIGNED, count_spans, covered_of, predictions
-
-    for example in examples:
-        found = predictions(example.predicted)
-        widened = {(span.start_char, span.end_char) for span in example.reference.spans.get(MISALIGNED, ())}
-        for label, covered in covered_of(example.reference).items():
-            predicted = found.get(label, set())
-            if not is_all:
-                covered = covered._replace(gold=covered.gold - covered.misaligned)
-                predicted = predicted - widened
-            yield count_spans(covered, predicted)
-
-
-def _micro(counts: Iterable[tuple[int, int, int]]) -> float:
-    tp, fp, fn = map(sum, zip(*counts, strict=True))
-    return 2 * tp / (2 * tp + fp + fn)
 
 
 def summarise(done: list[tuple[Job, Result]]) -> list[dict[str, Any]]:

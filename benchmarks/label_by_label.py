@@ -97,7 +97,7 @@ def compare(data: Path, corpus: str, folder: Path, seed: int, steps: int) -> lis
 def _f1(model: Path, gold: list[GoldText], labels: list[str], label: str) -> float:
     from scripts.model.label_heads import prf
 
-    counts, _ = test(spacy.load(model), gold, labels)
+    counts = test(spacy.load(model), gold, labels)
     return prf(*counts[label])["f"] or 0.0
 
 

@@ -1,13 +1,12 @@
 """What is learned from partial annotations: those of complete corpora are removed at random, by label and text.
 
-    python -m benchmarks.partial --data ../shared/data                      # three seeds: half an hour on two cores
+    python -m benchmarks.partial --data ../shared/data                      # three seeds: an hour on two cores
     python -m benchmarks.partial --data ../shared/data --corpora addresses --seeds 1 --steps 300
 
 Results of the same config and code are cached in benchmarks/data/partial.jsonl.
 
 Each text keeps the annotation of each label with probability p, by hash. All systems are trained for as many steps,
-with the shipped configs and on the same texts, and are tested on texts that are annotated completely. Speed is
-measured at the end, one training at a time: nothing else should be running. It writes
+with the shipped configs and on the same texts, and are tested on texts that are annotated completely. It writes
 benchmarks/results/partial.json.
 """
 
@@ -18,7 +17,6 @@ import hashlib
 import itertools
 import json
 import random
-import time
 from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -44,7 +42,6 @@ _CODE = tuple(
 CACHE = Path("benchmarks/data/partial.jsonl")
 _CONFIGS = {HEADS: Path("configs/ner.cfg"), NER: Path("configs/ner_transition.cfg")}
 _LOOP = ("optimizer", "batcher", "dropout")
-_WARM_UP = 20  # steps before the clock starts
 
 
 class Job(NamedTuple):
@@ -60,13 +57,19 @@ class Job(NamedTuple):
 
 
 class Result(NamedTuple):
-    """Micro and macro F1 on the test texts, micro F1 after tuning on the dev texts (where that is done), words/s."""
+    """F1 on the test texts.
 
+    not_tuned (float): Micro F1 before thresholds are set on the dev texts. All others are with them, where a system has
+        some.
+    f (float), macro (float): Micro and macro F1 over all entities.
+    represented (float), represented_macro (float): The same over those that are on token boundaries.
+    """
+
+    not_tuned: float
     f: float
     macro: float
-    tuned: float
-    training_speed: float
-    running_speed: float
+    represented: float
+    represented_macro: float
 
 
 def thin(gold: Iterable[GoldText], kept: float, seed: int) -> list[GoldText]:
@@ -88,26 +91,31 @@ def run(job: Job) -> Result | None:
     splits = CORPORA[job.corpus](job.data)
     labels = sorted({label for each in splits["train"] for label in each.covered})
     partial = thin(splits["train"], job.kept, job.seed)
-    counts: dict[str, list[int]] = {}
-    tuned = speeds = None
+    examples: list[Any] = []
     if job.system == SINGLE:
         for label in labels:
             own = [_only(each, label) for each in partial if label in each.covered]
-            nlp, *speeds = train(job, own, [label])
-            found, *running = test(nlp, [_only(each, label) for each in splits["test"]], [label])
-            counts |= found
-    else:
-        if job.system == COMPLETE:
-            partial = [each for each in partial if len(each.covered) == len(labels)]
-        elif job.system == NER:
-            partial = [text(each.text, each.spans, labels) for each in partial]
-        if not partial:
-            return None
-        nlp, *speeds = train(job, partial, labels)
-        counts, *running = test(nlp, splits["test"], labels)
-        if job.system == HEADS:
-            tuned, _ = test(tune(nlp, thin(splits["dev"], job.kept, job.seed), labels), splits["test"], labels)
-    return Result(micro(counts), _macro(counts), micro(tuned or counts), *speeds, *running)
+            examples += predict(train(job, own, [label]), [_only(each, label) for each in splits["test"]], [label])
+        return _result(examples, examples)
+    if job.system == COMPLETE:
+        partial = [each for each in partial if len(each.covered) == len(labels)]
+    elif job.system == NER:
+        partial = [text(each.text, each.spans, labels) for each in partial]
+    if not partial:
+        return None
+    nlp = train(job, partial, labels)
+    examples = predict(nlp, splits["test"], labels)
+    if job.system != HEADS:
+        return _result(examples, examples)
+    tune(nlp, thin(splits["dev"], job.kept, job.seed), labels)
+    return _result(examples, predict(nlp, splits["test"], labels))
+
+
+def _result(not_tuned: list[Any], tuned: list[Any]) -> Result:
+    from scripts.model.label_heads import count_covered
+
+    every, represented = count_covered(tuned), count_represented(tuned)
+    return Result(micro(count_covered(not_tuned)), micro(every), _macro(every), micro(represented), _macro(represented))
 
 
 def _only(gold: GoldText, label: str) -> GoldText:
@@ -127,10 +135,10 @@ def _macro(counts: dict[str, list[int]]) -> float:
     return fmean(prf(*found)["f"] or 0.0 for found in counts.values() if found[0] + found[2])
 
 
-def train(job: Job, gold: list[GoldText], labels: list[str]) -> tuple[Any, float]:
+def train(job: Job, gold: list[GoldText], labels: list[str]) -> Any:
     """Train with a shipped config, to the last step, and take the mean of the weights of the last half.
 
-    RETURNS (tuple[Language, float]): The pipeline, and words a second.
+    RETURNS (Language): The pipeline.
     """
     import spacy
     from spacy.util import fix_random_seed, registry
@@ -156,21 +164,17 @@ def train(job: Job, gold: list[GoldText], labels: list[str]) -> tuple[Any, float
     nlp.initialize(lambda: examples)
     if weights := config["paths"]["init_tok2vec"]:
         start_from(Path(weights), nlp, "label_heads")
-    optimizer, words, began = loop["optimizer"], 0, 0.0
+    optimizer = loop["optimizer"]
     mean = LastHalf([pipe.model for _, pipe in nlp.pipeline])
     batches = _batches(examples, loop["batcher"], random.Random(job.seed))
     for step, batch in enumerate(itertools.islice(batches, steps), 1):
-        if step == _WARM_UP:
-            words, began = 0, time.perf_counter()
         nlp.update(batch, sgd=optimizer, drop=loop["dropout"], losses={})
         optimizer.step_schedules()
-        words += sum(len(example.predicted) for example in batch)
         if step % frequency == 0:
             with nlp.use_params(optimizer.averages):
                 mean.add(step)
-    speed = words / (time.perf_counter() - began)
     mean.put()
-    return nlp, speed
+    return nlp
 
 
 def _batches(examples: list[Any], batcher: Any, order: random.Random) -> Iterable[Any]:
@@ -197,19 +201,34 @@ def tune(nlp: Any, gold: list[GoldText], labels: list[str]) -> Any:
     return nlp
 
 
-def test(nlp: Any, gold: list[GoldText], labels: list[str]) -> tuple[dict[str, list[int]], float]:
-    """Run a pipeline on raw texts. RETURNS: Counts by label, and words a second."""
+def test(nlp: Any, gold: list[GoldText], labels: list[str]) -> dict[str, list[int]]:
+    """Run a pipeline on raw texts. RETURNS: True positives, false positives and false negatives by label."""
     from scripts.model.label_heads import count_covered
 
+    return count_covered(predict(nlp, gold, labels))
+
+
+def predict(nlp: Any, gold: list[GoldText], labels: list[str]) -> list[Any]:
+    """Run a pipeline on raw texts. RETURNS: Examples of what it predicted, and the gold."""
     examples = _examples(nlp, gold, labels)
-    texts = [example.text for example in examples]
-    list(nlp.pipe(texts[:64]))
-    began = time.perf_counter()
-    docs = list(nlp.pipe(texts))
-    seconds = time.perf_counter() - began
-    for example, doc in zip(examples, docs, strict=True):
+    for example, doc in zip(examples, nlp.pipe([example.text for example in examples]), strict=True):
         example.predicted = doc
-    return count_covered(examples), sum(map(len, docs)) / seconds
+    return examples
+
+
+def count_represented(examples: Iterable[Any]) -> dict[str, list[int]]:
+    """As `count_covered`, of entities on token boundaries: a prediction of all tokens of another one does not count."""
+    from scripts.model.label_heads import MISALIGNED, count_spans, covered_of, predictions
+
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for example in examples:
+        predicted = predictions(example.predicted)
+        widened = {(span.start_char, span.end_char) for span in example.reference.spans.get(MISALIGNED, ())}
+        for label, covered in covered_of(example.reference).items():
+            covered = covered._replace(gold=covered.gold - covered.misaligned)
+            for i, number in enumerate(count_spans(covered, predicted.get(label, set()) - widened)):
+                counts[label][i] += number
+    return counts
 
 
 def jobs(data: Path, corpora: list[str], seeds: int, steps: int, single_seeds: int) -> list[Job]:
@@ -233,45 +252,30 @@ def summarise(done: list[tuple[Job, Result | None]]) -> list[dict[str, Any]]:
             "corpus": corpus, "system": system, "kept": kept, "seeds": len(found),
             **{
                 name: round(fmean(getattr(each, name) for each in found), 4) if found else None
-                for name in ("f", "macro", "tuned")
+                for name in Result._fields
             },
-            "sd": round(stdev(each.tuned for each in found), 4) if len(found) > 1 else None,
+            "sd": round(stdev(each.f for each in found), 4) if len(found) > 1 else None,
         }
         for (corpus, system, kept), found in groups.items()
     ]  # fmt: skip
 
 
-def speeds(data: Path, corpora: list[str], steps: int) -> list[dict[str, Any]]:
-    """Words a second of the heads and of ner, on complete texts, measured in turn."""
-    rows = []
-    for corpus in corpora:
-        found = {system: run(Job(data, corpus, system, 1.0, 0, steps)) for system in (HEADS, NER)}
-        for name in ("training_speed", "running_speed"):
-            heads, ner = (getattr(found[system], name) for system in (HEADS, NER))
-            rows.append({"corpus": corpus, "what": name, "heads": round(heads), "ner": round(ner),
-                         "ratio": round(heads / ner, 2)})  # fmt: skip
-    return rows
-
-
-def show(console: Console, rows: list[dict[str, Any]], speed: list[dict[str, Any]]) -> None:
-    """Print micro F1 in tables, a corpus each."""
+def show(console: Console, rows: list[dict[str, Any]]) -> None:
+    """Print F1 in tables, a corpus each."""
     for corpus, found in itertools.groupby(rows, key=lambda row: row["corpus"]):
         table = Table(corpus, *(f"p = {kept}" for kept in KEPT), box=None)
         own = list(found)
         for system in dict.fromkeys(row["system"] for row in own):
             cells = {row["kept"]: row for row in own if row["system"] == system}
-            table.add_row(system, *(_cell(cells.get(kept), "tuned") for kept in KEPT))
-            if system == HEADS:
-                table.add_row(f"{system}, not tuned", *(_cell(cells.get(kept), "f") for kept in KEPT))
+            for name in ("f", "macro"):
+                table.add_row(f"{system}: {name}", *(_cell(cells.get(kept), name) for kept in KEPT))
         console.print(table)
-    for row in speed:
-        console.print(f"{row['corpus']} {row['what']}: {row['heads']:,} / {row['ner']:,} words/s = {row['ratio']}")
 
 
 def _cell(row: dict[str, Any] | None, name: str) -> str:
     if row is None or row[name] is None:
         return "–"
-    return f"{row[name]:.3f}" + (f" ± {row['sd']:.3f}" if name == "tuned" and row["sd"] is not None else "")
+    return f"{row[name]:.3f}" + (f" ± {row['sd']:.3f}" if name == "f" and row["sd"] is not None else "")
 
 
 def _key(job: Job) -> str:
@@ -295,10 +299,10 @@ def _cache(job: Job, result: Result | None) -> None:
 
 
 def main() -> None:
-    """Run all trainings, then measure speed."""
+    """Run all trainings."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the real corpora")
-    parser.add_argument("--corpora", nargs="+", default=["protocols", "addresses"], choices=list(CORPORA))
+    parser.add_argument("--corpora", nargs="+", default=list(CORPORA), choices=list(CORPORA))
     parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=list(SYSTEMS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--single-seeds", type=int, default=1, help="seeds of one ner a label")
@@ -315,13 +319,13 @@ def main() -> None:
         for job, result in zip(todo, pool.map(run, todo), strict=True):
             done.append((job, result))
             _cache(job, result)
-            f = f"{result.tuned:.3f}" if result else "–"
+            f = f"{result.f:.3f}" if result else "–"
             print(f"{job.corpus}: {job.system}, p = {job.kept}, seed {job.seed}: {f}", flush=True)
     order = {job: number for number, job in enumerate(jobs(args.data, args.corpora, args.seeds, args.steps, 0))}
     done.sort(key=lambda pair: (args.corpora.index(pair[0].corpus), order.get(pair[0], len(order))))
-    rows, speed = summarise(done), speeds(args.data, args.corpora, min(args.steps or 200, 200))
-    show(console, rows, speed)
-    result = {"steps": args.steps, "seeds": args.seeds, "machine": machine(), "scores": rows, "speed": speed}
+    rows = summarise(done)
+    show(console, rows)
+    result = {"steps": args.steps, "seeds": args.seeds, "machine": machine(), "scores": rows}
     write_results("partial", result)
 
 

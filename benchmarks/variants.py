@@ -190,7 +190,7 @@ def trials(data: Path, names: Sequence[str], corpora: Sequence[str], seeds: int,
 
 def summarise(done: Sequence[tuple[Trial, Result]]) -> list[dict[str, Any]]:
     """A row a corpus and variant: mean F1, and the difference from the shipped heads, paired by seed."""
-    scores = {(trial.job.corpus, trial.variant, trial.job.seed): result.tuned for trial, result in done}
+    scores = {(trial.job.corpus, trial.variant, trial.job.seed): result.f for trial, result in done}
     rows = []
     for corpus, name in dict.fromkeys((trial.job.corpus, trial.variant) for trial, _ in done):
         own = {seed: f for (c, v, seed), f in scores.items() if (c, v) == (corpus, name)}
@@ -245,9 +245,7 @@ def main() -> None:
         for trial, result in zip(todo, pool.map(attempt, todo), strict=True):
             assert result is not None
             done.append((trial, result))
-            line = (
-                f"{trial.job.corpus}: {trial.variant}, seed {trial.job.seed}: {result.f:.3f}, tuned {result.tuned:.3f}"
-            )
+            line = f"{trial.job.corpus}: {trial.variant}, seed {trial.job.seed}: {result.f:.3f}"
             print(f"{len(done)}/{len(todo)} {line}", flush=True)
             rows = summarise(done)
             write(rows, args.steps)

@@ -88,7 +88,7 @@ def predict(data: Path, folder: Path, model: Model) -> None:
         return
     splits, labels = _splits(data, model.corpus)
     gold = overlooked(splits["train"], model.label, model.share) if model.label else splits["train"]
-    nlp, _ = train(Job(data, model.corpus, HEADS, 1.0, model.seed, STEPS), gold, labels)
+    nlp = train(Job(data, model.corpus, HEADS, 1.0, model.seed, STEPS), gold, labels)
     tune(nlp, splits["dev"], labels)
     docs = nlp.pipe([each.text for each in splits["test"]])
     found = [[(span.start_char, span.end_char, span.label_) for span in doc.ents] for doc in docs]

@@ -150,8 +150,8 @@ def _learn(
     from scripts.model.label_heads import prf
 
     gold = [_about(gold, own) for gold, own in zip(complete, covered, strict=True) if own]
-    nlp, _ = partial.train(partial.Job(job.data, job.corpus, partial.HEADS, 1.0, job.seed, job.steps), gold, labels)
-    counts, _ = partial.test(partial.tune(nlp, dev, labels), test, labels)
+    nlp = partial.train(partial.Job(job.data, job.corpus, partial.HEADS, 1.0, job.seed, job.steps), gold, labels)
+    counts = partial.test(partial.tune(nlp, dev, labels), test, labels)
     f = {label: prf(*counts[label])["f"] or 0.0 for label in labels if label in counts}
     return nlp, f, prf(*(sum(column) for column in zip(*counts.values(), strict=True)))["f"] or 0.0
 

@@ -16,10 +16,10 @@ from benchmarks import calibration, variants
 from benchmarks.binary import Proposal, answer
 from benchmarks.corpora import addresses, text
 from benchmarks.label_by_label import halved
-from benchmarks.partial import HEADS, NER, Job, run, thin
+from benchmarks.partial import HEADS, NER, Job, count_represented, run, thin
 from benchmarks.variants import focal, sum_over_sequences, weighted
 from scripts.core.answers import Span as GoldSpan
-from scripts.model.label_heads import BEGIN, IN, LAST, OUT, TAGS, UNIT
+from scripts.model.label_heads import BEGIN, IN, LAST, OUT, TAGS, UNIT, count_covered
 from tests.scored import covered_doc
 
 NLP = spacy.blank("en")
@@ -91,8 +91,8 @@ def test_entities_off_token_boundaries_are_left_out_of_one_score():
     predicted = NLP.make_doc(reference.text)
     predicted.ents = [Span(predicted, 0, 1, "PER"), Span(predicted, 2, 3, "PER")]
     examples = [Example(predicted, reference)]
-    assert list(calibration._counts(examples, is_all=True)) == [(1, 1, 1)]
-    assert list(calibration._counts(examples, is_all=False)) == [(1, 0, 0)]
+    assert count_covered(examples) == {"PER": [1, 1, 1]}
+    assert count_represented(examples) == {"PER": [1, 0, 0]}
 
 
 # Other losses
