@@ -9,7 +9,7 @@ from scripts.building.splits import read_corpus, training_config
 from scripts.core.errors import UserError, plain_console, run_step
 from scripts.core.files import write_json
 from scripts.core.settings import overrides
-from scripts.model.training import load_config
+from scripts.model.training import load_config, seed_range
 from scripts.reporting.scores import print_curve
 from scripts.scoring import seed_variance
 from scripts.scoring.learning_curve import NAME, curve, learn
@@ -30,14 +30,14 @@ def main() -> None:
     parser.add_argument("--vectors", default="", help="a pipeline with vectors, or none; default: those built")
     args, rest = parser.parse_known_args()
     shares = sorted(set(args.shares))
-    if len(shares) < 2 or not shares[0] > 0 or shares[-1] > 1 or args.seeds < 1:
-        raise UserError("--shares takes at least two numbers above 0 and up to 1, --seeds at least 1")
+    if len(shares) < 2 or not shares[0] > 0 or shares[-1] > 1:
+        raise UserError("--shares takes at least two numbers above 0 and up to 1")
+    seeds = seed_range(args.seed, args.seeds)
     split, labels = read_corpus(args.corpus / "split.json"), read_labels(args.corpus / "labels.json")
     if not split.texts.get("test"):
         raise UserError(f"{args.corpus}/test: no text to evaluate with; raise test in [split]")
     config = training_config(args.config)
     _, values = load_config(config, overrides(rest, "--training.max_steps 4000"), args.vectors)
-    seeds = range(args.seed, args.seed + args.seeds)
     parts = learn(config, values, args.corpus, shares, seeds, labels, split, args.models, args.gpu)
     found = curve(args.config.stem, split.digest, parts, seed_variance.load(args.metrics))
     write_json(args.metrics / NAME, found)

@@ -8,7 +8,7 @@ from scripts.building.splits import corpus_doubt, read_corpus, training_config
 from scripts.core.errors import UserError, plain_console, run_step
 from scripts.core.settings import overrides
 from scripts.model.models import BEST
-from scripts.model.training import TrainingJob, load_config, step_doubts, train, train_all, uncovered_share
+from scripts.model.training import TrainingJob, load_config, seed_range, step_doubts, train, train_all, uncovered_share
 from scripts.model.vectors import known_words
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--gpu", type=int, default=-1, help="a GPU's number, or -1 for the CPU; default: %(default)s")
     parser.add_argument("--vectors", default="", help="a pipeline with vectors, or none; default: those built")
     args, rest = parser.parse_known_args()
-    _demand_seeds(args.seed, args.seeds)
+    seeds = seed_range(args.seed, args.seeds)
     path = training_config(args.config)
     if args.output.resolve() in path.resolve().parents:
         raise UserError(f"{args.output}: is a run of train-label; to train all labels, take the run it was made from")
@@ -44,7 +44,7 @@ def main() -> None:
         TrainingJob(
             path, values | {"system.seed": seed}, words, args.corpus / "dev", args.output / f"seed-{seed}", args.gpu,
         )
-        for seed in range(args.seed, args.seed + args.seeds)
+        for seed in seeds
     ]  # fmt: skip
     trained = [train(jobs[0])] if len(jobs) == 1 else train_all(jobs, f"Training {len(jobs)} seeds")
     for job, result in zip(jobs, trained, strict=True):
@@ -53,13 +53,6 @@ def main() -> None:
         tuned = f", thresholds set on {corpus.texts.get('dev', 0):,} texts" if result.thresholds else ""
         said = f"✔ {job.folder / BEST}: trained on {corpus.texts.get('train', 0):,} texts{tuned}"
         console.print(said, soft_wrap=True)
-
-
-def _demand_seeds(first: int, number: int) -> None:
-    if number < 1:
-        raise UserError(f"--seeds {number}: must be 1 or more, the number of models to train")
-    if first < 0:
-        raise UserError(f"--seed {first}: must be 0 or more")
 
 
 if __name__ == "__main__":

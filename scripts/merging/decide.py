@@ -1,7 +1,7 @@
 """Decisions between annotators who answered about the same label of a text. Pure functions over spans."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from scripts.core.answers import Span, are_apart, overlapping
@@ -24,14 +24,15 @@ class Decision(NamedTuple):
     spans: Spans
 
 
-def longest_first(spans: Collection[Span]) -> tuple[Spans, Spans]:
+def longest_first(spans: Iterable[Span]) -> tuple[Spans, Spans]:
     """Remove overlaps within one label, which no tagger can learn: the longest stays, of equally long ones the first.
 
     RETURNS (tuple[Spans, Spans]): The spans that stay and the spans that are removed, both sorted.
     """
-    if are_apart(spans):  # as nearly all, in their order
-        return tuple(spans), ()
-    ordered = sorted(spans)
+    found = tuple(spans)
+    if are_apart(found):  # as nearly all, in their order
+        return found, ()
+    ordered = sorted(found)
     kept: list[Span] = []
     for span in sorted(ordered, key=lambda s: (s.start - s.end, s.start)):
         if all(span.end <= other.start or other.end <= span.start for other in kept):

@@ -233,6 +233,15 @@ class Trained(NamedTuple):
         return ", ".join(f"{label} ({found[0]:,} of {found[:2].sum():,} right)" for label, found in short)
 
 
+def seed_range(first: int, number: int) -> range:
+    """The seeds of some models. RAISES (UserError): If there are none, or one is below 0."""
+    if number < 1:
+        raise UserError(f"--seeds {number}: must be 1 or more, the number of models to train")
+    if first < 0:
+        raise UserError(f"--seed {first}: must be 0 or more")
+    return range(first, first + number)
+
+
 def same_steps(path: Path, values: Mapping[str, Any], words: int) -> dict[str, Any]:
     """Values for trainings with as many steps as a number of words asks for, whatever each of them is trained on."""
     fixed = {**values, "training.patience": 0}
