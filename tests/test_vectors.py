@@ -108,7 +108,7 @@ def test_a_pipeline_gives_its_vectors_and_words_that_share_one(project):  # noqa
 def test_a_file_that_is_cut_or_is_not_floret_s_is_one_line(project):  # noqa: F811
     packed = gzip.compress("\n".join(lines([f"word{number}" for number in range(500)])).encode())
     (project / "cut.vec.gz").write_bytes(packed[: len(packed) // 2])
-    assert "cut.vec.gz: is not whole, or damaged" in one_line(build(project, "cut.vec.gz"))
+    assert "cut.vec.gz: the gzip file is damaged or incomplete" in one_line(build(project, "cut.vec.gz"))
     (project / "odd.txt").write_text("3 10 2 3 4 < >\n" + "\n".join(lines(FREQUENT)))
     assert "odd.txt: begins as a file of floret's, but is none" in one_line(build(project, "odd.txt"))
     (project / "nan.txt").write_text(

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -218,14 +219,23 @@ def demand_sum(counts: Mapping[str, int], total: str, parts: Iterable[str] | Non
         raise ValueError(f"{total} is {counts.get(total, 0)} and not {found}, the sum of the others")
 
 
-def open_maybe_gzip(path: Path) -> IO[bytes]:
-    """Open a file to read bytes; if it starts like gzip it is unpacked, whatever its name."""
-    file = path.open("rb", BUFFER)
-    if file.read(2) == b"\x1f\x8b":
-        file.close()
-        return gzip.open(path, "rb")  # type: ignore[return-value]
-    file.seek(0)
-    return file
+@contextmanager
+def open_maybe_gzip(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file to read bytes; if it starts like gzip it is unpacked, whatever its name.
+
+    RAISES (UserError): If it is damaged gzip.
+    """
+    with path.open("rb", BUFFER) as file:
+        is_packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if not is_packed:
+            yield file
+            return
+        try:
+            with gzip.open(file) as unpacked:
+                yield unpacked  # type: ignore[misc]
+        except (EOFError, gzip.BadGzipFile, zlib.error) as err:
+            raise UserError(f"{path}: the gzip file is damaged or incomplete ({err})") from err
 
 
 def restrict(*inputs: Path) -> None:

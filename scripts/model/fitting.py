@@ -70,11 +70,12 @@ class _Batcher(msgspec.Struct):
 
 def demand_training_numbers(path: Path, config: Config) -> None:
     """RAISES (UserError): If a number of the training loop, of a batch or of the texts is none, or out of bounds."""
-    training = config.interpolate().get("training", {})
+    config = config.interpolate()
+    training = config.get("training", {})
     blocks: list[tuple[str, Any, Any]] = [
         ("training", training, _Training),
         ("training.batcher", training.get("batcher", {}), _Batcher),
-        *((f"corpora.{name}", block, _Texts) for name, block in config.interpolate().get("corpora", {}).items()),
+        *((f"corpora.{name}", block, _Texts) for name, block in config.get("corpora", {}).items()),
     ]
     for name, block, bounds in blocks:
         try:

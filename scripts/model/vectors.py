@@ -6,11 +6,9 @@ Beside the vectors of a pipeline that has an `ner` are the layers of that, which
 from __future__ import annotations
 
 import warnings
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
-from gzip import BadGzipFile
 from itertools import islice
 from math import isfinite
 from pathlib import Path
@@ -93,29 +91,26 @@ def build(source: str, lang: str, corpus: Path, folder: Path = BUILT, rows: int 
     """
     source = source or _for_language(lang)
     nlp, skipped, pipeline = spacy.blank(lang), Counter[str](), None
-    try:
-        with exclusive(folder.parent), work_folder(folder.parent) as work:
-            if _first_line(Path(source))[-2:] == _FLORET:
-                _read_floret(nlp, Path(source))
-            else:
-                words = _corpus_words(corpus)
-                pipeline, table = _find(source, work)
-                wanted = partial(_is_wanted, rows, words)
-                read = list(_of_pipeline(source, pipeline, wanted) if pipeline else _of_table(table, wanted, skipped))
-                found = [row for row in read if np.isfinite(row[1]).all()]  # others would make a model of no numbers
-                skipped["lines"] += len(read) - len(found)
-                if not found:
-                    raise UserError(f"{source}: holds no word vectors")
-                by_word = _with_capitals(found)
-                data = np.stack([vector for _, vector in found]).astype(np.float32)
-                nlp.vocab.vectors = Vectors(strings=nlp.vocab.strings, data=data, name=f"{lang}_vectors")
-                for word, row in by_word.items():
-                    nlp.vocab.vectors.add(nlp.vocab.strings.add(word), row=row)
-            nlp.to_disk(work / folder.name)
-            has_layers = pipeline is not None and _write_layers(pipeline, work / folder.name)
-            replace_folder(work / folder.name, folder)
-    except (EOFError, BadGzipFile, zlib.error) as err:
-        raise UserError(f"{source}: is not whole, or damaged ({err}); download it again") from err
+    with exclusive(folder.parent), work_folder(folder.parent) as work:
+        if _first_line(Path(source))[-2:] == _FLORET:
+            _read_floret(nlp, Path(source))
+        else:
+            words = _corpus_words(corpus)
+            pipeline, table = _find(source, work)
+            wanted = partial(_is_wanted, rows, words)
+            read = list(_of_pipeline(source, pipeline, wanted) if pipeline else _of_table(table, wanted, skipped))
+            found = [row for row in read if np.isfinite(row[1]).all()]  # others would make a model of no numbers
+            skipped["lines"] += len(read) - len(found)
+            if not found:
+                raise UserError(f"{source}: holds no word vectors")
+            by_word = _with_capitals(found)
+            data = np.stack([vector for _, vector in found]).astype(np.float32)
+            nlp.vocab.vectors = Vectors(strings=nlp.vocab.strings, data=data, name=f"{lang}_vectors")
+            for word, row in by_word.items():
+                nlp.vocab.vectors.add(nlp.vocab.strings.add(word), row=row)
+        nlp.to_disk(work / folder.name)
+        has_layers = pipeline is not None and _write_layers(pipeline, work / folder.name)
+        replace_folder(work / folder.name, folder)
     vectors = nlp.vocab.vectors
     words_known = None if vectors.mode == "floret" else vectors.n_keys
     return BuiltVectors(vectors.shape[0], words_known, vectors.shape[1], skipped["lines"], has_layers)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import codecs
 import os
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from gzip import BadGzipFile
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import IO, ClassVar, NamedTuple
@@ -240,11 +238,8 @@ def real_path(path: str | Path) -> Path:
 def opened(path: str | Path) -> Iterator[IO[bytes]]:
     """Open for reading bytes, plain or gzipped. RAISES (UserError): If it is no file, UTF-16, or damaged gzip."""
     demand_regular(Path(path).expanduser())
-    try:
-        with open_maybe_gzip(Path(path).expanduser()) as file:
-            if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-                raise UserError(f"{path}: is UTF-16, as the > of PowerShell writes; save it as UTF-8")
-            file.seek(0)
-            yield file
-    except (EOFError, BadGzipFile, zlib.error) as err:
-        raise UserError(f"{path}: the gzip file is damaged or incomplete ({err})") from err
+    with open_maybe_gzip(Path(path).expanduser()) as file:
+        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise UserError(f"{path}: is UTF-16, as the > of PowerShell writes; save it as UTF-8")
+        file.seek(0)
+        yield file
