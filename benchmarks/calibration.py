@@ -50,8 +50,8 @@ def run(job: Job) -> Result:
 
     splits = CORPORA[job.corpus](job.data)
     labels = sorted({label for each in splits["train"] for label in each.covered})
-    nlp = train(job, thin(splits["train"], job.kept, job.seed), labels)
-    tune(nlp, thin(splits["dev"], job.kept, job.seed), labels)
+    dev = thin(splits["dev"], job.kept, job.seed)
+    nlp = tune(train(job, thin(splits["train"], job.kept, job.seed), labels, dev), dev, labels)
     examples = _examples(nlp, splits["test"], labels)
     before, after = JudgedSpans(), JudgedSpans()
     for start in range(0, len(examples), _BATCH):

@@ -32,15 +32,18 @@ from benchmarks.measure import machine, use_one_thread, write_results
 from scripts.core.answers import GoldText
 from scripts.core.files import code_digest
 
-HEADS, NER, COMPLETE, SINGLE = "heads", "ner, not covered is no entity", "ner, complete texts only", "one ner a label"
-SYSTEMS = (HEADS, NER, COMPLETE, SINGLE)
+HEADS, ALONE, NER = "heads", "heads without a teacher", "ner, not covered is no entity"
+COMPLETE, SINGLE = "ner, complete texts only", "one ner a label"
+SYSTEMS = (HEADS, ALONE, NER, COMPLETE, SINGLE)
 KEPT = (1.0, 0.8, 0.5, 0.25)
 # What the heads' results depend on; imported once threads are limited
 _CODE = tuple(
-    Path(f"scripts/model/{name}.py") for name in ("label_heads", "fitting", "models", "thresholds", "vectors")
+    Path(f"scripts/model/{name}.py")
+    for name in ("label_heads", "fitting", "models", "teacher", "thresholds", "vectors")
 )
 CACHE = Path("benchmarks/data/partial.jsonl")
-_CONFIGS = {HEADS: Path("configs/ner.cfg"), NER: Path("configs/ner_transition.cfg")}
+_OF_HEADS = dict.fromkeys((HEADS, ALONE), Path("configs/ner.cfg"))
+_OF_NER = Path("configs/ner_transition.cfg")
 _LOOP = ("optimizer", "batcher", "dropout")
 
 
@@ -103,11 +106,12 @@ def run(job: Job) -> Result | None:
         partial = [text(each.text, each.spans, labels) for each in partial]
     if not partial:
         return None
-    nlp = train(job, partial, labels)
+    dev = thin(splits["dev"], job.kept, job.seed)
+    nlp = train(job, partial, labels, dev)
     examples = predict(nlp, splits["test"], labels)
-    if job.system != HEADS:
+    if job.system not in _OF_HEADS:
         return _result(examples, examples)
-    tune(nlp, thin(splits["dev"], job.kept, job.seed), labels)
+    tune(nlp, dev, labels)
     return _result(examples, predict(nlp, splits["test"], labels))
 
 
@@ -135,25 +139,29 @@ def _macro(counts: dict[str, list[int]]) -> float:
     return fmean(prf(*found)["f"] or 0.0 for found in counts.values() if found[0] + found[2])
 
 
-def train(job: Job, gold: list[GoldText], labels: list[str]) -> Any:
+def train(job: Job, gold: list[GoldText], labels: list[str], dev: list[GoldText] | None = None) -> Any:
     """Train with a shipped config, to the last step, and take the mean of the weights of the last half.
 
+    dev (list[GoldText] | None): On which a teacher is tuned, if the config has one, and labels are not covered in some
+        texts; None: there is none.
     RETURNS (Language): The pipeline.
     """
     import spacy
     from spacy.util import fix_random_seed, registry
 
     from scripts import functions  # noqa: F401 (registers)
-    from scripts.model.fitting import LastHalf, length
+    from scripts.model.fitting import LastHalf
     from scripts.model.models import fast_ops
+    from scripts.model.teacher import OTHER_SEED, Teacher, teacher_values
     from scripts.model.vectors import start_from
 
-    path = _CONFIGS.get(job.system, _CONFIGS[NER])
-    values = {"training.max_steps": job.steps, **dict(job.settings)}
-    config = spacy.util.load_config(path, values)
-    tokenize = spacy.blank(config["nlp"]["lang"]).make_doc
-    values |= length(config, sum(len(tokenize(each.text)) for each in gold))
-    config = spacy.util.load_config(path, values, interpolate=True)
+    config = _config(job, gold)
+    is_partial = any(len(each.covered) < len(labels) for each in gold)
+    teacher = None
+    if dev and is_partial and job.system == HEADS and (shorter := teacher_values(config)):
+        of_teacher = job._replace(steps=shorter["training.max_steps"], seed=job.seed + OTHER_SEED)
+        first = train(of_teacher, gold, labels)
+        teacher = Teacher(tune(first, dev, labels))
     steps, frequency = config["training"]["max_steps"], config["training"]["eval_frequency"]
     fix_random_seed(job.seed)
     with fast_ops(config):  # as in the steps
@@ -164,6 +172,8 @@ def train(job: Job, gold: list[GoldText], labels: list[str]) -> Any:
     nlp.initialize(lambda: examples)
     if weights := config["paths"]["init_tok2vec"]:
         start_from(Path(weights), nlp, "label_heads")
+    if teacher:
+        nlp.get_pipe("label_heads").learn_from(teacher)
     optimizer = loop["optimizer"]
     mean = LastHalf([pipe.model for _, pipe in nlp.pipeline])
     batches = _batches(examples, loop["batcher"], random.Random(job.seed))
@@ -175,6 +185,20 @@ def train(job: Job, gold: list[GoldText], labels: list[str]) -> Any:
                 mean.add(step)
     mean.put()
     return nlp
+
+
+def _config(job: Job, gold: list[GoldText]) -> Any:
+    """The config of a training, with its length."""
+    import spacy
+
+    from scripts.model.fitting import length
+
+    path = _OF_HEADS.get(job.system, _OF_NER)
+    values = {"training.max_steps": job.steps, **dict(job.settings)}
+    config = spacy.util.load_config(path, values)
+    tokenize = spacy.blank(config["nlp"]["lang"]).make_doc
+    values |= length(config, sum(len(tokenize(each.text)) for each in gold))
+    return spacy.util.load_config(path, values, interpolate=True)
 
 
 def _batches(examples: list[Any], batcher: Any, order: random.Random) -> Iterable[Any]:
@@ -236,7 +260,7 @@ def jobs(data: Path, corpora: list[str], seeds: int, steps: int, single_seeds: i
     found = []
     for corpus, seed in itertools.product(corpora, range(seeds)):
         found += [Job(data, corpus, system, 1.0, seed, steps) for system in (HEADS, NER)]
-        found += [Job(data, corpus, s, kept, seed, steps) for kept in KEPT[1:] for s in (HEADS, NER, COMPLETE)]
+        found += [Job(data, corpus, s, kept, seed, steps) for kept in KEPT[1:] for s in (HEADS, ALONE, NER, COMPLETE)]
         if seed < single_seeds:
             found.append(Job(data, corpus, SINGLE, 0.5, seed, steps))
     return sorted(found, key=lambda job: job.system != SINGLE)  # the longest first
@@ -280,8 +304,8 @@ def _cell(row: dict[str, Any] | None, name: str) -> str:
 
 def _key(job: Job) -> str:
     """Digest of all that a result depends on; the folder of the data is not part of it."""
-    config = _CONFIGS.get(job.system, _CONFIGS[NER]).read_text("utf8")
-    code = code_digest(*_CODE) if job.system == HEADS else ""
+    config = _OF_HEADS.get(job.system, _OF_NER).read_text("utf8")
+    code = code_digest(*_CODE) if job.system in _OF_HEADS else ""
     what = [*job._replace(data=Path()), hashlib.sha256(config.encode()).hexdigest(), code]
     return hashlib.sha256(json.dumps(what, default=str).encode()).hexdigest()
 

@@ -29,7 +29,7 @@ from thinc.api import Linear, Maxout, Model, chain, list2array
 
 from benchmarks.corpora import CORPORA
 from benchmarks.measure import RESULTS, use_one_thread, write_results
-from benchmarks.partial import HEADS, Job, Result, run
+from benchmarks.partial import ALONE, Job, Result, run
 from scripts.model import label_heads
 from scripts.model.label_heads import BEGIN, IN, LAST, OUT, TAGS, UNIT, LabelHeads, log_softmax, read_gold
 
@@ -184,7 +184,7 @@ def trials(data: Path, names: Sequence[str], corpora: Sequence[str], seeds: int,
     for seed, corpus, name in itertools.product(range(seeds), corpora, names):
         variant = VARIANTS[name]
         settings = tuple(variant.settings.items())
-        found.append(Trial(name, Job(data, corpus, HEADS, KEPT, seed, steps * variant.longer, settings)))
+        found.append(Trial(name, Job(data, corpus, ALONE, KEPT, seed, steps * variant.longer, settings)))
     return found
 
 

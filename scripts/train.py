@@ -42,7 +42,8 @@ def main() -> None:
         console.print(line)
     jobs = [
         TrainingJob(
-            path, values | {"system.seed": seed}, words, args.corpus / "dev", args.output / f"seed-{seed}", args.gpu,
+            path, values | {"system.seed": seed}, words, corpus.is_partial("train"), args.corpus / "dev",
+            args.output / f"seed-{seed}", args.gpu,
         )
         for seed in seeds
     ]  # fmt: skip

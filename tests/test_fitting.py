@@ -17,6 +17,7 @@ from scripts.building.reading import CorpusReader
 from scripts.building.splits import read_corpus
 from scripts.core.errors import UserError
 from scripts.model.fitting import LastHalf, fit, halved, length
+from scripts.model.teacher import teacher_values
 from scripts.model.training import Trained, same_steps, step_doubts
 from scripts.model.training import load_config as load_training_config
 from scripts.suspecting.ensemble import shorten
@@ -98,6 +99,7 @@ def test_steps_that_end_before_the_second_evaluation_are_said():
         ({"length.epochs": "many"}, "[length]: Expected `float`, got `str` - at `$.epochs`"),
         ({"length.least_steps": 40_000}, "[length] least_steps 40,000: is above most_steps 30,000"),
         ({"length.epochs": float("inf")}, "[length]: Expected `float` <= 1000000.0 - at `$.epochs`"),
+        ({"length.teacher": 2}, "[length]: Expected `float` <= 1.0 - at `$.teacher`"),
         ({"training.batcher.size": {"@schedules": "constant.v1", "rate": 9}}, "set the number of steps: [training]"),
         ({"training.batcher.@batchers": "spacy.batch_by_sequence.v1"}, "counts texts, not words; set the number of st"),
     ],
@@ -165,6 +167,52 @@ def test_training_ends_at_a_plateau_of_the_smoothed_score(project):
     assert steps_of(done)[-1] == ended < 300
     assert ended - best >= 30
     assert max(steps_of(train(project, "--training.max_steps", 60, "--length.plateau", 0))) == 60
+
+
+def test_a_teacher_is_trained_for_a_share_of_the_steps():
+    def steps_of_teacher(share, values, words):
+        values = {"length.teacher": share, **values}
+        config = load_config(CONFIG, {**values, **length(load_config(CONFIG, values), words)})
+        shorter = teacher_values(config)
+        return shorter and (shorter["training.max_steps"], length(load_config(CONFIG, {**values, **shorter}), words))
+
+    of_450 = {"training.eval_frequency": 75, "training.patience": 225}
+    assert steps_of_teacher(0.5, {}, 8_500) == (450, of_450)
+    assert steps_of_teacher(0.5, {"training.max_steps": 900, "training.eval_frequency": 600}, 8_500) == (450, of_450)
+    assert steps_of_teacher(1.0, {"training.max_epochs": 2}, 1_800_000)[0] == 14_400
+    assert steps_of_teacher(0, {}, 8_500) == {}
+
+
+def test_a_teacher_without_label_heads_is_one_line(tmp_path):
+    config = load_config(ROOT / "configs/ner_transition.cfg")
+    config["length"]["teacher"] = 0.5
+    config.to_disk(tmp_path / "own.cfg")
+    with pytest.raises(UserError, match=r"\[length\] teacher = 0.5 does nothing without label_heads; set 0"):
+        load_training_config(tmp_path / "own.cfg", {})
+
+
+def test_a_teacher_is_trained_where_labels_are_not_covered_and_is_not_kept(project):
+    few = ("--training.max_steps", 40, "--length.teacher")
+    docs = [doc(number) for number in range(20, 60)]
+    for text in docs[::2]:
+        text.spans["covered"] = [span for span in text.spans["covered"] if span.label_ == "ORG"]
+        text.spans["gold"] = [span for span in text.spans["gold"] if span.label_ == "ORG"]
+    write_corpus(project / "corpus", [doc(1)], train=docs, dev=[doc(number) for number in range(10, 20)])
+    sign(project / "corpus", tokens={"train": 240}, covered={"ORG": {"train": 40}, "PER": {"train": 20}})
+    model = project / "training/ner/seed-0/model-best"
+    made = []
+    for share in (0.5, 0.5, 0):
+        done = train(project, *few, share)
+        assert done.returncode == 0, done.stderr
+        assert ("A teacher first" in done.stdout) == (share > 0)
+        assert re.findall(r"^(\d+) steps: ", done.stdout, re.M) == (["20", "40"] if share else ["40"])
+        made.append({path.name: path.read_bytes() for path in model.rglob("*") if path.is_file()})
+        assert sorted(path.name for path in model.parent.iterdir()) == [".lock", "model-best"]
+    assert made[0] == made[1]
+    assert made[0].keys() == made[2].keys()
+    assert made[0]["model"] != made[2]["model"]
+    sign(project / "corpus", covered={"ORG": {"train": 40}, "PER": {"train": 40}})
+    assert "teacher" not in train(project, *few, 0.5).stdout
 
 
 class Foreign(Shim):

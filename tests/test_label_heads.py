@@ -160,6 +160,24 @@ def test_the_gradient_of_the_loss_is_that_of_finite_differences():
     assert gradient == pytest.approx(numeric(lambda s: masked_loss(s, gold, np)[0], scores), abs=1e-6)
 
 
+def test_targets_are_learned_where_nothing_is_known():
+    random = np.random.default_rng(2)
+    scores = random.normal(size=(9, 3, TAGS))
+    covered = random.random((9, 3)) < 0.4
+    assumed = (random.random((9, 3)) * ~covered * (random.random((9, 3)) < 0.5)).astype("f")
+    gold = BatchGold(random.integers(0, TAGS, (9, 3)), covered, [(2, 5, 1)], assumed)
+    targets = random.dirichlet(np.ones(TAGS), (9, 3))
+    known = covered | (assumed > 0)
+    known[2:5, 1] = True
+    (loss, alone), (more, gradient) = masked_loss(scores, gold, np), masked_loss(scores, gold, np, targets)
+    assert gradient[known] == pytest.approx(alone[known])
+    assert not np.isclose(gradient[~known], alone[~known]).any()
+    assert more > loss
+    assert gradient == pytest.approx(numeric(lambda s: masked_loss(s, gold, np, targets)[0], scores), abs=1e-6)
+    targets = np.exp(log_softmax(scores))  # nothing is left to learn
+    assert masked_loss(scores, gold, np, targets)[1][~known] == pytest.approx(0, abs=1e-6)
+
+
 def test_tokens_that_are_not_covered_have_no_gradient():
     random = np.random.default_rng(1)
     covered = random.random((6, 2)) < 0.5
@@ -556,6 +574,25 @@ def test_rehearsal_keeps_previous_predictions():
         return np.abs(np.exp(log_softmax(again.get_pipe("label_heads").scores(docs)[:, 1])) - before).sum()
 
     assert drift(True) < drift(False)
+
+
+def test_what_a_teacher_predicts_is_learned_where_a_label_is_not_covered():
+    teacher = trained().get_pipe("label_heads")
+    nlp = spacy.blank("en")
+    pipe = nlp.add_pipe("label_heads")
+    partial = [example([(0, 1, "ORG")], ["ORG"], text=text, nlp=nlp) for text in texts()]  # PER is nowhere
+    nlp.initialize(lambda: [full(nlp=nlp), *partial])
+    pipe.learn_from(teacher.probabilities)
+    optimizer = nlp.create_optimizer()
+    for _ in range(100):
+        nlp.update(partial, sgd=optimizer)
+    docs = list(nlp.pipe(texts()))
+    assert {(ent.start, ent.end, ent.label_) for doc in docs for ent in doc.ents} == {(0, 1, "ORG"), (2, 4, "PER")}
+    expected = teacher.probabilities(docs)[:, 1]
+    assert np.abs(pipe.probabilities(docs)[:, 1] - expected).max() < 0.1
+    again = spacy.blank("en")
+    again.add_pipe("label_heads")
+    assert again.from_bytes(nlp.to_bytes()).get_pipe("label_heads").to_bytes() == pipe.to_bytes()
 
 
 def test_over_a_listener(tmp_path):

@@ -131,6 +131,13 @@ def test_parts_are_trained_with(tmp_path):
     assert all(isinstance(example, Example) for example in found)
 
 
+@pytest.mark.parametrize(("name", "least"), [("max_length", 0), ("limit", 0), ("buffer", 1)])
+def test_a_number_that_is_too_low_is_one_line(tmp_path, name, least):
+    DocBin(docs=[long_doc()]).to_disk(tmp_path / "0000.spacy")
+    with pytest.raises(ConfigValidationError, match=f"{name} = {least - 1}: must be {least} or more"):
+        CorpusReader(tmp_path, **{name: least - 1})
+
+
 def test_texts_without_tokens_are_skipped(tmp_path):
     DocBin(docs=[covered_doc(NLP, ""), doc(1)]).to_disk(tmp_path / "0000.spacy")
     assert numbers(CorpusReader(tmp_path)(NLP)) == [1]

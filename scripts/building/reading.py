@@ -68,8 +68,8 @@ class CorpusReader:
         and never inside a span. All spans are carried over.
     buffer (int): Tokens that are kept in memory and shuffled.
     augmenter (Optional[Callable]): Makes variants of examples: https://spacy.io/api/data-formats#augmenters
-    RAISES (ConfigValidationError): If there is no shard, or one is not as the corpus was made; `spacy train` shows it
-        without a traceback.
+    RAISES (ConfigValidationError): If there is no shard, one is not as the corpus was made, or a number is too low;
+        `spacy train` shows it without a traceback.
     """
 
     path: str | Path
@@ -84,6 +84,9 @@ class CorpusReader:
             self._shards = shard_files(Path(self.path))
             if not self._shards:
                 raise UserError(f"{self.path}: has no .spacy files; make the corpus first: weasel run corpus")
+            for name, least in (("limit", 0), ("max_length", 0), ("buffer", 1)):
+                if getattr(self, name) < least:
+                    raise UserError(f"{name} = {getattr(self, name)}: must be {least} or more")
             for shard in self._shards:  # now, not after hours of training
                 shard.read()
         except UserError as err:

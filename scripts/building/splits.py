@@ -254,6 +254,10 @@ class Corpus(msgspec.Struct, kw_only=True):
         """The number of texts of a split that are not covered for a label."""
         return self.texts.get(split, 0) - self.covered.get(label, {}).get(split, 0)
 
+    def is_partial(self, split: SplitName) -> bool:
+        """Whether a label is not covered in some texts of a split."""
+        return any(self.uncovered(label, split) for label in self.covered)
+
 
 class _Merged(msgspec.Struct):
     """Of corpus/merge.json: the digests of the files that the merge wrote."""

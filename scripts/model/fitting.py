@@ -93,6 +93,8 @@ class Length(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     epochs (float): Of the training texts: sets the steps, from least_steps to most_steps.
     evaluations (int): The most.
     plateau (float): The share of the steps without a better score on the dev texts after which training ends; 0: never.
+    teacher (float): The share of the steps for which a first model is trained, where labels are not covered in some
+        texts: the model learns there what the first one predicts. 0: there is none, and nothing is learned there.
     """
 
     epochs: Annotated[float, msgspec.Meta(gt=0, le=1e6)]
@@ -100,6 +102,7 @@ class Length(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     most_steps: Annotated[int, msgspec.Meta(ge=1)]
     evaluations: Annotated[int, msgspec.Meta(ge=1)]
     plateau: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    teacher: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
 
 
 def length(config: Config, words: int) -> dict[str, int]:
@@ -111,7 +114,7 @@ def length(config: Config, words: int) -> dict[str, int]:
     config = config.interpolate()
     if "length" not in config:
         return {}
-    rules, training = _read_length(config), config["training"]
+    rules, training = read_length(config), config["training"]
     steps = training["max_steps"] or _steps(rules, training, words)
     evaluations = min(max(steps // _EVAL_STEPS, _FEWEST_EVALUATIONS), rules.evaluations)
     frequency = max(1, steps // evaluations)
@@ -124,7 +127,8 @@ def length(config: Config, words: int) -> dict[str, int]:
     return {f"training.{key}": value for key, value in values.items() if not training[key]}
 
 
-def _read_length(config: Config) -> Length:
+def read_length(config: Config) -> Length:
+    """[length] of a config. RAISES (UserError): If it is wrong."""
     try:
         rules = msgspec.convert(dict(config["length"]), Length)
     except msgspec.ValidationError as err:
@@ -148,7 +152,7 @@ def _steps(rules: Length, training: Mapping[str, Any], words: int) -> int:
 
 def halved(config: Config) -> dict[str, float]:
     """Values for a training half as long, with two evaluations; of a config whose length follows the corpus."""
-    rules, epochs = _read_length(config), config["training"]["max_epochs"]
+    rules, epochs = read_length(config), config["training"]["max_epochs"]
     if epochs > 0:  # without bounds
         found = {"epochs": epochs / 2, "least_steps": 2, "most_steps": sys.maxsize}
     else:

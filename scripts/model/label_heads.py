@@ -605,6 +605,7 @@ class LabelHeads(TrainablePipe):
         self.cfg: dict[str, Any] = {"labels": [], "thresholds": {}, "calibration": {}, "spans_key": spans_key}
         self.cfg |= {"min_precision": min_precision, "assumed_outside": assumed_outside}
         self._rehearsal_model: Model[list[Doc], Floats2d] | None = None
+        self._teacher: Callable[[Sequence[Doc]], np.ndarray] | None = None
 
     # Labels
 
@@ -696,10 +697,18 @@ class LabelHeads(TrainablePipe):
         self.model.get_ref("heads").attrs["labels"] = len(self.labels)
         self.model.initialize(X=sample or None)
 
+    def learn_from(self, teacher: Callable[[Sequence[Doc]], np.ndarray]) -> None:
+        """From now on, learn what a teacher predicts of labels where they are not covered: it gives the probabilities
+        of the tags in Docs, (tokens of all Docs, labels, 5) (Hinton et al. 2015, https://arxiv.org/abs/1503.02531).
+        """
+        self._teacher = teacher
+
     def get_loss(self, examples: Iterable[Example], scores: Floats2d) -> tuple[float, Floats2d]:
         """The loss of a batch, and its gradient by the scores: (tokens, labels * 5). See `masked_loss`."""
-        gold = read_gold(list(examples), self.labels, self.assumed_outside)
-        loss, d_scores = masked_loss(scores.reshape(len(scores), -1, TAGS), gold, self.model.ops.xp)
+        examples = list(examples)
+        gold = read_gold(examples, self.labels, self.assumed_outside)
+        targets = self._teacher([example.predicted for example in examples]) if self._teacher else None
+        loss, d_scores = masked_loss(scores.reshape(len(scores), -1, TAGS), gold, self.model.ops.xp, targets)
         return loss, d_scores.reshape(scores.shape)
 
     def finish_update(self, sgd: Optimizer) -> None:
@@ -751,6 +760,10 @@ class LabelHeads(TrainablePipe):
         parts = map(self.model.predict, _in_chunks(filled))
         return np.concatenate([self.model.ops.to_numpy(part) for part in parts]).reshape(-1, len(self.labels), TAGS)
 
+    def probabilities(self, docs: Sequence[Doc]) -> np.ndarray:
+        """Calibrated probabilities of all tags: (tokens of all Docs, labels, 5). See `tag_probabilities`."""
+        return tag_probabilities(self.scores(docs), calibration_array(self.labels, self.calibration))
+
     def predict(self, docs: Iterable[Doc]) -> BatchEntities:
         """Predict the entities of a batch, without changing the Docs."""
         docs = list(docs)
@@ -792,12 +805,13 @@ def _in_chunks(docs: Iterable[Doc]) -> Iterator[list[Doc]]:
         yield chunk
 
 
-def masked_loss(scores: Any, gold: BatchGold, xp: Any) -> tuple[float, Any]:
+def masked_loss(scores: Any, gold: BatchGold, xp: Any, targets: np.ndarray | None = None) -> tuple[float, Any]:
     """Cross entropy of the tags that are covered or assumed, plus -log(1 - p) for each rejected span, p being that of
-    its tags.
+    its tags, plus cross entropy of targets where nothing is known.
 
     scores (Floats3d): (tokens, labels, 5).
     xp (Any): numpy or cupy.
+    targets (np.ndarray | None): Probabilities of the tags: (tokens, labels, 5); None: unknown tags do not count.
     RETURNS (tuple[float, Floats3d]): The sum, and its gradient by the scores.
     """
     logs = log_softmax(scores)
@@ -811,11 +825,25 @@ def masked_loss(scores: Any, gold: BatchGold, xp: Any) -> tuple[float, Any]:
     # Before d_scores changes: until here it holds the probabilities.
     pushes = [_push_down(logs, d_scores, *span, xp) for span in gold.incorrect]
     d_scores[rows, columns, tags] -= 1
+    if targets is not None:
+        unknown = _unknown(gold).nonzero()
+        wanted, place = xp.asarray(targets[unknown], "f"), tuple(map(xp.asarray, unknown))
+        loss -= float((logs[place] * wanted).sum())
+        d_scores[place] -= wanted
+        weights[place] = 1
     d_scores *= weights[:, :, None]
     for start, end, column, gradient, more in pushes:
         d_scores[start:end, column] += gradient
         loss += more
     return loss, d_scores
+
+
+def _unknown(gold: BatchGold) -> np.ndarray:
+    """Where nothing is covered, assumed or rejected: (tokens, labels), bool."""
+    unknown = ~gold.covered & (gold.assumed == 0)
+    for start, end, column in gold.incorrect:
+        unknown[start:end, column] = False
+    return unknown
 
 
 def _push_down(

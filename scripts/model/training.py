@@ -18,12 +18,13 @@ from spacy.util import minibatch, walk_dict
 from scripts.building.documents import missing_language
 from scripts.building.reading import CorpusReader
 from scripts.building.splits import Corpus, SplitName
-from scripts.core.errors import UserError, committing, note_new
+from scripts.core.errors import UserError, committing, note_new, plain_console
 from scripts.core.files import exclusive, replace_folder, work_folder
 from scripts.core.workers import available_cores, available_mb, spread
 from scripts.model import label_heads
 from scripts.model.fitting import demand_training_numbers, fit, length
 from scripts.model.models import BEST, UNFINISHED, announce, blas_threads, fast_ops, save_model
+from scripts.model.teacher import Teacher, label_heads_of, teacher_share, teacher_values
 from scripts.model.thresholds import (
     demand_numbers,
     examples_with_layers,
@@ -76,6 +77,7 @@ def load_config(path: Path, values: Mapping[str, Any], vectors: str = "") -> tup
     _demand_factories(path, config)
     demand_training_numbers(path, config)
     demand_numbers(path, config)
+    teacher_share(config)
     _demand_vectors(path, config)
     if _start(config) and heads_of(config) is None:
         raise UserError(
@@ -121,8 +123,7 @@ def _demand_factories(path: Path, config: Config) -> None:
     except ImportError as err:
         raise missing_language(config["nlp"]["lang"], err) from err
     for name, block in config.get("components", {}).items():
-        factory = block.get("factory")
-        if factory and not nlp.has_factory(factory):
+        if (factory := block.get("factory")) and not nlp.has_factory(factory):
             hint = "; pip install -r requirements-trf.txt" if factory == "transformer" else ""
             raise UserError(f"{path}: [components.{name}]: there is no component {factory!r} installed{hint}")
 
@@ -171,6 +172,7 @@ class TrainingJob(NamedTuple):
 
     config (Path), values (Mapping[str, Any]): See `load_config`.
     words (int): Tokens of the training texts, by which [length] goes; 0 if they are not known.
+    is_partial (bool): Whether labels are not covered in some of these texts, so that there is something for a teacher.
     dev (Path): A folder of DocBins on which thresholds are set.
     folder (Path): For example training/ner/seed-0. A model that is there is replaced once the new one is whole.
     gpu (int): Its number, or -1 for the CPU.
@@ -179,6 +181,7 @@ class TrainingJob(NamedTuple):
     config: Path
     values: Mapping[str, Any]
     words: int
+    is_partial: bool
     dev: Path
     folder: Path
     gpu: int
@@ -218,8 +221,7 @@ class Trained(NamedTuple):
                 f"never predicted on the dev texts, which have entities of them: {labels}; raise [training] "
                 "max_steps, or annotate more texts for them"
             )
-        imprecise = self._imprecise() if self.precision else ""
-        if imprecise:
+        if self.precision and (imprecise := self._imprecise()):
             sentences.append(
                 f"a precision of {self.precision} is not certain on the dev texts, so that the threshold is the most "
                 f"precise one, for {imprecise}; annotate more texts for them, or lower min_precision"
@@ -272,21 +274,37 @@ def train(job: TrainingJob) -> Trained:
         loaded, or is frozen and does not annotate; see `length`.
     """
     _demand_gpu(job.config, job.values, job.gpu)
-    config = _read(job.config, {**job.values, **length(_read(job.config, job.values), job.words)})
-    with replacing_model(job.folder) as work:
-        with fast_ops(config):
-            nlp = _initialized(job, config)
-            fit(nlp, work / "trained", job.words, job.gpu)
-            nlp = spacy.load(work / "trained")
-        examples = CorpusReader(job.dev)(nlp)
-        scorer = label_scorer(nlp)
-        if scorer:
-            chosen, dev = set_thresholds(scorer, examples_with_layers(nlp, examples))
-            trained = Trained(chosen, dev, min_precision(scorer))
-        else:
-            trained = Trained({}, dict(label_heads.count_covered(_predicted(nlp, examples))))
+    config = _config_for(job)
+    shorter = teacher_values(config) if job.is_partial else {}
+    with replacing_model(job.folder) as work, fast_ops(config):
+        teacher = None
+        if shorter:
+            plain_console().print("A teacher first: what it predicts is learned where labels are not covered")
+            teacher = Teacher(_fit(job._replace(values={**job.values, **shorter}), work / "teacher")[0])
+            plain_console().print("Then the model")
+        nlp, trained = _fit(job, work / "trained", teacher)
         save_model(nlp, work / BEST)
     return trained
+
+
+def _config_for(job: TrainingJob) -> Config:
+    """The config of a training, with its length."""
+    return _read(job.config, {**job.values, **length(_read(job.config, job.values), job.words)})
+
+
+def _fit(job: TrainingJob, folder: Path, teacher: Teacher | None = None) -> tuple[Language, Trained]:
+    """Train a pipeline, write it, and then set the thresholds of the one that is returned."""
+    nlp = _initialized(job, _config_for(job))
+    if teacher:
+        label_heads_of(nlp).learn_from(teacher)
+    fit(nlp, folder, job.words, job.gpu)
+    nlp = spacy.load(folder)
+    examples = CorpusReader(job.dev)(nlp)
+    scorer = label_scorer(nlp)
+    if scorer is None:
+        return nlp, Trained({}, dict(label_heads.count_covered(_predicted(nlp, examples))))
+    chosen, dev = set_thresholds(scorer, examples_with_layers(nlp, examples))
+    return nlp, Trained(chosen, dev, min_precision(scorer))
 
 
 def _initialized(job: TrainingJob, config: Config) -> Language:

@@ -142,7 +142,7 @@ def learn(
         jobs = {
             (share, seed): TrainingJob(
                 config, {**values, "system.seed": seed, "paths.train": str(work / f"part-{share}")}, words,
-                corpus / "dev", work / f"model-{share}-{seed}", gpu,
+                split.is_partial("train"), corpus / "dev", work / f"model-{share}-{seed}", gpu,
             )
             for share, (*_, words) in zip(shares, sizes, strict=True)
             for seed in seeds

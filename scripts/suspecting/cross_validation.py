@@ -291,7 +291,8 @@ def _training_job(plan: CrossValidation, work: Path, words: Sequence[int], fold:
     values = {**plan.ensemble.values, "system.seed": seed}
     values |= {f"paths.{name}": str(path) for name, path in paths.items()}
     ensemble = plan.ensemble
-    return TrainingJob(ensemble.config, values, words[fold], data / "dev", work / f"model-{fold}-{seed}", ensemble.gpu)
+    folder = work / f"model-{fold}-{seed}"
+    return TrainingJob(ensemble.config, values, words[fold], False, data / "dev", folder, ensemble.gpu)
 
 
 # Prediction
