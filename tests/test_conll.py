@@ -248,6 +248,52 @@ def test_the_column_of_the_entities_is_found_and_the_others_are_named(corpus, co
     assert len(intake.notes) == len(notes) + 1
 
 
+UNIVERSAL = (
+    "# sent_id = 1\n# text = Ana vai ao Rio do rei.\n1\tAna\tB-PER\t-\n2\tvai\tO\t-\n3-4\tao\t{0}\t-\n3\ta\tO\t-\n"
+    "4\to\tO\t-\n5\tRio\tB-LOC\t-\n5.1\tfoi\t{0}\t-\n6-7\tdo\t{0}\t-\n6\tde\tI-LOC\t-\n7\to\tI-LOC\t-\n8\trei\tI-LOC\t-\n\n"
+)
+
+
+@pytest.mark.parametrize("tag", ["O", "_"])
+@pytest.mark.parametrize("columns", [{}, {"token": 2, "tag": 3}])
+def test_multiword_tokens_and_empty_nodes_of_conll_u_are_no_words(corpus, tag, columns):
+    source = corpus(UNIVERSAL.format(tag) * 3, **columns)
+    assert (source.recognizes(), source.labels_found()) == (True, {"PER": 3, "LOC": 3})
+    tasks, intake, _ = read(source)
+    assert {task.text for task in tasks} == {"Ana vai a o Rio de o rei"}
+    assert spans(tasks[:1]) == [[("Ana", "PER"), ("Rio de o rei", "LOC")]]
+    note = "line of a multiword token (3-4) or an empty node (3.1) is not read: the words themselves are"
+    assert (intake.notes[note], intake.reasons) == (9, {})
+
+
+def test_numbers_of_tokens_may_go_on_across_sentences(corpus):
+    rows = [f"{n}\t{w}\t{t}\n" for n, (w, t) in enumerate([("Ana", "B-PER"), ("ran", "O")] * 30, 1)]
+    source = corpus("".join(a + b + "\n" for a, b in zip(rows[::2], rows[1::2], strict=True)))
+    assert {task.text for task in read(source)[0]} == {"Ana ran"}
+    assert source.labels_found() == {"PER": 30}
+    two_numbers = corpus("".join(f"{n}\t{n % 3 + 1}\tAna\tB-PER\n\n" for n in range(1, 20)))
+    assert {task.text for task in read(two_numbers)[0]} == {"Ana"}
+
+
+def test_ranges_are_tokens_where_no_column_counts_them(corpus):
+    pages = "".join(f"{page}\tAna\tB-PER\n12-13\tran\tO\n\n" for page in (40, 12, 31))
+    assert [task.text for task in read(corpus(pages, token=2, tag=3))[0]] == ["Ana ran"] * 3
+    offsets = "".join(f"{start}-{start + 3}\tAna\tB-PER\n" for start in range(0, 40, 4))
+    assert read(corpus(offsets))[0][0].text == " ".join(["Ana"] * 10)
+    scores = "".join(f"{n}\tCD\tO\n3-1\tCD\tB-PER\n\n" for n in range(9))
+    assert read(corpus(scores, token=1, tag=3))[0][0].text == "0 3-1"
+
+
+def test_an_underscore_is_no_label(corpus):
+    source = corpus("".join(f"Ana{n} NNP B-PER\nran VBD _\nto IN _\nRome NNP B-LOC\n# SYM _\n\n" for n in range(9)))
+    assert (source.recognizes(), source.labels_found()) == (True, {"PER": 9, "LOC": 9})
+    tasks, intake, _ = read(source)
+    assert tasks[0].text == "Ana0 ran to Rome #"
+    assert spans(tasks[:1]) == [[("Ana0", "PER"), ("Rome", "LOC")]]
+    assert intake.reasons == {}
+    assert not corpus("".join(f"Ana{n} NNP _\nran VBD _\n\n" for n in range(9))).recognizes()
+
+
 def test_import_is_told_of_the_columns(corpus):
     assert corpus(STACKOVERFLOW).findings() == ["tags of column 2 are taken; tag = 4 takes column 4, with 1 × Code"]
     assert corpus(CONLL_2003).findings() == [

@@ -26,6 +26,7 @@ _STYLES = (
 )
 _SYNONYMS = {"E": "L", "S": "U", "M": "I"}  # as BIOES and BMES call what BILUO calls L, U and I
 _OUTSIDE = "O"
+UNDERSCORE = "_"  # as CoNLL-U writes that a column says nothing of a token
 
 
 class TaggedEntity(NamedTuple):
@@ -70,7 +71,7 @@ def usual_tags(tags: Iterable[str]) -> dict[str, str]:
 
     None is, if no label is there with two prefixes: B_CELL and I_BAND may be labels.
     """
-    entity_tags = {tag for tag in tags if tag and tag != _OUTSIDE}
+    entity_tags = {tag for tag in tags if tag not in ("", _OUTSIDE, UNDERSCORE)}
     for style in _STYLES:
         found = {tag: match for tag in entity_tags if (match := style.fullmatch(tag))}
         labels = [match["label"] for match in found.values()]
@@ -80,8 +81,8 @@ def usual_tags(tags: Iterable[str]) -> dict[str, str]:
 
 
 def split(tag: str) -> tuple[str, str]:
-    """Return prefix (B, I, L, U or none) and label of a tag; "O" has neither."""
-    if tag == _OUTSIDE or not tag:
+    """Return prefix (B, I, L, U or none) and label of a tag; "O" and "_" have neither."""
+    if tag in (_OUTSIDE, UNDERSCORE) or not tag:
         return "", ""
     match = _PREFIXED.fullmatch(tag)
     return (_SYNONYMS.get(match[1], match[1]), match[2]) if match else ("", tag)
