@@ -449,6 +449,13 @@ def test_prose_is_not_taken_for_tags(corpus, content):
     assert not corpus(content).recognizes()
 
 
+def test_an_empty_file_does_not_hide_the_format_of_a_folder(corpus, tmp_path):
+    corpus(FILE, name="complete.conll")
+    corpus("", name="incomplete.conll")  # as `export` writes it where all texts are complete
+    assert Conll(str(tmp_path), ["PER"]).recognizes()
+    assert not corpus("", name="incomplete.conll").recognizes()
+
+
 def test_a_few_broken_lines_do_not_hide_the_format(tmp_path):
     sentence = "Ada\tB-PER\nlives\tO\nin\tO\nGraz\tB-LOC\n.\tO\n\n"
     broken = sentence.replace("lives\tO", "lives")

@@ -278,10 +278,10 @@ class Conll(Files, frozen=True):
 
 
 def _has_lines(path: Path) -> bool:
-    """Whether a file ends its first lines early, which JSON in one line does not."""
+    """Whether a file ends its first lines early, which JSON in one line does not. An empty one has none."""
     with opened(path) as file:
         start = file.read(_LONG_LINE)
-    return b"\n" in start or len(start) < _LONG_LINE
+    return bool(start.strip()) and (b"\n" in start or len(start) < _LONG_LINE)
 
 
 class _TaggedToken(NamedTuple):
