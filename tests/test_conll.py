@@ -388,6 +388,14 @@ def test_files_of_prose_in_a_folder_are_not_read(corpus, tmp_path):
     assert intake.notes["file *.txt or *.tsv without columns is not read"] == 2
 
 
+def test_files_of_prose_may_end_in_upper_case(corpus, tmp_path):
+    corpus(FILE, name="train.CONLL")
+    corpus("All names\n\nare from a novel of that time.\nThanks!\n", name="README.TXT")
+    source = Conll(str(tmp_path), ["PER", "LOC"])
+    assert source.recognizes()
+    assert spans(read(source)[0]) == [[("Ada Lovelace", "PER"), ("Bob", "PER")], [("Köln", "LOC")]]
+
+
 def test_a_webanno_file_is_not_taken_for_another(corpus):
     source = corpus("#FORMAT=WebAnno TSV 3.3\n\n\n#Text=Ada\n1-1\t0-3\tAda\tPER\n", name="a.tsv")
     assert source.recognizes()

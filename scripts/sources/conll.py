@@ -311,4 +311,4 @@ def _is_webanno(path: Path) -> bool:
 
 
 def _is_general(name: str) -> bool:
-    return name.removesuffix(".gz").endswith(_GENERAL)
+    return name.lower().removesuffix(".gz").endswith(_GENERAL)

@@ -17,7 +17,7 @@ from scripts.core.settings import registry
 from scripts.core.words import is_written_together
 from scripts.sources.columns import are_phrases, is_tag, list_labels
 from scripts.sources.documents import Document, Record
-from scripts.sources.files import Files, NamedFile
+from scripts.sources.files import Files, NamedFile, has_ending
 from scripts.sources.offsets import UnitEvidence
 from scripts.sources.source import Intake
 from scripts.sources.tags import JOINED, Scheme, SchemeSetting, check_scheme, entities, find_scheme, tagged_text
@@ -218,7 +218,7 @@ def _batches(path: Path, columns: tuple[str, ...] | None) -> Iterator[tuple[Sche
     except ImportError as err:
         raise UserError(f"{path}: to read it, pip install -r requirements-arrow.txt") from err
     try:
-        if path.suffix == ".parquet":
+        if has_ending(path, ".parquet"):
             with parquet.ParquetFile(path) as file:
                 _check_columns(path, file.schema_arrow, columns or ())
                 wanted = _list_columns(file.schema_arrow) if columns is None else list(columns)
