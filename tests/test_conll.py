@@ -84,6 +84,36 @@ def test_other_ways_to_write_tags(corpus, tags):
     assert spans(read(source)[0][:1])[0][:2] == [("New Porto", "PER"), ("Rome", "LOC")]
 
 
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        (["Ana B-PER|B-ACTOR", "Ross I-PER|I-ACTOR", "met O"], [("Ana Ross", "ACTOR"), ("Ana Ross", "PER")]),
+        (["TU B-ORG", "Rome I-ORG|U-LOC", "now L-ORG"], [("TU Rome now", "ORG"), ("Rome", "LOC")]),
+        (["TU B-ORG|O", "of I-ORG|_", "Rome I-ORG|B-LOC"], [("TU of Rome", "ORG"), ("Rome", "LOC")]),
+        (["Ana B-PER|B-ACTOR", "Bob I-ACTOR|B-PER"], [("Ana Bob", "ACTOR"), ("Ana", "PER"), ("Bob", "PER")]),
+        (["Ana I-PER", "Ross I-PER|I-ACTOR", "Eva B-PER"], [("Ana Ross", "PER"), ("Ross", "ACTOR"), ("Eva", "PER")]),
+    ],
+)
+def test_a_token_may_have_tags_of_several_labels(corpus, rows, found):
+    source = corpus(("\n".join(rows) + "\nlater O\n\n") * 3, labels=["ACTOR", "LOC", "ORG", "PER"])
+    labels = {label: 3 * sum(other == label for _, other in found) for _, label in found}
+    assert (source.recognizes(), source.labels_found()) == (True, labels)
+    tasks, intake, skipped = read(source)
+    assert (sorted(spans(tasks)[0]), len(tasks), skipped) == (sorted(found), 3, [])
+    assert source._with_columns().tag == -1
+    assert sum(intake.notes.values()) == 1
+
+
+def test_a_label_may_have_a_bar_in_it(corpus):
+    source = corpus("Ana B-PER|ORG\nRoss I-PER|ORG\nmet O\nEva B-A|B\n", labels=["A|B", "PER|ORG"])
+    assert source.labels_found() == {"PER|ORG": 1, "A|B": 1}
+
+
+def test_entities_of_one_label_inside_another_are_told_apart():
+    tags = ["B-ORG", "I-ORG|B-ORG", "I-ORG|I-ORG", "O"]
+    assert sorted(entities(tags, find_scheme("auto", [tags]))) == [(0, 3, "ORG", ""), (1, 3, "ORG", "")]
+
+
 @pytest.mark.parametrize("tags", ["B_CELL I_BAND O O", "E_coli S_aureus O O", "PER PER O LOC"])
 def test_labels_that_look_like_prefixes(corpus, tags):
     rows = "".join(f"{token} {tag}\n" for token, tag in zip(["a", "b", "c", "d"], tags.split(), strict=True))

@@ -14,7 +14,7 @@ import msgspec
 
 from scripts.sources.files import opened
 from scripts.sources.limits import lines
-from scripts.sources.tags import UNDERSCORE, split
+from scripts.sources.tags import UNDERSCORE, split, tags_of_token
 
 DOCSTART = "-DOCSTART-"  # in AIDA's files, with the name of the document after it
 _SAMPLE = 1000  # lines that tell the separator of the columns, and which hold tags
@@ -150,8 +150,8 @@ def find_columns(paths: Iterable[Path], all_lines: bool = False) -> Columns:
 
 
 def is_tag(value: str) -> bool:
-    """Whether a value looks like a tag with a prefix, or "O"."""
-    return _TAG.fullmatch(value.strip()) is not None
+    """Whether a value looks like a tag with a prefix, or "O", or several of such."""
+    return any(_TAG.fullmatch(tag) for tag in tags_of_token(value.strip()))
 
 
 def are_tags(values: Counter[str]) -> bool:
@@ -205,22 +205,23 @@ class _Rows:
         self.width = width
         self._values = [Counter[str]() for _ in range(width)]
         self._spans = [Counter[str]() for _ in range(width)]
-        self._before = [("", "")] * width
+        self._before: list[list[str]] = [[]] * width
 
     def add(self, line: bytes, columns: list[str]) -> None:
         """Count a line; other lines than rows end a sentence."""
         if not columns or len(columns) != self.width or columns[0].startswith(DOCSTART) or line.startswith(b"#"):
-            self._before = [("", "")] * self.width
+            self._before = [[]] * self.width
             return
         self.number += 1
         for place, value in enumerate(map(str.strip, columns)):
             if len(self._values[place]) > _MAX_VALUES:  # tokens
                 continue
             self._values[place][value] += 1
-            prefix, label = split(value)
-            if label and (prefix in ("B", "U") or self._before[place][1] != label):
-                self._spans[place][label] += 1
-            self._before[place] = (prefix, label)
+            tags = [split(tag) for tag in tags_of_token(value)]
+            for prefix, label in tags:
+                if label and (prefix in ("B", "U") or label not in self._before[place]):
+                    self._spans[place][label] += 1
+            self._before[place] = [label for _, label in tags]
 
     def has_enough(self) -> bool:
         """Whether a column that holds tags has some other than "O", or none holds tags."""

@@ -5,8 +5,9 @@ IO none.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Literal, NamedTuple, get_args
 
 from scripts.core.errors import UserError
@@ -19,6 +20,7 @@ SCHEMES = get_args(SchemeSetting)
 JOINED = "text of a script without spaces between words: none is put between its tokens"
 
 _PREFIXED = re.compile(r"([BILUESM])-(.+)", re.DOTALL)
+_SEVERAL = re.compile(r"(?:O|_|[BILUESM]-[^|]+)(?:\|(?:O|_|[BILUESM]-[^|]+))+")
 # Other ways to write B-PER
 _STYLES = (
     re.compile(r"(?P<prefix>[BILUESM])[_:](?P<label>.+)"),
@@ -51,7 +53,7 @@ def find_scheme(scheme: SchemeSetting, sentences: Iterable[Sequence[str]]) -> Sc
     has_begin = False
     not_iob2 = 0  # I- where an entity starts
     not_iob1 = 0  # B- not after the same label
-    for tags in sentences:
+    for tags in chain.from_iterable(map(_layers, sentences)):
         label_before = ""
         for tag in tags:
             prefix, label = split(tag)
@@ -88,8 +90,33 @@ def split(tag: str) -> tuple[str, str]:
     return (_SYNONYMS.get(match[1], match[1]), match[2]) if match else ("", tag)
 
 
-def entities(tags: Iterable[str], scheme: Scheme) -> Iterator[TaggedEntity]:
+def tags_of_token(value: str) -> list[str]:
+    """Return the tags in a value: usually one. Where entities may overlap, some files have several: B-PER|I-ORG."""
+    return value.split("|") if "|" in value and _SEVERAL.fullmatch(value) else [value]
+
+
+def _layers(tags: Sequence[str]) -> Iterable[Sequence[str]]:
+    """Return the tags of a sentence or, where a token has several, those of each label apart: I-ORG|B-ORG is of an
+    entity, and of one inside it.
+    """
+    if "|" not in "".join(tags) or not any(len(tags_of_token(tag)) > 1 for tag in tags):
+        return [tags]
+    found: dict[tuple[str, int], list[str]] = {}
+    for number, several in enumerate(map(tags_of_token, tags)):
+        depth = Counter[str]()
+        for tag in several:
+            if label := split(tag)[1]:
+                found.setdefault((label, depth[label]), [_OUTSIDE] * len(tags))[number] = tag
+                depth[label] += 1
+    return found.values()
+
+
+def entities(tags: Sequence[str], scheme: Scheme) -> Iterator[TaggedEntity]:
     """Stream the entities in the tags of a sentence; one that breaks the rules of the scheme has a fault."""
+    return chain.from_iterable(_entities(layer, scheme) for layer in _layers(tags))
+
+
+def _entities(tags: Iterable[str], scheme: Scheme) -> Iterator[TaggedEntity]:
     entity: TaggedEntity | None = None
     for number, tag in enumerate([*tags, _OUTSIDE]):
         prefix, label = split(tag)
