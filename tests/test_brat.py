@@ -501,6 +501,19 @@ def test_both_files_of_a_document_are_one_record(folder):
     assert source(path).recognizes()
 
 
+def test_their_endings_may_be_in_upper_case(folder):
+    path = shared_task(folder, 1, [ADA, LONDON], ["T7\tMEET 13 16\tmet"])
+    shared_task(folder, 2, [ADA], text=f"{TEXT} Twice.")
+    before = [(task.text, task.labels, task.spans) for task in read(source(path, [*BOTH, "MEET"]))[0]]
+    for file in list(path.iterdir()):
+        file.rename(file.with_suffix(file.suffix.upper()))
+    tasks, intake, skipped = read(source(path, [*BOTH, "MEET"]))
+    assert [(task.text, task.labels, task.spans) for task in tasks] == before
+    assert (len(before), intake.records["read"], skipped) == (2, 2, [])
+    (path / "1.A2").write_text("T7\tMEET 13 99\tmet\n")
+    assert [skip.place for skip in read(source(path, ["PERSON", "MEET"]))[2]] == ["1.A2:1"]
+
+
 def test_a_document_of_the_test_set_says_nothing_of_the_triggers(folder):
     shared_task(folder, 1, [ADA], ["T7\tMEET 13 16\tmet"])
     path = shared_task(folder, 2, [ADA], text=f"{TEXT} Twice.")

@@ -84,6 +84,36 @@ def test_other_ways_to_write_tags(corpus, tags):
     assert spans(read(source)[0][:1])[0][:2] == [("New Porto", "PER"), ("Rome", "LOC")]
 
 
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        (["Ana B-PER|B-ACTOR", "Ross I-PER|I-ACTOR", "met O"], [("Ana Ross", "ACTOR"), ("Ana Ross", "PER")]),
+        (["TU B-ORG", "Rome I-ORG|U-LOC", "now L-ORG"], [("TU Rome now", "ORG"), ("Rome", "LOC")]),
+        (["TU B-ORG|O", "of I-ORG|_", "Rome I-ORG|B-LOC"], [("TU of Rome", "ORG"), ("Rome", "LOC")]),
+        (["Ana B-PER|B-ACTOR", "Bob I-ACTOR|B-PER"], [("Ana Bob", "ACTOR"), ("Ana", "PER"), ("Bob", "PER")]),
+        (["Ana I-PER", "Ross I-PER|I-ACTOR", "Eva B-PER"], [("Ana Ross", "PER"), ("Ross", "ACTOR"), ("Eva", "PER")]),
+    ],
+)
+def test_a_token_may_have_tags_of_several_labels(corpus, rows, found):
+    source = corpus(("\n".join(rows) + "\nlater O\n\n") * 3, labels=["ACTOR", "LOC", "ORG", "PER"])
+    labels = {label: 3 * sum(other == label for _, other in found) for _, label in found}
+    assert (source.recognizes(), source.labels_found()) == (True, labels)
+    tasks, intake, skipped = read(source)
+    assert (sorted(spans(tasks)[0]), len(tasks), skipped) == (sorted(found), 3, [])
+    assert source._with_columns().tag == -1
+    assert sum(intake.notes.values()) == 1
+
+
+def test_a_label_may_have_a_bar_in_it(corpus):
+    source = corpus("Ana B-PER|ORG\nRoss I-PER|ORG\nmet O\nEva B-A|B\n", labels=["A|B", "PER|ORG"])
+    assert source.labels_found() == {"PER|ORG": 1, "A|B": 1}
+
+
+def test_entities_of_one_label_inside_another_are_told_apart():
+    tags = ["B-ORG", "I-ORG|B-ORG", "I-ORG|I-ORG", "O"]
+    assert sorted(entities(tags, find_scheme("auto", [tags]))) == [(0, 3, "ORG", ""), (1, 3, "ORG", "")]
+
+
 @pytest.mark.parametrize("tags", ["B_CELL I_BAND O O", "E_coli S_aureus O O", "PER PER O LOC"])
 def test_labels_that_look_like_prefixes(corpus, tags):
     rows = "".join(f"{token} {tag}\n" for token, tag in zip(["a", "b", "c", "d"], tags.split(), strict=True))
@@ -248,6 +278,52 @@ def test_the_column_of_the_entities_is_found_and_the_others_are_named(corpus, co
     assert len(intake.notes) == len(notes) + 1
 
 
+UNIVERSAL = (
+    "# sent_id = 1\n# text = Ana vai ao Rio do rei.\n1\tAna\tB-PER\t-\n2\tvai\tO\t-\n3-4\tao\t{0}\t-\n3\ta\tO\t-\n"
+    "4\to\tO\t-\n5\tRio\tB-LOC\t-\n5.1\tfoi\t{0}\t-\n6-7\tdo\t{0}\t-\n6\tde\tI-LOC\t-\n7\to\tI-LOC\t-\n8\trei\tI-LOC\t-\n\n"
+)
+
+
+@pytest.mark.parametrize("tag", ["O", "_"])
+@pytest.mark.parametrize("columns", [{}, {"token": 2, "tag": 3}])
+def test_multiword_tokens_and_empty_nodes_of_conll_u_are_no_words(corpus, tag, columns):
+    source = corpus(UNIVERSAL.format(tag) * 3, **columns)
+    assert (source.recognizes(), source.labels_found()) == (True, {"PER": 3, "LOC": 3})
+    tasks, intake, _ = read(source)
+    assert {task.text for task in tasks} == {"Ana vai a o Rio de o rei"}
+    assert spans(tasks[:1]) == [[("Ana", "PER"), ("Rio de o rei", "LOC")]]
+    note = "line of a multiword token (3-4) or an empty node (3.1) is not read: the words themselves are"
+    assert (intake.notes[note], intake.reasons) == (9, {})
+
+
+def test_numbers_of_tokens_may_go_on_across_sentences(corpus):
+    rows = [f"{n}\t{w}\t{t}\n" for n, (w, t) in enumerate([("Ana", "B-PER"), ("ran", "O")] * 30, 1)]
+    source = corpus("".join(a + b + "\n" for a, b in zip(rows[::2], rows[1::2], strict=True)))
+    assert {task.text for task in read(source)[0]} == {"Ana ran"}
+    assert source.labels_found() == {"PER": 30}
+    two_numbers = corpus("".join(f"{n}\t{n % 3 + 1}\tAna\tB-PER\n\n" for n in range(1, 20)))
+    assert {task.text for task in read(two_numbers)[0]} == {"Ana"}
+
+
+def test_ranges_are_tokens_where_no_column_counts_them(corpus):
+    pages = "".join(f"{page}\tAna\tB-PER\n12-13\tran\tO\n\n" for page in (40, 12, 31))
+    assert [task.text for task in read(corpus(pages, token=2, tag=3))[0]] == ["Ana ran"] * 3
+    offsets = "".join(f"{start}-{start + 3}\tAna\tB-PER\n" for start in range(0, 40, 4))
+    assert read(corpus(offsets))[0][0].text == " ".join(["Ana"] * 10)
+    scores = "".join(f"{n}\tCD\tO\n3-1\tCD\tB-PER\n\n" for n in range(9))
+    assert read(corpus(scores, token=1, tag=3))[0][0].text == "0 3-1"
+
+
+def test_an_underscore_is_no_label(corpus):
+    source = corpus("".join(f"Ana{n} NNP B-PER\nran VBD _\nto IN _\nRome NNP B-LOC\n# SYM _\n\n" for n in range(9)))
+    assert (source.recognizes(), source.labels_found()) == (True, {"PER": 9, "LOC": 9})
+    tasks, intake, _ = read(source)
+    assert tasks[0].text == "Ana0 ran to Rome #"
+    assert spans(tasks[:1]) == [[("Ana0", "PER"), ("Rome", "LOC")]]
+    assert intake.reasons == {}
+    assert not corpus("".join(f"Ana{n} NNP _\nran VBD _\n\n" for n in range(9))).recognizes()
+
+
 def test_import_is_told_of_the_columns(corpus):
     assert corpus(STACKOVERFLOW).findings() == ["tags of column 2 are taken; tag = 4 takes column 4, with 1 × Code"]
     assert corpus(CONLL_2003).findings() == [
@@ -342,6 +418,14 @@ def test_files_of_prose_in_a_folder_are_not_read(corpus, tmp_path):
     assert intake.notes["file *.txt or *.tsv without columns is not read"] == 2
 
 
+def test_files_of_prose_may_end_in_upper_case(corpus, tmp_path):
+    corpus(FILE, name="train.CONLL")
+    corpus("All names\n\nare from a novel of that time.\nThanks!\n", name="README.TXT")
+    source = Conll(str(tmp_path), ["PER", "LOC"])
+    assert source.recognizes()
+    assert spans(read(source)[0]) == [[("Ada Lovelace", "PER"), ("Bob", "PER")], [("Köln", "LOC")]]
+
+
 def test_a_webanno_file_is_not_taken_for_another(corpus):
     source = corpus("#FORMAT=WebAnno TSV 3.3\n\n\n#Text=Ada\n1-1\t0-3\tAda\tPER\n", name="a.tsv")
     assert source.recognizes()
@@ -401,6 +485,13 @@ def test_what_is_wrong_before_reading(tmp_path):
 @pytest.mark.parametrize("content", ["Ada met Bob\nin Köln .\n", "Ada\n", "", "\n\n", "{}\n", "a,b\n"])
 def test_prose_is_not_taken_for_tags(corpus, content):
     assert not corpus(content).recognizes()
+
+
+def test_an_empty_file_does_not_hide_the_format_of_a_folder(corpus, tmp_path):
+    corpus(FILE, name="complete.conll")
+    corpus("", name="incomplete.conll")  # as `export` writes it where all texts are complete
+    assert Conll(str(tmp_path), ["PER"]).recognizes()
+    assert not corpus("", name="incomplete.conll").recognizes()
 
 
 def test_a_few_broken_lines_do_not_hide_the_format(tmp_path):

@@ -136,6 +136,15 @@ def test_a_text_longer_than_the_pipeline_takes_is_skipped_and_listed():
     assert [span.outcome for span in maker.misaligned] == ["too long"]
 
 
+def test_texts_that_are_one_accepted_span_are_not_counted_as_covered(tmp_path):
+    tasks = [task(f"Town{n}", (0, len(f"Town{n}"), "ORG"), kind="binary") for n in range(40)]
+    tasks += [task(f"I saw Berg{n} again", (6, 10 + len(str(n)), "ORG")) for n in range(60)]
+    merge(write(tmp_path / "a", tasks), tmp_path / "a", tmp_path / "corpus", "majority", Resources(512, 1))
+    made, _ = build(tmp_path / "corpus", PLAN, 1)
+    assert sum(made.texts.values()) == 100
+    assert sum(made.covered["ORG"].values()) == 60
+
+
 @given(text=st.text(min_size=1), share=st.floats(0, 0.4))
 def test_a_text_never_changes_its_split_and_duplicates_are_together(text, share):
     splitter = Splitter(dev=0.1, test=share)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 import spacy
+from msgspec.structs import replace
 from spacy.tokens import Doc, DocBin, Span
 
+from scripts.building.documents import DocMaker
+from scripts.core.answers import GoldText
 from scripts.core.answers import Span as Taken
 from scripts.core.errors import UserError
 from scripts.sources.docbin import DocBinFiles
@@ -100,6 +103,31 @@ def test_covered_tells_of_which_labels_it_is_complete(stored):
     first, second = read(stored(doc, labels=["PER", "LOC", "ORG"]))[0]
     assert (first.kind, first.labels, first.spans) == ("manual", ["PER"], [Taken(0, 3, "PER")])
     assert (second.kind, second.labels) == ("binary", ["LOC"])
+
+
+def test_entities_inside_others_are_read_back_from_our_own_docs(stored):
+    outer, inner = (0, 3, "ORG"), (2, 3, "PER")
+    doc = made([outer], gold=[outer, inner], covered=[(0, 7, "PER"), (0, 7, "ORG")])
+    (task,), intake, _ = read(stored(doc, labels=["PER", "ORG"]))
+    assert (task.labels, task.spans) == (["ORG", "PER"], [Taken(0, 11, "ORG"), Taken(8, 11, "PER")])
+    assert intake.spans == {"read": 2, "kept": 2}
+    source = stored(made(gold=[inner], covered=[(0, 7, "PER")]), made(other=[ADA]))  # no entity in doc.ents
+    assert source.labels_found() == {"PER": 1}
+    assert source.findings() == ['1 spans (PER) in doc.spans under another key: spans_key = "other"']
+
+
+def test_an_accepted_span_that_is_the_whole_text_does_not_cover_it(stored):
+    maker = DocMaker(NLP, frozenset(["PER", "ORG"]), "snap")
+    text = GoldText(
+        input_hash=0, text="Ada Bob", spans=[], covered=["ORG"], rejected=[], unresolved=[], sources=[], meta={},
+        accepted=[Taken(0, 3, "PER"), Taken(4, 7, "PER")],
+    )  # fmt: skip
+    tasks, _, _ = read(
+        stored(maker.make(text), maker.make(replace(text, accepted=[Taken(0, 7, "PER")])), labels=["PER"])
+    )
+    assert [(task.kind, task.answer, task.spans) for task in tasks] == [
+        ("binary", "accept", [span]) for span in (Taken(0, 3, "PER"), Taken(4, 7, "PER"), Taken(0, 7, "PER"))
+    ]
 
 
 def test_what_a_text_without_spans_means(stored):

@@ -61,6 +61,18 @@ def test_names_beside_the_file_or_given(tmp_path):
     assert read(HuggingFace(path, ["PER"]))[0][0].spans == [Span(0, 6, "PER")]
 
 
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_other_names_beside_a_file_change_the_source(tmp_path, is_folder):
+    path = write(tmp_path, "stream")
+    source = HuggingFace(str(tmp_path) if is_folder else path, ["PER"])
+    info = tmp_path / "dataset_info.json"
+    seen = [(source.state().value, source.digest())]
+    for names in (NAMES, ["O", "B-LOC", "I-LOC", "B-PER"]):
+        info.write_text(json.dumps({"features": {"ner_tags": {"feature": {"names": names}}}}))
+        seen.append((source.state().value, source.digest()))
+    assert [len(set(values)) for values in zip(*seen, strict=True)] == [3, 3]
+
+
 def test_tags_as_texts_in_columns_of_other_names(tmp_path):
     path = write(tmp_path, rows={"words": [["Ada", "met"]], "labels": [["U-PER", "O"]]})
     (task,), intake, _ = read(HuggingFace(path, ["PER"], tokens="words", tags="labels"))

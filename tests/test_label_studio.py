@@ -104,8 +104,16 @@ def test_who_annotated(export, completed_by, annotator):
 
 @pytest.mark.parametrize("when", [None, "yesterday", [], -5, 1e300, "0001-01-01T00:00:00", True])
 def test_a_missing_time_stays_missing(export, when):
-    (task,), _, _ = read(export(made(annotation(region(), created_at=when, updated_at=when))))
+    (task,), intake, _ = read(export(made(annotation(region(), created_at=when, updated_at=when))))
     assert task.timestamp is None
+    assert sum(times for note, times in intake.notes.items() if note.startswith("time that is none")) == (
+        when is not None
+    )
+
+
+def test_a_time_in_milliseconds(export):
+    (task,), _, _ = read(export(made(annotation(region(), created_at=1_600_000_000_123, updated_at=None))))
+    assert task.timestamp == 1_600_000_000
 
 
 def test_several_annotators_have_an_answer_each(export):

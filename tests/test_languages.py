@@ -271,6 +271,17 @@ def test_an_accepted_span_off_the_tokens_is_not_scored_where_its_label_is_not_co
     assert scored(reference).labels["ORG"].texts == 0
 
 
+@pytest.mark.parametrize("policy", ["snap", "skip"])
+@pytest.mark.parametrize("accepted", [[(0, 11)], [(0, 3), (4, 11)], [(0, 6)], [(0, 3), (4, 10)]])
+def test_accepted_spans_that_have_all_tokens_do_not_cover_a_text(accepted, policy):
+    spans = [(*place, "ORG") for place in accepted]
+    reference = made(gold(covered=["PER"], accepted=spans, text="Ada IBMshop"), policy)
+    found = scored(reference, (0, 1, "ORG")).labels
+    assert (found["ORG"].texts, found["PER"].texts) == (0, 1)
+    annotated = made(gold(*spans, covered=["ORG", "PER"], text="Ada IBMshop"), policy)
+    assert scored(annotated).labels["ORG"].texts == 1
+
+
 def test_equal_to_spacy_where_all_is_on_the_tokens():
     reference = made(gold((0, 3, "PER"), (7, 11, "ORG"), (16, 19, "PER")))
     doc = NLP.make_doc(reference.text)

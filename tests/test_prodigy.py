@@ -229,10 +229,17 @@ def test_who_answered(fields, annotator):
 
 @pytest.mark.parametrize(
     ("stored", "seconds"),
-    [(1_700_000_000, 1_700_000_000), (1_700_000_000.75, 1_700_000_000), (0, None), (-5, None), (1e300, None)],
-)
+    [
+        (1_700_000_000, 1_700_000_000), (1_700_000_000.75, 1_700_000_000), (0, None), (-5, None), (1e300, None),
+        (1_700_000_000_999, 1_700_000_000), (1_700_000_000_000_001, 1_700_000_000), (1.7e18, 1_700_000_000),
+        (300_000_000_000, 300_000_000), (253_402_300_799, 253_402_300_799), (None, None),
+    ],
+)  # fmt: skip
 def test_when_it_was_answered(stored, seconds):
-    assert understood(task(TEXT, [ADA], _timestamp=stored))[0][0].timestamp == seconds
+    (found,), intake, _ = understood(task(TEXT, [ADA], _timestamp=stored))
+    assert found.timestamp == seconds
+    dropped = "time that is none (zero, negative, or no date) dropped: it is not known which answer is later"
+    assert intake.notes[dropped] == (seconds is None and stored is not None)
 
 
 # Spans

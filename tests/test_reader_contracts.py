@@ -14,10 +14,12 @@ from typing import NamedTuple
 
 import pytest
 import spacy
+from msgspec.structs import replace
 from spacy.tokens import DocBin
 
 from scripts.core import settings
 from scripts.merging import reading
+from scripts.sources.files import Files
 from scripts.sources.source import Divisible, Source
 from scripts.sources.web import fetch
 from tests import web
@@ -259,6 +261,20 @@ def test_it_reads_every_record_with_its_spans(reader):
     assert intake.records["read"] == intake.records["kept"] == RECORDS
     assert all(task.labels == LABELS for task in tasks)
     assert len({task.source for task in tasks}) == RECORDS
+
+
+def test_files_of_a_folder_may_end_in_upper_case(reader, tmp_path):
+    source = reader()
+    if not isinstance(source, Files):
+        pytest.skip("it reads no folder")
+    for path in [path for path in (tmp_path / "input").rglob("*") if path.is_file()]:
+        path.rename(path.with_suffix(path.suffix.upper()))
+    source = replace(source, path=str(tmp_path / "input"))
+    assert source.recognizes()
+    tasks, intake, skipped = read(source)
+    found = {task.text: [(span.start, span.end, span.label) for span in task.spans] for task in tasks}
+    assert (found, skipped) == (dict(numbered("Ada")), [])
+    assert not [note for note in intake.notes if "TypeSystem" in note or "without" in note]
 
 
 def test_it_accounts_for_labels_that_are_not_taken(reader):

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import spacy
 from confection import Config, ConfigValidationError
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from spacy.attrs import ENT_IOB, ENT_TYPE, LENGTH, ORTH, SPACY
 from spacy.language import Language
@@ -26,8 +27,10 @@ from scripts.core.errors import UserError
 
 # The id of spans in doc.spans["covered"] that are ranges, even if nothing but one entity is in them.
 RANGE = 1
+# The id of accepted spans there (and in doc.spans["misaligned"]) that have all tokens of a text, as if it were covered.
+ACCEPTED = 2
 _MISSING, _INSIDE, _OUTSIDE, _BEGIN = range(4)  # spaCy's ENT_IOB
-# Keys of doc.spans. `label_heads` has copies: it is packaged without this module.
+# Keys of doc.spans. `label_heads` has copies, and one of ACCEPTED: it is packaged without this module.
 GOLD, COVERED, INCORRECT, MISALIGNED = "gold", "covered", "incorrect_spans", "misaligned"
 SpanOutcome = Literal["snapped", "skipped", "overlapping", "too long", "no split"]
 
@@ -219,10 +222,13 @@ class DocMaker:
         accepted = sorted(self._align(tokens, text, text.accepted, holes, misaligned))
         gold = sorted([*gold, *accepted])
         covered = [*_covered_spans(tokens, text.covered, holes), *_covered_ranges(tokens, text, holes)]
-        covered += [span for span in accepted if not (text.covered_ranges and _is_within(span, covered))]
-        groups = {GOLD: gold, COVERED: covered, INCORRECT: self._incorrect_spans(tokens, text, accepted)}
+        single = [span for span in accepted if not (text.covered_ranges and _is_within(span, covered))]
+        touched = [entity.tokens for entity in misaligned]
+        if text.accepted:
+            single, touched = _mark_full(text, len(tokens.starts), single, touched)
+        groups = {GOLD: gold, COVERED: covered + single, INCORRECT: self._incorrect_spans(tokens, text, accepted)}
         if misaligned:
-            groups[MISALIGNED] = [entity.tokens for entity in misaligned]
+            groups[MISALIGNED] = touched
         annotated = [[entity.annotated.start, entity.annotated.end, entity.is_gold] for entity in misaligned]
         return AlignedText(tokens, groups, self._entities(tokens, text, gold, holes), annotated)
 
@@ -347,6 +353,25 @@ def _covered_ranges(tokens: Tokens, text: GoldText, holes: dict[str, set[int]]) 
             if (inside := tokens.inside(start, end)) is not None:
                 outside = {*range(inside[0]), *range(inside[1], length), *holes.get(label, ())}
                 yield from (TokenSpan(first, last, label, RANGE) for first, last in _complement(length, outside))
+
+
+def _mark_full(
+    text: GoldText, length: int, accepted: list[TokenSpan], touched: list[TokenSpan]
+) -> tuple[list[TokenSpan], list[TokenSpan]]:
+    """Return accepted and misaligned spans, with the id ACCEPTED those of labels that have all tokens of a text, of
+    which nothing but accepted spans is known.
+    """
+    places: dict[str, set[int]] = defaultdict(set)
+    for span in chain(accepted, touched):
+        if span.label not in text.covered and span.label not in text.covered_ranges:
+            places[span.label].update(range(span.start, span.end))
+    full = {label for label, inside in places.items() if len(inside) == length}
+    if not full:
+        return accepted, touched
+    marked = (
+        [replace(span, id=ACCEPTED) if span.label in full else span for span in spans] for spans in (accepted, touched)
+    )
+    return next(marked), next(marked)
 
 
 def _is_within(span: TokenSpan, covered: Iterable[TokenSpan]) -> bool:

@@ -18,7 +18,17 @@ from spacy.tokenizer import Tokenizer
 from spacy.tokens import Doc, DocBin, Span, SpanGroup
 from spacy.vocab import Vocab
 
-from scripts.building.documents import COVERED, GOLD, INCORRECT, AlignedText, DocMaker, Tokens, TokenSpan, tokenizer
+from scripts.building.documents import (
+    ACCEPTED,
+    COVERED,
+    GOLD,
+    INCORRECT,
+    AlignedText,
+    DocMaker,
+    Tokens,
+    TokenSpan,
+    tokenizer,
+)
 from scripts.building.splits import SPLITS, CorpusShard, ShardJob, SplitName, digest_of_placed
 from scripts.merging.merged import read_gold
 
@@ -88,7 +98,7 @@ def _count(shard: CorpusShard, split: SplitName, text: AlignedText) -> None:
     length = len(text.tokens.starts)
     shard.texts[split] = shard.texts.get(split, 0) + 1
     shard.tokens[split] = shard.tokens.get(split, 0) + length
-    whole_text = (span for span in text.groups[COVERED] if span.end - span.start == length)
+    whole_text = (span for span in text.groups[COVERED] if span.end - span.start == length and span.id != ACCEPTED)
     for counts, spans in ((shard.spans, text.groups[GOLD]), (shard.covered, whole_text)):
         by_label = counts.setdefault(split, {})
         for label, number in Counter(span.label for span in spans).items():

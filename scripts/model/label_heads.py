@@ -6,7 +6,7 @@ thinc and numpy, so that `spacy package --code` puts it into a wheel.
 Annotations are in the spans of the reference Doc:
 
 doc.spans["gold"]: Entities. Those of different labels may overlap.
-doc.spans["covered"]: Token ranges, each with the label that it is covered for.
+doc.spans["covered"]: Token ranges, each with the label that it is covered for; accepted spans cover their own tokens.
 doc.spans["incorrect_spans"]: Rejected spans: no entities of their label, in a text that is not covered for it.
 doc.spans["misaligned"]: Entities whose boundaries are inside tokens: all tokens that they touch. Its
     `attrs["annotated"]` has for each their [start, end) in characters, and whether these tokens are in "gold" instead.
@@ -39,6 +39,7 @@ from thinc.types import Floats2d
 
 # Keys of doc.spans; the third is spaCy's own name.
 GOLD, COVERED, INCORRECT, MISALIGNED = "gold", "covered", "incorrect_spans", "misaligned"
+_ACCEPTED = 2  # the id of accepted spans that have all tokens of a text that is not covered
 TAGS = 5
 OUT, BEGIN, IN, LAST, UNIT = range(TAGS)
 _CHUNK = 1024  # tokens that are predicted at a time, so that all layers stay in the processor's cache
@@ -919,13 +920,16 @@ def covered_of(doc: Doc) -> dict[str, Covered]:
     misaligned: dict[str, list[_Misaligned]] = defaultdict(list)
     for key, by_label in ((GOLD, gold), (COVERED, covered)):
         for span in doc.spans.get(key, []):
+            if span.id == _ACCEPTED:
+                continue
             by_label[span.label_].append((span.start, span.end))
             if key == COVERED and span.id:
                 ranges[span.label_].add((span.start, span.end))
     if MISALIGNED in doc.spans:
         group = doc.spans[MISALIGNED]
         for span, (start, end, is_gold) in zip(group, group.attrs["annotated"], strict=True):
-            misaligned[span.label_].append(_Misaligned((span.start, span.end), (start, end), is_gold))
+            if span.id != _ACCEPTED:
+                misaligned[span.label_].append(_Misaligned((span.start, span.end), (start, end), is_gold))
     # A range ends where the next token starts: it includes whitespace, so that neighbors touch.
     starts = [*(token.idx for token in doc), len(doc.text)]
     return {

@@ -16,7 +16,7 @@ from typing import ClassVar, Literal, NamedTuple
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
 from scripts.sources.documents import MISQUOTED, Document, Record, Unusable, WithoutSpans
-from scripts.sources.files import Files, NamedFile, files, real_path
+from scripts.sources.files import Files, NamedFile, beside, files, has_ending, real_path
 from scripts.sources.folders import CopiedFiles, Copies, Role, find_copies
 from scripts.sources.limits import Oversized, TooLarge, max_record, read_file
 from scripts.sources.offsets import UNITS, Mark, counted_otherwise, differs, to_codepoints
@@ -81,7 +81,7 @@ class Brat(Files, frozen=True):
         return [
             (path, name)
             for path, name in Files.files(self)
-            if path.suffix != _SECOND or not path.with_suffix(_FIRST).is_file()
+            if not has_ending(path, _SECOND) or not beside(path, _FIRST).is_file()
         ]
 
     def all_files(self) -> list[NamedFile]:
@@ -215,25 +215,26 @@ class _Layout:
     def __init__(self, source: Brat) -> None:
         self.files = source.files()
         self.texts = {path for path, _ in files(source.path, (".txt",))}
+        self._in_lower_case = {path.with_suffix(".txt"): path for path in sorted(self.texts)}  # 1.txt before 1.TXT
         self._by_stem: dict[str, list[Path]] = defaultdict(list)
         for text in self.texts:
             self._by_stem[text.stem].append(text)
-        first = [path for path, _ in self.files if path.suffix == _FIRST]
-        self._without_second = {path for path in first if not path.with_suffix(_SECOND).is_file()}
+        first = [path for path, _ in self.files if has_ending(path, _FIRST)]
+        self._without_second = {path for path in first if not beside(path, _SECOND).is_file()}
         # The triggers of events are known in the others only.
         is_partial = 0 < len(self._without_second) < len(first)
         self._given = frozenset(label for path in first for label in _labels_in(path)) if is_partial else None
 
     def text_of(self, path: Path) -> Path:
         """Return the .txt beside a file, also `1.txt` beside `1.ana.ann`, or else the only one of its name anywhere."""
-        beside = path.with_suffix(".txt")
-        if beside in self.texts:
-            return beside
+        nearest = path.with_suffix(".txt")
         shorter = path.with_name(path.stem).with_suffix(".txt")
-        named = [shorter] if shorter in self.texts else self._by_stem.get(path.stem, [])
+        if found := self._in_lower_case.get(nearest) or self._in_lower_case.get(shorter):
+            return found
+        named = self._by_stem.get(path.stem, [])
         if not named and path.is_symlink():
             return _text_of_target(path)
-        return named[0] if len(named) == 1 else beside
+        return named[0] if len(named) == 1 else nearest
 
     def texts_without_annotations(self) -> set[Path]:
         return self.texts - {self.text_of(path) for path, _ in self.files}
@@ -271,7 +272,7 @@ class _Layout:
 
 def _text_of_target(path: Path) -> Path:
     """Return where the .txt beside the file is that a link leads to."""
-    return real_path(path).with_suffix(".txt")
+    return beside(real_path(path), ".txt")
 
 
 def _with_newlines(text: bytes) -> bytes:
@@ -286,7 +287,7 @@ def _labels_in(path: Path) -> list[str]:
 
 def _is_empty(path: Path) -> bool:
     """Whether a file has nothing but whitespace, and is no .a1 with an .a2."""
-    has_second = path.suffix == _FIRST and path.with_suffix(_SECOND).is_file()
+    has_second = has_ending(path, _FIRST) and beside(path, _SECOND).is_file()
     content = _bytes(path)
     is_blank = not isinstance(content, Oversized) and not content.removeprefix(codecs.BOM_UTF8).strip()
     return is_blank and not has_second
@@ -313,8 +314,8 @@ def _decode(path: Path) -> str:
 def _lines(path: Path, name: str) -> list[tuple[str, str]]:
     """Return the lines of a file with annotations, and of the .a2 of an .a1, with their places. RAISES (Unusable)."""
     parts = [(path, name)]
-    if path.suffix == _FIRST and path.with_suffix(_SECOND).is_file():
-        parts.append((path.with_suffix(_SECOND), name.removesuffix(_FIRST) + _SECOND))
+    if has_ending(path, _FIRST) and (second := beside(path, _SECOND)).is_file():
+        parts.append((second, name[: -len(_FIRST)] + second.suffix))
     return [
         (f"{place}:{number}", line.removesuffix("\r"))
         for part, place in parts

@@ -17,7 +17,7 @@ from zipfile import BadZipFile, ZipFile
 import msgspec
 
 from scripts.sources.documents import Unusable
-from scripts.sources.files import files, real_path
+from scripts.sources.files import files, has_ending, real_path
 from scripts.sources.limits import read_bounded, read_file
 
 _MAX_DEPTH = 2  # of zips in zips
@@ -140,7 +140,7 @@ class Surroundings:
 def xmi_files(path: Path, name: str, surroundings: Surroundings) -> Iterator[XmiFile]:
     """Stream an XMI file, or those in a zip, one in memory at a time."""
     with path.open("rb") as file:
-        if path.suffix == ".zip":
+        if has_ending(path, ".zip"):
             yield from _unzip(file, name, 1, Project())
             return
         try:
@@ -152,7 +152,7 @@ def xmi_files(path: Path, name: str, surroundings: Surroundings) -> Iterator[Xmi
 
 
 def _types_in(folder: Path) -> Path | None:
-    found = (file for file in sorted(folder.glob("*.xml")) if file.name.lower() == _TYPES and file.is_file())
+    found = (file for file in sorted(folder.glob("*.[xX][mM][lL]")) if file.name.lower() == _TYPES and file.is_file())
     return next(found, None)
 
 
@@ -171,7 +171,9 @@ def is_project(path: Path) -> bool:
 
 
 def _project_in(folder: Path) -> Project | None:
-    found = [file for file in sorted(folder.glob("*.json")) if _PROJECT.fullmatch(file.name) and file.is_file()]
+    found = [
+        file for file in sorted(folder.glob("*.[jJ][sS][oO][nN]")) if _PROJECT.fullmatch(file.name) and file.is_file()
+    ]
     return _project(read_file(found[0])) if found else None
 
 

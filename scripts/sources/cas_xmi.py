@@ -18,13 +18,14 @@ from scripts.core.settings import registry
 from scripts.sources.cas import NAMED_ENTITY, NO_TYPES, Annotation, Layers, ParsedFiles, TypeSystem, parse_types
 from scripts.sources.cas_files import INITIAL, Origin, Surroundings, XmiFile, is_project, project_files, xmi_files
 from scripts.sources.documents import Document, Record, Unusable
-from scripts.sources.files import Files, NamedFile
+from scripts.sources.files import Files, NamedFile, has_ending
 from scripts.sources.folders import CopiedFiles, Copies, Role, find_copies
 from scripts.sources.offsets import Mark, Offsets, Unit, UnitEvidence
 from scripts.sources.source import Intake, whole_seconds
 
 _COUNTED_DIFFERENTLY = re.compile(rb"[\xf0-\xf4]|&#(?:\d{5}|x[\da-fA-F]{4}|13;|xD;)")  # beyond U+FFFF; carriage returns
 _MIN_SPANS = 5  # that tell another unit than UIMA's
+_ENDING = re.compile(r"\.xmi\Z", re.IGNORECASE)
 
 
 @registry.readers("labelwise.CasXmi.v1")
@@ -66,15 +67,15 @@ class CasXmi(Files, frozen=True):
     def all_files(self) -> list[NamedFile]:
         """The files, and those with their types and their states."""
         around = self._surroundings()
-        beside = ((around.types(path), name) for path, name in self.files() if path.suffix != ".zip")
+        beside = ((around.types(path), name) for path, name in self.files() if not has_ending(path, ".zip"))
         types = [(types, f"{name}/{types}") for types, name in beside if types]
         return [*self.files(), *types, *((path, str(path)) for path in project_files(self._root()))]
 
     def recognizes(self) -> bool:
         """Whether there is an .xmi file, also in a zip, or the description of a project."""
-        files = [file for file in self.files() if file[0].name.endswith(self.endings)]
+        files = [file for file in self.files() if has_ending(file[0], self.endings)]
         around = self._surroundings()
-        has_xmi = any(xmi.name.endswith(".xmi") for file in files for xmi in xmi_files(*file, around))
+        has_xmi = any(xmi.name.lower().endswith(".xmi") for file in files for xmi in xmi_files(*file, around))
         return has_xmi or any(is_project(path) for path, _ in files)
 
     def first_look(self, intake: Intake) -> tuple[CasXmi, UnitEvidence]:
@@ -171,7 +172,7 @@ class CasXmi(Files, frozen=True):
             complete=() if origin.is_unfinished and self.unfinished == "spans" else role.labels,
             annotator=origin.user or role.annotator or self.annotator,
             timestamp=whole_seconds(origin.timestamp),
-            meta={"document": xmi.name.removesuffix(".xmi")},
+            meta={"document": _ENDING.sub("", xmi.name)},
             decides=origin.is_curated or role.decides,
             no_answer=no_answer,
         )

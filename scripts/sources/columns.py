@@ -6,7 +6,7 @@ import codecs
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ import msgspec
 
 from scripts.sources.files import opened
 from scripts.sources.limits import lines
-from scripts.sources.tags import split
+from scripts.sources.tags import UNDERSCORE, split, tags_of_token
 
 DOCSTART = "-DOCSTART-"  # in AIDA's files, with the name of the document after it
 _SAMPLE = 1000  # lines that tell the separator of the columns, and which hold tags
@@ -27,6 +27,9 @@ _MAX_VALUES = 2000  # that are counted: other columns do not have as many tags
 _MAX_DIFFERENT = 100  # values of such a column
 _WHITESPACE = b" \t\r\n"
 _TAG = re.compile(r"O|[BILUESM]-.+", re.DOTALL)
+_TOKEN_ID = re.compile(r"[0-9]{1,9}([-.][0-9]{1,9})?")
+# Before the words of a multiword token, and of a word that is not in the text: https://universaldependencies.org/format
+_NO_WORD = re.compile(r"[0-9]{1,9}[-.][0-9]{1,9}")
 # "# sent_id = 3", "# id 1f0c domain=en", "# newdoc", "#begin document (bc/cctv); part 000"
 _COMMENT = re.compile(r"#\s*[A-Za-z_][\w.:-]*([ \t]+[\w.:-]+)*\s*=|#\s*(newdoc|newpar)\b|#(begin|end) document\b")
 _DOCUMENT = re.compile(r"#\s*newdoc\b|#begin document\b")
@@ -40,21 +43,29 @@ class Layout(NamedTuple):
     """The separator of the columns, a tab or (None) whitespace, and the number of columns in most lines.
 
     is_regular (bool): Whether nearly all lines have as many, and more than one, as no prose has.
+    is_numbered (bool): Whether the first column counts the tokens, as in CoNLL-U.
     """
 
     separator: str | None
     width: int
     is_regular: bool
+    is_numbered: bool
 
     @classmethod
     def of(cls, path: Path) -> Layout:
         first = (line[:_LONG_LINE] for _, line in islice(read_lines(path), _SAMPLE))
         sample = [line for line in first if line.strip(_WHITESPACE)]
         separator = "\t" if 2 * sum(b"\t" in line for line in sample) > len(sample) else None
-        widths = Counter(len(columns_of(line, separator)) for line in sample)
+        split_lines = [columns_of(line, separator) for line in sample]
+        widths = Counter(map(len, split_lines))
         width = max(widths, key=lambda width: (widths[width], width), default=0)
         rows = sum(not line.startswith(b"#") for line in sample)
-        return cls(separator, width, width > 1 and widths[width] > 0.9 * rows)
+        is_numbered = width > 2 and _count_up([columns[0] for columns in split_lines if len(columns) == width])
+        return cls(separator, width, width > 1 and widths[width] > 0.9 * rows, is_numbered)
+
+    def is_no_word(self, columns: list[str]) -> bool:
+        """Tell a line of CoNLL-U that is no word by its number: 3-4, whose words follow, or 3.1, which is not there."""
+        return self.is_numbered and not columns[0].isdigit() and _NO_WORD.fullmatch(columns[0]) is not None
 
     def is_comment(self, line: bytes, columns: list[str], tag: str, starts_sentence: bool) -> bool:
         """Tell a line of comment by its form: "#" may be a token too, and as many words as columns may follow it.
@@ -66,7 +77,7 @@ class Layout(NamedTuple):
             return False
         if _COMMENT.match(line.decode("utf8", "replace")):
             return True
-        is_row = len(columns) > 1 and is_tag(tag)
+        is_row = len(columns) > 1 and (is_tag(tag) or tag == UNDERSCORE)
         return not is_row or (starts_sentence and len(columns) != self.width)
 
 
@@ -139,14 +150,14 @@ def find_columns(paths: Iterable[Path], all_lines: bool = False) -> Columns:
 
 
 def is_tag(value: str) -> bool:
-    """Whether a value looks like a tag with a prefix, or "O"."""
-    return _TAG.fullmatch(value.strip()) is not None
+    """Whether a value looks like a tag with a prefix, or "O", or several of such."""
+    return any(_TAG.fullmatch(tag) for tag in tags_of_token(value.strip()))
 
 
 def are_tags(values: Counter[str]) -> bool:
-    """Whether nearly all values look like tags, or are few different ones, many of them "O"."""
+    """Whether nearly all values look like tags, or are few different ones, many of them "O". "_" tells nothing."""
     tags = sum(number for value, number in values.items() if is_tag(value))
-    total = values.total()
+    total = values.total() - values[UNDERSCORE]
     return tags > _MIN_TAGS * total or (len(values) <= _MAX_DIFFERENT and values["O"] > _MIN_OUTSIDE * total)
 
 
@@ -172,6 +183,20 @@ def columns_of(line: bytes, separator: str | None) -> list[str]:
     return text.split(separator) if separator else re.split("[ \t]+", text.strip(" \t"))
 
 
+def _are_numbers(values: Counter[str]) -> bool:
+    """Whether nearly all values are numbers of tokens."""
+    numbers = sum(number for value, number in values.items() if _TOKEN_ID.fullmatch(value))
+    return numbers > _MIN_TAGS * values.total()
+
+
+def _count_up(values: list[str]) -> bool:
+    """Whether values are numbers, each one more than that before, or 0 or 1; others are between these at most."""
+    values = [value for value in values if not value.startswith(("#", DOCSTART))]
+    numbers = [int(value) for value in values if _TOKEN_ID.fullmatch(value) and not _NO_WORD.fullmatch(value)]
+    counted = sum(after == before + 1 or after <= 1 for before, after in pairwise([0, *numbers]))
+    return _are_numbers(Counter(values)) and 2 * len(numbers) > len(values) and counted > _MIN_TAGS * len(numbers)
+
+
 class _Rows:
     """Rows of files with the same number of columns, counted by column."""
 
@@ -180,41 +205,44 @@ class _Rows:
         self.width = width
         self._values = [Counter[str]() for _ in range(width)]
         self._spans = [Counter[str]() for _ in range(width)]
-        self._before = [("", "")] * width
-        self._numbered = 0
-        self._in_sentence = 0
+        self._before: list[list[str]] = [[]] * width
 
     def add(self, line: bytes, columns: list[str]) -> None:
         """Count a line; other lines than rows end a sentence."""
         if not columns or len(columns) != self.width or columns[0].startswith(DOCSTART) or line.startswith(b"#"):
-            self._before = [("", "")] * self.width
-            self._in_sentence *= bool(columns)
+            self._before = [[]] * self.width
             return
         self.number += 1
-        self._in_sentence += 1
-        self._numbered += columns[0] in (str(self._in_sentence), str(self._in_sentence - 1))
         for place, value in enumerate(map(str.strip, columns)):
             if len(self._values[place]) > _MAX_VALUES:  # tokens
                 continue
             self._values[place][value] += 1
-            prefix, label = split(value)
-            if label and (prefix in ("B", "U") or self._before[place][1] != label):
-                self._spans[place][label] += 1
-            self._before[place] = (prefix, label)
+            tags = [split(tag) for tag in tags_of_token(value)]
+            for prefix, label in tags:
+                if label and (prefix in ("B", "U") or label not in self._before[place]):
+                    self._spans[place][label] += 1
+            self._before[place] = [label for _, label in tags]
 
     def has_enough(self) -> bool:
         """Whether a column that holds tags has some other than "O", or none holds tags."""
         values = [self._values[place] for place in range(self.width) if self._holds_tags(place)]
-        return not values or any(counts.total() - counts["O"] >= _ENOUGH for counts in values)
+        return not values or any(counts.total() - counts["O"] - counts[UNDERSCORE] >= _ENOUGH for counts in values)
 
     def columns(self) -> Columns:
-        token = 2 if self.width > 2 and self._numbered > _MIN_TAGS * self.number else 1
+        token = self._token() if self.width > 2 else 1
         tags = [
             TagColumn(place + 1, spans)
             for place, spans in enumerate(self._spans)
             if place + 1 != token and self._holds_tags(place)
         ]
         return Columns(self.width, token, tags)
+
+    def _token(self) -> int:
+        """The column of the tokens: the first, or, if that numbers them, the first with neither numbers nor tags."""
+        if not _are_numbers(self._values[0]):
+            return 1
+        others = (place for place in range(1, self.width) if not _are_numbers(self._values[place]))
+        return next((place + 1 for place in others if not self._holds_tags(place)), 1)
 
     def _holds_tags(self, place: int) -> bool:
         return len(self._values[place]) <= _MAX_VALUES and are_tags(self._values[place])

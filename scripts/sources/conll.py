@@ -28,6 +28,7 @@ _WEBANNO = b"#FORMAT=WebAnno TSV"
 _LONG_LINE = 2**16  # bytes
 _RECOGNIZED = 20  # files of a folder at most: it may have thousands of another format
 _MIN_SOUND = 0.9  # of the lines, in a file with tags: a few may be broken
+_NO_WORDS = "line of a multiword token (3-4) or an empty node (3.1) is not read: the words themselves are"
 _ALIKE = 20  # sentences: files that begin with the same ones are compared as a whole
 _GENERAL = (".tsv", ".txt")  # may hold anything
 _ENDINGS = (
@@ -44,8 +45,8 @@ class Conll(Files, frozen=True):
 
     path (str): The file, or a folder with files *.conll, *.iob, *.bio, *.tsv, *.txt and the like.
     token (int), tag (int): The columns, counted from 1, or from the end: -1 is the last. 0: the tokens are in the
-        first, or the second after one that numbers them; the tags in the column with the most entities, phrases (NP,
-        VP) aside.
+        first, or the first with words after one that numbers them; the tags in the column with the most entities,
+        phrases (NP, VP) aside.
     scheme (str): "iob1", "iob2", "biluo" (also BIOES), "io", or "auto": the one that the file keeps to. An entity
         that breaks its rules is skipped.
     text (str): A text is a "sentence", or a "document": all sentences up to the next -DOCSTART-, a line each.
@@ -127,6 +128,7 @@ class Conll(Files, frozen=True):
         document = 0
         for sentences in self._texts(path):
             intake.note("lines of comment are not read", sum(sentence.comments for sentence in sentences))
+            intake.note(_NO_WORDS, sum(sentence.no_words for sentence in sentences))
             document += sentences[0].starts_document
             meta = {"document": f"{name}:{document}"} if document else {}
             tagged = [
@@ -185,6 +187,7 @@ class Conll(Files, frozen=True):
     def _sentences(self, path: Path) -> Iterator[_Sentence]:
         """Stream the lines between blank ones; -DOCSTART- is no token."""
         layout = Layout.of(path)
+        skips_no_words = self.token not in (1, -layout.width)
         sentence = _Sentence()
         for number, line in read_lines(path):
             sentence.size += len(line)
@@ -199,6 +202,9 @@ class Conll(Files, frozen=True):
                     yield sentence
                     sentence = _Sentence()
                 sentence.starts_document |= begins
+                continue
+            if skips_no_words and layout.is_no_word(columns):
+                sentence.no_words += 1
                 continue
             row = self._row(line, columns, layout.width)
             if layout.is_comment(line, columns, row.tag, not sentence.rows):
@@ -272,10 +278,10 @@ class Conll(Files, frozen=True):
 
 
 def _has_lines(path: Path) -> bool:
-    """Whether a file ends its first lines early, which JSON in one line does not."""
+    """Whether a file ends its first lines early, which JSON in one line does not. An empty one has none."""
     with opened(path) as file:
         start = file.read(_LONG_LINE)
-    return b"\n" in start or len(start) < _LONG_LINE
+    return bool(start.strip()) and (b"\n" in start or len(start) < _LONG_LINE)
 
 
 class _TaggedToken(NamedTuple):
@@ -291,6 +297,7 @@ class _Sentence(msgspec.Struct):
     line: int = 0
     starts_document: bool = False
     comments: int = 0
+    no_words: int = 0
     size: int = 0
 
     def mark_too_large(self) -> None:
@@ -304,4 +311,4 @@ def _is_webanno(path: Path) -> bool:
 
 
 def _is_general(name: str) -> bool:
-    return name.removesuffix(".gz").endswith(_GENERAL)
+    return name.lower().removesuffix(".gz").endswith(_GENERAL)

@@ -21,20 +21,23 @@ from scripts.sources.offsets import Mark, UnitEvidence
 from scripts.sources.source import Intake
 
 if TYPE_CHECKING:  # a config that names no .spacy file is read without spaCy
-    from spacy.tokens import Doc
+    from spacy.tokens import Doc, Span
 
 _WRONG = "incorrect_spans"  # as spaCy's config of `ner` calls them
 _COVERED = "covered"
 _RECORDS = 16  # of the largest size, in a file
 _MAX_RATIO = 1032  # of zlib's, see https://zlib.net/zlib_tech.html
-_OURS = ("gold", "misaligned")  # keys of our own Docs, whose entities are these spans without overlaps
+_GOLD = "gold"  # of our own Docs, whose entities are these spans without overlaps
+_OURS = (_GOLD, "misaligned")
+_ACCEPTED = 2  # the id of accepted spans that have all tokens of a text that is not covered
 
 
 @registry.readers("labelwise.DocBin.v1")
 class DocBinFiles(Files, frozen=True):
     """Read what spaCy trains on. `doc.spans["incorrect_spans"]` are rejected, one by one. Where tokens have no entity
     tag at all (not even "O") no label is covered: then each entity is taken as a binary answer. `doc.spans["covered"]`,
-    if a Doc has it, names the labels that are.
+    if a Doc has it, names the labels that are; with `doc.spans["gold"]` beside it, as `corpus` and `export` write them,
+    the entities are taken from that, since those of `doc.ents` do not overlap.
 
     path (str): The file, or a folder with *.spacy files. One file is in memory at a time.
     spans_key (str): Take the spans in `doc.spans` under this key, instead of `doc.ents`. If not given, and no Doc has
@@ -46,7 +49,7 @@ class DocBinFiles(Files, frozen=True):
 
     def first_look(self, intake: Intake) -> tuple[DocBinFiles, UnitEvidence]:
         """Return the source with the key of its spans, if it has no entities."""
-        if self.spans_key or any(doc.ents for doc in self._all_docs()):
+        if self.spans_key or any(_entities(doc) for doc in self._all_docs()):
             return self, UnitEvidence()
         keys = _spans_by_key(self._all_docs())
         if not keys:
@@ -59,7 +62,9 @@ class DocBinFiles(Files, frozen=True):
         """Tell where else there are spans."""
         chosen = self.first_look(Intake(lambda _: None))[0].spans_key
         entities = (
-            Counter(entity.label_ for doc in self._all_docs() for entity in doc.ents) if chosen else Counter[str]()
+            Counter(entity.label_ for doc in self._all_docs() for entity in _entities(doc))
+            if chosen
+            else Counter[str]()
         )
         told = [f'{_labelled(entities)} in doc.ents too: spans_key = "{chosen}" does not take them'] if entities else []
         for key, labels in sorted(_spans_by_key(self._all_docs()).items()):
@@ -76,12 +81,15 @@ class DocBinFiles(Files, frozen=True):
         """Stream the Docs of a file."""
         for number, doc in enumerate(_docs(path), 1):
             for span in doc.spans.get(_COVERED, ()):
-                if span.id and (span.start, span.end) != (0, len(doc)):  # as `corpus` and `export` write them
+                if span.id not in (0, _ACCEPTED) and (span.start, span.end) != (
+                    0,
+                    len(doc),
+                ):  # as `corpus` and `export` write them
                     intake.note("range in which a label is covered, of which only the entities are taken")
             yield Record(f"{name}:{number}", [self._document(doc)])
 
     def _document(self, doc: Doc) -> Document:
-        spans = doc.spans.get(self.spans_key, ()) if self.spans_key else doc.ents
+        spans = doc.spans.get(self.spans_key, ()) if self.spans_key else _entities(doc)
         marks, wrong = (
             [Mark(span.start_char, span.end_char, span.label_) for span in group]
             for group in (spans, doc.spans.get(_WRONG, ()))
@@ -92,10 +100,16 @@ class DocBinFiles(Files, frozen=True):
         """Return the labels that the Doc is complete for; None: all."""
         if _COVERED in doc.spans:
             covered = doc.spans[_COVERED]
-            return tuple(span.label_ for span in covered if (span.start, span.end) == (0, len(doc)))
+            whole_text = (span for span in covered if (span.start, span.end) == (0, len(doc)))
+            return tuple(span.label_ for span in whole_text if span.id != _ACCEPTED)
         if self.spans_key:
             return None if self.spans_key in doc.spans else ()
         return None if all(token.ent_iob for token in doc) else ()
+
+
+def _entities(doc: Doc) -> Iterable[Span]:
+    """Return the entities of a Doc. Those in `doc.ents` do not overlap."""
+    return doc.spans[_GOLD] if _GOLD in doc.spans and _COVERED in doc.spans else doc.ents
 
 
 def _spans_by_key(docs: Iterable[Doc]) -> dict[str, Counter[str]]:

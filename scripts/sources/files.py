@@ -61,7 +61,7 @@ class Files(msgspec.Struct, frozen=True):
     def recognizes(self) -> bool:
         """Tell whether `import` takes the path for this format when none is given: if a file has one of the endings."""
         found = self.files()
-        return bool(found) and found[0][0].name.endswith(self.endings)
+        return bool(found) and has_ending(found[0][0], self.endings)
 
     def note_unread(self, intake: Intake) -> None:
         """Note files that are not read although they look as if they should."""
@@ -199,14 +199,29 @@ class FileRange(SourcePart[Files], frozen=True):
 
 
 def files(path: str, endings: tuple[str, ...]) -> list[NamedFile]:
-    """Return a file, or those in a folder and all folders below that have one of the endings, sorted by name."""
+    """Return a file, or those in a folder and all folders below that have one of the endings, sorted by name.
+
+    endings (tuple[str, ...]): In lower case. Those of the files may be in upper case, as some programs write them.
+    """
     place = Path(path).expanduser()
     if place.is_file():
         return [(place, place.name)]
-    found = [file for file in _files_below(place) if file.name.endswith(endings)] if endings else []
+    found = [file for file in _files_below(place) if has_ending(file, endings)] if endings else []
     # A name that is no UTF-8 gets replacement characters.
     named = [(file, os.fsencode(file.relative_to(place).as_posix()).decode("utf8", "replace")) for file in found]
     return sorted(named, key=lambda pair: pair[1])
+
+
+def has_ending(path: Path, endings: str | tuple[str, ...]) -> bool:
+    """Tell whether the name of a file has one of the endings, which are in lower case, in any case."""
+    return path.name.lower().endswith(endings)
+
+
+def beside(path: Path, ending: str) -> Path:
+    """Return the file beside one that has another ending, in lower or in upper case; where there is none, in lower."""
+    found = path.with_suffix(ending)
+    in_upper_case = path.with_suffix(ending.upper())
+    return in_upper_case if not found.is_file() and in_upper_case.is_file() else found
 
 
 def _files_below(place: Path) -> Iterator[Path]:

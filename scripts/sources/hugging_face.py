@@ -17,7 +17,7 @@ from scripts.core.settings import registry
 from scripts.core.words import is_written_together
 from scripts.sources.columns import are_phrases, is_tag, list_labels
 from scripts.sources.documents import Document, Record
-from scripts.sources.files import Files
+from scripts.sources.files import Files, NamedFile, has_ending
 from scripts.sources.offsets import UnitEvidence
 from scripts.sources.source import Intake
 from scripts.sources.tags import JOINED, Scheme, SchemeSetting, check_scheme, entities, find_scheme, tagged_text
@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # an extra
     from pyarrow import RecordBatch, Schema
 
 _BATCH = 1000  # rows
+_INFO = "dataset_info.json"
 _TOKENS, _TAGS = "tokens", "ner_tags"  # as nearly all of them are called
 
 
@@ -53,6 +54,11 @@ class HuggingFace(Files, frozen=True):
 
     def __post_init__(self) -> None:
         check_scheme(self.scheme)
+
+    def all_files(self) -> list[NamedFile]:
+        """The files, and those beside them with the names of their tags."""
+        beside = {_described_in(path): f"{name}/{_INFO}" for path, name in self.files()}
+        return [*self.files(), *((path, name) for path, name in beside.items() if path.is_file())]
 
     def first_look(self, intake: Intake) -> tuple[HuggingFace, UnitEvidence]:
         """Return the source with the columns that its first rows tell."""
@@ -139,9 +145,13 @@ class HuggingFace(Files, frozen=True):
 def _names(path: Path, schema: Schema, column: str) -> Sequence[str]:
     """Return the names of the numbers in a column that the file itself, or dataset_info.json beside it, has."""
     inside = _json((schema.metadata or {}).get(b"huggingface", b"{}"))
-    beside = path.with_name("dataset_info.json")
+    beside = _described_in(path)
     infos = [inside.get("info"), _json(beside.read_bytes()) if beside.is_file() else {}]
     return next((names for info in infos if (names := _class_names(info, column))), [])
+
+
+def _described_in(path: Path) -> Path:
+    return path.with_name(_INFO)
 
 
 def _with_names(tags: list[Any], names: Sequence[str]) -> list[Any]:
@@ -208,7 +218,7 @@ def _batches(path: Path, columns: tuple[str, ...] | None) -> Iterator[tuple[Sche
     except ImportError as err:
         raise UserError(f"{path}: to read it, pip install -r requirements-arrow.txt") from err
     try:
-        if path.suffix == ".parquet":
+        if has_ending(path, ".parquet"):
             with parquet.ParquetFile(path) as file:
                 _check_columns(path, file.schema_arrow, columns or ())
                 wanted = _list_columns(file.schema_arrow) if columns is None else list(columns)

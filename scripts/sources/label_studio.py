@@ -23,7 +23,7 @@ from scripts.sources.json_records import UNREADABLE, any_record, json_records, r
 from scripts.sources.label_studio_texts import Region, TextsFound
 from scripts.sources.limits import sized
 from scripts.sources.offsets import Mark, Offsets, Unit, UnitEvidence
-from scripts.sources.source import Intake, whole_seconds
+from scripts.sources.source import NO_TIME, Intake, whole_seconds
 
 _OTHER = {"relation", "choices", "textarea", "rating", "taxonomy", "number", "datetime", "pairwise", "ranker"}
 _SPANS_ELSEWHERE = {
@@ -180,12 +180,15 @@ class LabelStudio(Files, frozen=True):
         verdict = _verdict(about.reviews)
         if verdict is False:
             intake.note("annotation that a review rejected, ignored")
+        timestamp = _seconds(about.updated_at) or _seconds(about.created_at)
+        if timestamp is None and any(when not in (None, "") for when in (about.updated_at, about.created_at)):
+            intake.note(NO_TIME)
         return Document(
             text,
             marks,
             answer="ignore" if about.was_cancelled or about.skipped or verdict is False else "accept",
             annotator=_user(about.completed_by) or self.annotator,
-            timestamp=_seconds(about.updated_at) or _seconds(about.created_at),
+            timestamp=timestamp,
             meta=meta,
             decides=bool(about.ground_truth or about.honeypot or verdict),
         )

@@ -29,7 +29,7 @@ from scripts.sources.prodigy_views import (
     marks_of,
     other_subject,
 )
-from scripts.sources.source import Intake, fit_span, whole_seconds
+from scripts.sources.source import NO_TIME, Intake, fit_span, whole_seconds
 
 SAMPLE = 1000  # tasks in which labels are searched to name them in a message
 
@@ -157,7 +157,7 @@ class TaskReader(msgspec.Struct, frozen=True, dict=True):
         if others or not tasks:
             intake.other_labels([span.label for span in others], whole_record=not tasks)
         intake.note(TRIMMED, trimmed)
-        _note_oddities(record, current_hash, old_hash, intake)
+        _note_oddities(record, task, old_hash, intake)
         return tasks
 
     def _kind(self, record: TaskRecord, content: Any, intake: Intake) -> Kind:
@@ -280,13 +280,15 @@ def _in_codepoints(text: str, spans: Iterable[SpanRecord], unit: Any) -> list[Sp
     return converted
 
 
-def _note_oddities(record: TaskRecord, current_hash: int, old_hash: int, intake: Intake) -> None:
+def _note_oddities(record: TaskRecord, task: Task, old_hash: int, intake: Intake) -> None:
     if record.answer is None:
         intake.note("has no answer: taken for accepted")
     if record.meta is not None and not isinstance(record.meta, dict):
         intake.note("meta that is no object dropped")
+    if task.timestamp is None and record.timestamp is not None:
+        intake.note(NO_TIME)
     stored = record.input_hash
-    if stored is not None and stored != current_hash:
+    if stored is not None and stored != task.input_hash:
         is_old = stored == old_hash
         intake.note("input hash of an old Prodigy version" if is_old else "stored input hash is not that of the text")
 

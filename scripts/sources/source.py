@@ -13,6 +13,9 @@ from scripts.core.answers import Span, Task
 from scripts.core.manifest import OUTCOMES
 from scripts.sources.states import State
 
+NO_TIME = "time that is none (zero, negative, or no date) dropped: it is not known which answer is later"
+_YEAR_10000 = 253_402_300_800  # seconds since 1970
+
 
 @runtime_checkable
 class Source(Protocol):
@@ -159,8 +162,16 @@ def fit_span(text: str, start: int, end: int, label: str) -> Span | str:
 
 
 def whole_seconds(timestamp: float | None) -> int | None:
-    """Return a timestamp in whole seconds; zero, negative and absurd ones (beyond the year 9999) are not known."""
-    return int(timestamp) if timestamp is not None and 0 < timestamp < 253_402_300_800 else None
+    """Return a timestamp in whole seconds; zero, negative and absurd ones (beyond the year 9999) are not known.
+
+    timestamp (float | None): Seconds since 1970, or milli-, micro- or nanoseconds, which are of years after 9999 if
+        taken for the next larger unit, but for those before 1978.
+    """
+    if timestamp is None or timestamp <= 0:
+        return None
+    if timestamp < _YEAR_10000:
+        return int(timestamp)
+    return next((int(timestamp // unit) for unit in (1e3, 1e6, 1e9) if timestamp < _YEAR_10000 * unit), None)
 
 
 @runtime_checkable

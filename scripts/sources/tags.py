@@ -5,8 +5,9 @@ IO none.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Literal, NamedTuple, get_args
 
 from scripts.core.errors import UserError
@@ -19,6 +20,7 @@ SCHEMES = get_args(SchemeSetting)
 JOINED = "text of a script without spaces between words: none is put between its tokens"
 
 _PREFIXED = re.compile(r"([BILUESM])-(.+)", re.DOTALL)
+_SEVERAL = re.compile(r"(?:O|_|[BILUESM]-[^|]+)(?:\|(?:O|_|[BILUESM]-[^|]+))+")
 # Other ways to write B-PER
 _STYLES = (
     re.compile(r"(?P<prefix>[BILUESM])[_:](?P<label>.+)"),
@@ -26,6 +28,7 @@ _STYLES = (
 )
 _SYNONYMS = {"E": "L", "S": "U", "M": "I"}  # as BIOES and BMES call what BILUO calls L, U and I
 _OUTSIDE = "O"
+UNDERSCORE = "_"  # as CoNLL-U writes that a column says nothing of a token
 
 
 class TaggedEntity(NamedTuple):
@@ -50,7 +53,7 @@ def find_scheme(scheme: SchemeSetting, sentences: Iterable[Sequence[str]]) -> Sc
     has_begin = False
     not_iob2 = 0  # I- where an entity starts
     not_iob1 = 0  # B- not after the same label
-    for tags in sentences:
+    for tags in chain.from_iterable(map(_layers, sentences)):
         label_before = ""
         for tag in tags:
             prefix, label = split(tag)
@@ -70,7 +73,7 @@ def usual_tags(tags: Iterable[str]) -> dict[str, str]:
 
     None is, if no label is there with two prefixes: B_CELL and I_BAND may be labels.
     """
-    entity_tags = {tag for tag in tags if tag and tag != _OUTSIDE}
+    entity_tags = {tag for tag in tags if tag not in ("", _OUTSIDE, UNDERSCORE)}
     for style in _STYLES:
         found = {tag: match for tag in entity_tags if (match := style.fullmatch(tag))}
         labels = [match["label"] for match in found.values()]
@@ -80,15 +83,40 @@ def usual_tags(tags: Iterable[str]) -> dict[str, str]:
 
 
 def split(tag: str) -> tuple[str, str]:
-    """Return prefix (B, I, L, U or none) and label of a tag; "O" has neither."""
-    if tag == _OUTSIDE or not tag:
+    """Return prefix (B, I, L, U or none) and label of a tag; "O" and "_" have neither."""
+    if tag in (_OUTSIDE, UNDERSCORE) or not tag:
         return "", ""
     match = _PREFIXED.fullmatch(tag)
     return (_SYNONYMS.get(match[1], match[1]), match[2]) if match else ("", tag)
 
 
-def entities(tags: Iterable[str], scheme: Scheme) -> Iterator[TaggedEntity]:
+def tags_of_token(value: str) -> list[str]:
+    """Return the tags in a value: usually one. Where entities may overlap, some files have several: B-PER|I-ORG."""
+    return value.split("|") if "|" in value and _SEVERAL.fullmatch(value) else [value]
+
+
+def _layers(tags: Sequence[str]) -> Iterable[Sequence[str]]:
+    """Return the tags of a sentence or, where a token has several, those of each label apart: I-ORG|B-ORG is of an
+    entity, and of one inside it.
+    """
+    if "|" not in "".join(tags) or not any(len(tags_of_token(tag)) > 1 for tag in tags):
+        return [tags]
+    found: dict[tuple[str, int], list[str]] = {}
+    for number, several in enumerate(map(tags_of_token, tags)):
+        depth = Counter[str]()
+        for tag in several:
+            if label := split(tag)[1]:
+                found.setdefault((label, depth[label]), [_OUTSIDE] * len(tags))[number] = tag
+                depth[label] += 1
+    return found.values()
+
+
+def entities(tags: Sequence[str], scheme: Scheme) -> Iterator[TaggedEntity]:
     """Stream the entities in the tags of a sentence; one that breaks the rules of the scheme has a fault."""
+    return chain.from_iterable(_entities(layer, scheme) for layer in _layers(tags))
+
+
+def _entities(tags: Iterable[str], scheme: Scheme) -> Iterator[TaggedEntity]:
     entity: TaggedEntity | None = None
     for number, tag in enumerate([*tags, _OUTSIDE]):
         prefix, label = split(tag)

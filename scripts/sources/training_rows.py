@@ -27,7 +27,7 @@ import msgspec
 
 from scripts.core.answers import Answer
 from scripts.core.errors import UserError
-from scripts.sources.files import opened
+from scripts.sources.files import has_ending, opened
 from scripts.sources.json_records import UNREADABLE, json_lines, json_records, reason
 from scripts.sources.limits import TooLarge, read_bounded, sized
 from scripts.sources.tags import find_scheme, tagged_text
@@ -107,7 +107,7 @@ def _values(path: Path) -> Iterator[tuple[str, Any]]:
     """
     with opened(path) as file:
         start = file.read(2**16).removeprefix(codecs.BOM_UTF8)
-    if path.suffix == ".py" or _PYTHON.match(start):
+    if has_ending(path, ".py") or _PYTHON.match(start):
         yield from (("", value) for value in _python_values(path))
         return
     first = _decoded(start.lstrip().partition(b"\n")[0])
