@@ -79,9 +79,13 @@ class Splitter(msgspec.Struct, frozen=True):
 
 
 def reserved(texts: Iterable[GoldText], datasets: Collection[str], document: str) -> frozenset[bytes]:
-    """Keys of the texts that have an answer from one of these datasets: they and their duplicates are evaluated on."""
+    """Keys of the texts that have an answer in one of these datasets, also one that does not count, since it was
+    corrected, say: they and their duplicates are evaluated on.
+    """
     return frozenset(
-        _digest(_split_key(text, document)) for text in texts if not set(datasets).isdisjoint(text.sources)
+        _digest(_split_key(text, document))
+        for text in texts
+        if not set(datasets).isdisjoint((*text.sources, *text.other_sources))
     )
 
 
