@@ -18,15 +18,16 @@ from spacy.tokens import Doc, DocBin, SpanGroup
 from spacy.tokens import Span as TokenSpan
 from spacy.vocab import create_vocab
 
-from scripts.building.corpus import CorpusPlan, build
+from scripts.building.corpus import build
 from scripts.building.documents import DocMaker, Tokens
+from scripts.building.plan import CorpusPlan
 from scripts.building.shards import EntityBin, pipeline, unpack_docs
 from scripts.building.splits import SPLITS, Corpus, Splitter
 from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError, plain_console
 from scripts.core.settings import DatasetOptions
 from scripts.merging.merge import Resources, merge
-from scripts.reporting.corpus import print_gaps
+from scripts.reporting.corpus import print_corpus, print_gaps
 from tests.annotated import task, write
 
 NLP = {"lang": "en"}
@@ -272,6 +273,44 @@ def test_a_correction_without_meta_leaves_a_text_in_its_document(tmp_path):
             splits[page_of[doc.text]].add(split)
     assert len(splits) == 30
     assert {len(found) for found in splits.values()} == {1}
+
+
+def with_pages(folder, pages):
+    """Merged texts, some of which name their page."""
+    texts = [f"Text number {n}." for n in range(200)]
+    found = [
+        task(text, (0, 4, "ORG"), source=f"l:{n}", meta={"page": n // 4} if n in pages else {"by": "ana"})
+        for n, text in enumerate(texts)
+    ]
+    manifest = write(folder / "annotations", found)
+    merge(manifest, folder / "annotations", folder / "corpus", "majority", Resources(512, 1))
+    return folder / "corpus"
+
+
+def test_a_document_that_no_text_names_is_an_error_and_the_previous_corpus_stays(tmp_path):
+    corpus = with_pages(tmp_path, range(150))
+    build(corpus, PLAN._replace(document="page"), 1)
+    before = snapshot(corpus)
+    said = (
+        r'document = "pgae": none of 200 texts has that key in its meta; keys there are: page \(150\), by \(50\)\. Set'
+    )
+    with pytest.raises(UserError, match=said):
+        build(corpus, PLAN._replace(document="pgae"), 1)
+    assert snapshot(corpus) == before
+
+
+def test_texts_without_a_document_are_counted(tmp_path, capsys):
+    corpus = with_pages(tmp_path, range(150))
+    made, _ = build(corpus, PLAN._replace(document="page"), 1)
+    assert json.loads((corpus / "split.json").read_text())["without_document"] == made.without_document == 50
+    assert sum(shard.without_document for shard in made.shards.values()) == 50
+    print_corpus(plain_console(), made, corpus)
+    said = '⚠ 50 of 200 texts without "page" in the meta, [split] document: each is in the split of its own hash'
+    assert said in " ".join(capsys.readouterr().out.split())
+    made, _ = build(corpus, PLAN, 1)
+    assert made.without_document == 0
+    print_corpus(plain_console(), made, corpus)
+    assert "document" not in capsys.readouterr().out
 
 
 def test_no_text_to_train_with_is_an_error(tmp_path):
