@@ -7,7 +7,6 @@ tests/golden/before has what 328ac7d made of tests/golden/input and of `tests.ge
 from __future__ import annotations
 
 import json
-import re
 import shutil
 
 import pytest
@@ -15,7 +14,17 @@ import spacy
 from spacy.tokens import DocBin
 
 from scripts.core.hashing import normalized
-from tests.before import FILES, GOLDEN, RENAMED, before, json_lines, pulled_project, renamed, run_step
+from tests.before import (
+    FILES,
+    GOLDEN,
+    RENAMED,
+    before,
+    json_lines,
+    pulled_project,
+    renamed,
+    run_step,
+    without_other_sources,
+)
 from tests.generated import write_project
 
 POLICIES = {
@@ -51,10 +60,6 @@ def lines_of_before(path):
     """The lines of a file but for those of replacements, and datasets whose answers do not count: none were listed."""
     lines = json_lines(without_other_sources(path.read_bytes()))
     return [line for line in lines if line.get("kind") != "replacement"]
-
-
-def without_other_sources(content):
-    return re.sub(rb',"other_sources":\[[^]]*\]', b"", content)
 
 
 @pytest.mark.parametrize("name", ["gold.jsonl", "conflicts.jsonl", "parts.jsonl", "lookalikes.jsonl"])
