@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from scripts import functions  # noqa: F401 (registers what the tokenizer is made of)
-from scripts.building.corpus import nlp_block
+from scripts.building.plan import nlp_block
 from scripts.core.errors import plain_console, run_step
 from scripts.exporting.exporting import FORMATS, export, print_export
 from scripts.reporting.console import plural

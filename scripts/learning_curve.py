@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 
 from scripts import functions  # noqa: F401 (registers the parts of the models)
+from scripts.building.plan import training_config
 from scripts.building.reading import read_labels
-from scripts.building.splits import read_corpus, training_config
+from scripts.building.splits import read_corpus
 from scripts.core.errors import UserError, plain_console, run_step
 from scripts.core.files import write_json
 from scripts.core.settings import overrides

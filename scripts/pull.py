@@ -9,7 +9,7 @@ from scripts.engines.engine import Dask
 from scripts.merging.pull import pull
 from scripts.reporting.accounts import print_pulled
 from scripts.reporting.console import plural
-from scripts.sources.names import name_warnings
+from scripts.sources.names import name_warnings, read_twice
 
 
 def main() -> None:
@@ -31,7 +31,8 @@ def main() -> None:
             options=config.options, max_record_mb=config.pull.max_record_mb,
         )  # fmt: skip
     console = plain_console()
-    print_pulled(console, manifest.datasets, name_warnings(config.datasets, manifest.datasets))
+    warnings = [*name_warnings(config.datasets, manifest.datasets), *read_twice(config.datasets, config.options)]
+    print_pulled(console, manifest.datasets, warnings)
     if any(entry.reasons for entry in manifest.datasets.values()):
         console.print(f"{args.output}/skipped/ lists all that was skipped")
     note = f", {len(unchanged)} unchanged" if unchanged else ""

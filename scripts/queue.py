@@ -6,7 +6,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from scripts import functions  # noqa: F401 (registers what models are made of)
-from scripts.building.corpus import plan_of
+from scripts.building.plan import plan_of
 from scripts.core import settings
 from scripts.core.errors import plain_console, run_step
 from scripts.exporting.push import reading_block, target_of

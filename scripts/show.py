@@ -5,11 +5,13 @@ import sys
 from pathlib import Path
 
 from scripts import functions  # noqa: F401 (registers what models are made of)
-from scripts.building.corpus import plan_of, whole_splitter
+from scripts.building.corpus import whole_splitter
+from scripts.building.plan import other_split, plan_of
 from scripts.core import manifest, settings
 from scripts.core.errors import UserError, plain_console, run_step
 from scripts.merging.merged import annotated_labels, gold_as_merged
 from scripts.model.models import BEST
+from scripts.reporting.corpus import print_other_split
 from scripts.reporting.one_text import (
     demand_found,
     find_texts,
@@ -41,9 +43,11 @@ def main() -> None:
         print_found(console, exact)
         return
     text = exact[0]
-    splitter = whole_splitter(plan_of(config, args.training), gold)
+    plan = plan_of(config, args.training)
+    splitter = whole_splitter(plan, gold)
     known = known_text(text, merged, manifest.load(args.annotations), args.annotations, args.corpus)
     print_known(console, known, annotated_labels(merged), splitter.split_of(text) or "none")
+    print_other_split(console, other_split(args.corpus, plan))
     for path in sorted(args.models.glob(f"seed-*/{BEST}")):
         print_predictions(console, path, text.text, annotated_labels(merged))
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from scripts import functions  # noqa: F401 (what the config names is registered)
-from scripts.building.splits import training_config
+from scripts.building.plan import training_config
 from scripts.checking.review import FOLDER, SUSPECTS, print_suspects
 from scripts.core import settings
 from scripts.core.errors import plain_console, run_step

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from scripts import functions  # noqa: F401 (registers what the config names)
-from scripts.building.splits import corpus_doubt, read_corpus, training_config
+from scripts.building.plan import training_config
+from scripts.building.splits import corpus_doubt, read_corpus
 from scripts.core.errors import UserError, plain_console, run_step
 from scripts.core.settings import overrides
 from scripts.model.models import BEST

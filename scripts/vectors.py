@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from scripts.building.corpus import nlp_block
+from scripts.building.plan import nlp_block
 from scripts.core.errors import plain_console, run_step
 from scripts.model.vectors import BUILT, ROWS, build
 from scripts.reporting.console import plural

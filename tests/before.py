@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,11 @@ def before(project, name):
 
 def json_lines(content):
     return [json.loads(line) for line in content.splitlines()]
+
+
+def without_other_sources(content):
+    """Lines of texts without the datasets whose answers do not count, which were not listed."""
+    return re.sub(rb',"other_sources":\[[^]]*\]', b"", content)
 
 
 def run_step(step, *options):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scripts.core.answers import Span
+from scripts.core.settings import DatasetOptions
 from scripts.merging import contained
 from scripts.merging.merge import Resources, merge
 from scripts.merging.survey import Fingerprints
@@ -21,10 +24,11 @@ DOCUMENT = "Ada Lovelace was born in London. She worked with Charles Babbage.\nH
 SENTENCES = ["Ada Lovelace was born in London.", "She worked with Charles Babbage.", "He lived in London, too 🦆."]
 
 
-def merged(tasks, folder, rule="auto", **resources):
+def merged(tasks, folder, rule="auto", options=None, **resources):
     shutil.rmtree(folder, ignore_errors=True)
     manifest = write(folder / "in", tasks)
-    return merge(manifest, folder / "in", folder / "out", "majority", RESOURCES._replace(**resources), rule)[0]
+    limits = RESOURCES._replace(**resources)
+    return merge(manifest, folder / "in", folder / "out", "majority", limits, rule, options=options)[0]
 
 
 def lines(folder, name):
@@ -179,6 +183,88 @@ def test_the_shortest_sentences_are_moved_too_if_they_are_in_one_place(tmp_path)
     assert [document[start:end] for start, end in gold[document]["covered_ranges"]["ORG"]] == [
         'Ada left. "Call Bob!" Dr. Ho did.', "Nobody knew why it had been like that.", "It rained.",
     ]  # fmt: skip
+
+
+def letters(number=10):
+    """Answers about documents, and about a sentence of each, with a surname that may be a town."""
+    documents, sentences = [], []
+    for n in range(number):
+        sentences.append(f"Mr {'ABCDEFGHIJ'[n]}dam visited the old town hall {n} times.")
+        opening = f"The weather in the north was number {n} on the list."
+        documents.append(task(f"{opening} {sentences[-1]}", (0, 3, "ORG"), dataset="letters", source=f"l:{n}"))
+    return documents, sentences
+
+
+@pytest.mark.parametrize("corrected", [1, 9, 10])
+@pytest.mark.parametrize("corrects", [["people"], []])
+def test_sentences_are_moved_with_all_answers_that_were_corrected(corrected, corrects, tmp_path):
+    """By `corrects`, or since the same annotator answers later: that these are in two datasets changes nothing."""
+    documents, sentences = letters()
+    people = {"dataset": "people", "labels": ["PER"], "annotator": "ada", "timestamp": 1}
+    again = people | {"dataset": "again", "timestamp": 2}
+    tasks = [task(text, (3, 7, "PER"), source=f"p:{n}", **people) for n, text in enumerate(sentences)]
+    tasks += [task(text, source=f"a:{n}", **again) for n, text in enumerate(sentences[:corrected])]
+    options = {"again": DatasetOptions(corrects=corrects)}
+    account = merged([*documents, *tasks], tmp_path, options=options)
+    gold = {line["text"]: line for line in lines(tmp_path, "gold.jsonl")}
+    assert gold.keys() == {each.text for each in documents}
+    assert [len(gold[each.text]["accepted"]) for each in documents] == [0] * corrected + [1] * (10 - corrected)
+    assert all(list(line["covered_ranges"]) == ["PER"] for line in gold.values())
+    assert {name: counts["moved"] for name, counts in account.moved.items()} == {"again": corrected, "people": 10}
+    assert account.totals["conflicts: replacement"] == corrected
+    assert account.answers["people"]["replaced"] == corrected
+
+
+def test_short_sentences_are_moved_with_answers_that_were_corrected(tmp_path):
+    documents, sentences = letters()
+    document = task(f"{sentences[0]} Bo came. It rained.", dataset="letters", labels=["ORG"])
+    said = [*sentences[1:], "Bo came."]
+    tasks = [task(text, (0, 2, "PER"), labels=["PER"], dataset="people", source="p:1") for text in said]
+    tasks.append(task("Bo came.", labels=["PER"], dataset="again"))
+    options = {"again": DatasetOptions(corrects=["people"])}
+    account = merged([document, *documents[1:], *tasks], tmp_path, options=options)
+    (found,) = [line for line in lines(tmp_path, "gold.jsonl") if line["text"] == document.text]
+    assert [document.text[span["start"] : span["end"]] for span in found["accepted"]] == []
+    assert document.text[slice(*found["covered_ranges"]["PER"][0])] == "Bo came."
+    assert {name: counts["moved"] for name, counts in account.moved.items()} == {"people": 10, "again": 1}
+
+
+@pytest.mark.parametrize("label", ["PER", "ORG"])
+def test_corrections_move_with_the_sentences_though_their_dataset_has_other_texts_too(label, tmp_path):
+    """A dataset with answers about documents and sentences is not made of sentences. Of other labels, it stays."""
+    documents, sentences = letters()
+    tasks = [task(text, (3, 7, "PER"), dataset="people", labels=["PER"], source="p:1") for text in sentences]
+    mixed = [*(f"Report {n} has no name." for n in range(9)), *sentences[:2]]
+    tasks += [task(text, dataset="mixed", labels=[label], source=f"m:{n}") for n, text in enumerate(mixed)]
+    account = merged([*documents, *tasks], tmp_path, options={"mixed": DatasetOptions(corrects=["people"])})
+    gold = {line["text"]: line for line in lines(tmp_path, "gold.jsonl")}
+    together = label == "PER"
+    assert gold.keys() == {each.text for each in documents} | set(mixed[: 9 if together else 11])
+    assert [len(gold[each.text]["accepted"]) for each in documents] == [int(not together)] * 2 + [1] * 8
+    assert account.moved.get("mixed") == ({"moved": 2} if together else None)
+    assert account.answers["people"]["replaced"] == (2 if together else 0)
+
+
+def test_a_later_label_of_the_same_place_replaces_in_a_document_too(tmp_path):
+    """Two datasets of one source: each knows the places of the other's labels, which move as its own spans do."""
+    documents, sentences = letters()
+    tasks = []
+    for n, text in enumerate(sentences):
+        person, city = [Span(3, 7, "PER")], [Span(3, 7, "CITY")]
+        for label, spans in (("PER", [person, []]), ("CITY", [[], city])):
+            for time, (own, other) in enumerate(zip(spans, (["PER"], ["CITY"]), strict=True)):
+                others = {} if own else {"other_labels": other, "other_places": [(3, 7)]}
+                tasks.append(
+                    task(
+                        text, *map(msgspec.structs.astuple, own), labels=[label], dataset=label.lower(),
+                        annotator="ada", timestamp=time, source=f"x:{2 * n + time}", **others,
+                    )
+                )  # fmt: skip
+    for rule in ("keep", "auto"):
+        account = merged([*documents, *tasks], tmp_path, rule)
+        found = [span["label"] for line in lines(tmp_path, "gold.jsonl") for span in line["spans"] + line["accepted"]]
+        assert sorted(found) == ["CITY"] * 10 + ["ORG"] * 10, rule
+        assert account.repeated == {"city": {"again": 10}, "per": {"again": 10}}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scripts.building import containers
-from scripts.building.corpus import CorpusPlan, build, splitter, whole_splitter
+from scripts.building.corpus import build, splitter, whole_splitter
+from scripts.building.plan import CorpusPlan
 from scripts.building.splits import SPLITS
 from scripts.core.answers import Span
 from scripts.core.errors import UserError, plain_console

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 
 import msgspec
 import numpy as np
@@ -18,14 +18,16 @@ from spacy.tokens import Doc, DocBin, SpanGroup
 from spacy.tokens import Span as TokenSpan
 from spacy.vocab import create_vocab
 
-from scripts.building.corpus import CorpusPlan, build
+from scripts.building.corpus import build
 from scripts.building.documents import DocMaker, Tokens
+from scripts.building.plan import CorpusPlan
 from scripts.building.shards import EntityBin, pipeline, unpack_docs
 from scripts.building.splits import SPLITS, Corpus, Splitter
 from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError, plain_console
+from scripts.core.settings import DatasetOptions
 from scripts.merging.merge import Resources, merge
-from scripts.reporting.corpus import print_gaps
+from scripts.reporting.corpus import print_corpus, print_gaps
 from tests.annotated import task, write
 
 NLP = {"lang": "en"}
@@ -230,6 +232,94 @@ def test_evaluation_datasets_take_their_texts_and_those_equal_to_them(tmp_path):
     build(tmp_path / "corpus", PLAN._replace(test=0, test_datasets=["held_out"]), 1)
     texts = {doc.text for doc in docs(tmp_path / "corpus", "test")}
     assert texts == {f"Text {n}!" for n in range(0, 200, 4)} | {f"text {n}" for n in range(0, 200, 4)}
+
+
+LATER = {"dataset": "later", "annotator": "ada", "timestamp": 2}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "corrects"),
+    [
+        ({}, LATER | {"annotator": "bob"}, ["held_out"]),
+        ({}, LATER, []),  # the same annotator again
+        ({}, LATER | {"annotator": "bob", "kind": "review", "versions": [[]]}, []),
+        ({"spans": [Span(0, 4, "ORG")]}, LATER, []),  # an identical answer
+        ({"answer": "ignore"}, LATER | {"annotator": "bob"}, []),
+        ({"answer": "reject"}, LATER | {"annotator": "bob"}, []),
+    ],
+    ids=["corrects", "later", "review", "identical", "ignored", "rejected"],
+)
+def test_texts_of_evaluation_datasets_stay_whatever_becomes_of_their_answers(first, second, corrects, tmp_path):
+    held_out = {f"Test {n}!" for n in range(20)}
+    found = [task(f"Text {n}!", (0, 4, "ORG"), dataset="org", source=f"l:{n}") for n in range(60)]
+    for n, text in enumerate(sorted(held_out)):
+        told = {"dataset": "held_out", "annotator": "ada", "timestamp": 1, "source": f"l:{n}"}
+        found.append(task(text, **(told | first)))
+        if n < 12:
+            found.append(task(text, (0, 4, "ORG"), source=f"l:{n}", **second))
+    manifest = write(tmp_path / "annotations", found)
+    options = {"later": DatasetOptions(corrects=corrects)}
+    merge(manifest, tmp_path / "annotations", tmp_path / "corpus", "majority", Resources(512, 1), options=options)
+    build(tmp_path / "corpus", PLAN._replace(test=0, test_datasets=["held_out"]), 1)
+    assert {doc.text for doc in docs(tmp_path / "corpus", "test")} == held_out
+
+
+def test_a_correction_without_meta_leaves_a_text_in_its_document(tmp_path):
+    page_of = {f"Sentence {n} of page {n // 4}.": n // 4 for n in range(120)}
+    found = [
+        task(text, (0, 8, "ORG"), dataset="first", source="l:1", meta={"page": page}) for text, page in page_of.items()
+    ]
+    found += [
+        task(text, (0, 8, "ORG"), dataset="second", source="l:1", meta={"by": "ben"}) for text in list(page_of)[1::4]
+    ]
+    manifest = write(tmp_path / "annotations", found)
+    options = {"second": DatasetOptions(corrects=["first"])}
+    merge(manifest, tmp_path / "annotations", tmp_path / "corpus", "majority", Resources(512, 1), options=options)
+    build(tmp_path / "corpus", PLAN._replace(document="page"), 1)
+    splits = defaultdict(set)
+    for split in SPLITS:
+        for doc in docs(tmp_path / "corpus", split):
+            splits[page_of[doc.text]].add(split)
+    assert len(splits) == 30
+    assert {len(found) for found in splits.values()} == {1}
+
+
+def with_pages(folder, pages):
+    """Merged texts, some of which name their page."""
+    texts = [f"Text number {n}." for n in range(200)]
+    found = [
+        task(text, (0, 4, "ORG"), source=f"l:{n}", meta={"page": n // 4} if n in pages else {"by": "ana"})
+        for n, text in enumerate(texts)
+    ]
+    manifest = write(folder / "annotations", found)
+    merge(manifest, folder / "annotations", folder / "corpus", "majority", Resources(512, 1))
+    return folder / "corpus"
+
+
+def test_a_document_that_no_text_names_is_an_error_and_the_previous_corpus_stays(tmp_path):
+    corpus = with_pages(tmp_path, range(150))
+    build(corpus, PLAN._replace(document="page"), 1)
+    before = snapshot(corpus)
+    said = (
+        r'document = "pgae": none of 200 texts has that key in its meta; keys there are: page \(150\), by \(50\)\. Set'
+    )
+    with pytest.raises(UserError, match=said):
+        build(corpus, PLAN._replace(document="pgae"), 1)
+    assert snapshot(corpus) == before
+
+
+def test_texts_without_a_document_are_counted(tmp_path, capsys):
+    corpus = with_pages(tmp_path, range(150))
+    made, _ = build(corpus, PLAN._replace(document="page"), 1)
+    assert json.loads((corpus / "split.json").read_text())["without_document"] == made.without_document == 50
+    assert sum(shard.without_document for shard in made.shards.values()) == 50
+    print_corpus(plain_console(), made, corpus)
+    said = '⚠ 50 of 200 texts without "page" in the meta, [split] document: each is in the split of its own hash'
+    assert said in " ".join(capsys.readouterr().out.split())
+    made, _ = build(corpus, PLAN, 1)
+    assert made.without_document == 0
+    print_corpus(plain_console(), made, corpus)
+    assert "document" not in capsys.readouterr().out
 
 
 def test_no_text_to_train_with_is_an_error(tmp_path):

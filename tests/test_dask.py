@@ -21,7 +21,8 @@ from msgspec.structs import replace
 
 from benchmarks.generate import Size, generate
 from scripts.building import splits
-from scripts.building.corpus import CorpusPlan, build, nlp_block
+from scripts.building.corpus import build
+from scripts.building.plan import CorpusPlan, nlp_block
 from scripts.building.splits import read_corpus
 from scripts.core import manifest, settings
 from scripts.core.errors import UserError

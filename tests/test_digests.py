@@ -12,7 +12,8 @@ import pytest
 import spacy
 from confection import ConfigValidationError
 
-from scripts.building.corpus import CorpusPlan, build
+from scripts.building.corpus import build
+from scripts.building.plan import CorpusPlan
 from scripts.building.reading import CorpusReader, label_heads_labels, read_docs
 from scripts.building.splits import SPLITS, corpus_doubt, read_corpus, shard_files
 from scripts.core import manifest, settings

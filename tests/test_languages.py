@@ -13,8 +13,9 @@ from spacy.scorer import Scorer
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from scripts.building.corpus import CorpusPlan, build
+from scripts.building.corpus import build
 from scripts.building.documents import DocMaker, tokenizer
+from scripts.building.plan import CorpusPlan
 from scripts.building.reading import read_docs, split_doc
 from scripts.building.splits import SPLITS, Corpus, shard_files
 from scripts.core import answers

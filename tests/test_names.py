@@ -9,10 +9,13 @@ import pytest
 from scripts.core.errors import UserError
 from scripts.core.settings import DatasetOptions
 from scripts.merging.pull import pull
-from scripts.sources.names import name_warnings
+from scripts.sources.conll import Conll
+from scripts.sources.names import name_warnings, read_twice
+from scripts.sources.prodigy_database import prodigy_database
 from scripts.sources.prodigy_jsonl import ProdigyJsonl
 from scripts.sources.similar import misspelled, same_names, synonyms
 from tests.prodigy import line, task
+from tests.project import succeed
 from tests.test_reader_contracts import reader  # noqa: F401 (a fixture)
 
 TEXT = "Ada met Bob in Rome"
@@ -149,3 +152,56 @@ def test_similar_names():
     assert same_names("PER", names) == ["B-PER", "Pers.", "per"]
     assert synonyms("PER", names) == ["B-PER", "PERSON", "PERSONS", "Pers.", "per"]
     assert misspelled("PERSN", names) == ["PERSON", "PERSONS"]
+
+
+def blocks(**sources):
+    """Lines about two blocks each; of a block its source, or its source and its options."""
+    pairs = {name: found if isinstance(found, tuple) else (found, {}) for name, found in sources.items()}
+    options = {name: DatasetOptions(**keys) for name, (_, keys) in pairs.items()}
+    return list(read_twice({name: found for name, (found, _) in pairs.items()}, options))
+
+
+def test_blocks_that_read_the_same_answers_are_said_to(tmp_path, monkeypatch):
+    """A copied block would make of one annotator two: a tie becomes a majority."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.jsonl").symlink_to("x.jsonl")
+    here = ProdigyJsonl("x.jsonl", ["CITY", "PER"])
+    said = "x, x2: both read the answers about CITY from one place, so they can count twice"
+    for other in ("./x.jsonl", str(tmp_path / "x.jsonl"), "link.jsonl"):
+        (line,) = blocks(x=here, x2=ProdigyJsonl(other, ["CITY"], annotator="ben"), y=ProdigyJsonl("y.jsonl", ["CITY"]))
+        assert line.startswith(said)
+    both = {"path": "x.db", "labels": ["CITY"]}
+    database = prodigy_database(dataset="ner", **both)
+    assert blocks(x=(database, {"annotators": ["ana"]}), x2=(database, {"annotators": ["ana", "ben"]}))
+    assert blocks(x=(database, {"annotators": ["ana"]}), x2=database)
+    assert blocks(x=(database, {"rename": {"CITY": "GPE"}}), x2=(database, {"rename": {"CITY": "GPE"}}))
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        ProdigyJsonl("x.jsonl", ["PER"]),  # a block a label
+        ProdigyJsonl("y.jsonl", ["CITY"]),
+        (ProdigyJsonl("x.jsonl", ["CITY"]), {"rename": {"CITY": "GPE"}}),
+        (ProdigyJsonl("x.jsonl", ["CITY"]), {"annotators": ["ben"]}),
+        (ProdigyJsonl("x.jsonl", ["CITY"]), {"corrects": ["x"]}),
+        Conll("x.jsonl", ["CITY"]),
+    ],
+)
+def test_blocks_that_read_other_answers_are_not(others):
+    assert blocks(x=(ProdigyJsonl("x.jsonl", ["CITY"]), {"annotators": ["ana"]}), x2=others) == []
+
+
+def test_blocks_of_other_datasets_columns_or_layers_are_not():
+    databases = {name: prodigy_database(path="x.db", dataset=name, labels=["CITY"]) for name in ("a", "b")}
+    columns = {f"c{tag}": Conll("x.conll", ["CITY"], tag=tag) for tag in (2, 3)}
+    assert blocks(**databases, **columns) == []
+
+
+def test_pull_says_which_blocks_read_the_same_answers(tmp_path):
+    (tmp_path / "x.jsonl").write_text(line(task(TEXT, [(0, 3, "PER")])))
+    block = '[datasets.{}]\n@readers = "labelwise.ProdigyJsonl.v1"\npath = "x.jsonl"\nlabels = ["PER"]\n'
+    (tmp_path / "datasets.cfg").write_text("[datasets]\n" + block.format("x"))
+    assert "⚠" not in succeed(tmp_path, "pull")
+    (tmp_path / "datasets.cfg").write_text("[datasets]\n" + block.format("x") + block.format("x2"))
+    assert "⚠ x, x2: both read the answers about PER from one place" in succeed(tmp_path, "pull")

@@ -22,7 +22,8 @@ from thinc.api import Adam
 from threadpoolctl import threadpool_limits
 
 from scripts import functions  # noqa: F401 (label heads are registered)
-from scripts.building.corpus import CorpusPlan, build, plan_of, whole_splitter
+from scripts.building.corpus import build, whole_splitter
+from scripts.building.plan import CorpusPlan, plan_of
 from scripts.building.reading import read_docs
 from scripts.building.splits import shard_files
 from scripts.checking.review import Suspect
@@ -287,6 +288,12 @@ def test_the_command_of_next_queues_the_test_texts_that_a_score_lacks(project, r
     needed = -(-(30 - signals["support"]) * signals["scored"] // signals["support"])
     assert account()["request"]["limit"] == min(needed, signals["test_left"])
     assert f"30 take about {needed} more, at that rate" in found["recommendation"]["reason"]
+
+
+def test_texts_drawn_by_another_split_than_the_corpus_has_are_said_to_be(run):
+    said = "⚠ [split] test was another when the corpus was made; make it again: weasel run corpus"
+    assert said in run("--texts", "test", "--split.test", 0.3)
+    assert "when the corpus was made" not in run("--texts", "dev")
 
 
 def test_binary_answers_alone_are_told_what_scores_need(project):

@@ -10,7 +10,8 @@ import pytest
 import spacy
 from spacy.tokens import DocBin
 
-from scripts.building.corpus import CorpusPlan, build
+from scripts.building.corpus import build
+from scripts.building.plan import CorpusPlan
 from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull
 from scripts.sources.brat import Brat

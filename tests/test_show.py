@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -83,6 +84,18 @@ def test_all_about_one_text(how, project):
     assert "ORG   not covered –" in said
     assert "Conflict: replacement, PER: corrected." in said
     assert f"Stands in 1 longer text: {input_hash(LONGER)}" in said
+
+
+def test_a_split_by_other_settings_than_those_of_the_corpus_is_said_to_be_one(project, tmp_path):
+    shutil.copytree(project, tmp_path, dirs_exist_ok=True)
+    wanted = ("--", input_hash(TEXT))
+    assert "when the corpus was made" not in show(tmp_path, *wanted).stdout  # there is none
+    (tmp_path / "training.cfg").write_text(TRAINING)
+    succeed(tmp_path, "corpus", "--split.dev", 0.4, "--split.test", 0.2)
+    said = " ".join(show(tmp_path, "--split.dev=0.4", "--split.test=0.3", *wanted).stdout.split())
+    assert "⚠ [split] test was another when the corpus was made; make it again: weasel run corpus" in said
+    assert "[split] dev" not in said
+    assert "was another" not in show(tmp_path, "--split.dev=0.4", "--split.test=0.2", *wanted).stdout
 
 
 def test_what_is_not_there_is_one_line_without_the_text(project):

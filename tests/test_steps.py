@@ -148,6 +148,36 @@ def test_merge_says_which_datasets_were_pulled_otherwise(done):
     assert "datasets.org" not in said
 
 
+WHERE = ("--annotations", "annotations")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('labels = ["PER"]', 'labels = ["PER"]\nannotators = ["ana"]'),
+        ('labels = ["PER"]', 'labels = ["PER"]\nrename = {"PER": "PER"}'),
+        ('path = "per.jsonl"', 'path = "people.jsonl"'),
+    ],
+)
+def test_corpus_says_which_datasets_were_pulled_otherwise(old, new, done):
+    assert "⚠" not in succeed(done, "corpus", *WHERE)
+    replace(done / "datasets.cfg", old, new)
+    said = succeed(done, "corpus", *WHERE)
+    assert "⚠ [datasets.per] was pulled with other settings, or by other code: weasel run data ✔" in said
+    assert "datasets.org" not in said
+    (done / "per.jsonl").rename(done / "people.jsonl") if "people" in new else None
+    if "annotators" not in new:  # nobody is called ana
+        assert "⚠" not in [succeed(done, step, *(WHERE if step == "corpus" else ())) for step in STEPS][-1]
+
+
+def test_corpus_stops_where_other_labels_were_pulled(done):
+    before = outputs(done)
+    replace(done / "datasets.cfg", 'labels = ["PER"]', 'labels = ["PER"]\nrename = {"PER": "PERSON"}')
+    said = "[datasets.per] has the labels PERSON, but PER were pulled; pull again: weasel run pull"
+    assert said in fail(done, "corpus", *WHERE)
+    assert outputs(done) == before
+
+
 @pytest.mark.parametrize(
     ("old", "new", "key"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
@@ -11,20 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-from confection import Config
 
 from scripts.building import splits
+from scripts.building.plan import CorpusPlan, ShardJob, ShardRules
 from scripts.building.splits import (
     SPLITS,
     Corpus,
     CorpusShard,
-    MisalignedPolicy,
     Placed,
-    ShardJob,
-    ShardRules,
     Splitter,
     digest_of_placed,
-    training_config,
 )  # fmt: skip
 from scripts.core.errors import UserError, committing
 from scripts.core.files import (
@@ -38,7 +35,6 @@ from scripts.core.files import (
     work_folder,
     write_json,
 )
-from scripts.core.settings import Settings
 from scripts.core.workers import Workers, spread
 from scripts.merging.buckets import ALL
 from scripts.merging.merged import MergeRecord, annotated_labels, gold_as_merged, load, read_gold
@@ -48,45 +44,10 @@ if TYPE_CHECKING:
 
 _SCRIPTS = Path(__file__).parent.parent
 _LABELS_NAMED = 5
+_KEYS_NAMED = 8
 _LISTS = ("contained.jsonl", "duplicates.jsonl")  # beside the gold
 _MOST_BEFORE_WORKERS = 32  # shards, some 4 MB of gold
 _CODE = (_SCRIPTS / "building", _SCRIPTS / "core", _SCRIPTS / "functions.py")
-
-
-class CorpusPlan(NamedTuple):
-    """How texts are split and tokenized.
-
-    nlp (dict[str, Any]): The [nlp] block of the training config.
-    dev (float), test (float), document (str): See `Splitter`.
-    dev_datasets, test_datasets (list[str]): All their texts are in that split.
-    misaligned (MisalignedPolicy): See `DocMaker`.
-    """
-
-    nlp: dict[str, Any]
-    dev: float
-    test: float
-    document: str
-    dev_datasets: list[str]
-    test_datasets: list[str]
-    misaligned: MisalignedPolicy
-
-
-def plan_of(config: Settings, training: Path) -> CorpusPlan:
-    """The plan that configs/datasets.cfg and a training config make. RAISES (UserError): See `nlp_block`."""
-    split, nlp = config.split, nlp_block(training)
-    return CorpusPlan(
-        nlp, split.dev, split.test, split.document, split.dev_datasets, split.test_datasets, config.docs.misaligned
-    )
-
-
-def nlp_block(path: Path) -> dict[str, Any]:
-    """The [nlp] block of a training config. RAISES (UserError): If it has none, or cannot be read."""
-    path = training_config(path)
-    try:
-        return dict(Config().from_disk(path, interpolate=True)["nlp"])
-    except (OSError, KeyError, ValueError) as err:
-        reason = str(err) if isinstance(err, OSError) else f"has no [nlp] that can be read: {err}"
-        raise UserError(f"{path}: {reason}") from err
 
 
 def build(folder: Path, plan: CorpusPlan, processes: int, max_misaligned: float = 1.0) -> tuple[Corpus, int]:
@@ -115,6 +76,7 @@ def build(folder: Path, plan: CorpusPlan, processes: int, max_misaligned: float 
             jobs = [ShardJob(part, gold, rules, work, placed[part.name]) for part in ranges if part.name not in kept]
             shards = kept | _make_shards(jobs, processes)
             corpus = account_for(shards, plan, labels, made_by, placements)
+            demand_documents(corpus, plan.document, gold)
             demand_aligned(corpus, plan, max_misaligned)
             corpus.made_of = made_of(merged)
             commit(corpus, labels, work, folder)
@@ -239,7 +201,9 @@ def account_for(
         },
         too_long=sum(shard.too_long for shard in shards.values()),
         no_split=sum(shard.no_split for shard in shards.values()),
+        without_document=sum(shard.without_document for shard in shards.values()),
         placed=placements.counts if placements else None,
+        split=plan.split(),
         nlp=splits.tokenizing(plan.nlp),
         made_by=made_by,
         shards=shards,
@@ -263,6 +227,24 @@ def _demand_learnable(corpus: Corpus, plan: CorpusPlan) -> None:
             f"no label has an entity in the {corpus.texts['train']:,} texts of train, so nothing can be learned (gold: "
             f"{read}): accept answers with entities; weasel run merge shows what became of each"
         )
+
+
+def demand_documents(corpus: Corpus, document: str, gold: Path) -> None:
+    """Check that texts name their documents, if these are to be kept together: else each would go its own way.
+
+    gold (Path): If it is on this machine, the error names the keys that there are.
+    RAISES (UserError): If no text has the key in its meta.
+    """
+    texts = corpus.all_texts()
+    if not document or corpus.without_document < texts:
+        return
+    counts = Counter(key for text in read_gold(gold) for key in text.meta) if gold.exists() else Counter[str]()
+    keys = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    there = ", ".join(f"{key} ({count:,})" for key, count in keys[:_KEYS_NAMED])
+    raise UserError(
+        f"[split] document = {json.dumps(document, ensure_ascii=False)}: none of {texts:,} texts has that key in its "
+        f'meta; {f"keys there are: {there}" if there else "no key is known"}. Set one that names documents, or ""'
+    )
 
 
 def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -29,7 +29,8 @@ from scripts.building.documents import (
     TokenSpan,
     tokenizer,
 )
-from scripts.building.splits import SPLITS, CorpusShard, ShardJob, SplitName, digest_of_placed
+from scripts.building.plan import ShardJob
+from scripts.building.splits import SPLITS, CorpusShard, SplitName, digest_of_placed
 from scripts.merging.merged import read_gold
 
 _SHARDS_A_VOCABULARY = 512
@@ -51,6 +52,7 @@ def make_shard(job: ShardJob) -> CorpusShard:
     for text in read_gold(job.gold, job.range.start, job.range.size):
         for field in read:
             read[field] += len(getattr(text, field))
+        shard.without_document += splitter.lacks_document(text)
         split = splitter.split_of(text)
         if split is None:
             shard.no_split += 1

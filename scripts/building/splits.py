@@ -54,6 +54,10 @@ class Splitter(msgspec.Struct, frozen=True):
     reserved_test: frozenset[bytes] = frozenset()
     placed: Placed = {}
 
+    def lacks_document(self, text: GoldText) -> bool:
+        """Whether documents are kept together, and a text names none: it is split by its own words."""
+        return bool(self.document) and self.document not in text.meta
+
     def split_of(self, text: GoldText) -> SplitName | None:
         """The split of a text; None if it is in none."""
         if self.placed and (words := wording(text.text)) in self.placed:
@@ -79,9 +83,13 @@ class Splitter(msgspec.Struct, frozen=True):
 
 
 def reserved(texts: Iterable[GoldText], datasets: Collection[str], document: str) -> frozenset[bytes]:
-    """Keys of the texts that have an answer from one of these datasets: they and their duplicates are evaluated on."""
+    """Keys of the texts that have an answer in one of these datasets, also one that does not count, since it was
+    corrected, say: they and their duplicates are evaluated on.
+    """
     return frozenset(
-        _digest(_split_key(text, document)) for text in texts if not set(datasets).isdisjoint(text.sources)
+        _digest(_split_key(text, document))
+        for text in texts
+        if not set(datasets).isdisjoint((*text.sources, *text.other_sources))
     )
 
 
@@ -155,25 +163,6 @@ def gold_ranges(gold: Path, bits: int) -> Iterator[GoldRange]:
         yield GoldRange(name, start, position - start, digest.hexdigest())
 
 
-class ShardRules(NamedTuple):
-    """What a shard depends on, apart from its gold. See `CorpusPlan`."""
-
-    nlp: dict[str, Any]
-    labels: frozenset[str]
-    misaligned: MisalignedPolicy
-    splitter: Splitter
-
-
-class ShardJob(NamedTuple):
-    """The making of a shard; its files go to the folder. Its `Splitter.placed` come with it."""
-
-    range: GoldRange
-    gold: Path
-    rules: ShardRules
-    folder: Path
-    placed: Placed
-
-
 class CorpusShard(msgspec.Struct):
     """A shard of the corpus: the Docs of a range of hashes. Counts are those of `Corpus`, but split before label, and
     outcomes by label.
@@ -195,6 +184,7 @@ class CorpusShard(msgspec.Struct):
     outcomes: dict[str, dict[str, Count]] = {}
     too_long: Count = 0
     no_split: Count = 0
+    without_document: Count = 0
 
 
 class Corpus(msgspec.Struct, kw_only=True):
@@ -211,8 +201,10 @@ class Corpus(msgspec.Struct, kw_only=True):
     outcomes_by_label (dict[str, dict[str, int]]): The same of each label.
     too_long (int): Texts that were skipped, since the pipeline does not take them.
     no_split (int): Texts in no split.
+    without_document (int): Texts that have no [split] document in their meta, if that is set, wherever they went.
     placed (dict[str, int] | None): Texts that are not in the split of their own hash, see `Placements`; None if
         contained texts were not looked for.
+    split (dict[str, Any]): The keys of [split].
     made_of (dict[str, str]): Digests by name of gold.jsonl, and of its lists of contained texts and duplicates.
     nlp (dict[str, Any]): What tokenized it, of the training config's [nlp]: "lang", and "tokenizer" where it is set.
     files (dict[str, str]): The digest of labels.json, by its name.
@@ -231,7 +223,9 @@ class Corpus(msgspec.Struct, kw_only=True):
     outcomes_by_label: dict[str, dict[str, Count]] = {}
     too_long: Count = 0
     no_split: Count = 0
+    without_document: Count = 0
     placed: dict[str, Count] | None = None
+    split: dict[str, Any] = {}
     made_of: dict[str, str] = {}
     nlp: dict[str, Any] = {}
     files: dict[str, str] = {}
@@ -244,6 +238,12 @@ class Corpus(msgspec.Struct, kw_only=True):
         for split, texts in self.texts.items() if self.shards else ():
             if texts != sum(shard.texts.get(split, 0) for shard in self.shards.values()):
                 raise ValueError(f"texts of {split} are not those of the shards")
+        if self.without_document > self.all_texts():
+            raise ValueError("more texts are without a document than there are")
+
+    def all_texts(self) -> int:
+        """The number of texts that were read: in the splits, in none, or too long."""
+        return sum(self.texts.values()) + self.no_split + self.too_long
 
     def digests(self, split: str) -> dict[str, str]:
         """Digests of the shards of a split, by file name."""
@@ -387,18 +387,3 @@ def _shards_of(corpus: Corpus, folder: Path) -> list[ShardFile]:
 
 def _other_file(path: Path, problem: str) -> UserError:
     return UserError(f"{path}: {problem}; make the corpus again: weasel run corpus")
-
-
-def training_config(path: Path) -> Path:
-    """The training config of a run: `configs/<run>.cfg`; of a run of `train-label` that of its model.
-
-    RAISES (UserError): If there is neither.
-    """
-    if path.exists():
-        return path
-    models = (path.parent.parent / "training" / path.stem).glob("seed-*/model-best/config.cfg")
-    found = min(models, default=None)
-    if found is None:
-        others = sorted(other.stem for other in path.parent.glob("*.cfg") if other.stem not in ("datasets", "gate"))
-        raise UserError(f"{path}: no such file; --vars.run is one of {', '.join(others)}, or a run of train-label")
-    return found

@@ -102,7 +102,9 @@ class GoldText(Coverage, omit_defaults=True, kw_only=True, gc=False):
     accepted (list[Span]), rejected (list[Span]): Of labels not covered: spans decided to be, or not to be, entities.
     unresolved (list[str]): Labels whose answers disagree where the policy cannot decide; they are not covered.
     sources (list[str]): The datasets whose answers count, sorted.
-    meta (dict): Metadata of the answers; of a key, the first by dataset and time.
+    other_sources (list[str]): The other datasets that have an answer: it was replaced, rejected, ignored or is about
+        other labels. Sorted; omitted if there is none.
+    meta (dict): Metadata of the answers; of a key, the first by dataset and time, before those that do not count.
     """
 
     input_hash: int = msgspec.field(name="_input_hash")
@@ -114,6 +116,7 @@ class GoldText(Coverage, omit_defaults=True, kw_only=True, gc=False):
     rejected: list[Span]
     unresolved: list[str]
     sources: list[str]
+    other_sources: list[str] = []
     meta: dict[str, Any]
 
 

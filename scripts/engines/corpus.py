@@ -10,23 +10,22 @@ import spacy
 
 from scripts.building.containers import Placements
 from scripts.building.corpus import (
-    CorpusPlan,
     account_for,
     commit,
     demand_aligned,
+    demand_documents,
     made_of,
     placed_within,
     placements_of,
     shard_rules,
 )  # fmt: skip
 from scripts.building.documents import tokenizer
+from scripts.building.plan import CorpusPlan, ShardJob, ShardRules
 from scripts.building.shards import make_shard
 from scripts.building.splits import (
     Corpus,
     CorpusShard,
     Placed,
-    ShardJob,
-    ShardRules,
     StoredShards,
     digest_of_placed,
     gold_ranges,
@@ -89,6 +88,7 @@ def build_on(engine: Dask, folder: Path, plan: CorpusPlan, max_misaligned: float
             made = in_order(client, make_shards, jobs, "Tokenizing")
         all_shards = {name: shard for shards, _ in made for name, shard in shards.items()}
         corpus = account_for(all_shards, plan, labels, made_by, placements)
+        demand_documents(corpus, plan.document, here)
         demand_aligned(corpus, plan, max_misaligned)
         corpus.made_of = made_of(merged)
         folders = {name: job.folder for job, (shards, _) in zip(jobs, made, strict=True) for name in shards}

@@ -28,6 +28,7 @@ class ParquetWriter(Writer):
     def add(self, text: GoldText) -> None:
         row = msgspec.to_builtins(text)
         row["meta"] = msgspec.json.encode(text.meta).decode()
+        row["other_sources"] = text.other_sources
         row["covered_ranges"] = [
             {"start": start, "end": end, "label": label}
             for label, ranges in text.covered_ranges.items()
@@ -53,5 +54,6 @@ def _schema(pyarrow: Any) -> Any:
     string, strings = pyarrow.string(), pyarrow.list_(pyarrow.string())
     spans = pyarrow.list_(pyarrow.struct({"start": offset, "end": offset, "label": string}))
     columns = {"_input_hash": pyarrow.int32(), "text": string, "spans": spans, "covered": strings, "accepted": spans}
-    columns |= {"covered_ranges": spans, "rejected": spans, "unresolved": strings, "sources": strings, "meta": string}
+    columns |= {"covered_ranges": spans, "rejected": spans, "unresolved": strings, "sources": strings}
+    columns |= {"other_sources": strings, "meta": string}
     return pyarrow.schema(columns)

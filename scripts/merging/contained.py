@@ -153,8 +153,8 @@ def _write_contained(
                 out.write(encode([line]))
                 count += 1
                 if found.occurrences == 1 and _is_sentence(container.text, found.start, end):
-                    others = set(container.sources)
-                    sentences.update(dataset for dataset in text.sources if others != {dataset})
+                    others = set(container.datasets())
+                    sentences.update(dataset for dataset in text.datasets() if others != {dataset})
     return count
 
 

@@ -109,7 +109,8 @@ class Merger:
             found = compare_texts(work, work / "compared", workers)
             gold = work / "gold.jsonl"
             if request.contained == "auto" and (moved := made_of_contained(gold, found, workers)):
-                paths = move_answers(paths, moved, gold, found, work / "compared", workers)
+                labels = {name: entry.labels for name, entry in self.manifest.datasets.items()}
+                paths = move_answers(paths, labels, moved, gold, found, work / "compared", workers)
                 account = self._merge_files(paths, work, rules, workers)  # all again: answers are about other texts now
                 found = compare_texts(work, work / "compared again", workers)
                 request.moved = moved

@@ -28,7 +28,7 @@ class MergeRecord(msgspec.Struct, kw_only=True):
     passes (list[str]): Datasets that were made in passes, by their answers or by `repeats`.
     contained (str): Whether answers about contained texts move to their containers.
     moved (dict[str, dict[str, int]]): By dataset that is made of contained texts: its "texts", those of them that are
-        "sentences" of others, and its answers that were "moved".
+        "sentences" of others, and its answers that were "moved"; by any other dataset, those "moved" with them.
     code (str): Digest of the modules that merged.
     manifest (str): Digest of the manifest.
     inputs (dict[str, str]): Digests of the datasets' files, by dataset.

@@ -5,14 +5,16 @@ That a span is an entity, or is not, is as true in the document. A complete answ
 sentence there, and says nothing of the rest: it gets a `range`.
 
 A dataset is made of contained texts if most of its texts are sentences of texts of other datasets, in one place each.
-Then its shortest texts too, which `contained` does not look for, are found among the sentences of all texts.
+Then its shortest texts too, which `contained` does not look for, are found among the sentences of all texts. What other
+datasets say about the same texts and labels moves with it: one of these answers may replace another.
 """
 
 from __future__ import annotations
 
 import re
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -55,16 +57,24 @@ def made_of_contained(gold: Path, found: ComparedTexts, workers: Workers) -> Mov
 
 def _texts_by_dataset(block: Block) -> Counter[str]:
     long = (text for text in sourced_texts(block) if len(text.text) >= SHORTEST)
-    return Counter(dataset for text in long for dataset in text.sources)
+    return Counter(dataset for text in long for dataset in text.datasets())
 
 
 def move_answers(
-    paths: Mapping[str, Path], chosen: Moved, gold: Path, found: ComparedTexts, work: Path, workers: Workers
+    paths: Mapping[str, Path],
+    labels: Mapping[str, Collection[str]],
+    chosen: Moved,
+    gold: Path,
+    found: ComparedTexts,
+    work: Path,
+    workers: Workers,
 ) -> dict[str, Path]:
-    """Move the answers of some datasets about contained texts to their containers, where a text occurs only once.
+    """Move the answers of some datasets about contained texts to their containers, where a text occurs only once, with
+    those of others about the same texts and labels.
 
     paths (Mapping[str, Path]): Files of answers by dataset, sorted by hash. They stay as they are.
-    chosen (Moved): The datasets; gets the number of their answers that were "moved".
+    labels (Mapping[str, Collection[str]]): Labels by dataset.
+    chosen (Moved): The datasets; gets the number of their answers that were "moved", and the others with theirs.
     work (Path): A folder for new files.
     RETURNS (dict[str, Path]): The files to read instead, sorted too.
     """
@@ -72,17 +82,37 @@ def move_answers(
     single = found.containments[found.containments["occurrences"] == 1]
     single = np.sort(np.concatenate([single, _short_sentences(gold, found, set(chosen), workers)]), order="contained")
     with gold.open("rb") as file:
-        for number, (dataset, counts) in enumerate(chosen.items()):
+
+        def text_of(row: int) -> SourcedText:
+            return text_at(file, int(found.rows["offset"][row]))
+
+        moving = _moving_together(single, text_of, chosen, labels)
+        for number, dataset in enumerate([*chosen, *sorted(moving.keys() - chosen)]):
+            counts = chosen.setdefault(dataset, {})
             counts["moved"] = 0
             new = work / f"moved-{number}.jsonl"
-            lines = _moved_lines(
-                paths[dataset], lambda row: text_at(file, int(found.rows["offset"][row])), single, counts
-            )
+            lines = _moved_lines(paths[dataset], text_of, single[moving[dataset]], counts)
             with new.open("wb") as out:
                 for block in sorted_blocks(lines, work / f"moved-{number}.sorted"):
                     out.write(block)
             result[dataset] = new
     return result
+
+
+def _moving_together(
+    single: Containments, text_of: TextOfRow, chosen: Collection[str], labels: Mapping[str, Collection[str]]
+) -> dict[str, array[int]]:
+    """By dataset, the numbers of the containments whose texts it has answers about that move: those of chosen datasets,
+    and of others with a label of these. One that is corrected does not move without what corrects it.
+    """
+    moving = {dataset: array("q") for dataset in chosen}
+    for number, found in enumerate(unpacked(single)):
+        datasets = text_of(found.contained).datasets()
+        moving_labels = {label for dataset in datasets if dataset in chosen for label in labels[dataset]}
+        for dataset in datasets:
+            if dataset in chosen or not moving_labels.isdisjoint(labels[dataset]):
+                moving.setdefault(dataset, array("q")).append(number)
+    return moving
 
 
 # ---- Short sentences
@@ -102,7 +132,7 @@ def _short_sentences(gold: Path, found: ComparedTexts, chosen: set[str], workers
     with gold.open("rb") as file:
         for row in np.flatnonzero(found.rows["length"] < SHORTEST).tolist():
             text = text_at(file, int(found.rows["offset"][row]))
-            if not chosen.isdisjoint(text.sources):
+            if not chosen.isdisjoint(text.datasets()):
                 wanted[text.text] = row
     if not wanted:
         return found.containments[:0]
@@ -168,8 +198,10 @@ def _in_container(task: Task, containments: Sequence[Containment], text_of: Text
         [Span(span.start + found.start, span.end + found.start, span.label) for span in each]
         for each in (task.spans, *task.versions)
     )
+    other_places = [(start + found.start, stop + found.start) for start, stop in task.other_places]
     place = None if task.kind == "binary" else (found.start, end)
     # Its meta is about the contained text: where it was, the model's score.
     return msgspec.structs.replace(
-        task, input_hash=container.input_hash, text=container.text, spans=spans, versions=versions, range=place, meta={}
-    )
+        task, input_hash=container.input_hash, text=container.text, spans=spans, versions=versions, range=place,
+        other_places=other_places, meta={},
+    )  # fmt: skip

@@ -13,8 +13,8 @@ import msgspec
 from scripts.core import files
 from scripts.core.errors import UserError, committing
 from scripts.core.files import code_digest, exclusive, put, remove, remove_state, whole_file, work_folder
-from scripts.core.manifest import NAME, Entry, Manifest, demand_same_datasets, load, save
-from scripts.core.settings import DatasetOptions
+from scripts.core.manifest import NAME, Entry, Manifest, demand_same_datasets, digest, load, save
+from scripts.core.settings import DatasetOptions, Settings
 from scripts.merging.reading import SKIPPED, ReadJob, naming, read_all, skipped_file
 from scripts.sources.limits import DEFAULT_MB, max_record, record_limit
 from scripts.sources.names import check_names
@@ -118,6 +118,22 @@ def changed_blocks(
         for name, source in sources.items()
         if name in known and known[name].source.reading != reading_digest(source, options[name])
     ]
+
+
+def changed_since(merged: str, folder: Path, config: Settings) -> list[str]:
+    """The same for a step after the merge; none if a folder holds no answers, or others than were merged.
+
+    merged (str): Digest of the manifest that was merged.
+    RAISES (UserError): See `changed_blocks`.
+    """
+    try:
+        manifest = load(folder)
+    except UserError:  # pulled and merged by somebody else
+        return []
+    if digest(manifest) != merged:
+        return []
+    with record_limit(config.pull.max_record_mb):
+        return changed_blocks(manifest, folder, config.datasets, config.options)
 
 
 def previous_entries(folder: Path) -> Entries:

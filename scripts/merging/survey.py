@@ -37,12 +37,17 @@ ROW = np.dtype(
 TextRows = np.ndarray[Any, np.dtype[np.void]]
 
 
-class SourcedText(msgspec.Struct):
-    """A text of the gold, and the datasets it comes from."""
+class SourcedText(msgspec.Struct, omit_defaults=True):
+    """A text of the gold, and the datasets it comes from. See `GoldText`."""
 
     input_hash: int = msgspec.field(name="_input_hash")
     text: str
     sources: list[str]
+    other_sources: list[str] = []
+
+    def datasets(self) -> list[str]:
+        """All datasets that have an answer about it. A correction does not take the text out of what it corrects."""
+        return [*self.sources, *self.other_sources] if self.other_sources else self.sources
 
 
 _decode = msgspec.json.Decoder(SourcedText).decode

@@ -96,7 +96,12 @@ class TextRecord:
         gold = self.gold
         kept = [answer.task for answer in self.answers if "kept" in self.outcomes[answer.number]]
         gold.sources = sorted({task.dataset for task in kept})
-        for task in kept:
+        gathered = kept
+        if len(kept) < len(self.answers):  # texts stay with the datasets and documents whose answers were replaced
+            others = [answer.task for answer in self.answers if "kept" not in self.outcomes[answer.number]]
+            gold.other_sources = sorted({task.dataset for task in others}.difference(gold.sources))
+            gathered = [*kept, *others]
+        for task in gathered:
             for key, value in task.meta.items():
                 gold.meta.setdefault(key, value)
         gold.covered.sort()

@@ -1,7 +1,7 @@
 """The next queue of a label: tasks and their account in a numbered folder, and the screen about it; disputed texts."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -10,7 +10,8 @@ from typing import NamedTuple, TypeVar, get_args
 import msgspec
 from rich.console import Console
 
-from scripts.building.corpus import CorpusPlan, whole_splitter
+from scripts.building.corpus import whole_splitter
+from scripts.building.plan import CorpusPlan, other_split
 from scripts.building.splits import SPLITS, read_corpus
 from scripts.checking.review import FOLDER, Suspect, stream_suspects
 from scripts.core.answers import GoldText, Span, hash_of_line
@@ -40,6 +41,7 @@ from scripts.queueing.tasks import (
     without_overlap,
 )
 from scripts.reporting.console import as_sum, plural
+from scripts.reporting.corpus import print_other_split
 from scripts.sources.blocks import DatasetBlock
 
 SOURCES = {"suspects.jsonl": "suspects", "consistency.jsonl": "consistency"}  # lists, and the steps that write them
@@ -59,6 +61,7 @@ class Queued(NamedTuple):
     outdated_models: bool  # whether the models that ranked the texts did not learn the label from this corpus
     unfinished: bool  # whether a later training of them began and did not end
     pushed: Pushed | None = None  # to a server, if it was asked for
+    other_split: Sequence[str] = ()  # keys of [split] that were others when the corpus was made, if texts go by it
 
 
 def queue(
@@ -106,7 +109,9 @@ def queue(
         waiting = count_waiting(corpus, request, before.union(account.asked))
         records = [model.provenance for model in trained]
         is_outdated = any(record is None or record.outdated([request.label], digest) for record in records)
-        return Queued(place, account, waiting, is_outdated, any(model.is_unfinished for model in trained), pushed)
+        is_unfinished = any(model.is_unfinished for model in trained)
+        others = other_split(corpus, plan) if request.kind == "uncovered" else []
+        return Queued(place, account, waiting, is_outdated, is_unfinished, pushed, others)
 
 
 def usual_prefill(target: Target, request: Request) -> Prefill:
@@ -178,6 +183,7 @@ def print_queue(console: Console, queued: Queued) -> None:
         console.print("⚠ the models are of the training before; the last one was stopped, or still runs")
     if queued.outdated_models:
         console.print("⚠ the models were trained on another corpus: weasel run train")
+    print_other_split(console, queued.other_split)
     for kind, number in queued.waiting.items():
         if number:
             unasked = f"{plural(number, kind.removesuffix('s'))} of {queue.request.label} not asked about yet"

@@ -157,8 +157,11 @@ def _print_longest(console: Console, merged: MergeRecord) -> None:
 def _print_moved(console: Console, merged: MergeRecord) -> None:
     """Datasets that are made of contained texts, and their spans that contradict answers about the containers."""
     for dataset, counts in merged.moved.items():
-        texts = f"{counts['sentences']:,} of {plural(counts['texts'], 'text')}"
         moved = plural(counts["moved"], "answer")
+        if "texts" not in counts:
+            console.print(f"{dataset}: {moved} about the same sentences and labels moved with them")
+            continue
+        texts = f"{counts['sentences']:,} of {plural(counts['texts'], 'text')}"
         console.print(
             f'{dataset}: {texts} are sentences of longer ones; {moved} moved there ([merge] contained = "auto")'
         )

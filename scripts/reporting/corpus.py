@@ -34,6 +34,10 @@ def print_corpus(console: Console, corpus: Corpus, folder: Path, max_misaligned:
     _print_spans(console, corpus, folder, max_misaligned)
     if corpus.too_long:
         console.print(f"⚠ {plural(corpus.too_long, 'text')} skipped: too long for the pipeline")
+    if count := corpus.without_document:
+        key = json.dumps(corpus.split["document"], ensure_ascii=False)
+        said = f"{count:,} of {plural(corpus.all_texts(), 'text')} without {key} in the meta"
+        console.print(f"⚠ {said}, [split] document: each is in the split of its own hash")
     _print_placed(console, corpus.placed)
     if not corpus.texts["test"]:
         console.print("⚠ no text in test: nothing can be evaluated")
@@ -99,6 +103,12 @@ def _print_placed(console: Console, placed: Mapping[str, int] | None) -> None:
     for name, line in lines.items():
         if count := placed.get(name):
             console.print(line.format(plural(count, "text")))
+
+
+def print_other_split(console: Console, keys: Sequence[str]) -> None:
+    """Warn where splits go by other settings than those that the corpus was made with."""
+    for key in keys:
+        console.print(f"⚠ [split] {key} was another when the corpus was made; make it again: weasel run corpus")
 
 
 def print_gaps(console: Console, corpus: Corpus, labels: Iterable[str]) -> None:

@@ -1,9 +1,13 @@
-"""Labels and annotators that a `[datasets.*]` block asks for, compared with those that there are."""
+"""Labels and annotators that a `[datasets.*]` block asks for, compared with those that there are, and with those that
+other blocks take from the same place.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 from scripts.core.errors import UserError
@@ -13,6 +17,7 @@ from scripts.sources.similar import misspelled, same_names, synonyms
 from scripts.sources.source import Source
 
 _MAX_NAMES = 5  # in a message
+_HOW = frozenset({"labels", "kind", "annotator", "offsets", "without_spans"})  # fields that do not tell which answers
 
 
 def check_names(
@@ -45,6 +50,40 @@ def name_warnings(sources: Mapping[str, Source], entries: Mapping[str, Entry]) -
             if alike := [other for other in same_names(label, entry.other_labels) if other not in known]:
                 spans = _counted({other: entry.other_labels[other] for other in alike})
                 yield f"{name}: {label} is taken, but not {spans}; labels and rename make them one"
+
+
+def read_twice(sources: Mapping[str, Source], options: Mapping[str, DatasetOptions]) -> Iterator[str]:
+    """Yield a line for two blocks that take the same labels of the same annotators from the same place, as when one was
+    copied: the merge would take them for two annotators. A block for each label, other names of labels, and one that
+    corrects the other are as they should be.
+    """
+    for (name, source), (other, other_source) in combinations(sources.items(), 2):
+        own, others = options[name], options[other]
+        taken = {*own.annotators}
+        if taken and others.annotators and taken.isdisjoint(others.annotators):
+            continue
+        if other in own.corrects or name in others.corrects:
+            continue
+        both = {*_named(source, own)}.intersection(_named(other_source, others))
+        if both and (place := _place(source)) and place == _place(other_source):
+            labels = ", ".join(sorted({label for _, label in both}))
+            yield (
+                f"{name}, {other}: both read the answers about {labels} from one place, so they can count twice, as "
+                "those of two annotators; remove one of the blocks, or these labels from one"
+            )
+
+
+def _named(source: Source, options: DatasetOptions) -> Iterator[tuple[str, str]]:
+    """Yield the labels that are taken, each with our name of it."""
+    return ((label, options.rename.get(label, label)) for label in source.labels)
+
+
+def _place(source: Source) -> dict[str, Any]:
+    """Return what tells which answers a source has; nothing if it has no fields that say so."""
+    fields = {name: getattr(source, name) for name in getattr(source, "__struct_fields__", ()) if name not in _HOW}
+    if path := fields.get("path"):
+        fields["path"] = Path(path).expanduser().resolve()
+    return fields | {"reader": type(source)} if fields else {}
 
 
 def _known(sources: Mapping[str, Source], entries: Mapping[str, Entry]) -> set[str]:

@@ -23,8 +23,8 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import minibatch
 
-from scripts.building.corpus import nlp_block
 from scripts.building.documents import DocMaker, tokenizer
+from scripts.building.plan import nlp_block
 from scripts.building.shards import DocWriter
 from scripts.building.splits import Corpus, write_account
 from scripts.core.answers import GoldText
