@@ -17,6 +17,7 @@ from confection import Config, ConfigValidationError
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.strings import StringStore
+from spacy.util import get_package_path, is_package, walk_dict
 from thinc.api import NumpyOps, get_current_ops, set_current_ops
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -297,6 +298,20 @@ def _without_paths_and_seeds(config: Config, model: Path, start: str) -> str:
         if isinstance(config.get(section, {}).get("seed"), int):
             config[section]["seed"] = None
     return config.to_str(interpolate=False)
+
+
+def weights_digests(config: Config) -> dict[str, str]:
+    """Digests of the files that a training with a config starts from, by their name in it: vectors, weights of layers,
+    and transformers in folders.
+    """
+    keys_of_places = (*_PATHS_OF_WEIGHTS, "name")  # `name` is a transformer's
+    named = {value for keys, value in walk_dict(config.interpolate()) if keys[-1] in keys_of_places and value}
+    places = {name: get_package_path(name) if is_package(name) else Path(name) for name in sorted(named)}
+    return {
+        name: model_digest(place)[0] if place.is_dir() else sha256(place)
+        for name, place in places.items()
+        if place.exists()
+    }
 
 
 def save_model(nlp: Language, folder: Path) -> None:
