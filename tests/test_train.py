@@ -405,6 +405,21 @@ def test_what_was_learned_alone_is_a_run_of_its_own_and_is_compared(trained):
     assert "ner-PER-" in done.stdout
 
 
+def test_a_label_that_is_trained_for_longer_is_another_run(trained):
+    annotate_places(trained)
+    for steps in (2, 60):
+        assert relearn(trained, "LOC", steps).returncode == 0
+        assert evaluate(trained, "ner-LOC").returncode == 0
+    assert len(list(trained.glob("metrics/ner-LOC-*"))) == 2
+    done = step(trained, "scripts.compare", "metrics")
+    assert 'Config: relearned.steps ["LOC 2"] → ["LOC 60"].' in " ".join(done.stdout.split())
+    assert "Data:" not in done.stdout
+    again = [path.name for path in sorted(trained.glob("metrics/ner-LOC-*"))]
+    assert relearn(trained, "LOC", 60).returncode == 0
+    assert evaluate(trained, "ner-LOC").returncode == 0
+    assert [path.name for path in sorted(trained.glob("metrics/ner-LOC-*"))] == again
+
+
 def test_what_was_learned_alone_is_not_said_to_be_of_other_data(trained):
     """Unlike a model that was trained before the annotations changed."""
     annotate_places(trained)

@@ -40,6 +40,7 @@ class Next(msgspec.Struct, kw_only=True):
 
     gold: str  # digest
     run: str | None  # the newest, whose scores these are
+    scores: str = ""  # their digest, see `ScoredRun`
     notes: list[str]  # results that are missing, or older than the annotations
     labels: dict[str, LabelRecommendation]  # those that were not learned first, then by errors: the most first
     new: dict[str, int] = {}  # texts in which a label is covered since the last run of other annotations
@@ -76,7 +77,8 @@ def decide(corpus: Path, metrics: Path) -> Next:
     rows = [(label, LabelRecommendation(signals[label], recommend(label, signals[label]))) for label in ordered]
     rows.sort(key=lambda row: row[1].recommendation.action != "train")
     run = measured.scored.run.folder if measured.scored else None
-    result = Next(gold=merged.outputs[gold.name], run=run, notes=notes, labels=dict(rows))
+    scores = measured.scored.digest if measured.scored else ""
+    result = Next(gold=merged.outputs[gold.name], run=run, scores=scores, notes=notes, labels=dict(rows))
     try:
         before = read_json_if_there(metrics / NAME, Next, "what is new since the last run is not known")
     except UserError as err:

@@ -66,6 +66,12 @@ class Comparisons(msgspec.Struct):
     baseline: str | None  # its folder; None if there is only one run
     variance_seeds: int  # of metrics/seed_variance.json; 0 without it
     runs: list[RunComparison]  # by time
+    scores: dict[str, str] = {}  # digests of the scores that were compared, by the run's folder
+
+    def is_of(self, runs: Sequence[ScoredRun]) -> bool:
+        """Whether the scores that were compared are those that the runs have now."""
+        now = {scored.run.folder: scored.digest for scored in runs}
+        return all(now.get(folder, digest) == digest for folder, digest in self.scores.items())
 
     def of(self, scored: ScoredRun) -> RunComparison | None:
         """Comparison of a run, if it was compared."""
@@ -168,6 +174,7 @@ def compare_runs(folder: Path, runs: Sequence[ScoredRun], baseline: ScoredRun | 
     others = [scored for scored in runs if scored is not baseline]
     if baseline is None or not others:
         return result
+    result.scores = {scored.run.folder: scored.digest for scored in (baseline, *others)}
     baseline_counts = load_counts(folder / baseline.run.folder, baseline)
     for scored in others:
         found = differences(scored.run, baseline.run)

@@ -126,6 +126,11 @@ class ScoredRun(NamedTuple):
     run: Run
     metrics: Metrics
 
+    @property
+    def digest(self) -> str:
+        """Digest of the scores: evaluated again, by other code for example, the same run may have others."""
+        return hashlib.sha256(msgspec.json.encode(self.metrics, order="sorted")).hexdigest()
+
     def rows(self) -> Iterator[tuple[str, str, Score | Macro]]:
         """Yield kind ("label", "micro" or "macro"), name and scores of all rows of a table."""
         yield from (("label", label, score) for label, score in self.metrics.labels.items())
