@@ -369,6 +369,31 @@ def test_a_label_below_its_floor_fails_whatever_it_was_before(gated):
     assert "✘ ORG" not in done.stdout
 
 
+def test_a_label_of_the_baseline_that_cannot_be_compared_fails(gated, tmp_path):
+    write(tmp_path, made("ner", "c", 3, counted({"PER": 700}, (0,), 1500, 1000)))
+    done = gated("floor = 0.5", "drop = 0.02")
+    assert done.returncode == 1
+    assert '✘ ORG: not in the run; F cannot be compared, which drops = {"ORG":1} allows\n' in done.stdout
+    assert "✘ ner-cccccccc: 1 of 4 rows do not pass gate.cfg" in done.stderr
+    assert "- **ORG**: not in the run" in (tmp_path / "metrics/compare.md").read_text("utf8")
+    assert gated("floor = 0.5", "drop = 0.02", 'drops = {"ORG": 1}').returncode == 0
+    assert gated("floor = 0.5").returncode == 0  # all of F may fall
+    other = counted({"ORG": 700, "PER": 700}, (0,), 1500, 1000, other_gold=["ORG"])
+    write(tmp_path, made("ner", "d", 4, other))
+    done = gated("drop = 0.02", options=("--baseline", "ner-b"))
+    assert "✘ ORG: no entity that both runs are scored on; F cannot be compared" in done.stdout
+    others = other._replace(texts=[f"other {text}" for text in other.texts])
+    write(tmp_path, made("ner", "e", 5, others))
+    done = gated("drop = 0.02")
+    for name in ("ORG", "PER", "micro", "macro"):
+        assert f"✘ {name}: no text that both runs are scored on; F cannot be compared" in done.stdout
+
+
+def test_a_label_that_the_baseline_lacks_passes(gated, tmp_path):
+    write(tmp_path, made("ner", "c", 3, counted({"LOC": 9, "ORG": 500, "PER": 500}, (0,), 1500, 1000)))
+    assert gated("drop = 0.02").returncode == 0
+
+
 def test_one_run_alone_has_floors_only(tmp_path):
     write(tmp_path, FIRST)
     (tmp_path / "gate.cfg").write_text("[gate]\nfloor = 0.9\ndrop = 0.0\n")
