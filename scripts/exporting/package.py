@@ -75,7 +75,7 @@ no text, and no other word of one.
 
 def card(name: str, version: str, scored: ScoredRun, seed: int, record: Provenance) -> str:
     """Return the model card of a package, in Markdown. Record is that of the model's training."""
-    metrics = scored.metrics.seeds.get(str(seed), scored.metrics)
+    metrics = scored.of_seed(seed)
     columns = columns_of("card")
     rows = [
         markdown_row([escape_markdown(label), *metric_cells(columns, score), f"{record.covered.get(label, 0):,}"])
@@ -140,9 +140,9 @@ def build(model: Path, metrics: Path, output: Path, name: str, version: str, lab
         _without_places(work / "model" / "config.cfg")
         text = card(full_name, version, scored, seed, record)
         (work / "model" / "README.md").write_text(text, "utf8")
-        micro = f"F {scored.metrics.micro.f:.3f}" if scored.metrics.micro.f is not None else "no score"
-        texts = scored.metrics.micro.texts
-        description = f"Finds {len(record.covered)} kinds of entities ({micro} on {texts:,} texts)."
+        micro = scored.of_seed(seed).micro
+        said = f"F {micro.f:.3f}" if micro.f is not None else "no score"
+        description = f"Finds {len(record.covered)} kinds of entities ({said} on {micro.texts:,} texts)."
         more: dict[str, object] = {"name": name, "version": version, "description": description}
         more |= {"requirements": requirements} if (requirements := _requirements(str(meta["lang"]))) else {}
         write_json(work / "model" / "meta.json", meta | more)

@@ -131,6 +131,10 @@ class ScoredRun(NamedTuple):
         """Digest of the scores: evaluated again, by other code for example, the same run may have others."""
         return hashlib.sha256(msgspec.json.encode(self.metrics, order="sorted")).hexdigest()
 
+    def of_seed(self, seed: int) -> Metrics:
+        """Scores of the model of a seed; those of the run are means if it has several."""
+        return self.metrics.seeds.get(str(seed), self.metrics)
+
     def rows(self) -> Iterator[tuple[str, str, Score | Macro]]:
         """Yield kind ("label", "micro" or "macro"), name and scores of all rows of a table."""
         yield from (("label", label, score) for label, score in self.metrics.labels.items())
