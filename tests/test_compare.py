@@ -265,6 +265,22 @@ def test_differences_are_listed(tmp_path):
     assert (found.code, found.data, found.added, found.test) == (False, True, [], [])
 
 
+OUTDATED = TrainingData(100, {"ORG": 100, "PER": 100}, {}, outdated=["ORG", "PER"])
+KNOWS = "was trained on another corpus than it is evaluated on, and may have learned texts of the test"
+
+
+def test_a_run_that_may_have_learned_test_texts_is_said_to_be_one(tmp_path):
+    write(tmp_path, FIRST, made("ner", "d", 4, counted({"ORG": 9, "PER": 9}), trained=OUTDATED))
+    said = succeed(tmp_path)
+    assert f"- ner-dddddddd {KNOWS}." in said
+    assert f"ner-aaaaaaaa {KNOWS}" not in said
+    assert KNOWS in (tmp_path / "metrics/compare.md").read_text("utf8")
+    assert f"- ner-dddddddd {KNOWS}." in succeed(tmp_path, "--baseline", "ner-d", "--runs", "ner-a")
+    one = TrainingData(100, OUTDATED.covered, {}, outdated=["ORG"])  # PER was trained again, alone
+    write(tmp_path, made("ner", "e", 5, counted({"ORG": 9, "PER": 9}), trained=one))
+    assert KNOWS not in succeed(tmp_path, "--baseline", "ner-a", "--runs", "ner-e")
+
+
 def test_that_nothing_differs_is_printed(tmp_path):
     write(tmp_path, FIRST, SECOND)
     assert "Nothing differs: the same data, config, code, versions and seeds." in succeed(tmp_path)

@@ -19,6 +19,7 @@ from scripts.merging.merge import Resources, merge
 from scripts.queueing import recommendation as deciding
 from scripts.queueing.recommendation import LabelRecommendation, Next, print_next
 from scripts.queueing.rules import RULES, Signals, recommend
+from scripts.scoring.runs import RunData, TrainingData
 from tests.annotated import task
 from tests.annotated import write as write_answers
 from tests.project import fail, succeed
@@ -238,6 +239,27 @@ def test_measurements_of_other_annotations_are_not_used(project):
         project, "next", "corpus", "metrics"
     )
     assert deciding.load(project / "metrics", project / "corpus").labels["X"].signals.suspects is None
+
+
+def test_a_learning_curve_of_other_annotations_is_said(project):
+    named = {"run": "ner", "seeds": [0], "variance_seeds": 0, "points": [], "labels": {}}
+    trend = {"slope": None, "low": None, "high": None, "p_value": None, "verdict": "no support", "support": 0}
+    path = project / "metrics/learning-curve.json"
+    (project / "corpus/split.json").write_text(json.dumps({"digest": "now", "texts": {}}))
+    for data, is_said in (("before", True), ("now", False)):
+        path.write_text(json.dumps(named | {"data": data, "micro": trend, "macro": trend}))
+        said = succeed(project, "next", "corpus", "metrics")
+        assert ("changed since the learning curve: weasel run learning-curve." in said) == is_said
+
+
+def test_a_run_that_may_have_learned_test_texts_is_said(project):
+    outdated = TrainingData(24, {"X": 24, "Y": 5}, {}, outdated=["X", "Y"])
+    (project / "corpus/split.json").write_text(json.dumps({"digest": "now", "texts": {}}))
+    counts = counted({"X": 40, "Y": 10}, texts=60, entities=50)
+    write(project, made("ner", "b", 2, counts, trained=outdated, data=RunData("a", "now")))
+    said = succeed(project, "next", "corpus", "metrics")
+    assert "ner-bbbbbbbb was trained on another corpus than it is evaluated on, and may have learned texts of" in said
+    assert "annotations have changed since ner" not in said
 
 
 def test_a_recommendation_about_other_annotations_is_outdated(project):

@@ -109,6 +109,21 @@ def test_of_several_seeds_the_description_has_the_score_of_this_one_as_the_card_
         assert f"(F {own['micro']['f']:.3f} on " in json.loads(archive.read(meta))["description"]
 
 
+def test_a_model_that_may_have_learned_test_texts_is_said_to_be_one(project, wheel, tmp_path):
+    said = "was trained on another corpus than it is evaluated on, and may have learned texts of the test"
+    assert said not in wheel.with_name(f"{wheel.name}.md").read_text()
+    metrics = shutil.copytree(project / "metrics", tmp_path / "metrics")
+    (path,) = metrics.glob("ner-*/run.json")
+    run = json.loads(path.read_text())
+    run["trained"]["outdated"] = sorted(run["tests"])
+    path.write_text(json.dumps(run))
+    done = package(project, "--metrics", metrics, "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"⚠ {path.parent.name} {said}; the card says so" in " ".join(done.stdout.split())
+    (card,) = tmp_path.glob("*.md")
+    assert f"- ⚠ {said}" in card.read_text()
+
+
 def test_the_wheel_has_no_word_of_the_training_texts(project, tmp_path):
     """Not even of a model that has them, as `spacy train` alone writes it."""
     strings = project / "training/ner/seed-0/model-best/vocab/strings.json"

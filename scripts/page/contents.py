@@ -48,9 +48,7 @@ class Inputs(NamedTuple):
     first_suspects: dict[str, list[Suspect]] | None  # of each label; None without texts
     curve: LearningCurve | None  # of `learning-curve`
     next: Next | None  # of `next`, about the newest run and the current annotations
-    outdated: dict[
-        str, str
-    ]  # for "compare", "consistency", "coverage", "suspects" and "next": a sentence if it is outdated
+    outdated: dict[str, str]  # by step, as "compare" and "next": a sentence if its result is outdated
 
 
 def load(metrics: Path, corpus: Path, with_texts: bool) -> Inputs:
@@ -186,7 +184,7 @@ def _run_cautions(newest: ScoredRun) -> Iterator[Caution]:
         yield f"Uncommitted changes in {files}.", "Nobody can check out what made this run."
     if run.data.trained is None:
         yield "The model has no record of its training data.", "It may have seen the test texts."
-    elif run.trained and run.trained.outdated and not run.relearned:
+    elif run.is_outdated:
         yield (
             "The model was trained on another state of the corpus than it is evaluated on.",
             "Train again, so that the scores reflect the current annotations: weasel run train.",

@@ -1,6 +1,6 @@
 """metrics/next.json: which label to work on next, by the measurements of all steps and a few rules, and its screen."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from scripts.reporting.console import count, new_table, plural, ratio
 from scripts.scoring import learning_curve, runs
 from scripts.scoring.learning_curve import LearningCurve
 from scripts.scoring.metrics import most_errors_first
-from scripts.scoring.runs import Confusion, ScoredRun
+from scripts.scoring.runs import MAY_KNOW_TESTS, Confusion, ScoredRun
 
 NAME = "next.json"
 _FIRST_TIER = 1
@@ -114,15 +114,26 @@ def _measured(merged: MergeRecord, corpus: Path, metrics: Path, notes: list[str]
         notes.append(f"{err}.")
     if newest is None:
         notes.append("No run of these labels was evaluated: weasel run evaluate.")
-    elif split and newest.run.data.evaluated != split.digest:
-        notes.append(f"The annotations have changed since {newest.run.folder}: weasel run train, evaluate.")
+    else:
+        notes += _run_notes(newest, split)
     curve = learning_curve.load(metrics)
     if curve is None:
         notes.append("The learning curve was not measured: weasel run learning-curve.")
+    elif split and curve.data != split.digest:
+        notes.append("The annotations have changed since the learning curve: weasel run learning-curve.")
     steps = {"coverage": coverage.load, "consistency": consistency.load, "suspects": load_suspects}
     current = {step: _if_current(step, load, corpus, notes) for step, load in steps.items()}
     confusion = runs.load_confusion(metrics / newest.run.folder) if newest else None
     return Measured(merged=merged, split=split, scored=newest, confusion=confusion, curve=curve, **current)
+
+
+def _run_notes(newest: ScoredRun, split: Corpus | None) -> Iterator[str]:
+    """Say whether the run is of other annotations than there are now, or of other ones than its model learned."""
+    run = newest.run
+    if split and run.data.evaluated != split.digest:
+        yield f"The annotations have changed since {run.folder}: weasel run train, evaluate."
+    elif run.is_outdated:
+        yield f"{run.folder} {MAY_KNOW_TESTS}: weasel run train, evaluate."
 
 
 def _if_current(step: str, load: Any, corpus: Path, notes: list[str]) -> Any:

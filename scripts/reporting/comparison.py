@@ -12,7 +12,7 @@ from scripts.reporting.console import Name, escape_markdown, listed, new_table, 
 from scripts.scoring.changes import NOT_COMPARABLE, Change
 from scripts.scoring.comparison import Comparisons, Differences, Gated, RunComparison, ValueChange
 from scripts.scoring.metrics import COLUMNS, columns_of
-from scripts.scoring.runs import ScoredRun, to_frame
+from scripts.scoring.runs import MAY_KNOW_TESTS, ScoredRun, to_frame
 
 if TYPE_CHECKING:
     from scripts.scoring.learning_curve import Trend  # with spaCy
@@ -79,6 +79,8 @@ def list_notes(compared: RunComparison, variance_seeds: int) -> Iterator[str]:
         texts, entities = changes.micro.texts, changes.micro.support
         shared = f"{plural(texts, 'text')} and {plural(entities, 'entity', 'entities')}"
         yield f"The runs were not scored on the same texts and gold; compared are the {shared} they share."
+    for folder in compared.differences.outdated:
+        yield f"{folder} {MAY_KNOW_TESTS}."
     missing = [label for label, change in changes.labels.items() if change.verdict == NOT_COMPARABLE]
     if missing:
         yield f"Not comparable: {plural(len(missing), 'label')} without a shared text ({listed(missing)})."

@@ -35,6 +35,7 @@ METRICS, COUNTS, CONFUSION, RUN = "metrics.json", "counts.csv.gz", "confusion.js
 RELIABILITY = "reliability.json"
 _AGAIN = "evaluate again, or remove the folder"
 _SHOWN = 8  # characters of the digest in the folder's name
+MAY_KNOW_TESTS = "was trained on another corpus than it is evaluated on, and may have learned texts of the test"
 T = TypeVar("T")
 
 
@@ -118,6 +119,11 @@ class Run(msgspec.Struct, kw_only=True):
         """Labels that were trained on the data it is evaluated on, if the others were not: by `train-label`."""
         outdated = self.trained.outdated if self.trained else []
         return [label for label in self.tests if label not in outdated] if outdated else []
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether no label was trained on the data it is evaluated on, so that test texts may have been learned."""
+        return bool(self.trained and self.trained.outdated) and not self.relearned
 
 
 class ScoredRun(NamedTuple):
