@@ -47,12 +47,13 @@ class RunData(msgspec.Struct):
 
 
 class RunCode(msgspec.Struct):
-    """Digests of the project's modules used in training (None: no record) and in scoring."""
+    """Digests of the project's modules used in training (None: no record), in scoring, and in all of an evaluation."""
 
     training: str | None
     scoring: str
     commit: str | None = None  # of git, at the first evaluation; None outside of a repository
     uncommitted: list[str] = []  # files of code and configuration with uncommitted changes
+    evaluation: str = ""
 
 
 class TrainingData(msgspec.Struct):
@@ -215,6 +216,28 @@ def _demand_as_much(found: EvaluatedRun, previous: ScoredRun, folder: Path) -> N
 def load(folder: Path) -> ScoredRun:
     """Read a run and its scores. RAISES (UserError): If a file is missing or damaged."""
     return ScoredRun(_read(folder / RUN, Run), _read(folder / METRICS, Metrics))
+
+
+def load_same(run: Run, output: Path) -> ScoredRun | None:
+    """Read a run if it is stored whole, of the same models, by the same code and packages: evaluated again it would
+    have the same scores.
+
+    run (Run): As it is known before an evaluation.
+    """
+    folder = output / run.folder
+    try:
+        found = load(folder)
+        load_counts(folder, found)
+        is_whole = load_confusion(folder) is not None and (folder / examples.NAME).exists()
+        load_reliability(folder)
+        examples.load(folder / examples.NAME)
+    except UserError:
+        return None
+    made_by = (
+        (each.digest, each.models, each.code.evaluation, {**each.versions["evaluation"], "blas": ""})
+        for each in (run, found.run)
+    )
+    return found if is_whole and len(set(map(msgspec.json.encode, made_by))) == 1 else None
 
 
 def load_counts(folder: Path, scored: ScoredRun) -> Counts:
