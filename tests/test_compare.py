@@ -15,7 +15,7 @@ from scripts.scoring import counts, runs
 from scripts.scoring.bootstrap import adjusted_p_values
 from scripts.scoring.changes import compare_counts
 from scripts.scoring.comparison import choose_baseline, choose_runs, differences, load_gate
-from scripts.scoring.runs import RunData, ScoredRun, TrainingData, load
+from scripts.scoring.runs import RunCode, RunData, ScoredRun, TrainingData, load
 from scripts.scoring.seed_variance import LabelVariance, SeedVariance, seed_spread
 from tests.project import ROOT
 from tests.runs import CONFIG, counted, made, write
@@ -263,6 +263,14 @@ def test_differences_are_listed(tmp_path):
     assert "Tested apart from the other labels, since the training annotations changed: ORG." in said
     found = differences(other.run, SECOND.run)
     assert (found.code, found.data, found.added, found.test) == (False, True, [], [])
+
+
+def test_other_scoring_code_is_a_difference(tmp_path):
+    write(tmp_path, FIRST, made("ner", "d", 4, counted({"ORG": 5, "PER": 5}), code=RunCode("a", "b")))
+    said = succeed(tmp_path)
+    assert "- Scoring code changed, by which alone scores can differ." in said
+    assert "Training code changed" not in said
+    assert "Nothing differs" not in said
 
 
 OUTDATED = TrainingData(100, {"ORG": 100, "PER": 100}, {}, outdated=["ORG", "PER"])

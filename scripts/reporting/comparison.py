@@ -56,6 +56,8 @@ def _training_differences(found: Differences) -> Iterator[str]:
         yield f"Config: {_value_changes(found.config)}."
     if found.code:
         yield "Training code changed."
+    if found.scoring:
+        yield "Scoring code changed, by which alone scores can differ."
     if found.versions:
         yield f"Versions: {_value_changes(found.versions)}."
     if found.seeds:

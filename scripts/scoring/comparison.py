@@ -47,6 +47,7 @@ class Differences(msgspec.Struct):
     code: bool | None  # whether the training code changed
     versions: list[ValueChange]  # of Python and packages, in training or in evaluation
     seeds: tuple[list[int], list[int]] | None  # of the baseline and of the run, if they differ
+    scoring: bool = False  # whether the code that scores changed
     outdated: list[str] = []  # folders of those that were trained on another corpus than they are evaluated on
 
 
@@ -99,6 +100,7 @@ def differences(run: Run, baseline: Run) -> Differences:
         code=_differ(run.code.training, baseline.code.training),
         versions=_value_changes(*versions),
         seeds=None if run.seeds == baseline.seeds else (baseline.seeds, run.seeds),
+        scoring=run.code.scoring != baseline.code.scoring,
         outdated=[each.folder for each in (baseline, run) if each.is_outdated],
     )
 
