@@ -1,4 +1,7 @@
-"""Train one label of a pipeline again, or a new one; predictions for all other labels stay the same, to the bit."""
+"""Train one label of a pipeline again, or a new one; all other heads find the same spans, to the bit.
+
+Where spans of the label overlap with theirs, `doc.ents` is settled anew, and can have others of their labels, too.
+"""
 
 from __future__ import annotations
 
