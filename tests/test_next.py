@@ -278,9 +278,9 @@ def test_the_same_again_is_the_same_bytes(project):
     assert path.read_bytes() == before
 
 
-def test_new_answers_are_counted_until_others_are_merged(project):
+def test_texts_that_are_covered_since_are_counted_until_others_are_merged(project):
     said = succeed(project, "next", "corpus", "metrics")
-    assert "since the last run" not in said
+    assert "more texts covered" not in said
     more = [
         task(f"{number} Rome is old", labels=["Y"], dataset="y", source=f"link:{number}") for number in range(5, 12)
     ]
@@ -288,11 +288,11 @@ def test_new_answers_are_counted_until_others_are_merged(project):
     merge(manifest, project / "more", project / "corpus", "majority", Resources(256, 1))
     for _ in range(2):
         said = succeed(project, "next", "corpus", "metrics")
-        assert "7 new answers for Y since the last run" in said
-        assert "for X since" not in said
+        assert "7 more texts covered for Y since next last ran on other annotations" in said
+        assert "covered for X since" not in said
     manifest = write_answers(project / "fewer", [*answers(), *more[:-2]])
     merge(manifest, project / "fewer", project / "corpus", "majority", Resources(256, 1))
-    assert "since the last run" not in succeed(project, "next", "corpus", "metrics")
+    assert "more texts covered" not in succeed(project, "next", "corpus", "metrics")
 
 
 def test_without_a_corpus_it_says_what_to_do(tmp_path):

@@ -43,7 +43,7 @@ class Next(msgspec.Struct, kw_only=True):
     scores: str = ""  # their digest, see `ScoredRun`
     notes: list[str]  # results that are missing, or older than the annotations
     labels: dict[str, LabelRecommendation]  # those that were not learned first, then by errors: the most first
-    new: dict[str, int] = {}  # texts in which a label is covered since the last run of other annotations
+    new: dict[str, int] = {}  # texts covered for a label since this step last ran on other annotations
 
     def to_do(self) -> dict[str, Recommendation]:
         """Labels to work on, in their order."""
@@ -80,18 +80,18 @@ def decide(corpus: Path, metrics: Path) -> Next:
     scores = measured.scored.digest if measured.scored else ""
     result = Next(gold=merged.outputs[gold.name], run=run, scores=scores, notes=notes, labels=dict(rows))
     try:
-        before = read_json_if_there(metrics / NAME, Next, "what is new since the last run is not known")
+        before = read_json_if_there(metrics / NAME, Next, "what is new is not known")
     except UserError as err:
         notes.append(f"{err}.")
     else:
-        result.new = _new_answers(before, result) if before else {}
+        result.new = _newly_covered(before, result) if before else {}
     metrics.mkdir(parents=True, exist_ok=True)
     write_json(metrics / NAME, result)
     return result
 
 
-def _new_answers(before: Next, now: Next) -> dict[str, int]:
-    """Return the number of texts that were answered since, by label; what that run said if nothing was merged since."""
+def _newly_covered(before: Next, now: Next) -> dict[str, int]:
+    """Count the texts that are covered since, by label; what was counted before if nothing was merged since."""
     if before.gold == now.gold:
         return before.new
     known = {label: row.signals.covered for label, row in before.labels.items()}
@@ -236,7 +236,7 @@ def print_next(console: Console, found: Next) -> None:
         if recommendation.command:
             console.print(f"  {recommendation.command}", soft_wrap=True)
     for label, number in found.new.items():
-        console.print(f"{plural(number, 'new answer')} for {label} since the last run")
+        console.print(f"{plural(number, 'more text')} covered for {label} since next last ran on other annotations")
     for note in found.notes:
         console.print(note, style="yellow")
 
