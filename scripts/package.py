@@ -7,6 +7,7 @@ from scripts import functions  # noqa: F401 (registers the parts of the model)
 from scripts.building.reading import read_labels
 from scripts.core.errors import plain_console, run_step
 from scripts.exporting.package import build
+from scripts.scoring.runs import MAY_KNOW_TESTS
 
 
 def main() -> None:
@@ -24,8 +25,11 @@ def main() -> None:
     args = parser.parse_args()
     path = args.corpus / "labels.json"
     labels = read_labels(path) if path.exists() else []
-    wheel = build(args.model, args.metrics, args.output, args.name, args.version, labels)
-    plain_console().print(f"✔ {wheel}: pip install it where the model is to run")
+    wheel, run = build(args.model, args.metrics, args.output, args.name, args.version, labels)
+    console = plain_console()
+    if run.is_outdated:
+        console.print(f"⚠ {run.folder} {MAY_KNOW_TESTS}; the card says so")
+    console.print(f"✔ {wheel}: pip install it where the model is to run")
 
 
 if __name__ == "__main__":

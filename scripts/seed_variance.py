@@ -8,7 +8,7 @@ from scripts.core.errors import plain_console, run_step
 from scripts.core.files import write_json
 from scripts.reporting.console import plural, print_skipped
 from scripts.reporting.scores import print_seed_variance
-from scripts.scoring.evaluation import evaluate_run
+from scripts.scoring.evaluation import evaluate_run, read_inputs
 from scripts.scoring.seed_variance import measure
 
 
@@ -20,11 +20,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("metrics/seed_variance.json"), help="default: %(default)s")
     args = parser.parse_args()
     console = plain_console()
-    evaluated, skipped = evaluate_run(args.run, args.models, args.corpus)
-    found = measure(evaluated)
+    inputs = read_inputs(args.run, args.models, args.corpus)
+    found = measure(evaluate_run(inputs))
     write_json(args.output, found)
     print_seed_variance(console, found)
-    print_skipped(console, skipped)
+    print_skipped(console, inputs.skipped)
     console.print(f"✔ {args.output}: {plural(len(found.seeds), 'seed')}")
 
 

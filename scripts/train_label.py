@@ -1,4 +1,4 @@
-"""Train the head of one label on the current annotations, and leave the predictions of all other labels as they are."""
+"""Train the head of one label on the current annotations, and leave all other heads as they are."""
 
 import argparse
 from pathlib import Path
@@ -33,7 +33,7 @@ def main() -> None:
     before = "new label" if done.is_new else f"was {ratio(done.before)}"
     console.print(
         f"{args.label}: {plural(done.texts, 'text')}, {done.steps:,} steps; F on the dev texts {ratio(done.after)} "
-        f"({before}). Predictions for other labels are unchanged.",
+        f"({before}). Other heads are unchanged; overlaps in doc.ents are settled anew.",
     )
     if done.after is not None and done.after < UNLEARNED_F:
         console.print(f"⚠ {args.label} was not learned: raise --steps, or annotate more texts for it")

@@ -15,7 +15,7 @@ from scripts.scoring import counts, runs
 from scripts.scoring.bootstrap import adjusted_p_values
 from scripts.scoring.changes import compare_counts
 from scripts.scoring.comparison import choose_baseline, choose_runs, differences, load_gate
-from scripts.scoring.runs import RunData, ScoredRun, TrainingData, load
+from scripts.scoring.runs import RunCode, RunData, ScoredRun, TrainingData, load
 from scripts.scoring.seed_variance import LabelVariance, SeedVariance, seed_spread
 from tests.project import ROOT
 from tests.runs import CONFIG, counted, made, write
@@ -265,6 +265,30 @@ def test_differences_are_listed(tmp_path):
     assert (found.code, found.data, found.added, found.test) == (False, True, [], [])
 
 
+def test_other_scoring_code_is_a_difference(tmp_path):
+    write(tmp_path, FIRST, made("ner", "d", 4, counted({"ORG": 5, "PER": 5}), code=RunCode("a", "b")))
+    said = succeed(tmp_path)
+    assert "- Scoring code changed, by which alone scores can differ." in said
+    assert "Training code changed" not in said
+    assert "Nothing differs" not in said
+
+
+OUTDATED = TrainingData(100, {"ORG": 100, "PER": 100}, {}, outdated=["ORG", "PER"])
+KNOWS = "was trained on another corpus than it is evaluated on, and may have learned texts of the test"
+
+
+def test_a_run_that_may_have_learned_test_texts_is_said_to_be_one(tmp_path):
+    write(tmp_path, FIRST, made("ner", "d", 4, counted({"ORG": 9, "PER": 9}), trained=OUTDATED))
+    said = succeed(tmp_path)
+    assert f"- ner-dddddddd {KNOWS}." in said
+    assert f"ner-aaaaaaaa {KNOWS}" not in said
+    assert KNOWS in (tmp_path / "metrics/compare.md").read_text("utf8")
+    assert f"- ner-dddddddd {KNOWS}." in succeed(tmp_path, "--baseline", "ner-d", "--runs", "ner-a")
+    one = TrainingData(100, OUTDATED.covered, {}, outdated=["ORG"])  # PER was trained again, alone
+    write(tmp_path, made("ner", "e", 5, counted({"ORG": 9, "PER": 9}), trained=one))
+    assert KNOWS not in succeed(tmp_path, "--baseline", "ner-a", "--runs", "ner-e")
+
+
 def test_that_nothing_differs_is_printed(tmp_path):
     write(tmp_path, FIRST, SECOND)
     assert "Nothing differs: the same data, config, code, versions and seeds." in succeed(tmp_path)
@@ -367,6 +391,31 @@ def test_a_label_below_its_floor_fails_whatever_it_was_before(gated):
     assert "✘ PER: F 0.666, floor 0.700\n" in done.stdout
     assert "✘ micro: F 0.666, floor 0.900\n" in done.stdout
     assert "✘ ORG" not in done.stdout
+
+
+def test_a_label_of_the_baseline_that_cannot_be_compared_fails(gated, tmp_path):
+    write(tmp_path, made("ner", "c", 3, counted({"PER": 700}, (0,), 1500, 1000)))
+    done = gated("floor = 0.5", "drop = 0.02")
+    assert done.returncode == 1
+    assert '✘ ORG: not in the run; F cannot be compared, which drops = {"ORG":1} allows\n' in done.stdout
+    assert "✘ ner-cccccccc: 1 of 4 rows do not pass gate.cfg" in done.stderr
+    assert "- **ORG**: not in the run" in (tmp_path / "metrics/compare.md").read_text("utf8")
+    assert gated("floor = 0.5", "drop = 0.02", 'drops = {"ORG": 1}').returncode == 0
+    assert gated("floor = 0.5").returncode == 0  # all of F may fall
+    other = counted({"ORG": 700, "PER": 700}, (0,), 1500, 1000, other_gold=["ORG"])
+    write(tmp_path, made("ner", "d", 4, other))
+    done = gated("drop = 0.02", options=("--baseline", "ner-b"))
+    assert "✘ ORG: no entity that both runs are scored on; F cannot be compared" in done.stdout
+    others = other._replace(texts=[f"other {text}" for text in other.texts])
+    write(tmp_path, made("ner", "e", 5, others))
+    done = gated("drop = 0.02")
+    for name in ("ORG", "PER", "micro", "macro"):
+        assert f"✘ {name}: no text that both runs are scored on; F cannot be compared" in done.stdout
+
+
+def test_a_label_that_the_baseline_lacks_passes(gated, tmp_path):
+    write(tmp_path, made("ner", "c", 3, counted({"LOC": 9, "ORG": 500, "PER": 500}, (0,), 1500, 1000)))
+    assert gated("drop = 0.02").returncode == 0
 
 
 def test_one_run_alone_has_floors_only(tmp_path):

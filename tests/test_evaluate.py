@@ -48,10 +48,10 @@ OPTIONS = ("--run", "ner", "--models", "training/ner")
 def evaluate(monkeypatch, capsys):
     """Runs the step in a folder, in this process: it is spaCy that takes long to start."""
 
-    def run(folder):
+    def run(folder, *options):
         monkeypatch.chdir(folder)
         monkeypatch.setenv("COLUMNS", "80")
-        monkeypatch.setattr("sys.argv", ["evaluate", *OPTIONS])
+        monkeypatch.setattr("sys.argv", ["evaluate", *OPTIONS, *options])
         try:
             run_step(main)
             code = 0
@@ -64,7 +64,7 @@ def evaluate(monkeypatch, capsys):
 
 @pytest.fixture
 def succeed(evaluate):
-    return lambda folder: said(evaluate(folder))
+    return lambda folder, *options: said(evaluate(folder, *options))
 
 
 def said(done):
@@ -144,6 +144,39 @@ def test_a_second_time_every_byte_is_the_same(project, succeed):
     }
     succeed(project)
     assert outputs(project) == after
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("run.json", lambda content: content.replace(b'"evaluation": "', b'"evaluation": "x', 1)),
+        ("run.json", lambda content: content.replace(b'"numpy": "', b'"numpy": "x')),
+        ("run.json", lambda content: content.replace(b'"models": {\n    "0": "', b'"models": {\n    "0": "x')),
+        ("counts.csv.gz", lambda content: content[:-9]),
+        ("confusion.json", None),
+        ("errors.jsonl.gz", None),
+        ("metrics.json", lambda content: b"{"),
+    ],
+)
+def test_only_new_evaluates_what_is_not_stored_whole_by_the_same_code(name, change, project, succeed):
+    first = succeed(project)
+    before = outputs(project)
+    (folder,) = folders(project)
+    written = (folder / "run.json").stat().st_mtime_ns
+    assert succeed(project, "--only-new").split("copied")[0] == first.split("copied")[0]
+    assert outputs(project) == before
+    assert (folder / "run.json").stat().st_mtime_ns == written
+    if change:
+        changed = change((folder / name).read_bytes())
+        assert changed != (folder / name).read_bytes()
+        (folder / name).write_bytes(changed)
+    else:
+        (folder / name).unlink()
+    succeed(project, "--only-new")
+    after = outputs(project)
+    assert after.keys() == before.keys()
+    differ = {path.name for path in after if after[path] != before[path]}
+    assert differ <= {"run.json", "metrics.json"} if name == "metrics.json" else not differ
 
 
 def test_where_the_project_lies_makes_no_other_run(project, tmp_path_factory, succeed):

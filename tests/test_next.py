@@ -19,6 +19,7 @@ from scripts.merging.merge import Resources, merge
 from scripts.queueing import recommendation as deciding
 from scripts.queueing.recommendation import LabelRecommendation, Next, print_next
 from scripts.queueing.rules import RULES, Signals, recommend
+from scripts.scoring.runs import RunData, TrainingData
 from tests.annotated import task
 from tests.annotated import write as write_answers
 from tests.project import fail, succeed
@@ -240,6 +241,27 @@ def test_measurements_of_other_annotations_are_not_used(project):
     assert deciding.load(project / "metrics", project / "corpus").labels["X"].signals.suspects is None
 
 
+def test_a_learning_curve_of_other_annotations_is_said(project):
+    named = {"run": "ner", "seeds": [0], "variance_seeds": 0, "points": [], "labels": {}}
+    trend = {"slope": None, "low": None, "high": None, "p_value": None, "verdict": "no support", "support": 0}
+    path = project / "metrics/learning-curve.json"
+    (project / "corpus/split.json").write_text(json.dumps({"digest": "now", "texts": {}}))
+    for data, is_said in (("before", True), ("now", False)):
+        path.write_text(json.dumps(named | {"data": data, "micro": trend, "macro": trend}))
+        said = succeed(project, "next", "corpus", "metrics")
+        assert ("changed since the learning curve: weasel run learning-curve." in said) == is_said
+
+
+def test_a_run_that_may_have_learned_test_texts_is_said(project):
+    outdated = TrainingData(24, {"X": 24, "Y": 5}, {}, outdated=["X", "Y"])
+    (project / "corpus/split.json").write_text(json.dumps({"digest": "now", "texts": {}}))
+    counts = counted({"X": 40, "Y": 10}, texts=60, entities=50)
+    write(project, made("ner", "b", 2, counts, trained=outdated, data=RunData("a", "now")))
+    said = succeed(project, "next", "corpus", "metrics")
+    assert "ner-bbbbbbbb was trained on another corpus than it is evaluated on, and may have learned texts of" in said
+    assert "annotations have changed since ner" not in said
+
+
 def test_a_recommendation_about_other_annotations_is_outdated(project):
     succeed(project, "next", "corpus", "metrics")
     path = project / "metrics" / deciding.NAME
@@ -256,9 +278,9 @@ def test_the_same_again_is_the_same_bytes(project):
     assert path.read_bytes() == before
 
 
-def test_new_answers_are_counted_until_others_are_merged(project):
+def test_texts_that_are_covered_since_are_counted_until_others_are_merged(project):
     said = succeed(project, "next", "corpus", "metrics")
-    assert "since the last run" not in said
+    assert "more texts covered" not in said
     more = [
         task(f"{number} Rome is old", labels=["Y"], dataset="y", source=f"link:{number}") for number in range(5, 12)
     ]
@@ -266,11 +288,11 @@ def test_new_answers_are_counted_until_others_are_merged(project):
     merge(manifest, project / "more", project / "corpus", "majority", Resources(256, 1))
     for _ in range(2):
         said = succeed(project, "next", "corpus", "metrics")
-        assert "7 new answers for Y since the last run" in said
-        assert "for X since" not in said
+        assert "7 more texts covered for Y since next last ran on other annotations" in said
+        assert "covered for X since" not in said
     manifest = write_answers(project / "fewer", [*answers(), *more[:-2]])
     merge(manifest, project / "fewer", project / "corpus", "majority", Resources(256, 1))
-    assert "since the last run" not in succeed(project, "next", "corpus", "metrics")
+    assert "more texts covered" not in succeed(project, "next", "corpus", "metrics")
 
 
 def test_without_a_corpus_it_says_what_to_do(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -89,6 +90,38 @@ def test_the_card_has_the_scores_and_what_the_model_was_made_of(project, wheel):
         assert archive.read(name).decode() == card
         (meta,) = (name for name in archive.namelist() if name.endswith("people/meta.json"))
         assert [name.partition(">")[0] for name in json.loads(archive.read(meta))["requirements"]] == ["spacy"]
+
+
+def test_of_several_seeds_the_description_has_the_score_of_this_one_as_the_card_has(project, tmp_path):
+    metrics = shutil.copytree(project / "metrics", tmp_path / "metrics")
+    (path,) = metrics.glob("ner-*/metrics.json")
+    own = json.loads(path.read_text())
+    mean = json.loads(path.read_text())
+    mean["micro"]["f"] = 0.123
+    path.write_text(json.dumps(mean | {"seeds": {"0": own, "1": own}}))
+    done = package(project, "--metrics", metrics, "--output", tmp_path)
+    if "the network are needed" in done.stderr:
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (meta,) = (name for name in archive.namelist() if name.endswith("0/meta.json"))
+        assert f"(F {own['micro']['f']:.3f} on " in json.loads(archive.read(meta))["description"]
+
+
+def test_a_model_that_may_have_learned_test_texts_is_said_to_be_one(project, wheel, tmp_path):
+    said = "was trained on another corpus than it is evaluated on, and may have learned texts of the test"
+    assert said not in wheel.with_name(f"{wheel.name}.md").read_text()
+    metrics = shutil.copytree(project / "metrics", tmp_path / "metrics")
+    (path,) = metrics.glob("ner-*/run.json")
+    run = json.loads(path.read_text())
+    run["trained"]["outdated"] = sorted(run["tests"])
+    path.write_text(json.dumps(run))
+    done = package(project, "--metrics", metrics, "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"⚠ {path.parent.name} {said}; the card says so" in " ".join(done.stdout.split())
+    (card,) = tmp_path.glob("*.md")
+    assert f"- ⚠ {said}" in card.read_text()
 
 
 def test_the_wheel_has_no_word_of_the_training_texts(project, tmp_path):

@@ -497,6 +497,19 @@ def test_a_new_label_starts_at_random(run):
     assert len(tasks(label="LOC")) == 7
 
 
+@pytest.mark.parametrize("options", [(), ("--texts", "test"), ("--queue.order", "random"), ("--kind", "suspects")])
+@pytest.mark.parametrize(("label", "meant"), [("org", "ORG"), ("B-PER", "PER"), ("Person", "PER")])
+def test_a_label_that_is_like_one_of_the_gold_stops_with_its_name(run, options, label, meant):
+    assert f"there is no label '{label}' in the gold, but {meant}: --vars.label {meant}" in run(*options, label=label)
+    assert not list(Path().glob("queues/*/0*"))
+
+
+def test_a_new_label_starts_with_test_texts_only_where_the_config_says_random(run):
+    assert "there is no label 'LOC' in the gold; there are ORG, PER" in run("--texts", "test", label="LOC")
+    run("--texts", "test", "--queue.order", "random", "--limit", 3, label="LOC")
+    assert len(tasks(label="LOC")) == 3
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -209,6 +209,30 @@ def test_it_warns_of_what_makes_numbers_uncertain(tmp_path):
         assert what in said
 
 
+@pytest.mark.parametrize("changed", ["a", "b"])
+def test_a_comparison_and_a_recommendation_of_other_scores_are_not_shown(changed, many, tmp_path):
+    folder = shutil.copytree(many, tmp_path / "many")
+    write(folder, *(made("ner", d, n, counted(dict.fromkeys(LABELS[:2], 5))) for d, n in (("a", 22), ("b", 23))))
+    steps = (("compare", "metrics", "--baseline", "ner-a", "--runs", "ner-b"), ("next", "corpus", "metrics"))
+    for name, *options in steps:
+        succeed(folder, name, *options)
+    said = render(load(folder)).decode()
+    assert "<h3>Change since <bdi>ner-aaaaaaaa</bdi></h3>" in said
+    write(folder, made("ner", changed, 24, counted(dict.fromkeys(LABELS[:2], 8))))
+    said = render(load(folder)).decode()
+    assert "<h3>Change since" not in said
+    assert "The scores have changed since the runs were compared.</bdi></b> Compare them again:" in said
+    assert "The scores have changed since. To compare them again: <code>weasel run compare</code>" in said
+    assert (load(folder).next is None) == (changed == "b")
+    for name, *options in steps:
+        succeed(folder, name, *options)
+    found = load(folder)
+    assert found.comparisons.runs[-1].changes.labels[LABELS[0]].f == pytest.approx(
+        8 / 10 if changed == "b" else 10 / 17, abs=1e-6
+    )
+    assert found.comparisons.baseline == "ner-aaaaaaaa"
+
+
 def test_reliability_has_its_numbers(many, page):
     newest = load_all(many / "metrics")[0][-1]
     rows = page.rows("Reliability by label")

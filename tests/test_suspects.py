@@ -16,6 +16,7 @@ import pytest
 import spacy
 from hypothesis import given
 from hypothesis import strategies as st
+from spacy.vectors import Vectors
 
 from scripts.building.reading import read_docs
 from scripts.building.splits import shard_files
@@ -245,6 +246,26 @@ def test_a_model_is_not_trained_again_and_would_predict_the_same(project, monkey
     assert "2 models trained, 1 of them in an earlier run" in " ".join(capsys.readouterr().out.split())
     assert predictions.read_bytes() == content
     assert written(folder) == before
+
+
+def test_vectors_of_other_content_at_the_same_path_train_the_models_again(project, monkeypatch, capsys):
+    folder, _ = project
+    nlp = spacy.blank("en")
+    words = [*NAMES, *PLACES, "IBM", "hired", "in", "says"]
+    keys = [nlp.vocab.strings.add(word) for word in words]
+
+    def trained(factor):
+        data = factor * np.eye(len(words), dtype="f")
+        nlp.vocab.vectors = Vectors(strings=nlp.vocab.strings, data=data, keys=keys)
+        nlp.to_disk(folder / "vectors")
+        again(folder, monkeypatch, "--vectors", "vectors", "--suspects.steps", 4)
+        return " ".join(capsys.readouterr().out.split())
+
+    assert "2 of them in an earlier run" not in trained(1)
+    before = written(folder)
+    assert "2 of them in an earlier run" not in trained(9)
+    assert written(folder) != before
+    assert "2 of them in an earlier run" in trained(9)
 
 
 def test_one_label_and_surface_forms(project, monkeypatch):

@@ -394,6 +394,29 @@ def test_a_label_is_learned_again_and_all_others_are_found_exactly_as_before(tra
     assert found(trained / "training/ner/seed-0/model-best", TEXTS) == before
 
 
+def test_entities_of_other_labels_can_change_where_they_overlap_and_it_is_said(trained):
+    """Their spans cannot. LOC is annotated here as a person with the word before."""
+
+    def overlapping(number):
+        one = doc(number, ["ORG", "PER"])
+        spans = [*((span.start, span.end, span.label_) for span in one.spans["gold"]), (1, 3, "LOC")]
+        return covered_doc(NLP, one.text, spans, ("LOC", "ORG", "PER"))
+
+    numbers = {"train": range(20, 60), "dev": range(10, 20)}
+    splits = {name: [overlapping(number) for number in found] for name, found in numbers.items()}
+    write_corpus(trained / "corpus", [overlapping(number) for number in range(10)], digest="e" * 8, **splits)
+    done = relearn(trained, "LOC", 200)
+    assert done.returncode == 0, done.stderr
+    assert "Other heads are unchanged; overlaps in doc.ents are settled anew." in " ".join(done.stdout.split())
+    before, after = (trained / f"training/{run}/seed-0/model-best" for run in ("ner", "ner-LOC"))
+    assert found(after, TEXTS)["PER"] == found(before, TEXTS)["PER"]
+    people = [
+        [[ent.text for ent in each.ents if ent.label_ == "PER"] for each in spacy.load(path).pipe(TEXTS)]
+        for path in (before, after)
+    ]
+    assert people[0] != people[1]
+
+
 def test_what_was_learned_alone_is_a_run_of_its_own_and_is_compared(trained):
     annotate_places(trained)
     assert relearn(trained, "PER").returncode == 0
@@ -403,6 +426,21 @@ def test_what_was_learned_alone_is_a_run_of_its_own_and_is_compared(trained):
     done = step(trained, "scripts.compare", "metrics")
     assert done.returncode == 0, done.stderr
     assert "ner-PER-" in done.stdout
+
+
+def test_a_label_that_is_trained_for_longer_is_another_run(trained):
+    annotate_places(trained)
+    for steps in (2, 60):
+        assert relearn(trained, "LOC", steps).returncode == 0
+        assert evaluate(trained, "ner-LOC").returncode == 0
+    assert len(list(trained.glob("metrics/ner-LOC-*"))) == 2
+    done = step(trained, "scripts.compare", "metrics")
+    assert 'Config: relearned.steps ["LOC 2"] → ["LOC 60"].' in " ".join(done.stdout.split())
+    assert "Data:" not in done.stdout
+    again = [path.name for path in sorted(trained.glob("metrics/ner-LOC-*"))]
+    assert relearn(trained, "LOC", 60).returncode == 0
+    assert evaluate(trained, "ner-LOC").returncode == 0
+    assert [path.name for path in sorted(trained.glob("metrics/ner-LOC-*"))] == again
 
 
 def test_what_was_learned_alone_is_not_said_to_be_of_other_data(trained):

@@ -14,7 +14,7 @@ import srsly
 from docs.outputs import copy_project
 from tests.project import make
 
-ALWAYS = {"pull", "compare", "next"}  # they must look each time
+ALWAYS = {"pull", "evaluate", "compare", "next"}  # they must look each time
 DATASETS = """
 [datasets.org]
 @readers = "labelwise.ProdigyDatabase.v1"
@@ -78,6 +78,22 @@ def test_a_second_run_skips_what_has_nothing_new(project):
     assert run_all(project) == steps(project) - ALWAYS
 
 
+def records(project):
+    """When the record of each run was written, by the name of its folder."""
+    return {path.parent.name: path.stat().st_mtime_ns for path in project.glob("metrics/*/run.json")}
+
+
+def test_a_run_that_git_took_away_is_scored_again_and_others_are_not(project):
+    before = records(project)
+    assert run_all(project) == steps(project) - ALWAYS
+    assert records(project) == before
+    (run,) = before
+    shutil.rmtree(project / "metrics" / run)  # as a checkout of another branch does
+    assert f"✔ metrics/{run}: " in call(project, "weasel", "run", "evaluate")
+    assert list(records(project)) == [run]
+    run_all(project)  # with its new time
+
+
 def test_tests_and_steps_by_hand_make_nothing_run_again(project):
     call(project, "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "tests/test_offsets.py")
     call(project, "scripts.merge", "configs/datasets.cfg", "assets/annotations", "corpus")
@@ -100,7 +116,7 @@ def test_a_change_of_what_is_printed_does_not_train_again(project):
     edit(project, "scripts/reporting/console.py")
     skipped = run_all(project)
     assert "train" in skipped
-    assert not {"merge", "evaluate", "report"} & skipped
+    assert not {"merge", "report"} & skipped
     assert run_all(project) == steps(project) - ALWAYS
 
 
@@ -111,9 +127,11 @@ def test_a_change_of_the_page_only_makes_the_page_again(project):
 
 def test_a_change_of_the_model_trains_and_evaluates_again(project):
     edit(project, "scripts/model/label_heads.py")
+    before = records(project)
     skipped = run_all(project)
     assert {"merge", "coverage"} <= skipped
-    assert not {"train", "evaluate", "report"} & skipped
+    assert not {"train", "report"} & skipped
+    assert len(records(project)) == len(before) + 1
     assert run_all(project) == steps(project) - ALWAYS
 
 
@@ -132,7 +150,7 @@ def test_what_was_pushed_is_pulled_by_a_colleague_with_the_same_inputs_and_not_m
         file.write("# an edit\n")
     call(tmp_path / "same", "weasel", "pull")
     assert (tmp_path / "same/corpus/gold.jsonl").read_bytes() == (project / "corpus/gold.jsonl").read_bytes()
-    assert run_all(tmp_path / "same") >= {"merge", "corpus", "consistency", "coverage", "train", "evaluate"}
+    assert run_all(tmp_path / "same") >= {"merge", "corpus", "consistency", "coverage", "train"}
     assert "corpus" not in call(tmp_path / "other", "weasel", "pull")
     assert not list((tmp_path / "other").rglob("model-best"))
 

@@ -31,7 +31,7 @@ from scripts.reporting.console import escape_markdown
 from scripts.reporting.scores import metric_cells
 from scripts.scoring import runs
 from scripts.scoring.metrics import columns_of
-from scripts.scoring.runs import ScoredRun
+from scripts.scoring.runs import MAY_KNOW_TESTS, Run, ScoredRun
 
 _CARD = """# {name} {version}
 
@@ -75,7 +75,7 @@ no text, and no other word of one.
 
 def card(name: str, version: str, scored: ScoredRun, seed: int, record: Provenance) -> str:
     """Return the model card of a package, in Markdown. Record is that of the model's training."""
-    metrics = scored.metrics.seeds.get(str(seed), scored.metrics)
+    metrics = scored.of_seed(seed)
     columns = columns_of("card")
     rows = [
         markdown_row([escape_markdown(label), *metric_cells(columns, score), f"{record.covered.get(label, 0):,}"])
@@ -88,6 +88,7 @@ def card(name: str, version: str, scored: ScoredRun, seed: int, record: Provenan
         f"run `{scored.run.folder}`, seed {seed}",
         f"trained on the corpus `{record.corpus}`",
         f"evaluated on the corpus `{scored.run.data.evaluated}`",
+        *([f"⚠ {MAY_KNOW_TESTS}"] if scored.run.is_outdated else []),
         *(f"{escape_markdown(one)} was learned again from the corpus `{of}`" for one, of in record.relearned.items()),
         f"config `{scored.run.config.digest}`",
         ", ".join(f"{package} {number}" for package, number in record.versions.items()),
@@ -104,7 +105,9 @@ _ROOT = Path(__file__).parent.parent.parent
 _ROOT_AND_NAME = 2  # parts of a path: a shorter one names no place
 
 
-def build(model: Path, metrics: Path, output: Path, name: str, version: str, labels: Collection[str] = ()) -> Path:
+def build(
+    model: Path, metrics: Path, output: Path, name: str, version: str, labels: Collection[str] = ()
+) -> tuple[Path, Run]:
     """Build a wheel that needs nothing but spaCy and is loaded by its name.
 
     model (Path): A folder `model-best`, unchanged since it was evaluated.
@@ -112,6 +115,7 @@ def build(model: Path, metrics: Path, output: Path, name: str, version: str, lab
     name (str), version (str): Of the package, without the language; as in https://peps.python.org/pep-0440/. Names are
         normalized as in https://peps.python.org/pep-0503/, with '_'.
     labels (Collection[str]): Of the corpus, if there is one.
+    RETURNS (tuple[Path, Run]): The wheel, and the run that has the model.
     RAISES (UserError): If name or version are not valid, the model was not evaluated, is of another project or not of
         the last training, or the wheel cannot be built.
     """
@@ -140,9 +144,9 @@ def build(model: Path, metrics: Path, output: Path, name: str, version: str, lab
         _without_places(work / "model" / "config.cfg")
         text = card(full_name, version, scored, seed, record)
         (work / "model" / "README.md").write_text(text, "utf8")
-        micro = f"F {scored.metrics.micro.f:.3f}" if scored.metrics.micro.f is not None else "no score"
-        texts = scored.metrics.micro.texts
-        description = f"Finds {len(record.covered)} kinds of entities ({micro} on {texts:,} texts)."
+        micro = scored.of_seed(seed).micro
+        said = f"F {micro.f:.3f}" if micro.f is not None else "no score"
+        description = f"Finds {len(record.covered)} kinds of entities ({said} on {micro.texts:,} texts)."
         more: dict[str, object] = {"name": name, "version": version, "description": description}
         more |= {"requirements": requirements} if (requirements := _requirements(str(meta["lang"]))) else {}
         write_json(work / "model" / "meta.json", meta | more)
@@ -152,7 +156,7 @@ def build(model: Path, metrics: Path, output: Path, name: str, version: str, lab
         described.write_text(text, "utf8")
         with committing():
             put(described, output / f"{wheel.name}.md")
-            return put(wheel, output / wheel.name)
+            return put(wheel, output / wheel.name), scored.run
 
 
 def _without_places(path: Path) -> None:

@@ -17,6 +17,7 @@ from confection import Config, ConfigValidationError
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.strings import StringStore
+from spacy.util import get_package_path, is_package, walk_dict
 from thinc.api import NumpyOps, get_current_ops, set_current_ops
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -43,6 +44,7 @@ class Provenance(msgspec.Struct, kw_only=True):
     covered (dict[str, int]): By label: training texts that are covered for it.
     relearned (dict[str, str]): By label that was trained again alone: its corpus. `corpus` is a digest of all then.
     others (str): The corpus of the other labels, if some were trained again alone.
+    steps (list[tuple[str, int]]): Labels that were trained again alone, in this order, and the batches of each.
     start (str): Digest of the weights that its layers started from; empty if there were none.
     """
 
@@ -53,6 +55,7 @@ class Provenance(msgspec.Struct, kw_only=True):
     covered: dict[str, Count] = {}
     relearned: dict[str, str] = {}
     others: str = ""
+    steps: list[tuple[str, Count]] = []
     start: str = ""
 
     def outdated(self, labels: Iterable[str], corpus: str) -> list[str]:
@@ -182,7 +185,8 @@ class TrainedModel(NamedTuple):
     """A model on disk.
 
     config (str): Its config without seeds and without paths, but for the digests of vectors and of the weights that it
-        started from: models of one run may be trained on the same data in different folders.
+        started from: models of one run may be trained on the same data in different folders. With the steps of labels
+        that were trained again alone.
     """
 
     path: Path
@@ -281,22 +285,38 @@ def _read_model(path: Path, seed: int) -> TrainedModel:
     if used != seed:
         raise UserError(f"{path}: was trained with seed {used}, not {seed}; name its folder seed-{used}")
     record = provenance(meta)
-    own = _without_paths_and_seeds(config, path, record.start if record else "")
+    own = _without_paths_and_seeds(config, path, record)
     return TrainedModel(path, seed, own, labels_of(meta), record)
 
 
-def _without_paths_and_seeds(config: Config, model: Path, start: str) -> str:
-    """See `TrainedModel`. start (str): Digest of the weights that it started from, if that is known."""
+def _without_paths_and_seeds(config: Config, model: Path, record: Provenance | None) -> str:
+    """See `TrainedModel`."""
     paths = config.get("paths", {})
     config["paths"] = {name: path if name in _PATHS_OF_WEIGHTS else None for name, path in paths.items()}
     if paths.get("vectors") and (vectors := model / "vocab" / "vectors").is_file():  # the same ones, wherever they were
         config["paths"]["vectors"] = f"sha256:{sha256(vectors)}"
-    if start:
-        config["paths"]["init_tok2vec"] = f"sha256:{start}"
+    if record and record.start:
+        config["paths"]["init_tok2vec"] = f"sha256:{record.start}"
+    if record and record.steps:
+        config["relearned"] = {"steps": [f"{label} {steps}" for label, steps in record.steps]}
     for section in ("system", "training"):
         if isinstance(config.get(section, {}).get("seed"), int):
             config[section]["seed"] = None
     return config.to_str(interpolate=False)
+
+
+def weights_digests(config: Config) -> dict[str, str]:
+    """Digests of the files that a training with a config starts from, by their name in it: vectors, weights of layers,
+    and transformers in folders.
+    """
+    keys_of_places = (*_PATHS_OF_WEIGHTS, "name")  # `name` is a transformer's
+    named = {value for keys, value in walk_dict(config.interpolate()) if keys[-1] in keys_of_places and value}
+    places = {name: get_package_path(name) if is_package(name) else Path(name) for name in sorted(named)}
+    return {
+        name: model_digest(place)[0] if place.is_dir() else sha256(place)
+        for name, place in places.items()
+        if place.exists()
+    }
 
 
 def save_model(nlp: Language, folder: Path) -> None:

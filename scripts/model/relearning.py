@@ -1,4 +1,7 @@
-"""Train one label of a pipeline again, or a new one; predictions for all other labels stay the same, to the bit."""
+"""Train one label of a pipeline again, or a new one; all other heads find the same spans, to the bit.
+
+Where spans of the label overlap with theirs, `doc.ents` is settled anew, and can have others of their labels, too.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +83,7 @@ def relearn(source: Path, label: str, corpus: Path, folder: Path, steps: int | N
         raise UserError(f"{corpus}/train: no text is annotated for {label}")
     with replacing_model(folder) as work:
         done = _relearn(nlp, pipe, label, train, dev, steps)
-        _record(nlp, label, account)
+        _record(nlp, label, account, done.steps)
         save_model(nlp, work / BEST)
     return done
 
@@ -113,12 +116,13 @@ def _training_loop(nlp: Language, steps: int | None, divisor: int) -> tuple[int,
     return steps, registry.resolve({name: training[name] for name in _LOOP})
 
 
-def _record(nlp: Language, label: str, corpus: Corpus) -> None:
-    """Record in the meta that a label was trained on another corpus than the others, which makes it another model."""
+def _record(nlp: Language, label: str, corpus: Corpus, steps: int) -> None:
+    """Record in the meta that a label was trained alone, on which corpus and for how long: it is another model."""
     found = provenance(nlp.meta)
     if found:
         found.others = found.others or found.corpus
         found.relearned[label] = corpus.digest
+        found.steps.append((label, steps))
         found.corpus = hashlib.sha256(msgspec.json.encode([found.corpus, label, corpus.digest])).hexdigest()
         found.covered[label] = corpus.covered.get(label, {}).get("train", 0)
         found.texts["train"] = max(found.texts.get("train", 0), corpus.texts.get("train", 0))

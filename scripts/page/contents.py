@@ -36,7 +36,7 @@ class Inputs(NamedTuple):
 
     runs: list[ScoredRun]  # by time; at least one
     skipped: list[str]  # the reason for each folder that was skipped
-    comparisons: Comparisons | None  # of `compare`
+    comparisons: Comparisons | None  # of `compare`, of the scores that the runs have
     confusion: Confusion | None  # of the newest run
     errors: list[ErrorExample] | None  # of the newest run; None without texts
     reliability: SeedBins | None  # of the newest run: means over seeds
@@ -48,7 +48,7 @@ class Inputs(NamedTuple):
     first_suspects: dict[str, list[Suspect]] | None  # of each label; None without texts
     curve: LearningCurve | None  # of `learning-curve`
     next: Next | None  # of `next`, about the newest run and the current annotations
-    outdated: dict[str, str]  # for "consistency", "coverage", "suspects" and "next": a sentence if it is outdated
+    outdated: dict[str, str]  # by step, as "compare" and "next": a sentence if its result is outdated
 
 
 def load(metrics: Path, corpus: Path, with_texts: bool) -> Inputs:
@@ -62,13 +62,16 @@ def load(metrics: Path, corpus: Path, with_texts: bool) -> Inputs:
     scored, skipped = runs.load_comparable(metrics)
     newest = scored[-1].run.folder
     diagrams = runs.load_reliability(metrics / newest)
-    outdated = dict.fromkeys(("consistency", "coverage", "suspects", "next"), "")
+    outdated = dict.fromkeys(("compare", "consistency", "coverage", "suspects", "next"), "")
+    comparisons = comparison.load(metrics)
+    if comparisons and not comparisons.is_of(scored):
+        comparisons, outdated["compare"] = None, "The scores have changed since. To compare them again:"
     of_consistency = _if_current(consistency.load, corpus, "consistency", outdated)
     of_suspects = _if_current(load_suspects, corpus, "suspects", outdated)
     return Inputs(
         runs=scored,
         skipped=skipped,
-        comparisons=comparison.load(metrics),
+        comparisons=comparisons,
         confusion=runs.load_confusion(metrics / newest),
         errors=examples.load(metrics / newest / examples.NAME) if with_texts else None,
         reliability=diagrams.means() if diagrams else None,
@@ -79,15 +82,15 @@ def load(metrics: Path, corpus: Path, with_texts: bool) -> Inputs:
         suspects=of_suspects,
         first_suspects=firsts(read_suspects(corpus)) if with_texts and of_suspects else None,
         curve=learning_curve.load(metrics),
-        next=_if_current(partial(_next_of_run, metrics, newest), corpus, "next", outdated),
+        next=_if_current(partial(_next_of_run, metrics, scored[-1]), corpus, "next", outdated),
         outdated=outdated,
     )
 
 
-def _next_of_run(metrics: Path, newest: str, corpus: Path) -> Next | None:
+def _next_of_run(metrics: Path, newest: ScoredRun, corpus: Path) -> Next | None:
     found = recommendation.load(metrics, corpus)
-    if found and found.run != newest:
-        raise Outdated(f"{metrics / recommendation.NAME}: is of another run than the newest")
+    if found and (found.run != newest.run.folder or found.scores not in ("", newest.digest)):
+        raise Outdated(f"{metrics / recommendation.NAME}: is of another run than the newest, or of other scores")
     return found
 
 
@@ -156,7 +159,9 @@ def cautions(found: Inputs, compared: RunComparison | None) -> list[Caution]:
 
 
 def _comparison_cautions(found: Inputs, compared: RunComparison | None) -> Iterator[Caution]:
-    if found.comparisons is None or (len(found.runs) > 1 and compared is None):
+    if found.outdated["compare"]:
+        yield "The scores have changed since the runs were compared.", "Compare them again: weasel run compare."
+    elif found.comparisons is None or (len(found.runs) > 1 and compared is None):
         yield "The newest run is not compared with another.", "Compare it: weasel run compare."
     elif compared and compared.differences.test:
         labels = compared.differences.test
@@ -179,7 +184,7 @@ def _run_cautions(newest: ScoredRun) -> Iterator[Caution]:
         yield f"Uncommitted changes in {files}.", "Nobody can check out what made this run."
     if run.data.trained is None:
         yield "The model has no record of its training data.", "It may have seen the test texts."
-    elif run.trained and run.trained.outdated and not run.relearned:
+    elif run.is_outdated:
         yield (
             "The model was trained on another state of the corpus than it is evaluated on.",
             "Train again, so that the scores reflect the current annotations: weasel run train.",

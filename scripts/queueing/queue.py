@@ -43,6 +43,7 @@ from scripts.queueing.tasks import (
 from scripts.reporting.console import as_sum, plural
 from scripts.reporting.corpus import print_other_split
 from scripts.sources.blocks import DatasetBlock
+from scripts.sources.similar import misspelled, same_names, synonyms
 
 SOURCES = {"suspects.jsonl": "suspects", "consistency.jsonl": "consistency"}  # lists, and the steps that write them
 _BOTH_MAY_BE_RIGHT = ("overlap between labels",)
@@ -73,16 +74,12 @@ def queue(
     target (Target | None): Where the tasks go to, first of all: the next call makes the same tasks if that fails.
     RAISES (UserError): If the request is invalid, there is no such label, gold or model, or a server fails.
     """
+    is_started = request.kind == "uncovered" and request.order == "random"  # a new label, which takes no model
     request = _validated(request)
     merged, gold = gold_as_merged(corpus)
     merged.validate(corpus / "conflicts.jsonl")
     labels = annotated_labels(merged)
-    # A new label can start with a random sample, which takes no model.
-    if request.label not in labels and not (request.kind == "uncovered" and request.order == "random"):
-        raise UserError(
-            f"there is no label {request.label!r} in the gold; there are {', '.join(labels) or 'none'}; "
-            'for a new one, set [queue] order = "random" in configs/datasets.cfg'
-        )
+    _demand_label(request.label, labels, is_started)
     folder = output / file_name(request.label).removesuffix(".jsonl")
     with exclusive(output), work_folder(output) as work:
         before = asked_before(folder)
@@ -112,6 +109,19 @@ def queue(
         is_unfinished = any(model.is_unfinished for model in trained)
         others = other_split(corpus, plan) if request.kind == "uncovered" else []
         return Queued(place, account, waiting, is_outdated, is_unfinished, pushed, others)
+
+
+def _demand_label(label: str, labels: list[str], is_started: bool) -> None:
+    """RAISES (UserError): If a label is not in the gold, unless it is to be started and is not like one of them."""
+    if label in labels:
+        return
+    if similar := [*same_names(label, labels), *misspelled(label, labels), *synonyms(label, labels)]:
+        raise UserError(f"there is no label {label!r} in the gold, but {similar[0]}: --vars.label {similar[0]}")
+    if not is_started:
+        raise UserError(
+            f"there is no label {label!r} in the gold; there are {', '.join(labels) or 'none'}; "
+            'for a new one, set [queue] order = "random" in configs/datasets.cfg'
+        )
 
 
 def usual_prefill(target: Target, request: Request) -> Prefill:

@@ -1,6 +1,6 @@
 """metrics/next.json: which label to work on next, by the measurements of all steps and a few rules, and its screen."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from scripts.reporting.console import count, new_table, plural, ratio
 from scripts.scoring import learning_curve, runs
 from scripts.scoring.learning_curve import LearningCurve
 from scripts.scoring.metrics import most_errors_first
-from scripts.scoring.runs import Confusion, ScoredRun
+from scripts.scoring.runs import MAY_KNOW_TESTS, Confusion, ScoredRun
 
 NAME = "next.json"
 _FIRST_TIER = 1
@@ -40,9 +40,10 @@ class Next(msgspec.Struct, kw_only=True):
 
     gold: str  # digest
     run: str | None  # the newest, whose scores these are
+    scores: str = ""  # their digest, see `ScoredRun`
     notes: list[str]  # results that are missing, or older than the annotations
     labels: dict[str, LabelRecommendation]  # those that were not learned first, then by errors: the most first
-    new: dict[str, int] = {}  # texts in which a label is covered since the last run of other annotations
+    new: dict[str, int] = {}  # texts covered for a label since this step last ran on other annotations
 
     def to_do(self) -> dict[str, Recommendation]:
         """Labels to work on, in their order."""
@@ -76,20 +77,21 @@ def decide(corpus: Path, metrics: Path) -> Next:
     rows = [(label, LabelRecommendation(signals[label], recommend(label, signals[label]))) for label in ordered]
     rows.sort(key=lambda row: row[1].recommendation.action != "train")
     run = measured.scored.run.folder if measured.scored else None
-    result = Next(gold=merged.outputs[gold.name], run=run, notes=notes, labels=dict(rows))
+    scores = measured.scored.digest if measured.scored else ""
+    result = Next(gold=merged.outputs[gold.name], run=run, scores=scores, notes=notes, labels=dict(rows))
     try:
-        before = read_json_if_there(metrics / NAME, Next, "what is new since the last run is not known")
+        before = read_json_if_there(metrics / NAME, Next, "what is new is not known")
     except UserError as err:
         notes.append(f"{err}.")
     else:
-        result.new = _new_answers(before, result) if before else {}
+        result.new = _newly_covered(before, result) if before else {}
     metrics.mkdir(parents=True, exist_ok=True)
     write_json(metrics / NAME, result)
     return result
 
 
-def _new_answers(before: Next, now: Next) -> dict[str, int]:
-    """Return the number of texts that were answered since, by label; what that run said if nothing was merged since."""
+def _newly_covered(before: Next, now: Next) -> dict[str, int]:
+    """Count the texts that are covered since, by label; what was counted before if nothing was merged since."""
     if before.gold == now.gold:
         return before.new
     known = {label: row.signals.covered for label, row in before.labels.items()}
@@ -112,15 +114,26 @@ def _measured(merged: MergeRecord, corpus: Path, metrics: Path, notes: list[str]
         notes.append(f"{err}.")
     if newest is None:
         notes.append("No run of these labels was evaluated: weasel run evaluate.")
-    elif split and newest.run.data.evaluated != split.digest:
-        notes.append(f"The annotations have changed since {newest.run.folder}: weasel run train, evaluate.")
+    else:
+        notes += _run_notes(newest, split)
     curve = learning_curve.load(metrics)
     if curve is None:
         notes.append("The learning curve was not measured: weasel run learning-curve.")
+    elif split and curve.data != split.digest:
+        notes.append("The annotations have changed since the learning curve: weasel run learning-curve.")
     steps = {"coverage": coverage.load, "consistency": consistency.load, "suspects": load_suspects}
     current = {step: _if_current(step, load, corpus, notes) for step, load in steps.items()}
     confusion = runs.load_confusion(metrics / newest.run.folder) if newest else None
     return Measured(merged=merged, split=split, scored=newest, confusion=confusion, curve=curve, **current)
+
+
+def _run_notes(newest: ScoredRun, split: Corpus | None) -> Iterator[str]:
+    """Say whether the run is of other annotations than there are now, or of other ones than its model learned."""
+    run = newest.run
+    if split and run.data.evaluated != split.digest:
+        yield f"The annotations have changed since {run.folder}: weasel run train, evaluate."
+    elif run.is_outdated:
+        yield f"{run.folder} {MAY_KNOW_TESTS}: weasel run train, evaluate."
 
 
 def _if_current(step: str, load: Any, corpus: Path, notes: list[str]) -> Any:
@@ -223,7 +236,7 @@ def print_next(console: Console, found: Next) -> None:
         if recommendation.command:
             console.print(f"  {recommendation.command}", soft_wrap=True)
     for label, number in found.new.items():
-        console.print(f"{plural(number, 'new answer')} for {label} since the last run")
+        console.print(f"{plural(number, 'more text')} covered for {label} since next last ran on other annotations")
     for note in found.notes:
         console.print(note, style="yellow")
 

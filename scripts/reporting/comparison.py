@@ -12,7 +12,7 @@ from scripts.reporting.console import Name, escape_markdown, listed, new_table, 
 from scripts.scoring.changes import NOT_COMPARABLE, Change
 from scripts.scoring.comparison import Comparisons, Differences, Gated, RunComparison, ValueChange
 from scripts.scoring.metrics import COLUMNS, columns_of
-from scripts.scoring.runs import ScoredRun, to_frame
+from scripts.scoring.runs import MAY_KNOW_TESTS, ScoredRun, to_frame
 
 if TYPE_CHECKING:
     from scripts.scoring.learning_curve import Trend  # with spaCy
@@ -56,6 +56,8 @@ def _training_differences(found: Differences) -> Iterator[str]:
         yield f"Config: {_value_changes(found.config)}."
     if found.code:
         yield "Training code changed."
+    if found.scoring:
+        yield "Scoring code changed, by which alone scores can differ."
     if found.versions:
         yield f"Versions: {_value_changes(found.versions)}."
     if found.seeds:
@@ -79,6 +81,8 @@ def list_notes(compared: RunComparison, variance_seeds: int) -> Iterator[str]:
         texts, entities = changes.micro.texts, changes.micro.support
         shared = f"{plural(texts, 'text')} and {plural(entities, 'entity', 'entities')}"
         yield f"The runs were not scored on the same texts and gold; compared are the {shared} they share."
+    for folder in compared.differences.outdated:
+        yield f"{folder} {MAY_KNOW_TESTS}."
     missing = [label for label, change in changes.labels.items() if change.verdict == NOT_COMPARABLE]
     if missing:
         yield f"Not comparable: {plural(len(missing), 'label')} without a shared text ({listed(missing)})."

@@ -90,7 +90,7 @@ def print_training_data(console: Console, run: Run, corpus: Path) -> None:
             f"Trained on what {corpus} holds now: {listed(run.relearned)}, alone; the other "
             f"{plural(len(run.trained.outdated), 'label')} on earlier data"
         )
-    elif run.trained.outdated:
+    elif run.is_outdated:
         console.print(f"⚠ the model was trained on other data than {corpus} holds now; train again: weasel run train")
 
 

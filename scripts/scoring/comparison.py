@@ -15,7 +15,7 @@ from scripts.core.errors import UserError
 from scripts.core.files import Count, read_json_if_there
 from scripts.core.settings import ConfigSection, explain
 from scripts.scoring import seed_variance
-from scripts.scoring.changes import Change, Changes, compare_counts
+from scripts.scoring.changes import NO_SUPPORT, NOT_COMPARABLE, Change, Changes, compare_counts
 from scripts.scoring.runs import Run, ScoredRun, load_counts
 
 NAME = "compare.json"
@@ -47,6 +47,8 @@ class Differences(msgspec.Struct):
     code: bool | None  # whether the training code changed
     versions: list[ValueChange]  # of Python and packages, in training or in evaluation
     seeds: tuple[list[int], list[int]] | None  # of the baseline and of the run, if they differ
+    scoring: bool = False  # whether the code that scores changed
+    outdated: list[str] = []  # folders of those that were trained on another corpus than they are evaluated on
 
 
 class RunComparison(msgspec.Struct):
@@ -66,6 +68,12 @@ class Comparisons(msgspec.Struct):
     baseline: str | None  # its folder; None if there is only one run
     variance_seeds: int  # of metrics/seed_variance.json; 0 without it
     runs: list[RunComparison]  # by time
+    scores: dict[str, str] = {}  # digests of the scores that were compared, by the run's folder
+
+    def is_of(self, runs: Sequence[ScoredRun]) -> bool:
+        """Whether the scores that were compared are those that the runs have now."""
+        now = {scored.run.folder: scored.digest for scored in runs}
+        return all(now.get(folder, digest) == digest for folder, digest in self.scores.items())
 
     def of(self, scored: ScoredRun) -> RunComparison | None:
         """Comparison of a run, if it was compared."""
@@ -92,6 +100,8 @@ def differences(run: Run, baseline: Run) -> Differences:
         code=_differ(run.code.training, baseline.code.training),
         versions=_value_changes(*versions),
         seeds=None if run.seeds == baseline.seeds else (baseline.seeds, run.seeds),
+        scoring=run.code.scoring != baseline.code.scoring,
+        outdated=[each.folder for each in (baseline, run) if each.is_outdated],
     )
 
 
@@ -168,6 +178,7 @@ def compare_runs(folder: Path, runs: Sequence[ScoredRun], baseline: ScoredRun | 
     others = [scored for scored in runs if scored is not baseline]
     if baseline is None or not others:
         return result
+    result.scores = {scored.run.folder: scored.digest for scored in (baseline, *others)}
     baseline_counts = load_counts(folder / baseline.run.folder, baseline)
     for scored in others:
         found = differences(scored.run, baseline.run)
@@ -192,7 +203,8 @@ class Gate(ConfigSection):
     floor (float): The lowest F of a label, from 0 to 1.
     floors (dict[str, float]): The same of single labels, and of "micro" and "macro".
     drop (float): How much F of a label, and micro and macro F, may fall from the baseline to the run, from 0 to 1.
-        A label that fell by more fails if that is more than noise, too.
+        A label that fell by more fails if that is more than noise, too. One that the baseline has and that cannot be
+        compared fails unless all of its F may fall: 1.
     drops (dict[str, float]): The same of single labels, and of "micro" and "macro".
     """
 
@@ -231,6 +243,7 @@ def pass_gate(gate: Gate, shown: Sequence[ScoredRun], found: Comparisons) -> Gat
     compared = found.runs[-1] if found.runs else None
     scored = next(run for run in reversed(shown) if compared is None or run.run.folder == compared.run)
     changed = {name: change for _, name, change in compared.changes.rows()} if compared else {}
+    before = next((run for run in shown if run.run.folder == found.baseline), None)
     rows = {"micro": "micro", "macro": "macro"} | dict.fromkeys(scored.metrics.labels, "label")
     if unknown := sorted({*gate.floors, *gate.drops} - {*rows, *changed}):
         raise UserError(f"[gate] {', '.join(unknown)}: no such label; there are {', '.join(sorted(rows))}")
@@ -239,11 +252,12 @@ def pass_gate(gate: Gate, shown: Sequence[ScoredRun], found: Comparisons) -> Gat
         score = scored.scores(rows[name], name) if name in rows else None
         floor = gate.floors.get(name, gate.floor if rows.get(name) == "label" else 0.0)
         reasons = [*_below(score.f if score else None, floor, name in gate.floors)]
-        if name in changed:
-            reasons += _fallen(changed[name], gate.drops.get(name, gate.drop))
+        if before and name in changed:
+            drop = gate.drops.get(name, gate.drop)
+            reasons += [*_fallen(changed[name], drop), *_lost(name, changed[name], before, rows.get(name), drop)]
         if reasons:
             failures[name] = "; ".join(reasons)
-    return Gated(scored.run.folder, len(rows), failures)
+    return Gated(scored.run.folder, len({*rows, *changed}), failures)
 
 
 def _below(f: float | None, floor: float, is_named: bool) -> Iterator[str]:
@@ -256,3 +270,15 @@ def _below(f: float | None, floor: float, is_named: bool) -> Iterator[str]:
 def _fallen(change: Change, drop: float) -> Iterator[str]:
     if change.is_clear and change.delta is not None and change.delta < -drop:
         yield f"F {change.before:.3f} → {change.f:.3f}, more than noise and than {drop:.3f}"
+
+
+def _lost(name: str, change: Change, baseline: ScoredRun, row: str | None, drop: float) -> Iterator[str]:
+    """Say that F of a label with entities in the baseline, or micro or macro F, cannot be compared.
+
+    row (str | None): Its kind in the run, see `ScoredRun.rows`; None if it is not there.
+    """
+    score = baseline.metrics.labels.get(name) if row in (None, "label") else baseline.metrics.micro
+    if drop < 1 and score and score.support and change.verdict in (NOT_COMPARABLE, NO_SUPPORT):
+        allowed = msgspec.json.encode({name: 1}).decode()
+        reason = f"no {'text' if change.verdict == NOT_COMPARABLE else 'entity'} that both runs are scored on"
+        yield f"{reason if row else 'not in the run'}; F cannot be compared, which drops = {allowed} allows"

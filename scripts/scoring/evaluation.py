@@ -167,16 +167,28 @@ def _with_predictions(nlp: Language, folder: Path, speed: list[float]) -> Iterat
 
 _SCORING = Path(__file__).parent
 _ROOT = _SCORING.parent.parent
+_SCRIPTS = _SCORING.parent
+_CODE = (_SCRIPTS / "functions.py", *(_SCRIPTS / room for room in ("core", "building", "model", "scoring")))
 _VERSIONED = ("scripts", "configs", "project.yml", "requirements.txt")  # what a score depends on
 
 
-def evaluate_run(name: str, folder: Path, corpus: Path, seeds: Sequence[int] = ()) -> tuple[EvaluatedRun, list[str]]:
-    """Evaluate the models of a run on the test texts of a corpus.
+class RunInputs(NamedTuple):
+    """What is evaluated, and the record of the run without what the evaluation finds."""
+
+    run: Run
+    models: list[TrainedModel]
+    skipped: list[str]  # the reason for each model that is not part of the run
+    corpus: Path
+    split: Corpus
+    labels: list[str]
+
+
+def read_inputs(name: str, folder: Path, corpus: Path, seeds: Sequence[int] = ()) -> RunInputs:
+    """Find the models of a run and the corpus to evaluate them on.
 
     folder (Path), seeds (Sequence[int]): Its models, see `find_models`.
-    RETURNS (tuple[EvaluatedRun, list[str]]): The run, and the reason for each model that was skipped.
-    RAISES (UserError): If the name cannot be that of a folder, there is no corpus, no test text that is
-        covered for a label or no model, a model cannot be loaded, or a later training of one did not end.
+    RAISES (UserError): If the name cannot be that of a folder, there is no corpus or test text, no model, or a later
+        training of one did not end.
     """
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise UserError(f"{name!r}: is no name for a run; use letters, digits, '.', '_' and '-'")
@@ -186,19 +198,28 @@ def evaluate_run(name: str, folder: Path, corpus: Path, seeds: Sequence[int] = (
     found, skipped = find_models(folder, split.digest, labels, seeds)
     for model in found:
         demand_finished(model.path)
+    return RunInputs(_run(name, found, split, labels), found, skipped, corpus, split, labels)
+
+
+def evaluate_run(inputs: RunInputs) -> EvaluatedRun:
+    """Evaluate the models of a run on the test texts of a corpus.
+
+    RAISES (UserError): If no test text is covered for a label, or a model or a shard cannot be read.
+    """
+    run, found, _, corpus, split, labels = inputs
     record = found[0].provenance
     forms = None
     if record and not record.outdated(labels, split.digest):
         forms = surface_forms(read_docs(shard_files(corpus / "train"), spacy.blank("xx").vocab))
     results: dict[str, ModelEvaluation] = {}
-    used = versions()
     for model in found:
         nlp, title = load_model(model.path), f"Evaluating seed {model.seed}"
-        used["blas"] = blas(nlp)
+        run.versions["evaluation"]["blas"] = blas(nlp)
         results[str(model.seed)] = evaluate(nlp, corpus / "test", labels, split.texts["test"], title, model.seed, forms)
     counts = together([result.counts for result in results.values()])
     confusion = {seed: result.errors.confusion.tolist() for seed, result in results.items()}
-    run = _run(name, found, split, counts, {seed: result.words_per_second for seed, result in results.items()}, used)
+    run.tests, run.time = digests(counts), datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    run.words_per_second = {seed: result.words_per_second for seed, result in results.items()}
     judged = {seed: result.judged for seed, result in results.items() if result.judged}
     judged = judged if len(judged) == len(results) else {}  # means over seeds need those of each
     scores = metrics(counts, [result.errors for result in results.values()], list(judged.values()))
@@ -209,17 +230,14 @@ def evaluate_run(name: str, folder: Path, corpus: Path, seeds: Sequence[int] = (
         )
     examples = next(iter(results.values())).examples
     diagrams = ReliabilityDiagrams({seed: spans.diagrams(labels) for seed, spans in judged.items()})
-    return EvaluatedRun(
-        run, scores, counts, Confusion(labels, confusion), examples, diagrams if judged else None
-    ), skipped
+    return EvaluatedRun(run, scores, counts, Confusion(labels, confusion), examples, diagrams if judged else None)
 
 
-def _run(
-    name: str, found: Sequence[TrainedModel], split: Corpus, counts: Counts, speed: dict[str, int], used: dict[str, str]
-) -> Run:
+def _run(name: str, found: Sequence[TrainedModel], split: Corpus, labels: Sequence[str]) -> Run:
+    """The record of a run, as far as it is known before the evaluation."""
     record = found[0].provenance
     data = runs.RunData(record.corpus if record else None, split.digest)
-    code = runs.RunCode(record.code if record else None, code_digest(_SCORING), *_git())
+    code = runs.RunCode(record.code if record else None, code_digest(_SCORING), *_git(), code_digest(*_CODE))
     files = {str(model.seed): model_digest(model.path) for model in found}
     weights = {seed: digest for seed, (digest, _) in files.items()}
     config = runs.TrainingConfig(hashlib.sha256(found[0].config.encode()).hexdigest(), found[0].config)
@@ -227,14 +245,14 @@ def _run(
     trained_with = record.versions if record else {}
     trained = None
     if record:
-        outdated = record.outdated(counts.labels, split.digest)
+        outdated = record.outdated(labels, split.digest)
         entities = {} if outdated else {label: splits.get("train", 0) for label, splits in split.spans.items()}
         trained = runs.TrainingData(record.texts.get("train", 0), record.covered, entities, outdated)
     return Run(
         run=name, digest=runs.identity(data, config.digest, seeds, code.training, trained_with.get("blas"), weights),
-        time=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"), seeds=seeds, data=data, code=code,
-        models=weights, model_bytes=files[str(seeds[0])][1], tests=digests(counts), config=config, trained=trained,
-        versions={"training": trained_with, "evaluation": used}, words_per_second=speed,
+        time="", seeds=seeds, data=data, code=code,
+        models=weights, model_bytes=files[str(seeds[0])][1], tests={}, config=config, trained=trained,
+        versions={"training": trained_with, "evaluation": versions()},
     )  # fmt: skip
 
 

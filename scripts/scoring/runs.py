@@ -35,6 +35,7 @@ METRICS, COUNTS, CONFUSION, RUN = "metrics.json", "counts.csv.gz", "confusion.js
 RELIABILITY = "reliability.json"
 _AGAIN = "evaluate again, or remove the folder"
 _SHOWN = 8  # characters of the digest in the folder's name
+MAY_KNOW_TESTS = "was trained on another corpus than it is evaluated on, and may have learned texts of the test"
 T = TypeVar("T")
 
 
@@ -46,12 +47,13 @@ class RunData(msgspec.Struct):
 
 
 class RunCode(msgspec.Struct):
-    """Digests of the project's modules used in training (None: no record) and in scoring."""
+    """Digests of the project's modules used in training (None: no record), in scoring, and in all of an evaluation."""
 
     training: str | None
     scoring: str
     commit: str | None = None  # of git, at the first evaluation; None outside of a repository
     uncommitted: list[str] = []  # files of code and configuration with uncommitted changes
+    evaluation: str = ""
 
 
 class TrainingData(msgspec.Struct):
@@ -119,12 +121,26 @@ class Run(msgspec.Struct, kw_only=True):
         outdated = self.trained.outdated if self.trained else []
         return [label for label in self.tests if label not in outdated] if outdated else []
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether no label was trained on the data it is evaluated on, so that test texts may have been learned."""
+        return bool(self.trained and self.trained.outdated) and not self.relearned
+
 
 class ScoredRun(NamedTuple):
     """A run and its scores."""
 
     run: Run
     metrics: Metrics
+
+    @property
+    def digest(self) -> str:
+        """Digest of the scores: evaluated again, by other code for example, the same run may have others."""
+        return hashlib.sha256(msgspec.json.encode(self.metrics, order="sorted")).hexdigest()
+
+    def of_seed(self, seed: int) -> Metrics:
+        """Scores of the model of a seed; those of the run are means if it has several."""
+        return self.metrics.seeds.get(str(seed), self.metrics)
 
     def rows(self) -> Iterator[tuple[str, str, Score | Macro]]:
         """Yield kind ("label", "micro" or "macro"), name and scores of all rows of a table."""
@@ -200,6 +216,28 @@ def _demand_as_much(found: EvaluatedRun, previous: ScoredRun, folder: Path) -> N
 def load(folder: Path) -> ScoredRun:
     """Read a run and its scores. RAISES (UserError): If a file is missing or damaged."""
     return ScoredRun(_read(folder / RUN, Run), _read(folder / METRICS, Metrics))
+
+
+def load_same(run: Run, output: Path) -> ScoredRun | None:
+    """Read a run if it is stored whole, of the same models, by the same code and packages: evaluated again it would
+    have the same scores.
+
+    run (Run): As it is known before an evaluation.
+    """
+    folder = output / run.folder
+    try:
+        found = load(folder)
+        load_counts(folder, found)
+        is_whole = load_confusion(folder) is not None and (folder / examples.NAME).exists()
+        load_reliability(folder)
+        examples.load(folder / examples.NAME)
+    except UserError:
+        return None
+    made_by = (
+        (each.digest, each.models, each.code.evaluation, {**each.versions["evaluation"], "blas": ""})
+        for each in (run, found.run)
+    )
+    return found if is_whole and len(set(map(msgspec.json.encode, made_by))) == 1 else None
 
 
 def load_counts(folder: Path, scored: ScoredRun) -> Counts:

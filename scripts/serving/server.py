@@ -71,7 +71,7 @@ def load(path: Path, metrics: Path, run: str) -> ServedModel:
     if found := runs.of_model(digest, metrics):
         scored, seed = found
         about["evaluated"] = scored.run.folder
-        for label, score in scored.metrics.seeds.get(str(seed), scored.metrics).labels.items():
+        for label, score in scored.of_seed(seed).labels.items():
             about["labels"][label] = {"p": score.p, "r": score.r, "f": score.f, "entities": score.support}
     return ServedModel(nlp, f"{run} {digest[:8]}", labels_of(nlp.meta), about)
 

@@ -24,7 +24,7 @@ from scripts.core.errors import UserError
 from scripts.core.files import BUFFER, code_digest, exclusive, sha256, whole_file, work_folder, write_json
 from scripts.merging.merged import annotated_labels, gold_as_merged, read_gold
 from scripts.model.fitting import halved
-from scripts.model.models import versions
+from scripts.model.models import versions, weights_digests
 from scripts.suspecting.cross_validation import (
     CrossValidation,
     Ensemble,
@@ -90,8 +90,9 @@ def find_suspects(corpus: Path, run: str, ensemble: Ensemble, folder: Path, labe
 
 
 def _digest(ensemble: Ensemble, gold: str, folds: Folds) -> str:
-    config = spacy.util.load_config(ensemble.config, overrides=dict(ensemble.values)).to_str()
-    depends_on = [gold, config, folds.of_text.tolist(), code_digest(*_CODE), versions()]
+    config = spacy.util.load_config(ensemble.config, overrides=dict(ensemble.values))
+    of_config = config.to_str(), weights_digests(config)
+    depends_on = [gold, of_config, folds.of_text.tolist(), code_digest(*_CODE), versions()]
     return hashlib.sha256(msgspec.json.encode(depends_on)).hexdigest()
 
 
