@@ -27,7 +27,7 @@ from benchmarks.measure import Measured, machine, quickest, write_results
 from benchmarks.words import Vocabulary
 from scripts.core.answers import GoldText, Span, Task
 from scripts.core.files import sha256, write_json
-from scripts.core.hashing import input_hash
+from scripts.core.texts import input_hash
 from scripts.merging.merged import NAME, MergeRecord
 from tests.annotated import task, write
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scripts.building.splits import SPLITS, SplitName, Splitter
 from scripts.core.answers import GoldText, Span, Task
-from scripts.core.hashing import input_hash
+from scripts.core.texts import input_hash
 from scripts.demo import choose_datasets, parse_addresses
 from scripts.merging.account import Account
 from scripts.merging.merge_text import merge_text

@@ -23,7 +23,7 @@ from rich.progress import track
 
 from benchmarks.words import Text, Vocabulary, collisions, make_text, repeat_texts
 from scripts.core.files import BUFFER, code_digest, whole_path, write_json
-from scripts.core.hashing import input_hashes, task_hash
+from scripts.core.texts import input_hashes, task_hash
 from tests.prodigy import SCHEMA
 
 Format = Literal["sqlite", "jsonl"]

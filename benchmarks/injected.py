@@ -33,7 +33,7 @@ from scripts.checking import consistency
 from scripts.checking.review import FOLDER, SUSPECTS, TIERS, Suspect
 from scripts.core.answers import GoldText, Span, Task
 from scripts.core.files import sha256, write_json
-from scripts.core.hashing import fraction
+from scripts.core.texts import fraction
 from scripts.merging.merged import NAME, MergeRecord
 from scripts.model.training import load_config
 from scripts.suspecting.cross_validation import Ensemble

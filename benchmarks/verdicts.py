@@ -26,7 +26,7 @@ from benchmarks.corpora import CORPORA, text
 from benchmarks.measure import write_results
 from benchmarks.partial import HEADS, Job, train, tune
 from scripts.core.answers import GoldText
-from scripts.core.hashing import fraction
+from scripts.core.texts import fraction
 from scripts.scoring.alignment import align
 from scripts.scoring.changes import NO_SUPPORT, WITHIN, Change, compare_counts
 from scripts.scoring.counts import Counts, count, rows

@@ -29,7 +29,7 @@ from benchmarks.corpora import CORPORA, Splits, text
 from benchmarks.measure import machine, use_one_thread, write_results
 from scripts.core.answers import GoldText, Span
 from scripts.core.files import code_digest
-from scripts.core.hashing import fraction
+from scripts.core.texts import fraction
 
 CACHE = Path("benchmarks/data/weeks.jsonl")
 _CODE = (Path("scripts/model/label_heads.py"), Path("scripts/model/thresholds.py"), Path("configs/ner.cfg"))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import spacy
 
-from scripts.core.hashing import input_hash
+from scripts.core.texts import input_hash
 
 _TYPES = 30_000
 _EXPONENT = 1.05

@@ -23,7 +23,7 @@ from rich.console import Console
 from scripts.core.answers import Span
 from scripts.core.errors import UserError, plain_console, run_step
 from scripts.core.files import download, whole_path
-from scripts.core.hashing import fraction, input_hash, normalized, task_hash
+from scripts.core.texts import fraction, input_hash, normalized, task_hash
 from scripts.exporting.prodigy import ProdigyTokens
 from scripts.exporting.tokens import Tokens
 from scripts.reporting.console import new_table

@@ -8,8 +8,8 @@ import msgspec
 
 from scripts.core.answers import Span, Task
 from scripts.core.files import write_json
-from scripts.core.hashing import input_hash
 from scripts.core.manifest import Entry, Manifest, file_name
+from scripts.core.texts import input_hash
 
 
 def task(text, *spans, labels=("ORG",), **fields):

@@ -7,7 +7,7 @@ import re
 import sqlite3
 from contextlib import closing
 
-from scripts.core.hashing import input_hash, task_hash
+from scripts.core.texts import input_hash, task_hash
 from scripts.sources.source import Intake
 
 # As in databases of 2018 to 2023.

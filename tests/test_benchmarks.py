@@ -15,7 +15,7 @@ from benchmarks.generate import Size, add, generate
 from benchmarks.weeks import monotone, needed
 from scripts.core import settings
 from scripts.core.files import sha256
-from scripts.core.hashing import input_hash
+from scripts.core.texts import input_hash
 from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull
 from tests.prodigy import SCHEMA

@@ -464,7 +464,7 @@ def test_counts_that_are_damaged_are_named(tmp_path):
 
 
 def test_no_runs_and_no_such_baseline(tmp_path):
-    assert "there is no run; evaluate a model first: weasel run evaluate . --force" in one_line(run_compare(tmp_path))
+    assert "there is no run; evaluate a model first: weasel run evaluate" in one_line(run_compare(tmp_path))
     write(tmp_path, FIRST)
     assert "there is no run 'odd'; there are ner-aaaaaaaa" in one_line(run_compare(tmp_path, "--baseline", "odd"))
     assert not (tmp_path / "metrics/compare.csv").exists()

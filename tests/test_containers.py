@@ -16,7 +16,7 @@ from scripts.building.plan import CorpusPlan
 from scripts.building.splits import SPLITS
 from scripts.core.answers import Span
 from scripts.core.errors import UserError, plain_console
-from scripts.core.hashing import normalized
+from scripts.core.texts import normalized
 from scripts.merging.merge import Resources, merge
 from scripts.merging.merged import read_gold
 from scripts.reporting.corpus import print_corpus

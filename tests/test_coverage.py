@@ -12,7 +12,7 @@ from scripts.checking import coverage
 from scripts.checking.coverage import TextToAnnotate
 from scripts.core import manifest as manifests
 from scripts.core.errors import UserError
-from scripts.core.hashing import normalized
+from scripts.core.texts import normalized
 from scripts.merging import survey
 from scripts.merging.duplicates import NEAR_DUPLICATE, shingles, signature, similarity
 from scripts.merging.merge import Resources, merge

@@ -94,7 +94,7 @@ def test_odd_boundaries(span, odd):
 
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_similarity_is_jaccard_of_shingles(one, other):
-    from scripts.core.hashing import normalized
+    from scripts.core.texts import normalized
 
     def expected_shingles(text):
         letters = normalized(text)

@@ -18,8 +18,8 @@ import spacy
 from benchmarks.corpora import text
 from scripts.building.splits import Splitter
 from scripts.core.errors import UserError
-from scripts.core.hashing import input_hash, task_hash
 from scripts.core.settings import load
+from scripts.core.texts import input_hash, task_hash
 from scripts.demo import dataset_name, is_annotated, is_pristine, parse_addresses, write_database
 from scripts.sources.prodigy_database import prodigy_database
 from tests.prodigy import SCHEMA, add_task, read, task

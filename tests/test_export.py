@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError
-from scripts.core.hashing import input_hash, task_hash
+from scripts.core.texts import input_hash, task_hash
 from scripts.exporting.exporting import FORMATS, export
 from scripts.merging.decide import longest_first
 from scripts.merging.merge import Resources, merge

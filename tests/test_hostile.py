@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from scripts.core.answers import Task
 from scripts.core.errors import UserError
-from scripts.core.hashing import input_hash
+from scripts.core.texts import input_hash
 from scripts.sources.brat import Brat
 from scripts.sources.prodigy_jsonl import ProdigyJsonl
 from scripts.sources.prodigy_tasks import TaskReader, labels_in

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scripts.core.answers import GoldText, Span, Task
 from scripts.core.errors import UserError
 from scripts.core.files import BUFFER
-from scripts.core.hashing import input_hash
+from scripts.core.texts import input_hash
 from scripts.merging.account import Account
 from scripts.merging.buckets import ALL, groups
 from scripts.merging.merge import Resources, merge

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from scripts.core.answers import Span, Task
-from scripts.core.hashing import input_hash
+from scripts.core.texts import input_hash
 from scripts.merging.account import Account
 from scripts.merging.decide import Vote, decide, longest_first
 from scripts.merging.merge_text import merge_text

@@ -63,6 +63,6 @@ def test_without_mlflow_the_error_names_what_to_install(project):
 
 
 def test_no_runs(tmp_path):
-    assert "there is no run; evaluate a model first: weasel run evaluate . --force" in one_line(
+    assert "there is no run; evaluate a model first: weasel run evaluate" in one_line(
         step(tmp_path, "scripts.export_mlflow", "metrics")
     )

@@ -157,7 +157,7 @@ def test_the_wheel_has_no_path_of_this_machine(project, wheel):
         (["--model", "nowhere"], "nowhere: is no trained model"),
         (
             ["--metrics", "nowhere"],
-            "was not evaluated, or has changed since; evaluate it first: weasel run evaluate . --force",
+            "was not evaluated, or has changed since; evaluate it first: weasel run evaluate",
         ),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 import spacy
 from spacy.tokens import DocBin
 
-from scripts.core.hashing import normalized
+from scripts.core.texts import normalized
 from tests.before import (
     FILES,
     GOLDEN,

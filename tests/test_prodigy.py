@@ -18,7 +18,7 @@ import pytest
 
 from scripts.core.answers import Span
 from scripts.core.errors import UserError
-from scripts.core.hashing import input_hash, input_hashes
+from scripts.core.texts import input_hash, input_hashes
 from scripts.sources.prodigy_database import prodigy_database
 from scripts.sources.prodigy_jsonl import ProdigyJsonl
 from scripts.sources.prodigy_tasks import TaskReader

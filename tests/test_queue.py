@@ -30,8 +30,8 @@ from scripts.checking.review import Suspect
 from scripts.core import settings
 from scripts.core.answers import GoldText, Span
 from scripts.core.errors import run_step
-from scripts.core.hashing import input_hash, task_hash
 from scripts.core.settings import DatasetOptions
+from scripts.core.texts import input_hash, task_hash
 from scripts.exporting.push import Target
 from scripts.merging.merge import Resources, merge
 from scripts.merging.pull import pull

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.core.answers import Span, Task
-from scripts.core.hashing import input_hash
+from scripts.core.texts import input_hash
 from tests.test_merge_text import merged
 
 TEXT = "Ada lives in Porto. Bob went to Lyon, then Graz. Cleo stays."

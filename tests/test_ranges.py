@@ -21,7 +21,7 @@ from scripts.checking.passages import decode_text, excerpt, to_passage
 from scripts.checking.surface_forms import KINDS, FormFinder, annotated_forms, find_occurrences
 from scripts.core import answers
 from scripts.core.answers import GoldText
-from scripts.core.hashing import input_hash
+from scripts.core.texts import input_hash
 from scripts.exporting.exporting import FORMATS
 from scripts.exporting.tokens import Tokens
 from scripts.model.label_heads import covered_of, masked_loss, predictions, read_gold, score_covered

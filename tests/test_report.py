@@ -257,7 +257,7 @@ def test_missing_sections_name_the_command_that_makes_them(tmp_path):
     write(tmp_path, made("ner", "a", 1, counted({"ORG": 5})))
     (tmp_path / "metrics/ner-aaaaaaaa/confusion.json").unlink()
     said = render(load(tmp_path)).decode()
-    for command in ("evaluate", "evaluate --force", "merge", "learning-curve", "compare", "consistency"):
+    for command in ("evaluate", "merge", "learning-curve", "compare", "consistency"):
         assert f"<code>weasel run {command}</code>" in said
     assert "have no calibrated probabilities" in said
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from docs.outputs import without_usage
-from scripts.core.hashing import input_hash
+from scripts.core.texts import input_hash
 from scripts.model.models import announce
 from tests.prodigy import line, task
 from tests.project import ROOT, TRAINING, succeed

@@ -24,8 +24,8 @@ from scripts.checking import consistency
 from scripts.checking.review import Suspect, load_suspects
 from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError
-from scripts.core.hashing import input_hash
 from scripts.core.manifest import Manifest
+from scripts.core.texts import input_hash
 from scripts.merging.merge import Resources, merge
 from scripts.merging.merged import read_gold
 from scripts.model.label_heads import COVERED

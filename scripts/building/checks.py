@@ -14,7 +14,7 @@ from spacy.util import get_lang_class, load_config
 from scripts.building.documents import GOLD
 from scripts.building.reading import read_docs
 from scripts.building.splits import SPLITS, Corpus, SplitName, shard_files
-from scripts.core.hashing import input_hash
+from scripts.core.texts import input_hash
 from scripts.merging.duplicates import NearDuplicates
 
 _BAND_TEXTS = 100  # in a band of the MinHash signature, that a text is compared with

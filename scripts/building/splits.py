@@ -24,7 +24,7 @@ from scripts.core.files import (
     write_json,
     write_state,
 )
-from scripts.core.hashing import fraction, normalized
+from scripts.core.texts import fraction, normalized
 
 SplitName = Literal["train", "dev", "test"]
 Placed = dict[int, SplitName | None]  # by wording, the split of a text that is not in that of its hash; None: in none

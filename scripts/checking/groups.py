@@ -21,7 +21,7 @@ from typing import Literal, get_args
 import msgspec
 
 from scripts.core.files import Count
-from scripts.core.words import is_unspaced
+from scripts.core.texts import is_unspaced
 
 # ---- Agreement
 

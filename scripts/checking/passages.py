@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from scripts.checking.review import Suspect
 from scripts.core.answers import Coverage, Range, Span
-from scripts.core.words import is_unspaced
+from scripts.core.texts import is_unspaced
 from scripts.merging.survey import Block, Fingerprints, Numbers, lines
 
 Flags = NDArray[np.bool_]

@@ -185,7 +185,7 @@ def _run_of(model: Path, metrics: Path) -> tuple[ScoredRun, int]:
     if found := runs.of_model(model_digest(model)[0], metrics):
         return found
     raise UserError(
-        f"{model}: was not evaluated, or has changed since; evaluate it first: weasel run evaluate . --force"
+        f"{model}: was not evaluated, or has changed since; evaluate it first: weasel run evaluate"
     )
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from scripts.core.answers import Answer, GoldText, Span
-from scripts.core.hashing import input_hash, task_hash
 from scripts.core.manifest import file_name
+from scripts.core.texts import input_hash, task_hash
 from scripts.exporting.tokens import Token
 from scripts.exporting.writer import Writer, span_count
 

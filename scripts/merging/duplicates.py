@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.core.hashing import normalized, unescaped
+from scripts.core.texts import normalized, unescaped
 from scripts.merging.survey import (
     SourcedText,
     TextRows,

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.core.hashing import unescaped
+from scripts.core.texts import unescaped
 from scripts.core.workers import Workers
 
 LEVELS = tuple(4**power for power in range(2, 14))  # lengths of beginnings: 16, 64, 256, … code points

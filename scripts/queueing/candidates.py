@@ -19,7 +19,7 @@ from spacy.util import minibatch
 from scripts.building.splits import Splitter
 from scripts.core.answers import GoldText, Span
 from scripts.core.errors import UserError
-from scripts.core.hashing import fraction
+from scripts.core.texts import fraction
 from scripts.core.workers import with_progress
 from scripts.merging.account import Ledger
 from scripts.merging.duplicates import NearDuplicates

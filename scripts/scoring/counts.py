@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from scripts.core.errors import UserError
 from scripts.core.files import as_cell, of_cell
-from scripts.core.hashing import input_hash
+from scripts.core.texts import input_hash
 from scripts.scoring.alignment import BOUNDARY, HIT, LABEL, TEXT, TOKENIZER, Alignment, Rows, align, are_within
 
 if TYPE_CHECKING:  # whoever reads counts needs no spaCy

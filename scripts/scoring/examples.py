@@ -13,7 +13,7 @@ import numpy as np
 
 from scripts.core.answers import Span
 from scripts.core.files import UNREADABLE, damaged
-from scripts.core.hashing import fraction
+from scripts.core.texts import fraction
 from scripts.scoring.alignment import END, KINDS, START, TEXT, Rows
 from scripts.scoring.counts import AlignedChunk, text_id
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scripts.building.splits import Corpus
 from scripts.core.errors import UserError
 from scripts.core.files import Count, exclusive, read_json_if_there, work_folder
-from scripts.core.hashing import fraction, normalized
+from scripts.core.texts import fraction, normalized
 from scripts.scoring import bootstrap
 from scripts.scoring.bootstrap import Floats, adjusted_p_values, p_values, rounded
 from scripts.scoring.changes import FALSE_DISCOVERIES, NO_SUPPORT, WITHIN

@@ -285,7 +285,7 @@ def load_some(folder: Path) -> tuple[list[ScoredRun], list[str]]:
     """Read all runs as `load_all`. RAISES (UserError): If there is none."""
     runs, skipped = load_all(folder)
     if not runs:
-        raise UserError(f"{folder}: there is no run; evaluate a model first: weasel run evaluate . --force")
+        raise UserError(f"{folder}: there is no run; evaluate a model first: weasel run evaluate")
     return runs, skipped
 
 

@@ -28,7 +28,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from scripts.core.answers import Span
 from scripts.core.errors import plain_console
-from scripts.core.hashing import input_hash
+from scripts.core.texts import input_hash
 from scripts.exporting.label_studio import regions
 from scripts.model.models import demand_finished, labels_of, load_model, model_digest, versions
 from scripts.reporting.one_text import predictions

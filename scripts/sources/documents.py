@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from scripts.core.answers import Answer, Span, Task
-from scripts.core.hashing import input_hash
+from scripts.core.texts import input_hash
 from scripts.sources.offsets import AMBIGUOUS, INSIDE_WORD, Boundaries, Mark, Unit, convert, counted_otherwise, unit_of
 from scripts.sources.source import Intake, fit_span
 

@@ -14,7 +14,7 @@ from typing import Generic, NamedTuple, TypeVar
 import msgspec
 
 from scripts.core.answers import AGAIN, OTHER, UNCLEAR, Range, Task, place, relation
-from scripts.core.hashing import input_hash
+from scripts.core.texts import input_hash
 
 MAX_TEXTS = 10_000
 _MAX_READ = 2000  # texts whose characters are counted

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
-from scripts.core.words import is_written_together
+from scripts.core.texts import is_written_together
 from scripts.sources.columns import are_phrases, is_tag, list_labels
 from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files, NamedFile, has_ending

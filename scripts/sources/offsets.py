@@ -15,7 +15,7 @@ from functools import cache
 from typing import Literal, NamedTuple, get_args
 
 from scripts.core.errors import UserError
-from scripts.core.words import is_inside_word
+from scripts.core.texts import is_inside_word
 
 Unit = Literal["codepoints", "utf16", "codepoints_crlf", "utf16_crlf", "graphemes", "bytes"]
 Offsets = Literal["auto", "codepoints", "utf16", "codepoints_crlf", "utf16_crlf", "graphemes", "bytes"]

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from scripts.core.answers import Answer, Kind, Span, Task, are_apart
-from scripts.core.hashing import input_hashes
+from scripts.core.texts import input_hashes
 from scripts.sources.documents import TRIMMED, Unusable
 from scripts.sources.json_records import UNREADABLE, is_too_deep, reason
 from scripts.sources.offsets import INSIDE_WORD, Boundaries, Mark, Offsets, convert, has_boundary_inside_word

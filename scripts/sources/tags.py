@@ -11,7 +11,7 @@ from itertools import chain, pairwise
 from typing import Literal, NamedTuple, get_args
 
 from scripts.core.errors import UserError
-from scripts.core.words import is_unspaced, is_written_together
+from scripts.core.texts import is_unspaced, is_written_together
 from scripts.sources.offsets import Mark
 
 Scheme = Literal["iob1", "iob2", "biluo", "io"]

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, NamedTuple
 from msgspec.structs import replace
 
 from scripts.core.settings import registry
-from scripts.core.words import is_inside_word
+from scripts.core.texts import is_inside_word
 from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files
 from scripts.sources.offsets import UNITS, Mark, Offsets, Unit, UnitEvidence, differs

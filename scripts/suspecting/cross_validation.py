@@ -39,7 +39,7 @@ from scripts.core.files import (
     work_folder,
     write_json,
 )
-from scripts.core.hashing import normalized
+from scripts.core.texts import normalized
 from scripts.merging.duplicates import find_root
 from scripts.merging.merged import read_gold
 from scripts.model.label_heads import calibration_array, entity_probability, find_entities, log_odds, threshold_array
