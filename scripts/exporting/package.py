@@ -184,9 +184,7 @@ def _run_of(model: Path, metrics: Path) -> tuple[ScoredRun, int]:
     """Find the newest run that has this model, byte for byte, and its seed."""
     if found := runs.of_model(model_digest(model)[0], metrics):
         return found
-    raise UserError(
-        f"{model}: was not evaluated, or has changed since; evaluate it first: weasel run evaluate"
-    )
+    raise UserError(f"{model}: was not evaluated, or has changed since; evaluate it first: weasel run evaluate")
 
 
 def _wheel(folder: Path, output: Path) -> Path:
