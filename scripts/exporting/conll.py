@@ -10,7 +10,7 @@ from scripts.merging.decide import longest_first
 
 class ConllWriter(Writer):
     """complete.conll has the texts in which all labels are covered, incomplete.conll the others. Tokens of whitespace
-    are not written, nor are spans that overlap a longer one.
+    are not written, nor are spans that overlap a longer one; a text that lacks such a span is not complete.
     """
 
     suffix = ".conll"
@@ -26,7 +26,7 @@ class ConllWriter(Writer):
         self.notes["texts with other whitespace than one space between tokens"] += is_other
         tags = _tags([token for token, _ in words], spans)
         lines = "".join(f"{word}\t{tag}\n" for (_, word), tag in zip(words, tags, strict=True))
-        self.parts[self.completeness(text)].write(f"{lines}\n".encode())
+        self.parts["incomplete" if overlapping else self.completeness(text)].write(f"{lines}\n".encode())
         self.count("written", len(spans))
 
 
