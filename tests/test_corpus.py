@@ -164,6 +164,11 @@ def test_texts_of_one_document_are_together():
     splits = [splitter.split_of(text) for text in texts]
     assert all(len(set(splits[page : page + 10])) == 1 for page in range(0, 100, 10))
     assert len(set(splits)) == 3
+    for missing in (None, ""):  # is no document that all of these are from
+        for text in texts:
+            text.meta = {"page": missing}
+        assert all(map(splitter.lacks_document, texts))
+        assert len(set(map(splitter.split_of, texts))) == 3
 
 
 # The step as a whole

@@ -56,7 +56,7 @@ class Splitter(msgspec.Struct, frozen=True):
 
     def lacks_document(self, text: GoldText) -> bool:
         """Whether documents are kept together, and a text names none: it is split by its own words."""
-        return bool(self.document) and self.document not in text.meta
+        return bool(self.document) and not _names_document(text, self.document)
 
     def split_of(self, text: GoldText) -> SplitName | None:
         """The split of a text; None if it is in none."""
@@ -93,8 +93,12 @@ def reserved(texts: Iterable[GoldText], datasets: Collection[str], document: str
     )
 
 
+def _names_document(text: GoldText, document: str) -> bool:
+    return text.meta.get(document) not in (None, "")
+
+
 def _split_key(text: GoldText, document: str) -> str:
-    if document and document in text.meta:
+    if document and _names_document(text, document):
         return f"{document}={text.meta[document]}"
     return normalized(text.text)
 
