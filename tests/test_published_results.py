@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.corpora import CORPORA
-from benchmarks.partial import COMPLETE, HEADS, KEPT, NER, SINGLE
+from benchmarks.partial import ALONE, COMPLETE, HEADS, KEPT, NER, SINGLE
 from benchmarks.weeks import MORE
 from tests.imports import ROOT
 
@@ -82,12 +82,14 @@ def test_memory_of_database_servers():
 def test_the_tables_of_partial_annotation():
     rows = results("partial")["scores"]
     scores = {(row["corpus"], row["system"], row["kept"]): row["f"] for row in rows}
-    assert f"| – | – | {short(scores['addresses', SINGLE, 0.5])} | – |" in PERFORMANCE
+    assert f"| – | {short(scores['addresses', SINGLE, 0.5])} | – |" in PERFORMANCE
     assert {corpus for corpus, *_ in scores} == CORPORA.keys()
     for corpus in CORPORA:
         for system, name in ((HEADS, f"{corpus}, a head per label"), (NER, "spaCy's `ner`, missing labels taken for")):
             cells = " | ".join(short(scores[corpus, system, kept]) for kept in KEPT)
             assert re.search(rf"\| {name}[^|]*\| {re.escape(cells)} \|", PERFORMANCE), (corpus, system)
+        alone = [scores[corpus, HEADS, 1.0], *(scores[corpus, ALONE, kept] for kept in KEPT[1:])]
+        assert f"| … without a teacher | {' | '.join(map(short, alone))} |" in PERFORMANCE
         complete = " | ".join(short(scores[corpus, COMPLETE, kept]) for kept in KEPT[1:])
         assert f"| {short(scores[corpus, NER, 1.0])} | {complete} |" in PERFORMANCE
 
@@ -97,6 +99,15 @@ def test_the_table_of_complete_and_half_annotations():
     for corpus in CORPORA:
         cells = [short(rows[corpus, kept][name]) for kept in (1.0, 0.5) for name in ("f", "macro")]
         assert f"| {corpus} | {' | '.join(cells)} |" in TRAINING
+
+
+def test_the_table_of_the_teacher():
+    rows = {(row["corpus"], row["kept"], row["system"]): row for row in results("partial")["scores"]}
+    for corpus in CORPORA:
+        found = [rows[corpus, kept, system] for kept in (0.5, 0.25) for system in (ALONE, HEADS)]
+        cells = [f"{short(row['f'])}, {short(row['macro'])}" for row in found]
+        assert f"| {corpus} | {' | '.join(cells)} |" in TRAINING
+        assert all(taught["f"] > alone["f"] for alone, taught in (found[:2], found[2:]))
 
 
 def test_words_a_second_beside_spacys_own_ner():
