@@ -52,9 +52,8 @@ def main() -> None:
     for job, result in zip(jobs, trained, strict=True):
         for doubt in result.doubts():
             console.print(f"⚠ {job.folder.name}: {doubt}", soft_wrap=True)
-        tuned = f", thresholds set on {corpus.texts.get('dev', 0):,} texts" if result.thresholds else ""
-        said = f"✔ {job.folder / BEST}: trained on {corpus.texts.get('train', 0):,} texts{tuned}"
-        console.print(said, soft_wrap=True)
+        more = f", thresholds set on {corpus.texts.get('dev', 0):,} texts" if result.thresholds else ""
+        console.print(f"✔ {job.folder / BEST}: trained on {corpus.texts.get('train', 0):,} texts{more}", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -225,12 +225,13 @@ def load_same(run: Run, output: Path) -> ScoredRun | None:
     run (Run): As it is known before an evaluation.
     """
     folder = output / run.folder
+    errors = folder / examples.NAME
     try:
         found = load(folder)
         load_counts(folder, found)
-        is_whole = load_confusion(folder) is not None and (folder / examples.NAME).exists()
+        is_whole = load_confusion(folder) is not None and errors.exists()
+        is_whole = is_whole and examples.pack(examples.load(errors)) == errors.read_bytes()  # no key is missing
         load_reliability(folder)
-        examples.load(folder / examples.NAME)
     except UserError:
         return None
     made_by = (
