@@ -19,7 +19,7 @@ from scripts.scoring.counts import AlignedChunk, text_id
 
 NAME = "errors.jsonl.gz"
 ERROR_KINDS = (*KINDS[1:], "spurious")
-_LIMIT = 20  # of each label and kind
+LIMIT = 20  # of each label and kind
 _CONTEXT = 160  # characters before and after an error, where the text is that long
 
 
@@ -50,7 +50,7 @@ class _Error(NamedTuple):
 class ErrorExamples:
     """Collects errors chunk by chunk, some of each label and kind: those with the lowest hash, whatever the order."""
 
-    def __init__(self, limit: int = _LIMIT) -> None:
+    def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
         self._found: dict[tuple[str, str], list[tuple[float, ErrorExample]]] = defaultdict(list)
 

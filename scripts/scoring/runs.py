@@ -12,7 +12,8 @@ All runs as one data frame, for instance in a notebook:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -230,7 +231,7 @@ def load_same(run: Run, output: Path) -> ScoredRun | None:
         found = load(folder)
         load_counts(folder, found)
         is_whole = load_confusion(folder) is not None and errors.exists()
-        is_whole = is_whole and examples.pack(examples.load(errors)) == errors.read_bytes()  # no key is missing
+        is_whole = is_whole and _are_all(examples.load(errors), found.of_seed(found.run.seeds[0]))
         load_reliability(folder)
     except UserError:
         return None
@@ -239,6 +240,16 @@ def load_same(run: Run, output: Path) -> ScoredRun | None:
         for each in (run, found.run)
     )
     return found if is_whole and len(set(map(msgspec.json.encode, made_by))) == 1 else None
+
+
+def _are_all(errors: Iterable[ErrorExample], metrics: Metrics) -> bool:
+    """Whether the errors of a model are as many as its scores say, or the most that are kept of a label and kind."""
+    numbers = Counter[tuple[str, str]]()
+    for label, score in metrics.labels.items():
+        if score.errors:
+            of_kinds = {**msgspec.structs.asdict(score.errors.fn), "spurious": score.errors.fp.spurious}
+            numbers.update({(label, kind): min(int(number), examples.LIMIT) for kind, number in of_kinds.items()})
+    return Counter((error.label, error.kind) for error in errors) == numbers
 
 
 def load_counts(folder: Path, scored: ScoredRun) -> Counts:
