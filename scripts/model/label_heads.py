@@ -699,8 +699,11 @@ class LabelHeads(TrainablePipe):
         self.model.initialize(X=sample or None)
 
     def learn_from(self, teacher: Callable[[Sequence[Doc]], np.ndarray]) -> None:
-        """From now on, learn what a teacher predicts of labels where they are not covered: it gives the probabilities
-        of the tags in Docs, (tokens of all Docs, labels, 5) (Hinton et al. 2015, https://arxiv.org/abs/1503.02531).
+        """From now on, learn the predictions of a teacher where labels are not covered.
+
+        See Hinton et al. 2015, https://arxiv.org/abs/1503.02531.
+
+        teacher (Callable): Gives the probabilities of all tags in Docs: (tokens of all Docs, labels, 5).
         """
         self._teacher = teacher
 

@@ -81,10 +81,8 @@ class DocBinFiles(Files, frozen=True):
         """Stream the Docs of a file."""
         for number, doc in enumerate(_docs(path), 1):
             for span in doc.spans.get(_COVERED, ()):
-                if span.id not in (0, _ACCEPTED) and (span.start, span.end) != (
-                    0,
-                    len(doc),
-                ):  # as `corpus` and `export` write them
+                is_range = span.id not in (0, _ACCEPTED)  # as `corpus` and `export` write them
+                if is_range and not _is_whole(span, doc):
                     intake.note("range in which a label is covered, of which only the entities are taken")
             yield Record(f"{name}:{number}", [self._document(doc)])
 
@@ -100,11 +98,14 @@ class DocBinFiles(Files, frozen=True):
         """Return the labels that the Doc is complete for; None: all."""
         if _COVERED in doc.spans:
             covered = doc.spans[_COVERED]
-            whole_text = (span for span in covered if (span.start, span.end) == (0, len(doc)))
-            return tuple(span.label_ for span in whole_text if span.id != _ACCEPTED)
+            return tuple(span.label_ for span in covered if _is_whole(span, doc) and span.id != _ACCEPTED)
         if self.spans_key:
             return None if self.spans_key in doc.spans else ()
         return None if all(token.ent_iob for token in doc) else ()
+
+
+def _is_whole(span: Span, doc: Doc) -> bool:
+    return (span.start, span.end) == (0, len(doc))
 
 
 def _entities(doc: Doc) -> Iterable[Span]:
