@@ -36,21 +36,28 @@ def test_the_record_is_of_the_corpus_with_which_training_began(split):
     assert provenance(record(spacy.blank("en")).meta).corpus == "abc"
 
 
-def test_a_run_goes_by_the_weights_that_its_layers_started_from(split, tmp_path):
-    def config_of(weights, content):
-        weights.write_bytes(content)
+@pytest.mark.parametrize(("section", "key"), [("paths", "init_tok2vec"), ("paths", "vectors"), ("transformer", "name")])
+def test_a_run_goes_by_what_its_training_started_from(section, key, split, tmp_path):
+    def config_of(name, content):
+        place = tmp_path / name
+        if key == "name":  # a folder
+            place.mkdir(exist_ok=True)
+            place = place / "weights.bin"
+        place.write_bytes(content)
         nlp = spacy.blank("en")
-        nlp.config["paths"]["init_tok2vec"] = str(weights)
+        nlp.config[section] = {**nlp.config.get(section, {}), key: str(tmp_path / name)}
         nlp.config["training"]["seed"] = 0
         best = tmp_path / "ner/seed-0/model-best"
         best.mkdir(parents=True, exist_ok=True)
-        record_data(str(split), str(weights))(nlp).to_disk(best)
+        record_data(str(split))(nlp).to_disk(best)
         (found,), _ = find_models(tmp_path / "ner", "abc", [])
         return found.config
 
-    one = config_of(tmp_path / "one.bin", b"one")
-    assert config_of(tmp_path / "other.bin", b"one") == one  # the same weights, wherever they are
-    assert config_of(tmp_path / "one.bin", b"other") != one
+    one = config_of("one", b"one")
+    assert config_of("one", b"one") == one
+    assert config_of("one", b"other") != one
+    if section == "paths":
+        assert config_of("other", b"one") == one  # the same, wherever they are
 
 
 def test_a_model_without_a_record_has_none():

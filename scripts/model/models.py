@@ -33,7 +33,6 @@ _CODE = (_SCRIPTS / "functions.py", _SCRIPTS / "building", _SCRIPTS / "model")
 # Systems and processors on which NumPy's OpenBLAS multiplies matrices faster than BLIS, thinc's own choice; measured in
 # docs/performance.md. Never by a stopwatch: the two differ in the last bits, and models with them.
 _OPENBLAS = {("Linux", "x86_64")}
-_PATHS_OF_WEIGHTS = ("vectors", "init_tok2vec")  # entries of [paths] that change the model
 
 
 class Provenance(msgspec.Struct, kw_only=True):
@@ -45,7 +44,7 @@ class Provenance(msgspec.Struct, kw_only=True):
     relearned (dict[str, str]): By label that was trained again alone: its corpus. `corpus` is a digest of all then.
     others (str): The corpus of the other labels, if some were trained again alone.
     steps (list[tuple[str, int]]): Labels that were trained again alone, in this order, and the batches of each.
-    start (str): Digest of the weights that its layers started from; empty if there were none.
+    start (list[str]): Digests of what it started from, see `weights_digests`, sorted.
     """
 
     corpus: str
@@ -56,7 +55,7 @@ class Provenance(msgspec.Struct, kw_only=True):
     relearned: dict[str, str] = {}
     others: str = ""
     steps: list[tuple[str, Count]] = []
-    start: str = ""
+    start: list[str] = []
 
     def outdated(self, labels: Iterable[str], corpus: str) -> list[str]:
         """Return those of some labels that were trained on another corpus."""
@@ -68,11 +67,10 @@ class Provenance(msgspec.Struct, kw_only=True):
 
 
 @spacy.registry.callbacks("labelwise.RecordData.v1")
-def record_data(split: str, init_tok2vec: str | None = None) -> Callable[[Language], Language]:
+def record_data(split: str) -> Callable[[Language], Language]:
     """For [training.before_to_disk]: write into each saved model's meta what it is trained on.
 
     split (str): Path to corpus/split.json. It is read when training starts, since it may have changed at the end.
-    init_tok2vec (Optional[str]): Path to the weights that its layers start from.
     RAISES (ConfigValidationError): If there is no corpus; `spacy train` shows it without a traceback.
     """
     try:
@@ -85,11 +83,11 @@ def record_data(split: str, init_tok2vec: str | None = None) -> Callable[[Langua
         code=training_code(),
         versions=versions(),
         covered={label: counts.get("train", 0) for label, counts in corpus.covered.items()},
-        start=sha256(Path(init_tok2vec)) if init_tok2vec and Path(init_tok2vec).is_file() else "",
     )
 
     def record(nlp: Language) -> Language:
         found.versions["blas"] = blas(nlp)
+        found.start = found.start or sorted(weights_digests(nlp.config).values())  # once, at the first checkpoint
         nlp.meta[KEY] = msgspec.to_builtins(found)
         return nlp
 
@@ -184,9 +182,9 @@ def blas(nlp: Language) -> str:
 class TrainedModel(NamedTuple):
     """A model on disk.
 
-    config (str): Its config without seeds and without paths, but for the digests of vectors and of the weights that it
-        started from: models of one run may be trained on the same data in different folders. With the steps of labels
-        that were trained again alone.
+    config (str): Its config without seeds and without paths, since models of one run may be trained on the same data
+        in different folders. With the digests of what it started from, and the steps of labels that were trained again
+        alone.
     """
 
     path: Path
@@ -285,18 +283,15 @@ def _read_model(path: Path, seed: int) -> TrainedModel:
     if used != seed:
         raise UserError(f"{path}: was trained with seed {used}, not {seed}; name its folder seed-{used}")
     record = provenance(meta)
-    own = _without_paths_and_seeds(config, path, record)
+    own = _without_paths_and_seeds(config, record)
     return TrainedModel(path, seed, own, labels_of(meta), record)
 
 
-def _without_paths_and_seeds(config: Config, model: Path, record: Provenance | None) -> str:
+def _without_paths_and_seeds(config: Config, record: Provenance | None) -> str:
     """See `TrainedModel`."""
-    paths = config.get("paths", {})
-    config["paths"] = {name: path if name in _PATHS_OF_WEIGHTS else None for name, path in paths.items()}
-    if paths.get("vectors") and (vectors := model / "vocab" / "vectors").is_file():  # the same ones, wherever they were
-        config["paths"]["vectors"] = f"sha256:{sha256(vectors)}"
+    config["paths"] = dict.fromkeys(config.get("paths", {}))
     if record and record.start:
-        config["paths"]["init_tok2vec"] = f"sha256:{record.start}"
+        config["started_from"] = {"digests": record.start}
     if record and record.steps:
         config["relearned"] = {"steps": [f"{label} {steps}" for label, steps in record.steps]}
     for section in ("system", "training"):
@@ -309,7 +304,7 @@ def weights_digests(config: Config) -> dict[str, str]:
     """Digests of the files that a training with a config starts from, by their name in it: vectors, weights of layers,
     and transformers in folders.
     """
-    keys_of_places = (*_PATHS_OF_WEIGHTS, "name")  # `name` is a transformer's
+    keys_of_places = ("vectors", "init_tok2vec", "name")  # `name` is a transformer's
     named = {value for keys, value in walk_dict(config.interpolate()) if keys[-1] in keys_of_places and value}
     places = {name: get_package_path(name) if is_package(name) else Path(name) for name in sorted(named)}
     return {
