@@ -34,6 +34,7 @@ _NO_WORD = re.compile(r"[0-9]{1,9}[-.][0-9]{1,9}")
 _COMMENT = re.compile(r"#\s*[A-Za-z_][\w.:-]*([ \t]+[\w.:-]+)*\s*=|#\s*(newdoc|newpar)\b|#(begin|end) document\b")
 _DOCUMENT = re.compile(r"#\s*newdoc\b|#begin document\b")
 # Of the chunks of CoNLL-2000 and -2003, which are phrases and no entities.
+_PREDICTIONS = re.compile(r"(?<![a-z])([Pp]redict(ed|ions?)|[Pp]reds?|[Ss]uggest(ed|ions?)|candidates|drafts)(?![a-z])")
 _PHRASES = frozenset(
     ["ADJP", "ADVP", "AP", "CONJP", "INTJ", "LST", "NC", "NP", "PC", "PP", "PRT", "SBAR", "UCP", "VC", "VP"]
 )
@@ -102,6 +103,11 @@ class TagColumn(msgspec.Struct):
 def are_phrases(labels: Collection[str]) -> bool:
     """Whether labels are those of phrases, and not of entities."""
     return bool(labels) and _PHRASES.issuperset(labels)
+
+
+def names_predictions(name: str) -> bool:
+    """Whether a column or key is called as what a model said: prediction, ner.suggestion, predicted_tags."""
+    return _PREDICTIONS.search(name) is not None
 
 
 def list_labels(spans: Counter[str]) -> str:

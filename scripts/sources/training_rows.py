@@ -27,6 +27,7 @@ import msgspec
 
 from scripts.core.answers import Answer
 from scripts.core.errors import UserError
+from scripts.sources.columns import names_predictions
 from scripts.sources.files import has_ending, opened
 from scripts.sources.json_records import UNREADABLE, json_lines, json_records, reason
 from scripts.sources.limits import TooLarge, read_bounded, sized
@@ -43,10 +44,7 @@ _LABEL = ("label", "labels", "type", "entity", "tag", "entity_type", "entity_gro
 _INCLUSIVE = ("points", "endPos")
 _TOKENS = ("tokens", "words", "tokenized_text")
 _TAGS = ("ner_tags", "tags", "ner", "labels", "label", "entities")
-_PREDICTIONS = {
-    "prediction", "predictions", "predicted", "pred", "preds", "suggestion", "suggestions", "candidates", "drafts"
-}  # fmt: skip
-_NO_SPANS = {*_TOKENS, *_PREDICTIONS, "sents", "relations", "meta", "metadata"}
+_NO_SPANS = {*_TOKENS, "sents", "relations", "meta", "metadata"}
 _ANSWERS: dict[str, Answer] = {"reject": "reject", "ignore": "ignore"}
 _DISCARDED: dict[str, Answer] = {"Discarded": "ignore", "discarded": "ignore"}
 _UNFINISHED = ("Default", "draft", "pending")  # status of a row of Argilla that nobody has submitted
@@ -340,7 +338,7 @@ def _span_lists(value: Mapping[str, Any], prefix: str = "", depth: int = _MAX_DE
     found: dict[str, list[RowSpan]] = {}
     for key, inside in value.items():
         name = f"{prefix}{key}"
-        if key in _NO_SPANS and not _are_labeled_tokens(inside):
+        if (key in _NO_SPANS or names_predictions(key)) and not _are_labeled_tokens(inside):
             continue
         if isinstance(inside, dict) and depth:
             found.update(_span_lists(inside, f"{name}.", depth - 1))
