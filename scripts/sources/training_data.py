@@ -37,6 +37,8 @@ class _Evidence(NamedTuple):
 @registry.readers("labelwise.TrainingData.v1")
 class TrainingData(Files, frozen=True):
     """Read spaCy's old training data, and other JSON with texts and offsets, whatever its keys are called.
+    Predictions and suggestions are not read. A span that a review rejected is known to be wrong. Tokens with tags are
+    taken in their text, where the row has it too.
 
     path (str): A file, or a folder with files *.json, *.jsonl, *.manifest or *.py. Of Python, only lists that are
         written out are read; nothing is run.
@@ -115,9 +117,18 @@ class TrainingData(Files, frozen=True):
 
     def _document(self, row: TrainingRow) -> Document:
         key = self.key if self.key in row.spans else next(iter(row.spans), "")
+        right, wrong = (
+            [
+                _mark(row.text, span, self.ends == "inclusive")
+                for span in row.spans.get(key, ())
+                if span.is_wrong == is_wrong
+            ]
+            for is_wrong in (False, True)
+        )
         return Document(
             row.text,
-            [_mark(row.text, span, self.ends == "inclusive") for span in row.spans.get(key, ())],
+            right,
+            wrong,
             complete=None if row.is_complete else (),
             answer=row.answer,
             annotator=self.annotator,

@@ -56,7 +56,7 @@ _PYTHON = re.compile(rb"\s*(?:[A-Za-z_#\"']|\(|\[\s*\(|\[?\s*[\[{]\s*')")
 
 
 class RowSpan(NamedTuple):
-    """A span as the source has it; is_quote (bool): Whether the quote must fit."""
+    """A span as the source has it; is_quote (bool): Whether the quote must fit; is_wrong (bool): It was rejected."""
 
     start: int
     end: int
@@ -64,6 +64,7 @@ class RowSpan(NamedTuple):
     quote: str | None = None
     is_quote: bool = False
     fault: str = ""
+    is_wrong: bool = False
 
 
 class TrainingRow(NamedTuple):
@@ -382,11 +383,12 @@ def _object_spans(item: Mapping[str, Any]) -> list[RowSpan]:
     key = next((key for key in _LABEL if key in item), None)
     if start is None or end is None or key is None:
         return []
+    is_wrong = item.get("correct") is False or item.get("answer") == "reject"  # of LightTag's reviews, and Prodigy
     labels = item[key] if isinstance(item[key], list) else [item[key]]
     quote = next((item[name] for name in ("text", "value", "word", "quote") if isinstance(item.get(name), str)), None)
     is_quote = isinstance(item.get("text"), str)
     return [
-        RowSpan(start, end, str(label) if isinstance(label, (str, int)) else "", quote, is_quote)
+        RowSpan(start, end, str(label) if isinstance(label, (str, int)) else "", quote, is_quote, is_wrong=is_wrong)
         for label in labels or [""]
     ]
 
