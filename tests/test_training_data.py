@@ -286,3 +286,32 @@ def test_files_without_rows_are_none(content, stored):
         assert read(source)[0] == []
     except UserError as err:
         assert "\n" not in str(err)
+
+
+@pytest.mark.parametrize("row", [
+    {"text": TEXT, "ner.responses": [[OBJECTS[0]]], "ner.suggestion": [OBJECTS[2]], "ner.suggestion.score": [0.9]},
+    {"text": TEXT, "ner": [{"user_id": "a", "value": [OBJECTS[0]]}], "ner-suggestion": [OBJECTS[2]]},
+    {"text": TEXT, "predicted_entities": OBJECTS},
+])  # fmt: skip
+def test_what_a_model_suggested_is_never_taken_as_annotated(row, stored):
+    tasks, intake, _ = read(stored([row]))
+    assert (tasks, intake.records) == ([], {"read": 1, "no_answer": 1})
+    assert read(stored([row | {"entities": OBJECTS[:1]}]))[0][0].spans == [ADA]
+
+
+@pytest.mark.parametrize("said", [{"correct": False}, {"answer": "reject"}])
+def test_a_span_that_a_review_rejected_is_known_to_be_wrong(said, stored):
+    spans = [OBJECTS[0] | {"correct": True, "answer": "accept"}, OBJECTS[1] | {"correct": None}, OBJECTS[2] | said]
+    tasks, intake, _ = read(stored({"examples": [{"content": TEXT, "annotations": spans}]}))
+    assert [(task.kind, task.answer, task.spans) for task in tasks] == [
+        ("manual", "accept", [ADA, BOB]), ("binary", "reject", [TOWN])
+    ]  # fmt: skip
+    assert intake.spans == {"read": 3, "kept": 3}
+
+
+@pytest.mark.parametrize("tagged", [{"ner_tags": TAGS}, {"ner": [[0, 0, "PER"], [2, 2, "PER"], [4, 4, "LOC"]]}])
+def test_tokens_are_taken_in_their_text_where_it_is_there(tagged, stored):
+    (task,), _, _ = read(stored([{"source": "a book", "text": TEXT, "tokens": TOKENS} | tagged]))
+    assert (task.text, task.spans) == (TEXT, ALL)
+    (task,), _, _ = read(stored([{"text": TEXT + " And more.", "tokens": TOKENS} | tagged]))
+    assert task.text == "Ada met Bob in Köln ."

@@ -208,7 +208,7 @@ class _Ends:
 
 def _mark(text: str, span: RowSpan, is_inclusive: bool) -> Mark:
     """Return a span with an exclusive end; where its quote fits with the other reading of the end alone, with that."""
-    start, end, label, quote, is_quote, fault = span
+    start, end, label, quote, is_quote, fault, _ = span
     if quote is None:
         return Mark(start, end + is_inclusive, label, fault=fault)
     marks = [Mark(start, end + inclusive, label, quote, fault) for inclusive in (is_inclusive, not is_inclusive)]

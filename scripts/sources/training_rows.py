@@ -31,7 +31,7 @@ from scripts.sources.columns import names_predictions
 from scripts.sources.files import has_ending, opened
 from scripts.sources.json_records import UNREADABLE, json_lines, json_records, reason
 from scripts.sources.limits import TooLarge, read_bounded, sized
-from scripts.sources.tags import find_scheme, tagged_text
+from scripts.sources.tags import find_scheme, positions_in, tagged_text
 
 _TEXT = ("text", "content", "raw", "source", "sentence", "document", "data", "body")
 _SPANS = ("entities", "spans", "ents", "labels", "label", "annotations", "annotation", "ner")
@@ -243,10 +243,16 @@ def _row(value: dict[str, Any]) -> TrainingRow | str | None:
 
 
 def _tagged(value: dict[str, Any]) -> TrainingRow | str | None:
-    """Read tokens with a tag each; None if there are none."""
+    """Read tokens with a tag each; None if there are none. They are taken in their text, where it is there too."""
     tokens = next((value[key] for key in _TOKENS if _are(str, value.get(key))), None)
-    if not tokens:
-        return None
+    row = _tags_of(tokens, value) if tokens else None
+    if not isinstance(row, TrainingRow):
+        return row
+    texts = (value[key] for key in _TEXT if isinstance(value.get(key), str))
+    return next((found for text in texts if (found := _in_text(row, text))), row)
+
+
+def _tags_of(tokens: Sequence[str], value: dict[str, Any]) -> TrainingRow | str | None:
     if _are(list, value.get("ner")) and all(_is_token_span(item, len(tokens)) for item in value["ner"]):
         return _token_spans(tokens, value["ner"])
     for key in _TAGS:
@@ -275,34 +281,24 @@ def _are(kind: type, values: Any) -> bool:
     return isinstance(values, list) and bool(values) and all(isinstance(value, kind) for value in values)
 
 
-def _tagged_row(tokens: Sequence[str], tags: Sequence[str], text: str = "") -> TrainingRow:
-    """Return a row of tokens and tags, of which "-" or nothing says that it is not known.
-
-    text (str): What the tokens are of; if not given, it is them with a space between.
-    """
+def _tagged_row(tokens: Sequence[str], tags: Sequence[str]) -> TrainingRow:
+    """Return a row of tokens and tags, of which "-" or nothing says that it is not known."""
     known = ["O" if tag in ("-", "") else tag for tag in tags]
     joined, marks = tagged_text([(tokens, known)], find_scheme("auto", [known]))
     spans = [RowSpan(mark.start, mark.end, mark.label, fault=mark.fault) for mark in marks]
-    is_complete = all(tag not in ("-", "") for tag in tags)
-    if text and text != joined:
-        place = _aligned(joined, text)
-        spans = [span._replace(start=place[span.start], end=place[span.end - 1] + 1) for span in spans] if place else []
-        is_complete &= bool(place)
-    return TrainingRow(text or joined, {"ner": spans}, is_complete=is_complete)
+    return TrainingRow(joined, {"ner": spans}, is_complete=all(tag not in ("-", "") for tag in tags))
 
 
-def _aligned(joined: str, text: str) -> list[int]:
-    """Return the position in a text of each character of its tokens; nothing if they are not those of the text."""
-    positions, position = [], 0
-    for character in joined:
-        if not character.isspace():
-            while position < len(text) and text[position].isspace():
-                position += 1
-            if position == len(text) or text[position] != character:
-                return []
-            position += 1
-        positions.append(max(position - 1, 0))
-    return positions
+def _in_text(row: TrainingRow, text: str) -> TrainingRow | None:
+    """Return a row of joined tokens with the text that they are of; None if they are not those of all of it."""
+    place = positions_in(text, row.text)
+    if not place:
+        return None
+    moved = {
+        key: [span._replace(start=place[span.start], end=place[span.end - 1] + 1) for span in spans]
+        for key, spans in row.spans.items()
+    }
+    return row._replace(text=text, spans=moved)
 
 
 def _paragraph(paragraph: Any) -> TrainingRow | str | None:
@@ -321,10 +317,11 @@ def _paragraph(paragraph: Any) -> TrainingRow | str | None:
     if not tokens:
         return _row(paragraph) or "paragraph without tokens"
     tags = [tag if isinstance(tag := token.get("ner"), str) else "-" for token in tokens]
-    row = _tagged_row([token["orth"] for token in tokens], tags, raw)
-    if raw and not row.spans["ner"] and not row.is_complete and any(tag not in ("-", "", "O") for tag in tags):
-        return "tokens that are not those of the raw text"
-    return row if any(tag not in ("-", "") for tag in tags) else row._replace(spans={})
+    row = _tagged_row([token["orth"] for token in tokens], tags)
+    found = _in_text(row, raw) if raw else row
+    if all(tag in ("-", "") for tag in tags):
+        return (found or row)._replace(spans={})
+    return found or "tokens that are not those of the raw text"
 
 
 # ---- Spans
@@ -383,10 +380,10 @@ def _object_spans(item: Mapping[str, Any]) -> list[RowSpan]:
     key = next((key for key in _LABEL if key in item), None)
     if start is None or end is None or key is None:
         return []
-    is_wrong = item.get("correct") is False or item.get("answer") == "reject"  # of LightTag's reviews, and Prodigy
     labels = item[key] if isinstance(item[key], list) else [item[key]]
     quote = next((item[name] for name in ("text", "value", "word", "quote") if isinstance(item.get(name), str)), None)
     is_quote = isinstance(item.get("text"), str)
+    is_wrong = item.get("correct") is False or item.get("answer") == "reject"  # of LightTag's reviews, and Prodigy
     return [
         RowSpan(start, end, str(label) if isinstance(label, (str, int)) else "", quote, is_quote, is_wrong=is_wrong)
         for label in labels or [""]
