@@ -177,6 +177,18 @@ def test_blocks_that_read_the_same_answers_are_said_to(tmp_path, monkeypatch):
     assert blocks(x=(database, {"rename": {"CITY": "GPE"}}), x2=(database, {"rename": {"CITY": "GPE"}}))
 
 
+def test_labels_that_become_one_belong_in_one_block():
+    """Else the block of each says that there is none where the other has a span."""
+    company = (ProdigyJsonl("x.jsonl", ["COMPANY", "CITY"]), {"rename": {"COMPANY": "ORG"}})
+    university = (ProdigyJsonl("x.jsonl", ["UNIVERSITY"]), {"rename": {"UNIVERSITY": "ORG"}})
+    (said,) = blocks(a=company, b=university)
+    assert said == (
+        "a, b: both give a part of ORG, from one place, so each denies the spans of the other; take them in one block: "
+        'labels = ["COMPANY", "UNIVERSITY"], rename = {"COMPANY": "ORG", "UNIVERSITY": "ORG"}'
+    )
+    assert blocks(a=company, b=(ProdigyJsonl("y.jsonl", ["ORG"]), {})) == []
+
+
 @pytest.mark.parametrize(
     "others",
     [
