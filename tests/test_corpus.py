@@ -164,6 +164,9 @@ def test_texts_of_one_document_are_together():
     splits = [splitter.split_of(text) for text in texts]
     assert all(len(set(splits[page : page + 10])) == 1 for page in range(0, 100, 10))
     assert len(set(splits)) == 3
+    for number, text in enumerate(texts):
+        text.meta = {"page": float(number // 10)}
+    assert [splitter.split_of(text) for text in texts] == splits
     for missing in (None, ""):  # is no document that all of these are from
         for text in texts:
             text.meta = {"page": missing}
@@ -269,14 +272,13 @@ def test_texts_of_evaluation_datasets_stay_whatever_becomes_of_their_answers(fir
     assert {doc.text for doc in docs(tmp_path / "corpus", "test")} == held_out
 
 
-def test_a_correction_without_meta_leaves_a_text_in_its_document(tmp_path):
+@pytest.mark.parametrize("meta", [{"by": "ben"}, {"page": None}, {"page": ""}, {"page": "under another name"}])
+def test_a_correction_leaves_a_text_in_its_document(tmp_path, meta):
     page_of = {f"Sentence {n} of page {n // 4}.": n // 4 for n in range(120)}
     found = [
         task(text, (0, 8, "ORG"), dataset="first", source="l:1", meta={"page": page}) for text, page in page_of.items()
     ]
-    found += [
-        task(text, (0, 8, "ORG"), dataset="second", source="l:1", meta={"by": "ben"}) for text in list(page_of)[1::4]
-    ]
+    found += [task(text, (0, 8, "ORG"), dataset="second", source="l:1", meta=meta) for text in list(page_of)[1::4]]
     manifest = write(tmp_path / "annotations", found)
     options = {"second": DatasetOptions(corrects=["first"])}
     merge(manifest, tmp_path / "annotations", tmp_path / "corpus", "majority", Resources(512, 1), options=options)

@@ -170,6 +170,12 @@ def test_meta_of_the_first_dataset_wins():
     assert gold.meta == {"source": "x", "only": 1, "page": 2}
 
 
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_meta_that_says_nothing_does_not_hide_what_another_dataset_says(nothing):
+    tasks = [answer(ADA, meta={"page": nothing}), answer(labels=["PLACE"], dataset="place", meta={"page": 0})]
+    assert merged(*tasks)[0].meta == {"page": 0}
+
+
 def test_a_dataset_without_annotators_counts_as_one():
     gold, conflicts, _ = merged(answer(FIRST, by="", at=1, place=1), answer(ADA, by="", at=2, place=2))
     assert gold.spans == [ADA]
