@@ -4,7 +4,6 @@ other blocks take from the same place.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations, product
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from scripts.core.errors import UserError
 from scripts.core.manifest import Entry
 from scripts.core.settings import DatasetOptions
+from scripts.sources.blocks import as_value
 from scripts.sources.similar import misspelled, same_names, synonyms
 from scripts.sources.source import Source
 
@@ -77,8 +77,8 @@ def read_twice(sources: Mapping[str, Source], options: Mapping[str, DatasetOptio
         }:
             yield (
                 f"{name}, {other}: both give a part of {', '.join(sorted({*parts.values()}))}, from one place, so each "
-                f"denies the spans of the other; take them in one block: labels = {_json(sorted(parts))}, rename = "
-                f"{_json(dict(sorted(parts.items())))}"
+                f"denies the spans of the other; take them in one block: labels = {as_value(sorted(parts))}, rename = "
+                f"{as_value(dict(sorted(parts.items())))}"
             )
 
 
@@ -127,8 +127,8 @@ def _check_labels(
         there = [new for label in labels for new in similar.get(label, [label])]
         ours = {new: options.rename.get(old, old) for old, found in similar.items() for new in found}
         raise UserError(
-            f"[datasets.{dataset}] labels: {said}. If they are the same, set labels = {_json(there)} and rename = "
-            f"{_json(ours)}; if not, rename = {_json({label: label for label in similar})} says so"
+            f"[datasets.{dataset}] labels: {said}. If they are the same, set labels = {as_value(there)} and rename = "
+            f"{as_value(ours)}; if not, rename = {as_value({label: label for label in similar})} says so"
         )
 
 
@@ -137,7 +137,3 @@ def _counted(counts: Mapping[str, int]) -> str:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     more = f" and {len(ordered) - _MAX_NAMES} more" if len(ordered) > _MAX_NAMES else ""
     return ", ".join(f"{name or 'without a name'} ({number:,})" for name, number in ordered[:_MAX_NAMES]) + more
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
