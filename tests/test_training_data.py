@@ -189,6 +189,20 @@ def test_tokens_with_tags_or_with_spans_of_tokens(stored):
     assert found == [["Ada", "Bob", "Köln"], ["Ada", "Bob", "in Köln"]]
 
 
+def test_tags_of_a_text_without_its_tokens_are_no_missing_answer(stored):
+    """As `ner.gold-to-spacy --biluo` of Prodigy wrote them."""
+    _, intake, _ = read(stored([[TEXT, TAGS], [TEXT, {"entities": TAGS}]]))
+    assert intake.reasons == {"tags, and not the tokens that they are of": 2}
+
+
+def test_tokens_with_an_empty_list_of_spans_have_none(stored):
+    gliner = {"tokenized_text": TOKENS, "ner": [[0, 0, "PER"]]}
+    tasks, _, _ = read(stored([gliner, {"tokenized_text": ["Nobody", "came"], "ner": []}]))
+    assert [(task.text, task.spans, task.labels) for task in tasks][1:] == [("Nobody came", [], ["LOC", "PER"])]
+    (task,), _, _ = read(stored([{"text": TEXT, "tokens": TOKENS, "ner": [], "entities": OBJECTS}]))
+    assert task.spans == ALL
+
+
 def test_ends_that_are_inclusive_show_by_quotes_or_by_words(stored):
     short = [[start, end - 1, label] for start, end, label in TRIPLES]
     rows = [[f"{number} {TEXT}", {"entities": [[s + 2, e + 2, label] for s, e, label in short]}] for number in range(4)]

@@ -212,9 +212,9 @@ def _is_pair(value: Any) -> bool:
 def _pair(pair: Sequence[Any]) -> TrainingRow | str:
     """Read a text with its annotations."""
     text, annotations = pair[:2]
-    if isinstance(annotations, dict) and _are(str, annotations.get("entities")):
-        return "tags, and not the tokens that they are of"
     found = annotations if isinstance(annotations, dict) else {"entities": list(annotations)}
+    if _are(str, found.get("entities")):
+        return "tags, and not the tokens that they are of"
     return TrainingRow(text, _span_lists(found))
 
 
@@ -262,7 +262,8 @@ def _tags_of(tokens: Sequence[str], value: dict[str, Any]) -> TrainingRow | str 
                 return _tagged_row(tokens, tags)
             if _are(int, tags):
                 return "tag that is a number without a name"
-    return None
+    has_text = any(isinstance(value.get(key), str) for key in _TEXT)
+    return TrainingRow(" ".join(tokens), {"ner": []}) if value.get("ner") == [] and not has_text else None
 
 
 def _is_token_span(item: Any, number: int) -> bool:
