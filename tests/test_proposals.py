@@ -528,6 +528,17 @@ def test_what_is_no_format_says_what_to_do(name, said, tmp_path):
         find_datasets("", str(tmp_path / name), {})
 
 
+@pytest.mark.parametrize(
+    ("encoding", "said"), [("utf-16", "is UTF-16, as the > of PowerShell"), ("latin1", "not UTF-8")]
+)
+@pytest.mark.parametrize("name", ["a.jsonl", "a.conll"])
+def test_a_file_in_another_encoding_is_said_to_be(encoding, said, name, tmp_path):
+    content = {"a.conll": "Köln\tB-CITY\n", "a.jsonl": '{"text": "Köln", "spans": []}\n'}
+    (tmp_path / name).write_bytes(content[name].encode(encoding))
+    with pytest.raises(UserError, match=f"looks like no format that can be read .*{said}.*save it as UTF-8"):
+        find_datasets("", str(tmp_path / name), {})
+
+
 def test_a_format_is_recognized_by_rows_far_below(tmp_path):
     rows = [{"text": text} for text in TEXTS] * 40 + [json.loads(line(one)) for one in answers(TEXTS, city)]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
