@@ -189,6 +189,16 @@ def test_tokens_with_tags_or_with_spans_of_tokens(stored):
     assert found == [["Ada", "Bob", "Köln"], ["Ada", "Bob", "in Köln"]]
 
 
+@pytest.mark.parametrize(("key", "beside"), [
+    ("sentence", {"source": "The Daily News"}), ("body", {"document": "report nine", "source": "The Daily News"}),
+    ("text", {"content": "a summary", "data": "of 2020"}),
+])  # fmt: skip
+def test_where_a_text_is_from_is_not_the_text(key, beside, stored):
+    spans = [{"start": start, "end": end, "type": "entity", "tag": label} for start, end, label in TRIPLES]
+    (task,), _, _ = read(stored([{**beside, key: TEXT, "entities": spans}]))
+    assert (task.text, task.spans) == (TEXT, ALL)
+
+
 def test_tags_of_a_text_without_its_tokens_are_no_missing_answer(stored):
     """As `ner.gold-to-spacy --biluo` of Prodigy wrote them."""
     _, intake, _ = read(stored([[TEXT, TAGS], [TEXT, {"entities": TAGS}]]))

@@ -33,14 +33,14 @@ from scripts.sources.json_records import UNREADABLE, json_lines, json_records, r
 from scripts.sources.limits import TooLarge, read_bounded, sized
 from scripts.sources.tags import find_scheme, positions_in, tagged_text
 
-_TEXT = ("text", "content", "raw", "source", "sentence", "document", "data", "body")
+_TEXT = ("text", "content", "raw", "sentence", "body", "document", "data", "source")  # the last may name its origin
 _SPANS = ("entities", "spans", "ents", "labels", "label", "annotations", "annotation", "ner")
 _OFFSETS = ("entities", "spans", "ents")  # hold nothing but spans
 _START = (
     "start", "start_offset", "startOffset", "start_char", "start_idx", "start_index", "begin", "startPos", "offset"
 )  # fmt: skip
 _END = ("end", "end_offset", "endOffset", "end_char", "end_idx", "end_index", "stop", "endPos")
-_LABEL = ("label", "labels", "type", "entity", "tag", "entity_type", "entity_group", "entityLabel", "class", "category")
+_LABEL = ("label", "labels", "tag", "entity_type", "entity_group", "entityLabel", "type", "entity", "class", "category")
 _INCLUSIVE = ("points", "endPos")
 _TOKENS = ("tokens", "words", "tokenized_text")
 _TAGS = ("ner_tags", "tags", "ner", "labels", "label", "entities")
