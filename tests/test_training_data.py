@@ -199,6 +199,12 @@ def test_where_a_text_is_from_is_not_the_text(key, beside, stored):
     assert (task.text, task.spans) == (TEXT, ALL)
 
 
+@pytest.mark.parametrize("key", ["annotator", "annotator_id", "worker_id"])
+def test_rows_of_several_annotators_are_answers_of_each(key, stored):
+    rows = [{"text": TEXT, "entities": OBJECTS, key: "ana"}, {"tokens": TOKENS, "ner_tags": TAGS, key: 7}]
+    assert [task.annotator for task in read(stored(rows))[0]] == ["ana", "7"]
+
+
 def test_tags_of_a_text_without_its_tokens_are_no_missing_answer(stored):
     """As `ner.gold-to-spacy --biluo` of Prodigy wrote them."""
     _, intake, _ = read(stored([[TEXT, TAGS], [TEXT, {"entities": TAGS}]]))

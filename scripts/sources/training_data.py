@@ -38,7 +38,7 @@ class _Evidence(NamedTuple):
 class TrainingData(Files, frozen=True):
     """Read spaCy's old training data, and other JSON with texts and offsets, whatever its keys are called.
     Predictions and suggestions are not read. A span that a review rejected is known to be wrong. Tokens with tags are
-    taken in their text, where the row has it too.
+    taken in their text, where the row has it too. Who annotated is what a row has under `annotator`.
 
     path (str): A file, or a folder with files *.json, *.jsonl, *.manifest or *.py. Of Python, only lists that are
         written out are read; nothing is run.
@@ -131,7 +131,7 @@ class TrainingData(Files, frozen=True):
             wrong,
             complete=None if row.is_complete else (),
             answer=row.answer,
-            annotator=self.annotator,
+            annotator=row.annotator or self.annotator,
             meta=row.meta or {},
             no_answer="" if row.spans else _NOTHING,
         )

@@ -45,6 +45,7 @@ _INCLUSIVE = ("points", "endPos")
 _TOKENS = ("tokens", "words", "tokenized_text")
 _TAGS = ("ner_tags", "tags", "ner", "labels", "label", "entities")
 _NO_SPANS = {*_TOKENS, "sents", "relations", "meta", "metadata"}
+_ANNOTATOR = ("annotator", "annotator_id", "annotated_by", "worker_id")
 _ANSWERS: dict[str, Answer] = {"reject": "reject", "ignore": "ignore"}
 _DISCARDED: dict[str, Answer] = {"Discarded": "ignore", "discarded": "ignore"}
 _UNFINISHED = ("Default", "draft", "pending")  # status of a row of Argilla that nobody has submitted
@@ -78,6 +79,7 @@ class TrainingRow(NamedTuple):
     is_complete: bool = True
     answer: Answer = "accept"
     meta: dict[str, Any] | None = None
+    annotator: str = ""
 
 
 # ---- Rows
@@ -223,8 +225,9 @@ def _row(value: dict[str, Any]) -> TrainingRow | str | None:
     if not _OF_PRODIGY.isdisjoint(value):
         return PRODIGY
     tagged = _tagged(value)
+    annotator = next((str(value[key]) for key in _ANNOTATOR if isinstance(value.get(key), (str, int))), "")
     if tagged is not None:
-        return tagged
+        return tagged._replace(annotator=annotator) if isinstance(tagged, TrainingRow) else tagged
     key = next((key for key in _TEXT if isinstance(value.get(key), str)), "")
     if not key:
         return None
@@ -237,9 +240,7 @@ def _row(value: dict[str, Any]) -> TrainingRow | str | None:
     )
     short = {name: found for name, found in value.items() if isinstance(found, (str, int, float)) and name != key}
     meta = {name: found for name, found in short.items() if not isinstance(found, str) or len(found) <= 200}
-    return TrainingRow(
-        value[key], spans, is_inclusive, True, answer if answer in ("reject", "ignore") else "accept", meta
-    )
+    return TrainingRow(value[key], spans, is_inclusive, True, answer, meta, annotator)
 
 
 def _tagged(value: dict[str, Any]) -> TrainingRow | str | None:
