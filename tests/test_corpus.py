@@ -336,6 +336,15 @@ def test_no_text_to_train_with_is_an_error(tmp_path):
         build(tmp_path / "corpus", PLAN, 1)
 
 
+def test_a_document_with_all_texts_is_said_where_no_text_is_left(tmp_path):
+    found = [task(f"Text number {n}.", (0, 4, "ORG"), source=f"l:{n}", meta={"from": "a book"}) for n in range(60)]
+    manifest = write(tmp_path / "annotations", found)
+    merge(manifest, tmp_path / "annotations", tmp_path / "corpus", "majority", Resources(512, 1))
+    said = r'no text is left for (train|dev) .* or its document = "from", which keeps the texts of one together'
+    with pytest.raises(UserError, match=said):
+        build(tmp_path / "corpus", PLAN._replace(document="from"), 1)
+
+
 @pytest.mark.parametrize("answer", [{"answer": "reject", "kind": "binary"}, {"answer": "ignore"}, {}])
 def test_nothing_to_learn_is_an_error_and_the_previous_corpus_stays(answer, tmp_path):
     """All rejected, all ignored, or no entity at all: `train` would make a model that finds nothing, or none."""
