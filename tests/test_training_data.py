@@ -205,6 +205,15 @@ def test_rows_of_several_annotators_are_answers_of_each(key, stored):
     assert [task.annotator for task in read(stored(rows))[0]] == ["ana", "7"]
 
 
+@pytest.mark.parametrize("key", ["gold", "entities"])
+def test_where_the_list_that_is_taken_is_empty_the_spans_of_another_are_not_taken(key, stored):
+    rows = [{"text": TEXT, key: OBJECTS, "found": OBJECTS[1:]}, {"text": TEXT, key: [], "found": OBJECTS[:1]}]
+    tasks, intake, _ = read(stored([*rows, {"text": NONE, key: []}, {"text": NONE}]))
+    assert [task.spans for task in tasks] == [ALL, [], []]
+    assert intake.records == {"read": 4, "kept": 3, "answers": 3, "no_answer": 1}
+    assert intake.notes["spans under found are not taken: set key"] == 3
+
+
 def test_tags_of_a_text_without_its_tokens_are_no_missing_answer(stored):
     """As `ner.gold-to-spacy --biluo` of Prodigy wrote them."""
     _, intake, _ = read(stored([[TEXT, TAGS], [TEXT, {"entities": TAGS}]]))

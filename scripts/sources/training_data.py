@@ -15,7 +15,7 @@ from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files
 from scripts.sources.offsets import UNITS, Mark, Offsets, Unit, UnitEvidence, differs
 from scripts.sources.source import Intake
-from scripts.sources.training_rows import PRODIGY, RowSpan, TrainingRow, training_rows
+from scripts.sources.training_rows import PRODIGY, SPANS, RowSpan, TrainingRow, training_rows
 
 _MIN_CUT, _MAX_CUT = 5, 0.25  # spans that end inside a word, and their share
 
@@ -133,8 +133,13 @@ class TrainingData(Files, frozen=True):
             answer=row.answer,
             annotator=row.annotator or self.annotator,
             meta=row.meta or {},
-            no_answer="" if row.spans else _NOTHING,
+            no_answer="" if self._is_annotated(row) else _NOTHING,
         )
+
+    def _is_annotated(self, row: TrainingRow) -> bool:
+        """Whether a row has spans, or an empty list under the key that is taken or a usual one."""
+        keys = {self.key, *SPANS}
+        return any(spans or key in keys or key.rpartition(".")[2] in SPANS for key, spans in row.spans.items())
 
     def _all_rows(self) -> _Evidence:
         keys: Counter[str] = Counter()
@@ -151,7 +156,7 @@ class TrainingData(Files, frozen=True):
                 for key in filled:
                     keys[key] += len(row.spans[key])
                     ends.add(row.text, row.spans[key], row.is_inclusive)
-                    if len(filled) > 1:
+                    if len(row.spans) > 1:
                         beside.setdefault(key, Counter()).update(span.label for span in row.spans[key])
         return _Evidence(keys, beside, ends, special)
 

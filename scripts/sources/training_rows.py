@@ -34,7 +34,7 @@ from scripts.sources.limits import TooLarge, read_bounded, sized
 from scripts.sources.tags import find_scheme, positions_in, tagged_text
 
 _TEXT = ("text", "content", "raw", "sentence", "body", "document", "data", "source")  # the last may name its origin
-_SPANS = ("entities", "spans", "ents", "labels", "label", "annotations", "annotation", "ner")
+SPANS = ("entities", "spans", "ents", "labels", "label", "annotations", "annotation", "ner")
 _OFFSETS = ("entities", "spans", "ents")  # hold nothing but spans
 _START = (
     "start", "start_offset", "startOffset", "start_char", "start_idx", "start_index", "begin", "startPos", "offset"
@@ -332,8 +332,8 @@ _MALFORMED = RowSpan(0, 0, "", fault="malformed span")
 
 
 def _span_lists(value: Mapping[str, Any], prefix: str = "", depth: int = _MAX_DEPTH) -> dict[str, list[RowSpan]]:
-    """Return the lists of spans in an object, and in objects inside, by their keys: those with spans, and usual keys
-    with empty lists; of empty ones none where others have spans.
+    """Return the lists of spans in an object, and in objects inside, by their keys, and those that are empty: first
+    those with spans, then those of usual keys.
     """
     found: dict[str, list[RowSpan]] = {}
     for key, inside in value.items():
@@ -342,13 +342,12 @@ def _span_lists(value: Mapping[str, Any], prefix: str = "", depth: int = _MAX_DE
             continue
         if isinstance(inside, dict) and depth:
             found.update(_span_lists(inside, f"{name}.", depth - 1))
-        elif isinstance(inside, (list, tuple)) and (inside or key in _SPANS):
+        elif isinstance(inside, (list, tuple)):
             spans = [_spans(item) for item in inside]
             if any(spans) or not inside or (key in _OFFSETS and not any(isinstance(item, str) for item in inside)):
                 found[name] = [span for some in spans for span in some or [_MALFORMED]]
-    ordered = sorted(found, key=lambda name: (name not in _SPANS, _SPANS.index(name) if name in _SPANS else 0))
-    filled = [name for name in ordered if found[name]]
-    return {name: found[name] for name in (filled or ordered)}
+    rank = {name: (not found[name], name not in SPANS, SPANS.index(name) if name in SPANS else 0) for name in found}
+    return {name: found[name] for name in sorted(found, key=rank.__getitem__)}
 
 
 def _are_labeled_tokens(value: Any) -> bool:
