@@ -214,6 +214,15 @@ def test_where_the_list_that_is_taken_is_empty_the_spans_of_another_are_not_take
     assert intake.notes["spans under found are not taken: set key"] == 3
 
 
+def test_what_a_row_says_of_itself_holds_for_tokens_with_tags_too(stored):
+    row = {"tokens": TOKENS, "ner_tags": TAGS, "page": 7}
+    rows = [row | {"answer": "reject"}, row | {"status": "Discarded"}, row | {"status": "pending"}, row]
+    tasks, intake, _ = read(stored(rows))
+    assert [task.answer for task in tasks] == ["reject", "ignore", "accept"]
+    assert intake.records == {"read": 4, "kept": 3, "answers": 3, "no_answer": 1}
+    assert tasks[-1].meta == {"page": 7}
+
+
 def test_tags_of_a_text_without_its_tokens_are_no_missing_answer(stored):
     """As `ner.gold-to-spacy --biluo` of Prodigy wrote them."""
     _, intake, _ = read(stored([[TEXT, TAGS], [TEXT, {"entities": TAGS}]]))

@@ -224,23 +224,25 @@ def _row(value: dict[str, Any]) -> TrainingRow | str | None:
     """Read an object with a text or tokens; None if it has neither."""
     if not _OF_PRODIGY.isdisjoint(value):
         return PRODIGY
-    tagged = _tagged(value)
-    annotator = next((str(value[key]) for key in _ANNOTATOR if isinstance(value.get(key), (str, int))), "")
-    if tagged is not None:
-        return tagged._replace(annotator=annotator) if isinstance(tagged, TrainingRow) else tagged
+    row = _tagged(value) or _with_text(value)
+    if not isinstance(row, TrainingRow):
+        return row
+    short = {name: found for name, found in value.items() if isinstance(found, (str, int, float)) and found != row.text}
+    return row._replace(
+        spans={} if value.get("status") in _UNFINISHED else row.spans,
+        answer=_DISCARDED.get(str(value.get("status")), _ANSWERS.get(str(value.get("answer")), "accept")),
+        meta={name: found for name, found in short.items() if not isinstance(found, str) or len(found) <= 200},
+        annotator=next((str(value[key]) for key in _ANNOTATOR if isinstance(value.get(key), (str, int))), ""),
+    )
+
+
+def _with_text(value: dict[str, Any]) -> TrainingRow | None:
     key = next((key for key in _TEXT if isinstance(value.get(key), str)), "")
     if not key:
         return None
-    answer = _DISCARDED.get(str(value.get("status")), _ANSWERS.get(str(value.get("answer")), "accept"))
-    spans = {} if value.get("status") in _UNFINISHED else _span_lists(value)
-    is_inclusive = any(
-        isinstance(item, dict) and any(key in item for key in _INCLUSIVE)
-        for found in value.values()
-        for item in (found if isinstance(found, list) else ())
-    )
-    short = {name: found for name, found in value.items() if isinstance(found, (str, int, float)) and name != key}
-    meta = {name: found for name, found in short.items() if not isinstance(found, str) or len(found) <= 200}
-    return TrainingRow(value[key], spans, is_inclusive, True, answer, meta, annotator)
+    items = [item for found in value.values() if isinstance(found, list) for item in found if isinstance(item, dict)]
+    is_inclusive = any(key in item for item in items for key in _INCLUSIVE)
+    return TrainingRow(value[key], _span_lists(value), is_inclusive)
 
 
 def _tagged(value: dict[str, Any]) -> TrainingRow | str | None:
