@@ -220,6 +220,21 @@ def test_comments_are_noted(corpus):
     assert intake.notes["lines of comment are not read"] == 1
 
 
+@pytest.mark.parametrize("header", ["Word\tTag", "TOKEN\tNE-COARSE-LIT", "token\tner_tags"])
+@pytest.mark.parametrize(("person", "blank"), [("PER", ""), ("B-PER", "\n")])
+def test_names_of_columns_are_no_token(corpus, header, person, blank):
+    source = corpus(f"{header}\n{blank}Ada\t{person}\nmet\tO\n\nWord\tO\nRome\t{person}\n")
+    tasks, intake, _ = read(source)
+    assert [task.text for task in tasks] == ["Ada met", "Word Rome"]
+    assert source.labels_found() == {"PER": 2}
+    assert (intake.notes["lines of comment are not read"], intake.reasons) == (1, {})
+
+
+def test_a_file_may_begin_with_the_word_token(corpus):
+    tasks, _, _ = read(corpus("Token\tB-PER\nmet\tO\n"))
+    assert [task.text for task in tasks] == ["Token met"]
+
+
 FORMS = {
     "MultiCoNER": "# id 1f0c5d5e-0001\tdomain=en\nada _ _ B-PER\nmet _ _ O\n\n# id 2\tdomain=en\nbob _ _ B-PER\n",
     "two columns": "# id 7\nada B-PER\nmet O\n\n# newpar\nbob B-PER\n",

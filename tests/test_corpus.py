@@ -164,6 +164,9 @@ def test_texts_of_one_document_are_together():
     splits = [splitter.split_of(text) for text in texts]
     assert all(len(set(splits[page : page + 10])) == 1 for page in range(0, 100, 10))
     assert len(set(splits)) == 3
+    for number, text in enumerate(texts):
+        text.meta = {"page": float(number // 10)}
+    assert [splitter.split_of(text) for text in texts] == splits
     for missing in (None, ""):  # is no document that all of these are from
         for text in texts:
             text.meta = {"page": missing}
@@ -269,14 +272,13 @@ def test_texts_of_evaluation_datasets_stay_whatever_becomes_of_their_answers(fir
     assert {doc.text for doc in docs(tmp_path / "corpus", "test")} == held_out
 
 
-def test_a_correction_without_meta_leaves_a_text_in_its_document(tmp_path):
+@pytest.mark.parametrize("meta", [{"by": "ben"}, {"page": None}, {"page": ""}, {"page": "under another name"}])
+def test_a_correction_leaves_a_text_in_its_document(tmp_path, meta):
     page_of = {f"Sentence {n} of page {n // 4}.": n // 4 for n in range(120)}
     found = [
         task(text, (0, 8, "ORG"), dataset="first", source="l:1", meta={"page": page}) for text, page in page_of.items()
     ]
-    found += [
-        task(text, (0, 8, "ORG"), dataset="second", source="l:1", meta={"by": "ben"}) for text in list(page_of)[1::4]
-    ]
+    found += [task(text, (0, 8, "ORG"), dataset="second", source="l:1", meta=meta) for text in list(page_of)[1::4]]
     manifest = write(tmp_path / "annotations", found)
     options = {"second": DatasetOptions(corrects=["first"])}
     merge(manifest, tmp_path / "annotations", tmp_path / "corpus", "majority", Resources(512, 1), options=options)
@@ -332,6 +334,15 @@ def test_no_text_to_train_with_is_an_error(tmp_path):
     merge(manifest, tmp_path / "annotations", tmp_path / "corpus", "majority", Resources(512, 1))
     with pytest.raises(UserError, match=r"no text is left for (train|dev) \(.*\): annotate more, or change the shares"):
         build(tmp_path / "corpus", PLAN, 1)
+
+
+def test_a_document_with_all_texts_is_said_where_no_text_is_left(tmp_path):
+    found = [task(f"Text number {n}.", (0, 4, "ORG"), source=f"l:{n}", meta={"from": "a book"}) for n in range(60)]
+    manifest = write(tmp_path / "annotations", found)
+    merge(manifest, tmp_path / "annotations", tmp_path / "corpus", "majority", Resources(512, 1))
+    said = r'no text is left for (train|dev) .* or its document = "from", which keeps the texts of one together'
+    with pytest.raises(UserError, match=said):
+        build(tmp_path / "corpus", PLAN._replace(document="from"), 1)
 
 
 @pytest.mark.parametrize("answer", [{"answer": "reject", "kind": "binary"}, {"answer": "ignore"}, {}])

@@ -41,6 +41,12 @@ def stored(tmp_path):
 ADA, BOB = (0, 1, "PER"), (2, 3, "PER")
 
 
+def test_spans_that_a_model_predicted_are_taken_where_there_are_no_others(stored):
+    (task,), intake, _ = read(stored(made(sc=[ADA], predicted=[ADA, BOB])))
+    assert task.spans == [Taken(0, 3, "PER")]
+    assert intake.notes["file without entities, spans taken from doc.spans['sc']"] == 1
+
+
 def test_entities_are_spans(stored):
     source = stored(made([ADA, BOB, (5, 6, "LOC")]), made())
     (first, second), intake, _ = read(source)

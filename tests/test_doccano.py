@@ -178,8 +178,8 @@ def test_a_folder_for_each_user(tmp_path):
 
 @pytest.mark.parametrize(
     ("who", "annotator"),
-    [({"username": "ada", "metadata": {}}, "ada"), ({"user": 3}, "3"), ({"username": "all"}, "me"),
-     ({"user": None}, "me"), ({"user": {"id": 3}}, "me"), ({}, "me")],
+    [({"username": "ada", "metadata": {}}, "ada"), ({"user": 3}, "3"), ({"annotator": "ben"}, "ben"),
+     ({"username": "all"}, "me"), ({"user": None}, "me"), ({"user": {"id": 3}}, "me"), ({}, "me")],
 )  # fmt: skip
 def test_who_annotated_a_row(export, who, annotator):
     (task,), _, _ = read(export({"doc_id": 4, "text": TEXT, "entities": PAIRS} | who, annotator="me"))

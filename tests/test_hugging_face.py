@@ -173,6 +173,12 @@ def described(folder, rows, names, name="data"):
             {"chunks": 2},
         ),
         (
+            {"tokens": [["Ada", "met"]], "predicted_tags": [["B-PER", "B-ORG"]], "tags": [["B-PER", "O"]]},
+            {},
+            {"PER": 1},
+            {"predicted_tags": 2},
+        ),
+        (
             {"tokens": [["Ada", "in", "Rome"]], "ner_tags": [[1, 0, 2]], "fine_ner_tags": [[1, 0, 2]]},
             {"ner_tags": FEW["coarse"], "fine_ner_tags": FEW["fine"]},
             {"person": 1, "place": 1},

@@ -66,6 +66,24 @@ def test_a_later_answer_of_the_same_annotator_replaces():
     assert account.spans["person", "PERSON", "replaced"] == 1
 
 
+@pytest.mark.parametrize("at", [None, 1])
+def test_an_annotator_with_the_same_answer_in_two_datasets_has_one_vote(at):
+    """The datasets are about other labels too, as one that was merged of others, so the answers are not identical."""
+    again = answer(ADA, labels=["PERSON", "PLACE"], dataset="all", at=at)
+    gold, _, account = merged(answer(ADA, at=at), again, answer(by="b", at=2))
+    assert (gold.unresolved, gold.covered) == (["PERSON"], ["PLACE"])
+    assert account.spans["all", "PERSON", "unresolved"] + account.spans["person", "PERSON", "unresolved"] == 1
+
+
+@pytest.mark.parametrize("at", [None, 1])
+def test_an_annotator_who_judges_a_span_in_two_datasets_has_one_vote(at):
+    twice = [answer(ADA, kind="binary", at=at, dataset=dataset, meta={"in": dataset}) for dataset in ("one", "two")]
+    twice[1].other_labels = ["PLACE"]
+    gold, conflicts, _ = merged(*twice, answer(ADA, kind="binary", answer="reject", by="b"))
+    assert (gold.accepted, gold.rejected) == ([], [])
+    assert [conflict.decision for conflict in conflicts] == ["unresolved: neither is taken"]
+
+
 def test_without_times_the_later_place_in_the_dataset_replaces():
     gold, _, _ = merged(answer(FIRST, at=None, place=10), answer(ADA, at=None, place=9))
     assert gold.spans == [FIRST]
@@ -168,6 +186,12 @@ def test_meta_of_the_first_dataset_wins():
         answer(labels=["PLACE"], dataset="place", meta={"source": "y", "page": 2}),
     )
     assert gold.meta == {"source": "x", "only": 1, "page": 2}
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_meta_that_says_nothing_does_not_hide_what_another_dataset_says(nothing):
+    tasks = [answer(ADA, meta={"page": nothing}), answer(labels=["PLACE"], dataset="place", meta={"page": 0})]
+    assert merged(*tasks)[0].meta == {"page": 0}
 
 
 def test_a_dataset_without_annotators_counts_as_one():

@@ -15,7 +15,7 @@ from scripts.sources.prodigy_database import prodigy_database
 from scripts.sources.prodigy_jsonl import ProdigyJsonl
 from scripts.sources.similar import misspelled, same_names, synonyms
 from tests.prodigy import line, task
-from tests.project import succeed
+from tests.project import fail, succeed
 from tests.test_reader_contracts import reader  # noqa: F401 (a fixture)
 
 TEXT = "Ada met Bob in Rome"
@@ -177,6 +177,18 @@ def test_blocks_that_read_the_same_answers_are_said_to(tmp_path, monkeypatch):
     assert blocks(x=(database, {"rename": {"CITY": "GPE"}}), x2=(database, {"rename": {"CITY": "GPE"}}))
 
 
+def test_labels_that_become_one_belong_in_one_block():
+    """Else the block of each says that there is none where the other has a span."""
+    company = (ProdigyJsonl("x.jsonl", ["COMPANY", "CITY"]), {"rename": {"COMPANY": "ORG"}})
+    university = (ProdigyJsonl("x.jsonl", ["UNIVERSITY"]), {"rename": {"UNIVERSITY": "ORG"}})
+    (said,) = blocks(a=company, b=university)
+    assert said == (
+        "a, b: both give a part of ORG, from one place, so each denies the spans of the other; take them in one block: "
+        'labels = ["COMPANY", "UNIVERSITY"], rename = {"COMPANY": "ORG", "UNIVERSITY": "ORG"}'
+    )
+    assert blocks(a=company, b=(ProdigyJsonl("y.jsonl", ["ORG"]), {})) == []
+
+
 @pytest.mark.parametrize(
     "others",
     [
@@ -205,3 +217,17 @@ def test_pull_says_which_blocks_read_the_same_answers(tmp_path):
     assert "⚠" not in succeed(tmp_path, "pull")
     (tmp_path / "datasets.cfg").write_text("[datasets]\n" + block.format("x") + block.format("x2"))
     assert "⚠ x, x2: both read the answers about PER from one place" in succeed(tmp_path, "pull")
+
+
+def test_names_that_look_the_same_are_told_apart_by_their_escapes(tmp_path):
+    (tmp_path / "x.jsonl").write_text(line(task(TEXT, [(0, 3, "Re\u0301gion")])))
+    block = '[datasets.x]\n@readers = "labelwise.ProdigyJsonl.v1"\npath = "x.jsonl"\nlabels = ["R\u00e9gion"]\n'
+    (tmp_path / "datasets.cfg").write_text("[datasets]\n" + block)
+    said = fail(tmp_path, "pull")
+    assert 'labels = ["Re\\u0301gion"] and rename = {"Re\\u0301gion": "R\u00e9gion"}' in said
+    (tmp_path / "datasets.cfg").write_text(
+        "[datasets]\n"
+        + block.partition("labels")[0]
+        + 'labels = ["Re\\u0301gion"]\nrename = {"Re\\u0301gion": "R\u00e9gion"}\n'
+    )
+    assert "1 × Re\u0301gion → R\u00e9gion" in succeed(tmp_path, "pull")

@@ -250,6 +250,14 @@ def test_somebody_s_own_score_of_a_text_is_no_question_about_its_spans(dataset):
     assert [one.kind for one in read(dataset(record))[0]] == ["manual"]
 
 
+@pytest.mark.parametrize("own", [{"score": 57}, {"meta": {"score": -3, "by": "a reader"}}])
+def test_a_number_that_is_no_score_of_a_model_does_not_make_a_task_binary(dataset, own):
+    """As the votes of a post, of which another program made a task."""
+    (found,), intake, _ = read(dataset(bare(spans=[ADA, BOB], **own)))
+    assert (found.kind, len(found.spans)) == ("manual", 2)
+    assert intake.notes["does not tell whether it is manual or binary: taken for manual; kind sets it"] == 1
+
+
 def test_spans_with_answers_need_none_of_the_task(dataset):
     judged = [{"start": 0, "end": 3, "label": "PER", "answer": "reject"}]
     tasks, _, _ = read(dataset(without(bare(spans=judged), "answer")))

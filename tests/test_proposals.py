@@ -32,6 +32,10 @@ def city(text):
     return span(text, "Graz", "CITY")
 
 
+def person_as_city(text):
+    return span(text, "Ada", "CITY")
+
+
 def answers(texts, *marks, start=None, **fields):
     """Complete answers about texts; start (int): the time of the first."""
     times = [None if start is None else start + number for number in range(len(texts))]
@@ -64,6 +68,28 @@ def options():
 
 
 # ---- corrects
+
+
+@pytest.mark.parametrize("name", ["all_cities", "city_x"])
+def test_a_dataset_that_was_merged_of_others_takes_their_place(name, imported, tmp_path):
+    """Else each answer counts twice: of two that differ, the later one would have the majority."""
+    first, second = answers(TEXTS[:25], city, start=100), answers(TEXTS[20:], person_as_city, start=500)
+    write_database(tmp_path / "p.db", {"city_1": first, "city_2": second, name: first + second})
+    plan = imported("p.db")
+    assert [(block.name, block.proposals[0].value) for block in plan.blocks if block.proposals] == [
+        (name, ["city_1", "city_2"])
+    ]
+    assert options()[name].corrects == ["city_1", "city_2"]
+
+
+def test_an_export_of_a_dataset_that_is_read_too_takes_its_place(imported, tmp_path):
+    write_database(
+        tmp_path / "p.db", {"city": answers(TEXTS, city, start=100), "copy": answers(TEXTS, city, start=100)}
+    )
+    imported("p.db")
+    assert [options()[name].corrects for name in ("city", "copy")] == [[], ["city"]]
+    imported(export(tmp_path, "exported.jsonl", answers(TEXTS, city, start=100)))
+    assert options()["exported"].corrects == ["city", "copy"]
 
 
 @pytest.mark.parametrize("name", ["city_correct", "city_final", "city-gold", "CITY_corrected"])
@@ -525,6 +551,17 @@ def test_a_format_is_named_in_full_or_in_short(name, tmp_path):
 def test_what_is_no_format_says_what_to_do(name, said, tmp_path):
     (tmp_path / name).write_bytes(b"\0\1\2")
     with pytest.raises(UserError, match=f"looks like no format that can be read .*{said}"):
+        find_datasets("", str(tmp_path / name), {})
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"), [("utf-16", "is UTF-16, as the > of PowerShell"), ("latin1", "not UTF-8")]
+)
+@pytest.mark.parametrize("name", ["a.jsonl", "a.conll"])
+def test_a_file_in_another_encoding_is_said_to_be(encoding, said, name, tmp_path):
+    content = {"a.conll": "Köln\tB-CITY\n", "a.jsonl": '{"text": "Köln", "spans": []}\n'}
+    (tmp_path / name).write_bytes(content[name].encode(encoding))
+    with pytest.raises(UserError, match=f"looks like no format that can be read .*{said}.*save it as UTF-8"):
         find_datasets("", str(tmp_path / name), {})
 
 

@@ -189,6 +189,54 @@ def test_tokens_with_tags_or_with_spans_of_tokens(stored):
     assert found == [["Ada", "Bob", "Köln"], ["Ada", "Bob", "in Köln"]]
 
 
+@pytest.mark.parametrize(("key", "beside"), [
+    ("sentence", {"source": "The Daily News"}), ("body", {"document": "report nine", "source": "The Daily News"}),
+    ("text", {"content": "a summary", "data": "of 2020"}),
+])  # fmt: skip
+def test_where_a_text_is_from_is_not_the_text(key, beside, stored):
+    spans = [{"start": start, "end": end, "type": "entity", "tag": label} for start, end, label in TRIPLES]
+    (task,), _, _ = read(stored([{**beside, key: TEXT, "entities": spans}]))
+    assert (task.text, task.spans) == (TEXT, ALL)
+
+
+@pytest.mark.parametrize("key", ["annotator", "annotator_id", "worker_id"])
+def test_rows_of_several_annotators_are_answers_of_each(key, stored):
+    rows = [{"text": TEXT, "entities": OBJECTS, key: "ana"}, {"tokens": TOKENS, "ner_tags": TAGS, key: 7}]
+    assert [task.annotator for task in read(stored(rows))[0]] == ["ana", "7"]
+
+
+@pytest.mark.parametrize("key", ["gold", "entities"])
+def test_where_the_list_that_is_taken_is_empty_the_spans_of_another_are_not_taken(key, stored):
+    rows = [{"text": TEXT, key: OBJECTS, "found": OBJECTS[1:]}, {"text": TEXT, key: [], "found": OBJECTS[:1]}]
+    tasks, intake, _ = read(stored([*rows, {"text": NONE, key: []}, {"text": NONE}]))
+    assert [task.spans for task in tasks] == [ALL, [], []]
+    assert intake.records == {"read": 4, "kept": 3, "answers": 3, "no_answer": 1}
+    assert intake.notes["spans under found are not taken: set key"] == 3
+
+
+def test_what_a_row_says_of_itself_holds_for_tokens_with_tags_too(stored):
+    row = {"tokens": TOKENS, "ner_tags": TAGS, "page": 7}
+    rows = [row | {"answer": "reject"}, row | {"status": "Discarded"}, row | {"status": "pending"}, row]
+    tasks, intake, _ = read(stored(rows))
+    assert [task.answer for task in tasks] == ["reject", "ignore", "accept"]
+    assert intake.records == {"read": 4, "kept": 3, "answers": 3, "no_answer": 1}
+    assert tasks[-1].meta == {"page": 7}
+
+
+def test_tags_of_a_text_without_its_tokens_are_no_missing_answer(stored):
+    """As `ner.gold-to-spacy --biluo` of Prodigy wrote them."""
+    _, intake, _ = read(stored([[TEXT, TAGS], [TEXT, {"entities": TAGS}]]))
+    assert intake.reasons == {"tags, and not the tokens that they are of": 2}
+
+
+def test_tokens_with_an_empty_list_of_spans_have_none(stored):
+    gliner = {"tokenized_text": TOKENS, "ner": [[0, 0, "PER"]]}
+    tasks, _, _ = read(stored([gliner, {"tokenized_text": ["Nobody", "came"], "ner": []}]))
+    assert [(task.text, task.spans, task.labels) for task in tasks][1:] == [("Nobody came", [], ["LOC", "PER"])]
+    (task,), _, _ = read(stored([{"text": TEXT, "tokens": TOKENS, "ner": [], "entities": OBJECTS}]))
+    assert task.spans == ALL
+
+
 def test_ends_that_are_inclusive_show_by_quotes_or_by_words(stored):
     short = [[start, end - 1, label] for start, end, label in TRIPLES]
     rows = [[f"{number} {TEXT}", {"entities": [[s + 2, e + 2, label] for s, e, label in short]}] for number in range(4)]
@@ -286,3 +334,32 @@ def test_files_without_rows_are_none(content, stored):
         assert read(source)[0] == []
     except UserError as err:
         assert "\n" not in str(err)
+
+
+@pytest.mark.parametrize("row", [
+    {"text": TEXT, "ner.responses": [[OBJECTS[0]]], "ner.suggestion": [OBJECTS[2]], "ner.suggestion.score": [0.9]},
+    {"text": TEXT, "ner": [{"user_id": "a", "value": [OBJECTS[0]]}], "ner-suggestion": [OBJECTS[2]]},
+    {"text": TEXT, "predicted_entities": OBJECTS},
+])  # fmt: skip
+def test_what_a_model_suggested_is_never_taken_as_annotated(row, stored):
+    tasks, intake, _ = read(stored([row]))
+    assert (tasks, intake.records) == ([], {"read": 1, "no_answer": 1})
+    assert read(stored([row | {"entities": OBJECTS[:1]}]))[0][0].spans == [ADA]
+
+
+@pytest.mark.parametrize("said", [{"correct": False}, {"answer": "reject"}])
+def test_a_span_that_a_review_rejected_is_known_to_be_wrong(said, stored):
+    spans = [OBJECTS[0] | {"correct": True, "answer": "accept"}, OBJECTS[1] | {"correct": None}, OBJECTS[2] | said]
+    tasks, intake, _ = read(stored({"examples": [{"content": TEXT, "annotations": spans}]}))
+    assert [(task.kind, task.answer, task.spans) for task in tasks] == [
+        ("manual", "accept", [ADA, BOB]), ("binary", "reject", [TOWN])
+    ]  # fmt: skip
+    assert intake.spans == {"read": 3, "kept": 3}
+
+
+@pytest.mark.parametrize("tagged", [{"ner_tags": TAGS}, {"ner": [[0, 0, "PER"], [2, 2, "PER"], [4, 4, "LOC"]]}])
+def test_tokens_are_taken_in_their_text_where_it_is_there(tagged, stored):
+    (task,), _, _ = read(stored([{"source": "a book", "text": TEXT, "tokens": TOKENS} | tagged]))
+    assert (task.text, task.spans) == (TEXT, ALL)
+    (task,), _, _ = read(stored([{"text": TEXT + " And more.", "tokens": TOKENS} | tagged]))
+    assert task.text == "Ada met Bob in Köln ."

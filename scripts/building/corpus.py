@@ -217,9 +217,11 @@ def _demand_learnable(corpus: Corpus, plan: CorpusPlan) -> None:
     for split in ("train", "dev"):
         if not corpus.texts[split]:
             counts = ", ".join(f"{count} {name}" for name, count in corpus.texts.items())
+            key = json.dumps(plan.document, ensure_ascii=False)
+            whole = f", or its document = {key}, which keeps the texts of one together" if plan.document else ""
             raise UserError(
                 f"no text is left for {split} ({counts}): annotate more, or change the shares of [split] "
-                f"(dev = {plan.dev}, test = {plan.test}) or its dev_datasets and test_datasets"
+                f"(dev = {plan.dev}, test = {plan.test}) or its dev_datasets and test_datasets{whole}"
             )
     if not any(counts["train"] for counts in corpus.spans.values()):
         read = ", ".join(f"{count:,} {kind}" for kind, count in corpus.read.items())

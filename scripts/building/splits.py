@@ -99,7 +99,9 @@ def _names_document(text: GoldText, document: str) -> bool:
 
 def _split_key(text: GoldText, document: str) -> str:
     if document and _names_document(text, document):
-        return f"{document}={text.meta[document]}"
+        name = text.meta[document]
+        # A column of numbers that some rows lack comes out of a table as 12.0.
+        return f"{document}={int(name) if isinstance(name, float) and name.is_integer() else name}"
     return normalized(text.text)
 
 

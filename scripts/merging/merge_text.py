@@ -108,7 +108,7 @@ class _TextMerge(TextRecord):
             answers = self.current_of_datasets(label, answers)
             if self.rules.corrects:
                 answers = self.replace(corrected(answers, self.rules.corrects), answers, label, "corrected")
-            answers = self.replace(replaced(answers), answers, label, _LATER)
+            answers = self.replace(replaced(answers, label), answers, label, _LATER)
             answers = self.replace(overruled(answers, label), answers, label, "the review counts")
         accepting = self.without(rejecting(answers), answers, "rejected", label)
         if 0 < len(accepting) < len(answers):

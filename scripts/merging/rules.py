@@ -216,13 +216,17 @@ def corrected(answers: Answers, corrects: Mapping[str, frozenset[str]]) -> set[i
     return {number for number, task in answers if task.dataset in dropped}
 
 
-def replaced(answers: Answers) -> set[int]:
+def replaced(answers: Answers, label: str) -> set[int]:
     """Answers that a later answer of the same annotator, in another dataset, replaces.
 
     Where all of an annotator's answers have a time, the newest stays; else all do, since nothing orders answers of
-    several datasets.
+    several datasets. Of those that stay, each that says the same about the label counts once.
     """
-    current = {answer.number for own in _grouped(answers, annotator_of) for answer in _newest(own)}
+    current: set[int] = set()
+    for own in _grouped(answers, annotator_of):
+        found = _newest(own) if len(own) > 1 else own
+        said = {(t.kind, t.answer, tuple(spans_of(t, label)), tuple(map(tuple, t.versions))): n for n, t in found}
+        current.update(said.values())
     return {number for number, _ in answers if number not in current}
 
 
@@ -250,14 +254,15 @@ def overruled(answers: Answers, label: str) -> set[int]:
 
 
 def replaced_binary(answers: Answers) -> set[int]:
-    """Answers about one span that a later one of the same annotator replaces, in any dataset."""
+    """Answers about one span that a later one of the same annotator replaces, in any dataset, or says again."""
     last: dict[tuple[Any, str], Numbered] = {}
     for answer in in_time(answers):
         last[annotator_of(answer.task), answer.task.dataset] = answer
     by_annotator = defaultdict(list)
     for (annotator, _), answer in last.items():
         by_annotator[annotator].append(answer)
-    current = {answer.number for own in by_annotator.values() for answer in _newest(own)}
+    said = ({task.answer: number for number, task in _newest(own)} for own in by_annotator.values())
+    current = {number for own in said for number in own.values()}
     return {number for number, _ in answers if number not in current}
 
 

@@ -96,14 +96,12 @@ class TextRecord:
         gold = self.gold
         kept = [answer.task for answer in self.answers if "kept" in self.outcomes[answer.number]]
         gold.sources = sorted({task.dataset for task in kept})
-        gathered = kept
-        if len(kept) < len(self.answers):  # texts stay with the datasets and documents whose answers were replaced
-            others = [answer.task for answer in self.answers if "kept" not in self.outcomes[answer.number]]
-            gold.other_sources = sorted({task.dataset for task in others}.difference(gold.sources))
-            gathered = [*kept, *others]
-        for task in gathered:
+        if len(kept) < len(self.answers):
+            gold.other_sources = sorted({answer.task.dataset for answer in self.answers}.difference(gold.sources))
+        for _, task in self.answers:  # also those that were replaced: a text stays in its document
             for key, value in task.meta.items():
-                gold.meta.setdefault(key, value)
+                if gold.meta.get(key) in (None, ""):
+                    gold.meta[key] = value
         gold.covered.sort()
         for spans in (gold.spans, gold.accepted, gold.rejected):
             spans.sort()

@@ -12,7 +12,7 @@ from itertools import chain, count, groupby, takewhile
 from pathlib import Path
 from shutil import copymode
 from typing import Any, Literal, NamedTuple
-from unicodedata import normalize
+from unicodedata import combining, is_normalized, normalize
 
 from scripts.core import settings
 from scripts.core.errors import UserError, visible
@@ -196,10 +196,11 @@ def unique(name: str, taken: Iterable[str]) -> str:
 
 def as_value(value: Any) -> str:
     """Format a value so that it is read back equal: what a console would obey or a config take for a variable or line
-    end is escaped.
+    end is escaped, and an accent that is a character of its own, since an é with it looks like any other.
     """
     characters = json.dumps(value, ensure_ascii=False).replace("$", "\\u0024")
-    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in characters)
+    accents = {*filter(combining, characters)} if not is_normalized("NFC", characters) else ()
+    return "".join(c if c.isprintable() and c not in accents else json.dumps(c)[1:-1] for c in characters)
 
 
 def _comment(line: str) -> str:

@@ -33,6 +33,11 @@ _NO_WORD = re.compile(r"[0-9]{1,9}[-.][0-9]{1,9}")
 # "# sent_id = 3", "# id 1f0c domain=en", "# newdoc", "#begin document (bc/cctv); part 000"
 _COMMENT = re.compile(r"#\s*[A-Za-z_][\w.:-]*([ \t]+[\w.:-]+)*\s*=|#\s*(newdoc|newpar)\b|#(begin|end) document\b")
 _DOCUMENT = re.compile(r"#\s*newdoc\b|#begin document\b")
+_TOKEN_NAME = re.compile(r"tokens?|words?|forms?|text", re.IGNORECASE)
+_TAG_NAME = re.compile(
+    r"(.*[\W_])?(tags?|labels?|ner?|iob[12]?|bio|bioes|bilou|biluo|entit(y|ies))([\W_].*)?", re.IGNORECASE
+)
+_PREDICTIONS = re.compile(r"(?<![a-z])([Pp]redict(ed|ions?)|[Pp]reds?|[Ss]uggest(ed|ions?)|candidates|drafts)(?![a-z])")
 # Of the chunks of CoNLL-2000 and -2003, which are phrases and no entities.
 _PHRASES = frozenset(
     ["ADJP", "ADVP", "AP", "CONJP", "INTJ", "LST", "NC", "NP", "PC", "PP", "PRT", "SBAR", "UCP", "VC", "VP"]
@@ -104,6 +109,11 @@ def are_phrases(labels: Collection[str]) -> bool:
     return bool(labels) and _PHRASES.issuperset(labels)
 
 
+def names_predictions(name: str) -> bool:
+    """Whether a column or key is called as what a model said: prediction, ner.suggestion, predicted_tags."""
+    return _PREDICTIONS.search(name) is not None
+
+
 def list_labels(spans: Counter[str]) -> str:
     """Number of spans and the first of their labels."""
     labels = ", ".join(sorted(spans)[:4]) + (", …" if len(spans) > 4 else "")
@@ -139,14 +149,16 @@ def find_columns(paths: Iterable[Path], all_lines: bool = False) -> Columns:
             if not all_lines and (read > _MAX_SAMPLE or (number > _SAMPLE and found.has_enough())):
                 break
             read += 1
-            found.add(line, columns_of(line, layout.separator))
+            columns = columns_of(line, layout.separator)
+            if not names_columns(number, columns):
+                found.add(line, columns)
     most = max(rows.values(), key=lambda one: one.number, default=_Rows(0))
-    columns = most.columns()
-    by_number = {column.number: column for column in columns.tags}
+    usual = most.columns()
+    by_number = {column.number: column for column in usual.tags}
     for column, width in ((column, one.width) for one in rows.values() if one != most for column in one.columns().tags):
-        number = columns.width if column.number == width else column.number
+        number = usual.width if column.number == width else column.number
         by_number.setdefault(number, TagColumn(number, Counter())).spans.update(column.spans)
-    return columns._replace(tags=list(by_number.values()))
+    return usual._replace(tags=list(by_number.values()))
 
 
 def is_tag(value: str) -> bool:
@@ -166,6 +178,16 @@ def starts_document(line: bytes, columns: list[str]) -> bool:
     return bool(columns) and (
         columns[0].startswith(DOCSTART) or bool(_DOCUMENT.match(line[:200].decode("utf8", "replace")))
     )
+
+
+def names_columns(number: int, columns: list[str]) -> bool:
+    """Whether the first line of a file is no token, but has the names of the columns: `TOKEN NE-COARSE-LIT`.
+
+    number (int): Of the line.
+    """
+    if number != 1 or any(map(is_tag, columns)):
+        return False
+    return any(map(_TOKEN_NAME.fullmatch, columns)) and any(map(_TAG_NAME.fullmatch, columns))
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:

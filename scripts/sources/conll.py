@@ -15,7 +15,16 @@ from msgspec.structs import replace
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
 from scripts.core.texts import is_written_together
-from scripts.sources.columns import Layout, TagColumn, are_tags, columns_of, find_columns, read_lines, starts_document
+from scripts.sources.columns import (
+    Layout,
+    TagColumn,
+    are_tags,
+    columns_of,
+    find_columns,
+    names_columns,
+    read_lines,
+    starts_document,
+)
 from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files, NamedFile, opened
 from scripts.sources.folders import CopiedFiles, Copies, Role, find_copies
@@ -207,7 +216,7 @@ class Conll(Files, frozen=True):
                 sentence.no_words += 1
                 continue
             row = self._row(line, columns, layout.width)
-            if layout.is_comment(line, columns, row.tag, not sentence.rows):
+            if names_columns(number, columns) or layout.is_comment(line, columns, row.tag, not sentence.rows):
                 sentence.comments += 1
             else:
                 sentence.line = sentence.line or number

@@ -19,7 +19,8 @@ _VERSION = re.compile(r"(?:.* )?(?:v|ver|version|rev|round|pass|week) ?\d+|(?:.*
 
 
 def find_corrected(one: Known, others: Iterable[Known], new: Iterable[Known]) -> Iterator[Proposal]:
-    """Propose the datasets whose texts and label a dataset has, if it is later or its name says that it corrects.
+    """Propose the datasets whose texts and label a dataset has, if it is later or its name says that it corrects; and
+    those whose answers it has, as one that `db-merge` made of them: each answer would count twice.
 
     others (Iterable[Known]): The blocks that stay in the config.
     new (Iterable[Known]): Those that are to be written.
@@ -27,6 +28,14 @@ def find_corrected(one: Known, others: Iterable[Known], new: Iterable[Known]) ->
     found: list[tuple[str, str, bool]] = []
     for other, is_new in [(known, False) for known in others] + [(known, True) for known in new]:
         if other.origin == one.origin or not other.labels & one.labels:
+            continue
+        has_all, is_within = (
+            _has_all_answers(one.evidence, other.evidence),
+            _has_all_answers(other.evidence, one.evidence),
+        )
+        if has_all and not (is_within and is_new and one.block < other.block):
+            found.append((other.block, f"it has all answers of {other.dataset}, with their times", True))
+        if has_all or is_within:
             continue
         shared, texts, are_parts = _shared(one.evidence, other.evidence)
         later, named = _is_later(one, other, are_parts), _is_named_after(one.dataset, other.dataset)
@@ -74,6 +83,19 @@ def _shared_answers(one: Evidence, other: Evidence) -> Iterator[tuple[list[Sampl
     """Yield the answers of both about each sampled text that both have."""
     for key in one.texts.items.keys() & other.texts.items.keys():
         yield one.texts.items[key], other.texts.items[key]
+
+
+def _has_all_answers(one: Evidence, other: Evidence) -> bool:
+    """Whether a dataset has all complete answers of another, as their times tell: it was made of that, or exported."""
+    keys = other.texts.below(min(one.texts.limit, other.texts.limit))
+    theirs = [answer for key in keys for answer in other.texts.items[key]]
+    if not theirs or not all(answer.order[0] and answer.kind != "binary" for answer in theirs):
+        return False
+    return all(_with_times(other.texts.items[key]) <= _with_times(one.texts.items.get(key, ())) for key in keys)
+
+
+def _with_times(answers: Iterable[Sampled]) -> set[tuple[str, int, str, frozenset[tuple[int, int, str]]]]:
+    return {(answer.annotator, answer.order[0], answer.kind, answer.spans) for answer in answers}
 
 
 # ---- Spans

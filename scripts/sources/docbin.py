@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from scripts.core.errors import UserError
 from scripts.core.files import BUFFER
 from scripts.core.settings import registry
+from scripts.sources.columns import names_predictions
 from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files
 from scripts.sources.limits import max_record
@@ -41,7 +42,7 @@ class DocBinFiles(Files, frozen=True):
 
     path (str): The file, or a folder with *.spacy files. One file is in memory at a time.
     spans_key (str): Take the spans in `doc.spans` under this key, instead of `doc.ents`. If not given, and no Doc has
-        an entity, that with the most spans is taken, as `spancat` has them.
+        an entity, that with the most spans is taken, as `spancat` has them, one of predictions last.
     """
 
     endings: ClassVar[tuple[str, ...]] = (".spacy",)
@@ -54,7 +55,7 @@ class DocBinFiles(Files, frozen=True):
         keys = _spans_by_key(self._all_docs())
         if not keys:
             return self, UnitEvidence()
-        key = max(keys, key=lambda key: keys[key].total())
+        key = max(keys, key=lambda key: (not names_predictions(key), keys[key].total()))
         intake.note(f"file without entities, spans taken from doc.spans[{key!r}]")
         return replace(self, spans_key=key), UnitEvidence()
 

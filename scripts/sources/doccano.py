@@ -28,7 +28,7 @@ from scripts.sources.source import Intake
 _TEXT = ("text", "data")
 _ENTITIES = "entities"
 _SPANS = ("label", "labels", _ENTITIES, "annotations")
-_USER = ("username", "user")
+_USER = ("username", "user", "annotator")
 _APPROVER = "annotation_approver"
 _NO_META = {*_TEXT, *_SPANS, *_USER, _APPROVER, "relations", "meta", "metadata", "Comments", "comments", "cats"}
 _LABEL_DEFINITION = {"background_color", "backgroundColor"}  # of the project's file of labels, which has texts too

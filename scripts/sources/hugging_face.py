@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from scripts.core.errors import UserError
 from scripts.core.settings import registry
 from scripts.core.texts import is_written_together
-from scripts.sources.columns import are_phrases, is_tag, list_labels
+from scripts.sources.columns import are_phrases, is_tag, list_labels, names_predictions
 from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files, NamedFile, has_ending
 from scripts.sources.offsets import UnitEvidence
@@ -39,7 +39,7 @@ class HuggingFace(Files, frozen=True):
     path (str): A .parquet or .arrow file, or a folder with such files in it or below.
     tokens (str), tags (str): The columns. By default those that are called `tokens` and `ner_tags`, or else the lists
         of texts, and of tags or of numbers with the names of tags; of several the one with the most entities, phrases
-        (NP, VP) aside.
+        (NP, VP) and predictions aside.
     names (list[str]): The tags that numbers stand for, from 0: `["O", "B-PER", "I-PER"]`. Needed where the
         files do not say so themselves.
     scheme (str): "iob1", "iob2", "biluo" (also BIOES), "io", or "auto": the one that the files keep to. An entity
@@ -82,7 +82,10 @@ class HuggingFace(Files, frozen=True):
             return self
         words, tags = self._columns(all_rows=False)
         tokens = self.tokens or (_TOKENS if _TOKENS in words or not words else words[0])
-        rank = {name: (name == _TAGS, not are_phrases(spans), spans.total()) for name, spans in tags.items()}
+        rank = {
+            name: (name == _TAGS, not names_predictions(name), not are_phrases(spans), spans.total())
+            for name, spans in tags.items()
+        }
         best = max(rank, key=rank.__getitem__, default=_TAGS)
         return replace(self, tokens=tokens, tags=self.tags or best)
 

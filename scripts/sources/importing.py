@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from codecs import getincrementaldecoder
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +16,7 @@ from scripts.core import settings
 from scripts.core.errors import UserError
 from scripts.sources.blocks import PLACE, DatasetBlock, slug, unique
 from scripts.sources.evidence import Evidence
-from scripts.sources.files import files
+from scripts.sources.files import files, opened
 from scripts.sources.folders import split_of
 from scripts.sources.limits import demand_regular
 from scripts.sources.separate import LabelsOfFiles
@@ -28,6 +29,7 @@ from scripts.sources.web import fetch
 Reader = Callable[..., Any]
 
 _PRODIGY = "prodigyjsonl"
+_START = 2**16  # bytes of a file that tell its encoding
 _MAX_REASONS = 4
 _MAX_LOST = 10  # labels without a span, for which a dataset is read again
 
@@ -196,7 +198,7 @@ def _recognizing(readers: Mapping[str, Reader], path: str) -> list[str]:
 
 
 def _why(path: str) -> str:
-    """Return why something cannot be read, as far as its name tells."""
+    """Return why something cannot be read, as far as its name and its encoding tell."""
     suffix = Path(path).suffix.lower()
     if suffix in (".pkl", ".pickle"):
         return " (a pickle can run any code when it is opened: save it as JSON)"
@@ -204,6 +206,20 @@ def _why(path: str) -> str:
         return " (unpack it)"
     if suffix in (".csv", ".xls", ".xlsx", ".doc", ".docx", ".pdf"):
         return " (annotations of texts are not kept in such files; export them as JSON, CoNLL or brat)"
+    fault = _encoding_fault(path) if Path(path).expanduser().is_file() else ""
+    return f" ({fault})" if fault else ""
+
+
+def _encoding_fault(path: str) -> str:
+    """Return why a file cannot be read as text: it is UTF-16, or neither UTF-8 nor binary."""
+    try:
+        with opened(path) as file:
+            start = file.read(_START)
+        getincrementaldecoder("utf8")().decode(start)
+    except UserError as err:
+        return str(err)
+    except UnicodeDecodeError:
+        return "" if b"\0" in start else "it is not UTF-8; save it as UTF-8"
     return ""
 
 

@@ -4,15 +4,15 @@ other blocks take from the same place.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
 from scripts.core.errors import UserError
 from scripts.core.manifest import Entry
 from scripts.core.settings import DatasetOptions
+from scripts.sources.blocks import as_value
 from scripts.sources.similar import misspelled, same_names, synonyms
 from scripts.sources.source import Source
 
@@ -54,8 +54,8 @@ def name_warnings(sources: Mapping[str, Source], entries: Mapping[str, Entry]) -
 
 def read_twice(sources: Mapping[str, Source], options: Mapping[str, DatasetOptions]) -> Iterator[str]:
     """Yield a line for two blocks that take the same labels of the same annotators from the same place, as when one was
-    copied: the merge would take them for two annotators. A block for each label, other names of labels, and one that
-    corrects the other are as they should be.
+    copied: the merge would take them for two annotators; or labels of there that become one, which belong in one block.
+    A block for each label, other names of labels, and one that corrects the other are as they should be.
     """
     for (name, source), (other, other_source) in combinations(sources.items(), 2):
         own, others = options[name], options[other]
@@ -64,12 +64,21 @@ def read_twice(sources: Mapping[str, Source], options: Mapping[str, DatasetOptio
             continue
         if other in own.corrects or name in others.corrects:
             continue
-        both = {*_named(source, own)}.intersection(_named(other_source, others))
-        if both and (place := _place(source)) and place == _place(other_source):
-            labels = ", ".join(sorted({label for _, label in both}))
+        if not (place := _place(source)) or place != _place(other_source):
+            continue
+        pairs = list(product(_named(source, own), _named(other_source, others)))
+        if both := sorted({ours for (label, ours), found in pairs if found == (label, ours)}):
             yield (
-                f"{name}, {other}: both read the answers about {labels} from one place, so they can count twice, as "
-                "those of two annotators; remove one of the blocks, or these labels from one"
+                f"{name}, {other}: both read the answers about {', '.join(both)} from one place, so they can count "
+                "twice, as those of two annotators; remove one of the blocks, or these labels from one"
+            )
+        if parts := {
+            old: ours for (one, ours), (two, theirs) in pairs if ours == theirs and one != two for old in (one, two)
+        }:
+            yield (
+                f"{name}, {other}: both give a part of {', '.join(sorted({*parts.values()}))}, from one place, so each "
+                f"denies the spans of the other; take them in one block: labels = {as_value(sorted(parts))}, rename = "
+                f"{as_value(dict(sorted(parts.items())))}"
             )
 
 
@@ -118,8 +127,8 @@ def _check_labels(
         there = [new for label in labels for new in similar.get(label, [label])]
         ours = {new: options.rename.get(old, old) for old, found in similar.items() for new in found}
         raise UserError(
-            f"[datasets.{dataset}] labels: {said}. If they are the same, set labels = {_json(there)} and rename = "
-            f"{_json(ours)}; if not, rename = {_json({label: label for label in similar})} says so"
+            f"[datasets.{dataset}] labels: {said}. If they are the same, set labels = {as_value(there)} and rename = "
+            f"{as_value(ours)}; if not, rename = {as_value({label: label for label in similar})} says so"
         )
 
 
@@ -128,7 +137,3 @@ def _counted(counts: Mapping[str, int]) -> str:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     more = f" and {len(ordered) - _MAX_NAMES} more" if len(ordered) > _MAX_NAMES else ""
     return ", ".join(f"{name or 'without a name'} ({number:,})" for name, number in ordered[:_MAX_NAMES]) + more
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)

@@ -124,7 +124,7 @@ class TaskMarks(msgspec.Struct, dict=True):
         if self.has_tokens:
             return any(span.is_judged for span in self.spans)
         meta = self.meta if isinstance(self.meta, dict) else {}
-        own = (self.score, self.rank, self.priority, meta.get("score"), meta.get("pattern"))
+        own = (_score(self.score), self.rank, self.priority, _score(meta.get("score")), meta.get("pattern"))
         return any(value is not None for value in own) or any(span.is_suggested for span in self.spans)
 
     @property
@@ -138,6 +138,11 @@ class TaskMarks(msgspec.Struct, dict=True):
         """The interface of the answers that a review shows."""
         views = (self.inner_view, *(version.view_id for version in _list_of(self.raw_versions, _VersionMarks)))
         return next((view for view in views if view is not None), None)
+
+
+def _score(value: Any) -> Any:
+    """Return a score of a model; None if it is another number, as the votes of a post."""
+    return None if isinstance(value, (int, float)) and not 0 <= value <= 1 else value
 
 
 def _list_of(value: msgspec.Raw, item: Any) -> list[Any]:

@@ -168,6 +168,20 @@ def gaps(tokens: Sequence[str]) -> list[str]:
     ] + [""]
 
 
+def positions_in(text: str, joined: str) -> list[int]:
+    """Return the position in a text of each character of its joined tokens; nothing if they are not all of the text."""
+    positions, position = [], 0
+    for character in joined:
+        if not character.isspace():
+            while position < len(text) and text[position].isspace():
+                position += 1
+            if text[position : position + 1] != character:
+                return []
+            position += 1
+        positions.append(max(position - 1, 0))
+    return [] if text[position:].strip() else positions
+
+
 def _continues(entity: TaggedEntity, prefix: str, label: str, scheme: Scheme) -> bool:
     return label == entity.label and prefix in (
         ("I", "L") if scheme == "biluo" else ("I", "") if scheme == "io" else "I"

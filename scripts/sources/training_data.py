@@ -15,7 +15,7 @@ from scripts.sources.documents import Document, Record
 from scripts.sources.files import Files
 from scripts.sources.offsets import UNITS, Mark, Offsets, Unit, UnitEvidence, differs
 from scripts.sources.source import Intake
-from scripts.sources.training_rows import PRODIGY, RowSpan, TrainingRow, training_rows
+from scripts.sources.training_rows import PRODIGY, SPANS, RowSpan, TrainingRow, training_rows
 
 _MIN_CUT, _MAX_CUT = 5, 0.25  # spans that end inside a word, and their share
 
@@ -37,6 +37,8 @@ class _Evidence(NamedTuple):
 @registry.readers("labelwise.TrainingData.v1")
 class TrainingData(Files, frozen=True):
     """Read spaCy's old training data, and other JSON with texts and offsets, whatever its keys are called.
+    Predictions and suggestions are not read. A span that a review rejected is known to be wrong. Tokens with tags are
+    taken in their text, where the row has it too. Who annotated is what a row has under `annotator`.
 
     path (str): A file, or a folder with files *.json, *.jsonl, *.manifest or *.py. Of Python, only lists that are
         written out are read; nothing is run.
@@ -115,15 +117,29 @@ class TrainingData(Files, frozen=True):
 
     def _document(self, row: TrainingRow) -> Document:
         key = self.key if self.key in row.spans else next(iter(row.spans), "")
+        right, wrong = (
+            [
+                _mark(row.text, span, self.ends == "inclusive")
+                for span in row.spans.get(key, ())
+                if span.is_wrong == is_wrong
+            ]
+            for is_wrong in (False, True)
+        )
         return Document(
             row.text,
-            [_mark(row.text, span, self.ends == "inclusive") for span in row.spans.get(key, ())],
+            right,
+            wrong,
             complete=None if row.is_complete else (),
             answer=row.answer,
-            annotator=self.annotator,
+            annotator=row.annotator or self.annotator,
             meta=row.meta or {},
-            no_answer="" if row.spans else _NOTHING,
+            no_answer="" if self._is_annotated(row) else _NOTHING,
         )
+
+    def _is_annotated(self, row: TrainingRow) -> bool:
+        """Whether a row has spans, or an empty list under the key that is taken or a usual one."""
+        keys = {self.key, *SPANS}
+        return any(spans or key in keys or key.rpartition(".")[2] in SPANS for key, spans in row.spans.items())
 
     def _all_rows(self) -> _Evidence:
         keys: Counter[str] = Counter()
@@ -140,7 +156,7 @@ class TrainingData(Files, frozen=True):
                 for key in filled:
                     keys[key] += len(row.spans[key])
                     ends.add(row.text, row.spans[key], row.is_inclusive)
-                    if len(filled) > 1:
+                    if len(row.spans) > 1:
                         beside.setdefault(key, Counter()).update(span.label for span in row.spans[key])
         return _Evidence(keys, beside, ends, special)
 
@@ -197,7 +213,7 @@ class _Ends:
 
 def _mark(text: str, span: RowSpan, is_inclusive: bool) -> Mark:
     """Return a span with an exclusive end; where its quote fits with the other reading of the end alone, with that."""
-    start, end, label, quote, is_quote, fault = span
+    start, end, label, quote, is_quote, fault, _ = span
     if quote is None:
         return Mark(start, end + is_inclusive, label, fault=fault)
     marks = [Mark(start, end + inclusive, label, quote, fault) for inclusive in (is_inclusive, not is_inclusive)]

@@ -27,26 +27,25 @@ import msgspec
 
 from scripts.core.answers import Answer
 from scripts.core.errors import UserError
+from scripts.sources.columns import names_predictions
 from scripts.sources.files import has_ending, opened
 from scripts.sources.json_records import UNREADABLE, json_lines, json_records, reason
 from scripts.sources.limits import TooLarge, read_bounded, sized
-from scripts.sources.tags import find_scheme, tagged_text
+from scripts.sources.tags import find_scheme, positions_in, tagged_text
 
-_TEXT = ("text", "content", "raw", "source", "sentence", "document", "data", "body")
-_SPANS = ("entities", "spans", "ents", "labels", "label", "annotations", "annotation", "ner")
+_TEXT = ("text", "content", "raw", "sentence", "body", "document", "data", "source")  # the last may name its origin
+SPANS = ("entities", "spans", "ents", "labels", "label", "annotations", "annotation", "ner")
 _OFFSETS = ("entities", "spans", "ents")  # hold nothing but spans
 _START = (
     "start", "start_offset", "startOffset", "start_char", "start_idx", "start_index", "begin", "startPos", "offset"
 )  # fmt: skip
 _END = ("end", "end_offset", "endOffset", "end_char", "end_idx", "end_index", "stop", "endPos")
-_LABEL = ("label", "labels", "type", "entity", "tag", "entity_type", "entity_group", "entityLabel", "class", "category")
+_LABEL = ("label", "labels", "tag", "entity_type", "entity_group", "entityLabel", "type", "entity", "class", "category")
 _INCLUSIVE = ("points", "endPos")
 _TOKENS = ("tokens", "words", "tokenized_text")
 _TAGS = ("ner_tags", "tags", "ner", "labels", "label", "entities")
-_PREDICTIONS = {
-    "prediction", "predictions", "predicted", "pred", "preds", "suggestion", "suggestions", "candidates", "drafts"
-}  # fmt: skip
-_NO_SPANS = {*_TOKENS, *_PREDICTIONS, "sents", "relations", "meta", "metadata"}
+_NO_SPANS = {*_TOKENS, "sents", "relations", "meta", "metadata"}
+_ANNOTATOR = ("annotator", "annotator_id", "annotated_by", "worker_id")
 _ANSWERS: dict[str, Answer] = {"reject": "reject", "ignore": "ignore"}
 _DISCARDED: dict[str, Answer] = {"Discarded": "ignore", "discarded": "ignore"}
 _UNFINISHED = ("Default", "draft", "pending")  # status of a row of Argilla that nobody has submitted
@@ -58,7 +57,7 @@ _PYTHON = re.compile(rb"\s*(?:[A-Za-z_#\"']|\(|\[\s*\(|\[?\s*[\[{]\s*')")
 
 
 class RowSpan(NamedTuple):
-    """A span as the source has it; is_quote (bool): Whether the quote must fit."""
+    """A span as the source has it; is_quote (bool): Whether the quote must fit; is_wrong (bool): It was rejected."""
 
     start: int
     end: int
@@ -66,6 +65,7 @@ class RowSpan(NamedTuple):
     quote: str | None = None
     is_quote: bool = False
     fault: str = ""
+    is_wrong: bool = False
 
 
 class TrainingRow(NamedTuple):
@@ -79,6 +79,7 @@ class TrainingRow(NamedTuple):
     is_complete: bool = True
     answer: Answer = "accept"
     meta: dict[str, Any] | None = None
+    annotator: str = ""
 
 
 # ---- Rows
@@ -213,9 +214,9 @@ def _is_pair(value: Any) -> bool:
 def _pair(pair: Sequence[Any]) -> TrainingRow | str:
     """Read a text with its annotations."""
     text, annotations = pair[:2]
-    if isinstance(annotations, dict) and _are(str, annotations.get("entities")):
-        return "tags, and not the tokens that they are of"
     found = annotations if isinstance(annotations, dict) else {"entities": list(annotations)}
+    if _are(str, found.get("entities")):
+        return "tags, and not the tokens that they are of"
     return TrainingRow(text, _span_lists(found))
 
 
@@ -223,31 +224,38 @@ def _row(value: dict[str, Any]) -> TrainingRow | str | None:
     """Read an object with a text or tokens; None if it has neither."""
     if not _OF_PRODIGY.isdisjoint(value):
         return PRODIGY
-    tagged = _tagged(value)
-    if tagged is not None:
-        return tagged
+    row = _tagged(value) or _with_text(value)
+    if not isinstance(row, TrainingRow):
+        return row
+    short = {name: found for name, found in value.items() if isinstance(found, (str, int, float)) and found != row.text}
+    return row._replace(
+        spans={} if value.get("status") in _UNFINISHED else row.spans,
+        answer=_DISCARDED.get(str(value.get("status")), _ANSWERS.get(str(value.get("answer")), "accept")),
+        meta={name: found for name, found in short.items() if not isinstance(found, str) or len(found) <= 200},
+        annotator=next((str(value[key]) for key in _ANNOTATOR if isinstance(value.get(key), (str, int))), ""),
+    )
+
+
+def _with_text(value: dict[str, Any]) -> TrainingRow | None:
     key = next((key for key in _TEXT if isinstance(value.get(key), str)), "")
     if not key:
         return None
-    answer = _DISCARDED.get(str(value.get("status")), _ANSWERS.get(str(value.get("answer")), "accept"))
-    spans = {} if value.get("status") in _UNFINISHED else _span_lists(value)
-    is_inclusive = any(
-        isinstance(item, dict) and any(key in item for key in _INCLUSIVE)
-        for found in value.values()
-        for item in (found if isinstance(found, list) else ())
-    )
-    short = {name: found for name, found in value.items() if isinstance(found, (str, int, float)) and name != key}
-    meta = {name: found for name, found in short.items() if not isinstance(found, str) or len(found) <= 200}
-    return TrainingRow(
-        value[key], spans, is_inclusive, True, answer if answer in ("reject", "ignore") else "accept", meta
-    )
+    items = [item for found in value.values() if isinstance(found, list) for item in found if isinstance(item, dict)]
+    is_inclusive = any(key in item for item in items for key in _INCLUSIVE)
+    return TrainingRow(value[key], _span_lists(value), is_inclusive)
 
 
 def _tagged(value: dict[str, Any]) -> TrainingRow | str | None:
-    """Read tokens with a tag each; None if there are none."""
+    """Read tokens with a tag each; None if there are none. They are taken in their text, where it is there too."""
     tokens = next((value[key] for key in _TOKENS if _are(str, value.get(key))), None)
-    if not tokens:
-        return None
+    row = _tags_of(tokens, value) if tokens else None
+    if not isinstance(row, TrainingRow):
+        return row
+    texts = (value[key] for key in _TEXT if isinstance(value.get(key), str))
+    return next((found for text in texts if (found := _in_text(row, text))), row)
+
+
+def _tags_of(tokens: Sequence[str], value: dict[str, Any]) -> TrainingRow | str | None:
     if _are(list, value.get("ner")) and all(_is_token_span(item, len(tokens)) for item in value["ner"]):
         return _token_spans(tokens, value["ner"])
     for key in _TAGS:
@@ -257,7 +265,8 @@ def _tagged(value: dict[str, Any]) -> TrainingRow | str | None:
                 return _tagged_row(tokens, tags)
             if _are(int, tags):
                 return "tag that is a number without a name"
-    return None
+    has_text = any(isinstance(value.get(key), str) for key in _TEXT)
+    return TrainingRow(" ".join(tokens), {"ner": []}) if value.get("ner") == [] and not has_text else None
 
 
 def _is_token_span(item: Any, number: int) -> bool:
@@ -276,34 +285,24 @@ def _are(kind: type, values: Any) -> bool:
     return isinstance(values, list) and bool(values) and all(isinstance(value, kind) for value in values)
 
 
-def _tagged_row(tokens: Sequence[str], tags: Sequence[str], text: str = "") -> TrainingRow:
-    """Return a row of tokens and tags, of which "-" or nothing says that it is not known.
-
-    text (str): What the tokens are of; if not given, it is them with a space between.
-    """
+def _tagged_row(tokens: Sequence[str], tags: Sequence[str]) -> TrainingRow:
+    """Return a row of tokens and tags, of which "-" or nothing says that it is not known."""
     known = ["O" if tag in ("-", "") else tag for tag in tags]
     joined, marks = tagged_text([(tokens, known)], find_scheme("auto", [known]))
     spans = [RowSpan(mark.start, mark.end, mark.label, fault=mark.fault) for mark in marks]
-    is_complete = all(tag not in ("-", "") for tag in tags)
-    if text and text != joined:
-        place = _aligned(joined, text)
-        spans = [span._replace(start=place[span.start], end=place[span.end - 1] + 1) for span in spans] if place else []
-        is_complete &= bool(place)
-    return TrainingRow(text or joined, {"ner": spans}, is_complete=is_complete)
+    return TrainingRow(joined, {"ner": spans}, is_complete=all(tag not in ("-", "") for tag in tags))
 
 
-def _aligned(joined: str, text: str) -> list[int]:
-    """Return the position in a text of each character of its tokens; nothing if they are not those of the text."""
-    positions, position = [], 0
-    for character in joined:
-        if not character.isspace():
-            while position < len(text) and text[position].isspace():
-                position += 1
-            if position == len(text) or text[position] != character:
-                return []
-            position += 1
-        positions.append(max(position - 1, 0))
-    return positions
+def _in_text(row: TrainingRow, text: str) -> TrainingRow | None:
+    """Return a row of joined tokens with the text that they are of; None if they are not those of all of it."""
+    place = positions_in(text, row.text)
+    if not place:
+        return None
+    moved = {
+        key: [span._replace(start=place[span.start], end=place[span.end - 1] + 1) for span in spans]
+        for key, spans in row.spans.items()
+    }
+    return row._replace(text=text, spans=moved)
 
 
 def _paragraph(paragraph: Any) -> TrainingRow | str | None:
@@ -322,10 +321,11 @@ def _paragraph(paragraph: Any) -> TrainingRow | str | None:
     if not tokens:
         return _row(paragraph) or "paragraph without tokens"
     tags = [tag if isinstance(tag := token.get("ner"), str) else "-" for token in tokens]
-    row = _tagged_row([token["orth"] for token in tokens], tags, raw)
-    if raw and not row.spans["ner"] and not row.is_complete and any(tag not in ("-", "", "O") for tag in tags):
-        return "tokens that are not those of the raw text"
-    return row if any(tag not in ("-", "") for tag in tags) else row._replace(spans={})
+    row = _tagged_row([token["orth"] for token in tokens], tags)
+    found = _in_text(row, raw) if raw else row
+    if all(tag in ("-", "") for tag in tags):
+        return (found or row)._replace(spans={})
+    return found or "tokens that are not those of the raw text"
 
 
 # ---- Spans
@@ -334,23 +334,22 @@ _MALFORMED = RowSpan(0, 0, "", fault="malformed span")
 
 
 def _span_lists(value: Mapping[str, Any], prefix: str = "", depth: int = _MAX_DEPTH) -> dict[str, list[RowSpan]]:
-    """Return the lists of spans in an object, and in objects inside, by their keys: those with spans, and usual keys
-    with empty lists; of empty ones none where others have spans.
+    """Return the lists of spans in an object, and in objects inside, by their keys, and those that are empty: first
+    those with spans, then those of usual keys.
     """
     found: dict[str, list[RowSpan]] = {}
     for key, inside in value.items():
         name = f"{prefix}{key}"
-        if key in _NO_SPANS and not _are_labeled_tokens(inside):
+        if (key in _NO_SPANS or names_predictions(key)) and not _are_labeled_tokens(inside):
             continue
         if isinstance(inside, dict) and depth:
             found.update(_span_lists(inside, f"{name}.", depth - 1))
-        elif isinstance(inside, (list, tuple)) and (inside or key in _SPANS):
+        elif isinstance(inside, (list, tuple)):
             spans = [_spans(item) for item in inside]
             if any(spans) or not inside or (key in _OFFSETS and not any(isinstance(item, str) for item in inside)):
                 found[name] = [span for some in spans for span in some or [_MALFORMED]]
-    ordered = sorted(found, key=lambda name: (name not in _SPANS, _SPANS.index(name) if name in _SPANS else 0))
-    filled = [name for name in ordered if found[name]]
-    return {name: found[name] for name in (filled or ordered)}
+    rank = {name: (not found[name], name not in SPANS, SPANS.index(name) if name in SPANS else 0) for name in found}
+    return {name: found[name] for name in sorted(found, key=rank.__getitem__)}
 
 
 def _are_labeled_tokens(value: Any) -> bool:
@@ -387,8 +386,9 @@ def _object_spans(item: Mapping[str, Any]) -> list[RowSpan]:
     labels = item[key] if isinstance(item[key], list) else [item[key]]
     quote = next((item[name] for name in ("text", "value", "word", "quote") if isinstance(item.get(name), str)), None)
     is_quote = isinstance(item.get("text"), str)
+    is_wrong = item.get("correct") is False or item.get("answer") == "reject"  # of LightTag's reviews, and Prodigy
     return [
-        RowSpan(start, end, str(label) if isinstance(label, (str, int)) else "", quote, is_quote)
+        RowSpan(start, end, str(label) if isinstance(label, (str, int)) else "", quote, is_quote, is_wrong=is_wrong)
         for label in labels or [""]
     ]
 
