@@ -10,7 +10,7 @@ from scripts.building.plan import plan_of
 from scripts.core import settings
 from scripts.core.errors import plain_console, run_step
 from scripts.exporting.push import reading_block, target_of
-from scripts.queueing.queue import print_pushed, print_queue, queue, usual_prefill
+from scripts.queueing.queue import covering_datasets, print_pushed, print_queue, queue, usual_prefill
 from scripts.queueing.tasks import Request, print_way_back
 from scripts.reporting.console import plural
 from scripts.sources.blocks import add_blocks, read_config, write_config
@@ -51,7 +51,10 @@ def main() -> None:
             write_config(args.config, add_blocks(read_config(args.config), [block]))
         print_pushed(console, target, queued.pushed, block)
     else:
-        print_way_back(console, queued.queue, queued.folder, config.datasets, config.options, plan.nlp["lang"])
+        covering = covering_datasets(args.corpus, args.label)
+        print_way_back(
+            console, queued.queue, queued.folder, config.datasets, config.options, plan.nlp["lang"], covering
+        )
     console.print(f"✔ {queued.folder}: {plural(queued.queue.tasks, 'task')}")
 
 

@@ -422,7 +422,7 @@ def test_the_command_that_a_queue_prints_is_the_one_meant_in_a_shell(label, tmp_
     source = settings.readers()["labelwise.ProdigyDatabase.v1"](path="p.db", dataset=name, labels=[label])
     console = plain_console(width=80)
     with console.capture() as captured:
-        print_way_back(console, queue, Path("queues", "the label"), {"x": source}, {"x": DatasetOptions()}, "en")
+        print_way_back(console, queue, Path("queues", "the label"), {"x": source}, {"x": DatasetOptions()}, "en", {})
     command = next(line for line in captured.get().splitlines() if line.startswith("prodigy"))
     words = shlex.split(command)
     assert words[:5] == ["prodigy", "ner.manual", name, "blank:en", "queues/the label/tasks.jsonl"]

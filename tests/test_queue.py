@@ -38,7 +38,7 @@ from scripts.merging.pull import pull
 from scripts.model.models import announce, record_data
 from scripts.queue import main
 from scripts.queueing.candidates import choose, entropy, informativeness, main_words
-from scripts.queueing.queue import usual_prefill
+from scripts.queueing.queue import covering_datasets, usual_prefill
 from scripts.queueing.tasks import Request, _destination
 from scripts.sources.doccano import Doccano
 from scripts.sources.label_studio import LabelStudio
@@ -562,5 +562,24 @@ def test_answers_do_not_go_where_pull_would_not_take_them(options):
     source = prodigy_database("prodigy.db", "org_2024", ["ORG"])
     queue = SimpleNamespace(request=Request(label="ORG"))
     for found, expected in ((DatasetOptions(), "org_2024"), (DatasetOptions(**options), "org_uncovered")):
-        name, block = _destination(queue, Path("001"), {"org": source}, {"org": found})
+        name, block = _destination(queue, Path("001"), {"org": source}, {"org": found}, {})
         assert (name, block is None) == (expected, expected == "org_2024")
+
+
+def test_complete_answers_do_not_go_into_a_dataset_of_single_spans():
+    """Prodigy would not show a text again about which the dataset of ner.teach has an answer."""
+    names = ["org_teach", "org_v1", "org_v2"]
+    sources = {name: prodigy_database("prodigy.db", name, ["ORG"]) for name in names}
+    options = dict.fromkeys(names, DatasetOptions())
+    queue = SimpleNamespace(request=Request(label="ORG"))
+    for covering, expected in (
+        ({"org_teach": 0, "org_v1": 20, "org_v2": 300}, "org_v2"),
+        ({"org_teach": 0}, "org_v1"),
+        ({"org_teach": 0, "org_v1": 0, "org_v2": 0}, "org_uncovered"),
+    ):
+        assert _destination(queue, Path("001"), sources, options, covering)[0] == expected
+
+
+def test_the_datasets_of_a_label_are_known_by_what_they_cover(project):
+    assert covering_datasets(Path("corpus"), "ORG") == {"org": KNOWN - 1, "per": 0}  # in one, two people disagree
+    assert covering_datasets(Path("corpus"), "new") == {"org": 0, "per": 0}
