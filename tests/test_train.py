@@ -185,6 +185,21 @@ def test_what_cannot_be_is_one_line(options, said, project):
     assert not list(project.glob("training/**/model-best"))
 
 
+@pytest.mark.parametrize(
+    ("key", "written", "said"),
+    [
+        ("dropout", "dropuot", "[training] dropuot: there is no such key; there is dev_corpus, train_corpus, batcher"),
+        ("max_steps", "max_step", "[training] max_step: there is no such key"),
+        ("batch_size", "batchsize", "[nlp] batchsize: there is no such key; there is lang, pipeline"),
+        ("vocab_data", "vocab", "[initialize] vocab: there is no such key"),
+    ],
+)
+def test_a_key_that_spacy_would_drop_is_named(key, written, said, project):
+    config = project / "odd.cfg"
+    config.write_text(CONFIG.read_text().replace(f"\n{key} = ", f"\n{written} = "))
+    assert said in one_line(train(project, config=config))
+
+
 def test_a_component_that_is_not_installed_is_named(project):
     config = project / "odd.cfg"
     config.write_text(CONFIG.read_text().replace('factory = "label_heads"', 'factory = "label_hats"'))
