@@ -224,6 +224,17 @@ def test_a_label_with_other_gold_is_not_compared(tmp_path):
     assert found["ner-dddddddd", "micro"]["delta"] == found["ner-dddddddd", "ORG"]["delta"]
 
 
+def test_compared_texts_are_those_of_any_label():
+    """As `evaluate` counts them: no label need be covered in all of them."""
+    counts = counted({"ORG": 6, "PER": 5}, texts=20)
+    is_scored = counts.is_scored.copy()
+    is_scored[:8, 0] = is_scored[12:, 1] = False
+    found = compare_counts(*[counts._replace(is_scored=is_scored)] * 2)
+    assert [found.labels["ORG"].texts, found.labels["PER"].texts, found.micro.texts, found.macro.texts] == [
+        12, 12, 20, 20,
+    ]  # fmt: skip
+
+
 def test_runs_are_compared_on_the_texts_they_share():
     larger = counted({"ORG": 6, "PER": 5}, texts=30)
     found = compare_counts(larger, SECOND.counts)
