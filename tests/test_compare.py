@@ -276,6 +276,18 @@ def test_differences_are_listed(tmp_path):
     assert (found.code, found.data, found.added, found.test) == (False, True, [], [])
 
 
+def test_a_component_that_only_one_run_has_is_one_difference(tmp_path):
+    heads = '\n[components]\n[components.heads]\nfactory = "heads"\nwidth = 64\n[components.heads.model]\n@architectures = "m"\n'
+    other = '\n[components]\n[components.ner]\nfactory = "ner"\nmoves = null\n'
+    write(
+        tmp_path,
+        made("ner", "c", 3, counted({"ORG": 5, "PER": 5}), config=CONFIG + heads),
+        made("ner", "d", 4, counted({"ORG": 5, "PER": 5}), config=CONFIG.replace("0.1", "0.2") + other),
+    )
+    said = "Config: components.heads heads → (none), components.ner (none) → ner, training.dropout 0.1 → 0.2."
+    assert said in succeed(tmp_path)
+
+
 def test_other_scoring_code_is_a_difference(tmp_path):
     write(tmp_path, FIRST, made("ner", "d", 4, counted({"ORG": 5, "PER": 5}), code=RunCode("a", "b")))
     said = succeed(tmp_path)
