@@ -277,7 +277,7 @@ def test_differences_are_listed(tmp_path):
 
 
 def test_a_component_that_only_one_run_has_is_one_difference(tmp_path):
-    heads = '\n[components]\n[components.heads]\nfactory = "heads"\nwidth = 64\n[components.heads.model]\n@architectures = "m"\n'
+    heads = '\n[components]\n[components.heads]\nfactory = "heads"\n[components.heads.model]\n@layers = "m"\n'
     other = '\n[components]\n[components.ner]\nfactory = "ner"\nmoves = null\n'
     write(
         tmp_path,

@@ -22,7 +22,7 @@ from thinc.api import NumpyOps, get_current_ops, set_current_ops
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from scripts.building.splits import SplitName, read_corpus
-from scripts.core.errors import UserError
+from scripts.core.errors import UserError, train_command
 from scripts.core.files import UNREADABLE, Count, code_digest, sha256
 
 KEY = "labelwise"  # in meta.json
@@ -215,8 +215,8 @@ def demand_finished(best: Path) -> None:
     note = best.with_name(UNFINISHED)
     if note.exists():
         raise UserError(
-            f"{best}: is of the training before; the last one was stopped, or still runs. Train again: weasel run "
-            f"train . --force; to use this model all the same, remove {note}"
+            f"{best}: is of the training before; the last one was stopped, or still runs. Train again: "
+            f"{train_command(note.parent.parent.name, is_forced=True)}; to use this model all the same, remove {note}"
         )
 
 
@@ -224,7 +224,9 @@ def demand_labels(place: Path, known: Collection[str], labels: Collection[str]) 
     """RAISES (UserError): If models know no label of the corpus: they are of another project, as the demo's."""
     if labels and known and set(known).isdisjoint(labels):  # a component need not say what it knows
         some = ", ".join(sorted(labels)[:3])
-        raise UserError(f"{place}: knows no label of the corpus ({some}{', …' * (len(labels) > 3)}): weasel run train")
+        run = place.parent.parent if place.name == BEST else place
+        there = f"{some}{', …' * (len(labels) > 3)}"
+        raise UserError(f"{place}: knows no label of the corpus ({there}): {train_command(run.name)}")
 
 
 def find_models(
@@ -243,11 +245,15 @@ def find_models(
     found = {int(path.name[5:]): path for path in folder.glob("seed-*") if re.fullmatch(r"seed-\d+", path.name)}
     for seed in seeds:
         if seed not in found or not (found[seed] / BEST).is_dir():
-            raise UserError(f"{folder}: has no seed-{seed}/{BEST}; train it first: weasel run train . --force")
+            raise UserError(
+                f"{folder}: has no seed-{seed}/{BEST}; train it first: {train_command(folder.name, seeds, True)}"
+            )
     chosen = {seed: found[seed] for seed in sorted(seeds or found)}
     models = [_read_model(path / BEST, seed) for seed, path in chosen.items() if (path / BEST).is_dir()]
     if not models:
-        raise UserError(f"{folder}: has no seed-<n>/{BEST}; train a model first: weasel run train . --force")
+        raise UserError(
+            f"{folder}: has no seed-<n>/{BEST}; train a model first: {train_command(folder.name, is_forced=True)}"
+        )
     demand_labels(folder, frozenset().union(*(model.labels for model in models)), labels)
     skipped = [f"{path}: has no {BEST}" for path in chosen.values() if not (path / BEST).is_dir()]
     # Models of another corpus are of an earlier run, unless there are no others.
