@@ -43,6 +43,11 @@ def main() -> None:
     console = plain_console()
     print_queue(console, queued)
     if queued.folder is None:
+        if request.kind == "uncovered" and (unanswered := queued.queue.counts.get("queued before")):
+            console.print(
+                f"{plural(unanswered, 'text')} queued before: annotate them, or see that a block of {args.config} "
+                "reads the dataset with the answers"
+            )
         console.print("✔ nothing is left to ask")
         return
     if target and queued.pushed:
