@@ -11,7 +11,6 @@ import spacy
 from confection import Config, ConfigValidationError
 from spacy.cli._util import setup_gpu, show_validation_error
 from spacy.language import Language
-from spacy.schemas import ConfigSchemaInit, ConfigSchemaNlp, ConfigSchemaPretrain, ConfigSchemaTraining
 from spacy.training import Example
 from spacy.training.initialize import init_nlp
 from spacy.util import minibatch, walk_dict
@@ -24,7 +23,7 @@ from scripts.core.files import exclusive, replace_folder, work_folder
 from scripts.core.workers import available_cores, available_mb, spread
 from scripts.model import label_heads
 from scripts.model.fitting import demand_training_numbers, fit, length
-from scripts.model.models import BEST, UNFINISHED, announce, blas_threads, fast_ops, save_model
+from scripts.model.models import BEST, UNFINISHED, announce, blas_threads, demand_known_keys, fast_ops, save_model
 from scripts.model.teacher import Teacher, label_heads_of, teacher_share, teacher_values
 from scripts.model.thresholds import (
     demand_numbers,
@@ -37,10 +36,6 @@ from scripts.model.thresholds import (
 from scripts.model.vectors import BUILT, STATIC, heads_of, layers_for, start_from
 
 NO_VECTORS = "none"
-_SCHEMAS = {  # of the sections whose keys spaCy fills in; elsewhere, functions take the keys, and refuse others
-    "nlp": ConfigSchemaNlp, "training": ConfigSchemaTraining, "initialize": ConfigSchemaInit,
-    "pretraining": ConfigSchemaPretrain,
-}  # fmt: skip
 MIXED = "mixed_precision"  # a key of layers
 _TRANSITION_BASED = ("ner", "beam_ner")  # spaCy's factories
 UNLEARNED_F = 0.1  # of all labels together: below, a model has not learned
@@ -56,9 +51,8 @@ def load_config(path: Path, values: Mapping[str, Any], vectors: str = "") -> tup
     vectors (str): A pipeline with static vectors, as a path or package, for all layers that can use them; "none" for no
         vectors; empty: those that `weasel run vectors` has built, if there are any and the config names no others.
     RETURNS (tuple[Config, dict[str, Any]]): The config, and all values that were set.
-    RAISES (UserError): If the config cannot be read, has a key that spaCy does not know, lacks one that is set, has no
-        layer that can use vectors, names a component that is not installed, sets pretrained weights or vectors that
-        would not be used, has layers that need vectors and none, or a number that is out of bounds.
+    RAISES (UserError): If the config cannot be read, has a key that spaCy does not know or lacks one that is set, or
+        names a component that is not installed, or vectors, pretrained weights or a number that cannot be used.
     """
     values = dict(values)
     written = _read(path, {})
@@ -101,7 +95,7 @@ def _start(config: Config) -> Path | None:
 def _read(path: Path, values: Mapping[str, Any]) -> Config:
     try:
         config = spacy.util.load_config(path, overrides=dict(values))
-        _demand_known_keys(path, config)
+        demand_known_keys(path, config)
         config.interpolate()  # says which variable does not exist
         return config
     except ConfigValidationError as err:
@@ -120,14 +114,6 @@ def _demand_keys(path: Path, config: Config, values: Iterable[str]) -> None:
         if not isinstance(block, dict) or name not in block:
             inside = f"; [{'.'.join(sections)}] has {', '.join(block)}" if isinstance(block, dict) else ""
             raise UserError(f"{path}: has no {key}{inside}")
-
-
-def _demand_known_keys(path: Path, config: Config) -> None:
-    """RAISES (UserError): If a section of spaCy's own has a key that spaCy does not know: it would drop the key."""
-    for section, schema in _SCHEMAS.items():
-        known = schema.model_fields
-        if unknown := [key for key in config.get(section, {}) if key not in known]:
-            raise UserError(f"{path}: [{section}] {unknown[0]}: there is no such key; there is {', '.join(known)}")
 
 
 def _demand_factories(path: Path, config: Config) -> None:
