@@ -1,6 +1,7 @@
 """The project's steps, and the rooms they are made of."""
 
 import os
+import re
 import signal
 import sys
 import time
@@ -14,9 +15,26 @@ def way_on() -> str:
         name = "seed_variance"
     note = {"suspects": "; models that have predicted are not trained again"}
     note |= dict.fromkeys(("train", "train_label", "seed_variance", "learning_curve"), "; training starts anew")
-    # Its mark says that the model there is not the last one; weasel skips what it ran with the same inputs before.
-    force = " . --force" if name in ("train", "train_label") else ""
-    return f"To go on: weasel run {name.replace('_', '-')}{force}{note.get(name, '')}"
+    options = _variables(name, words)
+    if name in ("train", "train_label"):
+        # Its mark says that the model there is not the last one; weasel skips what it ran with the same inputs before.
+        options += ["--force"]
+    dot = " . " if options else ""
+    return f"To go on: weasel run {name.replace('_', '-')}{dot}{' '.join(options)}{note.get(name, '')}"
+
+
+def _variables(name: str, words: list[str]) -> list[str]:
+    """Return the run, label and seeds of a step as options of weasel, where they are not the default."""
+    said = " ".join(words)
+    run = r"configs/(?!datasets\.|gate\.)([\w.-]+)\.cfg|--model training/([\w.-]+)/seed-|--run ([\w.-]+)"
+    found = {
+        "run": re.search(run, said),
+        "label": re.search(r"--label[ =]([\w.-]+)(?= |$)", said),
+        "seeds": re.search(r"--seeds[ =](\d+)", said) if name != "seed_variance" else None,
+    }
+    values = {name: next(filter(None, match.groups())) for name, match in found.items() if match}
+    defaults = {"run": "ner", "seeds": "1"}
+    return [f"--vars.{name} {value}" for name, value in values.items() if value != defaults.get(name)]
 
 
 def stop_before_it_begins(number: int, _: object) -> None:

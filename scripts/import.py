@@ -8,7 +8,7 @@ from scripts.core.settings import overrides
 from scripts.reporting.accounts import print_found, said_of_blocks
 from scripts.reporting.console import plural
 from scripts.sources.blocks import write_config
-from scripts.sources.importing import find_datasets, find_path, path_and_options
+from scripts.sources.importing import find_datasets, find_path, path_and_options, unread_files
 from scripts.sources.planning import plan_import
 
 
@@ -29,7 +29,7 @@ def main() -> None:
     found = find_datasets(args.format, path, {key.removeprefix("reader."): options[key] for key in options})
     plan = plan_import(found, args.config, args.write, args.name)
     console = plain_console()
-    print_found(console, found, plan.said)
+    print_found(console, found, [*plan.said, *unread_files(path, found)])
     if args.write == "nothing":
         console.print("\n" + "\n".join(map(str, plan.blocks)))
         return

@@ -9,7 +9,7 @@ from scripts.engines.engine import Dask
 from scripts.merging.pull import pull
 from scripts.reporting.accounts import print_pulled
 from scripts.reporting.console import plural
-from scripts.sources.names import name_warnings, read_twice
+from scripts.sources.names import name_warnings, read_twice, untaken_labels
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
         )  # fmt: skip
     console = plain_console()
     warnings = [*name_warnings(config.datasets, manifest.datasets), *read_twice(config.datasets, config.options)]
-    print_pulled(console, manifest.datasets, warnings)
+    print_pulled(console, manifest.datasets, untaken_labels(config.datasets, manifest.datasets), warnings)
     if any(entry.reasons for entry in manifest.datasets.values()):
         console.print(f"{args.output}/skipped/ lists all that was skipped")
     note = f", {len(unchanged)} unchanged" if unchanged else ""

@@ -224,6 +224,17 @@ def test_a_label_with_other_gold_is_not_compared(tmp_path):
     assert found["ner-dddddddd", "micro"]["delta"] == found["ner-dddddddd", "ORG"]["delta"]
 
 
+def test_compared_texts_are_those_of_any_label():
+    """As `evaluate` counts them: no label need be covered in all of them."""
+    counts = counted({"ORG": 6, "PER": 5}, texts=20)
+    is_scored = counts.is_scored.copy()
+    is_scored[:8, 0] = is_scored[12:, 1] = False
+    found = compare_counts(*[counts._replace(is_scored=is_scored)] * 2)
+    assert [found.labels["ORG"].texts, found.labels["PER"].texts, found.micro.texts, found.macro.texts] == [
+        12, 12, 20, 20,
+    ]  # fmt: skip
+
+
 def test_runs_are_compared_on_the_texts_they_share():
     larger = counted({"ORG": 6, "PER": 5}, texts=30)
     found = compare_counts(larger, SECOND.counts)
@@ -263,6 +274,18 @@ def test_differences_are_listed(tmp_path):
     assert "Tested apart from the other labels, since the training annotations changed: ORG." in said
     found = differences(other.run, SECOND.run)
     assert (found.code, found.data, found.added, found.test) == (False, True, [], [])
+
+
+def test_a_component_that_only_one_run_has_is_one_difference(tmp_path):
+    heads = '\n[components]\n[components.heads]\nfactory = "heads"\n[components.heads.model]\n@layers = "m"\n'
+    other = '\n[components]\n[components.ner]\nfactory = "ner"\nmoves = null\n'
+    write(
+        tmp_path,
+        made("ner", "c", 3, counted({"ORG": 5, "PER": 5}), config=CONFIG + heads),
+        made("ner", "d", 4, counted({"ORG": 5, "PER": 5}), config=CONFIG.replace("0.1", "0.2") + other),
+    )
+    said = "Config: components.heads heads → (none), components.ner (none) → ner, training.dropout 0.1 → 0.2."
+    assert said in succeed(tmp_path)
 
 
 def test_other_scoring_code_is_a_difference(tmp_path):

@@ -297,6 +297,32 @@ def test_formats_are_recognized_by_what_is_in_them(kind, name, tmp_path):
     assert found.spans == found.texts == {"PER": 1}
 
 
+def test_files_of_another_format_in_a_folder_are_said_to_be_left(project):
+    """A folder with a database of Prodigy's beside its exports."""
+    folder = project / "mine"
+    folder.mkdir()
+    (folder / "per.jsonl").write_text(RECORDS["prodigyjsonl"])
+    (folder / "notes.md").write_text("Ada said on Monday: no.\n")
+    write_database(folder / "prodigy.db", {"org": [task("IBM", [(0, 3, "ORG")])]})
+    (folder / "old.json").write_text(RECORDS["labelstudio"])
+    said = succeed(project, "mine", "--write", "replace")
+    assert said.count("not read") == 2
+    assert "⚠ mine/old.json: not read, since it looks like LabelStudio; import it by its own path" in said
+    assert "⚠ mine/prodigy.db: not read, since it looks like ProdigyDatabase; import it by its own path" in said
+    assert "not read" not in succeed(project, "mine/per.jsonl", "--write", "replace")
+
+
+def test_files_that_belong_to_a_format_are_not_said_to_be_left(project):
+    for name, content in (
+        ("brat/1.txt", "Ada"), ("brat/1.ann", "T1\tPER 0 3\tAda\n"), ("brat/annotation.conf", "[entities]\nPER\n"),
+        ("conll/1.conll", RECORDS["conll"]), ("conll/README.md", "Ada met\nBob\n\nA list\n- x y\n"),
+    ):  # fmt: skip
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).write_text(content)
+    for name in ("brat", "conll"):
+        assert "not read" not in succeed(project, name, "--write", "replace")
+
+
 def test_readers_of_training_data_are_no_formats():
     from scripts import functions  # noqa: F401 (registers them)
 
@@ -422,7 +448,7 @@ def test_the_command_that_a_queue_prints_is_the_one_meant_in_a_shell(label, tmp_
     source = settings.readers()["labelwise.ProdigyDatabase.v1"](path="p.db", dataset=name, labels=[label])
     console = plain_console(width=80)
     with console.capture() as captured:
-        print_way_back(console, queue, Path("queues", "the label"), {"x": source}, {"x": DatasetOptions()}, "en")
+        print_way_back(console, queue, Path("queues", "the label"), {"x": source}, {"x": DatasetOptions()}, "en", {})
     command = next(line for line in captured.get().splitlines() if line.startswith("prodigy"))
     words = shlex.split(command)
     assert words[:5] == ["prodigy", "ner.manual", name, "blank:en", "queues/the label/tasks.jsonl"]

@@ -10,7 +10,7 @@ from scripts.core.errors import UserError
 from scripts.core.settings import DatasetOptions
 from scripts.merging.pull import pull
 from scripts.sources.conll import Conll
-from scripts.sources.names import name_warnings, read_twice
+from scripts.sources.names import name_warnings, read_twice, untaken_labels
 from scripts.sources.prodigy_database import prodigy_database
 from scripts.sources.prodigy_jsonl import ProdigyJsonl
 from scripts.sources.similar import misspelled, same_names, synonyms
@@ -111,6 +111,17 @@ def test_of_a_label_in_two_spellings_one_is_not_lost_in_silence(source, tmp_path
     assert warning == "ner: PERSON is taken, but not Person (2); labels and rename make them one"
     both = {"ner": source(["PERSON"], "PERSON", "Person"), "b": source(["Person"], "Person", name="b")}
     assert pulled(both, tmp_path) == []
+
+
+def test_spans_of_a_label_that_no_block_takes_are_counted(source, tmp_path):
+    """As after a label got another name in the annotation tool, in the middle of a dataset."""
+    sources = {
+        "money": source(["MONEY"], "MONEY", "AMOUNT", "AMOUNT", "ORG", "money", name="money"),
+        "org": source(["ORG"], "ORG", "MONEY", name="org"),
+        "per": source(["PER"], "DATE", name="per"),
+    }
+    entries = pull(sources, tmp_path / "out", 0.5, 1).manifest.datasets
+    assert untaken_labels(sources, entries) == {"AMOUNT (money)": 2}  # warnings name money and DATE
 
 
 def test_an_empty_dataset_is_said_to_be_empty_alone(source, tmp_path):

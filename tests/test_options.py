@@ -123,11 +123,12 @@ def test_the_screen_of_pull_says_what_the_options_did(export, tmp_path, capsys):
     source = export(of("ana", (*ADA, "PER"), (*BOB, "PER")), of("ben", (*ADA, "PER")), of("", (*ADA, "PER")))
     options = DatasetOptions(rename={"PER": "PERSON"}, annotators=["ana"])
     entries = pull({"ner": source}, tmp_path / "out", 0.5, 1, options={"ner": options}).manifest.datasets
-    print_pulled(plain_console(width=200), entries, ["ner: no answer of zoe"])
+    print_pulled(plain_console(width=200), entries, {"LOC (ner)": 2}, ["ner: no answer of zoe"])
     screen = capsys.readouterr().out.splitlines()
     assert [" ".join(line.split()) for line in screen] == [
         "dataset records = kept + other annotators spans = kept + other annotators",
         "ner 3 1 2 4 2 2",
+        "In no block's labels: 2 × LOC (ner)",
         "Renamed: 2 × PER → PERSON",
         "Other annotators: 1 × an answer without a name",
         "Other annotators: 1 × ben",

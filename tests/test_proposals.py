@@ -154,6 +154,14 @@ def config_text():
 WEEK = 7 * 86_400
 
 
+def test_names_of_datasets_say_nothing_where_the_annotators_have_names(imported, tmp_path):
+    for number, name in enumerate(["city_v2", "city_teach"]):
+        marked = answers(TEXTS, city, start=1_700_000_000 + number * WEEK, _session_id=f"{name}-ana")
+        imported(export(tmp_path, f"{name}.jsonl", marked))
+    assert options()["city_teach"].corrects == ["city_v2"]
+    assert "two annotators" not in config_text()
+
+
 @pytest.mark.parametrize("names", [("city_ana", "city_ben"), ("ana-city", "ben-city")])
 def test_names_of_two_annotators_are_no_correction(names, imported, tmp_path):
     for number, name in enumerate(names):

@@ -38,7 +38,7 @@ from scripts.merging.pull import pull
 from scripts.model.models import announce, record_data
 from scripts.queue import main
 from scripts.queueing.candidates import choose, entropy, informativeness, main_words
-from scripts.queueing.queue import usual_prefill
+from scripts.queueing.queue import covering_datasets, usual_prefill
 from scripts.queueing.tasks import Request, _destination
 from scripts.sources.doccano import Doccano
 from scripts.sources.label_studio import LabelStudio
@@ -211,7 +211,9 @@ def test_all_is_asked_once_and_then_nothing_is_left(run):
     assert found["counts"]["near-duplicates within this queue"] > 0
     chosen = {each["text"] for each in tasks()}
     assert not any(twin in chosen and text in chosen for text, twin in zip(TEXTS[60:80], TWINS, strict=True))
-    assert "nothing is left to ask" in run("--limit", 1000)
+    said = " ".join(run("--limit", 1000).split())
+    assert f"{len(chosen)} texts queued before: annotate them, or see that a block of datasets.cfg reads the" in said
+    assert "nothing is left to ask" in said
     assert not Path("queues/ORG/002").exists()
 
 
@@ -307,6 +309,7 @@ def test_binary_answers_alone_are_told_what_scores_need(project):
     for name, *options in (("pull", "annotations"), ("merge", "annotations", "corpus")):
         assert step(project, f"scripts.{name}", "datasets.cfg", *options).returncode == 0
     said = " ".join(step(project, "scripts.corpus", "datasets.cfg", "training.cfg", "corpus").stdout.split())
+    assert "The table counts accepted spans too; those in test are not scored" in said
     asked = "no text is covered as a whole for 1 label (ORG)"
     assert f"⚠ dev: {asked}; thresholds and probabilities need complete answers" in said
     assert f"⚠ test: {asked}; scores need complete answers" in said
@@ -562,5 +565,24 @@ def test_answers_do_not_go_where_pull_would_not_take_them(options):
     source = prodigy_database("prodigy.db", "org_2024", ["ORG"])
     queue = SimpleNamespace(request=Request(label="ORG"))
     for found, expected in ((DatasetOptions(), "org_2024"), (DatasetOptions(**options), "org_uncovered")):
-        name, block = _destination(queue, Path("001"), {"org": source}, {"org": found})
+        name, block = _destination(queue, Path("001"), {"org": source}, {"org": found}, {})
         assert (name, block is None) == (expected, expected == "org_2024")
+
+
+def test_complete_answers_do_not_go_into_a_dataset_of_single_spans():
+    """Prodigy would not show a text again about which the dataset of ner.teach has an answer."""
+    names = ["org_teach", "org_v1", "org_v2"]
+    sources = {name: prodigy_database("prodigy.db", name, ["ORG"]) for name in names}
+    options = dict.fromkeys(names, DatasetOptions())
+    queue = SimpleNamespace(request=Request(label="ORG"))
+    for covering, expected in (
+        ({"org_teach": 0, "org_v1": 20, "org_v2": 300}, "org_v2"),
+        ({"org_teach": 0}, "org_v1"),
+        ({"org_teach": 0, "org_v1": 0, "org_v2": 0}, "org_uncovered"),
+    ):
+        assert _destination(queue, Path("001"), sources, options, covering)[0] == expected
+
+
+def test_the_datasets_of_a_label_are_known_by_what_they_cover(project):
+    assert covering_datasets(Path("corpus"), "ORG") == {"org": KNOWN - 1, "per": 0}  # in one, two people disagree
+    assert covering_datasets(Path("corpus"), "new") == {"org": 0, "per": 0}

@@ -20,7 +20,7 @@ from scripts.core.answers import Span
 from scripts.core.errors import UserError
 from scripts.core.files import sha256, write_json
 from scripts.page import contents
-from scripts.page.page import breakable, group_errors, mark_spans, render, stack
+from scripts.page.page import breakable, group_errors, mark_spans, render, stack, unbroken
 from scripts.queueing import recommendation as deciding
 from scripts.queueing.rules import ACTIONS
 from scripts.reporting.console import count, ratio
@@ -457,6 +457,13 @@ def test_a_name_breaks_only_where_it_may():
 
 
 # One file, the same bytes
+
+
+def test_a_command_breaks_at_its_spaces_alone():
+    assert unbroken("weasel run queue . --vars.label 'A <b>'") == (
+        "<span>weasel</span> <span>run</span> <span>queue</span> <span>.</span> <span>--vars.label</span> "
+        "<span>&#39;A</span> <span>&lt;b&gt;&#39;</span>"
+    )
 
 
 def test_it_refers_to_nothing_outside(many):

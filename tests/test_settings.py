@@ -52,6 +52,7 @@ def test_values_can_be_set_from_the_command_line(tmp_path):
             "[datasets.org]: there is no 'labelwise.Prodigal.v1'; there is lab",
         ),
         (BLOCK.replace("path", "file"), "takes path, labels, kind"),
+        (BLOCK.replace('["ORG"]', '"ORG"'), "[datasets.org]: labels: 'ORG' is not list[str]; labelwise"),
         (BLOCK + "color = 3\n", "color"),
         (BLOCK.replace('["ORG"]', "3"), "labels: "),
         (BLOCK + 'kind = "odd"\n', "kind: "),

@@ -16,7 +16,10 @@ from spacy.tokens import DocBin
 from spacy.vectors import Vectors
 
 from docs.outputs import without_usage
-from scripts import functions  # noqa: F401 (registers)
+from scripts import (
+    functions,  # noqa: F401 (registers)
+    way_on,
+)
 from scripts.model.label_heads import calibration_array
 from scripts.model.models import UNFINISHED, model_digest, provenance
 from scripts.model.training import UNLEARNED_F
@@ -185,6 +188,21 @@ def test_what_cannot_be_is_one_line(options, said, project):
     assert not list(project.glob("training/**/model-best"))
 
 
+@pytest.mark.parametrize(
+    ("key", "written", "said"),
+    [
+        ("dropout", "dropuot", "[training] dropuot: there is no such key; there is dev_corpus, train_corpus, batcher"),
+        ("max_steps", "max_step", "[training] max_step: there is no such key"),
+        ("batch_size", "batchsize", "[nlp] batchsize: there is no such key; there is lang, pipeline"),
+        ("vocab_data", "vocab", "[initialize] vocab: there is no such key"),
+    ],
+)
+def test_a_key_that_spacy_would_drop_is_named(key, written, said, project):
+    config = project / "odd.cfg"
+    config.write_text(CONFIG.read_text().replace(f"\n{key} = ", f"\n{written} = "))
+    assert said in one_line(train(project, config=config))
+
+
 def test_a_component_that_is_not_installed_is_named(project):
     config = project / "odd.cfg"
     config.write_text(CONFIG.read_text().replace('factory = "label_heads"', 'factory = "label_hats"'))
@@ -249,6 +267,35 @@ def stop(project, signal_number, *options):
     said, _ = process.communicate()
     assert process.returncode != 0
     assert signal_number == signal.SIGKILL or b"To go on: weasel run train . --force; training starts anew" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        ("scripts.train configs/ner.cfg --seeds 1", "train . --force; training starts anew"),
+        ("scripts.train configs/big.cfg --seed 0 --seeds 3 --vectors=",
+         "train . --vars.run big --vars.seeds 3 --force; training starts anew"),
+        ("scripts.train_label --label=ORG --model training/big/seed-0/model-best --corpus corpus",
+         "train-label . --vars.run big --vars.label ORG --force; training starts anew"),
+        ("scripts.train configs/big.cfg --output training/big-seeds --seed 0 --seeds 5",
+         "seed-variance . --vars.run big; training starts anew"),
+        ("scripts.evaluate --run big --models training/big --seeds 1", "evaluate . --vars.run big"),
+        ("scripts.queue configs/datasets.cfg configs/ner.cfg --label= --models training/ner", "queue"),
+        ("scripts.merge configs/datasets.cfg assets/annotations corpus", "merge"),
+    ],
+)  # fmt: skip
+def test_the_command_to_go_on_has_the_variables_of_the_step(words, command, monkeypatch):
+    monkeypatch.setattr("sys.orig_argv", ["python", "-m", *words.split()])
+    assert way_on() == f"To go on: weasel run {command}"
+
+
+def test_the_command_to_train_names_the_run_and_its_seeds(project):
+    options = ("--run", "big", "--models", "training/big", "--seeds", 2)
+    assert "weasel run train . --force --vars.run big --vars.seeds 2" in one_line(
+        step(project, "scripts.evaluate", *options)
+    )
+    package = ("--model", "training/big/seed-0/model-best", "--name", "big")
+    assert "train one first: weasel run train . --vars.run big" in one_line(step(project, "scripts.package", *package))
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import signal
 import sqlite3
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
@@ -31,6 +32,19 @@ _SHOWN = {code: ascii(chr(code))[1:-1] for code in _HIDDEN if chr(code) not in "
 
 class UserError(Exception):
     """Something the user can mend: one line with the place, what is wrong there, and what is allowed."""
+
+
+def train_command(run: str, seeds: Sequence[int] = (), is_forced: bool = False) -> str:
+    """Return the command that trains the models of a run, to be named in a message.
+
+    seeds (Sequence[int]): Those that it needs; none for the first alone.
+    is_forced (bool): Whether weasel may hold that there is nothing new.
+    """
+    options = ["--force"] * is_forced
+    options += [f"--vars.run {shlex.quote(run)}"] * (run != "ner")
+    options += [f"--vars.seed {seed}" for seed in sorted(seeds)[:1] if seed]
+    options += [f"--vars.seeds {len(seeds)}"] * (len(seeds) > 1)
+    return " ".join(["weasel run train", *["."] * bool(options), *options])
 
 
 class _Stopped(KeyboardInterrupt):

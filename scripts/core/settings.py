@@ -377,7 +377,8 @@ def _first_problem(err: Exception) -> str:
         return str(err)
     problem = err.errors[0]
     key = ".".join(str(part) for part in problem.get("loc", ()) if part != "block")
-    return f"{key}: {problem['msg']}" if key else str(problem["msg"])
+    said = str(problem["msg"]).removeprefix("at root: ")
+    return f"{key}: {said}" if key else said
 
 
 def explain(err: ValidationError, where: str = "", schema: Any = Settings) -> str:

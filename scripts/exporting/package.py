@@ -13,7 +13,7 @@ from confection import Config
 from packaging.version import InvalidVersion, Version
 from spacy.cli.package import package
 
-from scripts.core.errors import UserError, committing
+from scripts.core.errors import UserError, committing, train_command
 from scripts.core.files import UNREADABLE, exclusive, put, work_folder, write_json
 from scripts.model import label_heads
 from scripts.model.models import (
@@ -130,7 +130,8 @@ def build(
         meta = msgspec.json.decode((model / "meta.json").read_bytes(), type=dict[str, object])
     except UNREADABLE as err:
         reason = err.strerror if isinstance(err, OSError) else err
-        raise UserError(f"{model}: is no trained model ({reason}); train one first: weasel run train") from err
+        train = train_command(model.parent.parent.name)
+        raise UserError(f"{model}: is no trained model ({reason}); train one first: {train}") from err
     demand_finished(model)
     demand_labels(model, labels_of(meta), labels)
     record = provenance(meta)

@@ -273,7 +273,8 @@ class _Kept:
         if self._mean:
             steps = self._mean.put()
             score, others = evaluate()
-            _say(f"Mean of the weights at {len(steps)} evaluations, from step {steps[0]:,}: score {100 * score:.2f}")
+            evaluations = f"{len(steps)} evaluation{'s' * (len(steps) > 1)}"
+            _say(f"Mean of the weights at {evaluations}, from step {steps[0]:,}: score {100 * score:.2f}")
             self._save({**info, "other_scores": others})
 
     def _save(self, info: Info) -> None:

@@ -16,13 +16,14 @@ import thinc
 from confection import Config, ConfigValidationError
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
+from spacy.schemas import ConfigSchemaInit, ConfigSchemaNlp, ConfigSchemaPretrain, ConfigSchemaTraining
 from spacy.strings import StringStore
 from spacy.util import get_package_path, is_package, walk_dict
 from thinc.api import NumpyOps, get_current_ops, set_current_ops
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from scripts.building.splits import SplitName, read_corpus
-from scripts.core.errors import UserError
+from scripts.core.errors import UserError, train_command
 from scripts.core.files import UNREADABLE, Count, code_digest, sha256
 
 KEY = "labelwise"  # in meta.json
@@ -33,6 +34,10 @@ _CODE = (_SCRIPTS / "functions.py", _SCRIPTS / "building", _SCRIPTS / "model")
 # Systems and processors on which NumPy's OpenBLAS multiplies matrices faster than BLIS, thinc's own choice; measured in
 # docs/performance.md. Never by a stopwatch: the two differ in the last bits, and models with them.
 _OPENBLAS = {("Linux", "x86_64")}
+_SCHEMAS = {  # of the sections whose keys spaCy fills in; elsewhere, functions take the keys, and refuse others
+    "nlp": ConfigSchemaNlp, "training": ConfigSchemaTraining, "initialize": ConfigSchemaInit,
+    "pretraining": ConfigSchemaPretrain,
+}  # fmt: skip
 
 
 class Provenance(msgspec.Struct, kw_only=True):
@@ -163,6 +168,14 @@ def fast_ops(config: Mapping[str, Any]) -> Iterator[None]:
         set_current_ops(before)
 
 
+def demand_known_keys(path: Path, config: Config) -> None:
+    """RAISES (UserError): If a section of spaCy's own has a key that spaCy does not know: it would drop the key."""
+    for section, schema in _SCHEMAS.items():
+        known = schema.model_fields
+        if unknown := [key for key in config.get(section, {}) if key not in known]:
+            raise UserError(f"{path}: [{section}] {unknown[0]}: there is no such key; there is {', '.join(known)}")
+
+
 def blas_threads(config: Mapping[str, Any]) -> int:
     """[system] threads of a config, 1 if it has none. RAISES (UserError): If it is not a number of threads."""
     threads = config.get("system", {}).get("threads", 1)
@@ -215,8 +228,8 @@ def demand_finished(best: Path) -> None:
     note = best.with_name(UNFINISHED)
     if note.exists():
         raise UserError(
-            f"{best}: is of the training before; the last one was stopped, or still runs. Train again: weasel run "
-            f"train . --force; to use this model all the same, remove {note}"
+            f"{best}: is of the training before; the last one was stopped, or still runs. Train again: "
+            f"{train_command(note.parent.parent.name, is_forced=True)}; to use this model all the same, remove {note}"
         )
 
 
@@ -224,7 +237,9 @@ def demand_labels(place: Path, known: Collection[str], labels: Collection[str]) 
     """RAISES (UserError): If models know no label of the corpus: they are of another project, as the demo's."""
     if labels and known and set(known).isdisjoint(labels):  # a component need not say what it knows
         some = ", ".join(sorted(labels)[:3])
-        raise UserError(f"{place}: knows no label of the corpus ({some}{', …' * (len(labels) > 3)}): weasel run train")
+        run = place.parent.parent if place.name == BEST else place
+        there = f"{some}{', …' * (len(labels) > 3)}"
+        raise UserError(f"{place}: knows no label of the corpus ({there}): {train_command(run.name)}")
 
 
 def find_models(
@@ -243,11 +258,15 @@ def find_models(
     found = {int(path.name[5:]): path for path in folder.glob("seed-*") if re.fullmatch(r"seed-\d+", path.name)}
     for seed in seeds:
         if seed not in found or not (found[seed] / BEST).is_dir():
-            raise UserError(f"{folder}: has no seed-{seed}/{BEST}; train it first: weasel run train . --force")
+            raise UserError(
+                f"{folder}: has no seed-{seed}/{BEST}; train it first: {train_command(folder.name, seeds, True)}"
+            )
     chosen = {seed: found[seed] for seed in sorted(seeds or found)}
     models = [_read_model(path / BEST, seed) for seed, path in chosen.items() if (path / BEST).is_dir()]
     if not models:
-        raise UserError(f"{folder}: has no seed-<n>/{BEST}; train a model first: weasel run train . --force")
+        raise UserError(
+            f"{folder}: has no seed-<n>/{BEST}; train a model first: {train_command(folder.name, is_forced=True)}"
+        )
     demand_labels(folder, frozenset().union(*(model.labels for model in models)), labels)
     skipped = [f"{path}: has no {BEST}" for path in chosen.values() if not (path / BEST).is_dir()]
     # Models of another corpus are of an earlier run, unless there are no others.

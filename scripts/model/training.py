@@ -23,7 +23,7 @@ from scripts.core.files import exclusive, replace_folder, work_folder
 from scripts.core.workers import available_cores, available_mb, spread
 from scripts.model import label_heads
 from scripts.model.fitting import demand_training_numbers, fit, length
-from scripts.model.models import BEST, UNFINISHED, announce, blas_threads, fast_ops, save_model
+from scripts.model.models import BEST, UNFINISHED, announce, blas_threads, demand_known_keys, fast_ops, save_model
 from scripts.model.teacher import Teacher, label_heads_of, teacher_share, teacher_values
 from scripts.model.thresholds import (
     demand_numbers,
@@ -51,9 +51,8 @@ def load_config(path: Path, values: Mapping[str, Any], vectors: str = "") -> tup
     vectors (str): A pipeline with static vectors, as a path or package, for all layers that can use them; "none" for no
         vectors; empty: those that `weasel run vectors` has built, if there are any and the config names no others.
     RETURNS (tuple[Config, dict[str, Any]]): The config, and all values that were set.
-    RAISES (UserError): If the config cannot be read, has no such key or no layer that can use vectors, names a
-        component that is not installed, sets pretrained weights or vectors that would not be used, has layers that need
-        vectors and none, or a number that is out of bounds.
+    RAISES (UserError): If the config cannot be read, has a key that spaCy does not know or lacks one that is set, or
+        names a component that is not installed, or vectors, pretrained weights or a number that cannot be used.
     """
     values = dict(values)
     written = _read(path, {})
@@ -96,6 +95,7 @@ def _start(config: Config) -> Path | None:
 def _read(path: Path, values: Mapping[str, Any]) -> Config:
     try:
         config = spacy.util.load_config(path, overrides=dict(values))
+        demand_known_keys(path, config)
         config.interpolate()  # says which variable does not exist
         return config
     except ConfigValidationError as err:

@@ -45,7 +45,8 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.filters |= {
         "ratio": ratio, "count": count, "at": position, "share": percent, "interval": interval, "mark": mark,
-        "listed": listed, "plural": plural, "visible": visible, "breakable": breakable, "when": minute,
+        "listed": listed, "plural": plural, "visible": visible, "breakable": breakable, "unbroken": unbroken,
+        "when": minute,
         "log2": math.log2, "amount": amount, "unmeasured": unmeasured, "cells": cells,
         "by_kind": errors_by_kind,
         **consistency.FILTERS,
@@ -124,6 +125,11 @@ def visible(text: str) -> str:
 def breakable(text: str) -> Markup:
     """Let names break over lines: after `_`, `-` and the like, and before a capital."""
     return Markup("<wbr>").join(BREAKS.split(visible(text))).replace(Markup(" <wbr>"), " ")
+
+
+def unbroken(command: str) -> Markup:
+    """Let a command break over lines at its spaces alone, and not after the hyphens of its options."""
+    return Markup(" ").join(Markup("<span>{}</span>").format(word) for word in visible(command).split(" "))
 
 
 def _curve_floor(curve: LearningCurve | None) -> float:

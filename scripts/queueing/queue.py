@@ -13,6 +13,7 @@ from rich.console import Console
 from scripts.building.corpus import whole_splitter
 from scripts.building.plan import CorpusPlan, other_split
 from scripts.building.splits import SPLITS, read_corpus
+from scripts.checking.coverage import MATRIX, read_matrix
 from scripts.checking.review import FOLDER, Suspect, stream_suspects
 from scripts.core.answers import GoldText, Span, hash_of_line
 from scripts.core.errors import UserError
@@ -22,7 +23,7 @@ from scripts.exporting.push import TOOLS, Pushed, PushTask, Target, push
 from scripts.exporting.tokens import Tokens
 from scripts.merging.account import Ledger
 from scripts.merging.decide import longest_first
-from scripts.merging.merged import annotated_labels, gold_as_merged
+from scripts.merging.merged import annotated_labels, gold_as_merged, load
 from scripts.merging.text_record import REPLACEMENT, Conflict
 from scripts.model.models import TrainedModel, find_models, model_digest
 from scripts.queueing.candidates import Tagger, choose_uncovered
@@ -109,6 +110,16 @@ def queue(
         is_unfinished = any(model.is_unfinished for model in trained)
         others = other_split(corpus, plan) if request.kind == "uncovered" else []
         return Queued(place, account, waiting, is_outdated, is_unfinished, pushed, others)
+
+
+def covering_datasets(corpus: Path, label: str) -> dict[str, int]:
+    """Return the number of texts that each dataset with answers covers for a label.
+
+    RAISES (UserError): If coverage.csv is not as it was merged.
+    """
+    matrix = read_matrix(corpus / MATRIX)
+    rows = [row.datasets for row in matrix.labels if row.label == label] if matrix else []
+    return {name: sum(row.get(name, 0) for row in rows) for name, read in load(corpus).answers.items() if read["read"]}
 
 
 def _demand_label(label: str, labels: list[str], is_started: bool) -> None:

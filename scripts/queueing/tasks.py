@@ -155,13 +155,14 @@ FORMATS = {
 
 def print_way_back(
     console: Console, queue: Queue, folder: Path, sources: Mapping[str, Source],
-    options: Mapping[str, DatasetOptions], lang: str,
+    options: Mapping[str, DatasetOptions], lang: str, covering: Mapping[str, int],
 ) -> None:  # fmt: skip
     """Print what to do with the tasks in a folder, and the block of the config that reads the answers.
 
     sources (Mapping[str, Source]), options (Mapping[str, DatasetOptions]): The datasets of the config.
+    covering (Mapping[str, int]): By dataset that was merged, the number of texts that it covers for the label.
     """
-    name, block = _destination(queue, folder, sources, options)
+    name, block = _destination(queue, folder, sources, options, covering)
     task_format = FORMATS[queue.request.format]
     tasks = (folder / task_format.name).as_posix()
     if queue.request.format == "prodigy":
@@ -186,8 +187,9 @@ def _label_option(label: str) -> list[str]:
 
 
 def _destination(
-    queue: Queue, folder: Path, sources: Mapping[str, Source], options: Mapping[str, DatasetOptions]
-) -> tuple[str, DatasetBlock | None]:
+    queue: Queue, folder: Path, sources: Mapping[str, Source], options: Mapping[str, DatasetOptions],
+    covering: Mapping[str, int],
+) -> tuple[str, DatasetBlock | None]:  # fmt: skip
     """Return the dataset that the answers go to, and the block that reads it unless the config has one."""
     request, task_format = queue.request, FORMATS[queue.request.format]
     if request.format != "prodigy":
@@ -197,9 +199,11 @@ def _destination(
     prodigy = {name: one for name, one in sources.items() if isinstance(one, ProdigyDatabase | ProdigyServer)}
     # The answers will have our name of the label, and may be anybody's.
     as_it_is = [name for name in prodigy if not options[name].rename and not options[name].annotators]
-    own = [prodigy[name].dataset for name in as_it_is if prodigy[name].labels == [request.label]]
-    if own and request.kind == "uncovered":
-        return own[0], None
+    own = [name for name in as_it_is if prodigy[name].labels == [request.label]]
+    # One that covers no text holds answers about single spans, as ner.teach makes them.
+    complete = [name for name in own if covering.get(name) != 0]
+    if complete and request.kind == "uncovered":
+        return prodigy[max(complete, key=lambda name: covering.get(name, 0))].dataset, None
     # A review needs a dataset of its own: Prodigy does not ask about a text that the dataset has.
     number = "" if request.kind == "uncovered" else f"_{folder.name}"
     name = f"{slug(request.label)}_{request.kind}{number}"

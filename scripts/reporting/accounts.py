@@ -28,9 +28,15 @@ def print_intake(console: Console, accounts: Mapping[str, Entry | Intake]) -> No
     print_counts(console, "Noted", sum((Counter(account.notes) for account in accounts.values()), Counter()))
 
 
-def print_pulled(console: Console, entries: Mapping[str, Entry], warnings: Iterable[str]) -> None:
-    """The account of what was read, as `print_intake`; what the options of the datasets did; and warnings."""
+def print_pulled(
+    console: Console, entries: Mapping[str, Entry], untaken: Mapping[str, int], warnings: Iterable[str]
+) -> None:
+    """The account of what was read, as `print_intake`; what the options of the datasets did; and warnings.
+
+    untaken (Mapping[str, int]): The spans of labels that no block takes, by label.
+    """
     print_intake(console, entries)
+    print_counts(console, "In no block's labels", untaken)
     print_counts(console, "Renamed", sum((Counter(entry.renamed) for entry in entries.values()), Counter()))
     others = sum((Counter(entry.other_annotators) for entry in entries.values()), Counter[str]())
     named = {name or "an answer without a name": number for name, number in others.items()}

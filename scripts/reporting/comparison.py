@@ -53,7 +53,7 @@ def _label_differences(found: Differences) -> Iterator[str]:
 
 def _training_differences(found: Differences) -> Iterator[str]:
     if found.config:
-        yield f"Config: {_value_changes(found.config)}."
+        yield f"Config: {_value_changes(_whole_blocks(found.config))}."
     if found.code:
         yield "Training code changed."
     if found.scoring:
@@ -63,6 +63,18 @@ def _training_differences(found: Differences) -> Iterator[str]:
     if found.seeds:
         before, after = (", ".join(map(str, seeds)) for seeds in found.seeds)
         yield f"Seeds: {before} → {after}."
+
+
+def _whole_blocks(changes: Sequence[ValueChange]) -> list[ValueChange]:
+    """Put one change in place of all those of a block that only one run has, as a component: that of what makes it."""
+    made: dict[str, ValueChange] = {}
+    for change in sorted(changes, key=lambda change: change.name.count(".")):
+        block, _, key = change.name.rpartition(".")
+        is_maker = key == "factory" or key.startswith("@")
+        if is_maker and None in (change.before, change.after) and not any(map(f"{block}.".startswith, made)):
+            made[f"{block}."] = ValueChange(block, change.before, change.after)
+    rest = [change for change in changes if not any(map(change.name.startswith, made))]
+    return [*made.values(), *rest]
 
 
 def _value_changes(changes: Sequence[ValueChange]) -> str:

@@ -64,6 +64,8 @@ def _print_spans(console: Console, corpus: Corpus, folder: Path, max_misaligned:
     """Spans of the gold and what became of them: those that are not on token boundaries by label."""
     if binary := decided_apart(corpus.read):
         console.print(binary)
+    if corpus.read.get("accepted"):
+        console.print("The table counts accepted spans too; those in test are not scored")
     if not set(corpus.outcomes) - {"read", "exact"} and not corpus.too_long:
         return
     console.print(f"Spans: {as_sum(corpus.outcomes)}; corpus/misaligned/ lists them")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from scripts.core.errors import train_command
 from scripts.reporting.console import count, listed, new_table, plural, ratio
 from scripts.scoring.learning_curve import HELPS, HURTS, NO_SUPPORT, LearningCurve
 from scripts.scoring.metrics import Macro, MetricColumn, Metrics, Score, columns_of
@@ -91,7 +92,8 @@ def print_training_data(console: Console, run: Run, corpus: Path) -> None:
             f"{plural(len(run.trained.outdated), 'label')} on earlier data"
         )
     elif run.is_outdated:
-        console.print(f"⚠ the model was trained on other data than {corpus} holds now; train again: weasel run train")
+        again = train_command(run.run, run.seeds)
+        console.print(f"⚠ the model was trained on other data than {corpus} holds now; train again: {again}")
 
 
 def print_seed_variance(console: Console, found: SeedVariance) -> None:

@@ -118,7 +118,7 @@ def _changes(
     families = [adjusted_p_values(np.where(family, raw, np.nan)) for family in (is_annotated, ~is_annotated)]
     p[:-2] = np.where(is_annotated, *families)
     sizes = [*support.tolist(), *[int(support.sum())] * 2]
-    numbers = [*texts.tolist(), *[int(texts.max(initial=0))] * 2]
+    numbers = [*texts.tolist(), *[int(paired.is_scored.any(1).sum())] * 2]
     verdicts = [_verdict(*row, is_single) for row in zip(delta, p, sizes, numbers, strict=True)]
     columns = (map(rounded, column) for column in (f, before, delta, low, high, p))
     return [Change(*row) for row in zip(*columns, verdicts, sizes, numbers, strict=True)]

@@ -55,13 +55,15 @@ def find_corrected(one: Known, others: Iterable[Known], new: Iterable[Known]) ->
 
 def _doubts(one: Known, other: Known, named: bool, are_parts: bool) -> Iterator[str]:
     """Yield what speaks against a correction."""
-    if not named and _annotate_apart(one.evidence, other.evidence):
+    mine, theirs = set(one.evidence.answers), set(other.evidence.answers)
+    are_told = "" not in mine | theirs and bool(mine) and bool(theirs)  # both name their annotators
+    if not named and are_told and not mine & theirs:
         yield "annotators differ"
-    elif not named and _are_of_two(one.dataset, other.dataset):
+    elif not named and not are_told and _are_of_two(one.dataset, other.dataset):
         yield "by their names, they may be of two annotators"
-    mine, theirs = (0, 0) if are_parts else _count_spans(one, other)
-    if mine < _FEW * theirs:
-        yield f"it has {mine:,} spans of the label in these texts, {other.dataset} {theirs:,}"
+    ours, before = (0, 0) if are_parts else _count_spans(one, other)
+    if ours < _FEW * before:
+        yield f"it has {ours:,} spans of the label in these texts, {other.dataset} {before:,}"
 
 
 def _shared(one: Evidence, other: Evidence) -> tuple[int, int, bool]:
@@ -186,9 +188,3 @@ def _words_before_correcting(name: str) -> list[str]:
 
 def _alike_at_start(one: Iterable[str], other: Iterable[str]) -> int:
     return len(list(takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))))
-
-
-def _annotate_apart(one: Evidence, other: Evidence) -> bool:
-    """Whether both name their annotators, and these are others."""
-    mine, theirs = set(one.answers), set(other.answers)
-    return "" not in mine | theirs and bool(mine) and bool(theirs) and not mine & theirs

@@ -31,6 +31,7 @@ Reader = Callable[..., Any]
 _PRODIGY = "prodigyjsonl"
 _START = 2**16  # bytes of a file that tell its encoding
 _MAX_REASONS = 4
+_MAX_OTHERS = 100  # files of a folder beside those that are read, to be recognized
 _MAX_LOST = 10  # labels without a span, for which a dataset is read again
 
 
@@ -115,6 +116,28 @@ def _list_datasets(reader: Reader, reader_name: str, path: str, options: Mapping
     else:
         split = split_of(Path(path).name) if "path" in where and _sibling_splits(path) else ""
         yield FoundDataset(name, reader_name, {**where, **options}, split=split)
+
+
+def unread_files(path: str, found: Iterable[FoundDataset]) -> list[str]:
+    """Return a line for each file of an imported folder that holds annotations and was not read, since they are of
+    another format.
+    """
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        return []
+    readers = {name: reader for name, reader in settings.readers().items() if not getattr(reader, "is_fallback", False)}
+    read: set[Path] = set()
+    for dataset in found:
+        source = _make_source(settings.readers()[dataset.reader], [], dataset.options)
+        read.update(file.resolve() for file, _ in getattr(source, "all_files", list)())
+        read.add(Path(dataset.options.get("path", "")).expanduser().resolve())
+    others = [file for file, _ in files(path, ("",)) if file.resolve() not in read]
+    recognized = [(file, _recognizing(readers, str(file))) for file in others[:_MAX_OTHERS]]
+    return [
+        f"{file}: not read, since it looks like {formats[0].split('.')[1]}; import it by its own path"
+        for file, formats in recognized
+        if formats
+    ]
 
 
 def make_blocks(datasets: Iterable[FoundDataset], prefix: str = "") -> list[DatasetBlock]:

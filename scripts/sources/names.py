@@ -52,6 +52,20 @@ def name_warnings(sources: Mapping[str, Source], entries: Mapping[str, Entry]) -
                 yield f"{name}: {label} is taken, but not {spans}; labels and rename make them one"
 
 
+def untaken_labels(sources: Mapping[str, Source], entries: Mapping[str, Entry]) -> dict[str, int]:
+    """Return the numbers of spans whose label no block takes, by label and dataset: `AMOUNT (money)`. It may be meant
+    so; after a label was renamed in the annotation tool, its texts would count as those without an entity.
+    """
+    known = _known(sources, entries)
+    return {
+        f"{label} ({name})": number
+        for name, entry in entries.items()
+        if not entry.missing_labels  # else a warning names them
+        for label, number in entry.other_labels.items()
+        if label not in known and not any(same_names(taken, [label]) for taken in sources[name].labels)
+    }
+
+
 def read_twice(sources: Mapping[str, Source], options: Mapping[str, DatasetOptions]) -> Iterator[str]:
     """Yield a line for two blocks that take the same labels of the same annotators from the same place, as when one was
     copied: the merge would take them for two annotators; or labels of there that become one, which belong in one block.
