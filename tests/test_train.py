@@ -191,9 +191,13 @@ def test_what_cannot_be_is_one_line(options, said, project):
 @pytest.mark.parametrize(
     ("key", "written", "said"),
     [
-        ("dropout", "dropuot", "[training] dropuot: there is no such key; there is dev_corpus, train_corpus, batcher"),
+        (
+            "dropout",
+            "dropuot",
+            "[training] dropuot: there is no such key; there is accumulate_gradient, annotating_components, ",
+        ),
         ("max_steps", "max_step", "[training] max_step: there is no such key"),
-        ("batch_size", "batchsize", "[nlp] batchsize: there is no such key; there is lang, pipeline"),
+        ("batch_size", "batchsize", "[nlp] batchsize: there is no such key; there is after_creation, "),
         ("vocab_data", "vocab", "[initialize] vocab: there is no such key"),
     ],
 )

@@ -14,9 +14,8 @@ import numpy
 import spacy
 import thinc
 from confection import Config, ConfigValidationError
-from spacy.language import Language
+from spacy.language import DEFAULT_CONFIG_PRETRAIN_PATH, Language
 from spacy.pipeline import TrainablePipe
-from spacy.schemas import ConfigSchemaInit, ConfigSchemaNlp, ConfigSchemaPretrain, ConfigSchemaTraining
 from spacy.strings import StringStore
 from spacy.util import get_package_path, is_package, walk_dict
 from thinc.api import NumpyOps, get_current_ops, set_current_ops
@@ -34,10 +33,6 @@ _CODE = (_SCRIPTS / "functions.py", _SCRIPTS / "building", _SCRIPTS / "model")
 # Systems and processors on which NumPy's OpenBLAS multiplies matrices faster than BLIS, thinc's own choice; measured in
 # docs/performance.md. Never by a stopwatch: the two differ in the last bits, and models with them.
 _OPENBLAS = {("Linux", "x86_64")}
-_SCHEMAS = {  # of the sections whose keys spaCy fills in; elsewhere, functions take the keys, and refuse others
-    "nlp": ConfigSchemaNlp, "training": ConfigSchemaTraining, "initialize": ConfigSchemaInit,
-    "pretraining": ConfigSchemaPretrain,
-}  # fmt: skip
 
 
 class Provenance(msgspec.Struct, kw_only=True):
@@ -170,10 +165,13 @@ def fast_ops(config: Mapping[str, Any]) -> Iterator[None]:
 
 def demand_known_keys(path: Path, config: Config) -> None:
     """RAISES (UserError): If a section of spaCy's own has a key that spaCy does not know: it would drop the key."""
-    for section, schema in _SCHEMAS.items():
-        known = schema.model_fields
+    defaults = {**Language.default_config, **Config().from_disk(DEFAULT_CONFIG_PRETRAIN_PATH, interpolate=False)}
+    for section in ("nlp", "training", "initialize", "pretraining"):  # elsewhere, functions refuse other keys
+        known = defaults[section]
         if unknown := [key for key in config.get(section, {}) if key not in known]:
-            raise UserError(f"{path}: [{section}] {unknown[0]}: there is no such key; there is {', '.join(known)}")
+            raise UserError(
+                f"{path}: [{section}] {unknown[0]}: there is no such key; there is {', '.join(sorted(known))}"
+            )
 
 
 def blas_threads(config: Mapping[str, Any]) -> int:
