@@ -65,7 +65,7 @@ def test_the_first_rule_that_holds(changed, rule, action):
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"suspects": 6}, "6 suspects among 200 spans"),
+        ({"suspects": 6}, "6 suspects of tier 1 among 200 spans"),
         ({"confusions": 12}, "12 of 20 errors are confusions with ORG"),
         ({"f": 0.8, "errors": 20.5}, "F .80, 20.5 errors"),  # a mean over seeds, as everywhere
         ({"all_f": 0.02}, "F of all labels .02"),

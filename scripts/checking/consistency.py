@@ -253,6 +253,7 @@ def print_consistency(console: Console, found: Consistency) -> None:
         numbers = (sum(states), *states, sum(one.suspects.values()), one.tiers["1"])
         table.add_row(label, *(f"{number:,}" for number in numbers))
     console.print(table)
+    console.print("\nsuspects: annotations that are probably wrong; tier 1: the most certain of them")
     for line in ["", *_form_lines(found), *_label_lines(found), *_group_lines(found.groups)]:
         console.print(line)
     if found.candidates > found.suspects:

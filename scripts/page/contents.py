@@ -205,12 +205,12 @@ def _label_cautions(newest: ScoredRun) -> Iterator[Caution]:
     if few:
         yield (
             f"{_labels_have(few)} fewer than {FEW_ENTITIES} entities in the test texts: {listed(few, 8)}.",
-            "One entity more or less changes their F a lot: mind the intervals.",
+            "One entity more or less changes F a lot: mind the intervals.",
         )
     if low:
         yield (
             f"{plural(len(low), 'label')} covered in fewer than half of the training texts: {listed(low, 8)}.",
-            "More texts annotated for them are likely to help.",
+            "Annotating more texts is likely to help.",
         )
 
 

@@ -204,7 +204,7 @@ def _most_confused(label: str, confusion: Confusion) -> tuple[str | None, float]
 COLUMNS = {  # and what their headings do not say
     "covered": "share of the texts",
     "entities": "",
-    "suspects": "annotations that are probably wrong",
+    "suspects": "annotations that are probably wrong, of tier 1",
     "agree": "F between annotators",
     "F": "",
     "95 %": "",

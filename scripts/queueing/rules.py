@@ -127,7 +127,7 @@ def _confused(label: Signals) -> str | None:
 def _suspected(label: Signals) -> str | None:
     if not label.spans or not label.suspects or label.suspects < max(SUSPECTS, SUSPECT_SHARE * label.spans):
         return None
-    return f"{label.suspects:,} suspects among {label.spans:,} spans"
+    return f"{label.suspects:,} suspects of tier 1 among {label.spans:,} spans"
 
 
 def _still_rising(label: Signals) -> str | None:
