@@ -204,6 +204,20 @@ def test_what_is_asked_comes_back_and_is_covered(project, run):
     assert len(once) == len(set(once))
 
 
+@pytest.mark.parametrize("said", ["ignore", "reject"])
+def test_nobody_is_asked_again_about_what_was_ignored_or_rejected(said, project, run):
+    run("--limit", 10)
+    skipped = [each["text"] for each in tasks()[:4]]
+    with closing(sqlite3.connect("prodigy.db")) as database, database:
+        for text in skipped:
+            add_task(database, [1], task(text, answer=said))
+    shutil.rmtree("queues")
+    prepare(project)
+    run("--limit", 1000)
+    assert account()["counts"]["ignored or rejected"] == 4
+    assert not {each["text"] for each in tasks()} & set(skipped)
+
+
 def test_all_is_asked_once_and_then_nothing_is_left(run):
     run("--limit", 1000)
     found = account()

@@ -58,16 +58,19 @@ class Candidate(NamedTuple):
 
 
 def choose_uncovered(
-    gold: Path, texts: int, request: Request, before: frozenset[str], splitter: Splitter, tagger: Tagger | None
-) -> Selection:
+    gold: Path, texts: int, request: Request, before: frozenset[str], datasets: frozenset[str], splitter: Splitter,
+    tagger: Tagger | None,
+) -> Selection:  # fmt: skip
     """Choose uncovered texts of the gold. Memory holds ten times as many texts as are asked for.
 
     before (frozenset[str]): Keys of what was asked before.
+    datasets (frozenset[str]): Those that cover the label: whoever ignored or rejected a text there is not asked again.
     tagger (Tagger | None): The models that rank the texts; None for a random sample.
     """
     counts = Ledger()
     all_texts = with_progress(read_gold(gold), texts, "Choosing")
-    eligible = _eligible(all_texts, request, before, splitter, tagger.max_length if tagger else sys.maxsize, counts)
+    max_length = tagger.max_length if tagger else sys.maxsize
+    eligible = _eligible(all_texts, request, before, datasets, splitter, max_length, counts)
     if tagger:
         known = (
             text.text for text in read_gold(gold)
@@ -87,8 +90,8 @@ def choose_uncovered(
 
 
 def _eligible(
-    texts: Iterable[GoldText], request: Request, before: frozenset[str], splitter: Splitter, max_length: int,
-    counts: Ledger,
+    texts: Iterable[GoldText], request: Request, before: frozenset[str], datasets: frozenset[str], splitter: Splitter,
+    max_length: int, counts: Ledger,
 ) -> Iterator[GoldText]:  # fmt: skip
     for text in texts:
         counts["read"] += 1
@@ -100,6 +103,8 @@ def _eligible(
             counts[f"not of the {request.texts} texts"] += 1
         elif question_key(text.text) in before:
             counts["queued before"] += 1
+        elif not datasets.isdisjoint(text.other_sources):
+            counts["ignored or rejected"] += 1
         elif len(text.text) > max_length:
             counts["too long for the pipeline"] += 1
         else:

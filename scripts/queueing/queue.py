@@ -91,8 +91,9 @@ def queue(
             trained = find_models(models, digest, labels)[0]
         if request.kind == "uncovered":
             tagger = Tagger(trained, request.label) if trained else None
-            texts = merged.totals["texts"]
-            chosen = choose_uncovered(gold, texts, request, before, whole_splitter(plan, gold), tagger)
+            datasets = frozenset(name for name, texts in covering_datasets(corpus, request.label).items() if texts)
+            splitter = whole_splitter(plan, gold)
+            chosen = choose_uncovered(gold, merged.totals["texts"], request, before, datasets, splitter, tagger)
         else:
             choose = choose_suspects if request.kind == "suspects" else choose_conflicts
             chosen = choose(corpus, request, before)
