@@ -155,10 +155,10 @@ def train(job: Job, gold: list[GoldText], labels: list[str], dev: list[GoldText]
     from scripts.model.teacher import OTHER_SEED, Teacher, teacher_values
     from scripts.model.vectors import start_from
 
-    config = _config(job, gold)
+    config, words = _config(job, gold)
     is_partial = any(len(each.covered) < len(labels) for each in gold)
     teacher = None
-    if dev and is_partial and job.system == HEADS and (shorter := teacher_values(config)):
+    if dev and is_partial and job.system == HEADS and (shorter := teacher_values(config, words)):
         of_teacher = job._replace(steps=shorter["training.max_steps"], seed=job.seed + OTHER_SEED)
         first = train(of_teacher, gold, labels)
         teacher = Teacher(tune(first, dev, labels))
@@ -187,8 +187,8 @@ def train(job: Job, gold: list[GoldText], labels: list[str], dev: list[GoldText]
     return nlp
 
 
-def _config(job: Job, gold: list[GoldText]) -> Any:
-    """The config of a training, with its length."""
+def _config(job: Job, gold: list[GoldText]) -> tuple[Any, int]:
+    """The config of a training, with its length; and the number of words of the texts."""
     import spacy
 
     from scripts.model.fitting import length
@@ -197,8 +197,9 @@ def _config(job: Job, gold: list[GoldText]) -> Any:
     values = {"training.max_steps": job.steps, **dict(job.settings)}
     config = spacy.util.load_config(path, values)
     tokenize = spacy.blank(config["nlp"]["lang"]).make_doc
-    values |= length(config, sum(len(tokenize(each.text)) for each in gold))
-    return spacy.util.load_config(path, values, interpolate=True)
+    words = sum(len(tokenize(each.text)) for each in gold)
+    values |= length(config, words)
+    return spacy.util.load_config(path, values, interpolate=True), words
 
 
 def _batches(examples: list[Any], batcher: Any, order: random.Random) -> Iterable[Any]:

@@ -169,18 +169,24 @@ def test_training_ends_at_a_plateau_of_the_smoothed_score(project):
     assert max(steps_of(train(project, "--training.max_steps", 60, "--length.plateau", 0))) == 60
 
 
-def test_a_teacher_is_trained_for_a_share_of_the_steps():
-    def steps_of_teacher(share, values, words):
-        values = {"length.teacher": share, **values}
+def test_a_teacher_is_trained_for_as_many_epochs_and_for_a_share_of_the_least_steps():
+    def steps_of_teacher(words, values=None):
+        values = values or {}
         config = load_config(CONFIG, {**values, **length(load_config(CONFIG, values), words)})
-        shorter = teacher_values(config)
+        shorter = teacher_values(config, words)
         return shorter and (shorter["training.max_steps"], length(load_config(CONFIG, {**values, **shorter}), words))
 
     of_450 = {"training.eval_frequency": 75, "training.patience": 225}
-    assert steps_of_teacher(0.5, {}, 8_500) == (450, of_450)
-    assert steps_of_teacher(0.5, {"training.max_steps": 900, "training.eval_frequency": 600}, 8_500) == (450, of_450)
-    assert steps_of_teacher(1.0, {"training.max_epochs": 2}, 1_800_000)[0] == 14_400
-    assert steps_of_teacher(0, {}, 8_500) == {}
+    assert steps_of_teacher(8_500) == (450, of_450)
+    assert steps_of_teacher(45_000)[0] == 720
+    assert steps_of_teacher(1_800_000)[0] == 28_800
+    assert steps_of_teacher(8_500, {"length.teacher": 1.0})[0] == 900
+    assert steps_of_teacher(8_500, {"length.teacher": 0}) == {}
+    assert steps_of_teacher(8_500, {"training.max_steps": 900, "training.eval_frequency": 600}) == (450, of_450)
+    assert steps_of_teacher(1_800_000, {"training.max_steps": 60})[0] == 60
+    assert steps_of_teacher(1_800_000, {"training.max_epochs": 2})[0] == 14_400
+    by_texts = {"training.max_steps": 60, "training.batcher.@batchers": "spacy.batch_by_sequence.v1"}
+    assert steps_of_teacher(1_800_000, by_texts)[0] == 60
 
 
 def test_a_teacher_without_label_heads_is_one_line(tmp_path):
@@ -192,7 +198,7 @@ def test_a_teacher_without_label_heads_is_one_line(tmp_path):
 
 
 def test_a_teacher_is_trained_where_labels_are_not_covered_and_is_not_kept(project):
-    few = ("--training.max_steps", 40, "--length.teacher")
+    few = ("--length.least_steps", 48, "--length.teacher")
     docs = [doc(number) for number in range(20, 60)]
     for text in docs[::2]:
         text.spans["covered"] = [span for span in text.spans["covered"] if span.label_ == "ORG"]
@@ -205,7 +211,7 @@ def test_a_teacher_is_trained_where_labels_are_not_covered_and_is_not_kept(proje
         done = train(project, *few, share)
         assert done.returncode == 0, done.stderr
         assert ("A teacher first" in done.stdout) == (share > 0)
-        assert re.findall(r"^(\d+) steps: ", done.stdout, re.M) == (["20", "40"] if share else ["40"])
+        assert re.findall(r"^(\d+) steps: ", done.stdout, re.M) == (["24", "48"] if share else ["48"])
         made.append({path.name: path.read_bytes() for path in model.rglob("*") if path.is_file()})
         assert sorted(path.name for path in model.parent.iterdir()) == [".lock", "model-best"]
     assert made[0] == made[1]

@@ -93,8 +93,8 @@ class Length(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     epochs (float): Of the training texts: sets the steps, from least_steps to most_steps.
     evaluations (int): The most.
     plateau (float): The share of the steps without a better score on the dev texts after which training ends; 0: never.
-    teacher (float): The share of the steps for which a first model is trained, where labels are not covered in some
-        texts: the model learns there what the first one predicts. 0: there is none, and nothing is learned there.
+    teacher (float): Where labels are not covered, the model learns what a first one predicts. That one is trained for
+        as many epochs, and for this share of least_steps at least; 0: there is none.
     """
 
     epochs: Annotated[float, msgspec.Meta(gt=0, le=1e6)]
@@ -140,14 +140,21 @@ def read_length(config: Config) -> Length:
 
 def _steps(rules: Length, training: Mapping[str, Any], words: int) -> int:
     """Steps of the epochs of a number of words: [training] max_epochs, or those of [length]."""
-    batcher = training["batcher"]
-    size = batcher.get("size")
-    if type(size) is not int or "sequence" in batcher["@batchers"]:
-        unit = "with a schedule" if type(size) is not int else f"{batcher['@batchers']} counts texts, not words"
+    steps = steps_of_epochs(rules, training, words)
+    if steps is None:
+        size, name = (training["batcher"].get(key) for key in ("size", "@batchers"))
+        unit = "with a schedule" if type(size) is not int else f"{name} counts texts, not words"
         raise UserError(f"[training.batcher] size = {size}: {unit}; set the number of steps: [training] max_steps")
-    if training["max_epochs"] > 0:
-        return max(1, ceil(training["max_epochs"] * words / size))
-    return min(max(ceil(rules.epochs * words / size), rules.least_steps), rules.most_steps)
+    return max(1, steps) if training["max_epochs"] > 0 else min(max(steps, rules.least_steps), rules.most_steps)
+
+
+def steps_of_epochs(rules: Length, training: Mapping[str, Any], words: int) -> int | None:
+    """Steps of the epochs of a number of words, without bounds; None if a batch has no fixed number of words."""
+    batcher = training["batcher"]
+    if type(batcher.get("size")) is not int or "sequence" in batcher["@batchers"]:
+        return None
+    epochs = training["max_epochs"] if training["max_epochs"] > 0 else rules.epochs
+    return ceil(epochs * words / batcher["size"])
 
 
 def halved(config: Config) -> dict[str, float]:

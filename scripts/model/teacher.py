@@ -6,6 +6,7 @@ annotations (knowledge distillation: Hinton et al. 2015, https://arxiv.org/abs/1
 """
 
 from collections.abc import Sequence
+from math import ceil
 
 import numpy as np
 from confection import Config
@@ -14,7 +15,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from scripts.core.errors import UserError
-from scripts.model.fitting import read_length
+from scripts.model.fitting import read_length, steps_of_epochs
 from scripts.model.label_heads import TAGS, LabelHeads
 from scripts.model.thresholds import examples_with_layers
 from scripts.model.vectors import heads_of
@@ -23,26 +24,29 @@ OTHER_SEED = 1000  # more than the model's
 _CACHE_BYTES = 80 * 2**20  # of probabilities: those of other texts are predicted each time
 
 
-def teacher_share(config: Config) -> float:
-    """The steps of a teacher, as a share of the model's; 0: there is none.
-
-    RAISES (UserError): If a config has a teacher and no label heads, which learn from it, or its [length] is wrong.
-    """
+def demand_heads_to_teach(config: Config) -> None:
+    """RAISES (UserError): If a config has a teacher and no label heads to learn from it, or its [length] is wrong."""
     share = read_length(config.interpolate()).teacher if "length" in config else 0.0
     if share and heads_of(config) is None:
         raise UserError(f"[length] teacher = {share} does nothing without label_heads; set 0")
-    return share
 
 
-def teacher_values(config: Config) -> dict[str, int]:
+def teacher_values(config: Config, words: int) -> dict[str, int]:
     """Values for the training of a teacher, by a config of which `length` has set the steps; empty: there is none.
 
-    Its seed is another one, so that it errs elsewhere than the model would.
+    It has as many epochs as the model, at least its share of least_steps, and no more steps than the model; as many, if
+    those of the epochs are not known. Its seed is another one, so that it errs elsewhere than the model would.
+
+    words (int): Tokens of the training texts.
     """
     config = config.interpolate()
-    steps = round(teacher_share(config) * config["training"]["max_steps"])
-    if not steps:
+    rules, training = read_length(config) if "length" in config else None, config["training"]
+    if not rules or not rules.teacher:
         return {}
+    by_epochs = steps_of_epochs(rules, training, words)
+    steps = training["max_steps"]
+    if by_epochs is not None:
+        steps = min(steps, max(by_epochs, ceil(rules.teacher * rules.least_steps)))
     seeds = {f"{name}.seed": config.get(name, {}).get("seed") for name in ("system", "training")}
     return {
         **{key: seed + OTHER_SEED for key, seed in seeds.items() if seed is not None},

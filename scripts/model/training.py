@@ -24,7 +24,7 @@ from scripts.core.workers import available_cores, available_mb, spread
 from scripts.model import label_heads
 from scripts.model.fitting import demand_training_numbers, fit, length
 from scripts.model.models import BEST, UNFINISHED, announce, blas_threads, demand_known_keys, fast_ops, save_model
-from scripts.model.teacher import Teacher, label_heads_of, teacher_share, teacher_values
+from scripts.model.teacher import Teacher, demand_heads_to_teach, label_heads_of, teacher_values
 from scripts.model.thresholds import (
     demand_numbers,
     examples_with_layers,
@@ -76,7 +76,7 @@ def load_config(path: Path, values: Mapping[str, Any], vectors: str = "") -> tup
     _demand_factories(path, config)
     demand_training_numbers(path, config)
     demand_numbers(path, config)
-    teacher_share(config)
+    demand_heads_to_teach(config)
     _demand_vectors(path, config)
     if _start(config) and heads_of(config) is None:
         raise UserError(
@@ -275,7 +275,7 @@ def train(job: TrainingJob) -> Trained:
     """
     _demand_gpu(job.config, job.values, job.gpu)
     config = _config_for(job)
-    shorter = teacher_values(config) if job.is_partial else {}
+    shorter = teacher_values(config, job.words) if job.is_partial else {}
     with replacing_model(job.folder) as work, fast_ops(config):
         teacher = None
         if shorter:
