@@ -60,6 +60,13 @@ def test_a_run_goes_by_what_its_training_started_from(section, key, split, tmp_p
         assert config_of("other", b"one") == one  # the same, wherever they are
 
 
+def test_models_and_configs_from_before_are_read(split):
+    good = record_data(str(split), init_tok2vec=None)(spacy.blank("en")).meta["labelwise"]
+    assert [provenance({"labelwise": good | {"start": start}}).start for start in ("", "abc", ["abc"])] == [
+        "", "abc", ["abc"]
+    ]  # fmt: skip
+
+
 def test_a_model_without_a_record_has_none():
     assert provenance(spacy.blank("en").meta) is None
 

@@ -44,7 +44,8 @@ class Provenance(msgspec.Struct, kw_only=True):
     relearned (dict[str, str]): By label that was trained again alone: its corpus. `corpus` is a digest of all then.
     others (str): The corpus of the other labels, if some were trained again alone.
     steps (list[tuple[str, int]]): Labels that were trained again alone, in this order, and the batches of each.
-    start (list[str]): Digests of what it started from, see `weights_digests`, sorted.
+    start (list[str] | str): Digests of what it started from, see `weights_digests`, sorted; in models of before, that
+        of its layers alone.
     """
 
     corpus: str
@@ -55,7 +56,7 @@ class Provenance(msgspec.Struct, kw_only=True):
     relearned: dict[str, str] = {}
     others: str = ""
     steps: list[tuple[str, Count]] = []
-    start: list[str] = []
+    start: list[str] | str = []
 
     def outdated(self, labels: Iterable[str], corpus: str) -> list[str]:
         """Return those of some labels that were trained on another corpus."""
@@ -67,10 +68,11 @@ class Provenance(msgspec.Struct, kw_only=True):
 
 
 @spacy.registry.callbacks("labelwise.RecordData.v1")
-def record_data(split: str) -> Callable[[Language], Language]:
+def record_data(split: str, init_tok2vec: str | None = None) -> Callable[[Language], Language]:
     """For [training.before_to_disk]: write into each saved model's meta what it is trained on.
 
     split (str): Path to corpus/split.json. It is read when training starts, since it may have changed at the end.
+    init_tok2vec (Optional[str]): Not used; configs of before have it.
     RAISES (ConfigValidationError): If there is no corpus; `spacy train` shows it without a traceback.
     """
     try:
