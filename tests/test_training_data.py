@@ -191,7 +191,7 @@ def test_tokens_with_tags_or_with_spans_of_tokens(stored):
 
 @pytest.mark.parametrize(("key", "beside"), [
     ("sentence", {"source": "The Daily News"}), ("body", {"document": "report nine", "source": "The Daily News"}),
-    ("text", {"content": "a summary", "data": "of 2020"}),
+    ("text", {"content": "a summary", "data": "of 2020"}), ("source", {"document": "report nine", "data": "of 2020"}),
 ])  # fmt: skip
 def test_where_a_text_is_from_is_not_the_text(key, beside, stored):
     spans = [{"start": start, "end": end, "type": "entity", "tag": label} for start, end, label in TRIPLES]
@@ -340,6 +340,7 @@ def test_files_without_rows_are_none(content, stored):
     {"text": TEXT, "ner.responses": [[OBJECTS[0]]], "ner.suggestion": [OBJECTS[2]], "ner.suggestion.score": [0.9]},
     {"text": TEXT, "ner": [{"user_id": "a", "value": [OBJECTS[0]]}], "ner-suggestion": [OBJECTS[2]]},
     {"text": TEXT, "predicted_entities": OBJECTS},
+    {"text": TEXT, "modelPredictions": OBJECTS},
 ])  # fmt: skip
 def test_what_a_model_suggested_is_never_taken_as_annotated(row, stored):
     tasks, intake, _ = read(stored([row]))

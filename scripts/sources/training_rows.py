@@ -33,7 +33,8 @@ from scripts.sources.json_records import UNREADABLE, json_lines, json_records, r
 from scripts.sources.limits import TooLarge, read_bounded, sized
 from scripts.sources.tags import find_scheme, positions_in, tagged_text
 
-_TEXT = ("text", "content", "raw", "sentence", "body", "document", "data", "source")  # the last may name its origin
+_ORIGINS = ("document", "data", "source")  # a text, or the name of what it is of
+_TEXT = ("text", "content", "raw", "sentence", "body", *_ORIGINS)
 SPANS = ("entities", "spans", "ents", "labels", "label", "annotations", "annotation", "ner")
 _OFFSETS = ("entities", "spans", "ents")  # hold nothing but spans
 _START = (
@@ -237,12 +238,15 @@ def _row(value: dict[str, Any]) -> TrainingRow | str | None:
 
 
 def _with_text(value: dict[str, Any]) -> TrainingRow | None:
-    key = next((key for key in _TEXT if isinstance(value.get(key), str)), "")
-    if not key:
+    texts = {key: value[key] for key in _TEXT if isinstance(value.get(key), str)}
+    if not texts:
         return None
+    key = next(iter(texts))
+    if key in _ORIGINS:
+        key = max(texts, key=lambda key: len(texts[key].split()))
     items = [item for found in value.values() if isinstance(found, list) for item in found if isinstance(item, dict)]
     is_inclusive = any(key in item for item in items for key in _INCLUSIVE)
-    return TrainingRow(value[key], _span_lists(value), is_inclusive)
+    return TrainingRow(texts[key], _span_lists(value), is_inclusive)
 
 
 def _tagged(value: dict[str, Any]) -> TrainingRow | str | None:
