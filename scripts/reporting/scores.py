@@ -79,8 +79,8 @@ def print_reliability(console: Console, metrics: Metrics) -> None:
     errors = [(label, each.ece) for label, each in by_label if each.ece is not None]
     if errors:
         worst = sorted(errors, key=lambda row: (-row[1], row[0]))
-        by_label = listed(f"{label} {ratio(error)}" for label, error in worst)
-        console.print(f"Calibration error of labels with at least {LEAST_SPANS} spans: {by_label}.")
+        said = listed(f"{label} {ratio(error)}" for label, error in worst)
+        console.print(f"Calibration error of labels with at least {LEAST_SPANS} spans: {said}.")
 
 
 def print_training_data(console: Console, run: Run, corpus: Path) -> None:

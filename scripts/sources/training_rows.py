@@ -238,12 +238,9 @@ def _row(value: dict[str, Any]) -> TrainingRow | str | None:
 
 
 def _with_text(value: dict[str, Any]) -> TrainingRow | None:
-    texts = {key: value[key] for key in _TEXT if isinstance(value.get(key), str)}
-    if not texts:
+    if not (texts := {key: value[key] for key in _TEXT if isinstance(value.get(key), str)}):
         return None
-    key = next(iter(texts))
-    if key in _ORIGINS:
-        key = max(texts, key=lambda key: len(texts[key].split()))
+    key = max(texts, key=lambda key: len(texts[key].split()) if key in _ORIGINS else float("inf"))
     items = [item for found in value.values() if isinstance(found, list) for item in found if isinstance(item, dict)]
     is_inclusive = any(key in item for item in items for key in _INCLUSIVE)
     return TrainingRow(texts[key], _span_lists(value), is_inclusive)
@@ -313,8 +310,7 @@ def _paragraph(paragraph: Any) -> TrainingRow | str | None:
     """Read a paragraph of spaCy 2's JSON format."""
     if not isinstance(paragraph, dict):
         return "paragraph that is no object"
-    raw = paragraph.get("raw")
-    raw = raw if isinstance(raw, str) else ""
+    raw = found if isinstance(found := paragraph.get("raw"), str) else ""
     sentences = paragraph.get("sentences")
     tokens = [
         token
@@ -326,10 +322,10 @@ def _paragraph(paragraph: Any) -> TrainingRow | str | None:
         return _row(paragraph) or "paragraph without tokens"
     tags = [tag if isinstance(tag := token.get("ner"), str) else "-" for token in tokens]
     row = _tagged_row([token["orth"] for token in tokens], tags)
-    found = _in_text(row, raw) if raw else row
+    placed = _in_text(row, raw) if raw else row
     if all(tag in ("-", "") for tag in tags):
-        return (found or row)._replace(spans={})
-    return found or "tokens that are not those of the raw text"
+        return (placed or row)._replace(spans={})
+    return placed or "tokens that are not those of the raw text"
 
 
 # ---- Spans
