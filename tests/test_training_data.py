@@ -214,6 +214,13 @@ def test_where_the_list_that_is_taken_is_empty_the_spans_of_another_are_not_take
     assert intake.notes["spans under found are not taken: set key"] == 3
 
 
+def test_spans_that_are_taken_for_want_of_the_usual_key_are_not_said_to_be_left(stored):
+    rows = [{"text": TEXT, "entities": OBJECTS}, {"text": TEXT, "found": OBJECTS[:1], "comments": []}]
+    tasks, intake, _ = read(stored(rows))
+    assert [len(task.spans) for task in tasks] == [3, 1]
+    assert not any("not taken" in note for note in intake.notes)
+
+
 def test_what_a_row_says_of_itself_holds_for_tokens_with_tags_too(stored):
     row = {"tokens": TOKENS, "ner_tags": TAGS, "page": 7}
     rows = [row | {"answer": "reject"}, row | {"status": "Discarded"}, row | {"status": "pending"}, row]
