@@ -68,11 +68,10 @@ class Provenance(msgspec.Struct, kw_only=True):
 
 
 @spacy.registry.callbacks("labelwise.RecordData.v1")
-def record_data(split: str, init_tok2vec: str | None = None) -> Callable[[Language], Language]:
+def record_data(split: str) -> Callable[[Language], Language]:
     """For [training.before_to_disk]: write into each saved model's meta what it is trained on.
 
     split (str): Path to corpus/split.json. It is read when training starts, since it may have changed at the end.
-    init_tok2vec (Optional[str]): Not used; configs of before have it.
     RAISES (ConfigValidationError): If there is no corpus; `spacy train` shows it without a traceback.
     """
     try:
