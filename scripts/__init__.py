@@ -25,15 +25,16 @@ def way_on() -> str:
 
 def _variables(name: str, words: list[str]) -> list[str]:
     """Return the run, label and seeds of a step as options of weasel, where they are not the default."""
-    said = " ".join(words)
-    run = r"configs/(?!datasets\.|gate\.)([\w.-]+)\.cfg|--model training/([\w.-]+)/seed-|--run ([\w.-]+)"
+    said = "\n".join(words)
+    run = r"configs/(?!datasets\.|gate\.)([\w.-]+)\.cfg|--model\ntraining/([\w.-]+)/seed-|--run\n([\w.-]+)"
     found = {
         "run": re.search(run, said),
-        "label": re.search(r"--label[ =]([\w.-]+)(?= |$)", said),
-        "seeds": re.search(r"--seeds[ =](\d+)", said) if name != "seed_variance" else None,
+        "label": re.search(r"--label[\n=]([\w.-]+)$", said, re.MULTILINE),
+        "seed": re.search(r"--seed[\n=](\d+)|--model\n\S+/seed-(\d+)/", said),
+        "seeds": re.search(r"--seeds[\n=](\d+)", said) if name != "seed_variance" else None,
     }
     values = {name: next(filter(None, match.groups())) for name, match in found.items() if match}
-    defaults = {"run": "ner", "seeds": "1"}
+    defaults = {"run": "ner", "seed": "0", "seeds": "1"}
     return [f"--vars.{name} {value}" for name, value in values.items() if value != defaults.get(name)]
 
 

@@ -288,6 +288,15 @@ def test_a_component_that_only_one_run_has_is_one_difference(tmp_path):
     assert said in succeed(tmp_path)
 
 
+def test_a_block_that_both_runs_have_is_no_single_difference(tmp_path):
+    """Its makers are under other keys, so that each is in one run only."""
+    model = '\n[components]\n[components.ner]\nfactory = "ner"\n[components.ner.model]\n'
+    for name, seed, maker in (("c", 3, '@architectures = "a"\n'), ("d", 4, '@layers = "b"\n')):
+        write(tmp_path, made("ner", name, seed, counted({"ORG": 5, "PER": 5}), config=CONFIG + model + maker))
+    said = "Config: components.ner.model.@architectures a → (none), components.ner.model.@layers (none) → b."
+    assert said in " ".join(succeed(tmp_path).split())
+
+
 def test_other_scoring_code_is_a_difference(tmp_path):
     write(tmp_path, FIRST, made("ner", "d", 4, counted({"ORG": 5, "PER": 5}), code=RunCode("a", "b")))
     said = succeed(tmp_path)

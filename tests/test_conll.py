@@ -230,9 +230,15 @@ def test_names_of_columns_are_no_token(corpus, header, person, blank):
     assert (intake.notes["lines of comment are not read"], intake.reasons) == (1, {})
 
 
-def test_a_file_may_begin_with_the_word_token(corpus):
-    tasks, _, _ = read(corpus("Token\tB-PER\nmet\tO\n"))
-    assert [task.text for task in tasks] == ["Token met"]
+@pytest.mark.parametrize(
+    "line",
+    ["Token\tB-PER", "Text\tNE\t_", "1\tText\ttext\tNOUN\tNN\t_\t0\troot\t_\tNER=O"],
+    ids=["tag", "none", "CoNLL-U"],
+)
+def test_a_file_may_begin_with_the_word_token(line, corpus):
+    rest = line.replace("Token", "met").replace("Text", "met").replace("1", "2").replace("B-PER", "O")
+    (task,), _, _ = read(corpus(f"{line}\n{rest}\n"))
+    assert task.text == f"{'Token' if 'Token' in line else 'Text'} met"
 
 
 FORMS = {

@@ -304,10 +304,11 @@ def test_files_of_another_format_in_a_folder_are_said_to_be_left(project):
     (folder / "per.jsonl").write_text(RECORDS["prodigyjsonl"])
     (folder / "notes.md").write_text("Ada said on Monday: no.\n")
     write_database(folder / "prodigy.db", {"org": [task("IBM", [(0, 3, "ORG")])]})
-    (folder / "old.json").write_text(RECORDS["labelstudio"])
+    for name in ("old.json", "older.json"):
+        (folder / name).write_text(RECORDS["labelstudio"])
     said = succeed(project, "mine", "--write", "replace")
     assert said.count("not read") == 2
-    assert "⚠ mine/old.json: not read, since it looks like LabelStudio; import it by its own path" in said
+    assert "⚠ mine/old.json: not read, since it looks like LabelStudio; import it by its own path (and 1 more)" in said
     assert "⚠ mine/prodigy.db: not read, since it looks like ProdigyDatabase; import it by its own path" in said
     assert "not read" not in succeed(project, "mine/per.jsonl", "--write", "replace")
 

@@ -124,6 +124,13 @@ def test_spans_of_a_label_that_no_block_takes_are_counted(source, tmp_path):
     assert untaken_labels(sources, entries) == {"AMOUNT (money)": 2}  # warnings name money and DATE
 
 
+def test_spans_of_a_label_that_no_block_takes_count_once_for_all_blocks_of_a_file(source, tmp_path):
+    one = source(["PER"], "PER", "ORG", "AMOUNT", "AMOUNT", name="all")
+    sources = {"per": one, "org": ProdigyJsonl(one.path, ["ORG"])}
+    entries = pull(sources, tmp_path / "out", 0.5, 1).manifest.datasets
+    assert list(untaken_labels(sources, entries).values()) == [2]
+
+
 def test_an_empty_dataset_is_said_to_be_empty_alone(source, tmp_path):
     assert pulled({"ner": source(["PER"], "PER"), "none": source(["LOC"], name="none")}, tmp_path) == []
 

@@ -218,6 +218,19 @@ def test_nobody_is_asked_again_about_what_was_ignored_or_rejected(said, project,
     assert not {each["text"] for each in tasks()} & set(skipped)
 
 
+def test_a_text_whose_answer_tells_of_no_label_was_not_ignored(project, run):
+    """In a dataset made in passes, an answer without spans does not tell which label was looked for."""
+    passes = [task(text, spans(text)) for spans in (people, firms) for text in TEXTS[:40]]
+    untold = [task(text) for text in TEXTS[40:]]
+    Path("all.jsonl").write_text("\n".join(map(line, passes + untold)))
+    block = '[datasets.all]\n@readers = "labelwise.ProdigyJsonl.v1"\npath = "all.jsonl"\nlabels = ["ORG", "PER"]\n'
+    Path("datasets.cfg").write_text("[datasets]\n" + block)
+    prepare(project)
+    run("--queue.order", "random", "--limit", 1000)
+    assert "ignored or rejected" not in account()["counts"]
+    assert account()["tasks"] == len({each["text"] for each in tasks()} & set(TEXTS[40:])) > 40
+
+
 def test_all_is_asked_once_and_then_nothing_is_left(run):
     run("--limit", 1000)
     found = account()

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,8 +21,9 @@ from scripts import (
     functions,  # noqa: F401 (registers)
     way_on,
 )
+from scripts.core.errors import UserError
 from scripts.model.label_heads import calibration_array
-from scripts.model.models import UNFINISHED, model_digest, provenance
+from scripts.model.models import UNFINISHED, demand_finished, model_digest, provenance
 from scripts.model.training import UNLEARNED_F
 from scripts.queueing import rules
 from tests.project import ROOT
@@ -283,6 +285,10 @@ def stop(project, signal_number, *options):
          "train-label . --vars.run big --vars.label ORG --force; training starts anew"),
         ("scripts.train configs/big.cfg --output training/big-seeds --seed 0 --seeds 5",
          "seed-variance . --vars.run big; training starts anew"),
+        ("scripts.train configs/ner.cfg --seed 3 --seeds 2",
+         "train . --vars.seed 3 --vars.seeds 2 --force; training starts anew"),
+        ("scripts.train_label --label=ORG --model training/ner/seed-1/model-best",
+         "train-label . --vars.label ORG --vars.seed 1 --force; training starts anew"),
         ("scripts.evaluate --run big --models training/big --seeds 1", "evaluate . --vars.run big"),
         ("scripts.queue configs/datasets.cfg configs/ner.cfg --label= --models training/ner", "queue"),
         ("scripts.merge configs/datasets.cfg assets/annotations corpus", "merge"),
@@ -300,6 +306,24 @@ def test_the_command_to_train_names_the_run_and_its_seeds(project):
     )
     package = ("--model", "training/big/seed-0/model-best", "--name", "big")
     assert "train one first: weasel run train . --vars.run big" in one_line(step(project, "scripts.package", *package))
+
+
+@pytest.mark.parametrize(
+    ("folder", "command"),
+    [
+        ("ner/seed-0", "train . --force;"),
+        ("big/seed-3", "train . --force --vars.run big --vars.seed 3;"),
+        ("big-ORG/seed-1", "train-label . --force --vars.run big --vars.label ORG --vars.seed 1;"),
+        ("my-run/seed-0", "train . --force --vars.run my-run;"),
+    ],
+)
+def test_the_command_to_train_a_stopped_model_again_is_that_of_its_run(folder, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("big/seed-3", folder):
+        Path("training", name).mkdir(parents=True, exist_ok=True)
+    Path("training", folder, UNFINISHED).touch()
+    with pytest.raises(UserError, match=f"Train again: weasel run {command} to use"):
+        demand_finished(Path("training", folder, "model-best"))
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])

@@ -191,7 +191,7 @@ def test_tokens_with_tags_or_with_spans_of_tokens(stored):
 
 @pytest.mark.parametrize(("key", "beside"), [
     ("sentence", {"source": "The Daily News"}), ("body", {"document": "report nine", "source": "The Daily News"}),
-    ("text", {"content": "a summary", "data": "of 2020"}),
+    ("text", {"content": "a summary", "data": "of 2020"}), ("source", {"document": "report nine", "data": "of 2020"}),
 ])  # fmt: skip
 def test_where_a_text_is_from_is_not_the_text(key, beside, stored):
     spans = [{"start": start, "end": end, "type": "entity", "tag": label} for start, end, label in TRIPLES]
@@ -212,6 +212,13 @@ def test_where_the_list_that_is_taken_is_empty_the_spans_of_another_are_not_take
     assert [task.spans for task in tasks] == [ALL, [], []]
     assert intake.records == {"read": 4, "kept": 3, "answers": 3, "no_answer": 1}
     assert intake.notes["spans under found are not taken: set key"] == 3
+
+
+def test_spans_that_are_taken_for_want_of_the_usual_key_are_not_said_to_be_left(stored):
+    rows = [{"text": TEXT, "entities": OBJECTS}, {"text": TEXT, "found": OBJECTS[:1], "comments": []}]
+    tasks, intake, _ = read(stored(rows))
+    assert [len(task.spans) for task in tasks] == [3, 1]
+    assert not any("not taken" in note for note in intake.notes)
 
 
 def test_what_a_row_says_of_itself_holds_for_tokens_with_tags_too(stored):
@@ -340,6 +347,7 @@ def test_files_without_rows_are_none(content, stored):
     {"text": TEXT, "ner.responses": [[OBJECTS[0]]], "ner.suggestion": [OBJECTS[2]], "ner.suggestion.score": [0.9]},
     {"text": TEXT, "ner": [{"user_id": "a", "value": [OBJECTS[0]]}], "ner-suggestion": [OBJECTS[2]]},
     {"text": TEXT, "predicted_entities": OBJECTS},
+    {"text": TEXT, "modelPredictions": OBJECTS},
 ])  # fmt: skip
 def test_what_a_model_suggested_is_never_taken_as_annotated(row, stored):
     tasks, intake, _ = read(stored([row]))

@@ -35,16 +35,21 @@ class UserError(Exception):
 
 
 def train_command(run: str, seeds: Sequence[int] = (), is_forced: bool = False) -> str:
-    """Return the command that trains the models of a run, to be named in a message.
+    """Return the command that trains the models of a run, to be named in a message. `ner-ORG`, which has no config of
+    its own, is the run `ner` with the head of one label trained again.
 
     seeds (Sequence[int]): Those that it needs; none for the first alone.
     is_forced (bool): Whether weasel may hold that there is nothing new.
     """
+    base, _, label = run.rpartition("-")
+    is_again = bool(base) and Path("training", base).is_dir() and not Path("configs", f"{run}.cfg").is_file()
+    run = base if is_again else run
     options = ["--force"] * is_forced
     options += [f"--vars.run {shlex.quote(run)}"] * (run != "ner")
+    options += [f"--vars.label {shlex.quote(label)}"] * is_again
     options += [f"--vars.seed {seed}" for seed in sorted(seeds)[:1] if seed]
-    options += [f"--vars.seeds {len(seeds)}"] * (len(seeds) > 1)
-    return " ".join(["weasel run train", *["."] * bool(options), *options])
+    options += [f"--vars.seeds {len(seeds)}"] * (len(seeds) > 1 and not is_again)
+    return " ".join(["weasel run train-label" if is_again else "weasel run train", *["."] * bool(options), *options])
 
 
 class _Stopped(KeyboardInterrupt):

@@ -225,9 +225,10 @@ def demand_finished(best: Path) -> None:
     """RAISES (UserError): If a later training of a model began and did not end."""
     note = best.with_name(UNFINISHED)
     if note.exists():
+        seeds = [int(seed) for seed in re.findall(r"^seed-(\d+)$", note.parent.name)]
         raise UserError(
             f"{best}: is of the training before; the last one was stopped, or still runs. Train again: "
-            f"{train_command(note.parent.parent.name, is_forced=True)}; to use this model all the same, remove {note}"
+            f"{train_command(note.parent.parent.name, seeds, True)}; to use this model all the same, remove {note}"
         )
 
 

@@ -91,7 +91,9 @@ def queue(
             trained = find_models(models, digest, labels)[0]
         if request.kind == "uncovered":
             tagger = Tagger(trained, request.label) if trained else None
-            datasets = frozenset(name for name, texts in covering_datasets(corpus, request.label).items() if texts)
+            covering = covering_datasets(corpus, request.label)
+            # In one made in passes, an answer may not tell whether the label was looked for: nobody ignored the text.
+            datasets = frozenset(name for name, texts in covering.items() if texts and name not in merged.passes)
             splitter = whole_splitter(plan, gold)
             chosen = choose_uncovered(gold, merged.totals["texts"], request, before, datasets, splitter, tagger)
         else:

@@ -67,11 +67,13 @@ def _training_differences(found: Differences) -> Iterator[str]:
 
 def _whole_blocks(changes: Sequence[ValueChange]) -> list[ValueChange]:
     """Put one change in place of all those of a block that only one run has, as a component: that of what makes it."""
+    sides = [(f"{change.name}.", change.before is None, change.after is None) for change in changes]
     made: dict[str, ValueChange] = {}
     for change in sorted(changes, key=lambda change: change.name.count(".")):
         block, _, key = change.name.rpartition(".")
         is_maker = key == "factory" or key.startswith("@")
-        if is_maker and None in (change.before, change.after) and not any(map(f"{block}.".startswith, made)):
+        is_new, is_gone = (all(side[n] for side in sides if side[0].startswith(f"{block}.")) for n in (1, 2))
+        if is_maker and (is_new or is_gone) and not any(map(f"{block}.".startswith, made)):
             made[f"{block}."] = ValueChange(block, change.before, change.after)
     rest = [change for change in changes if not any(map(change.name.startswith, made))]
     return [*made.values(), *rest]

@@ -37,7 +37,9 @@ _TOKEN_NAME = re.compile(r"tokens?|words?|forms?|text", re.IGNORECASE)
 _TAG_NAME = re.compile(
     r"(.*[\W_])?(tags?|labels?|ner?|iob[12]?|bio|bioes|bilou|biluo|entit(y|ies))([\W_].*)?", re.IGNORECASE
 )
-_PREDICTIONS = re.compile(r"(?<![a-z])([Pp]redict(ed|ions?)|[Pp]reds?|[Ss]uggest(ed|ions?)|candidates|drafts)(?![a-z])")
+_PREDICTIONS = re.compile(
+    r"((?<![a-z])|(?=[A-Z]))([Pp]redict(ed|ions?)|[Pp]reds?|[Ss]uggest(ed|ions?)|candidates|drafts)(?![a-z])"
+)
 # Of the chunks of CoNLL-2000 and -2003, which are phrases and no entities.
 _PHRASES = frozenset(
     ["ADJP", "ADVP", "AP", "CONJP", "INTJ", "LST", "NC", "NP", "PC", "PP", "PRT", "SBAR", "UCP", "VC", "VP"]
@@ -110,7 +112,7 @@ def are_phrases(labels: Collection[str]) -> bool:
 
 
 def names_predictions(name: str) -> bool:
-    """Whether a column or key is called as what a model said: prediction, ner.suggestion, predicted_tags."""
+    """Whether a column or key is called as what a model said: predicted_tags, ner.suggestion, nerPredictions."""
     return _PREDICTIONS.search(name) is not None
 
 
@@ -185,7 +187,7 @@ def names_columns(number: int, columns: list[str]) -> bool:
 
     number (int): Of the line.
     """
-    if number != 1 or any(map(is_tag, columns)):
+    if number != 1 or any(column == UNDERSCORE or _TOKEN_ID.fullmatch(column) or is_tag(column) for column in columns):
         return False
     return any(map(_TOKEN_NAME.fullmatch, columns)) and any(map(_TAG_NAME.fullmatch, columns))
 

@@ -29,10 +29,8 @@ def find_corrected(one: Known, others: Iterable[Known], new: Iterable[Known]) ->
     for other, is_new in [(known, False) for known in others] + [(known, True) for known in new]:
         if other.origin == one.origin or not other.labels & one.labels:
             continue
-        has_all, is_within = (
-            _has_all_answers(one.evidence, other.evidence),
-            _has_all_answers(other.evidence, one.evidence),
-        )
+        has_all = _has_all_answers(one.evidence, other.evidence)
+        is_within = _has_all_answers(other.evidence, one.evidence)
         if has_all and not (is_within and is_new and one.block < other.block):
             found.append((other.block, f"it has all answers of {other.dataset}, with their times", True))
         if has_all or is_within:
@@ -89,11 +87,13 @@ def _shared_answers(one: Evidence, other: Evidence) -> Iterator[tuple[list[Sampl
 
 def _has_all_answers(one: Evidence, other: Evidence) -> bool:
     """Whether a dataset has all complete answers of another, as their times tell: it was made of that, or exported."""
-    keys = other.texts.below(min(one.texts.limit, other.texts.limit))
-    theirs = [answer for key in keys for answer in other.texts.items[key]]
-    if not theirs or not all(answer.order[0] and answer.kind != "binary" for answer in theirs):
-        return False
-    return all(_with_times(other.texts.items[key]) <= _with_times(one.texts.items.get(key, ())) for key in keys)
+    limit = min(one.texts.limit, other.texts.limit)
+    theirs = [(key, answers) for key, answers in other.texts.items.items() if key < limit]
+    return bool(theirs) and all(  # until the first that it lacks: most datasets have little in common
+        all(answer.order[0] and answer.kind != "binary" for answer in answers)
+        and _with_times(answers) <= _with_times(one.texts.items.get(key, ()))
+        for key, answers in theirs
+    )
 
 
 def _with_times(answers: Iterable[Sampled]) -> set[tuple[str, int, str, frozenset[tuple[int, int, str]]]]:

@@ -16,7 +16,7 @@ from scripts.core import settings
 from scripts.core.errors import UserError
 from scripts.sources.blocks import PLACE, DatasetBlock, slug, unique
 from scripts.sources.evidence import Evidence
-from scripts.sources.files import files, opened
+from scripts.sources.files import files, opened, real_path
 from scripts.sources.folders import split_of
 from scripts.sources.limits import demand_regular
 from scripts.sources.separate import LabelsOfFiles
@@ -119,8 +119,8 @@ def _list_datasets(reader: Reader, reader_name: str, path: str, options: Mapping
 
 
 def unread_files(path: str, found: Iterable[FoundDataset]) -> list[str]:
-    """Return a line for each file of an imported folder that holds annotations and was not read, since they are of
-    another format.
+    """Return a line for each other format that files of an imported folder have, which were not read therefore. Of many
+    other files, the first are looked at.
     """
     folder = Path(path).expanduser()
     if not folder.is_dir():
@@ -129,14 +129,20 @@ def unread_files(path: str, found: Iterable[FoundDataset]) -> list[str]:
     read: set[Path] = set()
     for dataset in found:
         source = _make_source(settings.readers()[dataset.reader], [], dataset.options)
-        read.update(file.resolve() for file, _ in getattr(source, "all_files", list)())
-        read.add(Path(dataset.options.get("path", "")).expanduser().resolve())
-    others = [file for file, _ in files(path, ("",)) if file.resolve() not in read]
-    recognized = [(file, _recognizing(readers, str(file))) for file in others[:_MAX_OTHERS]]
+        read.update(file for file, _ in getattr(source, "all_files", list)())
+        read.add(Path(dataset.options.get("path", "")).expanduser())
+    others = [file for file, _ in files(path, ("",)) if file not in read]
+    if others:  # some may be read by other names, as links
+        real = set(map(real_path, read))
+        others = [file for file in others if real_path(file) not in real]
+    by_format: dict[str, list[Path]] = {}
+    for file in others[:_MAX_OTHERS]:
+        for name in _recognizing(readers, str(file))[:1]:
+            by_format.setdefault(name.split(".")[1], []).append(file)
     return [
-        f"{file}: not read, since it looks like {formats[0].split('.')[1]}; import it by its own path"
-        for file, formats in recognized
-        if formats
+        f"{some[0]}: not read, since it looks like {name}; import it by its own path"
+        + (f" (and {len(some) - 1} more)" if len(some) > 1 else "")
+        for name, some in by_format.items()
     ]
 
 

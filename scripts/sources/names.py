@@ -53,17 +53,22 @@ def name_warnings(sources: Mapping[str, Source], entries: Mapping[str, Entry]) -
 
 
 def untaken_labels(sources: Mapping[str, Source], entries: Mapping[str, Entry]) -> dict[str, int]:
-    """Return the numbers of spans whose label no block takes, by label and dataset: `AMOUNT (money)`. It may be meant
-    so; after a label was renamed in the annotation tool, its texts would count as those without an entity.
+    """Return the numbers of spans whose label no block takes, by label and dataset: `AMOUNT (money)`; of several blocks
+    that read one place, under the first. It may be meant so; after a label was renamed in the annotation tool, its
+    texts would count as those without an entity.
     """
     known = _known(sources, entries)
-    return {
-        f"{label} ({name})": number
-        for name, entry in entries.items()
-        if not entry.missing_labels  # else a warning names them
-        for label, number in entry.other_labels.items()
-        if label not in known and not any(same_names(taken, [label]) for taken in sources[name].labels)
-    }
+    found: dict[str, int] = {}
+    firsts: dict[str, str] = {}
+    for name, entry in entries.items():
+        if entry.missing_labels:  # a warning names them
+            continue
+        first = firsts.setdefault(str(_place(sources[name]) or name), name)
+        for label, number in entry.other_labels.items():
+            if label not in known and not any(same_names(taken, [label]) for taken in sources[name].labels):
+                key = f"{label} ({first})"
+                found[key] = max(found.get(key, 0), number)
+    return found
 
 
 def read_twice(sources: Mapping[str, Source], options: Mapping[str, DatasetOptions]) -> Iterator[str]:

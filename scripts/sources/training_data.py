@@ -24,14 +24,23 @@ _NOTHING = "row without spans, not even an empty list of them: not annotated yet
 
 
 class _Evidence(NamedTuple):
-    """What all rows tell: spans by key, those in rows that have others under another key, the ends, and the rows with
-    characters that are one or several, by the unit.
+    """What all rows tell: spans by key; labels of spans by the keys of their row, and by their own; the ends; and the
+    rows with characters that are one or several, by the unit.
     """
 
     keys: Counter[str]
-    beside: dict[str, Counter[str]]
+    labels: dict[tuple[str, ...], dict[str, Counter[str]]]
     ends: _Ends
     special: list[TrainingRow]
+
+    def beside(self, chosen: str) -> dict[str, Counter[str]]:
+        """Return the labels of spans that are not taken, by key. A row without the chosen key has its first taken."""
+        found: dict[str, Counter[str]] = {}
+        for keys, by_key in self.labels.items():
+            taken = chosen if chosen in keys else keys[0]
+            for key in by_key.keys() - {taken}:
+                found.setdefault(key, Counter()).update(by_key[key])
+        return dict(sorted(found.items()))
 
 
 @registry.readers("labelwise.TrainingData.v1")
@@ -82,10 +91,10 @@ class TrainingData(Files, frozen=True):
         elif ends == "inclusive":
             intake.note("ends taken as inclusive, as usual in this format")
         keys = [key for key, _ in found.keys.most_common()]
-        for key, labels in found.beside.items():
-            if key != (self.key or keys[0]):
-                intake.note(f"spans under {key} are not taken: set key", labels.total())
-        source = replace(self, ends=ends, key=self.key or (keys[0] if keys else ""))
+        chosen = self.key or (keys[0] if keys else "")
+        for key, labels in found.beside(chosen).items():
+            intake.note(f"spans under {key} are not taken: set key", labels.total())
+        source = replace(self, ends=ends, key=chosen)
         evidence = UnitEvidence()
         for row in found.special:
             evidence.add(row.text, source._document(row).marks)
@@ -97,8 +106,7 @@ class TrainingData(Files, frozen=True):
         chosen = self.key or next((key for key, _ in found.keys.most_common(1)), "")
         told = [
             f'{labels.total():,} spans under {key} too ({", ".join(sorted(labels)[:5])}): key = "{key}"'
-            for key, labels in found.beside.items()
-            if key != chosen
+            for key, labels in found.beside(chosen).items()
         ]
         if self.ends == "auto" and (ends := found.ends.chosen()) != found.ends.usual():
             other = "exclusive" if ends == "inclusive" else "inclusive"
@@ -143,7 +151,7 @@ class TrainingData(Files, frozen=True):
 
     def _all_rows(self) -> _Evidence:
         keys: Counter[str] = Counter()
-        beside: dict[str, Counter[str]] = {}
+        labels: dict[tuple[str, ...], dict[str, Counter[str]]] = {}
         ends = _Ends()
         special: list[TrainingRow] = []
         for path, name in self.files():
@@ -156,9 +164,9 @@ class TrainingData(Files, frozen=True):
                 for key in filled:
                     keys[key] += len(row.spans[key])
                     ends.add(row.text, row.spans[key], row.is_inclusive)
-                    if len(row.spans) > 1:
-                        beside.setdefault(key, Counter()).update(span.label for span in row.spans[key])
-        return _Evidence(keys, beside, ends, special)
+                    by_key = labels.setdefault(tuple(row.spans), {})
+                    by_key.setdefault(key, Counter()).update(span.label for span in row.spans[key])
+        return _Evidence(keys, labels, ends, special)
 
 
 def _is_special(text: str) -> bool:

@@ -33,7 +33,8 @@ from scripts.sources.json_records import UNREADABLE, json_lines, json_records, r
 from scripts.sources.limits import TooLarge, read_bounded, sized
 from scripts.sources.tags import find_scheme, positions_in, tagged_text
 
-_TEXT = ("text", "content", "raw", "sentence", "body", "document", "data", "source")  # the last may name its origin
+_ORIGINS = ("document", "data", "source")  # a text, or the name of what it is of
+_TEXT = ("text", "content", "raw", "sentence", "body", *_ORIGINS)
 SPANS = ("entities", "spans", "ents", "labels", "label", "annotations", "annotation", "ner")
 _OFFSETS = ("entities", "spans", "ents")  # hold nothing but spans
 _START = (
@@ -237,12 +238,12 @@ def _row(value: dict[str, Any]) -> TrainingRow | str | None:
 
 
 def _with_text(value: dict[str, Any]) -> TrainingRow | None:
-    key = next((key for key in _TEXT if isinstance(value.get(key), str)), "")
-    if not key:
+    if not (texts := {key: value[key] for key in _TEXT if isinstance(value.get(key), str)}):
         return None
+    key = max(texts, key=lambda key: len(texts[key].split()) if key in _ORIGINS else float("inf"))
     items = [item for found in value.values() if isinstance(found, list) for item in found if isinstance(item, dict)]
     is_inclusive = any(key in item for item in items for key in _INCLUSIVE)
-    return TrainingRow(value[key], _span_lists(value), is_inclusive)
+    return TrainingRow(texts[key], _span_lists(value), is_inclusive)
 
 
 def _tagged(value: dict[str, Any]) -> TrainingRow | str | None:
@@ -309,8 +310,7 @@ def _paragraph(paragraph: Any) -> TrainingRow | str | None:
     """Read a paragraph of spaCy 2's JSON format."""
     if not isinstance(paragraph, dict):
         return "paragraph that is no object"
-    raw = paragraph.get("raw")
-    raw = raw if isinstance(raw, str) else ""
+    raw = found if isinstance(found := paragraph.get("raw"), str) else ""
     sentences = paragraph.get("sentences")
     tokens = [
         token
@@ -322,10 +322,10 @@ def _paragraph(paragraph: Any) -> TrainingRow | str | None:
         return _row(paragraph) or "paragraph without tokens"
     tags = [tag if isinstance(tag := token.get("ner"), str) else "-" for token in tokens]
     row = _tagged_row([token["orth"] for token in tokens], tags)
-    found = _in_text(row, raw) if raw else row
+    placed = _in_text(row, raw) if raw else row
     if all(tag in ("-", "") for tag in tags):
-        return (found or row)._replace(spans={})
-    return found or "tokens that are not those of the raw text"
+        return (placed or row)._replace(spans={})
+    return placed or "tokens that are not those of the raw text"
 
 
 # ---- Spans
