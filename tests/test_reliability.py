@@ -188,7 +188,7 @@ def printed(run):
 def test_evaluate_says_what_can_be_told():
     said = printed(run_with(judged(drawn(20), drawn(300, shift=0.3))))
     assert said.startswith("Probabilities of 320 predicted spans: calibration error .")
-    assert "Calibration error of labels with at least 150 spans: ORG ." in said
+    assert "Calibration error by label: ORG ." in said
     assert "LOC" not in said
     few = printed(run_with(judged(drawn(20), drawn(30))))
     assert few == f"Probabilities: 50 predicted spans; to tell how reliable they are takes {LEAST_SPANS}."

@@ -80,7 +80,7 @@ def print_reliability(console: Console, metrics: Metrics) -> None:
     if errors:
         worst = sorted(errors, key=lambda row: (-row[1], row[0]))
         of_each = listed(f"{label} {ratio(error)}" for label, error in worst)
-        console.print(f"Calibration error of labels with at least {LEAST_SPANS} spans: {of_each}.")
+        console.print(f"Calibration error by label: {of_each}.")
 
 
 def print_training_data(console: Console, run: Run, corpus: Path) -> None:
