@@ -10,7 +10,7 @@ from scripts.building.plan import plan_of
 from scripts.core import settings
 from scripts.core.errors import plain_console, run_step
 from scripts.exporting.push import reading_block, target_of
-from scripts.queueing.queue import covering_datasets, print_pushed, print_queue, queue, usual_prefill
+from scripts.queueing.queue import print_pushed, print_queue, queue, usual_prefill
 from scripts.queueing.tasks import Request, print_way_back
 from scripts.reporting.console import plural
 from scripts.sources.blocks import add_blocks, read_config, write_config
@@ -41,13 +41,8 @@ def main() -> None:
         request = replace(request, prefill=usual_prefill(target, request))
     queued = queue(request, args.corpus, args.models, args.output, plan, target)
     console = plain_console()
-    print_queue(console, queued)
+    print_queue(console, queued, args.config)
     if queued.folder is None:
-        if request.kind == "uncovered" and (unanswered := queued.queue.counts.get("queued before")):
-            console.print(
-                f"{plural(unanswered, 'text')} queued before: annotate them, or see that a block of {args.config} "
-                "reads the dataset with the answers"
-            )
         console.print("✔ nothing is left to ask")
         return
     if target and queued.pushed:
@@ -56,10 +51,8 @@ def main() -> None:
             write_config(args.config, add_blocks(read_config(args.config), [block]))
         print_pushed(console, target, queued.pushed, block)
     else:
-        covering = covering_datasets(args.corpus, args.label)
-        print_way_back(
-            console, queued.queue, queued.folder, config.datasets, config.options, plan.nlp["lang"], covering
-        )
+        lang = plan.nlp["lang"]
+        print_way_back(console, queued.queue, queued.folder, config.datasets, config.options, lang, queued.covering)
     console.print(f"✔ {queued.folder}: {plural(queued.queue.tasks, 'task')}")
 
 

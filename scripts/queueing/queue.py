@@ -1,7 +1,7 @@
 """The next queue of a label: tasks and their account in a numbered folder, and the screen about it; disputed texts."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -62,6 +62,7 @@ class Queued(NamedTuple):
     waiting: dict[str, int]  # suspects and conflicts of the label that nobody was asked about
     outdated_models: bool  # whether the models that ranked the texts did not learn the label from this corpus
     unfinished: bool  # whether a later training of them began and did not end
+    covering: Mapping[str, int]  # by dataset with answers, the number of texts that it covers for the label
     pushed: Pushed | None = None  # to a server, if it was asked for
     other_split: Sequence[str] = ()  # keys of [split] that were others when the corpus was made, if texts go by it
 
@@ -89,9 +90,9 @@ def queue(
         if request.kind == "uncovered" and request.order == "informative":
             digest = read_corpus(corpus / "split.json").digest
             trained = find_models(models, digest, labels)[0]
+        covering = covering_datasets(corpus, request.label)
         if request.kind == "uncovered":
             tagger = Tagger(trained, request.label) if trained else None
-            covering = covering_datasets(corpus, request.label)
             # In one made in passes, an answer may not tell whether the label was looked for: nobody ignored the text.
             datasets = frozenset(name for name, texts in covering.items() if texts and name not in merged.passes)
             splitter = whole_splitter(plan, gold)
@@ -112,7 +113,7 @@ def queue(
         is_outdated = any(record is None or record.outdated([request.label], digest) for record in records)
         is_unfinished = any(model.is_unfinished for model in trained)
         others = other_split(corpus, plan) if request.kind == "uncovered" else []
-        return Queued(place, account, waiting, is_outdated, is_unfinished, pushed, others)
+        return Queued(place, account, waiting, is_outdated, is_unfinished, covering, pushed, others)
 
 
 def covering_datasets(corpus: Path, label: str) -> dict[str, int]:
@@ -196,8 +197,8 @@ def _write(account: Queue, chosen: Selection, tokens: Tokens, work: Path, folder
     return put(work, folder / f"{max(numbers, default=0) + 1:03}")
 
 
-def print_queue(console: Console, queued: Queued) -> None:
-    """Print the account, read = queued + the others by reason, and what else waits."""
+def print_queue(console: Console, queued: Queued, config: Path) -> None:
+    """Print the account, read = queued + the others by reason, and what else waits; of config: its name."""
     queue = queued.queue
     console.print(f"{queue.unit.capitalize()}s: {as_sum(queue.counts)}")
     if queue.informativeness:
@@ -212,6 +213,12 @@ def print_queue(console: Console, queued: Queued) -> None:
         if number:
             unasked = f"{plural(number, kind.removesuffix('s'))} of {queue.request.label} not asked about yet"
             console.print(f"{unasked}: --vars.kind {kind}")
+    unanswered = queue.counts.get("queued before", 0)
+    if queued.folder is None and queue.request.kind == "uncovered" and unanswered:
+        console.print(
+            f"{plural(unanswered, 'text')} queued before: annotate them, or see that a block of {config} reads the "
+            "dataset with the answers"
+        )
 
 
 def print_pushed(console: Console, target: Target, pushed: Pushed, block: DatasetBlock | None) -> None:
