@@ -33,7 +33,7 @@ def _variables(name: str, words: list[str]) -> list[str]:
         "seed": re.search(r"--seed[\n=](\d+)|--model\n\S+/seed-(\d+)/", said),
         "seeds": re.search(r"--seeds[\n=](\d+)", said) if name != "seed_variance" else None,
     }
-    values = {name: next(filter(None, match.groups())) for name, match in found.items() if match}
+    values = {name: match[match.lastindex or 0] for name, match in found.items() if match}  # `next` is a step here
     defaults = {"run": "ner", "seed": "0", "seeds": "1"}
     return [f"--vars.{name} {value}" for name, value in values.items() if value != defaults.get(name)]
 

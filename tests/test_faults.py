@@ -210,7 +210,7 @@ def test_ctrl_c_while_workers_train_leaves_no_process_and_no_model(tmp_path):
         while not list(folder.glob("training/ner/seed-*/train.log")):
             assert process.poll() is None, process.stderr.read()
         said, code = _stop(process, signal.SIGINT, after)
-        _is_the_one_line(said, code, "train . --force; training starts anew", signal.SIGINT)
+        _is_the_one_line(said, code, "train . --vars.seeds 2 --force; training starts anew", signal.SIGINT)
         assert not [path for path in folder.rglob("*") if path.name.startswith((".tmp-", "model-"))]
         shutil.rmtree(folder / "training")
 

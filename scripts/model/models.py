@@ -33,6 +33,7 @@ _CODE = (_SCRIPTS / "functions.py", _SCRIPTS / "building", _SCRIPTS / "model")
 # Systems and processors on which NumPy's OpenBLAS multiplies matrices faster than BLIS, thinc's own choice; measured in
 # docs/performance.md. Never by a stopwatch: the two differ in the last bits, and models with them.
 _OPENBLAS = {("Linux", "x86_64")}
+_PATHS_OF_WEIGHTS = ("vectors", "init_tok2vec")  # entries of [paths] that change the model
 
 
 class Provenance(msgspec.Struct, kw_only=True):
@@ -307,7 +308,8 @@ def _read_model(path: Path, seed: int) -> TrainedModel:
 
 def _without_paths_and_seeds(config: Config, record: Provenance | None) -> str:
     """See `TrainedModel`."""
-    config["paths"] = dict.fromkeys(config.get("paths", {}))
+    kept = () if record else _PATHS_OF_WEIGHTS  # without a record, their names are all that tells what it started from
+    config["paths"] = {name: path if name in kept else None for name, path in config.get("paths", {}).items()}
     if record and record.start:
         config["started_from"] = {"digests": record.start}
     if record and record.steps:
@@ -322,7 +324,7 @@ def weights_digests(config: Config) -> dict[str, str]:
     """Digests of the files that a training with a config starts from, by their name in it: vectors, weights of layers,
     and transformers in folders.
     """
-    keys_of_places = ("vectors", "init_tok2vec", "name")  # `name` is a transformer's
+    keys_of_places = (*_PATHS_OF_WEIGHTS, "name")  # `name` is a transformer's
     named = {value for keys, value in walk_dict(config.interpolate()) if keys[-1] in keys_of_places and value}
     places = {name: get_package_path(name) if is_package(name) else Path(name) for name in sorted(named)}
     return {
